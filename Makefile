@@ -1,0 +1,52 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both make what they need.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PORT   ?= 8000
+CHROMIUM := /usr/bin/chromium
+
+.PHONY: demo test lint bench chromium clean
+
+demo: $(VENV)/.demo
+	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
+
+test: $(VENV)/.test chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/fanout.py
+
+# The virtual environment, and what is in it: one stamp file for each set of packages.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Nitro needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "This Python can't make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/.demo: $(BIN)/pip pyproject.toml
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[examples]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/pip install --quiet --group test --group lint
+	@touch $@
+
+# The browser tests drive Debian's Chromium. Where it can't be had they are skipped, and say so.
+chromium:
+	@if [ ! -x $(CHROMIUM) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium for the browser tests ..."; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null \
+	    || echo "Chromium could not be installed: the browser tests will be SKIPPED"; \
+	fi
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist

@@ -1,0 +1,59 @@
+"""Every failure that a user of Nitro can meet, under one root.
+
+Owns the error types; everything else imports them, they import nothing.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigurationError",
+    "InvalidField",
+    "InvalidPayload",
+    "InvalidTopic",
+    "NitroError",
+    "NotConnected",
+    "Overloaded",
+    "PayloadTooLarge",
+    "TooManyTopics",
+    "TopicTypeError",
+]
+
+
+class NitroError(Exception):
+    """Root of all errors that Nitro raises on purpose."""
+
+
+class ConfigurationError(NitroError, ValueError):
+    """A setting can't be used; the text names the setting and what it may be."""
+
+
+class InvalidTopic(NitroError, ValueError):
+    """A topic or pattern that breaks the grammar; the text names the character and its place."""
+
+
+class TopicTypeError(NitroError, TypeError):
+    """Something that is no string stands where a topic should."""
+
+
+class TooManyTopics(NitroError, ValueError):
+    """A client asks for more subscriptions than the limit allows."""
+
+
+class InvalidPayload(NitroError, ValueError):
+    """A result that can't be written as JSON."""
+
+
+class PayloadTooLarge(InvalidPayload):
+    """A result whose JSON is longer than the limit."""
+
+
+class InvalidField(NitroError, ValueError):
+    """An SSE field (`id`, `event`, `retry`) with a value that the wire can't carry."""
+
+
+class NotConnected(NitroError, RuntimeError):
+    """A client is read that was never connected, or on another event loop than it was connected on."""
+
+
+class Overloaded(NitroError, RuntimeError):
+    """Events are emitted faster than the event loop can hand them on; nothing of this one was sent."""

@@ -1,0 +1,46 @@
+"""What can be set from outside: `NITRO_*` environment variables, read once, when first needed.
+
+Owns the defaults; the hub, the SSE responses and the repository read them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings", "get_settings"]
+
+
+class Settings(BaseSettings):
+    """Nitro's settings. Each field `x` is read from the environment variable `NITRO_X`."""
+
+    model_config = SettingsConfigDict(env_prefix="NITRO_", frozen=True)
+
+    db_url: str = Field("sqlite:///nitro.db", description="SQLAlchemy URL of the database behind Entity")
+    broker_url: str = Field("memory://", description="where events are published and read")
+
+    history_messages: int = Field(10_000, ge=1, description="messages that the log retains")
+    history_bytes: int = Field(64 * 1024 * 1024, ge=1, description="payload bytes that the log retains")
+    history_seconds: float = Field(300.0, gt=0, description="age at which the log forgets a message")
+
+    max_payload_bytes: int = Field(1024 * 1024, ge=1, description="longest JSON of one event")
+    max_topics_per_client: int = Field(1_000, ge=1, description="subscriptions and mutes of one client")
+    max_pending_bytes: int = Field(
+        64 * 1024 * 1024, ge=1, description="emitted and not yet routed, for each event loop"
+    )
+    client_max_bytes: int = Field(1024 * 1024, ge=1, description="what may wait for one client")
+    client_max_messages: int = Field(10_000, ge=1, description="messages that may wait for one client")
+
+    heartbeat_seconds: float = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
+    retry_milliseconds: int = Field(2_000, ge=0, description="how long a browser waits before it reconnects")
+    inline_send: bool = Field(
+        True, description="write to sockets from the feed; False gives each write a task of its own"
+    )
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read from the environment at the first call."""
+    return Settings()
