@@ -9,6 +9,7 @@ __all__ = [
     "ConfigurationError",
     "InvalidField",
     "InvalidPayload",
+    "InvalidQuery",
     "InvalidTopic",
     "NitroError",
     "NotConnected",
@@ -45,6 +46,10 @@ class InvalidPayload(NitroError, ValueError):
 
 class PayloadTooLarge(InvalidPayload):
     """A result whose JSON is longer than the limit."""
+
+
+class InvalidQuery(NitroError, ValueError):
+    """A question that the database behind an entity can't be asked; the text names what was wrong."""
 
 
 class InvalidField(NitroError, ValueError):

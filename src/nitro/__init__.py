@@ -1,0 +1,65 @@
+"""Nitro: change data on the server, show it in every open browser.
+
+The public names, each imported when it is first asked for: importing `nitro` is cheap and starts nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from nitro.domain.entities.base_entity import Entity
+    from nitro.errors import NitroError
+    from nitro.infrastructure.events import (
+        ANY,
+        Client,
+        Event,
+        EventSourceResponse,
+        Message,
+        Namespace,
+        default_namespace,
+        emit,
+        emit_async,
+        event,
+        on,
+    )
+    from nitro.infrastructure.events.client import active_clients, client_event
+
+__all__ = [
+    "ANY",
+    "Client",
+    "Entity",
+    "Event",
+    "EventSourceResponse",
+    "Message",
+    "Namespace",
+    "NitroError",
+    "active_clients",
+    "client_event",
+    "default_namespace",
+    "emit",
+    "emit_async",
+    "event",
+    "on",
+]
+
+_EVENTS: Final = "nitro.infrastructure.events"
+_ELSEWHERE: Final = {
+    "Entity": "nitro.domain.entities.base_entity",
+    "NitroError": "nitro.errors",
+    "active_clients": "nitro.infrastructure.events.client",
+    "client_event": "nitro.infrastructure.events.client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'nitro' has no attribute {name!r}")
+    value = getattr(import_module(_ELSEWHERE.get(name, _EVENTS)), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

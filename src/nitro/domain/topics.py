@@ -1,0 +1,107 @@
+"""Topics and patterns: their grammar, and whether one matches the other. Pure functions of strings.
+
+A topic is one or more segments of ASCII letters, digits, `_`, `-` and `:`, joined by dots, at most
+255 characters in all. A pattern is the same with `*` allowed anywhere; each `*` stands for one or more
+characters, dots included. Matching is linear in the length of the topic: no backtracking, no regex engine.
+
+Fed by whoever names an event or a subscription; feeds the router's index.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from string import ascii_letters, digits
+from typing import Final
+
+from nitro.errors import InvalidTopic, TopicTypeError
+
+__all__ = ["EVERY_TOPIC", "MAX_TOPIC_CHARS", "check_pattern", "check_topic", "matches"]
+
+MAX_TOPIC_CHARS: Final = 255
+EVERY_TOPIC: Final = "*"
+
+_TOPIC_CHARS: Final = frozenset(ascii_letters + digits + "_-:.")
+_RESERVED: Final = "nitro"
+_GRAMMAR: Final = "use ASCII letters, digits, '_', '-' and ':' in segments joined by '.'"
+
+
+def check_topic(topic: str) -> str:
+    """`topic` itself, if it names an event.
+
+    Raises:
+        TopicTypeError: it is no string.
+        InvalidTopic: it breaks the grammar, is longer than 255 characters, is a pattern, is `ANY`,
+            or is one of the names under `nitro.` that are reserved.
+    """
+    _check_type(topic, "topic")
+    _check_grammar(topic, "topic")
+    if topic == "ANY":
+        raise InvalidTopic("'ANY' means every topic and can't be an event's name; choose another")
+    return topic
+
+
+def check_pattern(pattern: str) -> str:
+    """`pattern` itself, if a client may subscribe to it; `"ANY"` becomes `"*"`.
+
+    A topic without `*` is a pattern that matches itself alone.
+
+    Raises:
+        TopicTypeError: it is no string.
+        InvalidTopic: it breaks the grammar, is longer than 255 characters, or names a reserved topic.
+    """
+    _check_type(pattern, "pattern")
+    _check_grammar(pattern, "pattern")
+    return EVERY_TOPIC if pattern == "ANY" else pattern
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Whether `pattern` matches `topic`; both have been checked before."""
+    if "*" not in pattern:
+        return pattern == topic
+    first, *middle, last = pattern.split("*")
+    if not topic.startswith(first):
+        return False
+    # Leftmost placement is enough: each star only asks for one character or more before the next literal.
+    place = len(first)
+    for literal in middle:
+        found = topic.find(literal, place + 1)
+        if found < 0:
+            return False
+        place = found + len(literal)
+    return len(topic) - len(last) > place and topic.endswith(last)
+
+
+def _check_type(name: object, what: str) -> None:
+    if not isinstance(name, str):
+        raise TopicTypeError(f"a {what} is a string, not {type(name).__name__}: {_shown(name)}")
+
+
+@lru_cache(maxsize=8192)
+def _check_grammar(name: str, what: str) -> None:
+    if not name:
+        raise InvalidTopic(f"the {what} is empty; {_GRAMMAR}")
+    if len(name) > MAX_TOPIC_CHARS:
+        raise InvalidTopic(
+            f"the {what} {_shown(name)} has {len(name)} characters; at most {MAX_TOPIC_CHARS} are allowed"
+        )
+    for place, char in enumerate(name):
+        if char not in _TOPIC_CHARS and not (char == "*" and what == "pattern"):
+            if char == "*":
+                raise InvalidTopic(
+                    f"{name!r} is a pattern (it has '*'); an event has one exact name, and only subscriptions "
+                    f"and handlers may use patterns"
+                )
+            raise InvalidTopic(f"{what} {_shown(name)} has {char!a} at character {place + 1}; {_GRAMMAR}")
+    if name.startswith(".") or name.endswith(".") or ".." in name:
+        place = 1 if name.startswith(".") else name.find("..") + 2 if ".." in name else len(name)
+        raise InvalidTopic(
+            f"{what} {_shown(name)} has an empty segment at character {place}; put a name between the dots"
+        )
+    if name == _RESERVED or name.startswith(_RESERVED + "."):
+        raise InvalidTopic(f"{what} {_shown(name)} is reserved: names under 'nitro.' are Nitro's own")
+
+
+def _shown(name: object) -> str:
+    """`name` for an error's text: ASCII, escaped, and not longer than a line."""
+    text = ascii(name)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,208 @@
+"""The hub: where the stages meet. One in a process, made when first needed.
+
+Fed by `emit` and by clients that come, change and go; it hands messages to the broker's log, and each message
+of the log to every lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from functools import partial
+
+from nitro.domain.message import Message
+from nitro.errors import ConfigurationError, NotConnected, Overloaded
+from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.infrastructure.delivery.interest import Interest
+from nitro.infrastructure.delivery.lane import Action, Lane
+from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.settings import Settings, get_settings
+
+__all__ = ["Hub", "get_hub"]
+
+Loop = asyncio.AbstractEventLoop
+
+
+class Hub:
+    """The broker and the lanes of one process. Every method may be called from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.broker_url != "memory://":
+            raise ConfigurationError(
+                f"NITRO_BROKER_URL is {settings.broker_url!r}; this version has 'memory://' alone"
+            )
+        self.settings = settings
+        self._lock = threading.RLock()
+        self._lanes: dict[Loop | None, Lane] = {}
+        self._ended: deque[Action] = deque()  # to be told once the lock is free: it runs handlers
+        self.broker = MemoryBroker(
+            self._deliver,
+            self._lock,
+            max_messages=settings.history_messages,
+            max_bytes=settings.history_bytes,
+            max_age_seconds=settings.history_seconds,
+        )
+
+    def publish(self, topic: str, sender: str | None, payload: bytes) -> Message:
+        """Append to the log; clients get it in the next tick of their loops.
+
+        Raises:
+            Overloaded: an event loop is too far behind; nothing was published.
+        """
+        with self._lock:
+            for lane in self._lanes.values():
+                if lane.pending_bytes > self.settings.max_pending_bytes:
+                    raise Overloaded(
+                        f"{lane.pending_bytes} bytes wait for an event loop that doesn't get to deliver them "
+                        f"(limit {self.settings.max_pending_bytes}); emit slower, await between emits, or raise "
+                        f"NITRO_MAX_PENDING_BYTES"
+                    )
+            message = self.broker.publish(topic, sender, payload)
+        if self._ended:
+            self._tell_ended()
+        return message
+
+    def join(self, interest: Interest, on_ended: Action) -> Outbox:
+        """An outbox that hears `interest` from now on, in the running loop if there is one."""
+        with self._lock:
+            lane = self._lane(asyncio._get_running_loop())
+            outbox = Outbox(
+                lane,
+                self.broker.head,
+                max_messages=self.settings.client_max_messages,
+                max_bytes=self.settings.client_max_bytes,
+            )
+        lane.act(partial(lane.join, outbox, interest, on_ended))
+        return outbox
+
+    def change(self, outbox: Outbox, interest: Interest) -> None:
+        """Let `outbox` hear `interest` instead, from now on."""
+        self._act(outbox, partial(outbox.lane.change, outbox, interest))
+
+    def send(self, outbox: Outbox, message: Message) -> None:
+        """Give `message` to one client, in order with what was emitted."""
+        self._act(outbox, partial(outbox.lane.put, outbox, message))
+
+    def leave(self, outbox: Outbox) -> None:
+        """End `outbox`; it gets nothing more, and its reader is told."""
+        outbox.is_ended = True
+        self._act(outbox, partial(self._end, outbox))
+
+    def adopt(self, outbox: Outbox, on_ended: Action) -> None:
+        """Bring `outbox` into the running loop, where it is about to be read.
+
+        Raises:
+            NotConnected: it belongs to another event loop.
+        """
+        loop = asyncio.get_running_loop()
+        if outbox.lane.loop is loop or outbox.is_ended:
+            return
+        with self._lock:
+            old = outbox.lane
+            if old.loop is not None:
+                raise NotConnected(
+                    "this client was connected on another event loop; connect it on the loop that reads it"
+                )
+            interest = old.release(outbox)
+            self._forget_if_idle(old)
+            outbox.lane = lane = self._lane(loop)
+            if interest is not None:
+                lane.post(partial(lane.adopt, outbox, interest, on_ended))
+        lane.act(outbox.sink.ready)
+
+    def drain_soon(self) -> None:
+        """End all clients of all loops, and whoever still comes. Safe in a signal handler."""
+        for lane in tuple(self._lanes.values()):
+            if lane.loop is not None and not lane.loop.is_closed():
+                lane.loop.call_soon_threadsafe(lane.drain)
+
+    def _act(self, outbox: Outbox, action: Action) -> None:
+        try:
+            outbox.lane.act(action)
+        except RuntimeError:
+            if outbox.lane.loop is None or not outbox.lane.loop.is_closed():
+                raise
+            self._forget(outbox.lane)
+        if self._ended:
+            self._tell_ended()
+
+    def _end(self, outbox: Outbox) -> None:
+        outbox.lane.end(outbox)
+        with self._lock:
+            self._forget_if_idle(outbox.lane)
+
+    def _lane(self, loop: Loop | None) -> Lane:
+        lane = self._lanes.get(loop)
+        if lane is None:
+            report = self._ended.append if loop is None else _call
+            lane = Lane(loop, self._lock, self.broker.head, self.settings.heartbeat_seconds, report)
+            self._lanes[loop] = lane
+        return lane
+
+    def _deliver(self, message: Message) -> None:
+        for lane in tuple(self._lanes.values()):
+            try:
+                lane.post(message)
+            except RuntimeError:
+                if lane.loop is None or not lane.loop.is_closed():
+                    raise
+                self._forget(lane)
+
+    def _forget_if_idle(self, lane: Lane) -> None:
+        if lane.is_idle and self._lanes.get(lane.loop) is lane:
+            del self._lanes[lane.loop]
+
+    def _forget(self, lane: Lane) -> None:
+        """Let go of a lane whose loop was closed under its clients."""
+        with self._lock:
+            self._lanes.pop(lane.loop, None)
+            left = dict(lane.outboxes)
+            lane.outboxes.clear()
+        for outbox, on_ended in left.items():
+            outbox.is_ended = True
+            self._ended.append(on_ended)
+
+    def _tell_ended(self) -> None:
+        while self._ended:
+            self._ended.popleft()()
+
+    def __repr__(self) -> str:
+        clients = sum(len(lane.outboxes) for lane in self._lanes.values())
+        return f"<Hub on {self.broker!r}: {clients} clients in {len(self._lanes)} loops>"
+
+
+def _call(action: Action) -> None:
+    action()
+
+
+_hub: Hub | None = None
+_making = threading.Lock()
+
+
+def get_hub() -> Hub:
+    """The process's hub; a forked child gets one of its own."""
+    global _hub
+    if _hub is None:
+        with _making:
+            if _hub is None:
+                _hub = Hub(get_settings())
+                _register_fork()
+    return _hub
+
+
+def _register_fork() -> None:
+    global _is_fork_registered
+    if not _is_fork_registered and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_start_anew)
+        _is_fork_registered = True
+
+
+_is_fork_registered = False
+
+
+def _start_anew() -> None:
+    global _hub, _making
+    _hub = None
+    _making = threading.Lock()

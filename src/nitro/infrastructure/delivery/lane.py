@@ -1,0 +1,305 @@
+"""The lane: everything of one event loop. Its inbox, router, feeds and outboxes.
+
+Fed by the hub, from any thread, in the log's order; feeds the sinks of its outboxes, in its own loop. Whatever
+changes who hears what goes through the same inbox as the messages, so that it takes effect between the
+messages that were emitted before and after it.
+
+The lane of no loop (`loop=None`) serves clients that were connected in a thread without one: it works at
+once, in the emitting thread, under the hub's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from time import perf_counter
+from typing import Final
+
+from nitro.domain.message import Message, Position
+from nitro.infrastructure.delivery.feed import Feed
+from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.interest import Interest
+from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.router import Router
+
+__all__ = ["Action", "Lane"]
+
+log = logging.getLogger("nitro.delivery")
+
+_TURN_SECONDS: Final = 0.004
+"""After how long the notification of very many clients gives the loop back."""
+_LOOKS_AT_CLOCK_EVERY: Final = 16
+_MESSAGE_BYTES: Final = 256
+"""What a message costs beside its payload, roughly."""
+
+Action = Callable[[], object]
+
+
+class Lane:
+    """One event loop's share of the delivery.
+
+    Attributes:
+        position: newest message that was routed here.
+        pending_bytes: memory, roughly, of what was posted and is not yet routed.
+        is_draining: the process ends; whoever joins is ended at once.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        lock: threading.RLock,
+        position: Position,
+        heartbeat_seconds: float,
+        report: Callable[[Action], None],
+    ) -> None:
+        self.loop = loop
+        self.position = position
+        self.pending_bytes = 0
+        self.is_draining = False
+        self.outboxes: dict[Outbox, Action] = {}
+        self._lock = lock
+        self._report = report
+        self._context = Context()  # empty: an emitter's context variables are not the sinks' business
+        self._heartbeat_seconds = heartbeat_seconds
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._inbox: deque[Message | Action] = deque()
+        self._is_scheduled = False
+        self._is_routing = False
+        self._router: Router[Feed] = Router()
+        self._feeds: dict[Interest, Feed] = {}
+        self._open: dict[Feed, None] = {}
+        self._dirty: dict[Feed, None] = {}
+        self._alone: dict[Outbox, None] = {}
+
+    # -- from any thread -------------------------------------------------------------------------------------
+
+    def post(self, item: Message | Action) -> None:
+        """Queue a message or an action; the hub's lock is held.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        self._inbox.append(item)
+        if isinstance(item, Message):
+            self.pending_bytes += _MESSAGE_BYTES + len(item.payload)
+        self._schedule()
+
+    def act(self, action: Action) -> None:
+        """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
+        if self.loop is not None and self.is_here() and not self._is_routing:
+            self._route()
+            action()
+            if self._dirty or self._alone:
+                with self._lock:
+                    self._schedule()
+        else:
+            with self._lock:
+                self.post(action)
+
+    def is_here(self) -> bool:
+        """Whether the caller runs in this lane's loop."""
+        return asyncio._get_running_loop() is self.loop  # its public twin raises where there is no loop
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody would miss this lane; the hub's lock is held."""
+        return not (self.outboxes or self._inbox or self.is_draining)
+
+    def _schedule(self) -> None:
+        if self._is_scheduled:
+            return
+        self._is_scheduled = True
+        if self.loop is None:
+            self._run()
+        elif self.is_here():
+            self.loop.call_soon(self._run, context=self._context)
+        else:
+            self.loop.call_soon_threadsafe(self._run, context=self._context)
+
+    # -- in the lane's loop ----------------------------------------------------------------------------------
+
+    def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
+        """Let `outbox` hear `interest` from here on; `on_ended` is called if the lane ends it by itself."""
+        outbox.joined_at = self.position
+        self.adopt(outbox, interest, on_ended)
+
+    def adopt(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
+        """The same for an outbox that another lane released."""
+        if outbox.is_ended:
+            return
+        self.outboxes[outbox] = on_ended
+        if self.is_draining:
+            self._end_by_itself(outbox)
+            return
+        self._enter(outbox, interest)
+        if self._heartbeat is None and self.loop is not None:
+            self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
+
+    def change(self, outbox: Outbox, interest: Interest) -> None:
+        """Let `outbox` hear `interest` instead; what waits for it stays."""
+        if outbox in self.outboxes:
+            old = outbox.feed
+            self._enter(outbox, interest)
+            self._leave(old, outbox)
+
+    def put(self, outbox: Outbox, message: Message) -> None:
+        """Give `message` to this client alone."""
+        if outbox in self.outboxes:
+            if outbox.feed is not None:
+                self._close(outbox.feed)
+            outbox.put(message)
+            self._alone[outbox] = None
+
+    def end(self, outbox: Outbox) -> None:
+        """Let `outbox` go; its reader is told."""
+        outbox.is_ended = True
+        if self.outboxes.pop(outbox, None) is None:
+            return
+        self._leave(outbox.feed, outbox)
+        self._alone.pop(outbox, None)
+        outbox.clear()
+        outbox.sink.ended()
+        if not self.outboxes and self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+
+    def drain(self) -> None:
+        """Deliver what was emitted so far, then end all clients, now and from now on."""
+        self._run()
+        self.is_draining = True
+        for outbox in tuple(self.outboxes):
+            self._end_by_itself(outbox)
+
+    def release(self, outbox: Outbox) -> Interest | None:
+        """Take `outbox` out with all that waits for it, for another lane to go on; None if it isn't here."""
+        if self.outboxes.pop(outbox, None) is None or outbox.feed is None:
+            return None
+        feed = outbox.feed
+        self._close(feed)
+        outbox.follow(None)
+        self._leave(feed, outbox)
+        return feed.interest
+
+    def _end_by_itself(self, outbox: Outbox) -> None:
+        on_ended = self.outboxes[outbox]
+        self.end(outbox)
+        self._report(on_ended)
+
+    def _enter(self, outbox: Outbox, interest: Interest) -> None:
+        feed = self._feeds.get(interest)
+        if feed is None:
+            feed = self._feeds[interest] = Feed(interest)
+            self._router.add(feed)
+        self._close(feed)
+        if outbox.feed is not None:
+            self._close(outbox.feed)
+        outbox.follow(feed)
+        feed.outboxes[outbox] = None
+
+    def _leave(self, feed: Feed | None, outbox: Outbox) -> None:
+        if feed is None or (feed is outbox.feed and not outbox.is_ended):
+            return  # it changed to the interest that it had
+        feed.outboxes.pop(outbox, None)
+        if not feed.outboxes:
+            self._router.remove(feed)
+            del self._feeds[feed.interest]
+            self._open.pop(feed, None)
+            self._dirty.pop(feed, None)
+
+    def _run(self) -> None:
+        self._route()
+        self._notify()
+
+    def _route(self) -> None:
+        with self._lock:
+            items, self._inbox = self._inbox, deque()
+            self._is_scheduled = False
+            self.pending_bytes = 0
+        self._is_routing = True
+        try:
+            for item in items:
+                if not isinstance(item, Message):
+                    item()
+                    continue
+                frame: Frame | None = None
+                for feed in self._router.route(item):
+                    if frame is None:
+                        frame = Frame(item)
+                    feed.append(frame)
+                    self._open[feed] = None
+                if item.position is not None:
+                    self.position = item.position
+        finally:
+            self._is_routing = False
+        self._close_feeds()
+
+    def _close(self, feed: Feed) -> None:
+        if feed.close():
+            self._dirty[feed] = None
+
+    def _close_feeds(self) -> None:
+        if self._open:
+            for feed in self._open:
+                self._close(feed)
+            self._open = {}
+
+    def _notify(self) -> None:
+        """Tell the outboxes of all feeds that got something; very many of them in several turns."""
+        deadline = perf_counter() + _TURN_SECONDS
+        while self._alone:
+            self._tell(self._alone.popitem()[0])
+        count = 0
+        while self._dirty:
+            feed = next(iter(self._dirty))
+            if feed.turn is None:
+                feed.is_dirty = False
+                feed.turn = iter(tuple(feed.outboxes))
+            for outbox in feed.turn:
+                self._tell(outbox)
+                count += 1
+                if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
+                    self._put_last(feed)
+                    with self._lock:
+                        self._schedule()
+                    return
+            feed.turn = None
+            if feed.is_dirty:
+                self._put_last(feed)
+            else:
+                self._dirty.pop(feed, None)
+
+    def _put_last(self, feed: Feed) -> None:
+        if feed in self._dirty:
+            del self._dirty[feed]
+            self._dirty[feed] = None
+
+    def _tell(self, outbox: Outbox) -> None:
+        if outbox.is_ended:
+            return
+        try:
+            outbox.sink.ready()
+        except Exception:
+            log.exception("a sink failed; its client is ended")
+            self._end_by_itself(outbox)
+            return
+        if outbox.is_over_limit():
+            log.warning("a client reads too slowly and is ended: %r", outbox)
+            self._end_by_itself(outbox)
+
+    def _beat(self) -> None:
+        """One frame to every feed: proxies keep the line, and a quiet client's last id moves on."""
+        assert self.loop is not None  # only a lane with a loop starts its heartbeat
+        self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
+        self._route()
+        frame = Frame.heartbeat(self.position)
+        for feed in self._feeds.values():
+            feed.append(frame)
+            self._close(feed)
+        self._notify()
+
+    def __repr__(self) -> str:
+        return f"<Lane of {self.loop!r}: {len(self.outboxes)} clients in {len(self._feeds)} feeds>"

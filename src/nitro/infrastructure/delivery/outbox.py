@@ -1,0 +1,178 @@
+"""The outbox: what waits for one client.
+
+Fed by its feed's chain, and by the few things that are sent to this client alone; feeds one sink, a socket or
+a reader. It belongs to one lane, and only that lane's loop touches it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nitro.domain.message import Message, Position
+from nitro.infrastructure.delivery.feed import Batch, Feed
+from nitro.infrastructure.delivery.frame import Frame
+
+if TYPE_CHECKING:
+    from nitro.infrastructure.delivery.lane import Lane
+
+__all__ = ["Outbox", "Sink"]
+
+
+class Sink(Protocol):
+    """Whoever takes what waits in an outbox."""
+
+    def ready(self) -> None:
+        """Something waits. Called by the lane, in its loop, with no task running; doesn't block or raise."""
+
+    def ended(self) -> None:
+        """Nothing more will come. Called once, in the lane's loop."""
+
+
+class _NobodyReads:
+    def ready(self) -> None:
+        """Everything waits, until somebody reads."""
+
+    def ended(self) -> None:
+        """Nobody is there to be told."""
+
+
+NOBODY: Sink = _NobodyReads()
+
+
+class Outbox:
+    """One client's place in the delivery.
+
+    Attributes:
+        joined_at: head of the log when the client joined; it hears what comes after.
+        is_ended: True from `disconnect` on, or from when its limit was passed.
+        sink: who reads it.
+    """
+
+    __slots__ = (
+        "_cursor",
+        "_feed",
+        "_inbox",
+        "_inbox_bytes",
+        "_inbox_messages",
+        "_opened",
+        "is_ended",
+        "joined_at",
+        "lane",
+        "max_bytes",
+        "max_messages",
+        "sink",
+    )
+
+    def __init__(self, lane: Lane, joined_at: Position, *, max_messages: int, max_bytes: int) -> None:
+        self.lane = lane
+        self.joined_at = joined_at
+        self.max_messages = max_messages
+        self.max_bytes = max_bytes
+        self.is_ended = False
+        self.sink: Sink = NOBODY
+        self._feed: Feed | None = None
+        self._cursor: Batch | None = None
+        self._inbox: deque[Batch] = deque()  # older than the cursor: from an earlier feed, or for it alone
+        self._inbox_messages = 0
+        self._inbox_bytes = 0
+        self._opened: Iterator[Frame] | None = None
+
+    def follow(self, feed: Feed | None) -> None:
+        """Read `feed` from its next batch on, after everything that waits already."""
+        batch = self._cursor
+        while batch is not None and (batch := batch.next) is not None:
+            self._keep(batch)
+        self._feed = feed
+        self._cursor = None if feed is None else feed.tail
+
+    def put(self, message: Message) -> None:
+        """Add what was sent to this client alone, in order with everything else."""
+        self.follow(self._feed)
+        self._keep(Batch([Frame(message)], None))
+
+    def _keep(self, batch: Batch) -> None:
+        self._inbox.append(batch)
+        self._inbox_messages += batch.messages
+        self._inbox_bytes += batch.bytes
+
+    def clear(self) -> None:
+        """Drop what waits, and let go of the chain."""
+        self._inbox.clear()
+        self._inbox_messages = self._inbox_bytes = 0
+        self._feed = self._cursor = self._opened = None
+
+    def take_body(self, *, named: bool) -> dict[str, Any] | None:
+        """All that waits, as one ASGI body message; None if nothing does."""
+        cursor = self._cursor
+        if not self._inbox and cursor is not None:
+            batch = cursor.next
+            if batch is None:
+                return None
+            if batch.next is None:  # the usual case: one batch, whose message is shared
+                self._cursor = batch
+                return batch.body(named=named)
+        batches = list(self._take_batches())
+        if not batches:
+            return None
+        if len(batches) == 1:
+            return batches[0].body(named=named)
+        body = b"".join([batch.body(named=named)["body"] for batch in batches])
+        return {"type": "http.response.body", "body": body, "more_body": True}
+
+    def take_message(self) -> Message | None:
+        """The oldest message that waits; None if nothing does."""
+        while True:
+            if self._opened is not None:
+                for frame in self._opened:
+                    if frame.message is not None:
+                        return frame.message
+            batch = next(self._take_batches(), None)
+            if batch is None:
+                self._opened = None
+                return None
+            self._opened = iter(batch.frames)
+
+    def _take_batches(self) -> Iterator[Batch]:
+        while self._inbox:
+            batch = self._inbox.popleft()
+            self._inbox_messages -= batch.messages
+            self._inbox_bytes -= batch.bytes
+            yield batch
+        while self._cursor is not None and self._cursor.next is not None:
+            self._cursor = self._cursor.next
+            yield self._cursor
+
+    @property
+    def feed(self) -> Feed | None:
+        """The feed that it follows; None before it joined and after it left."""
+        return self._feed
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many messages, and how many bytes of payload, wait to be taken."""
+        messages, size = self._inbox_messages, self._inbox_bytes
+        if self._feed is not None and self._cursor is not None:
+            messages += self._feed.tail.total_messages - self._cursor.total_messages
+            size += self._feed.tail.total_bytes - self._cursor.total_bytes
+        return messages, size
+
+    def is_over_limit(self) -> bool:
+        """Whether more than the limit waited already when the newest batch came.
+
+        The newest batch doesn't count: a client that keeps up may get any burst that fits in memory.
+        """
+        messages, size = self.waiting
+        if messages <= self.max_messages and size <= self.max_bytes:
+            return False
+        if self._feed is not None and self._feed.tail is not self._cursor:
+            newest = self._feed.tail
+        else:
+            newest = self._inbox[-1]
+        return messages - newest.messages > self.max_messages or size - newest.bytes > self.max_bytes
+
+    def __repr__(self) -> str:
+        messages, size = self.waiting
+        state = "ended, " if self.is_ended else ""
+        return f"<Outbox {state}{messages} of {self.max_messages} messages, {size} of {self.max_bytes} bytes>"

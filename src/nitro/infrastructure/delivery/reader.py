@@ -1,0 +1,41 @@
+"""The reader: a sink for code that takes messages one by one. Fed by an outbox, feeds an async iterator."""
+
+from __future__ import annotations
+
+import asyncio
+
+from nitro.domain.message import Message
+from nitro.infrastructure.delivery.outbox import Outbox
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Waits for an outbox in the loop that it belongs to. The newest reader of an outbox takes it over."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._waiter: asyncio.Future[None] | None = None
+        before, outbox.sink = outbox.sink, self
+        before.ended()
+
+    def ready(self) -> None:
+        """Wake whoever waits in `take`."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    ended = ready
+
+    async def take(self) -> Message | None:
+        """The next message, waited for; None once the client is disconnected or somebody else reads."""
+        outbox = self._outbox
+        while not outbox.is_ended and outbox.sink is self:
+            message = outbox.take_message()
+            if message is not None:
+                return message
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return None

@@ -1,0 +1,22 @@
+"""What applications call: events and their handlers, emit, clients, and the response that streams to a page."""
+
+from nitro.domain.message import Message
+from nitro.infrastructure.events.client import Client
+from nitro.infrastructure.events.emitting import emit, emit_async, on
+from nitro.infrastructure.events.events import Event, Namespace, default_namespace, event
+from nitro.infrastructure.events.sender import ANY
+from nitro.infrastructure.sse.response import EventSourceResponse
+
+__all__ = [
+    "ANY",
+    "Client",
+    "Event",
+    "EventSourceResponse",
+    "Message",
+    "Namespace",
+    "default_namespace",
+    "emit",
+    "emit_async",
+    "event",
+    "on",
+]

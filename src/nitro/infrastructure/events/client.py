@@ -1,0 +1,252 @@
+"""Client: one listener with its topics, from `connect()` to `disconnect()`. And who is connected right now.
+
+Fed by an outbox of the delivery; read by `stream()`, `messages()` or an `EventSourceResponse`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import AsyncGenerator, ItemsView, Iterator, Mapping, ValuesView
+from types import TracebackType
+from typing import Any, Final, Self
+
+from nitro.domain.message import Message
+from nitro.errors import NotConnected
+from nitro.infrastructure.delivery.hub import get_hub
+from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.reader import Reader
+from nitro.infrastructure.events.emitting import emit
+from nitro.infrastructure.events.events import event
+from nitro.infrastructure.events.payload import decode, encode
+from nitro.infrastructure.events.sender import ANY
+from nitro.infrastructure.events.subscriptions import Subscriptions
+from nitro.infrastructure.sse.drain import drain_on_signals
+from nitro.settings import get_settings
+
+__all__ = ["Client", "active_clients", "client_event"]
+
+client_event: Final = event(
+    "client_lifecycle", "Emitted by the sender 'system' with action='connect' or 'disconnect', and client."
+)
+
+
+class Client:
+    """Hears the events that its topics name, between `connect()` and `disconnect()`.
+
+    ```python
+    with Client(topics=["todo.*"]) as client:
+        async for data in client.stream():
+            ...
+    ```
+
+    Args:
+        client_id: its key in `active_clients`; a UUID if None. Of two connected clients with the same id,
+            `active_clients` holds the one that connected last.
+        topics: a topic or pattern, a list of them, or a dict of pattern → senders, or `ANY` (or `"ANY"`) for
+            everything. `*` in a pattern stands for one or more characters, dots included. A sender is a
+            string or an object with an `id`.
+        muted_topics: topics or patterns never to hear, whatever `topics` says; `ANY` mutes nothing.
+
+    Raises:
+        InvalidTopic, TopicTypeError: a topic breaks the grammar.
+        TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
+    """
+
+    __slots__ = ("__weakref__", "_is_active", "_lock", "_outbox", "_subscriptions", "client_id")
+
+    def __init__(self, client_id: str | None = None, topics: Any = ("ANY",), muted_topics: Any = ANY) -> None:
+        if client_id is not None and not isinstance(client_id, str):
+            raise TypeError(f"client_id is a string or None, not {type(client_id).__name__}")
+        self.client_id: str = str(uuid.uuid4()) if client_id is None else client_id
+        self._subscriptions = Subscriptions(topics, muted_topics, get_settings().max_topics_per_client)
+        self._outbox: Outbox | None = None
+        self._is_active = False
+        self._lock = threading.RLock()
+
+    @property
+    def topics(self) -> dict[str, Any]:
+        """Its subscriptions: pattern → list of senders, or `ANY`."""
+        return self._subscriptions.topics
+
+    @property
+    def muted_topics(self) -> list[str]:
+        """The patterns that it never hears."""
+        return self._subscriptions.mutes
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it hears what is emitted now."""
+        return self._outbox is not None and not self._outbox.is_ended
+
+    def subscribe(self, topic: str, senders: Any = ANY) -> Self:
+        """Hear `topic` too, from the senders named, from now on.
+
+        Raises:
+            InvalidTopic, TopicTypeError, TooManyTopics: and the client stays as it was.
+        """
+        with self._lock:
+            self._subscriptions.add(topic, senders)
+            self._apply()
+        return self
+
+    def unsubscribe(self, topic: str) -> Self:
+        """Drop the subscription that was written so; other patterns that match the same stay."""
+        with self._lock:
+            self._subscriptions.remove(topic)
+            self._apply()
+        return self
+
+    def mute(self, topic: str) -> Self:
+        """Stop hearing what `topic` matches, whatever is subscribed."""
+        with self._lock:
+            self._subscriptions.mute(topic)
+            self._apply()
+        return self
+
+    def unmute(self, topic: str) -> Self:
+        """Drop the mute that was written so."""
+        with self._lock:
+            self._subscriptions.unmute(topic)
+            self._apply()
+        return self
+
+    def connect(self) -> Self:
+        """Start to hear events; nothing happens if it is connected. It can connect again after it was ended."""
+        with self._lock:
+            if self.is_connected:
+                return self
+            hub = get_hub()
+            drain_on_signals(hub)
+            self._outbox = outbox = hub.join(self._subscriptions.interest, self.disconnect)
+            active_clients._add(self)
+            self._is_active = True
+        emit(client_event, "system", action="connect", client=self)
+        if outbox.is_ended:  # the process ends, or a handler wants it away
+            self.disconnect()
+        return self
+
+    def disconnect(self) -> Self:
+        """Stop hearing events and end `stream()` at once; nothing happens if it is not connected."""
+        with self._lock:
+            if self._outbox is not None:
+                get_hub().leave(self._outbox)
+            was_active, self._is_active = self._is_active, False
+            active_clients._remove(self)
+        if was_active:
+            emit(client_event, "system", action="disconnect", client=self)
+        return self
+
+    def send(self, item: Any) -> bool:
+        """Send `item` to this client alone, in order with the events that it hears.
+
+        Returns:
+            True if it was handed over, False if the client is not connected.
+
+        Raises:
+            InvalidPayload, PayloadTooLarge: `item` can't be sent.
+        """
+        hub = get_hub()
+        message = Message("", None, encode(item, hub.settings.max_payload_bytes), None)
+        with self._lock:
+            if self._outbox is None or self._outbox.is_ended:
+                return False
+            hub.send(self._outbox, message)
+            return not self._outbox.is_ended
+
+    async def stream(self, delay: float = 0.1) -> AsyncGenerator[Any, None]:
+        """The results of the events that it hears, one by one, until it is disconnected.
+
+        Objects and arrays format as JSON, so `f"data: {data}\\n\\n"` is what the page's `JSON.parse` takes.
+        Each client gets its own copy.
+
+        Args:
+            delay: the longest that it would wait, in seconds, before it looks whether it is still connected.
+                It is woken at once by everything that happens, so this costs no time and no timer runs.
+
+        Raises:
+            NotConnected: it was never connected.
+        """
+        if not delay > 0:
+            raise ValueError(f"delay is a number of seconds above 0, not {delay!r}")
+        async for message in self.messages():
+            yield decode(message.payload)
+
+    async def messages(self) -> AsyncGenerator[Message, None]:
+        """As `stream()`, with each event's topic and id beside its data.
+
+        Raises:
+            NotConnected: it was never connected.
+        """
+        reader = Reader(self.open_outbox())
+        while (message := await reader.take()) is not None:
+            yield message
+
+    def open_outbox(self) -> Outbox:
+        """What waits for it, to be read in the running loop; for responses, applications use `stream()`.
+
+        Raises:
+            NotConnected: it was never connected, or on another event loop.
+        """
+        outbox = self._outbox
+        if outbox is None:
+            raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
+        get_hub().adopt(outbox, self.disconnect)
+        return outbox
+
+    def _apply(self) -> None:
+        if self._outbox is not None and not self._outbox.is_ended:
+            get_hub().change(self._outbox, self._subscriptions.interest)
+
+    def __enter__(self) -> Self:
+        return self.connect()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.disconnect()
+
+    def __repr__(self) -> str:
+        state = "connected" if self.is_connected else "not connected"
+        return f"<Client {self.client_id} {state}, topics {list(self.topics)}>"
+
+
+class _ActiveClients(Mapping[str, Client]):
+    """The connected clients by id. It may be iterated while clients come and go: an iteration goes over those
+    of the moment at which it began.
+    """
+
+    def __init__(self) -> None:
+        self._clients: dict[str, Client] = {}
+
+    def __getitem__(self, client_id: str) -> Client:
+        return self._clients[client_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._clients))
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def items(self) -> ItemsView[str, Client]:
+        return self._clients.copy().items()
+
+    def values(self) -> ValuesView[Client]:
+        return self._clients.copy().values()
+
+    def _add(self, client: Client) -> None:
+        self._clients[client.client_id] = client
+
+    def _remove(self, client: Client) -> None:
+        if self._clients.get(client.client_id) is client:
+            del self._clients[client.client_id]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} active clients>"
+
+
+active_clients: Final = _ActiveClients()
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's connections
+    os.register_at_fork(after_in_child=active_clients._clients.clear)

@@ -1,0 +1,161 @@
+"""on, emit and emit_async: handlers first, then the clients.
+
+Fed by the application; feeds the hub with one encoded payload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from nitro.domain.message import Message
+from nitro.errors import InvalidTopic
+from nitro.infrastructure.delivery.hub import get_hub
+from nitro.infrastructure.events.background import start_soon
+from nitro.infrastructure.events.events import Condition, Event, Handler, default_namespace
+from nitro.infrastructure.events.payload import encode
+from nitro.infrastructure.events.sender import ANY, sender_key
+
+__all__ = ["emit", "emit_async", "on"]
+
+log = logging.getLogger("nitro.events")
+
+H = TypeVar("H", bound=Handler)
+
+
+def on(
+    event: Event | str, sender: Any = ANY, *, priority: int = 0, condition: Condition | None = None
+) -> Callable[[H], H]:
+    """Decorate a handler of an event, or of every event that a pattern matches, now and later.
+
+    The handler is called as `handler(sender, **kwargs)` with what `emit` was given. It may be a function, a
+    coroutine function, a generator function or an async generator function, and is held strongly. What it
+    raises is logged and hurts nobody else. A synchronous handler that returns `False` stops the handlers
+    behind it and the delivery to clients.
+
+    Args:
+        event: an event, its name, or a pattern such as `"todo.*"`.
+        sender: only when this one emits.
+        priority: higher ones come first; equal ones in the order of their registration.
+        condition: `condition(sender, **kwargs)`; the handler is left out where it is not true.
+
+    Raises:
+        InvalidTopic, TopicTypeError: the name breaks the grammar.
+    """
+    if isinstance(event, Event):
+        signal = event
+    elif isinstance(event, str) and ("*" in event or event == "ANY"):
+        signal = default_namespace.pattern(event)
+    else:
+        signal = default_namespace.event(event)
+
+    def register(handler: H) -> H:
+        return signal.connect(handler, sender, weak=False, priority=priority, condition=condition)
+
+    return register
+
+
+def emit(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
+    """Call the handlers of `event`, then deliver `result`, if there is one, to the clients that hear it.
+
+    May be called from any thread, with or without an event loop, and never blocks on a client. `result` is
+    written as JSON at once, in the caller; changes to it afterwards reach nobody.
+
+    Args:
+        event: an event or its name.
+        sender: who emits: a string, an object with an `id`, or `ANY`. Subscriptions filter by it.
+        **kwargs: handed to the handlers. `result`, unless None, is also what clients get.
+
+    Returns:
+        What the synchronous handlers returned, in their order: for a generator the list of what it yielded.
+        Asynchronous handlers are started and not waited for. A handler that raised has no part in it.
+
+    Raises:
+        InvalidTopic, TopicTypeError: `event` is no event's name.
+        InvalidPayload, PayloadTooLarge: `result` can't be sent; no handler was called.
+        Overloaded: an event loop is too far behind to deliver.
+    """
+    signal, payload = _prepare(event, kwargs)
+    called = _call(signal, sender, kwargs)
+    try:
+        _publish(signal, sender, payload, called)
+    finally:
+        for _, handler, value in called.later:
+            start_soon(_settle(handler, value), name=f"nitro handler of {signal.name}")
+    return called.results
+
+
+async def emit_async(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
+    """As `emit`, and waits: for the broker's acknowledgement, then for all asynchronous handlers, which run
+    side by side. Their results are among those returned, at their handlers' places.
+    """
+    signal, payload = _prepare(event, kwargs)
+    called = _call(signal, sender, kwargs)
+    outcomes = [asyncio.ensure_future(_settle(handler, value)) for _, handler, value in called.later]
+    try:
+        _publish(signal, sender, payload, called)
+    finally:
+        settled = await asyncio.gather(*outcomes, asyncio.sleep(0))
+    results = list(called.results)
+    for (place, _, _), outcome in reversed(list(zip(called.later, settled, strict=False))):
+        if outcome is not _FAILED:
+            results.insert(place, outcome)
+    return results
+
+
+class _Called(NamedTuple):
+    results: list[Any]
+    later: list[tuple[int, Handler, Any]]  # the place among the results, the handler, what it wants awaited
+    is_cancelled: bool
+
+
+_FAILED = object()
+
+
+def _prepare(event: Event | str, kwargs: dict[str, Any]) -> tuple[Event, bytes | None]:
+    signal = event if isinstance(event, Event) else default_namespace.event(event)
+    if "*" in signal.name:
+        raise InvalidTopic(f"{signal.name!r} is a pattern, and only an event with an exact name can be emitted")
+    result = kwargs.get("result")
+    return signal, None if result is None else encode(result, get_hub().settings.max_payload_bytes)
+
+
+def _publish(signal: Event, sender: Any, payload: bytes | None, called: _Called) -> Message | None:
+    if payload is None or called.is_cancelled or signal.is_muted:
+        return None
+    return get_hub().publish(signal.name, sender_key(sender), payload)
+
+
+def _call(signal: Event, sender: Any, kwargs: dict[str, Any]) -> _Called:
+    results: list[Any] = []
+    later: list[tuple[int, Handler, Any]] = []
+    for handler, condition in signal.handlers_for(sender):
+        try:
+            if condition is not None and not condition(sender, **kwargs):
+                continue
+            value = handler(sender, **kwargs)
+            if inspect.isawaitable(value) or inspect.isasyncgen(value):
+                later.append((len(results), handler, value))
+                continue
+            if inspect.isgenerator(value):
+                value = list(value)
+        except Exception:
+            log.exception("handler %r of %r failed", handler, signal.name)
+            continue
+        results.append(value)
+        if value is False:
+            return _Called(results, later, is_cancelled=True)
+    return _Called(results, later, is_cancelled=False)
+
+
+async def _settle(handler: Handler, value: Any) -> Any:
+    try:
+        if inspect.isasyncgen(value):
+            return [item async for item in value]
+        return await value
+    except Exception:
+        log.exception("handler %r failed", handler)
+        return _FAILED

@@ -1,0 +1,78 @@
+"""Payloads: from what an application hands to `emit` to JSON bytes, and back for who reads it in Python.
+
+JSON is written once, in the emitter, so that what can't be written is the emitter's error.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from pydantic_core import from_json, to_json
+
+from nitro.errors import InvalidPayload, PayloadTooLarge
+
+__all__ = ["JsonArray", "JsonObject", "decode", "encode"]
+
+
+class JsonObject(dict[str, Any]):
+    """A decoded JSON object: a dict whose `str()` and f-string are JSON, so that it can be sent as it is."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return to_json(self).decode()
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
+class JsonArray(list[Any]):
+    """A decoded JSON array: a list whose `str()` and f-string are JSON, so that it can be sent as it is."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return to_json(self).decode()
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
+def encode(result: Any, max_bytes: int) -> bytes:
+    """`result` as JSON in UTF-8: whatever pydantic can write, entities and models included.
+
+    Raises:
+        InvalidPayload: it can't be written as JSON; NaN and infinity can't either.
+        PayloadTooLarge: its JSON is longer than `max_bytes`.
+    """
+    try:
+        payload = to_json(result, inf_nan_mode="constants")
+        if b"NaN" in payload or b"Infinity" in payload:  # as a number, or just in a text?
+            json.loads(payload, parse_constant=_refuse_constant)
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
+        raise InvalidPayload(
+            f"result ({type(result).__name__}) can't be sent as JSON: {reason}; pass dicts, lists, strings, "
+            f"finite numbers, models or entities"
+        ) from error
+    if len(payload) > max_bytes:
+        raise PayloadTooLarge(
+            f"result has {len(payload)} bytes of JSON, limit {max_bytes}; send a reference instead, or raise "
+            f"NITRO_MAX_PAYLOAD_BYTES"
+        )
+    return payload
+
+
+def decode(payload: bytes) -> Any:
+    """The value that `payload` spells, a new one at each call; objects and arrays format as JSON again."""
+    value = from_json(payload)
+    if isinstance(value, dict):
+        return JsonObject(value)
+    if isinstance(value, list):
+        return JsonArray(value)
+    return value
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

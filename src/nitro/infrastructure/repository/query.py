@@ -1,0 +1,115 @@
+"""From the names that callers give to SQL: which columns there are, conditions, order and limits.
+
+Pure: builds statements and runs none. Whatever can't be asked raises `InvalidQuery`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Enum, String, TypeDecorator, false, func, or_
+from sqlalchemy.orm import Mapper
+from sqlmodel import SQLModel
+from sqlmodel.sql.expression import SelectOfScalar
+
+from nitro.errors import InvalidQuery
+
+__all__ = ["Page", "column", "equal", "mapper_of", "order", "searched", "text_columns"]
+
+Row = TypeVar("Row", bound=SQLModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which of the rows that match, and in which order: by a field and, where that is equal, by `id`."""
+
+    sorting_field: str | None = None
+    sort_direction: str = "asc"
+    limit: int | None = None
+    offset: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.sort_direction not in ("asc", "desc"):
+            raise InvalidQuery(f"sort_direction is {self.sort_direction!r}; it may be 'asc' or 'desc'")
+        for name, rows in (("limit", self.limit), ("offset", self.offset)):
+            if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 0):
+                raise InvalidQuery(f"{name} is {rows!r}; it may be None or a whole number from 0 up")
+
+    def of(self, entity_type: type[Row], statement: SelectOfScalar[Row]) -> SelectOfScalar[Row]:
+        """`statement` with this order and these limits."""
+        if self.sorting_field is not None:
+            by = column(entity_type, self.sorting_field)
+            keys = mapper_of(entity_type).primary_key
+            statement = statement.order_by(by.desc() if self.sort_direction == "desc" else by.asc(), *keys)
+        return statement.limit(self.limit).offset(self.offset)
+
+
+def mapper_of(entity_type: type[SQLModel]) -> Mapper[Any]:
+    """SQLAlchemy's mapper of a class that has a table of its own."""
+    mapper = vars(entity_type).get("__mapper__")
+    if not isinstance(mapper, Mapper):
+        name = entity_type.__name__
+        raise InvalidQuery(f"{name} has no table; declare it as `class {name}(Entity, table=True)`")
+    return mapper
+
+
+def column(entity_type: type[SQLModel], name: str) -> Any:
+    """The column of the field `name`."""
+    names = mapper_of(entity_type).column_attrs.keys()
+    if name not in names:
+        raise InvalidQuery(
+            f"{entity_type.__name__} has no field {name!r}; its fields are {', '.join(sorted(names))}"
+        )
+    return getattr(entity_type, name)
+
+
+def equal(entity_type: type[SQLModel], fields: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """A condition for each field; `None` is NULL."""
+    return [column(entity_type, name) == value for name, value in fields.items()]
+
+
+def order(entity_type: type[SQLModel], order_by: Any) -> list[Any]:
+    """What to order by, from a field's name, a column expression or a list of these."""
+    if order_by is None:
+        return []
+    keys = order_by if isinstance(order_by, (list, tuple)) else [order_by]
+    return [column(entity_type, key) if isinstance(key, str) else key for key in keys]
+
+
+def searched(columns: Iterable[Any], text: str, *, casefold: str | None) -> ColumnElement[bool]:
+    """Whether one of `columns` contains `text` in any case; no character of it is a wildcard.
+
+    `casefold` names the database's own function for that, if it has one that can take any Unicode.
+    """
+    if casefold is None:
+        return or_(false(), *(each.icontains(text, autoescape=True) for each in columns))
+    fold = getattr(func, casefold)
+    return or_(false(), *(func.instr(fold(each), text.casefold()) > 0 for each in columns))
+
+
+def text_columns(entity_type: type[SQLModel], fields: Iterable[str] | None) -> list[Any]:
+    """The string columns named by `fields`, or all of them that are no keys."""
+    columns = {each.key: each.columns[0] for each in mapper_of(entity_type).column_attrs}
+    texts = {name for name, each in columns.items() if _is_text(each.type)}
+    if fields is None:
+        keys = {name for name, each in columns.items() if each.primary_key or each.foreign_keys}
+        chosen = [name for name in columns if name in texts - keys]
+    else:
+        chosen = [fields] if isinstance(fields, str) else list(fields)
+    for name in chosen:
+        column(entity_type, name)
+        if name not in texts:
+            raise InvalidQuery(
+                f"{entity_type.__name__}.{name} is no string column; these are: {', '.join(sorted(texts))}"
+            )
+    if not chosen:
+        raise InvalidQuery(f"{entity_type.__name__} has no string column to search; name one in fields=")
+    return [column(entity_type, name) for name in chosen]
+
+
+def _is_text(kind: Any) -> bool:
+    while isinstance(kind, TypeDecorator):
+        kind = kind.impl_instance
+    return isinstance(kind, String) and not isinstance(kind, Enum)

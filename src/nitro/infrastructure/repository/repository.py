@@ -1,0 +1,184 @@
+"""`SQLModelRepository`: what `Entity` asks, answered by a database in one session for each question.
+
+Owns the transactions; `query` builds the statements, `database` keeps the connections. Fed by entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlmodel import SQLModel, select
+
+from nitro.domain.entities.base_entity import Entity
+from nitro.errors import InvalidQuery
+from nitro.infrastructure.repository import query
+from nitro.infrastructure.repository.database import CASEFOLD, Database
+from nitro.infrastructure.repository.query import Page
+from nitro.settings import get_settings
+
+__all__ = ["SQLModelRepository", "default_repository"]
+
+E = TypeVar("E", bound=Entity)
+
+
+class SQLModelRepository:
+    """Entities in the database at `url`, a SQLAlchemy URL; without one, that of the `NITRO_DB_URL` setting.
+
+    Nothing is opened before it is needed. Every method may be called from any thread. Entities go in and
+    come out as plain values that belong to no session. SQLAlchemy's own exceptions pass through; what can't
+    be asked raises `InvalidQuery`, a URL that can't be used `ConfigurationError`.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self._database = Database(url)
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine, for migrations and for sessions of one's own."""
+        return self._database.engine
+
+    def init_db(self) -> None:
+        """Create the tables of all entity classes that have been imported, where they don't exist yet.
+
+        May be called again and by several processes at once; tables that exist are left as they are.
+        """
+        try:
+            self._create_tables()
+        except DBAPIError:
+            # Outside SQLite another process may create a table after we looked for it; now it is there.
+            self._create_tables()
+
+    def close(self) -> None:
+        """Close the connections that are idle. The repository stays usable and opens new ones."""
+        self._database.close()
+
+    def save(self, entity: Entity) -> None:
+        """Insert `entity`, or update the row with its `id`; then give it the row's values."""
+        query.mapper_of(type(entity))
+        try:
+            values = self._write(entity)
+        except IntegrityError:
+            # Outside SQLite the same id may have been inserted after we looked for it; now it is an update.
+            if not self.exists(type(entity), entity.id):
+                raise
+            values = self._write(entity)
+        for name, value in values.items():
+            set_committed_value(entity, name, value)
+
+    def delete(self, entity: Entity) -> bool:
+        """Delete the row with the entity's `id`; False when there was none."""
+        query.mapper_of(type(entity))
+        with self._database.writing() as session:
+            row = session.get(type(entity), entity.id, with_for_update=True)
+            if row is not None:
+                session.delete(row)
+            return row is not None
+
+    def get(self, entity_type: type[E], id: str) -> E | None:
+        """The entity with this `id`, or `None`."""
+        _check_id(entity_type, id)
+        with self._database.reading() as session:
+            return session.get(entity_type, id)
+
+    def exists(self, entity_type: type[E], id: str) -> bool:
+        """Whether there is a row with this `id`."""
+        _check_id(entity_type, id)
+        statement = select(entity_type.id).where(entity_type.id == id)
+        with self._database.reading() as session:
+            return session.exec(statement).first() is not None
+
+    def where(
+        self,
+        entity_type: type[E],
+        *expressions: ColumnElement[bool] | bool,
+        order_by: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[E]:
+        """The entities for which all expressions hold."""
+        keys = query.order(entity_type, order_by)
+        page = Page(limit=limit, offset=offset)
+        return self._rows(entity_type, expressions, page, keys)
+
+    def filter(
+        self,
+        entity_type: type[E],
+        fields: Mapping[str, Any],
+        *,
+        sorting_field: str | None = None,
+        sort_direction: str = "asc",
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[E]:
+        """The entities whose fields equal these."""
+        page = Page(sorting_field, sort_direction, limit, offset)
+        return self._rows(entity_type, query.equal(entity_type, fields), page)
+
+    def search(
+        self,
+        entity_type: type[E],
+        text: str,
+        *,
+        fields: Iterable[str] | None = None,
+        sorting_field: str | None = None,
+        sort_direction: str = "asc",
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[E]:
+        """The entities with `text`, in any case, in one of `fields` or, without them, of all string columns."""
+        if not isinstance(text, str):
+            raise InvalidQuery(f"the text to search for is {text!r}; it may be a string only")
+        page = Page(sorting_field, sort_direction, limit, offset)
+        columns = query.text_columns(entity_type, fields)
+        casefold = CASEFOLD if self.engine.dialect.name == "sqlite" else None
+        return self._rows(entity_type, [query.searched(columns, text, casefold=casefold)], page)
+
+    def _rows(
+        self,
+        entity_type: type[E],
+        conditions: Iterable[ColumnElement[bool] | bool],
+        page: Page,
+        order: Iterable[Any] = (),
+    ) -> list[E]:
+        query.mapper_of(entity_type)
+        statement = page.of(entity_type, select(entity_type).where(*conditions).order_by(*order))
+        with self._database.reading() as session:
+            return list(session.exec(statement).all())
+
+    def _write(self, entity: Entity) -> dict[str, Any]:
+        """Merge a copy, so that the caller's object never meets the session; return the row's values."""
+        names = query.mapper_of(type(entity)).column_attrs.keys()
+        with self._database.writing() as session:
+            locked = session.get(type(entity), entity.id, with_for_update=True)
+            row = session.merge(copy(entity))
+            session.flush()
+            session.refresh(row, names)
+            del locked  # the session holds rows weakly, and merge must find this one
+            return {name: getattr(row, name) for name in names}
+
+    def _create_tables(self) -> None:
+        with self._database.defining() as connection:
+            SQLModel.metadata.create_all(connection)
+
+    def __repr__(self) -> str:
+        return f"<SQLModelRepository {self._database!r}>"
+
+
+def _check_id(entity_type: type[Entity], id: str) -> None:
+    query.mapper_of(entity_type)
+    if not isinstance(id, str):
+        raise InvalidQuery(f"the id of a {entity_type.__name__} is a string; this is {id!r}")
+
+
+_shared: dict[str, SQLModelRepository] = {}
+
+
+def default_repository() -> SQLModelRepository:
+    """The repository that entities share: one for each value that `NITRO_DB_URL` has had in this process."""
+    url = get_settings().db_url
+    return _shared.get(url) or _shared.setdefault(url, SQLModelRepository(url))

@@ -1,0 +1,45 @@
+"""Drain: end all streams when the process is told to stop, so that its server needn't wait for them.
+
+Servers wait for open responses at SIGTERM and SIGINT, and a stream is always open. So the handler that the
+server installed is chained: ours ends the streams, then theirs runs. Nothing of the server is patched, and
+when the server puts back the handlers from before it, ours are gone with its own.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+from nitro.infrastructure.delivery.hub import Hub
+
+__all__ = ["drain_on_signals"]
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Chained:
+    """A signal handler in front of the one that was there."""
+
+    def __init__(self, hub: Hub, previous: Callable[[int, FrameType | None], Any]) -> None:
+        self._hub = hub
+        self._previous = previous
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        self._hub.drain_soon()
+        self._previous(signum, frame)
+
+
+def drain_on_signals(hub: Hub) -> None:
+    """Chain the handlers of SIGTERM and SIGINT, if a server has installed its own. Main thread only.
+
+    Python's default handlers are left alone: with them the process ends at once, or by KeyboardInterrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for signum in _SIGNALS:
+        handler = signal.getsignal(signum)
+        if callable(handler) and not isinstance(handler, _Chained) and handler is not signal.default_int_handler:
+            signal.signal(signum, _Chained(hub, handler))

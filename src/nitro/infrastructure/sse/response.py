@@ -1,0 +1,115 @@
+"""EventSourceResponse: a client's events as server-sent events, the fast way.
+
+Fed by a client's outbox; feeds the server. The response's own task only waits for the other side to go; what
+is sent is written by the connection, driven by the client's feed.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from nitro.infrastructure.delivery.frame import encode_opening, encode_retry
+from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.sse.connection import Connection
+from nitro.settings import get_settings
+
+__all__ = ["EventSourceResponse", "Subscriber"]
+
+log = logging.getLogger("nitro.sse")
+
+_LAST_WRITE_SECONDS: Final = 1.0
+"""How long a client that reads too slowly may hold up the end of its stream."""
+
+
+class Subscriber(Protocol):
+    """What the response needs of a client."""
+
+    def connect(self) -> Any: ...
+
+    def disconnect(self) -> Any: ...
+
+    def open_outbox(self) -> Outbox:
+        """The connected client's outbox, in the running loop."""
+
+
+class EventSourceResponse(Response):
+    """A streaming response for FastAPI, Starlette and any other ASGI application.
+
+    It connects the client when the response starts and disconnects it when the stream ends, whoever ends it.
+
+    Args:
+        client: whose events are sent, each as one server-sent event with JSON as its data.
+        named: put the topic into `event:`, for `addEventListener`; without it, `onmessage` hears everything.
+        retry_milliseconds: how long the browser waits before it reconnects; None takes
+            `NITRO_RETRY_MILLISECONDS`.
+        status_code, headers, background: as in Starlette's `Response`.
+
+    Raises:
+        InvalidField: `retry_milliseconds` is not a whole number, 0 or more.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        client: Subscriber,
+        *,
+        named: bool = False,
+        retry_milliseconds: int | None = None,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        background: BackgroundTask | None = None,
+    ) -> None:
+        settings = get_settings()
+        self.client = client
+        self.named = named
+        self.retry_milliseconds = settings.retry_milliseconds if retry_milliseconds is None else retry_milliseconds
+        encode_retry(self.retry_milliseconds)  # a wrong value is the caller's error, here and not in the stream
+        self._inline = settings.inline_send
+        self.status_code = status_code
+        self.background = background
+        self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **_lowered(headers)})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if scope["method"] == "HEAD":
+            await send(start)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        self.client.connect()
+        connection: Connection | None = None
+        try:
+            outbox = self.client.open_outbox()
+            await send(start)
+            opening = encode_opening(outbox.joined_at, self.retry_milliseconds)
+            await send({"type": "http.response.body", "body": opening, "more_body": True})
+            connection = Connection(outbox, send, named=self.named, inline=self._inline)
+            await self._stream(connection, receive)
+        finally:
+            self.client.disconnect()
+            if connection is not None:
+                connection.abandon()
+        if self.background is not None:
+            await self.background()
+
+    async def _stream(self, connection: Connection, receive: Receive) -> None:
+        connection.start()
+        if await connection.until_gone(receive):
+            return
+        # Spread over one to two times the wait, so that not all who are ended at once come back at once.
+        retry = round(self.retry_milliseconds * random.uniform(1, 2))  # noqa: S311 - no secret
+        try:
+            await connection.close(encode_retry(retry), within_seconds=_LAST_WRITE_SECONDS)
+        except TimeoutError:
+            log.warning("a client took nothing of its last bytes for %s s: %r", _LAST_WRITE_SECONDS, connection)
+
+
+def _lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {name.lower(): value for name, value in (headers or {}).items()}
