@@ -1,0 +1,70 @@
+"""What the tests share: a hub of their own for each, and a browser where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from nitro.infrastructure.delivery import hub as hub_module
+from nitro.infrastructure.delivery.hub import Hub, get_hub
+from nitro.infrastructure.events.client import active_clients
+from nitro.settings import get_settings
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A fresh hub, so that no test hears another's events; nobody may be left connected at its end."""
+    get_settings.cache_clear()
+    monkeypatch.setattr(hub_module, "_hub", None)
+    yield get_hub()
+    get_settings.cache_clear()
+    left = list(active_clients.values())
+    for client in left:
+        client.disconnect()
+    assert left == [], "the test left clients connected"
+
+
+@pytest.fixture
+def hub_with(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hub]:
+    """A fresh hub with other settings: `hub_with(client_max_bytes=1000)`."""
+
+    def make(**settings: object) -> Hub:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"NITRO_{name.upper()}", str(value))
+        get_settings.cache_clear()
+        monkeypatch.setattr(hub_module, "_hub", None)
+        return get_hub()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; where there is none its tests are skipped, and the summary counts them."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"NO BROWSER: {CHROMIUM} is missing; install Debian's chromium to run this test")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab in a context of its own; what goes wrong in the page fails the test."""
+    context = browser.new_context()
+    tab = context.new_page()
+    problems: list[str] = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    yield tab
+    context.close()
+    assert problems == []

@@ -1,0 +1,95 @@
+"""Real servers for tests: started on a free port of 127.0.0.1, watched, and ended with the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """An ASGI application under uvicorn in a process of its own."""
+
+    def __init__(
+        self,
+        app: str,
+        *,
+        directory: Path = ROOT,
+        options: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "uvicorn", app, "--port", str(self.port), *options]
+        self.process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": f"{directory}:{ROOT}", "PYTHONWARNINGS": "default", **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.output = ""
+
+    def wait_until_up(self, seconds: float = 20) -> Self:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended at once:\n{self._read_output()}")
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                    return self
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError(f"the server did not come up:\n{self.end()}")
+
+    def end(self, signum: int = signal.SIGTERM, within_seconds: float = 10) -> float:
+        """Send `signum` and wait; how many seconds it took. `output` holds what the server printed."""
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        try:
+            self.process.wait(within_seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise RuntimeError(f"the server did not end:\n{self._read_output()}") from None
+        took = time.monotonic() - began
+        self._read_output()
+        return took
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=10, trust_env=False)
+
+    def post(self, path: str, **kwargs: object) -> httpx.Response:
+        return httpx.post(self.url + path, timeout=10, trust_env=False, **kwargs)  # type: ignore[arg-type]
+
+    def _read_output(self) -> str:
+        if self.process.stdout is not None and not self.process.stdout.closed:
+            self.output += self.process.stdout.read()
+            self.process.stdout.close()
+        return self.output
+
+    def __enter__(self) -> Self:
+        return self.wait_until_up()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end(within_seconds=10)
