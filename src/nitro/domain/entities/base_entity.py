@@ -1,8 +1,8 @@
 """`Entity`: a validated record with an identity that can save, find and delete itself.
 
 Owns identity and the vocabulary of queries; `record.Record` validates, the repository behind `_repository`
-does all the I/O, applications derive from it. An entity never belongs to a database session: it is a plain value that may
-be kept, copied, pickled and handed to another thread.
+does all the I/O, applications derive from it. An entity never belongs to a database session: it is a plain
+value that may be kept, copied, pickled and handed to another thread.
 """
 
 from __future__ import annotations

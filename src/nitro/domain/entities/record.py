@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
+from pydantic import ConfigDict
 from pydantic_core import PydanticUndefined
 from sqlalchemy.orm import reconstructor
 from sqlalchemy.orm.attributes import manager_of_class, set_attribute
 from sqlmodel import SQLModel
-from sqlmodel.main import SQLModelConfig
 
 __all__ = ["Record"]
 
@@ -32,7 +32,9 @@ class Record(SQLModel):
     the hash needs a field `id` and is by class and `id` alone, so it stays when other fields change.
     """
 
-    model_config = SQLModelConfig(validate_assignment=True, extra="forbid")
+    model_config = ConfigDict(  # type: ignore[assignment]  # SQLModel doesn't export its own type for it
+        validate_assignment=True, extra="forbid"
+    )
 
     def __init__(self, **data: Any) -> None:
         """Validate `data` and build the object; raise `pydantic.ValidationError` and build nothing."""
@@ -56,7 +58,7 @@ class Record(SQLModel):
             self._adopt(candidate)
 
     @classmethod
-    def model_validate(
+    def model_validate(  # type: ignore[override]  # the signature is SQLModel's, which isn't pydantic's either
         cls,
         obj: Any,
         *,
@@ -76,17 +78,19 @@ class Record(SQLModel):
         elif update or cls.__sqlmodel_relationships__:
             obj = {name: getattr(obj, name) for name in names if hasattr(obj, name)} | (update or {})
         candidate = cls._candidate(obj, strict=strict, from_attributes=from_attributes, context=context)
-        record = cls.__new__(cls)
+        record: Self = cls.__new__(cls)
         record._track()
         record._adopt(candidate, obj if isinstance(obj, dict) else {})
         return record
 
-    @classmethod
-    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        """An object from values that are known to be valid: nothing is checked."""
-        record = super().model_construct(_fields_set, **values)
-        record._track()
-        return record
+    if not TYPE_CHECKING:  # the type checkers know pydantic's own signature, field by field
+
+        @classmethod
+        def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+            """An object from values that are known to be valid: nothing is checked."""
+            record = super().model_construct(_fields_set, **values)
+            record._track()
+            return record
 
     def __copy__(self) -> Self:
         twin = self._without_state()
@@ -125,7 +129,7 @@ class Record(SQLModel):
         """A candidate from data that passes all validators. Relationships are no business of pydantic's."""
         if isinstance(data, dict):
             data = {name: data[name] for name in data if name not in cls.__sqlmodel_relationships__}
-        candidate = cls.__new__(cls)
+        candidate: Self = cls.__new__(cls)
         cls.__pydantic_validator__.validate_python(data, self_instance=candidate, **options)
         return candidate
 
@@ -154,7 +158,13 @@ class Record(SQLModel):
 
     @reconstructor
     def _loaded(self) -> None:
-        """Called by SQLAlchemy for a row that it has read: all fields count as set, private ones are new."""
+        """Called by SQLAlchemy for a row that it has read, whose columns may come in any order.
+
+        Fields get the order in which they are declared and all count as set; private ones get their defaults.
+        """
+        for name in type(self).model_fields:
+            if name in self.__dict__:
+                self.__dict__[name] = self.__dict__.pop(name)
         object.__setattr__(self, "__pydantic_fields_set__", set(type(self).model_fields))
         defaults = {name: private.get_default() for name, private in self.__private_attributes__.items()}
         known = {name: value for name, value in defaults.items() if value is not PydanticUndefined}

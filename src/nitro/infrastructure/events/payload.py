@@ -6,6 +6,7 @@ JSON is written once, in the emitter, so that what can't be written is the emitt
 from __future__ import annotations
 
 import json
+from io import IOBase
 from typing import Any, NoReturn
 
 from pydantic_core import from_json, to_json
@@ -47,6 +48,8 @@ def encode(result: Any, max_bytes: int) -> bytes:
         PayloadTooLarge: its JSON is longer than `max_bytes`.
     """
     try:
+        if isinstance(result, IOBase):  # pydantic would read it, line by line
+            raise TypeError("an open file is no value")  # noqa: TRY301 - one place makes the error's text
         payload = to_json(result, inf_nan_mode="constants")
         if b"NaN" in payload or b"Infinity" in payload:  # as a number, or just in a text?
             json.loads(payload, parse_constant=_refuse_constant)

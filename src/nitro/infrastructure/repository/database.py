@@ -30,6 +30,7 @@ __all__ = ["CASEFOLD", "Database"]
 
 CASEFOLD = "nitro_casefold"  # a SQL function on SQLite's connections, whose own lower() knows ASCII only
 BEGIN = "nitro_begin"  # the execution option that names the statement which opens a SQLite transaction
+WRITING = {BEGIN: "BEGIN IMMEDIATE"}
 BUSY_SECONDS = 30.0
 POOL_CONNECTIONS = 40  # as many as Starlette's thread pool has threads
 
@@ -54,6 +55,11 @@ class Database:
         """The engine; raise `ConfigurationError` for a URL that SQLAlchemy can't use."""
         return self._engine or self._open()
 
+    @property
+    def writers_overlap(self) -> bool:
+        """Whether a row that one writer has looked for may be written by another before it is itself."""
+        return self.engine.dialect.name != "sqlite"
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session for queries. What it loads stays usable when it is closed."""
@@ -64,16 +70,17 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A session that commits at its end, or rolls back if the block raises."""
-        engine = self.engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
+        engine = self.engine
         with self._writers, Session(engine, expire_on_commit=False) as session:
+            session.connection(execution_options=WRITING)
             yield session
             session.commit()
 
     @contextmanager
     def defining(self) -> Iterator[Connection]:
         """A connection for DDL in one transaction, which other processes wait for where SQLite can."""
-        engine = self.engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
-        with self._writers, engine.begin() as connection:
+        engine = self.engine
+        with self._writers, engine.connect() as connection, connection.execution_options(**WRITING).begin():
             yield connection
 
     def close(self) -> None:

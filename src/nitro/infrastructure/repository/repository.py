@@ -5,13 +5,14 @@ Owns the transactions; `query` builds the statements, `database` keeps the conne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from copy import copy
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Engine
+from sqlalchemy import ColumnElement, Engine, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import SQLModel, select
 
 from nitro.domain.entities.base_entity import Entity
@@ -24,6 +25,9 @@ from nitro.settings import get_settings
 __all__ = ["SQLModelRepository", "default_repository"]
 
 E = TypeVar("E", bound=Entity)
+T = TypeVar("T")
+
+OVERLAPS = 4  # how often in a row another writer may come first before its doing is our error
 
 
 class SQLModelRepository:
@@ -47,11 +51,7 @@ class SQLModelRepository:
 
         May be called again and by several processes at once; tables that exist are left as they are.
         """
-        try:
-            self._create_tables()
-        except DBAPIError:
-            # Outside SQLite another process may create a table after we looked for it; now it is there.
-            self._create_tables()
+        self._until_settled(self._create_tables, DBAPIError)
 
     def close(self) -> None:
         """Close the connections that are idle. The repository stays usable and opens new ones."""
@@ -60,13 +60,7 @@ class SQLModelRepository:
     def save(self, entity: Entity) -> None:
         """Insert `entity`, or update the row with its `id`; then give it the row's values."""
         query.mapper_of(type(entity))
-        try:
-            values = self._write(entity)
-        except IntegrityError:
-            # Outside SQLite the same id may have been inserted after we looked for it; now it is an update.
-            if not self.exists(type(entity), entity.id):
-                raise
-            values = self._write(entity)
+        values = self._until_settled(lambda: self._write(entity), IntegrityError, StaleDataError)
         for name, value in values.items():
             set_committed_value(entity, name, value)
 
@@ -151,15 +145,27 @@ class SQLModelRepository:
             return list(session.exec(statement).all())
 
     def _write(self, entity: Entity) -> dict[str, Any]:
-        """Merge a copy, so that the caller's object never meets the session; return the row's values."""
+        """Merge, which copies, so that the caller's object never meets the session; return the row's values."""
         names = query.mapper_of(type(entity)).column_attrs.keys()
+        read_as = inspect(entity).identity
+        if read_as is not None and read_as != (entity.id,):
+            make_transient(entity)  # it was read under another id: what counts is the one it has
         with self._database.writing() as session:
             locked = session.get(type(entity), entity.id, with_for_update=True)
-            row = session.merge(copy(entity))
+            row = session.merge(entity)
             session.flush()
             session.refresh(row, names)
             del locked  # the session holds rows weakly, and merge must find this one
             return {name: getattr(row, name) for name in names}
+
+    def _until_settled(self, work: Callable[[], T], *failures: type[Exception]) -> T:
+        """Do `work`; where writers overlap, again if what it looked for came or went before it could write."""
+        for _ in range(OVERLAPS if self._database.writers_overlap else 0):
+            try:
+                return work()
+            except failures:
+                continue
+        return work()
 
     def _create_tables(self) -> None:
         with self._database.defining() as connection:

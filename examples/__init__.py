@@ -1,0 +1,1 @@
+"""Three small applications that show what Nitro is for: a todo list, a chat, a dashboard."""

@@ -1,0 +1,150 @@
+"""An application with every kind of stream, and doors through which tests look at what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nitro import Client, EventSourceResponse, active_clients, emit
+from nitro.infrastructure.delivery.hub import get_hub
+
+emitter: ContextVar[str] = ContextVar("emitter", default="nobody")
+seen_by_sends: set[str] = set()
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    print("lifespan shutdown ran", flush=True)
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+class LooksAtContext:
+    """Notes which emitter's context a send runs in: none may be seen."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def noting(message: Message) -> None:
+            if scope.get("path") != "/emit":
+                seen_by_sends.add(emitter.get())
+            await send(message)
+
+        await self.app(scope, receive, noting)
+
+
+class WaitsInSend:
+    """Suspends in the middle of each send, under a time limit of anyio's, as careful middleware does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def waiting(message: Message) -> None:
+            await anyio.sleep(0)
+            await send(message)
+
+        await self.app(scope, receive, waiting)
+
+
+async def pass_on(request: Request, call_next: Any) -> Response:
+    return await call_next(request)  # type: ignore[no-any-return]
+
+
+app.add_middleware(LooksAtContext)
+for name in os.environ.get("TEST_MIDDLEWARE", "").split():
+    if name == "base":
+        app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
+    elif name == "gzip":
+        app.add_middleware(GZipMiddleware, minimum_size=1)
+    elif name == "waits":
+        app.add_middleware(WaitsInSend)
+
+
+@app.get("/events")
+async def events(topics: str = "t.*", named: bool = False) -> Response:
+    return EventSourceResponse(Client(topics=topics.split()), named=named)
+
+
+@app.get("/from-a-thread")
+def from_a_thread() -> Response:
+    client = Client(topics=["t.*"]).connect()
+    emit("t.early", result="emitted before the response began")
+    return EventSourceResponse(client)
+
+
+@app.get("/by-hand")
+async def by_hand() -> Response:
+    client = Client(topics=["t.*"])
+
+    async def stream() -> AsyncIterator[str]:
+        with client:
+            async for data in client.stream():
+                yield f"data: {data}\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+@app.api_route("/head", methods=["GET", "HEAD"])
+async def head() -> Response:
+    return EventSourceResponse(Client(topics=["t.*"]))
+
+
+@app.post("/emit")
+async def emit_in_loop(count: int = 1, start: int = 0, topic: str = "t.n", pad: int = 0, ticks: bool = False) -> int:
+    emitter.set("an emitter's secret")
+    for n in range(start, start + count):
+        emit(topic, "me", result={"n": n, "pad": "x" * pad})
+        if ticks:
+            await asyncio.sleep(0)
+    return count
+
+
+@app.post("/emit-in-thread")
+def emit_in_thread(count: int = 1, thread: int = 0) -> int:
+    for n in range(count):
+        emit("t.n", "me", result={"n": n, "thread": thread})
+    return count
+
+
+@app.post("/disconnect-all")
+async def disconnect_all() -> int:
+    clients = list(active_clients.values())
+    for client in clients:
+        client.disconnect()
+    return len(clients)
+
+
+@app.get("/left")
+async def left() -> dict[str, Any]:
+    """What is alive, beside this request."""
+    return {
+        "clients": len(active_clients),
+        "lanes": len(get_hub()._lanes),
+        "feeds": sum(len(lane._feeds) for lane in get_hub()._lanes.values()),
+        "tasks": len(asyncio.all_tasks()),
+        "fds": len(os.listdir("/proc/self/fd")),
+        "seen_by_sends": sorted(seen_by_sends),
+        "resident_kib": int(_status("VmRSS")),
+    }
+
+
+def _status(name: str) -> str:
+    with open("/proc/self/status") as status:
+        return next(line.split()[1] for line in status if line.startswith(name + ":"))

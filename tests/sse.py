@@ -1,0 +1,96 @@
+"""A reader of server-sent events over a raw socket, for tests that need to see the bytes or to misbehave."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from types import TracebackType
+from typing import Any, Self
+
+
+class Stream:
+    """One GET on a socket of its own; the body is read as chunked, without any library."""
+
+    def __init__(self, port: int, path: str, headers: str = "", method: str = "GET", receive_buffer: int = 0) -> None:
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(10)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+        self.head = ""
+        self.body = b""
+        self.is_complete = False
+        self._raw = b""
+
+    def read_head(self) -> Self:
+        while b"\r\n\r\n" not in self._raw:
+            self._raw += self._receive()
+        head, self._raw = self._raw.split(b"\r\n\r\n", 1)
+        self.head = head.decode()
+        return self
+
+    def read_until(self, wanted: bytes, seconds: float = 10) -> Self:
+        """Read until `wanted` is in the body."""
+        deadline = time.monotonic() + seconds
+        while wanted not in self.body:
+            if time.monotonic() > deadline or self.is_complete:
+                raise AssertionError(f"{wanted!r} did not come: {self.body[-300:]!r}")
+            self._read_more()
+        return self
+
+    def read_to_end(self) -> Self:
+        while not self.is_complete:
+            self._read_more()
+        return self
+
+    def events(self, count: int) -> list[Any]:
+        """The data of the first `count` events."""
+        deadline = time.monotonic() + 30
+        while len(found := self.data()) < count:
+            if time.monotonic() > deadline or self.is_complete:
+                raise AssertionError(f"{len(found)} of {count} events came")
+            self._read_more()
+        return found[:count]
+
+    def data(self) -> list[Any]:
+        events = self.body.split(b"\n\n")[:-1]
+        return [
+            json.loads(line[6:]) for event in events for line in event.split(b"\n") if line.startswith(b"data: ")
+        ]
+
+    def reset(self) -> None:
+        """Go with a TCP reset, as a client that crashed."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _read_more(self) -> None:
+        if self.head:
+            self._raw += self._receive()
+        else:
+            self.read_head()
+        while b"\r\n" in self._raw:
+            size_text, rest = self._raw.split(b"\r\n", 1)
+            size = int(size_text, 16)
+            if len(rest) < size + 2:
+                return
+            self.body += rest[:size]
+            self._raw = rest[size + 2 :]
+            if size == 0:
+                self.is_complete = True
+
+    def _receive(self) -> bytes:
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise ConnectionError(f"the server closed the connection after {self.body[-200:]!r}")
+        return data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.socket.close()

@@ -1,0 +1,247 @@
+"""Events and their handlers: order, conditions, cancellation, isolation, and the four kinds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from blinker import NamedSignal
+
+from nitro import ANY, Client, Event, Namespace, default_namespace, emit, emit_async, event, on
+from nitro.errors import InvalidPayload, InvalidTopic, TopicTypeError
+from nitro.infrastructure.delivery.hub import Hub
+
+pytestmark = pytest.mark.usefixtures("hub")
+
+
+@pytest.fixture(autouse=True)
+def _no_handlers_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has the default namespace to itself."""
+    monkeypatch.setattr(default_namespace, "_patterns", {})
+    for signal in default_namespace.values():
+        signal.receivers.clear()
+        signal._clear_state()
+
+
+def test_an_event_is_blinkers_named_signal_and_there_is_one_for_each_name() -> None:
+    created = event("todo.created")
+    assert isinstance(created, NamedSignal)
+    assert created is event("todo.created")
+    assert isinstance(created, Event)
+    assert created.name == "todo.created"
+
+
+def test_decorators_give_the_function_back_unchanged() -> None:
+    def handler(sender: Any, **kwargs: Any) -> None: ...
+
+    assert on("todo.created")(handler) is handler
+
+
+def test_emit_returns_what_the_synchronous_handlers_returned_in_order() -> None:
+    on("a.b", priority=-1)(lambda sender, **kwargs: "last")
+    on("a.b")(lambda sender, **kwargs: "second")
+    on("a.b")(lambda sender, **kwargs: "third")
+    on("a.b", priority=5)(lambda sender, **kwargs: "first")
+    assert emit("a.b", "me") == ["first", "second", "third", "last"]
+
+
+def test_handlers_get_the_sender_and_the_keywords_that_were_emitted() -> None:
+    got: list[Any] = []
+    on("a.b")(lambda sender, **kwargs: got.append((sender, kwargs)))
+    emit("a.b", "me", result={"x": 1}, extra=2)
+    assert got == [("me", {"result": {"x": 1}, "extra": 2})]
+
+
+def test_a_handler_that_returns_false_stops_those_behind_it_and_the_delivery_to_clients() -> None:
+    called: list[str] = []
+    on("a.b", priority=1)(lambda sender, **kwargs: False)
+    on("a.b")(lambda sender, **kwargs: called.append("behind"))
+    on("a.c")(lambda sender, **kwargs: 0)
+
+    async def scenario() -> list[Any]:
+        with Client(topics=["a.*"]) as client:
+            assert emit("a.b", result=1) == [False]
+            emit("a.c", result=2)  # 0 is not False
+            return [await anext(client.stream())]
+
+    assert asyncio.run(scenario()) == [2]
+    assert called == []
+
+
+def test_a_handler_that_raises_is_logged_and_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(sender: Any, **kwargs: Any) -> None:
+        raise RuntimeError("broken handler")
+
+    on("a.b")(broken)
+    on("a.b")(lambda sender, **kwargs: "fine")
+    with caplog.at_level(logging.ERROR, "nitro"):
+        assert emit("a.b") == ["fine"]
+    assert "broken handler" in caplog.text
+
+
+def test_a_condition_decides_and_one_that_raises_leaves_its_handler_out(caplog: pytest.LogCaptureFixture) -> None:
+    on("a.b", condition=lambda sender, **kwargs: kwargs["n"] > 1)(lambda sender, **kwargs: "big")
+    on("a.b")(lambda sender, **kwargs: "always")
+    assert emit("a.b", n=1) == ["always"]
+    assert emit("a.b", n=2) == ["big", "always"]
+    assert emit("a.b") == ["always"]
+    assert "KeyError" in caplog.text
+
+
+def test_a_pattern_handler_hears_events_that_are_created_later() -> None:
+    got: list[str] = []
+    on("later.*")(lambda sender, **kwargs: got.append(sender))
+    emit("later.on", "one")
+    emit("other.on", "two")
+    emit("later.and.deeper", "three")
+    assert got == ["one", "three"]
+
+
+def test_pattern_and_exact_handlers_share_one_order() -> None:
+    on("a.*", priority=1)(lambda sender, **kwargs: "pattern first")
+    on("a.b", priority=2)(lambda sender, **kwargs: "exact before it")
+    on("*", priority=0)(lambda sender, **kwargs: "everything last")
+    assert emit("a.b") == ["exact before it", "pattern first", "everything last"]
+
+
+def test_a_handler_may_be_limited_to_a_sender() -> None:
+    on("a.b", "alice")(lambda sender, **kwargs: sender)
+    assert emit("a.b", "bob") == []
+    assert emit("a.b", "alice") == ["alice"]
+
+
+@pytest.mark.parametrize("sender", [0, "", False, None, ANY, 1.5])
+def test_any_object_may_emit(sender: Any) -> None:
+    on("a.b")(lambda sender, **kwargs: "heard")
+    assert emit("a.b", sender) == ["heard"]
+
+
+def test_on_holds_its_handler_and_connect_does_not() -> None:
+    on("a.b")(lambda sender, **kwargs: "held")
+    event("a.b").connect(lambda sender, **kwargs: "lost")
+    gc.collect()
+    assert emit("a.b") == ["held"]
+
+
+def test_blinkers_ways_still_work() -> None:
+    signal = event("a.b")
+    got: list[Any] = []
+
+    def receiver(sender: Any, **kwargs: Any) -> None:
+        got.append(sender)
+
+    with signal.connected_to(receiver):
+        assert list(signal.receivers_for("me")) == [receiver]
+        emit(signal, "inside")
+    emit(signal, "outside")
+    with signal.muted():
+        emit(signal, "muted")
+    assert got == ["inside"]
+
+
+def test_generators_run_to_their_end_and_give_a_list() -> None:
+    def steps(sender: Any, **kwargs: Any) -> Iterator[int]:
+        yield 1
+        yield 2
+
+    on("a.b")(steps)
+    assert emit("a.b") == [[1, 2]]
+
+
+def test_emit_async_awaits_all_kinds_and_keeps_the_order_of_results() -> None:
+    async def coroutine(sender: Any, **kwargs: Any) -> str:
+        await asyncio.sleep(0.01)
+        return "coroutine"
+
+    async def agen(sender: Any, **kwargs: Any) -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(0)
+        yield 2
+
+    async def broken(sender: Any, **kwargs: Any) -> None:
+        raise RuntimeError("logged")
+
+    on("a.b", priority=4)(coroutine)
+    on("a.b", priority=3)(lambda sender, **kwargs: "function")
+    on("a.b", priority=2)(broken)
+    on("a.b", priority=1)(agen)
+    assert asyncio.run(emit_async("a.b")) == ["coroutine", "function", [1, 2]]
+
+
+def test_emit_starts_asynchronous_handlers_in_the_running_loop_and_does_not_wait() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    got: list[Any] = []
+
+    async def scenario() -> None:
+        done = asyncio.Event()
+
+        async def handler(sender: Any, **kwargs: Any) -> None:
+            await asyncio.sleep(0)
+            got.append((variable.get(), asyncio.get_running_loop()))
+            done.set()
+
+        on("a.b")(handler)
+        variable.set("the emitter's")
+        assert emit("a.b") == []
+        assert got == []
+        await asyncio.wait_for(done.wait(), 5)
+        assert got == [("the emitter's", asyncio.get_running_loop())]
+
+    asyncio.run(scenario())
+
+
+def test_asynchronous_handlers_run_when_a_plain_thread_emits() -> None:
+    done = threading.Event()
+
+    async def handler(sender: Any, **kwargs: Any) -> None:
+        await asyncio.sleep(0)
+        done.set()
+
+    on("a.b")(handler)
+    assert emit("a.b") == []
+    assert done.wait(5)
+
+
+def test_a_handler_may_emit_again() -> None:
+    on("a.b")(lambda sender, **kwargs: emit("a.c", sender))
+    on("a.c")(lambda sender, **kwargs: "inner")
+    assert emit("a.b") == [["inner"]]
+
+
+def test_a_pattern_cannot_be_emitted(hub: Hub) -> None:
+    with pytest.raises(InvalidTopic, match="pattern"):
+        emit("todo.*", result=1)
+    with pytest.raises(InvalidTopic, match="pattern"):
+        emit(default_namespace.pattern("todo.*"), result=1)
+    assert hub.broker.head.sequence == 0
+
+
+@pytest.mark.parametrize("name", [b"a", 1, None])
+def test_what_is_no_event_is_a_type_error(name: Any) -> None:
+    with pytest.raises(TopicTypeError):
+        emit(name, result=1)
+
+
+def test_what_cannot_be_sent_raises_before_any_handler_is_called() -> None:
+    called: list[Any] = []
+    on("a.b")(lambda sender, **kwargs: called.append(sender))
+    with pytest.raises(InvalidPayload):
+        emit("a.b", "me", result=object())
+    assert called == []
+
+
+def test_namespaces_are_apart() -> None:
+    mine = Namespace()
+    got: list[str] = []
+    mine.pattern("a.*").connect(lambda sender, **kwargs: got.append("mine"), weak=False)
+    on("a.*")(lambda sender, **kwargs: got.append("default"))
+    emit(mine.event("a.b"))
+    assert got == ["mine"]
+    emit("a.b")
+    assert got == ["mine", "default"]

@@ -1,0 +1,227 @@
+"""The database behind entities: threads, processes, forks, searches in any script, and URLs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql
+from sqlmodel import Field
+
+from nitro import errors
+from nitro.domain.entities.base_entity import Entity
+from nitro.errors import ConfigurationError
+from nitro.infrastructure.repository import SQLModelRepository, default_repository
+from nitro.infrastructure.repository.query import searched
+from nitro.settings import get_settings
+
+THREADS = 16
+
+
+class RepositoryNote(Entity, table=True):
+    title: str = ""
+    count: int = Field(default=0)
+
+
+@pytest.fixture(params=["file", "memory"])
+def repository(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SQLModelRepository]:
+    url = f"sqlite:///{tmp_path / 'notes.db'}" if request.param == "file" else "sqlite://"
+    repository = SQLModelRepository(url)
+    repository.init_db()
+    monkeypatch.setattr(RepositoryNote, "_repository", repository)
+    yield repository
+    repository.close()
+
+
+def at_once(work: object) -> list[object]:
+    """The results of `work(0)` to `work(15)`, each in a thread of its own, all started together."""
+    barrier = Barrier(THREADS)
+
+    def started(number: int) -> object:
+        barrier.wait(timeout=30)
+        return work(number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(started, range(THREADS)))
+
+
+def test_many_threads_write_and_read_at_once(repository: SQLModelRepository) -> None:
+    def work(number: int) -> None:
+        for step in range(25):
+            note = RepositoryNote(title=f"{number}-{step}").save()
+            note.count = step
+            note.save()
+            assert RepositoryNote.get(note.id) == note
+            assert RepositoryNote.find_by(title=note.title) == note
+            if step % 2:
+                assert note.delete() is True
+
+    at_once(work)
+    kept = RepositoryNote.all()
+    assert {note.title for note in kept} == {f"{n}-{s}" for n in range(THREADS) for s in range(0, 25, 2)}
+    assert all(note.title.endswith(f"-{note.count}") for note in kept)
+
+
+def test_many_threads_may_save_the_same_new_id(repository: SQLModelRepository) -> None:
+    at_once(lambda number: RepositoryNote(id="same", count=number).save())
+    assert [note.id for note in RepositoryNote.all()] == ["same"]
+
+
+def test_only_one_of_many_threads_deletes_a_row(repository: SQLModelRepository) -> None:
+    note = RepositoryNote(id="1").save()
+    assert sorted(at_once(lambda _: note.delete())) == [False] * (THREADS - 1) + [True]
+
+
+def test_init_db_may_be_called_again_and_by_many_threads(tmp_path: Path) -> None:
+    repository = SQLModelRepository(f"sqlite:///{tmp_path / 'new.db'}")
+    at_once(lambda _: repository.init_db())
+    repository.save(note := RepositoryNote(title="kept"))
+    repository.init_db()
+    assert repository.get(RepositoryNote, note.id) == note
+    repository.close()
+
+
+def test_the_first_queries_of_many_threads_share_one_memory_database() -> None:
+    repository = SQLModelRepository("sqlite://")
+    assert len({id(engine) for engine in at_once(lambda _: repository.engine)}) == 1
+    repository.close()
+
+
+def test_a_file_has_a_write_ahead_log_and_enforces_references(tmp_path: Path) -> None:
+    repository = SQLModelRepository(f"sqlite:///{tmp_path / 'wal.db'}")
+    with repository.engine.connect() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "foreign_keys", "busy_timeout")
+        }
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30_000}
+    repository.close()
+
+
+ENTITY = """
+import os, sys
+from nitro.domain.entities.base_entity import Entity
+class RepositoryChild(Entity, table=True):
+    title: str
+"""
+START_AND_WRITE = """
+RepositoryChild._repository.init_db()
+for step in range(20):
+    RepositoryChild(title="a").save()
+"""
+FORK = """
+repository = RepositoryChild._repository
+repository.init_db()
+RepositoryChild(title="before").save()
+pool = repository.engine.pool
+children = []
+for number in range(4):
+    if (child := os.fork()) == 0:
+        assert repository.engine.pool is not pool and repository.engine.pool.checkedin() == 0
+        RepositoryChild(title=f"child {number}").save()
+        assert RepositoryChild.find_by(title="before")
+        sys.exit(0)
+    children.append(child)
+    RepositoryChild(title="parent").save()
+assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+assert repository.engine.pool is pool
+RepositoryChild(title="after").save()
+assert len(RepositoryChild.all()) == 10, RepositoryChild.all()
+"""
+
+
+def run(script: str, url: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"NITRO_DB_URL": url, "PYTHONPATH": str(Path(errors.__file__).parents[1])}
+    return subprocess.Popen([sys.executable, "-c", ENTITY + script], env=environment)
+
+
+def test_many_processes_may_start_and_write_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    processes = [run(START_AND_WRITE, url) for _ in range(6)]
+    assert [process.wait(timeout=120) for process in processes] == [0] * 6
+    repository = SQLModelRepository(url)
+    with repository.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM repositorychild").scalar() == 120
+    repository.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_connections_of_its_own_and_the_parent_keeps_its(tmp_path: Path) -> None:
+    assert run(FORK, f"sqlite:///{tmp_path / 'forked.db'}").wait(timeout=120) == 0
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=4) | st.text("aAäÄßẞ%_\\/'\0", max_size=3)
+
+
+@given(titles=st.lists(words, max_size=4), text=words)
+@settings(max_examples=200, deadline=None)
+def test_search_finds_what_contains_the_text_in_any_case_and_script(titles: list[str], text: str) -> None:
+    notes = [RepositoryNote(title=title) for title in titles]
+    for note in notes:
+        in_memory.save(note)
+    try:
+        found = {note.id for note in in_memory.search(RepositoryNote, text)}
+        assert found == {note.id for note in notes if text.casefold() in note.title.casefold()}
+    finally:
+        for note in notes:
+            in_memory.delete(note)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_memory_tables() -> Iterator[None]:
+    in_memory.init_db()
+    yield
+    in_memory.close()
+
+
+in_memory = SQLModelRepository("sqlite://")
+
+
+def test_outside_sqlite_a_search_escapes_wildcards() -> None:
+    condition = searched([RepositoryNote.title], r"5%_\/", casefold=None)
+    sql = condition.compile(dialect=postgresql.dialect())
+    assert "title ILIKE '%%' || %(title_1)s" in str(sql)
+    assert "|| '%%' ESCAPE '/'" in str(sql)
+    assert sql.params == {"title_1": r"5/%/_\//"}
+
+
+def test_the_default_repository_follows_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for url in ("sqlite:///one.db", "sqlite:///two.db", "sqlite:///one.db"):
+        monkeypatch.setenv("NITRO_DB_URL", url)
+        get_settings.cache_clear()
+        found.append(default_repository())
+        assert RepositoryNote._repository is found[-1]
+    assert found[0] is found[2]
+    assert found[0] is not found[1]
+    get_settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("nonsense", "NITRO_DB_URL"),
+        ("nosuch://host/x", "nosuch"),
+        ("sqlite+aiosqlite://", "needs? a synchronous"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_a_configuration_error(url: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        SQLModelRepository(url).init_db()
+
+
+def test_repr_hides_the_password_and_opens_nothing() -> None:
+    assert repr(SQLModelRepository("postgresql://me:secret@host/x")) == (
+        "<SQLModelRepository <Database postgresql://me:***@host/x not open>>"
+    )
+    assert repr(SQLModelRepository()) == "<SQLModelRepository <Database NITRO_DB_URL not open>>"

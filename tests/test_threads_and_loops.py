@@ -1,0 +1,215 @@
+"""Emitting and listening from any thread, from several loops, and across a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nitro import Client, active_clients, emit
+from nitro.errors import NotConnected
+from nitro.infrastructure.delivery.hub import Hub, get_hub
+
+pytestmark = pytest.mark.usefixtures("hub")
+
+
+async def take(client: Client, count: int) -> list[Any]:
+    got = []
+    async for data in client.stream():
+        got.append(data)
+        if len(got) == count:
+            break
+    return got
+
+
+def in_thread(work: Callable[[], Any]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_threads_that_emit_at_once_lose_nothing_and_keep_their_order() -> None:
+    async def scenario() -> list[Any]:
+        with Client(topics=["a"]) as client:
+
+            def work(number: int) -> None:
+                for n in range(300):
+                    emit("a", result=[number, n])
+
+            threads = [in_thread(lambda number=number: work(number)) for number in range(8)]  # type: ignore[misc]
+            got = await asyncio.wait_for(take(client, 2400), 30)
+            for thread in threads:
+                thread.join()
+            return got
+
+    got = asyncio.run(scenario())
+    for number in range(8):
+        assert [n for sender, n in got if sender == number] == list(range(300))
+
+
+def test_all_clients_hear_one_order() -> None:
+    async def scenario() -> list[list[Any]]:
+        with Client(topics=["a"]) as first, Client(topics=["*"]) as second:
+            threads = [
+                in_thread(lambda number=number: [emit("a", result=[number, n]) for n in range(200)])  # type: ignore[misc]
+                for number in range(4)
+            ]
+            got = [await asyncio.wait_for(take(client, 800), 30) for client in (first, second)]
+            for thread in threads:
+                thread.join()
+            return got
+
+    first, second = asyncio.run(scenario())
+    assert first == second
+
+
+def test_each_of_several_loops_hears_its_own_clients_messages() -> None:
+    ready = threading.Barrier(4)
+    heard: dict[int, list[Any]] = {}
+
+    def listen(number: int) -> None:
+        async def scenario() -> None:
+            with Client(topics=["a"]) as client:
+                await asyncio.to_thread(ready.wait, 10)
+                heard[number] = await asyncio.wait_for(take(client, 100), 30)
+
+        asyncio.run(scenario())
+
+    threads = [in_thread(lambda number=number: listen(number)) for number in range(3)]  # type: ignore[misc]
+    ready.wait(10)
+    for n in range(100):
+        emit("a", result=n)
+    for thread in threads:
+        thread.join()
+    assert heard == {number: list(range(100)) for number in range(3)}
+
+
+def test_loops_one_after_another_leave_nothing_of_each_other(hub: Hub) -> None:
+    async def scenario(n: int) -> Any:
+        with Client(topics=["a"]) as client:
+            emit("a", result=n)
+            return await anext(client.stream())
+
+    assert [asyncio.run(scenario(n)) for n in range(5)] == list(range(5))
+    assert hub._lanes == {}
+
+
+def test_a_loop_that_was_closed_under_its_clients_is_forgotten_at_the_next_emit(hub: Hub) -> None:
+    async def scenario() -> Client:
+        return Client(topics=["a"]).connect()
+
+    client = asyncio.run(scenario())
+    emit("a", result=1)
+    assert not client.is_connected
+    assert len(active_clients) == 0
+    assert hub._lanes == {}
+
+
+def test_a_client_connected_without_a_loop_is_read_in_one_with_nothing_lost(hub: Hub) -> None:
+    client = Client(topics=["a"]).connect()
+    emit("a", result=1)
+    client.send(2)
+
+    async def scenario() -> list[Any]:
+        emit("a", result=3)
+        reading = asyncio.create_task(take(client, 5))
+        await asyncio.sleep(0)
+        emit("a", result=4)
+        await asyncio.to_thread(emit, "a", result=5)
+        got = await asyncio.wait_for(reading, 5)
+        client.disconnect()
+        return got
+
+    assert asyncio.run(scenario()) == [1, 2, 3, 4, 5]
+    assert hub._lanes == {}
+
+
+def test_reading_on_another_loop_than_connected_is_an_error_with_a_remedy() -> None:
+    async def connect() -> Client:
+        return Client(topics=["a"]).connect()
+
+    loop = asyncio.new_event_loop()
+    client = loop.run_until_complete(connect())
+    with pytest.raises(NotConnected, match="another event loop"):
+        asyncio.run(take(client, 1))
+    client.disconnect()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+def test_a_thread_may_change_and_end_a_client_of_a_loop() -> None:
+    async def scenario() -> list[Any]:
+        client = Client(topics=["a"]).connect()
+
+        def work() -> None:
+            emit("b", result="not yet")
+            client.subscribe("b")
+            emit("b", result=1)
+            client.send(2)
+            client.mute("b")
+            emit("b", result="muted")
+            emit("a", result=3)
+
+        await asyncio.to_thread(work)
+        got = await asyncio.wait_for(take(client, 3), 5)
+        reading = asyncio.create_task(take(client, 1))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(client.disconnect)
+        assert await asyncio.wait_for(reading, 1) == []
+        return got
+
+    assert asyncio.run(scenario()) == [1, 2, 3]
+
+
+def test_clients_come_and_go_while_threads_emit_without_holes_or_doubles() -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        n = 0
+        while not stop.is_set():
+            emit("a", result=n)
+            n += 1
+            stop.wait(0.0002)
+
+    async def listen() -> None:
+        for _ in range(20):
+            with Client(topics=["*"]) as client:
+                got = await asyncio.wait_for(take(client, 20), 10)
+                assert got == list(range(got[0], got[0] + 20))
+                client.subscribe("a").unsubscribe("*")
+                after = await asyncio.wait_for(take(client, 20), 10)
+                assert after == list(range(got[-1] + 1, got[-1] + 21))
+
+    async def scenario() -> None:
+        await asyncio.gather(*(listen() for _ in range(10)))
+
+    emitter = in_thread(work)
+    try:
+        asyncio.run(scenario())
+    finally:
+        stop.set()
+        emitter.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_starts_anew_and_both_sides_work() -> None:
+    async def listen(expected: str) -> bool:
+        with Client(topics=["a"]) as client:
+            emit("a", result=expected)
+            return bool(await asyncio.wait_for(anext(client.stream()), 5) == expected)
+
+    parent = Client(topics=["a"]).connect()
+    epoch = get_hub().broker.head.epoch
+    child = os.fork()
+    if child == 0:
+        fine = len(active_clients) == 0 and get_hub().broker.head.epoch != epoch and asyncio.run(listen("child"))
+        os._exit(0 if fine else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert asyncio.run(listen("parent"))
+    assert parent.is_connected
+    parent.disconnect()
