@@ -53,7 +53,8 @@ def test_a_stream_that_comes_after_the_signal_is_ended_too() -> None:
         def keep_coming() -> None:
             while not stop.is_set():
                 try:
-                    Stream(server.port, "/events").read_until(b"\n\n").socket.close()
+                    with Stream(server.port, "/events") as late:
+                        late.read_until(b"\n\n")
                 except OSError:
                     return
 

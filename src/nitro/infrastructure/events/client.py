@@ -22,7 +22,7 @@ from nitro.infrastructure.events.events import event
 from nitro.infrastructure.events.payload import decode, encode
 from nitro.infrastructure.events.sender import ANY
 from nitro.infrastructure.events.subscriptions import Subscriptions
-from nitro.infrastructure.sse.drain import drain_on_signals
+from nitro.infrastructure.sse.drain import drain_on_signals, release_signals
 from nitro.settings import get_settings
 
 __all__ = ["Client", "active_clients", "client_event"]
@@ -135,6 +135,8 @@ class Client:
             was_active, self._is_active = self._is_active, False
             active_clients._remove(self)
         if was_active:
+            if not active_clients:
+                release_signals()
             emit(client_event, "system", action="disconnect", client=self)
         return self
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from nitro.infrastructure.delivery.hub import Hub
 
-__all__ = ["drain_on_signals"]
+__all__ = ["drain_on_signals", "release_signals"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,11 +25,11 @@ class _Chained:
 
     def __init__(self, hub: Hub, previous: Callable[[int, FrameType | None], Any]) -> None:
         self._hub = hub
-        self._previous = previous
+        self.previous = previous
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         self._hub.drain_soon()
-        self._previous(signum, frame)
+        self.previous(signum, frame)
 
 
 def drain_on_signals(hub: Hub) -> None:
@@ -43,3 +43,13 @@ def drain_on_signals(hub: Hub) -> None:
         handler = signal.getsignal(signum)
         if callable(handler) and not isinstance(handler, _Chained) and handler is not signal.default_int_handler:
             signal.signal(signum, _Chained(hub, handler))
+
+
+def release_signals() -> None:
+    """Put back the handlers that were chained; for when nobody is connected any more. Main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for signum in _SIGNALS:
+        handler = signal.getsignal(signum)
+        if isinstance(handler, _Chained):
+            signal.signal(signum, handler.previous)
