@@ -250,6 +250,16 @@ def test_subscribe_filters_by_senders() -> None:
     run(scenario)
 
 
+def test_subscribing_again_adds_the_new_senders() -> None:
+    async def scenario() -> None:
+        client = Client(topics={"order.*": ["system"]})
+        client.subscribe("order.*", senders=["admin-user"])
+        emits = [("order.placed", "system"), ("order.paid", "admin-user"), ("order.paid", "guest")]
+        assert await topics_heard_by(client, *emits) == emits[:2]
+
+    run(scenario)
+
+
 def test_subscribe_hears_any_sender_by_default() -> None:
     assert inspect.signature(Client.subscribe).parameters["senders"].default is ANY
 
