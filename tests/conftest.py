@@ -14,10 +14,15 @@ from nitro.infrastructure.events.client import active_clients
 from nitro.settings import get_settings
 
 CHROMIUM = Path("/usr/bin/chromium")
-CHROMIUM_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture
@@ -47,9 +52,12 @@ def hub_with(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hub]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium; where there is none its tests are skipped, and the summary counts them."""
+    """Headless Chromium; where there is none its tests are skipped, and the summary counts them.
+
+    It goes with the module, since Playwright keeps an event loop running in the main thread.
+    """
     if not CHROMIUM.exists():
         pytest.skip(f"NO BROWSER: {CHROMIUM} is missing; install Debian's chromium to run this test")
     with sync_playwright() as playwright:

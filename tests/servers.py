@@ -41,7 +41,12 @@ class Server:
         self.process = subprocess.Popen(
             command,
             cwd=directory,
-            env={**os.environ, "PYTHONPATH": f"{directory}:{ROOT}", "PYTHONWARNINGS": "default", **(environment or {})},
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{directory}:{ROOT}",
+                "PYTHONWARNINGS": "default",
+                **(environment or {}),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -61,9 +61,7 @@ class Stream:
 
     def data(self) -> list[Any]:
         events = self.body.split(b"\n\n")[:-1]
-        return [
-            json.loads(line[6:]) for event in events for line in event.split(b"\n") if line.startswith(b"data: ")
-        ]
+        return [json.loads(line[6:]) for event in events for line in event.split(b"\n") if line.startswith(b"data: ")]
 
     def reset(self) -> None:
         """Go with a TCP reset, as a client that crashed."""

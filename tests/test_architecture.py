@@ -83,7 +83,7 @@ def test_every_public_name_can_be_had_from_nitro_and_from_its_place() -> None:
     from nitro.infrastructure.events import client
 
     assert all(getattr(nitro, name) is getattr(events, name) for name in events.__all__)
-    assert {name for name in nitro.__all__} - set(events.__all__) == {
+    assert set(nitro.__all__) - set(events.__all__) == {
         "Entity",
         "NitroError",
         "active_clients",

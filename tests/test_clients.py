@@ -192,7 +192,7 @@ def test_disconnect_ends_a_stream_at_once() -> None:
 
         async def read() -> None:
             async for data in client.stream(delay=30):
-                got.append(data)  # noqa: PERF401 - what was read is asked for before the end
+                got.append(data)
 
         reading = asyncio.create_task(read())
         await asyncio.sleep(0)
@@ -491,7 +491,9 @@ def test_a_burst_beyond_the_limit_in_one_tick_reaches_a_client_that_keeps_up(hub
     assert asyncio.run(scenario()) == list(range(100))
 
 
-def test_emitting_without_end_and_without_giving_the_loop_back_raises_in_time(hub_with: Callable[..., Hub]) -> None:
+def test_emitting_without_end_and_without_giving_the_loop_back_raises_in_time(
+    hub_with: Callable[..., Hub],
+) -> None:
     hub_with(max_pending_bytes=100_000)
 
     async def scenario() -> int:

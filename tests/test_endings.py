@@ -36,13 +36,12 @@ def test_uvicorn_with_a_hundred_open_streams_ends_within_two_seconds(
 
 
 def test_what_was_emitted_just_before_the_signal_is_delivered() -> None:
-    with Server(APP) as server:
-        with Stream(server.port, "/events") as stream:
-            stream.read_until(b"\n\n")
-            server.post("/emit?count=100")
-            server.end()
-            stream.read_to_end()
-            assert [event["n"] for event in stream.data()] == list(range(100))
+    with Server(APP) as server, Stream(server.port, "/events") as stream:
+        stream.read_until(b"\n\n")
+        server.post("/emit?count=100")
+        server.end()
+        stream.read_to_end()
+        assert [event["n"] for event in stream.data()] == list(range(100))
 
 
 def test_a_stream_that_comes_after_the_signal_is_ended_too() -> None:

@@ -81,7 +81,25 @@ def test_another_epoch_and_a_future_position_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "abc", "$", ">", "-", "+", "１-1", "a-1_0", "a-+5", " a-5", "a-5 ", "a-5\n", "a-05", "a-" + "9" * 30, "A-1", "é-1"]
+    "text",
+    [
+        "",
+        "abc",
+        "$",
+        ">",
+        "-",
+        "+",
+        "１-1",
+        "a-1_0",
+        "a-+5",
+        " a-5",
+        "a-5 ",
+        "a-5\n",
+        "a-05",
+        "a-" + "9" * 30,
+        "A-1",
+        "é-1",
+    ],
 )
 def test_what_is_no_position_is_none_and_never_an_error(text: str) -> None:
     assert Position.parse(text) is None

@@ -213,3 +213,36 @@ def test_a_forked_child_starts_anew_and_both_sides_work() -> None:
     assert asyncio.run(listen("parent"))
     assert parent.is_connected
     parent.disconnect()
+
+
+def test_a_client_that_changes_while_it_waits_is_woken_by_what_came_before(hub: Hub) -> None:
+    async def scenario() -> Any:
+        client = Client(topics=["a"]).connect()
+        reading = asyncio.create_task(anext(client.stream()))
+        await asyncio.sleep(0)
+
+        def work() -> None:
+            with hub._lock:  # both in one tick
+                emit("a", result=1)
+                client.subscribe("b")
+
+        await asyncio.to_thread(work)
+        got = await asyncio.wait_for(reading, 2)
+        client.disconnect()
+        return got
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_a_loop_closed_with_work_left_does_not_hold_up_the_emitters(hub: Hub) -> None:
+    async def connect() -> Client:
+        client = Client(topics=["a"]).connect()
+        emit("a", result=1)  # its tick never comes
+        return client
+
+    loop = asyncio.new_event_loop()
+    client = loop.run_until_complete(connect())
+    loop.close()
+    emit("a", result=2)
+    assert not client.is_connected
+    assert hub._lanes == {}

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -57,7 +58,7 @@ class WaitsInSend:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def waiting(message: Message) -> None:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             await send(message)
 
         await self.app(scope, receive, waiting)

@@ -51,5 +51,5 @@ async def until(condition: Callable[[], object], seconds: float = 5) -> None:
         TimeoutError: it did not come true.
     """
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the conditions have no event to wait for
+        while not condition():
             await asyncio.sleep(0.001)

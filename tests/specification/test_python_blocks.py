@@ -126,9 +126,7 @@ def payload_of(frame: str) -> Any:
 
 
 @pytest.fixture
-def database(
-    hub_with: Callable[..., Hub], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, Any]]:
+def database(hub_with: Callable[..., Hub], tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A database in a file of its own, without the tables that other tests have defined."""
     monkeypatch.setattr(SQLModel, "metadata", MetaData())
     hub_with(db_url=f"sqlite:///{tmp_path / 'test.db'}")

@@ -454,9 +454,7 @@ def test_objects_and_arrays_format_as_the_json_that_a_page_parses() -> None:
         assert an_object == data
         assert an_object["list"][2] == "ü"
         assert "\n" not in f"{an_object}{an_array}"  # a line of an event stream each
-        assert (
-            json.loads(f"{an_object}") == json.loads(str(an_object)) == json.loads(json.dumps(an_object)) == data
-        )
+        assert json.loads(f"{an_object}") == json.loads(str(an_object)) == json.loads(json.dumps(an_object)) == data
         assert json.loads(f"{an_array}") == json.loads(str(an_array)) == json.loads(json.dumps(an_array))
         assert json.loads(f"{an_array}") == [data, None]
 

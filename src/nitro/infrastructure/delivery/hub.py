@@ -30,9 +30,7 @@ class Hub:
 
     def __init__(self, settings: Settings) -> None:
         if settings.broker_url != "memory://":
-            raise ConfigurationError(
-                f"NITRO_BROKER_URL is {settings.broker_url!r}; this version has 'memory://' alone"
-            )
+            raise ConfigurationError(f"NITRO_BROKER_URL is {settings.broker_url!r}; this version has 'memory://' alone")
         self.settings = settings
         self._lock = threading.RLock()
         self._lanes: dict[Loop | None, Lane] = {}
@@ -110,19 +108,19 @@ class Hub:
             outbox.lane = lane = self._lane(loop)
             if interest is not None:
                 lane.post(partial(lane.adopt, outbox, interest, on_ended))
-        lane.act(outbox.sink.ready)
+        lane.catch_up()
 
     def drain_soon(self) -> None:
         """End all clients of all loops, and whoever still comes. Safe in a signal handler."""
         for lane in tuple(self._lanes.values()):
-            if lane.loop is not None and not lane.loop.is_closed():
+            if lane.loop is not None and not lane.is_closed:
                 lane.loop.call_soon_threadsafe(lane.drain)
 
     def _act(self, outbox: Outbox, action: Action) -> None:
         try:
             outbox.lane.act(action)
         except RuntimeError:
-            if outbox.lane.loop is None or not outbox.lane.loop.is_closed():
+            if not outbox.lane.is_closed:
                 raise
             self._forget(outbox.lane)
         if self._ended:
@@ -146,7 +144,7 @@ class Hub:
             try:
                 lane.post(message)
             except RuntimeError:
-                if lane.loop is None or not lane.loop.is_closed():
+                if not lane.is_closed:
                     raise
                 self._forget(lane)
 

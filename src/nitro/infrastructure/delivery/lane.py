@@ -14,7 +14,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from time import perf_counter
 from typing import Final
@@ -23,7 +23,7 @@ from nitro.domain.message import Message, Position
 from nitro.infrastructure.delivery.feed import Feed
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
-from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.router import Router
 
 __all__ = ["Action", "Lane"]
@@ -83,6 +83,8 @@ class Lane:
         Raises:
             RuntimeError: the loop is closed.
         """
+        if self.is_closed:
+            raise RuntimeError("the event loop of these clients is closed")
         self._inbox.append(item)
         if isinstance(item, Message):
             self.pending_bytes += _MESSAGE_BYTES + len(item.payload)
@@ -93,16 +95,24 @@ class Lane:
         if self.loop is not None and self.is_here() and not self._is_routing:
             self._route()
             action()
-            if self._dirty or self._alone:
-                with self._lock:
-                    self._schedule()
+            self._notify_soon()
         else:
             with self._lock:
                 self.post(action)
 
+    def catch_up(self) -> None:
+        """Route what was posted so far, in the lane's own loop."""
+        self._route()
+        self._notify_soon()
+
     def is_here(self) -> bool:
         """Whether the caller runs in this lane's loop."""
         return asyncio._get_running_loop() is self.loop  # its public twin raises where there is no loop
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the loop was closed, perhaps under its clients."""
+        return self.loop is not None and self.loop.is_closed()
 
     @property
     def is_idle(self) -> bool:
@@ -136,6 +146,7 @@ class Lane:
             self._end_by_itself(outbox)
             return
         self._enter(outbox, interest)
+        self._alone[outbox] = None
         if self._heartbeat is None and self.loop is not None:
             self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
 
@@ -145,6 +156,7 @@ class Lane:
             old = outbox.feed
             self._enter(outbox, interest)
             self._leave(old, outbox)
+            self._alone[outbox] = None  # its old feed, which may have got something, doesn't know it any more
 
     def put(self, outbox: Outbox, message: Message) -> None:
         """Give `message` to this client alone."""
@@ -163,6 +175,7 @@ class Lane:
         self._alone.pop(outbox, None)
         outbox.clear()
         outbox.sink.ended()
+        outbox.sink = NOBODY
         if not self.outboxes and self._heartbeat is not None:
             self._heartbeat.cancel()
             self._heartbeat = None
@@ -214,6 +227,11 @@ class Lane:
         self._route()
         self._notify()
 
+    def _notify_soon(self) -> None:
+        if self._dirty or self._alone:
+            with self._lock:
+                self._schedule()
+
     def _route(self) -> None:
         with self._lock:
             items, self._inbox = self._inbox, deque()
@@ -248,34 +266,30 @@ class Lane:
             self._open = {}
 
     def _notify(self) -> None:
-        """Tell the outboxes of all feeds that got something; very many of them in several turns."""
+        """Tell the outboxes that got something; very many of them in several turns."""
         deadline = perf_counter() + _TURN_SECONDS
+        for count, outbox in enumerate(self._due(), 1):
+            self._tell(outbox)
+            if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
+                with self._lock:
+                    self._schedule()
+                return
+
+    def _due(self) -> Iterator[Outbox]:
+        """The outboxes to tell. Where it was left, the next one goes on, with another feed's if there is one."""
         while self._alone:
-            self._tell(self._alone.popitem()[0])
-        count = 0
+            yield self._alone.popitem()[0]
         while self._dirty:
             feed = next(iter(self._dirty))
+            del self._dirty[feed]
+            self._dirty[feed] = None
             if feed.turn is None:
                 feed.is_dirty = False
                 feed.turn = iter(tuple(feed.outboxes))
-            for outbox in feed.turn:
-                self._tell(outbox)
-                count += 1
-                if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
-                    self._put_last(feed)
-                    with self._lock:
-                        self._schedule()
-                    return
+            yield from feed.turn
             feed.turn = None
-            if feed.is_dirty:
-                self._put_last(feed)
-            else:
+            if not feed.is_dirty:
                 self._dirty.pop(feed, None)
-
-    def _put_last(self, feed: Feed) -> None:
-        if feed in self._dirty:
-            del self._dirty[feed]
-            self._dirty[feed] = None
 
     def _tell(self, outbox: Outbox) -> None:
         if outbox.is_ended:

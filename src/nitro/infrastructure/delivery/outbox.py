@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from nitro.domain.message import Message, Position
 from nitro.infrastructure.delivery.feed import Batch, Feed
@@ -17,7 +17,7 @@ from nitro.infrastructure.delivery.frame import Frame
 if TYPE_CHECKING:
     from nitro.infrastructure.delivery.lane import Lane
 
-__all__ = ["Outbox", "Sink"]
+__all__ = ["NOBODY", "Outbox", "Sink"]
 
 
 class Sink(Protocol):
@@ -38,7 +38,7 @@ class _NobodyReads:
         """Nobody is there to be told."""
 
 
-NOBODY: Sink = _NobodyReads()
+NOBODY: Final[Sink] = _NobodyReads()
 
 
 class Outbox:

@@ -117,9 +117,7 @@ class Client:
         with self._lock:
             if self.is_connected:
                 return self
-            hub = get_hub()
-            drain_on_signals(hub)
-            self._outbox = outbox = hub.join(self._subscriptions.interest, self.disconnect)
+            self._outbox = outbox = get_hub().join(self._subscriptions.interest, self.disconnect)
             active_clients._add(self)
             self._is_active = True
         emit(client_event, "system", action="connect", client=self)
@@ -194,7 +192,9 @@ class Client:
         outbox = self._outbox
         if outbox is None:
             raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
-        get_hub().adopt(outbox, self.disconnect)
+        hub = get_hub()
+        drain_on_signals(hub)
+        hub.adopt(outbox, self.disconnect)
         return outbox
 
     def _apply(self) -> None:

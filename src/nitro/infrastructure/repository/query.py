@@ -59,9 +59,7 @@ def column(entity_type: type[SQLModel], name: str) -> Any:
     """The column of the field `name`."""
     names = mapper_of(entity_type).column_attrs.keys()
     if name not in names:
-        raise InvalidQuery(
-            f"{entity_type.__name__} has no field {name!r}; its fields are {', '.join(sorted(names))}"
-        )
+        raise InvalidQuery(f"{entity_type.__name__} has no field {name!r}; its fields are {', '.join(sorted(names))}")
     return getattr(entity_type, name)
 
 
