@@ -91,8 +91,15 @@ def test_a_mute_wins_over_any_subscription(muted: Any) -> None:
     assert heard(client, "todo.created", "todo.deleted") == ["todo.created"]
 
 
-def test_muted_topics_any_mutes_nothing() -> None:
-    assert heard(Client(topics=["a"], muted_topics=ANY), "a") == ["a"]
+@pytest.mark.parametrize("muted", [ANY, "ANY"])
+def test_muted_topics_any_mutes_nothing(muted: Any) -> None:
+    assert heard(Client(topics=["a"], muted_topics=muted), "a") == ["a"]
+
+
+@pytest.mark.parametrize("muted", [["ANY"], [ANY]])
+def test_any_in_a_list_of_mutes_is_an_error_with_a_remedy(muted: Any) -> None:
+    with pytest.raises(InvalidTopic, match=r"write '\*'"):
+        Client(muted_topics=muted)
 
 
 def test_case_matters() -> None:
@@ -113,10 +120,11 @@ def test_a_sender_is_its_id_however_it_is_written(senders: Any) -> None:
     assert heard(Client(topics={"order.*": senders}), "order.paid", sender="other") == []
 
 
-@pytest.mark.parametrize("sender", [ANY, None])
+@pytest.mark.parametrize("sender", [ANY, None, "ANY"])
 def test_an_emit_without_a_sender_reaches_only_subscriptions_without_senders(sender: Any) -> None:
     assert heard(Client(topics={"a": ["me"]}), "a", sender=sender) == []
     assert heard(Client(topics={"a": ANY}), "a", sender=sender) == ["a"]
+    assert heard(Client(topics={"a": ["ANY"]}), "a", sender=sender) == ["a"]
     assert heard(Client(topics={"a": ["me", ANY]}), "a", sender=sender) == ["a"]
 
 

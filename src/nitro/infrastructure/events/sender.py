@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
-__all__ = ["ANY", "AnyType", "sender_key"]
+__all__ = ["ANY", "AnyType", "is_any", "sender_key"]
 
 
 @final
@@ -28,11 +28,16 @@ class AnyType:
 ANY: Final = AnyType()
 
 
+def is_any(value: Any) -> bool:
+    """Whether `value` is `ANY`, or the string `"ANY"`, which may stand for it everywhere."""
+    return value is ANY or (isinstance(value, str) and value == "ANY")
+
+
 def sender_key(sender: Any) -> str | None:
     """What subscriptions compare: a string is itself, an object with an `id` is that id as a string, other
     values are their text. `ANY` and `None` have none, and reach only subscriptions without senders.
     """
-    if sender is None or sender is ANY:
+    if sender is None or is_any(sender):
         return None
     if isinstance(sender, str):
         return sender

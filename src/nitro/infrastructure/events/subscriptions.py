@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nitro.domain.topics import EVERY_TOPIC, check_pattern
-from nitro.errors import TooManyTopics, TopicTypeError
+from nitro.errors import InvalidTopic, TooManyTopics, TopicTypeError
 from nitro.infrastructure.delivery.interest import Interest, Senders
-from nitro.infrastructure.events.sender import ANY, sender_key
+from nitro.infrastructure.events.sender import ANY, is_any, sender_key
 
 __all__ = ["Subscriptions"]
 
@@ -25,7 +25,7 @@ class Subscriptions:
         self._max_topics = max_topics
         self._senders: dict[str, Senders] = {}
         self._mutes: dict[str, None] = {}
-        if topics is ANY:
+        if is_any(topics):
             topics = [EVERY_TOPIC]
         if isinstance(topics, Mapping):
             for topic, senders in topics.items():
@@ -33,7 +33,7 @@ class Subscriptions:
         else:
             for topic in _listed(topics, "topics"):
                 self.add(topic, ANY)
-        if muted_topics is not ANY:
+        if not is_any(muted_topics):
             for topic in _listed(muted_topics, "muted_topics"):
                 self.mute(topic)
 
@@ -52,8 +52,10 @@ class Subscriptions:
         """Drop the subscription that was made with this very pattern; nothing happens if there is none."""
         self._senders.pop(check_pattern(EVERY_TOPIC if topic is ANY else topic), None)
 
-    def mute(self, topic: str) -> None:
+    def mute(self, topic: Any) -> None:
         """Keep what this pattern matches away."""
+        if is_any(topic):
+            raise InvalidTopic("ANY mutes nothing; write '*' to mute every topic")
         topic = check_pattern(topic)
         if topic not in self._mutes:
             self._make_room()
@@ -95,7 +97,7 @@ def _listed(topics: Any, what: str) -> Iterable[Any]:
 
 
 def _sender_keys(senders: Any) -> Senders:
-    if senders is ANY or senders is None:
+    if senders is None or is_any(senders):
         return None
     if isinstance(senders, str) or not isinstance(senders, Iterable) or hasattr(senders, "id"):
         senders = [senders]
