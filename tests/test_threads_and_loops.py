@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -246,3 +247,77 @@ def test_a_loop_closed_with_work_left_does_not_hold_up_the_emitters(hub: Hub) ->
     emit("a", result=2)
     assert not client.is_connected
     assert hub._lanes == {}
+
+
+def test_a_client_that_changes_and_goes_in_a_thread_takes_nothing_from_the_others() -> None:
+    async def scenario() -> list[Any]:
+        with Client(topics=["a"]) as other:
+            client = Client(topics=["a.*"], muted_topics=["x"]).connect()
+
+            def work() -> None:
+                client.mute("x")  # changes nothing
+                client.disconnect()
+                for n in range(10):
+                    emit("a", result=n)
+
+            await asyncio.to_thread(work)
+            return await asyncio.wait_for(take(other, 10), 5)
+
+    assert asyncio.run(scenario()) == list(range(10))
+
+
+def test_a_signal_handler_may_emit_in_the_middle_of_an_emit() -> None:
+    client = Client(topics=["a"]).connect()
+
+    def emit_too(signum: int, frame: Any) -> None:
+        emit("a", result="signal")
+
+    before = signal.signal(signal.SIGALRM, emit_too)
+    signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+    sequences: list[int] = []
+    try:
+        for n in range(20_000):
+            emit("a", result=n)
+            assert client._outbox is not None
+            while (message := client._outbox.take_message()) is not None:
+                assert message.position is not None
+                sequences.append(message.position.sequence)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        client.disconnect()
+    assert len(sequences) > 20_000
+    assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_an_older_connection_that_is_lost_does_not_end_the_newer() -> None:
+    client = Client(topics=["a"])
+
+    async def connect() -> None:
+        client.connect()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(connect())
+    client.disconnect().connect()
+    loop.close()
+    emit("a", result=1)
+    assert client.is_connected
+    client.disconnect()
+
+
+def test_clients_that_come_and_go_in_threads_hear_what_is_emitted_while_they_are_there() -> None:
+    failures: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(400):
+            client = Client(topics=[f"t.{number}"]).connect()
+            emit(f"t.{number}", result=number)
+            assert client._outbox is not None
+            if client._outbox.take_message() is None:
+                failures.append(number)
+            client.disconnect()
+
+    threads = [in_thread(lambda number=number: work(number)) for number in range(6)]  # type: ignore[misc]
+    for thread in threads:
+        thread.join()
+    assert failures == []

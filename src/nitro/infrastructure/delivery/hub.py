@@ -34,6 +34,8 @@ class Hub:
         self.settings = settings
         self._lock = threading.RLock()
         self._lanes: dict[Loop | None, Lane] = {}
+        self._unpublished: deque[tuple[str, str | None, bytes]] = deque()
+        self._is_publishing = False
         self._ended: deque[Action] = deque()  # to be told once the lock is free: it runs handlers
         self.broker = MemoryBroker(
             self._deliver,
@@ -43,7 +45,7 @@ class Hub:
             max_age_seconds=settings.history_seconds,
         )
 
-    def publish(self, topic: str, sender: str | None, payload: bytes) -> Message:
+    def publish(self, topic: str, sender: str | None, payload: bytes) -> None:
         """Append to the log; clients get it in the next tick of their loops.
 
         Raises:
@@ -57,10 +59,17 @@ class Hub:
                         f"(limit {self.settings.max_pending_bytes}); emit slower, await between emits, or raise "
                         f"NITRO_MAX_PENDING_BYTES"
                     )
-            message = self.broker.publish(topic, sender, payload)
+            self._unpublished.append((topic, sender, payload))
+            if self._is_publishing:  # a signal handler or finalizer, in the middle of this thread's own publish
+                return
+            self._is_publishing = True
+            try:
+                while self._unpublished:
+                    self.broker.publish(*self._unpublished.popleft())
+            finally:
+                self._is_publishing = False
         if self._ended:
             self._tell_ended()
-        return message
 
     def join(self, interest: Interest, on_ended: Action) -> Outbox:
         """An outbox that hears `interest` from now on, in the running loop if there is one."""
@@ -72,7 +81,12 @@ class Hub:
                 max_messages=self.settings.client_max_messages,
                 max_bytes=self.settings.client_max_bytes,
             )
-        lane.act(partial(lane.join, outbox, interest, on_ended))
+            lane.joining += 1
+        try:
+            lane.act(partial(lane.join, outbox, interest, on_ended))
+        finally:
+            with self._lock:
+                lane.joining -= 1
         return outbox
 
     def change(self, outbox: Outbox, interest: Interest) -> None:

@@ -46,6 +46,7 @@ class Lane:
         position: newest message that was routed here.
         pending_bytes: memory, roughly, of what was posted and is not yet routed.
         is_draining: the process ends; whoever joins is ended at once.
+        joining: how many are about to join.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Lane:
         self.position = position
         self.pending_bytes = 0
         self.is_draining = False
+        self.joining = 0
         self.outboxes: dict[Outbox, Action] = {}
         self._lock = lock
         self._report = report
@@ -69,6 +71,7 @@ class Lane:
         self._inbox: deque[Message | Action] = deque()
         self._is_scheduled = False
         self._is_routing = False
+        self._is_running = False
         self._router: Router[Feed] = Router()
         self._feeds: dict[Interest, Feed] = {}
         self._open: dict[Feed, None] = {}
@@ -117,14 +120,14 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Whether nobody would miss this lane; the hub's lock is held."""
-        return not (self.outboxes or self._inbox or self.is_draining)
+        return not (self.outboxes or self._inbox or self.joining or self.is_draining)
 
     def _schedule(self) -> None:
         if self._is_scheduled:
             return
         self._is_scheduled = True
         if self.loop is None:
-            self._run()
+            self._run_here()
         elif self.is_here():
             self.loop.call_soon(self._run, context=self._context)
         else:
@@ -152,7 +155,7 @@ class Lane:
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead; what waits for it stays."""
-        if outbox in self.outboxes:
+        if outbox in self.outboxes and not outbox.is_ended:
             old = outbox.feed
             self._enter(outbox, interest)
             self._leave(old, outbox)
@@ -227,6 +230,16 @@ class Lane:
         self._route()
         self._notify()
 
+    def _run_here(self) -> None:
+        if self._is_running:  # a finalizer or signal handler, in the middle of this very method: it goes on below
+            return
+        self._is_running = True
+        try:
+            while self._inbox or self._dirty or self._alone:
+                self._run()
+        finally:
+            self._is_running = False
+
     def _notify_soon(self) -> None:
         if self._dirty or self._alone:
             with self._lock:
@@ -241,7 +254,7 @@ class Lane:
         try:
             for item in items:
                 if not isinstance(item, Message):
-                    item()
+                    self._perform(item)
                     continue
                 frame: Frame | None = None
                 for feed in self._router.route(item):
@@ -254,6 +267,12 @@ class Lane:
         finally:
             self._is_routing = False
         self._close_feeds()
+
+    def _perform(self, action: Action) -> None:
+        try:
+            action()
+        except Exception:
+            log.exception("a change of one client failed; the others go on")
 
     def _close(self, feed: Feed) -> None:
         if feed.close():
@@ -295,12 +314,12 @@ class Lane:
         if outbox.is_ended:
             return
         try:
-            outbox.sink.ready()
+            took_all = outbox.sink.ready()
         except Exception:
             log.exception("a sink failed; its client is ended")
             self._end_by_itself(outbox)
             return
-        if outbox.is_over_limit():
+        if not took_all and outbox.is_over_limit():
             log.warning("a client reads too slowly and is ended: %r", outbox)
             self._end_by_itself(outbox)
 

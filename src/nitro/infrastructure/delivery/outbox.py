@@ -23,16 +23,20 @@ __all__ = ["NOBODY", "Outbox", "Sink"]
 class Sink(Protocol):
     """Whoever takes what waits in an outbox."""
 
-    def ready(self) -> None:
-        """Something waits. Called by the lane, in its loop, with no task running; doesn't block or raise."""
+    def ready(self) -> bool:
+        """Something waits. Called by the lane, in its loop, with no task running; doesn't block.
+
+        Returns whether it took all of it.
+        """
 
     def ended(self) -> None:
         """Nothing more will come. Called once, in the lane's loop."""
 
 
 class _NobodyReads:
-    def ready(self) -> None:
+    def ready(self) -> bool:
         """Everything waits, until somebody reads."""
+        return False
 
     def ended(self) -> None:
         """Nobody is there to be told."""

@@ -19,12 +19,15 @@ class Reader:
         before, outbox.sink = outbox.sink, self
         before.ended()
 
-    def ready(self) -> None:
+    def ready(self) -> bool:
+        """Wake whoever waits in `take`, who hasn't taken anything yet."""
+        self.ended()
+        return False
+
+    def ended(self) -> None:
         """Wake whoever waits in `take`."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    ended = ready
 
     async def take(self) -> Message | None:
         """The next message, waited for; None once the client is disconnected or somebody else reads."""

@@ -117,7 +117,7 @@ class Client:
         with self._lock:
             if self.is_connected:
                 return self
-            self._outbox = outbox = get_hub().join(self._subscriptions.interest, self.disconnect)
+            self._outbox = outbox = get_hub().join(self._subscriptions.interest, self._on_ended)
             active_clients._add(self)
             self._is_active = True
         emit(client_event, "system", action="connect", client=self)
@@ -189,13 +189,19 @@ class Client:
         Raises:
             NotConnected: it was never connected, or on another event loop.
         """
-        outbox = self._outbox
-        if outbox is None:
-            raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
         hub = get_hub()
         drain_on_signals(hub)
-        hub.adopt(outbox, self.disconnect)
+        with self._lock:
+            outbox = self._outbox
+            if outbox is None:
+                raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
+            hub.adopt(outbox, self._on_ended)
         return outbox
+
+    def _on_ended(self) -> None:
+        """The delivery ended an outbox of this client; an older one is no reason to end the newest."""
+        if not self.is_connected:
+            self.disconnect()
 
     def _apply(self) -> None:
         if self._outbox is not None and not self._outbox.is_ended:
@@ -221,6 +227,7 @@ class _ActiveClients(Mapping[str, Client]):
 
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
+        self._lock = threading.RLock()
 
     def __getitem__(self, client_id: str) -> Client:
         return self._clients[client_id]
@@ -238,11 +245,17 @@ class _ActiveClients(Mapping[str, Client]):
         return self._clients.copy().values()
 
     def _add(self, client: Client) -> None:
-        self._clients[client.client_id] = client
+        with self._lock:
+            self._clients[client.client_id] = client
 
     def _remove(self, client: Client) -> None:
-        if self._clients.get(client.client_id) is client:
-            del self._clients[client.client_id]
+        with self._lock:
+            if self._clients.get(client.client_id) is client:
+                del self._clients[client.client_id]
+
+    def _forget(self) -> None:
+        self._clients.clear()
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"<{len(self)} active clients>"
@@ -251,4 +264,4 @@ class _ActiveClients(Mapping[str, Client]):
 active_clients: Final = _ActiveClients()
 
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's connections
-    os.register_at_fork(after_in_child=active_clients._clients.clear)
+    os.register_at_fork(after_in_child=active_clients._forget)

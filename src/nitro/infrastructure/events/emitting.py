@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from nitro.domain.message import Message
 from nitro.errors import InvalidTopic
 from nitro.infrastructure.delivery.hub import get_hub
 from nitro.infrastructure.events.background import start_soon
@@ -123,10 +122,9 @@ def _prepare(event: Event | str, kwargs: dict[str, Any]) -> tuple[Event, bytes |
     return signal, None if result is None else encode(result, get_hub().settings.max_payload_bytes)
 
 
-def _publish(signal: Event, sender: Any, payload: bytes | None, called: _Called) -> Message | None:
-    if payload is None or called.is_cancelled or signal.is_muted:
-        return None
-    return get_hub().publish(signal.name, sender_key(sender), payload)
+def _publish(signal: Event, sender: Any, payload: bytes | None, called: _Called) -> None:
+    if payload is not None and not called.is_cancelled and not signal.is_muted:
+        get_hub().publish(signal.name, sender_key(sender), payload)
 
 
 def _call(signal: Event, sender: Any, kwargs: dict[str, Any]) -> _Called:

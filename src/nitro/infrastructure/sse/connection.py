@@ -64,25 +64,31 @@ class Connection:
         """Write what waits already, as soon as the connection's task waits for something itself."""
         self._loop.call_soon(self.ready)
 
-    def ready(self) -> None:
+    def ready(self) -> bool:
         """Write what waits, unless a write is under way that will take it along."""
         if self._writing is not None or self._is_ended:
-            return
+            return False
         if not self._inline:
             self._go_on(self._write)
-            return
-        write = self._write()
+            return False
+        message = self._outbox.take_body(named=self._named)
+        if message is None:
+            return True
+        sending = self._send(message)
+        if type(sending) is not types.CoroutineType:
+            sending = _awaiting(sending)
         asyncio._enter_task(self._loop, self._task)
         try:
-            waited = self._context.run(write.send, None)
+            waited = self._context.run(sending.send, None)
         except StopIteration:
-            return
+            return True
         except Exception as failure:  # noqa: BLE001 - raised again by the connection's own task
             self._fail(failure)
-            return
+            return True
         finally:
             asyncio._leave_task(self._loop, self._task)
-        self._go_on(partial(_resume, write, waited))
+        self._go_on(partial(self._go_on_with, sending, waited))
+        return False
 
     def ended(self) -> None:
         """Let `until_gone` return."""
@@ -131,6 +137,10 @@ class Connection:
         if self._writing is not None:
             self._writing.cancel()
 
+    async def _go_on_with(self, sending: Coroutine[Any, Any, None], waited: Any) -> None:
+        await _resume(sending, waited)
+        await self._write()
+
     async def _write(self) -> None:
         while (message := self._outbox.take_body(named=self._named)) is not None:
             await self._send(message)
@@ -172,3 +182,7 @@ def _resume(coro: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any,
         return
     finally:
         coro.close()
+
+
+async def _awaiting(awaitable: Awaitable[None]) -> None:
+    await awaitable
