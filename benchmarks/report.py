@@ -42,9 +42,9 @@ TITLES = {
 }
 
 
-def cpu_of_lockstep(outcomes: Iterable[Outcome], server: str) -> float:
-    """The median CPU of one delivery in microseconds, where no server could join events."""
-    return median(o.cpu_us for o in outcomes if o.server == server and o.pace == LOCKSTEP)
+def cpu_of(outcomes: Iterable[Outcome], server: str, pace: str) -> float:
+    """The median CPU of one delivery in microseconds, at one of the paces."""
+    return median(o.cpu_us for o in outcomes if o.server == server and o.pace == pace)
 
 
 def tables(outcomes: Sequence[Outcome]) -> str:
