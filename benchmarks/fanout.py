@@ -38,7 +38,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one run")
     parser.add_argument("--quick", action="store_true", help="300 subscribers, 50 events, 1 round")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results")
-    parser.add_argument("--check", action="store_true", help="fail unless nitro's CPU, with one event per tick, is <= 60 %% of queue's")
+    parser.add_argument(
+        "--check", action="store_true", help="fail unless one event per tick costs <= 60 %% of queue's CPU"
+    )
     options = parser.parse_args(arguments)
     if options.quick:
         options.subscribers, options.events, options.rounds = 300, 50, 1
@@ -95,7 +97,7 @@ def _verdict(outcomes: Sequence[Outcome], check: bool) -> list[str]:
     failures = [f"WRONG RUN: {o.server}, {o.pace}: {faults}" for o in outcomes if (faults := o.faults())]
     if check and not failures:
         share = {pace: cpu_of(outcomes, "nitro", pace) / cpu_of(outcomes, "queue", pace) for pace in PACES}
-        print(f"\nnitro takes {share[TICK]:.0%} of queue's CPU with one event per tick, {share[LOCKSTEP]:.0%} in lockstep")
+        print(f"\nnitro's share of queue's CPU: {share[TICK]:.0%} at a tick, {share[LOCKSTEP]:.0%} in lockstep")
         if share[TICK] > MOST_OF_QUEUE:
             failures.append(f"CHECK FAILED: at most {MOST_OF_QUEUE:.0%} with one event per tick is wanted")
     return failures
