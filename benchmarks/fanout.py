@@ -38,9 +38,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one run")
     parser.add_argument("--quick", action="store_true", help="300 subscribers, 50 events, 1 round")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results")
-    parser.add_argument(
-        "--check", action="store_true", help="fail unless one event per tick costs <= 60 %% of queue's CPU"
-    )
+    parser.add_argument("--check", action="store_true", help="fail if a tick costs over 60 %% of queue's CPU")
     options = parser.parse_args(arguments)
     if options.quick:
         options.subscribers, options.events, options.rounds = 300, 50, 1

@@ -1,0 +1,48 @@
+"""Ten thousand streams that come and go over real sockets leave the server as it was."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from tests.servers import Server
+from tests.sse import Stream
+
+BATCH = 200
+
+
+def come_and_go(server: Server, count: int) -> None:
+    for start in range(0, count, BATCH):
+        streams = [Stream(server.port, "/events") for _ in range(BATCH)]
+        for number, stream in enumerate(streams):
+            stream.socket.settimeout(10)
+            assert stream.socket.recv(1 << 16).startswith(b"HTTP/1.1 200"), start
+            if number % 3 == 0:
+                stream.reset()
+            elif number % 3 == 1:
+                stream.socket.shutdown(socket.SHUT_WR)
+                stream.socket.close()
+            else:
+                stream.socket.close()
+
+
+def settled(server: Server) -> dict[str, Any]:
+    """What is left, once all clients have gone."""
+    deadline = time.monotonic() + 10
+    while (left := server.get("/left").json())["clients"]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    return left  # type: ignore[no-any-return]
+
+
+def test_ten_thousand_streams_that_come_and_go_leave_the_server_as_it_was() -> None:
+    with Server("tests.apps.streams:app", options=("--no-access-log",)) as server:
+        come_and_go(server, 1000)  # what is made once and kept: pools, caches, arenas
+        before = settled(server)
+        come_and_go(server, 10_000)
+        after = settled(server)
+        for what in ("clients", "lanes", "feeds", "tasks", "fds"):
+            assert after[what] <= before[what], (what, before, after)
+        assert after["resident_kib"] - before["resident_kib"] < 10_000, "less than a KiB for each that went"
+    assert "Traceback" not in server.output, server.output
