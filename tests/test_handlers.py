@@ -10,8 +10,11 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from blinker import NamedSignal
+from starlette.concurrency import run_in_threadpool
 
 from nitro import ANY, Client, Event, Namespace, default_namespace, emit, emit_async, event, on
 from nitro.errors import InvalidPayload, InvalidTopic, TopicTypeError
@@ -206,6 +209,46 @@ def test_asynchronous_handlers_run_when_a_plain_thread_emits() -> None:
     on("a.b")(handler)
     assert emit("a.b") == []
     assert done.wait(5)
+
+
+def test_asynchronous_handlers_run_in_the_applications_loop_when_its_threadpool_emits() -> None:
+    async def scenario() -> None:
+        done = asyncio.Event()
+        loops: list[Any] = []
+
+        async def handler(sender: Any, **kwargs: Any) -> None:
+            loops.append(asyncio.get_running_loop())
+            done.set()
+
+        on("a.b")(handler)
+        await run_in_threadpool(emit, "a.b")
+        await asyncio.wait_for(done.wait(), 5)
+        assert loops == [asyncio.get_running_loop()]
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_thread_that_outlives_its_loop_can_emit() -> None:
+    go_on, done = threading.Event(), threading.Event()
+
+    async def handler(sender: Any, **kwargs: Any) -> None:
+        done.set()
+
+    def work() -> None:
+        go_on.wait(5)
+        emit("a.b")
+
+    async def scenario() -> None:
+        with anyio.move_on_after(0.05):
+            await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+    on("a.b")(handler)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(scenario())
+    go_on.set()
+    assert done.wait(5)
+    loop.run_until_complete(asyncio.sleep(0.1))  # lets the worker thread report to its loop before that closes
+    loop.close()
 
 
 def test_a_handler_may_emit_again() -> None:

@@ -14,8 +14,6 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final
 
-import anyio.from_thread
-
 __all__ = ["start_soon"]
 
 _EXIT_SECONDS: Final = 5.0
@@ -38,9 +36,10 @@ def start_soon(coro: Coroutine[Any, Any, None], name: str) -> None:
 
 
 def _start_elsewhere(start: Callable[[], None]) -> None:
-    try:
-        loop = anyio.from_thread.run_sync(asyncio.get_running_loop)
-    except RuntimeError:  # no thread of anyio's
+    # A worker thread of anyio's knows the loop that it works for. `anyio.from_thread` would ask that loop, and
+    # wait for ever where it has stopped.
+    loop = getattr(threading.current_thread(), "loop", None)
+    if not isinstance(loop, asyncio.AbstractEventLoop) or not loop.is_running():
         loop = _Background.loop()
     loop.call_soon_threadsafe(start)
 
