@@ -17,6 +17,7 @@ LINE = [
     ("nitro.infrastructure.delivery.interest", "nitro.infrastructure.delivery.frame"),
     ("nitro.infrastructure.delivery.router", "nitro.infrastructure.delivery.feed"),
     ("nitro.infrastructure.delivery.outbox",),
+    ("nitro.infrastructure.delivery.turns",),
     ("nitro.infrastructure.delivery.lane", "nitro.infrastructure.delivery.reader"),
     ("nitro.infrastructure.delivery.hub",),
     ("nitro.infrastructure.sse",),

@@ -8,7 +8,7 @@ only its own tail of the chain alive.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
@@ -16,7 +16,10 @@ from nitro.infrastructure.delivery.interest import Interest
 if TYPE_CHECKING:
     from nitro.infrastructure.delivery.outbox import Outbox
 
-__all__ = ["Batch", "Feed"]
+__all__ = ["MAX_WRITE_BYTES", "Batch", "Feed"]
+
+MAX_WRITE_BYTES: Final = 256 * 1024
+"""Size from which on more goes into another write, since a server may buffer the whole of one, for each client."""
 
 
 class Batch:
@@ -47,26 +50,25 @@ class Batch:
         self.bytes = sum([frame.size for frame in frames])
         self.total_messages: int = self.messages + (before.total_messages if before else 0)
         self.total_bytes: int = self.bytes + (before.total_bytes if before else 0)
-        self._named: dict[str, Any] | None = None
-        self._unnamed: dict[str, Any] | None = None
+        self._named: bytes | None = None
+        self._unnamed: bytes | None = None
 
-    def body(self, *, named: bool) -> dict[str, Any]:
-        """The batch as an ASGI `http.response.body` message, made once and shared by all who send it."""
-        message = self._named if named else self._unnamed
-        if message is None:
+    def body(self, *, named: bool) -> bytes:
+        """The batch on the wire, made once and shared by all who send it."""
+        body = self._named if named else self._unnamed
+        if body is None:
             body = b"".join([frame.encode(named=named) for frame in self.frames])
-            message = {"type": "http.response.body", "body": body, "more_body": True}
             if named:
-                self._named = message
+                self._named = body
             else:
-                self._unnamed = message
-        return message
+                self._unnamed = body
+        return body
 
 
 class Feed:
     """The clients that share one interest, and the chain that they read."""
 
-    __slots__ = ("_open", "interest", "is_dirty", "outboxes", "sent_since_heartbeat", "tail", "turn")
+    __slots__ = ("_open", "_open_bytes", "before_tick", "interest", "is_dirty", "outboxes", "tail", "tick", "turn")
 
     def __init__(self, interest: Interest) -> None:
         self.interest = interest
@@ -76,19 +78,28 @@ class Feed:
         """Whether a batch was closed since the outboxes were last notified."""
         self.turn: Iterator[Outbox] | None = None
         """Where the notification stands that gave the loop back before it was through."""
-        self.sent_since_heartbeat = False
+        self.tick = 0
+        self.before_tick = self.tail
+        """The newest batch from before the loop's current tick, whose events are no client's arrears yet."""
         self._open: list[Frame] = []
+        self._open_bytes = 0
 
-    def append(self, frame: Frame) -> None:
-        """Put `frame` into the open batch."""
+    def append(self, frame: Frame) -> bool:
+        """Put `frame` into the open batch; True if that is large enough to be closed now."""
         self._open.append(frame)
+        self._open_bytes += frame.size
+        return self._open_bytes > MAX_WRITE_BYTES
 
-    def close(self) -> bool:
+    def close(self, tick: int) -> bool:
         """Close the open batch, so that outboxes see it; False if it was empty."""
         if not self._open:
             return False
+        if tick != self.tick:
+            self.tick = tick
+            self.before_tick = self.tail
         batch = Batch(self._open, self.tail)
         self._open = []
+        self._open_bytes = 0
         self.tail.next = batch
         self.tail = batch
         self.is_dirty = True

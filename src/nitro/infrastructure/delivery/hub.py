@@ -7,10 +7,13 @@ of the log to every lane.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections import deque
+from contextvars import Context
 from functools import partial
+from weakref import WeakSet
 
 from nitro.domain.message import Message
 from nitro.errors import ConfigurationError, NotConnected, Overloaded
@@ -21,6 +24,8 @@ from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.settings import Settings, get_settings
 
 __all__ = ["Hub", "get_hub"]
+
+log = logging.getLogger("nitro.delivery")
 
 Loop = asyncio.AbstractEventLoop
 
@@ -34,8 +39,11 @@ class Hub:
         self.settings = settings
         self._lock = threading.RLock()
         self._lanes: dict[Loop | None, Lane] = {}
+        self._known: WeakSet[Loop] = WeakSet()  # loops that had streams
+        self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
         self._unpublished: deque[tuple[str, str | None, bytes]] = deque()
         self._is_publishing = False
+        self._is_telling = False
         self._ended: deque[Action] = deque()  # to be told once the lock is free: it runs handlers
         self.broker = MemoryBroker(
             self._deliver,
@@ -53,12 +61,7 @@ class Hub:
         """
         with self._lock:
             for lane in self._lanes.values():
-                if lane.pending_bytes > self.settings.max_pending_bytes:
-                    raise Overloaded(
-                        f"{lane.pending_bytes} bytes wait for an event loop that doesn't get to deliver them "
-                        f"(limit {self.settings.max_pending_bytes}); emit slower, await between emits, or raise "
-                        f"NITRO_MAX_PENDING_BYTES"
-                    )
+                self._check_load(lane)
             self._unpublished.append((topic, sender, payload))
             if self._is_publishing:  # a signal handler or finalizer, in the middle of this thread's own publish
                 return
@@ -69,7 +72,7 @@ class Hub:
             finally:
                 self._is_publishing = False
         if self._ended:
-            self._tell_ended()
+            self.tell_ended()
 
     def join(self, interest: Interest, on_ended: Action) -> Outbox:
         """An outbox that hears `interest` from now on, in the running loop if there is one."""
@@ -94,13 +97,18 @@ class Hub:
         self._act(outbox, partial(outbox.lane.change, outbox, interest))
 
     def send(self, outbox: Outbox, message: Message) -> None:
-        """Give `message` to one client, in order with what was emitted."""
-        self._act(outbox, partial(outbox.lane.put, outbox, message))
+        """Give `message` to one client, in order with what was emitted.
+
+        Raises:
+            Overloaded: its event loop is too far behind; nothing was sent.
+        """
+        self._check_load(outbox.lane)
+        self._act(outbox, partial(outbox.lane.put, outbox, message), len(message.payload))
 
     def leave(self, outbox: Outbox) -> None:
         """End `outbox`; it gets nothing more, and its reader is told."""
         outbox.is_ended = True
-        self._act(outbox, partial(self._end, outbox))
+        self._act(outbox, partial(outbox.lane.end, outbox))
 
     def adopt(self, outbox: Outbox, on_ended: Action) -> None:
         """Bring `outbox` into the running loop, where it is about to be read.
@@ -126,31 +134,37 @@ class Hub:
 
     def drain_soon(self) -> None:
         """End all clients of all loops, and whoever still comes. Safe in a signal handler."""
+        self._draining.update(self._known)
         for lane in tuple(self._lanes.values()):
             if lane.loop is not None and not lane.is_closed:
                 lane.loop.call_soon_threadsafe(lane.drain)
 
-    def _act(self, outbox: Outbox, action: Action) -> None:
+    def _check_load(self, lane: Lane) -> None:
+        limit = self.settings.max_pending_bytes
+        if lane.pending_bytes > limit:
+            raise Overloaded(
+                f"{lane.pending_bytes} bytes wait for an event loop that doesn't get to deliver them (limit "
+                f"{limit}); emit slower, await between emits, or raise NITRO_MAX_PENDING_BYTES"
+            )
+
+    def _act(self, outbox: Outbox, action: Action, size: int = 0) -> None:
         try:
-            outbox.lane.act(action)
+            outbox.lane.act(action, size)
         except RuntimeError:
             if not outbox.lane.is_closed:
                 raise
             self._forget(outbox.lane)
-        if self._ended:
-            self._tell_ended()
-
-    def _end(self, outbox: Outbox) -> None:
-        outbox.lane.end(outbox)
-        with self._lock:
-            self._forget_if_idle(outbox.lane)
 
     def _lane(self, loop: Loop | None) -> Lane:
         lane = self._lanes.get(loop)
         if lane is None:
             report = self._ended.append if loop is None else _call
-            lane = Lane(loop, self._lock, self.broker.head, self.settings.heartbeat_seconds, report)
+            heartbeat = self.settings.heartbeat_seconds
+            lane = Lane(loop, self._lock, self.broker.head, heartbeat, report, self._forget_if_idle)
             self._lanes[loop] = lane
+            if loop is not None:
+                lane.is_draining = loop in self._draining
+                self._known.add(loop)
         return lane
 
     def _deliver(self, message: Message) -> None:
@@ -163,8 +177,9 @@ class Hub:
                 self._forget(lane)
 
     def _forget_if_idle(self, lane: Lane) -> None:
-        if lane.is_idle and self._lanes.get(lane.loop) is lane:
-            del self._lanes[lane.loop]
+        with self._lock:
+            if lane.is_idle and self._lanes.get(lane.loop) is lane:
+                del self._lanes[lane.loop]
 
     def _forget(self, lane: Lane) -> None:
         """Let go of a lane whose loop was closed under its clients."""
@@ -176,9 +191,16 @@ class Hub:
             outbox.is_ended = True
             self._ended.append(on_ended)
 
-    def _tell_ended(self) -> None:
-        while self._ended:
-            self._ended.popleft()()
+    def tell_ended(self) -> None:
+        """Tell the clients that the delivery ended by itself. It runs handlers, so no lock may be held."""
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._ended:
+                _call(self._ended.popleft())
+        finally:
+            self._is_telling = False
 
     def __repr__(self) -> str:
         clients = sum(len(lane.outboxes) for lane in self._lanes.values())
@@ -186,7 +208,11 @@ class Hub:
 
 
 def _call(action: Action) -> None:
-    action()
+    """Run what tells a client that it was ended: in a context of its own, and without harm to others."""
+    try:
+        Context().run(action)
+    except Exception:
+        log.exception("telling a client that it was ended failed")
 
 
 _hub: Hub | None = None

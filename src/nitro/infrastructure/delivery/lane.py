@@ -14,7 +14,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import Context
 from time import perf_counter
 from typing import Final
@@ -25,6 +25,7 @@ from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.router import Router
+from nitro.infrastructure.delivery.turns import Turns
 
 __all__ = ["Action", "Lane"]
 
@@ -33,8 +34,8 @@ log = logging.getLogger("nitro.delivery")
 _TURN_SECONDS: Final = 0.004
 """After how long the notification of very many clients gives the loop back."""
 _LOOKS_AT_CLOCK_EVERY: Final = 16
-_MESSAGE_BYTES: Final = 256
-"""What a message costs beside its payload, roughly."""
+_ITEM_BYTES: Final = 256
+"""What a message or an action costs beside its payload, roughly."""
 
 Action = Callable[[], object]
 
@@ -56,6 +57,7 @@ class Lane:
         position: Position,
         heartbeat_seconds: float,
         report: Callable[[Action], None],
+        on_idle: Callable[[Lane], None],
     ) -> None:
         self.loop = loop
         self.position = position
@@ -65,6 +67,7 @@ class Lane:
         self.outboxes: dict[Outbox, Action] = {}
         self._lock = lock
         self._report = report
+        self._on_idle = on_idle
         self._context = Context()  # empty: an emitter's context variables are not the sinks' business
         self._heartbeat_seconds = heartbeat_seconds
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -72,16 +75,16 @@ class Lane:
         self._is_scheduled = False
         self._is_routing = False
         self._is_running = False
+        self._tick = 0
         self._router: Router[Feed] = Router()
         self._feeds: dict[Interest, Feed] = {}
         self._open: dict[Feed, None] = {}
-        self._dirty: dict[Feed, None] = {}
-        self._alone: dict[Outbox, None] = {}
+        self._turns = Turns()
 
     # -- from any thread -------------------------------------------------------------------------------------
 
-    def post(self, item: Message | Action) -> None:
-        """Queue a message or an action; the hub's lock is held.
+    def post(self, item: Message | Action, size: int = 0) -> None:
+        """Queue a message, or an action that holds `size` bytes; the hub's lock is held.
 
         Raises:
             RuntimeError: the loop is closed.
@@ -90,10 +93,11 @@ class Lane:
             raise RuntimeError("the event loop of these clients is closed")
         self._inbox.append(item)
         if isinstance(item, Message):
-            self.pending_bytes += _MESSAGE_BYTES + len(item.payload)
+            size = len(item.payload)
+        self.pending_bytes += _ITEM_BYTES + size
         self._schedule()
 
-    def act(self, action: Action) -> None:
+    def act(self, action: Action, size: int = 0) -> None:
         """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
         if self.loop is not None and self.is_here() and not self._is_routing:
             self._route()
@@ -101,7 +105,7 @@ class Lane:
             self._notify_soon()
         else:
             with self._lock:
-                self.post(action)
+                self.post(action, size)
 
     def catch_up(self) -> None:
         """Route what was posted so far, in the lane's own loop."""
@@ -120,7 +124,7 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Whether nobody would miss this lane; the hub's lock is held."""
-        return not (self.outboxes or self._inbox or self.joining or self.is_draining)
+        return not (self.outboxes or self._inbox or self._is_routing or self.joining or self.is_draining)
 
     def _schedule(self) -> None:
         if self._is_scheduled:
@@ -149,7 +153,7 @@ class Lane:
             self._end_by_itself(outbox)
             return
         self._enter(outbox, interest)
-        self._alone[outbox] = None
+        self._turns.add_outbox(outbox)
         if self._heartbeat is None and self.loop is not None:
             self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
 
@@ -159,7 +163,7 @@ class Lane:
             old = outbox.feed
             self._enter(outbox, interest)
             self._leave(old, outbox)
-            self._alone[outbox] = None  # its old feed, which may have got something, doesn't know it any more
+            self._turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
 
     def put(self, outbox: Outbox, message: Message) -> None:
         """Give `message` to this client alone."""
@@ -167,7 +171,9 @@ class Lane:
             if outbox.feed is not None:
                 self._close(outbox.feed)
             outbox.put(message)
-            self._alone[outbox] = None
+            self._turns.add_outbox(outbox)
+            if outbox.is_over_limit():
+                self._end_slow(outbox)
 
     def end(self, outbox: Outbox) -> None:
         """Let `outbox` go; its reader is told."""
@@ -175,7 +181,7 @@ class Lane:
         if self.outboxes.pop(outbox, None) is None:
             return
         self._leave(outbox.feed, outbox)
-        self._alone.pop(outbox, None)
+        self._turns.drop_outbox(outbox)
         outbox.clear()
         outbox.sink.ended()
         outbox.sink = NOBODY
@@ -185,8 +191,10 @@ class Lane:
 
     def drain(self) -> None:
         """Deliver what was emitted so far, then end all clients, now and from now on."""
-        self._run()
+        self._route()
         self.is_draining = True
+        for outbox in self._turns.due():
+            self._tell(outbox)
         for outbox in tuple(self.outboxes):
             self._end_by_itself(outbox)
 
@@ -194,6 +202,7 @@ class Lane:
         """Take `outbox` out with all that waits for it, for another lane to go on; None if it isn't here."""
         if self.outboxes.pop(outbox, None) is None or outbox.feed is None:
             return None
+        self._turns.drop_outbox(outbox)
         feed = outbox.feed
         self._close(feed)
         outbox.follow(None)
@@ -224,24 +233,28 @@ class Lane:
             self._router.remove(feed)
             del self._feeds[feed.interest]
             self._open.pop(feed, None)
-            self._dirty.pop(feed, None)
+            self._turns.drop_feed(feed)
 
     def _run(self) -> None:
         self._route()
         self._notify()
+        if not self.outboxes:
+            self._on_idle(self)
 
     def _run_here(self) -> None:
         if self._is_running:  # a finalizer or signal handler, in the middle of this very method: it goes on below
             return
         self._is_running = True
         try:
-            while self._inbox or self._dirty or self._alone:
+            while self._inbox or self._turns:
                 self._run()
         finally:
             self._is_running = False
 
     def _notify_soon(self) -> None:
-        if self._dirty or self._alone:
+        if not self.outboxes:
+            self._on_idle(self)
+        elif self._turns:
             with self._lock:
                 self._schedule()
 
@@ -251,6 +264,7 @@ class Lane:
             self._is_scheduled = False
             self.pending_bytes = 0
         self._is_routing = True
+        self._tick += 1
         try:
             for item in items:
                 if not isinstance(item, Message):
@@ -260,8 +274,9 @@ class Lane:
                 for feed in self._router.route(item):
                     if frame is None:
                         frame = Frame(item)
-                    feed.append(frame)
                     self._open[feed] = None
+                    if feed.append(frame):
+                        self._close(feed)
                 if item.position is not None:
                     self.position = item.position
         finally:
@@ -275,8 +290,8 @@ class Lane:
             log.exception("a change of one client failed; the others go on")
 
     def _close(self, feed: Feed) -> None:
-        if feed.close():
-            self._dirty[feed] = None
+        if feed.close(self._tick):
+            self._turns.add_feed(feed)
 
     def _close_feeds(self) -> None:
         if self._open:
@@ -287,28 +302,12 @@ class Lane:
     def _notify(self) -> None:
         """Tell the outboxes that got something; very many of them in several turns."""
         deadline = perf_counter() + _TURN_SECONDS
-        for count, outbox in enumerate(self._due(), 1):
+        for count, outbox in enumerate(self._turns.due(), 1):
             self._tell(outbox)
             if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
                 with self._lock:
                     self._schedule()
                 return
-
-    def _due(self) -> Iterator[Outbox]:
-        """The outboxes to tell. Where it was left, the next one goes on, with another feed's if there is one."""
-        while self._alone:
-            yield self._alone.popitem()[0]
-        while self._dirty:
-            feed = next(iter(self._dirty))
-            del self._dirty[feed]
-            self._dirty[feed] = None
-            if feed.turn is None:
-                feed.is_dirty = False
-                feed.turn = iter(tuple(feed.outboxes))
-            yield from feed.turn
-            feed.turn = None
-            if not feed.is_dirty:
-                self._dirty.pop(feed, None)
 
     def _tell(self, outbox: Outbox) -> None:
         if outbox.is_ended:
@@ -320,8 +319,11 @@ class Lane:
             self._end_by_itself(outbox)
             return
         if not took_all and outbox.is_over_limit():
-            log.warning("a client reads too slowly and is ended: %r", outbox)
-            self._end_by_itself(outbox)
+            self._end_slow(outbox)
+
+    def _end_slow(self, outbox: Outbox) -> None:
+        log.warning("a client reads too slowly and is ended: %r", outbox)
+        self._end_by_itself(outbox)
 
     def _beat(self) -> None:
         """One frame to every feed: proxies keep the line, and a quiet client's last id moves on."""

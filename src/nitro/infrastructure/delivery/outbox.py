@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from nitro.domain.message import Message, Position
-from nitro.infrastructure.delivery.feed import Batch, Feed
+from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch, Feed
 from nitro.infrastructure.delivery.frame import Frame
 
 if TYPE_CHECKING:
@@ -107,23 +107,24 @@ class Outbox:
         self._inbox_messages = self._inbox_bytes = 0
         self._feed = self._cursor = self._opened = None
 
-    def take_body(self, *, named: bool) -> dict[str, Any] | None:
-        """All that waits, as one ASGI body message; None if nothing does."""
+    def take_body(self, *, named: bool) -> bytes | None:
+        """What waits, joined up to `MAX_WRITE_BYTES`, on the wire; None if nothing does."""
         cursor = self._cursor
-        if not self._inbox and cursor is not None:
+        if cursor is not None and not self._inbox and self._opened is None:
             batch = cursor.next
             if batch is None:
                 return None
-            if batch.next is None:  # the usual case: one batch, whose message is shared
+            if batch.next is None:  # the usual case: one batch, whose bytes are shared
                 self._cursor = batch
                 return batch.body(named=named)
-        batches = list(self._take_batches())
-        if not batches:
-            return None
-        if len(batches) == 1:
-            return batches[0].body(named=named)
-        body = b"".join([batch.body(named=named)["body"] for batch in batches])
-        return {"type": "http.response.body", "body": body, "more_body": True}
+        bodies: list[bytes] = []
+        size = 0
+        for batch in self._take_batches():
+            bodies.append(batch.body(named=named))
+            size += len(bodies[-1])
+            if size > MAX_WRITE_BYTES:
+                break
+        return b"".join(bodies) if bodies else None
 
     def take_message(self) -> Message | None:
         """The oldest message that waits; None if nothing does."""
@@ -132,13 +133,17 @@ class Outbox:
                 for frame in self._opened:
                     if frame.message is not None:
                         return frame.message
+                self._opened = None
             batch = next(self._take_batches(), None)
             if batch is None:
-                self._opened = None
                 return None
             self._opened = iter(batch.frames)
 
     def _take_batches(self) -> Iterator[Batch]:
+        if self._opened is not None:  # somebody took messages one by one and left in the middle of a batch
+            left, self._opened = list(self._opened), None
+            if left:
+                yield Batch(left, None)
         while self._inbox:
             batch = self._inbox.popleft()
             self._inbox_messages -= batch.messages
@@ -163,18 +168,18 @@ class Outbox:
         return messages, size
 
     def is_over_limit(self) -> bool:
-        """Whether more than the limit waited already when the newest batch came.
+        """Whether more than the limit waited already when the loop's current tick began.
 
-        The newest batch doesn't count: a client that keeps up may get any burst that fits in memory.
+        What came in the tick doesn't count yet: a client that keeps up may get any burst that fits in memory.
         """
         messages, size = self.waiting
         if messages <= self.max_messages and size <= self.max_bytes:
             return False
-        if self._feed is not None and self._feed.tail is not self._cursor:
-            newest = self._feed.tail
-        else:
-            newest = self._inbox[-1]
-        return messages - newest.messages > self.max_messages or size - newest.bytes > self.max_bytes
+        if self._feed is not None and self._cursor is not None:
+            tail, before = self._feed.tail, self._feed.before_tick
+            messages -= min(tail.total_messages - before.total_messages, messages)
+            size -= min(tail.total_bytes - before.total_bytes, size)
+        return messages > self.max_messages or size > self.max_bytes
 
     def __repr__(self) -> str:
         messages, size = self.waiting

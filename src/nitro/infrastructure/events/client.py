@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, ItemsView, Iterator, Mapping, ValuesView
 from types import TracebackType
 from typing import Any, Final, Self
+from weakref import WeakSet
 
 from nitro.domain.message import Message
 from nitro.errors import NotConnected
@@ -22,7 +23,7 @@ from nitro.infrastructure.events.events import event
 from nitro.infrastructure.events.payload import decode, encode
 from nitro.infrastructure.events.sender import ANY
 from nitro.infrastructure.events.subscriptions import Subscriptions
-from nitro.infrastructure.sse.drain import drain_on_signals, release_signals
+from nitro.infrastructure.sse.drain import drain_on_signals
 from nitro.settings import get_settings
 
 __all__ = ["Client", "active_clients", "client_event"]
@@ -132,9 +133,8 @@ class Client:
                 get_hub().leave(self._outbox)
             was_active, self._is_active = self._is_active, False
             active_clients._remove(self)
+        get_hub().tell_ended()
         if was_active:
-            if not active_clients:
-                release_signals()
             emit(client_event, "system", action="disconnect", client=self)
         return self
 
@@ -203,6 +203,16 @@ class Client:
         if not self.is_connected:
             self.disconnect()
 
+    def close_outbox(self, outbox: Outbox) -> None:
+        """Disconnect if `outbox` is still the one it listens by; for responses that end."""
+        if self._outbox is outbox:
+            self.disconnect()
+
+    def _start_anew(self) -> None:
+        self._outbox = None
+        self._is_active = False
+        self._lock = threading.RLock()
+
     def _apply(self) -> None:
         if self._outbox is not None and not self._outbox.is_ended:
             get_hub().change(self._outbox, self._subscriptions.interest)
@@ -227,6 +237,7 @@ class _ActiveClients(Mapping[str, Client]):
 
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
+        self._connected: WeakSet[Client] = WeakSet()  # more than above, where two have one id
         self._lock = threading.RLock()
 
     def __getitem__(self, client_id: str) -> Client:
@@ -247,15 +258,21 @@ class _ActiveClients(Mapping[str, Client]):
     def _add(self, client: Client) -> None:
         with self._lock:
             self._clients[client.client_id] = client
+            self._connected.add(client)
 
     def _remove(self, client: Client) -> None:
         with self._lock:
+            self._connected.discard(client)
             if self._clients.get(client.client_id) is client:
                 del self._clients[client.client_id]
 
     def _forget(self) -> None:
-        self._clients.clear()
+        """In a forked child: whoever was connected isn't here, and may connect again."""
         self._lock = threading.RLock()
+        self._clients.clear()
+        for client in list(self._connected):
+            client._start_anew()
+        self._connected = WeakSet()
 
     def __repr__(self) -> str:
         return f"<{len(self)} active clients>"

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from nitro.domain.topics import check_topic
 from nitro.errors import InvalidTopic
 from nitro.infrastructure.delivery.hub import get_hub
 from nitro.infrastructure.events.background import start_soon
@@ -115,11 +116,16 @@ _FAILED = object()
 
 
 def _prepare(event: Event | str, kwargs: dict[str, Any]) -> tuple[Event, bytes | None]:
-    signal = event if isinstance(event, Event) else default_namespace.event(event)
+    signal = event if isinstance(event, Event) else _named(event)
     if "*" in signal.name:
         raise InvalidTopic(f"{signal.name!r} is a pattern, and only an event with an exact name can be emitted")
     result = kwargs.get("result")
     return signal, None if result is None else encode(result, get_hub().settings.max_payload_bytes)
+
+
+def _named(name: str) -> Event:
+    """The event of that name; one that nobody made stays unknown, since names may be as many as users are."""
+    return default_namespace.get(check_topic(name)) or Event(name, default_namespace)
 
 
 def _publish(signal: Event, sender: Any, payload: bytes | None, called: _Called) -> None:
@@ -140,7 +146,7 @@ def _call(signal: Event, sender: Any, kwargs: dict[str, Any]) -> _Called:
                 continue
             if inspect.isgenerator(value):
                 value = list(value)
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # the latter of something that the handler asked
             log.exception("handler %r of %r failed", handler, signal.name)
             continue
         results.append(value)
@@ -154,6 +160,12 @@ async def _settle(handler: Handler, value: Any) -> Any:
         if inspect.isasyncgen(value):
             return [item async for item in value]
         return await value
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        log.exception("handler %r awaited something that was cancelled", handler)
+        return _FAILED
     except Exception:
         log.exception("handler %r failed", handler)
         return _FAILED

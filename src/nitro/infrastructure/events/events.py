@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import blinker
 from blinker import NamedSignal
-from blinker.base import make_id  # type: ignore[attr-defined]  # blinker's own key of a receiver
+from blinker.base import ANY_ID, make_id  # type: ignore[attr-defined]  # blinker's own key of a receiver
 
 from nitro.domain.topics import check_pattern, check_topic, matches
 from nitro.infrastructure.events.sender import ANY
@@ -53,7 +53,7 @@ class Event(NamedSignal):
     def __init__(self, name: str, namespace: Namespace | None = None, doc: str | None = None) -> None:
         super().__init__(name if "*" in str(name) else check_topic(name), doc)
         self._namespace = default_namespace if namespace is None else namespace
-        self._registrations: dict[Any, Registration] = {}
+        self._registrations: dict[tuple[Any, Any], Registration] = {}
 
     def connect(
         self,
@@ -77,7 +77,8 @@ class Event(NamedSignal):
             raise TypeError(f"a handler is callable, not {type(receiver).__name__}")
         if sender is not ANY and sender is not blinker.ANY and make_id(sender) == 0:
             raise ValueError(f"handlers can't be limited to the sender {sender!r}; use another key for it")
-        self._registrations[make_id(receiver)] = Registration(priority, next(_order), condition)
+        key = (make_id(receiver), ANY_ID if sender is ANY or sender is blinker.ANY else make_id(sender))
+        self._registrations[key] = Registration(priority, next(_order), condition)
         super().connect(receiver, blinker.ANY if sender is ANY else sender, weak)
         return receiver
 
@@ -91,15 +92,24 @@ class Event(NamedSignal):
             for signal in (self, *self._namespace.patterns_for(self.name))
             if signal.receivers and not signal.is_muted
             for handler in signal.receivers_for(sender)
-            if (registration := signal._registrations.get(make_id(handler))) is not None
+            if (registration := signal._registration(handler, sender)) is not None
         ]
         found.sort(key=lambda pair: pair[0].rank)
         return [(handler, registration.condition) for registration, handler in found]
 
+    def _registration(self, handler: Handler, sender: Any) -> Registration | None:
+        """How `handler` was connected for this sender, or else for all."""
+        receiver_id = make_id(handler)
+        found = self._registrations.get((receiver_id, make_id(sender)))
+        return found or self._registrations.get((receiver_id, ANY_ID))
+
     def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
         super()._disconnect(receiver_id, sender_id)
-        if receiver_id not in self.receivers:
-            self._registrations.pop(receiver_id, None)
+        if receiver_id in self.receivers:
+            self._registrations.pop((receiver_id, sender_id), None)
+        else:
+            for key in [key for key in self._registrations if key[0] == receiver_id]:
+                del self._registrations[key]
 
 
 class Namespace(dict[str, Event]):

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 from io import IOBase
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pydantic_core import from_json, to_json
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
 
 __all__ = ["JsonArray", "JsonObject", "decode", "encode"]
+
+
+_DEPTH: Final = 100
+"""Brackets from which on a payload might be nested too deeply to be read; below, it can't be."""
 
 
 class JsonObject(dict[str, Any]):
@@ -53,6 +57,8 @@ def encode(result: Any, max_bytes: int) -> bytes:
         payload = to_json(result, inf_nan_mode="constants")
         if b"NaN" in payload or b"Infinity" in payload:  # as a number, or just in a text?
             json.loads(payload, parse_constant=_refuse_constant)
+        if payload.count(b"[") + payload.count(b"{") >= _DEPTH:
+            from_json(payload)  # what is nested deeper than a reader can follow must not reach one
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
         raise InvalidPayload(

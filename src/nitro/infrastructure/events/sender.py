@@ -35,11 +35,12 @@ def is_any(value: Any) -> bool:
 
 def sender_key(sender: Any) -> str | None:
     """What subscriptions compare: a string is itself, an object with an `id` is that id as a string, other
-    values are their text. `ANY` and `None` have none, and reach only subscriptions without senders.
+    values are their text. `ANY`, `None` and an object whose `id` is None have none, and reach only subscriptions
+    without senders.
     """
     if sender is None or is_any(sender):
         return None
     if isinstance(sender, str):
         return sender
-    identity = getattr(sender, "id", None)
-    return str(sender if identity is None else identity)
+    identity = getattr(sender, "id", sender)
+    return None if identity is None else str(identity)

@@ -97,9 +97,14 @@ def _listed(topics: Any, what: str) -> Iterable[Any]:
 
 
 def _sender_keys(senders: Any) -> Senders:
-    if senders is None or is_any(senders):
+    if is_any(senders):
         return None
     if isinstance(senders, str) or not isinstance(senders, Iterable) or hasattr(senders, "id"):
         senders = [senders]
-    keys = [sender_key(sender) for sender in senders]
-    return None if None in keys else frozenset(key for key in keys if key is not None)
+    senders = list(senders)
+    if any(is_any(sender) for sender in senders):
+        return None
+    keys = frozenset(key for sender in senders if (key := sender_key(sender)) is not None)
+    if len(keys) < len(senders) and any(sender_key(sender) is None for sender in senders):
+        raise TopicTypeError("a sender is None, or an object without an id yet; write ANY to hear all senders")
+    return keys

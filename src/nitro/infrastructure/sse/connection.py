@@ -1,11 +1,13 @@
 """The connection: a sink that writes what waits for one client to its socket, as ASGI shows it.
 
-Fed by an outbox; feeds the server's `send`. There are two ways to run a write, and this file is both:
+Fed by an outbox; feeds the server's `send`. Each connection has a writer, one task that is parked most of its life.
+There are two ways to run a write, and this file is both:
 
-inline: the feed's flush steps the coroutine of `send` once, under the identity of the connection's own task
-    and in a context of its own. Most sends are through after that step, at half the cost of waking a task.
-    One that suspends (backpressure, a middleware with a stream in between) goes on in a task.
-by task: each write gets a task. For servers and middleware that want every step in one real task.
+inline: the feed's flush steps the coroutine of `send` once, under the identity and in the context of the writer. Most
+    sends are through after that step, at half the cost of waking a task. One that suspends (backpressure, a
+    middleware with a stream in between) is handed to the writer, which goes on with it: the same task and the same
+    context from its first step to its last, as locks, cancel scopes and time limits in middleware want it.
+by task: the writer is woken for each write.
 
 Either way a write goes on until nothing waits any more, so what came meanwhile leaves as one.
 """
@@ -14,9 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import copy_context
-from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Send
@@ -24,6 +25,9 @@ from starlette.types import Receive, Send
 from nitro.infrastructure.delivery.outbox import Outbox
 
 __all__ = ["Connection"]
+
+Suspended = tuple[Coroutine[Any, Any, None], Any]
+"""A coroutine that was stepped by hand, and what it waits for."""
 
 
 class Connection:
@@ -33,62 +37,60 @@ class Connection:
         "_context",
         "_ending",
         "_failure",
+        "_handed",
+        "_idle",
         "_inline",
         "_is_ended",
+        "_is_writing",
         "_loop",
         "_named",
         "_outbox",
+        "_parked",
         "_send",
-        "_task",
-        "_writing",
+        "_writer",
     )
 
     def __init__(self, outbox: Outbox, send: Send, *, named: bool, inline: bool) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # a response is always run by a task
-        self._task: asyncio.Task[Any] = task
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._outbox = outbox
         self._send = send
         self._named = named
         self._inline = inline
-        self._writing: asyncio.Task[None] | None = None
+        self._is_writing = False
+        self._is_ended = outbox.is_ended
+        self._handed: Suspended | None = None
+        self._parked: asyncio.Future[None] | None = None
+        self._idle: asyncio.Future[None] | None = None  # of who waits for the write under way
         self._ending: asyncio.Timeout | None = None
         self._failure: Exception | None = None
-        self._is_ended = outbox.is_ended
+        self._writer = self._loop.create_task(self._work(), name="nitro writer", context=self._context)
         before, outbox.sink = outbox.sink, self
         before.ended()
 
-    def start(self) -> None:
-        """Write what waits already, as soon as the connection's task waits for something itself."""
-        self._loop.call_soon(self.ready)
-
     def ready(self) -> bool:
         """Write what waits, unless a write is under way that will take it along."""
-        if self._writing is not None or self._is_ended:
+        if self._is_writing or self._is_ended:
             return False
         if not self._inline:
-            self._go_on(self._write)
+            self._wake_writer(None)
             return False
-        message = self._outbox.take_body(named=self._named)
-        if message is None:
-            return True
-        sending = self._send(message)
-        if type(sending) is not types.CoroutineType:
-            sending = _awaiting(sending)
-        asyncio._enter_task(self._loop, self._task)
-        try:
-            waited = self._context.run(sending.send, None)
-        except StopIteration:
-            return True
-        except Exception as failure:  # noqa: BLE001 - raised again by the connection's own task
-            self._fail(failure)
-            return True
-        finally:
-            asyncio._leave_task(self._loop, self._task)
-        self._go_on(partial(self._go_on_with, sending, waited))
-        return False
+        while (body := self._outbox.take_body(named=self._named)) is not None:
+            asyncio._enter_task(self._loop, self._writer)
+            try:
+                suspended = self._context.run(self._begin, body)
+            except StopIteration:
+                continue
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as failure:  # noqa: BLE001 - raised again by the connection's own task
+                self._fail(failure)
+                return True
+            finally:
+                asyncio._leave_task(self._loop, self._writer)
+            self._wake_writer(suspended)
+            return False
+        return True
 
     def ended(self) -> None:
         """Let `until_gone` return."""
@@ -97,12 +99,13 @@ class Connection:
             self._ending.reschedule(self._loop.time())
 
     async def until_gone(self, receive: Receive) -> bool:
-        """Wait until the client is gone (True), or until the stream is ended from here (False).
+        """Write what waits, and wait until the client is gone (True) or the stream is ended from here (False).
 
         Raises:
             Exception: whatever `send` raised, except for `OSError`, which says that the client is gone.
         """
         gone = False
+        self._loop.call_soon(self.ready)
         try:
             async with asyncio.timeout(None) as self._ending:
                 if self._is_ended:
@@ -127,61 +130,95 @@ class Connection:
             TimeoutError: the client takes nothing; the response is not complete.
         """
         async with asyncio.timeout(within_seconds):
-            if self._writing is not None:
-                await self._writing
+            if self._is_writing:
+                self._idle = self._loop.create_future()
+                await self._idle
             await self._send({"type": "http.response.body", "body": last_bytes, "more_body": False})
 
     def abandon(self) -> None:
         """Stop writing, wherever a write stands."""
         self._is_ended = True
-        if self._writing is not None:
-            self._writing.cancel()
+        self._writer.cancel()
 
-    async def _go_on_with(self, sending: Coroutine[Any, Any, None], waited: Any) -> None:
-        await _resume(sending, waited)
-        await self._write()
+    def _begin(self, body: bytes) -> Suspended:
+        """Step a send once; `StopIteration` says that it is through."""
+        sending: Any = self._send({"type": "http.response.body", "body": body, "more_body": True})
+        if type(sending) is not types.CoroutineType:
+            sending = _awaiting(sending)
+        return sending, sending.send(None)
 
-    async def _write(self) -> None:
-        while (message := self._outbox.take_body(named=self._named)) is not None:
-            await self._send(message)
+    def _wake_writer(self, suspended: Suspended | None) -> None:
+        self._is_writing = True
+        self._handed = suspended
+        if self._parked is not None and not self._parked.done():
+            self._parked.set_result(None)
 
-    def _go_on(self, write: Callable[[], Awaitable[None]]) -> None:
-        self._writing = self._loop.create_task(self._observe(write), name="nitro write", context=self._context)
-
-    async def _observe(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def _work(self) -> None:
         try:
-            await write()
-        except Exception as failure:  # noqa: BLE001 - raised again by the connection's own task
+            while True:
+                await self._write(await self._park())
+                self._is_writing = False
+                if self._idle is not None and not self._idle.done():
+                    self._idle.set_result(None)
+        except (Exception, asyncio.CancelledError) as failure:  # raised again by the connection's own task
+            if isinstance(failure, asyncio.CancelledError) and self._is_ended:
+                raise
             self._fail(failure)
-        finally:
-            self._writing = None
 
-    def _fail(self, failure: Exception) -> None:
-        self._failure = failure
+    async def _park(self) -> asyncio.CancelledError | None:
+        """Wait for a write. A cancellation that comes when one has begun already is the write's own."""
+        if self._is_writing:
+            return None
+        self._parked = self._loop.create_future()
+        try:
+            await self._parked
+        except asyncio.CancelledError as cancelled:
+            if self._handed is None:
+                raise
+            return cancelled
+        finally:
+            self._parked = None
+        return None
+
+    async def _write(self, cancelled: asyncio.CancelledError | None) -> None:
+        if self._handed is not None:
+            (sending, waited), self._handed = self._handed, None
+            await _resume(sending, waited, cancelled)
+        while (body := self._outbox.take_body(named=self._named)) is not None:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = failure if isinstance(failure, Exception) else RuntimeError(f"send was cut short: {failure!r}")
         self.ended()
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_exception(self._failure)
 
     def __repr__(self) -> str:
-        state = "ended" if self._is_ended else "writing" if self._writing else "idle"
+        state = "ended" if self._is_ended else "writing" if self._is_writing else "idle"
         return f"<Connection {state} of {self._outbox!r}>"
 
 
 @types.coroutine
-def _resume(coro: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any, None]:
+def _resume(
+    sending: Coroutine[Any, Any, None], waited: Any, cancelled: asyncio.CancelledError | None
+) -> Generator[Any, Any, None]:
     """Go on with a coroutine that was stepped by hand and now waits for `waited`."""
     try:
+        if cancelled is not None:
+            waited = sending.throw(cancelled)
         while True:
             try:
                 got = yield waited
             except GeneratorExit:
                 raise
             except BaseException as error:  # noqa: BLE001 - the coroutine decides about it
-                waited = coro.throw(error)
+                waited = sending.throw(error)
             else:
-                waited = coro.send(got)
+                waited = sending.send(got)
     except StopIteration:
         return
     finally:
-        coro.close()
+        sending.close()
 
 
 async def _awaiting(awaitable: Awaitable[None]) -> None:

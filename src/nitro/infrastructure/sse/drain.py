@@ -7,6 +7,7 @@ when the server puts back the handlers from before it, ours are gone with its ow
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from nitro.infrastructure.delivery.hub import Hub
 
-__all__ = ["drain_on_signals", "release_signals"]
+__all__ = ["drain_on_signals"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -35,21 +36,17 @@ class _Chained:
 def drain_on_signals(hub: Hub) -> None:
     """Chain the handlers of SIGTERM and SIGINT, if a server has installed its own. Main thread only.
 
-    Python's default handlers are left alone: with them the process ends at once, or by KeyboardInterrupt.
+    Python's default handlers are left alone: with them the process ends at once, or by KeyboardInterrupt. So is
+    the one of `asyncio.run`, which cancels the main task and with it what streams there.
     """
     if threading.current_thread() is not threading.main_thread():
         return
     for signum in _SIGNALS:
         handler = signal.getsignal(signum)
-        if callable(handler) and not isinstance(handler, _Chained) and handler is not signal.default_int_handler:
+        if callable(handler) and not isinstance(handler, _Chained) and not _is_pythons(handler):
             signal.signal(signum, _Chained(hub, handler))
 
 
-def release_signals() -> None:
-    """Put back the handlers that were chained; for when nobody is connected any more. Main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for signum in _SIGNALS:
-        handler = signal.getsignal(signum)
-        if isinstance(handler, _Chained):
-            signal.signal(signum, handler.previous)
+def _is_pythons(handler: Callable[..., Any]) -> bool:
+    owner = getattr(getattr(handler, "func", None), "__self__", None)  # asyncio's is a partial of its runner's method
+    return handler is signal.default_int_handler or isinstance(owner, asyncio.Runner)

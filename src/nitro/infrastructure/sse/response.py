@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from nitro.infrastructure.delivery.frame import encode_opening, encode_retry
-from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.sse.connection import Connection
 from nitro.settings import get_settings
 
@@ -33,7 +33,8 @@ class Subscriber(Protocol):
 
     def connect(self) -> Any: ...
 
-    def disconnect(self) -> Any: ...
+    def close_outbox(self, outbox: Outbox) -> None:
+        """Disconnect, unless the client listens by another outbox by now."""
 
     def open_outbox(self) -> Outbox:
         """The connected client's outbox, in the running loop."""
@@ -84,23 +85,23 @@ class EventSourceResponse(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         self.client.connect()
+        outbox = self.client.open_outbox()
         connection: Connection | None = None
         try:
-            outbox = self.client.open_outbox()
             await send(start)
             opening = encode_opening(outbox.joined_at, self.retry_milliseconds)
             await send({"type": "http.response.body", "body": opening, "more_body": True})
             connection = Connection(outbox, send, named=self.named, inline=self._inline)
             await self._stream(connection, receive)
         finally:
-            self.client.disconnect()
             if connection is not None:
                 connection.abandon()
+            if connection is None or outbox.sink in (connection, NOBODY):  # else somebody else reads it by now
+                self.client.close_outbox(outbox)
         if self.background is not None:
             await self.background()
 
     async def _stream(self, connection: Connection, receive: Receive) -> None:
-        connection.start()
         if await connection.until_gone(receive):
             return
         # Spread over one to two times the wait, so that not all who are ended at once come back at once.

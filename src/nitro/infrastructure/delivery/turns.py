@@ -1,0 +1,57 @@
+"""Turns: which outboxes are to be told that something waits, and how far that has come.
+
+Fed by the lane with feeds that closed a batch and with outboxes that got something of their own; the lane takes
+from it until its time in the loop is up, and goes on there in its next turn.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from nitro.infrastructure.delivery.feed import Feed
+from nitro.infrastructure.delivery.outbox import Outbox
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Belongs to one lane. True while anybody is left to be told."""
+
+    def __init__(self) -> None:
+        self._feeds: OrderedDict[Feed, None] = OrderedDict()
+        self._outboxes: dict[Outbox, None] = {}
+
+    def add_feed(self, feed: Feed) -> None:
+        """All outboxes of `feed`, which closed a batch."""
+        self._feeds[feed] = None
+
+    def add_outbox(self, outbox: Outbox) -> None:
+        """One outbox, whatever its feed has."""
+        self._outboxes[outbox] = None
+
+    def drop_feed(self, feed: Feed) -> None:
+        """Nobody is left in `feed`."""
+        self._feeds.pop(feed, None)
+
+    def drop_outbox(self, outbox: Outbox) -> None:
+        """`outbox` has ended, or left."""
+        self._outboxes.pop(outbox, None)
+
+    def due(self) -> Iterator[Outbox]:
+        """The outboxes to tell. Where it was left, the next one goes on, with another feed's if there is one."""
+        while self._outboxes:
+            yield self._outboxes.popitem()[0]
+        while self._feeds:
+            feed = next(iter(self._feeds))
+            self._feeds.move_to_end(feed)
+            if feed.turn is None:
+                feed.is_dirty = False
+                feed.turn = iter(tuple(feed.outboxes))
+            yield from feed.turn
+            feed.turn = None
+            if not feed.is_dirty:
+                self._feeds.pop(feed, None)
+
+    def __bool__(self) -> bool:
+        return bool(self._feeds or self._outboxes)
