@@ -292,6 +292,26 @@ def test_what_pydantic_can_write_is_sent_as_its_json(result: Any, text: str) -> 
     assert asyncio.run(scenario()) == text
 
 
+@pytest.mark.parametrize("senders", [None, [None], ["me", None]])
+def test_a_sender_that_is_none_is_an_error_and_never_everybody(senders: Any) -> None:
+    with pytest.raises(TopicTypeError, match="ANY"):
+        Client(topics={"order.*": senders})
+
+
+@pytest.mark.parametrize("depth", [99, 150, 199])
+def test_what_is_nested_as_deeply_as_readers_can_follow_arrives(depth: int) -> None:
+    result: Any = 1
+    for _ in range(depth):
+        result = [result]
+
+    async def scenario() -> Any:
+        with Client() as client:
+            emit("a", result=result)
+            return await anext(client.stream())
+
+    assert asyncio.run(scenario()) == result
+
+
 def cycle() -> list[Any]:
     loop: list[Any] = []
     loop.append(loop)
@@ -317,6 +337,7 @@ def nested() -> list[Any]:
         nested,
         lambda: "\ud800",
         lambda: {object()},
+        lambda: json.loads("[" * 220 + "]" * 220),
         lambda: Path(__file__).open(),
         lambda: b"\xff",
         lambda: print,
@@ -447,6 +468,21 @@ def test_of_two_clients_with_one_id_the_registry_holds_the_later_and_both_hear()
         assert "same" not in active_clients
 
     asyncio.run(scenario())
+
+
+def test_four_hundred_clients_ended_at_their_limit_are_all_told(hub_with: Callable[..., Hub]) -> None:
+    hub_with(client_max_messages=3)
+    told: list[str] = []
+
+    def monitor(sender: Any, action: str, **kwargs: Any) -> None:
+        told.append(action)
+
+    with client_event.connected_to(monitor):
+        clients = [Client(topics=["a"]).connect() for _ in range(400)]
+        for _ in range(6):
+            emit("a", result=1)
+    assert told.count("disconnect") == len(clients)
+    assert len(active_clients) == 0
 
 
 def test_the_lifecycle_is_told_once_for_each_connect_and_disconnect() -> None:

@@ -44,6 +44,27 @@ def test_what_was_emitted_just_before_the_signal_is_delivered() -> None:
         assert [event["n"] for event in stream.data()] == list(range(100))
 
 
+def test_a_stream_that_comes_after_the_signal_when_none_was_open_is_ended_too() -> None:
+    with Server(APP) as server:
+        with Stream(server.port, "/events") as earlier:
+            earlier.read_until(b"\n\n")
+        deadline = time.monotonic() + 5
+        while server.get("/left").json()["clients"]:
+            assert time.monotonic() < deadline
+        server.process.send_signal(signal.SIGTERM)
+        late = []
+        try:
+            while True:  # until the server takes no more
+                late.append(Stream(server.port, "/events"))
+                late[-1].read_head()
+        except OSError:
+            pass
+        assert server.end() < 3
+        for stream in late:
+            stream.socket.close()
+    assert "lifespan shutdown ran" in server.output
+
+
 def test_a_stream_that_comes_after_the_signal_is_ended_too() -> None:
     with Server(APP) as server:
         held = Stream(server.port, "/events").read_until(b"\n\n")
@@ -68,7 +89,7 @@ def test_a_stream_that_comes_after_the_signal_is_ended_too() -> None:
     assert "Traceback" not in server.output, server.output
 
 
-def test_a_reader_that_stopped_does_not_hold_up_the_end() -> None:
+def test_a_reader_that_stopped_and_goes_on_after_the_signal_lets_the_server_end() -> None:
     with Server(APP) as server:
         stalled = Stream(server.port, "/events", receive_buffer=4096).read_until(b"\n\n")
         with Stream(server.port, "/events") as quick:

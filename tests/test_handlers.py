@@ -199,6 +199,44 @@ def test_emit_starts_asynchronous_handlers_in_the_running_loop_and_does_not_wait
     asyncio.run(scenario())
 
 
+def test_a_handler_that_awaits_something_cancelled_cancels_nobody_else() -> None:
+    async def handler(sender: Any, **kwargs: Any) -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    def synchronous(sender: Any, **kwargs: Any) -> None:
+        raise asyncio.CancelledError
+
+    on("a.b")(handler)
+    on("a.b")(synchronous)
+    on("a.b")(lambda sender, **kwargs: "fine")
+
+    async def scenario() -> None:
+        with Client(topics=["a.b"]) as client:
+            assert await emit_async("a.b", result=1) == ["fine"]
+            assert await anext(client.stream()) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_handler_may_have_a_condition_for_one_sender_and_none_for_another() -> None:
+    def handler(sender: Any, **kwargs: Any) -> Any:
+        return sender
+
+    on("a.b", "x")(handler)
+    on("a.b", "y", condition=lambda sender, **kwargs: False)(handler)
+    assert emit("a.b", "x") == ["x"]
+    assert emit("a.b", "y") == []
+
+
+def test_names_that_are_only_emitted_are_not_kept() -> None:
+    before = len(default_namespace)
+    for n in range(100):
+        emit(f"user.{n}.renamed", result=1)
+    assert len(default_namespace) == before
+
+
 def test_asynchronous_handlers_run_when_a_plain_thread_emits() -> None:
     done = threading.Event()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ WAYS = {
     "asyncio": (("--loop", "asyncio", "--http", "h11"), {}),
     "by task": ((), {"NITRO_INLINE_SEND": "false"}),
     "BaseHTTPMiddleware": ((), {"TEST_MIDDLEWARE": "base"}),
+    "scopes held over sends": ((), {"TEST_MIDDLEWARE": "holds"}),
     "a stack of middleware": ((), {"TEST_MIDDLEWARE": "waits base gzip base waits"}),
 }
 
@@ -116,6 +118,28 @@ def test_eight_threads_with_three_hundred_events_each_keep_their_order(server: S
             thread.join()
         for number in range(8):
             assert [event["n"] for event in events if event["thread"] == number] == list(range(300))
+
+
+def test_what_a_middleware_writes_into_a_message_reaches_its_own_client_alone(server: Server) -> None:
+    with stream(server) as first, stream(server) as second:
+        server.post("/emit?count=3&ticks=true")
+        marks = []
+        for opened in (first, second):
+            opened.events(3)
+            marks.append({line for line in opened.body.split(b"\n") if re.fullmatch(rb":\d+", line)})
+        assert not marks[0] & marks[1]
+        assert len(marks[0]) == len(marks[1]) <= 1, "one mark each, behind the middleware that makes them"
+
+
+def test_a_burst_to_readers_that_stopped_is_not_copied_for_each(server: Server) -> None:
+    stalled = [Stream(server.port, "/events", receive_buffer=4096).read_until(b"\n\n") for _ in range(20)]
+    before = left(server)["resident_kib"]
+    server.post("/emit?count=40&pad=500000")  # 20 MB, in one tick
+    server.post("/emit?count=1")
+    wait_for(lambda: left(server)["clients"] == 0)
+    assert left(server)["resident_kib"] - before < 100_000, "20 MB once, and some hundred KB for each"
+    for opened in stalled:
+        opened.socket.close()
 
 
 def test_named_events_carry_their_topic(server: Server) -> None:

@@ -207,13 +207,35 @@ def test_a_forked_child_starts_anew_and_both_sides_work() -> None:
     epoch = get_hub().broker.head.epoch
     child = os.fork()
     if child == 0:
-        fine = len(active_clients) == 0 and get_hub().broker.head.epoch != epoch and asyncio.run(listen("child"))
+        inherited = not parent.is_connected and parent.connect().disconnect() is parent
+        fine = (
+            inherited
+            and len(active_clients) == 0
+            and get_hub().broker.head.epoch != epoch
+            and asyncio.run(listen("child"))
+        )
         os._exit(0 if fine else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert asyncio.run(listen("parent"))
     assert parent.is_connected
     parent.disconnect()
+
+
+def test_a_client_adopted_as_the_last_of_its_loop_leaves_hears_on() -> None:
+    async def scenario() -> Any:
+        last = Client(topics=["a"]).connect()
+        adopted = await asyncio.to_thread(Client(topics=["a"]).connect)
+        thread = in_thread(last.disconnect)
+        thread.join()  # its leaving waits in the loop's inbox, in front of the adoption
+        reading = asyncio.create_task(anext(adopted.stream()))
+        await asyncio.sleep(0)
+        emit("a", result=1)
+        got = await asyncio.wait_for(reading, 2)
+        adopted.disconnect()
+        return got
+
+    assert asyncio.run(scenario()) == 1
 
 
 def test_a_client_that_changes_while_it_waits_is_woken_by_what_came_before(hub: Hub) -> None:

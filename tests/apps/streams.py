@@ -23,6 +23,7 @@ from nitro import Client, EventSourceResponse, active_clients, emit
 from nitro.infrastructure.delivery.hub import get_hub
 
 emitter: ContextVar[str] = ContextVar("emitter", default="nobody")
+held: ContextVar[bool] = ContextVar("held", default=False)
 seen_by_sends: set[str] = set()
 
 
@@ -64,6 +65,28 @@ class WaitsInSend:
         await self.app(scope, receive, waiting)
 
 
+class HoldsScopes:
+    """Keeps a time limit, a lock and a context variable over each send, and writes into the message."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lock = anyio.Lock()
+
+        async def holding(message: Message) -> None:
+            token = held.set(True)
+            with anyio.fail_after(30):
+                async with lock, asyncio.timeout(30):
+                    await anyio.lowlevel.checkpoint()
+                    if b"data: " in message.get("body", b""):
+                        message["body"] += b":" + str(id(lock)).encode() + b"\n"
+                    await send(message)
+            held.reset(token)
+
+        await self.app(scope, receive, holding)
+
+
 async def pass_on(request: Request, call_next: Any) -> Response:
     return await call_next(request)  # type: ignore[no-any-return]
 
@@ -74,6 +97,8 @@ for name in os.environ.get("TEST_MIDDLEWARE", "").split():
         app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
     elif name == "gzip":
         app.add_middleware(GZipMiddleware, minimum_size=1)
+    elif name == "holds":
+        app.add_middleware(HoldsScopes)
     elif name == "waits":
         app.add_middleware(WaitsInSend)
 

@@ -1,0 +1,141 @@
+"""EventSourceResponse by itself: its client before, beside and after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from nitro import Client, EventSourceResponse, emit
+from nitro.errors import InvalidField
+
+pytestmark = pytest.mark.usefixtures("hub")
+SCOPE = {"type": "http", "method": "GET"}
+
+
+class Wire:
+    """The server's side of one ASGI request."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.is_complete = False
+        self.gone = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        self.body += message.get("body", b"")
+        self.is_complete = message["type"] == "http.response.body" and not message["more_body"]
+
+    async def until(self, wanted: bytes) -> None:
+        async with asyncio.timeout(5):
+            while wanted not in self.body:
+                await asyncio.sleep(0.001)
+
+    def answer(self, client: Client) -> asyncio.Task[None]:
+        return asyncio.create_task(_answer(EventSourceResponse(client), self))
+
+
+async def _answer(response: EventSourceResponse, wire: Wire) -> None:
+    await response(SCOPE, wire.receive, wire.send)
+
+
+def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_the_rest_of_a_half_read_batch_is_the_responses() -> None:
+    async def scenario() -> None:
+        client = Client(topics=["a"]).connect()
+        for n in range(4):
+            emit("a", result=n)
+        assert await anext(client.stream()) == 0
+        wire = Wire()
+        task = wire.answer(client)
+        await wire.until(b"data: 3\n")
+        assert [line for line in wire.body.split(b"\n") if line.startswith(b"data")] == [
+            b"data: 1",
+            b"data: 2",
+            b"data: 3",
+        ]
+        wire.gone.set()
+        await task
+
+    run(scenario)
+
+
+def test_the_end_of_a_clients_first_response_leaves_its_second_alone() -> None:
+    async def scenario() -> None:
+        client = Client(topics=["a"])
+        first, second = Wire(), Wire()
+        earlier = first.answer(client)
+        await first.until(b"id: ")
+        later = second.answer(client)
+        await second.until(b"id: ")
+        await earlier
+        assert client.is_connected
+        emit("a", result="heard")
+        await second.until(b'data: "heard"')
+        second.gone.set()
+        await later
+        assert not client.is_connected
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("broken"), asyncio.CancelledError()])
+def test_a_send_that_fails_ends_its_own_stream_and_no_other(failure: BaseException) -> None:
+    async def scenario() -> None:
+        good, bad, also_good = Wire(), Wire(), Wire()
+
+        async def fail(message: Any) -> None:
+            if b"data" in message.get("body", b""):
+                raise failure
+            bad.body += message.get("body", b"")
+
+        tasks = [good.answer(Client(topics=["a"]))]
+        await good.until(b"id: ")
+        bad.send = fail  # type: ignore[method-assign]
+        failing = bad.answer(Client(topics=["a"]))
+        await bad.until(b"id: ")
+        tasks.append(also_good.answer(Client(topics=["a"])))
+        await also_good.until(b"id: ")
+        emit("a", result=1)
+        await good.until(b"data: 1")
+        await also_good.until(b"data: 1")
+        with pytest.raises(RuntimeError):
+            await failing
+        for wire, task in zip((good, also_good), tasks, strict=True):
+            wire.gone.set()
+            await task
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_cancelling_a_response_at_any_step_leaves_no_task_behind(steps: int) -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        client = Client(topics=["a"])
+        task = wire.answer(client)
+        for _ in range(steps):
+            emit("a", result=1)
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+        assert not any(each.get_name() == "nitro writer" for each in asyncio.all_tasks())
+        assert not client.is_connected
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("retry", [-1, 1.5, True, "1e3"])
+def test_a_wrong_retry_is_the_callers_error(retry: Any) -> None:
+    with pytest.raises(InvalidField):
+        EventSourceResponse(Client(), retry_milliseconds=retry)
