@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
     retry_milliseconds: int = Field(2_000, ge=0, description="how long a browser waits before it reconnects")
     inline_send: bool = Field(
-        True, description="write to sockets from the feed; False gives each write a task of its own"
+        True, description="write to sockets from the feed; False wakes the connection's task for each write"
     )
 
 

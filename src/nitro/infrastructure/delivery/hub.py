@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from contextvars import Context
-from functools import partial
+from functools import cache, partial
 from weakref import WeakSet
 
 from nitro.domain.message import Message
@@ -230,14 +230,10 @@ def get_hub() -> Hub:
     return _hub
 
 
+@cache
 def _register_fork() -> None:
-    global _is_fork_registered
-    if not _is_fork_registered and hasattr(os, "register_at_fork"):
+    if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_start_anew)
-        _is_fork_registered = True
-
-
-_is_fork_registered = False
 
 
 def _start_anew() -> None:

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 __all__ = ["start_soon"]
@@ -63,8 +63,7 @@ class _Background:
                 cls._loop = loop = asyncio.new_event_loop()
                 threading.Thread(target=loop.run_forever, name="nitro-handlers", daemon=True).start()
                 atexit.register(cls._finish, loop, os.getpid())
-                if hasattr(os, "register_at_fork"):
-                    os.register_at_fork(after_in_child=cls._forget)
+                _register_fork()
             return cls._loop
 
     @classmethod
@@ -79,6 +78,12 @@ class _Background:
             return
         asyncio.run_coroutine_threadsafe(_settle(), loop).result(_EXIT_SECONDS + 1)
         loop.call_soon_threadsafe(loop.stop)
+
+
+@cache
+def _register_fork() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_Background._forget)
 
 
 async def _settle() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import AsyncGenerator, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import AsyncGenerator, Callable, ItemsView, Iterator, Mapping, ValuesView
 from types import TracebackType
 from typing import Any, Final, Self
 from weakref import WeakSet
@@ -87,31 +87,19 @@ class Client:
         Raises:
             InvalidTopic, TopicTypeError, TooManyTopics: and the client stays as it was.
         """
-        with self._lock:
-            self._subscriptions.add(topic, senders)
-            self._apply()
-        return self
+        return self._change(self._subscriptions.add, topic, senders)
 
     def unsubscribe(self, topic: str) -> Self:
         """Drop the subscription that was written so; other patterns that match the same stay."""
-        with self._lock:
-            self._subscriptions.remove(topic)
-            self._apply()
-        return self
+        return self._change(self._subscriptions.remove, topic)
 
     def mute(self, topic: str) -> Self:
         """Stop hearing what `topic` matches, whatever is subscribed."""
-        with self._lock:
-            self._subscriptions.mute(topic)
-            self._apply()
-        return self
+        return self._change(self._subscriptions.mute, topic)
 
     def unmute(self, topic: str) -> Self:
         """Drop the mute that was written so."""
-        with self._lock:
-            self._subscriptions.unmute(topic)
-            self._apply()
-        return self
+        return self._change(self._subscriptions.unmute, topic)
 
     def connect(self) -> Self:
         """Start to hear events; nothing happens if it is connected. It can connect again after it was ended."""
@@ -213,9 +201,12 @@ class Client:
         self._is_active = False
         self._lock = threading.RLock()
 
-    def _apply(self) -> None:
-        if self._outbox is not None and not self._outbox.is_ended:
-            get_hub().change(self._outbox, self._subscriptions.interest)
+    def _change(self, change: Callable[..., None], *arguments: Any) -> Self:
+        with self._lock:
+            change(*arguments)
+            if self._outbox is not None and not self._outbox.is_ended:
+                get_hub().change(self._outbox, self._subscriptions.interest)
+        return self
 
     def __enter__(self) -> Self:
         return self.connect()

@@ -16,24 +16,12 @@ from nitro.errors import InvalidPayload, PayloadTooLarge
 __all__ = ["JsonArray", "JsonObject", "decode", "encode"]
 
 
-_DEPTH: Final = 100
-"""Brackets from which on a payload might be nested too deeply to be read; below, it can't be."""
+_DEPTH: Final = 200
+"""How deep a reader can follow. With fewer brackets than that a payload can't be nested too deeply."""
 
 
-class JsonObject(dict[str, Any]):
-    """A decoded JSON object: a dict whose `str()` and f-string are JSON, so that it can be sent as it is."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return to_json(self).decode()
-
-    def __format__(self, spec: str) -> str:
-        return format(str(self), spec)
-
-
-class JsonArray(list[Any]):
-    """A decoded JSON array: a list whose `str()` and f-string are JSON, so that it can be sent as it is."""
+class _FormatsAsJson:
+    """`str()` and f-string give JSON, so that a decoded value can be sent as it is."""
 
     __slots__ = ()
 
@@ -42,6 +30,18 @@ class JsonArray(list[Any]):
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
+
+
+class JsonObject(_FormatsAsJson, dict[str, Any]):
+    """A decoded JSON object: a dict that formats as JSON."""
+
+    __slots__ = ()
+
+
+class JsonArray(_FormatsAsJson, list[Any]):
+    """A decoded JSON array: a list that formats as JSON."""
+
+    __slots__ = ()
 
 
 def encode(result: Any, max_bytes: int) -> bytes:

@@ -104,7 +104,10 @@ def _sender_keys(senders: Any) -> Senders:
     senders = list(senders)
     if any(is_any(sender) for sender in senders):
         return None
-    keys = frozenset(key for sender in senders if (key := sender_key(sender)) is not None)
-    if len(keys) < len(senders) and any(sender_key(sender) is None for sender in senders):
-        raise TopicTypeError("a sender is None, or an object without an id yet; write ANY to hear all senders")
-    return keys
+    keys = set()
+    for sender in senders:
+        key = sender_key(sender)
+        if key is None:
+            raise TopicTypeError("a sender is None, or an object without an id yet; write ANY to hear all senders")
+        keys.add(key)
+    return frozenset(keys)

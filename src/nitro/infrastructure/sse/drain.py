@@ -26,11 +26,11 @@ class _Chained:
 
     def __init__(self, hub: Hub, previous: Callable[[int, FrameType | None], Any]) -> None:
         self._hub = hub
-        self.previous = previous
+        self._previous = previous
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         self._hub.drain_soon()
-        self.previous(signum, frame)
+        self._previous(signum, frame)
 
 
 def drain_on_signals(hub: Hub) -> None:
