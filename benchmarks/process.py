@@ -1,34 +1,27 @@
-"""The programs of a benchmark: builds the two in C, starts a server or a load client on a core, ends it.
+"""The programs of a benchmark: builds those in C, starts a server or a load client on a core, ends it.
 
-Feeds `trial.py`. Whatever is started here is ended here, and nothing else is.
+Whatever is started here is ended here, and nothing else is.
 """
 
 import ctypes
 import json
 import os
-import re
 import shutil
+import signal
+import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-HERE = Path(__file__).resolve().parent
-BUILD = HERE / "build"
-START_SECONDS = 30.0
-STOP_SECONDS = 10.0
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
+from servers import BUILD, HERE, Server
 
-UVICORN = ["--host", "127.0.0.1", "--port", "0", "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-APPS = {
-    "nitro": "servers.with_nitro:app",
-    "queue": "servers.with_queue:app",
-    "sse-starlette": "servers.with_sse_starlette:app",
-}
-SERVERS = ("nitro", "queue", "sse-starlette", "floor")
+START_SECONDS = 30.0
+STOP_SECONDS = 3.0
+LOAD = HERE / "load"
 
 
 class BenchmarkError(Exception):
@@ -38,33 +31,76 @@ class BenchmarkError(Exception):
 def compile_c() -> None:
     """Build client and floor where they are missing or older than their sources."""
     BUILD.mkdir(exist_ok=True)
-    newest = max(path.stat().st_mtime for path in (*HERE.glob("*.c"), *HERE.glob("*.h")))
+    newest = max(path.stat().st_mtime for path in LOAD.iterdir())
     for name in ("client", "floor"):
         program = BUILD / name
         if program.exists() and program.stat().st_mtime >= newest:
             continue
         if shutil.which("cc") is None:
             raise BenchmarkError("No C compiler `cc` found; on Debian: apt install gcc libc6-dev")
-        command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(program), str(HERE / f"{name}.c")]
+        command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(program), str(LOAD / f"{name}.c")]
         if subprocess.run(command, check=False).returncode:
-            raise BenchmarkError(f"cc could not build benchmarks/{name}.c (see above)")
+            raise BenchmarkError(f"cc could not build benchmarks/load/{name}.c (see above)")
 
 
-class Server:
-    """A running server: its process id, its port, and the CPU that it has used."""
+class Running:
+    """A running server: its port, and the CPU and memory of its processes."""
 
-    def __init__(self, name: str, process_id: int, port: int) -> None:
-        self.name = name
-        self.process_id = process_id
+    def __init__(self, server: Server, process_id: int, port: int) -> None:
+        self.server = server
         self.port = port
+        self._process_id = process_id
 
     def cpu_seconds(self) -> float:
-        """CPU time of all its threads, user and system, in nanosecond steps (/proc/<pid>/stat: 10 ms)."""
+        """CPU time of all its processes and threads, user and system, in nanosecond steps (/proc/<pid>/stat: 10 ms)."""
+        return sum(self._cpu_seconds(process_id) for process_id in self._process_ids())
+
+    def memory_bytes(self) -> int:
+        """Proportional set size of all its processes; what the kernel holds for sockets isn't in it."""
+        return sum(_kilobytes(process_id, "Pss") for process_id in self._process_ids()) * 1024
+
+    def _process_ids(self) -> list[int]:
+        found = [self._process_id]
+        for process_id in found:
+            for children in Path(f"/proc/{process_id}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+        return found
+
+    def _cpu_seconds(self, process_id: int) -> float:
         clock = ctypes.c_int()
-        error = ctypes.CDLL(None).clock_getcpuclockid(self.process_id, ctypes.byref(clock))
-        if error:
-            raise BenchmarkError(f"The server {self.name!r} has ended; its log:\n{_log_end(self.name)}")
+        if ctypes.CDLL(None).clock_getcpuclockid(process_id, ctypes.byref(clock)):
+            raise BenchmarkError(f"The server {self.server.name!r} has ended; its log:\n{_log_end(self.server)}")
         return time.clock_gettime(clock.value)
+
+
+def _kilobytes(process_id: int, field: str) -> int:
+    for line in Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1])
+    raise BenchmarkError(f"The kernel tells no {field} of a process")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one run of the load client does; see `load/client.c`.
+
+    Attributes:
+        events: how many, in all.
+        events_a_fire: how many of them the server is asked for at once; 1 is lockstep.
+        gap_seconds: between two events; 0 is one per tick of the server's loop.
+        pad: bytes of padding in a payload.
+        timeout_seconds: what has not come by then counts as lost.
+        probe_seconds: pause between plain requests beside the stream; 0 for none.
+        stop: whether the subscribers that were announced so stop reading.
+    """
+
+    events: int
+    events_a_fire: int
+    gap_seconds: float = 0.0
+    pad: int = 60
+    timeout_seconds: float = 60.0
+    probe_seconds: float = 0.0
+    stop: bool = False
 
 
 class LoadClient:
@@ -73,66 +109,77 @@ class LoadClient:
     def __init__(self, requests: IO[str], answers: IO[str]) -> None:
         self._requests = requests
         self._answers = answers
-        self.read()
+        self.connect_seconds = float(self._read()["seconds"])
 
-    def read(self) -> dict[str, Any]:
+    def run(self, order: Order) -> dict[str, Any]:
+        self._requests.write(
+            f"{order.events} {order.events_a_fire} {order.gap_seconds} {order.pad} {order.timeout_seconds} "
+            f"{order.probe_seconds} {int(order.stop)}\n"
+        )
+        self._requests.flush()
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
         line = self._answers.readline()
         if not line:
             raise BenchmarkError("The load client has ended (see above)")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def run(self, events: int, events_a_fire: int, gap_seconds: float, timeout_seconds: float) -> dict[str, Any]:
-        self._requests.write(f"{events} {events_a_fire} {gap_seconds} {timeout_seconds}\n")
-        self._requests.flush()
-        return self.read()
-
 
 @contextmanager
-def serving(name: str, core: int) -> Iterator[Server]:
-    """Start a server on a core, on a port that the kernel chooses; end it at last."""
-    if name == "floor":
-        command = [str(BUILD / "floor")]
-    else:
-        command = [sys.executable, "-m", "uvicorn", APPS[name], "--app-dir", str(HERE), *UVICORN]
-    with _log(name).open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+def serving(server: Server, core: int) -> Iterator[Running]:
+    """Start a server with all its processes on a core, on a free port; end it at last."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    command = ["taskset", "-c", str(core), *server.command(port)]
+    with _log(server).open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
     try:
-        os.sched_setaffinity(process.pid, {core})
-        yield Server(name, process.pid, _port(name, process))
+        _await_port(server, process, port)
+        yield Running(server, process.pid, port)
     finally:
         _end(process)
 
 
 @contextmanager
-def subscribed(server: Server, subscribers: int, core: int) -> Iterator[LoadClient]:
+def subscribed(running: Running, subscribers: int, core: int, stopping: int = 0) -> Iterator[LoadClient]:
     """Start the load client on a core and subscribe; hang up at last."""
-    command = [str(BUILD / "client"), str(server.port), str(subscribers)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = ["taskset", "-c", str(core), str(BUILD / "client"), str(running.port), str(subscribers), str(stopping)]
+    if running.server.publish_path:
+        command.append(running.server.publish_path)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         if process.stdin is None or process.stdout is None:
             raise BenchmarkError("The load client has no pipes")
-        os.sched_setaffinity(process.pid, {core})
         yield LoadClient(process.stdin, process.stdout)
     finally:
         _end(process)
 
 
-def _log(name: str) -> Path:
-    return BUILD / f"{name}.log"
+def _log(server: Server) -> Path:
+    return BUILD / f"{server.name}.log"
 
 
-def _log_end(name: str) -> str:
-    return "\n".join(_log(name).read_text(errors="replace").splitlines()[-15:])
+def _log_end(server: Server) -> str:
+    return "\n".join(_log(server).read_text(errors="replace").splitlines()[-15:])
 
 
-def _port(name: str, process: "subprocess.Popen[bytes]") -> int:
+def _await_port(server: Server, process: "subprocess.Popen[bytes]", port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if found := ADDRESS.search(_log(name).read_text(errors="replace")):
-            return int(found[1])
-        time.sleep(0.05)
-    raise BenchmarkError(f"The server {name!r} did not start; its log:\n{_log_end(name)}")
+        try:
+            with socket.create_connection(("127.0.0.1", port)):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise BenchmarkError(f"The server {server.name!r} did not start; its log:\n{_log_end(server)}")
 
 
 def _end(process: "subprocess.Popen[Any]") -> None:
@@ -143,5 +190,5 @@ def _end(process: "subprocess.Popen[Any]") -> None:
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its workers too: each program leads a group of its own
         process.wait()

@@ -1,9 +1,9 @@
-"""Outcomes in, a table and a JSON document out. Owns how medians and spreads are written down."""
+"""Runs in, tables and a JSON document out. Owns how medians and spreads are written down."""
 
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -11,62 +11,84 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from trial import LOCKSTEP, PACES, TICK, Outcome
+from scenarios import SCENARIOS, Run
+from servers import SERVERS
+from targets import Medians, Target
 
 PACKAGES = (
     "nitro-realtime",
     "uvicorn",
+    "granian",
     "uvloop",
     "httptools",
     "starlette",
     "fastapi",
     "sse-starlette",
+    "litestar",
     "anyio",
     "pydantic-core",
 )
-MEASURES: dict[str, tuple[str, Callable[[Outcome], float], int]] = {
-    # key in the JSON: heading, value, decimals in the table
-    "cpu_us": ("CPU µs/delivery", lambda o: o.cpu_us, 2),
-    "per_second": ("deliveries/s", lambda o: o.per_second, 0),
-    "p50_ms": ("p50 ms", lambda o: o.p50_ms, 1),
-    "p99_ms": ("p99 ms", lambda o: o.p99_ms, 1),
-    "writes_per_delivery": ("writes/delivery", lambda o: o.writes_per_delivery, 2),
-    "server_busy": ("server busy", lambda o: o.server_busy, 2),
-    "client_busy": ("client busy", lambda o: o.client_busy, 2),
+MEASURES: dict[str, tuple[str, int, float]] = {
+    # name in a run's values: heading, decimals, factor
+    "cpu_us": ("CPU µs/delivery", 2, 1),
+    "per_second": ("deliveries/s", 0, 1),
+    "in_time": ("in time %", 1, 100),
+    "p50_ms": ("p50 ms", 1, 1),
+    "p99_ms": ("p99 ms", 1, 1),
+    "plain_p99_ms": ("plain request p99 ms", 1, 1),
+    "writes": ("writes/delivery", 2, 1),
+    "server_busy": ("server busy %", 0, 100),
+    "client_busy": ("client busy %", 0, 100),
+    "idle_busy": ("CPU % of a core", 2, 100),
+    "connect_seconds": ("connect s", 1, 1),
+    "connection_kib": ("KiB/connection", 1, 1),
+    "grown_mib": ("memory grown MiB", 1, 1),
+    "let_go": ("let go", 0, 1),
+    "emit_us": ("µs/emit", 2, 1),
 }
 
 
-TITLES = {
-    LOCKSTEP: "Lockstep: one event, one write to each subscriber, then the next. The cost of a delivery",
-    TICK: "One event per loop tick. A server that joins what waits into one write may show it here",
-}
+def medians(runs: Sequence[Run]) -> Medians:
+    """The median of each measure, by (scenario, case, server, measure)."""
+    found: dict[tuple[str, str, str, str], list[float]] = {}
+    for run in runs:
+        for measure, value in run.values.items():
+            found.setdefault((run.scenario, run.case, run.server, measure), []).append(value)
+    return {key: median(values) for key, values in found.items()}
 
 
-def cpu_of(outcomes: Iterable[Outcome], server: str, pace: str) -> float:
-    """The median CPU of one delivery in microseconds, at one of the paces."""
-    return median(o.cpu_us for o in outcomes if o.server == server and o.pace == pace)
+def tables(runs: Sequence[Run]) -> str:
+    """In Markdown: a heading for each scenario and a table for each of its cases, or one with a row for each."""
+    parts = []
+    for name in dict.fromkeys(run.scenario for run in runs):
+        scenario = SCENARIOS[name]
+        parts.append(f"### {name}: {scenario.title}")
+        own = [run for run in runs if run.scenario == name]
+        cases = dict.fromkeys(run.case for run in own)
+        if len(scenario.servers) == 1:
+            parts.append(_table("case", {c: [r for r in own if r.case == c] for c in cases}, scenario.measures))
+            continue
+        for case in cases:
+            if case:
+                parts.append(f"{case[0].upper()}{case[1:]}:")
+            rows: dict[str, list[Run]] = {}
+            for run in own:
+                if run.case == case:
+                    rows.setdefault(SERVERS[run.server].title, []).append(run)
+            parts.append(_table("server", rows, scenario.measures))
+    return "\n\n".join(parts)
 
 
-def tables(outcomes: Sequence[Outcome]) -> str:
-    """A table for each pace: one row a server, in the order they ran; the median and the spread of the rounds."""
-    return "\n\n".join(
-        f"{TITLES[pace]}\n\n{_table(own)}" for pace in PACES if (own := [o for o in outcomes if o.pace == pace])
-    )
+def targets_table(targets: Sequence[Target]) -> str:
+    """What was aimed at, what was measured, and whether that is enough."""
+    rows = [["target", "measured", ""]]
+    rows += [[target.text, target.measured, "met" if target.is_met else "MISSED"] for target in targets]
+    return _aligned(rows)
 
 
-def _table(outcomes: Sequence[Outcome]) -> str:
-    rows = [["server", *(heading for heading, _, _ in MEASURES.values()), "lost", "out of order"]]
-    for name, own in _by_server(outcomes).items():
-        cells = [_cell([value(o) for o in own], decimals) for _, value, decimals in MEASURES.values()]
-        errors = [str(sum(o.counts[kind] for o in own)) for kind in ("lost", "out_of_order")]
-        rows.append([name, *cells, *errors])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    lines.insert(1, "-|-".join("-" * width for width in widths))
-    return "\n".join(f"| {line} |" if i != 1 else f"|-{line}-|" for i, line in enumerate(lines))
-
-
-def document(outcomes: Sequence[Outcome], arguments: dict[str, Any], load_before: float) -> dict[str, Any]:
+def document(
+    runs: Sequence[Run], targets: Sequence[Target], missing: dict[str, str], load_before: float
+) -> dict[str, Any]:
     """Everything that a claim must cite: where, with what, and what came out, each round of it."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -77,40 +99,41 @@ def document(outcomes: Sequence[Outcome], arguments: dict[str, Any], load_before
             "architecture": platform.machine(),
         },
         "kernel": platform.release(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain")),
-        "arguments": arguments,
-        "summary": {
-            pace: {
-                name: {measure: _summary(own, value) for measure, (_, value, _) in MEASURES.items()}
-                for name, own in _by_server(o for o in outcomes if o.pace == pace).items()
-            }
-            for pace in PACES
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+            "nginx": _debian_version("nginx"),
+            "nchan": _debian_version("libnginx-mod-nchan"),
         },
-        "runs": [asdict(outcome) for outcome in outcomes],
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "missing": missing,
+        "targets": [asdict(target) for target in targets],
+        "runs": [asdict(run) for run in runs],
     }
 
 
-def _by_server(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
-    grouped: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        grouped.setdefault(outcome.server, []).append(outcome)
-    return grouped
+def _table(head: str, rows: dict[str, list[Run]], measures: Sequence[str]) -> str:
+    shown = [measure for measure in measures if any(measure in run.values for runs in rows.values() for run in runs)]
+    lines = [[head, *(MEASURES[measure][0] for measure in shown)]]
+    for name, runs in rows.items():
+        lines.append([name, *(_cell([r.values[m] for r in runs if m in r.values], m) for m in shown)])
+    return _aligned(lines)
 
 
-def _summary(outcomes: Iterable[Outcome], value: Callable[[Outcome], float]) -> dict[str, float]:
-    middle, low, high = _spread([value(outcome) for outcome in outcomes])
-    return {"median": middle, "min": low, "max": high}
+def _aligned(rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, "-|-".join("-" * width for width in widths))
+    return "\n".join(f"| {line} |" if i != 1 else f"|-{line}-|" for i, line in enumerate(lines))
 
 
-def _spread(values: Sequence[float]) -> tuple[float, float, float]:
-    return median(values), min(values), max(values)
-
-
-def _cell(values: Sequence[float], decimals: int) -> str:
-    middle, low, high = (f"{value:,.{decimals}f}" for value in _spread(values))
-    return middle if low == high else f"{middle} ({low}-{high})"
+def _cell(values: Sequence[float], measure: str) -> str:
+    if not values:
+        return "-"
+    _, decimals, factor = MEASURES[measure]
+    middle, low, high = (f"{value * factor:,.{decimals}f}" for value in (median(values), min(values), max(values)))
+    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def _version(package: str) -> str:
@@ -118,6 +141,16 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def _debian_version(package: str) -> str:
+    try:
+        done = subprocess.run(
+            ["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return "unknown"
+    return done.stdout or "not installed"
 
 
 def _cpu_model() -> str:

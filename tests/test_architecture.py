@@ -18,6 +18,7 @@ LINE = [
     ("nitro.infrastructure.delivery.router", "nitro.infrastructure.delivery.feed"),
     ("nitro.infrastructure.delivery.outbox",),
     ("nitro.infrastructure.delivery.turns",),
+    ("nitro.infrastructure.delivery.registry",),
     ("nitro.infrastructure.delivery.lane", "nitro.infrastructure.delivery.reader"),
     ("nitro.infrastructure.delivery.hub",),
     ("nitro.infrastructure.sse",),
@@ -102,4 +103,4 @@ def test_each_module_says_what_it_is_and_what_it_gives(module: str) -> None:
 
 def test_files_stay_short() -> None:
     long = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
-    assert {name: lines for name, lines in long.items() if lines > 340} == {}
+    assert {name: lines for name, lines in long.items() if lines > 300} == {}

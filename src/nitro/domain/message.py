@@ -6,8 +6,7 @@ Made by a broker from what was emitted; read by everything after it. Frozen: nob
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pydantic_core import from_json
 
@@ -16,8 +15,7 @@ __all__ = ["Message", "Position"]
 _POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, order=False)
-class Position:
+class Position(NamedTuple):
     """A place in a broker's log, written `<epoch>-<sequence>` in ASCII.
 
     Attributes:
@@ -38,8 +36,7 @@ class Position:
         return f"{self.epoch}-{self.sequence}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Message:
+class Message(NamedTuple):
     """One event on its way to clients.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The lane: everything of one event loop. Its inbox, router, feeds and outboxes.
+"""The lane: everything of one event loop. Its inbox, and who is told when.
 
 Fed by the hub, from any thread, in the log's order; feeds the sinks of its outboxes, in its own loop. Whatever
 changes who hears what goes through the same inbox as the messages, so that it takes effect between the
@@ -20,18 +20,17 @@ from time import perf_counter
 from typing import Final
 
 from nitro.domain.message import Message, Position
-from nitro.infrastructure.delivery.feed import Feed
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
-from nitro.infrastructure.delivery.router import Router
+from nitro.infrastructure.delivery.registry import FeedRegistry
 from nitro.infrastructure.delivery.turns import Turns
 
 __all__ = ["Action", "Lane"]
 
 log = logging.getLogger("nitro.delivery")
 
-_TURN_SECONDS: Final = 0.004
+_TURN_SECONDS: Final = 0.001
 """After how long the notification of very many clients gives the loop back."""
 _LOOKS_AT_CLOCK_EVERY: Final = 16
 _ITEM_BYTES: Final = 256
@@ -75,11 +74,8 @@ class Lane:
         self._is_scheduled = False
         self._is_routing = False
         self._is_running = False
-        self._tick = 0
-        self._router: Router[Feed] = Router()
-        self._feeds: dict[Interest, Feed] = {}
-        self._open: dict[Feed, None] = {}
         self._turns = Turns()
+        self._feeds = FeedRegistry(self._turns)
 
     # -- from any thread -------------------------------------------------------------------------------------
 
@@ -152,7 +148,7 @@ class Lane:
         if self.is_draining:
             self._end_by_itself(outbox)
             return
-        self._enter(outbox, interest)
+        self._feeds.enter(outbox, interest)
         self._turns.add_outbox(outbox)
         if self._heartbeat is None and self.loop is not None:
             self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
@@ -161,15 +157,14 @@ class Lane:
         """Let `outbox` hear `interest` instead; what waits for it stays."""
         if outbox in self.outboxes and not outbox.is_ended:
             old = outbox.feed
-            self._enter(outbox, interest)
-            self._leave(old, outbox)
+            self._feeds.enter(outbox, interest)
+            self._feeds.leave(old, outbox)
             self._turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
 
     def put(self, outbox: Outbox, message: Message) -> None:
         """Give `message` to this client alone."""
         if outbox in self.outboxes:
-            if outbox.feed is not None:
-                self._close(outbox.feed)
+            self._feeds.close(outbox.feed)
             outbox.put(message)
             self._turns.add_outbox(outbox)
             if outbox.is_over_limit():
@@ -180,7 +175,7 @@ class Lane:
         outbox.is_ended = True
         if self.outboxes.pop(outbox, None) is None:
             return
-        self._leave(outbox.feed, outbox)
+        self._feeds.leave(outbox.feed, outbox)
         self._turns.drop_outbox(outbox)
         outbox.clear()
         outbox.sink.ended()
@@ -194,7 +189,7 @@ class Lane:
         self._route()
         self.is_draining = True
         for outbox in self._turns.due():
-            self._tell(outbox)
+            self.tell(outbox)
         for outbox in tuple(self.outboxes):
             self._end_by_itself(outbox)
 
@@ -204,36 +199,15 @@ class Lane:
             return None
         self._turns.drop_outbox(outbox)
         feed = outbox.feed
-        self._close(feed)
+        self._feeds.close(feed)
         outbox.follow(None)
-        self._leave(feed, outbox)
+        self._feeds.leave(feed, outbox)
         return feed.interest
 
     def _end_by_itself(self, outbox: Outbox) -> None:
         on_ended = self.outboxes[outbox]
         self.end(outbox)
         self._report(on_ended)
-
-    def _enter(self, outbox: Outbox, interest: Interest) -> None:
-        feed = self._feeds.get(interest)
-        if feed is None:
-            feed = self._feeds[interest] = Feed(interest)
-            self._router.add(feed)
-        self._close(feed)
-        if outbox.feed is not None:
-            self._close(outbox.feed)
-        outbox.follow(feed)
-        feed.outboxes[outbox] = None
-
-    def _leave(self, feed: Feed | None, outbox: Outbox) -> None:
-        if feed is None or (feed is outbox.feed and not outbox.is_ended):
-            return  # it changed to the interest that it had
-        feed.outboxes.pop(outbox, None)
-        if not feed.outboxes:
-            self._router.remove(feed)
-            del self._feeds[feed.interest]
-            self._open.pop(feed, None)
-            self._turns.drop_feed(feed)
 
     def _run(self) -> None:
         self._route()
@@ -264,24 +238,18 @@ class Lane:
             self._is_scheduled = False
             self.pending_bytes = 0
         self._is_routing = True
-        self._tick += 1
+        self._feeds.begin_tick()
         try:
             for item in items:
                 if not isinstance(item, Message):
                     self._perform(item)
                     continue
-                frame: Frame | None = None
-                for feed in self._router.route(item):
-                    if frame is None:
-                        frame = Frame(item)
-                    self._open[feed] = None
-                    if feed.append(frame):
-                        self._close(feed)
+                self._feeds.append(item)
                 if item.position is not None:
                     self.position = item.position
         finally:
             self._is_routing = False
-        self._close_feeds()
+        self._feeds.close_all()
 
     def _perform(self, action: Action) -> None:
         try:
@@ -289,36 +257,30 @@ class Lane:
         except Exception:
             log.exception("a change of one client failed; the others go on")
 
-    def _close(self, feed: Feed) -> None:
-        if feed.close(self._tick):
-            self._turns.add_feed(feed)
-
-    def _close_feeds(self) -> None:
-        if self._open:
-            for feed in self._open:
-                self._close(feed)
-            self._open = {}
-
     def _notify(self) -> None:
         """Tell the outboxes that got something; very many of them in several turns."""
         deadline = perf_counter() + _TURN_SECONDS
         for count, outbox in enumerate(self._turns.due(), 1):
-            self._tell(outbox)
+            self.tell(outbox)
             if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
                 with self._lock:
                     self._schedule()
                 return
 
-    def _tell(self, outbox: Outbox) -> None:
+    def tell(self, outbox: Outbox) -> None:
+        """Let its sink take what waits, unless it is at it already. Too much of it ends the client."""
         if outbox.is_ended:
             return
-        try:
-            took_all = outbox.sink.ready()
-        except Exception:
-            log.exception("a sink failed; its client is ended")
-            self._end_by_itself(outbox)
-            return
-        if not took_all and outbox.is_over_limit():
+        if not outbox.is_busy:
+            try:
+                if outbox.sink.ready():
+                    return
+            except Exception:
+                log.exception("a sink failed; its client is ended")
+                self._end_by_itself(outbox)
+                return
+            outbox.stall()
+        if outbox.is_over_limit():
             self._end_slow(outbox)
 
     def _end_slow(self, outbox: Outbox) -> None:
@@ -330,10 +292,7 @@ class Lane:
         assert self.loop is not None  # only a lane with a loop starts its heartbeat
         self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
         self._route()
-        frame = Frame.heartbeat(self.position)
-        for feed in self._feeds.values():
-            feed.append(frame)
-            self._close(feed)
+        self._feeds.append_to_all(Frame.heartbeat(self.position))
         self._notify()
 
     def __repr__(self) -> str:

@@ -26,7 +26,7 @@ class Sink(Protocol):
     def ready(self) -> bool:
         """Something waits. Called by the lane, in its loop, with no task running; doesn't block.
 
-        Returns whether it took all of it.
+        Returns whether it took all of it. If not, it isn't called again before it says `outbox.rest()`.
         """
 
     def ended(self) -> None:
@@ -51,6 +51,7 @@ class Outbox:
     Attributes:
         joined_at: head of the log when the client joined; it hears what comes after.
         is_ended: True from `disconnect` on, or from when its limit was passed.
+        is_busy: its sink has not taken yet what it was told of.
         sink: who reads it.
     """
 
@@ -61,6 +62,7 @@ class Outbox:
         "_inbox_bytes",
         "_inbox_messages",
         "_opened",
+        "is_busy",
         "is_ended",
         "joined_at",
         "lane",
@@ -75,6 +77,7 @@ class Outbox:
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.is_ended = False
+        self.is_busy = False
         self.sink: Sink = NOBODY
         self._feed: Feed | None = None
         self._cursor: Batch | None = None
@@ -90,6 +93,19 @@ class Outbox:
             self._keep(batch)
         self._feed = feed
         self._cursor = None if feed is None else feed.tail
+
+    def stall(self) -> None:
+        """The sink was told of something and did not take all of it."""
+        self.is_busy = True
+        if self._feed is not None:
+            self._feed.add(self)
+
+    def rest(self) -> None:
+        """The sink has taken all, and wants to be told when more waits."""
+        if self.is_busy:
+            self.is_busy = False
+            if self._feed is not None:
+                self._feed.add(self)
 
     def put(self, message: Message) -> None:
         """Add what was sent to this client alone, in order with everything else."""

@@ -37,6 +37,7 @@ class Reader:
             if message is not None:
                 return message
             self._waiter = asyncio.get_running_loop().create_future()
+            outbox.rest()
             try:
                 await self._waiter
             finally:

@@ -47,7 +47,7 @@ class Turns:
             self._feeds.move_to_end(feed)
             if feed.turn is None:
                 feed.is_dirty = False
-                feed.turn = iter(tuple(feed.outboxes))
+                feed.turn = iter(feed.to_tell())
             yield from feed.turn
             feed.turn = None
             if not feed.is_dirty:

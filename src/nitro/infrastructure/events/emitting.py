@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from nitro.domain.topics import check_topic
 from nitro.errors import InvalidTopic
@@ -79,13 +79,14 @@ def emit(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
         Overloaded: an event loop is too far behind to deliver.
     """
     signal, payload = _prepare(event, kwargs)
-    called = _call(signal, sender, kwargs)
+    results, later, is_cancelled = _call(signal, sender, kwargs)
     try:
-        _publish(signal, sender, payload, called)
+        if payload is not None and not is_cancelled and not signal.is_muted:
+            get_hub().publish(signal.name, sender_key(sender), payload)
     finally:
-        for _, handler, value in called.later:
+        for _, handler, value in later:
             start_soon(_settle(handler, value), name=f"nitro handler of {signal.name}")
-    return called.results
+    return results
 
 
 async def emit_async(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
@@ -93,26 +94,25 @@ async def emit_async(event: Event | str, /, sender: Any = ANY, **kwargs: Any) ->
     side by side. Their results are among those returned, at their handlers' places.
     """
     signal, payload = _prepare(event, kwargs)
-    called = _call(signal, sender, kwargs)
-    outcomes = [asyncio.ensure_future(_settle(handler, value)) for _, handler, value in called.later]
+    results, later, is_cancelled = _call(signal, sender, kwargs)
+    outcomes = [asyncio.ensure_future(_settle(handler, value)) for _, handler, value in later]
     try:
-        _publish(signal, sender, payload, called)
+        if payload is not None and not is_cancelled and not signal.is_muted:
+            get_hub().publish(signal.name, sender_key(sender), payload)
     finally:
         settled = await asyncio.gather(*outcomes, asyncio.sleep(0))
-    results = list(called.results)
-    for (place, _, _), outcome in reversed(list(zip(called.later, settled, strict=False))):
+    for (place, _, _), outcome in reversed(list(zip(later, settled, strict=False))):
         if outcome is not _FAILED:
             results.insert(place, outcome)
     return results
 
 
-class _Called(NamedTuple):
-    results: list[Any]
-    later: list[tuple[int, Handler, Any]]  # the place among the results, the handler, what it wants awaited
-    is_cancelled: bool
-
+Later = tuple[int, Handler, Any]
+"""The place among the results, the handler, and what it wants awaited."""
 
 _FAILED = object()
+_SAYS_NOTHING: Final = (type(None), bool, dict, list, str, int)
+"""Types of what most handlers return: a value that nobody has to look into."""
 
 
 def _prepare(event: Event | str, kwargs: dict[str, Any]) -> tuple[Event, bytes | None]:
@@ -128,31 +128,29 @@ def _named(name: str) -> Event:
     return default_namespace.get(check_topic(name)) or Event(name, default_namespace)
 
 
-def _publish(signal: Event, sender: Any, payload: bytes | None, called: _Called) -> None:
-    if payload is not None and not called.is_cancelled and not signal.is_muted:
-        get_hub().publish(signal.name, sender_key(sender), payload)
-
-
-def _call(signal: Event, sender: Any, kwargs: dict[str, Any]) -> _Called:
+def _call(signal: Event, sender: Any, kwargs: dict[str, Any]) -> tuple[list[Any], list[Later], bool]:
+    """What the handlers returned, what is to be awaited, and whether one of them cancelled the event."""
     results: list[Any] = []
-    later: list[tuple[int, Handler, Any]] = []
+    later: list[Later] = []
     for handler, condition in signal.handlers_for(sender):
         try:
             if condition is not None and not condition(sender, **kwargs):
                 continue
             value = handler(sender, **kwargs)
-            if inspect.isawaitable(value) or inspect.isasyncgen(value):
+            if type(value) in _SAYS_NOTHING:
+                pass
+            elif inspect.isawaitable(value) or inspect.isasyncgen(value):
                 later.append((len(results), handler, value))
                 continue
-            if inspect.isgenerator(value):
+            elif inspect.isgenerator(value):
                 value = list(value)
         except (Exception, asyncio.CancelledError):  # the latter of something that the handler asked
             log.exception("handler %r of %r failed", handler, signal.name)
             continue
         results.append(value)
         if value is False:
-            return _Called(results, later, is_cancelled=True)
-    return _Called(results, later, is_cancelled=False)
+            return results, later, True
+    return results, later, False
 
 
 async def _settle(handler: Handler, value: Any) -> Any:

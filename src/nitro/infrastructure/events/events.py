@@ -87,6 +87,8 @@ class Event(NamedSignal):
 
         Handlers of patterns that match the event's name are among them.
         """
+        if not self.receivers and not self._namespace._patterns:
+            return []
         found = [
             (registration, handler)
             for signal in (self, *self._namespace.patterns_for(self.name))

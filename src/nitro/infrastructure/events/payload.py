@@ -52,7 +52,7 @@ def encode(result: Any, max_bytes: int) -> bytes:
         PayloadTooLarge: its JSON is longer than `max_bytes`.
     """
     try:
-        if isinstance(result, IOBase):  # pydantic would read it, line by line
+        if type(result) is not dict and isinstance(result, IOBase):  # pydantic would read it, line by line
             raise TypeError("an open file is no value")  # noqa: TRY301 - one place makes the error's text
         payload = to_json(result, inf_nan_mode="constants")
         if b"NaN" in payload or b"Infinity" in payload:  # as a number, or just in a text?

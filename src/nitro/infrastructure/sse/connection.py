@@ -69,8 +69,8 @@ class Connection:
         before.ended()
 
     def ready(self) -> bool:
-        """Write what waits, unless a write is under way that will take it along."""
-        if self._is_writing or self._is_ended:
+        """Write what waits; a write that is handed to the writer takes along what comes meanwhile."""
+        if self._is_ended:
             return False
         if not self._inline:
             self._wake_writer(None)
@@ -105,7 +105,8 @@ class Connection:
             Exception: whatever `send` raised, except for `OSError`, which says that the client is gone.
         """
         gone = False
-        self._loop.call_soon(self.ready)
+        self._outbox.rest()
+        self._loop.call_soon(self._outbox.lane.tell, self._outbox)
         try:
             async with asyncio.timeout(None) as self._ending:
                 if self._is_ended:
@@ -158,6 +159,7 @@ class Connection:
             while True:
                 await self._write(await self._park())
                 self._is_writing = False
+                self._outbox.rest()
                 if self._idle is not None and not self._idle.done():
                     self._idle.set_result(None)
         except (Exception, asyncio.CancelledError) as failure:  # raised again by the connection's own task

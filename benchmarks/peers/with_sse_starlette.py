@@ -1,47 +1,46 @@
-"""sse-starlette: its EventSourceResponse over one asyncio.Queue a client; the JSON is encoded once for all.
+"""sse-starlette: its EventSourceResponse over one asyncio.Queue a client; the JSON is written once for all.
 
 Its README's generators yield `{"data": ...}`; so does this one. They also ask `request.is_disconnected()`
 before each event, which the response watches anyway: left out, in its favour.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from servers.pace import Payload, fire
+from peers.pace import Payload, fire
+from peers.queues import Queues
 
-queues: set[asyncio.Queue[str]] = set()
+queues: Queues[str] = Queues()
 
 
 def emit(payload: Payload) -> None:
-    data = json.dumps(payload)
-    for queue in queues:
-        queue.put_nowait(data)
+    queues.put(json.dumps(payload))
 
 
 async def messages() -> AsyncIterator[dict[str, str]]:
-    queue: asyncio.Queue[str] = asyncio.Queue()
-    queues.add(queue)
-    try:
+    with queues.joined() as queue:
         yield {"comment": "ready"}
         while True:
             yield {"data": await queue.get()}
-    finally:
-        queues.discard(queue)
 
 
 async def events(_: Request) -> EventSourceResponse:
     return EventSourceResponse(messages())
 
 
-async def fire_events(request: Request) -> JSONResponse:
-    return await fire(request, emit)
+async def fire_events(request: Request) -> PlainTextResponse:
+    await fire(request.query_params, emit)
+    return PlainTextResponse("fired")
 
 
-app = Starlette(routes=[Route("/events", events), Route("/fire", fire_events)])
+async def plain(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("plain")
+
+
+app = Starlette(routes=[Route("/events", events), Route("/fire", fire_events), Route("/plain", plain)])

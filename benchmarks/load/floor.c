@@ -1,7 +1,8 @@
 /* floor.c: what the kernel alone asks for a delivery. A server that only sends.
  *
+ * usage: floor PORT   (127.0.0.1)
  * GET /events subscribes. GET /fire?k=K&gap=SECONDS&first=I sends K events, numbered from I, to every
- * subscriber, each framed once and then sent by one send() a subscriber. Prints "listening on http://127.0.0.1:PORT" for fanout.py.
+ * subscriber, each framed once and then sent by one send() a subscriber. GET /plain answers at once.
  * It does nothing else that a server must do, so no server can be expected to reach it.
  */
 #define _GNU_SOURCE
@@ -23,6 +24,7 @@ enum { MAX_SUBSCRIBERS = 1 << 16, BACKLOG = 2048, PADDING = 60 };
 static const char SUBSCRIBED[] =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
     "9\r\n: ready\n\n\r\n";
+static const char PLAIN[] = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain";
 static const char FIRED[] = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 static int subscribers[MAX_SUBSCRIBERS], subscriber_count;
@@ -58,14 +60,18 @@ static int frame(char *chunk, size_t room, int sequence) {
     return snprintf(chunk, room, "%x\r\n%s\r\n", bytes, event);
 }
 
+/* Events are due at fixed times; what it is late with is sent at once. */
 static void fire(int events, double gap_seconds, int first) {
-    struct timespec gap = {.tv_sec = (time_t)gap_seconds};
-    gap.tv_nsec = (long)((gap_seconds - gap.tv_sec) * 1e9);
+    struct timespec due;
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    double start = due.tv_sec + due.tv_nsec / 1e9;
     for (int i = 0; i < events; i++) {
         char chunk[320];
         int bytes = frame(chunk, sizeof chunk, first + i);
         for (int s = 0; s < subscriber_count; s++) send_all(subscribers[s], chunk, bytes);
-        if (gap_seconds > 0) nanosleep(&gap, NULL);
+        double next = start + (i + 1) * gap_seconds;
+        due = (struct timespec){.tv_sec = (time_t)next, .tv_nsec = (long)((next - (time_t)next) * 1e9)};
+        if (gap_seconds > 0) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
     }
 }
 
@@ -92,6 +98,8 @@ static void answer(int fd) {
     if (sscanf(request, "GET /fire?k=%d&gap=%lf&first=%d", &events, &gap_seconds, &first) == 3) {
         fire(events, gap_seconds, first);
         send_all(fd, FIRED, sizeof FIRED - 1);
+    } else if (strncmp(request, "GET /plain", 10) == 0) {
+        send_all(fd, PLAIN, sizeof PLAIN - 1);
     } else if (subscriber_count < MAX_SUBSCRIBERS) {
         send_all(fd, SUBSCRIBED, sizeof SUBSCRIBED - 1);
         subscribers[subscriber_count++] = fd;
@@ -100,18 +108,18 @@ static void answer(int fd) {
     }
 }
 
-int main(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t address_bytes = sizeof address;
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        fprintf(stderr, "usage: floor PORT\n");
+        return 2;
+    }
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1]))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int listener = socket(AF_INET, SOCK_STREAM, 0), epoll_fd = epoll_create1(0), on = 1;
     if (listener < 0 || epoll_fd < 0) die("socket");
     if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, BACKLOG)) die("bind");
-    if (getsockname(listener, (struct sockaddr *)&address, &address_bytes)) die("getsockname");
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event)) die("epoll_ctl");
-    printf("listening on http://127.0.0.1:%d\n", ntohs(address.sin_port));
-    fflush(stdout);
     for (;;) {
         struct epoll_event ready[256];
         int count = epoll_wait(epoll_fd, ready, 256, -1);

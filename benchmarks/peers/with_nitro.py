@@ -1,10 +1,10 @@
 """nitro: a client and an EventSourceResponse, as its README says."""
 
 from fastapi import FastAPI, Request
-from starlette.responses import JSONResponse
+from starlette.responses import PlainTextResponse
 
 import nitro
-from servers.pace import Payload, fire
+from peers.pace import Payload, fire
 
 app = FastAPI()
 tick = nitro.event("bench.tick")
@@ -20,5 +20,11 @@ async def events() -> nitro.EventSourceResponse:
 
 
 @app.get("/fire")
-async def fire_events(request: Request) -> JSONResponse:
-    return await fire(request, emit)
+async def fire_events(request: Request) -> PlainTextResponse:
+    await fire(request.query_params, emit)
+    return PlainTextResponse("fired")
+
+
+@app.get("/plain")
+async def plain() -> PlainTextResponse:
+    return PlainTextResponse("plain")

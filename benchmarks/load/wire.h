@@ -11,9 +11,9 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_BYTES = 1024 };
+enum { LINE_BYTES = 2048 };
 
-enum wire_state { HEAD, CHUNK_HEAD, CHUNK_BODY, CHUNK_TAIL, ENDED, BROKEN };
+enum wire_state { HEAD, CHUNK_HEAD, CHUNK_BODY, CHUNK_TAIL, PLAIN_BODY, ENDED, BROKEN };
 
 /* A line that is not complete yet. */
 struct part {
@@ -26,7 +26,7 @@ struct wire {
     int status;               /* of the response; 0 until its first line is here */
     bool chunked;
     uint64_t chunk_left;      /* bytes of the current chunk that are still to come */
-    uint64_t chunks;          /* chunks begun: one for each write of the server's application */
+    uint64_t chunks;          /* begun: one for each write of the server's application; unchunked, each recv() */
     struct part http, event;  /* two, for a chunk may end in the middle of an event's line */
     bool has_data, is_gap;    /* of the event that is being read */
     int64_t emitted_ns, sequence;
@@ -58,7 +58,7 @@ static void head_line(struct wire *w, const char *line, int bytes) {
         w->status = bytes >= 12 && starts(line, bytes, "HTTP/1.") ? (int)number_after(line + 8, bytes - 8, " ") : -1;
         if (w->status != 200) w->state = BROKEN;
     } else if (bytes == 0) {
-        w->state = w->chunked ? CHUNK_HEAD : BROKEN;
+        w->state = w->chunked ? CHUNK_HEAD : PLAIN_BODY; /* which lasts until the connection ends */
     } else if (bytes == sizeof CODING - 1 && strncasecmp(line, CODING, bytes) == 0) {
         w->chunked = true;
     }
@@ -126,7 +126,9 @@ static int64_t take_line(struct wire *w, struct part *part, const char *bytes, i
 static void wire_feed(struct wire *w, const char *bytes, int64_t count) {
     while (count > 0 && w->state < ENDED) {
         int64_t taken;
-        if (w->state == CHUNK_BODY) {
+        if (w->state == PLAIN_BODY) {
+            taken = take_line(w, &w->event, bytes, count);
+        } else if (w->state == CHUNK_BODY) {
             taken = take_line(w, &w->event, bytes, count < (int64_t)w->chunk_left ? count : (int64_t)w->chunk_left);
             w->chunk_left -= taken;
             if (!w->chunk_left && w->state == CHUNK_BODY) w->state = CHUNK_TAIL;
@@ -136,5 +138,6 @@ static void wire_feed(struct wire *w, const char *bytes, int64_t count) {
         bytes += taken;
         count -= taken;
     }
+    w->chunks += w->state == PLAIN_BODY;
 }
 #endif

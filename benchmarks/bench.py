@@ -1,0 +1,105 @@
+"""The benchmarks: nitro beside its peers and the kernel's floor, on this machine, now.
+
+`python benchmarks/bench.py [SCENARIO ...]`; README.md beside this file says what they are and how to read them.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from process import BenchmarkError, compile_c
+from report import document, medians, tables, targets_table
+from scenarios import CROWD, SCENARIOS, Cores, Run
+from servers import SERVERS, present
+from targets import judge
+
+NEEDED_FILES = CROWD + 1_000
+QUIET_LOAD = 0.5
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all by default")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is run; the medians are shown")
+    parser.add_argument("--servers", default="", help=f"only these of {','.join(SERVERS)}")
+    parser.add_argument("--cores", default="", help="SERVER,CLIENT; by default the first two allowed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results")
+    options = parser.parse_args(arguments)
+    options.scenarios = options.scenarios or list(SCENARIOS)
+    options.servers = options.servers.split(",") if options.servers else list(SERVERS)
+    for wanted, known in ((options.scenarios, SCENARIOS), (options.servers, SERVERS)):
+        if unknown := sorted(set(wanted) - set(known)):
+            parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+    if options.rounds < 1:
+        parser.error("--rounds starts at 1")
+    return options
+
+
+def _cores(wanted: str) -> Cores:
+    allowed = sorted(os.sched_getaffinity(0))
+    chosen = [int(core) for core in wanted.split(",")] if wanted else allowed[:2]
+    if len(set(chosen)) != 2 or not set(chosen) <= set(allowed):
+        raise BenchmarkError(f"Server and client need a core each, two in all; allowed here: {allowed}")
+    return Cores(*chosen)
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < NEEDED_FILES:
+        raise BenchmarkError(f"{NEEDED_FILES} open files needed, {hard} allowed: raise `ulimit -Hn`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, NEEDED_FILES), hard))
+
+
+def _measure(name: str, options: argparse.Namespace, cores: Cores) -> list[Run]:
+    """All rounds of one scenario, interleaved, so that a machine that changes its mood changes it for all."""
+    scenario = SCENARIOS[name]
+    servers, _ = present([server for server in scenario.servers if server in options.servers])
+    runs: list[Run] = []
+    for round_ in range(options.rounds):
+        for server in servers:
+            for run in scenario.measure(server, cores, name):
+                runs.append(run)
+                figures = ", ".join(f"{key} {value:.4g}" for key, value in run.values.items())
+                outcome = f"WRONG RUN: {run.faults}" if run.faults else figures
+                print(f"{name} {round_ + 1}: {run.server}, {run.case}: {outcome}", file=sys.stderr, flush=True)
+    return runs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parsed(arguments)
+    load_before = os.getloadavg()[0]
+    _, missing = present(options.servers)
+    runs: list[Run] = []
+    try:
+        cores = _cores(options.cores)
+        _raise_file_limit()
+        compile_c()
+        os.sched_setaffinity(0, {cores.client})  # this program sleeps during a run, but never on the server's core
+        for name in options.scenarios:
+            runs += _measure(name, options, cores)
+    except BenchmarkError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    targets = judge(medians(runs))
+    print(f"\nMedian (min–max) of {options.rounds} rounds.\n\n{tables(runs)}\n")
+    if targets:
+        print(f"### Targets\n\n{targets_table(targets)}\n")
+    for name, lack in missing.items():
+        print(f"MISSING: {SERVERS[name].title}: {lack}")
+    if load_before > QUIET_LOAD:
+        print(f"The machine was busy (load {load_before:.1f} before the start): don't quote these figures.")
+    if options.json:
+        results = document(runs, targets, missing, load_before)
+        options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    failures = [f"WRONG RUN: {run.scenario}, {run.server}, {run.case}: {run.faults}" for run in runs if run.faults]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

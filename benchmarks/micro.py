@@ -1,0 +1,96 @@
+"""What an emit costs inside one process, without a socket. Prints one line of JSON for each case.
+
+`python micro.py emit` has no client: the price that an application pays for events that nobody watches.
+`python micro.py rooms` has 10 to 100,000 clients, each with an interest of its own, of which one matches.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import nitro
+
+EMITS = 1000
+BATCHES = 30
+RESULT = {"i": 1, "title": "x" * 60, "done": False}
+
+ROOMS: dict[str, tuple[Callable[[int], Any], str, str]] = {
+    # what client n listens to, and the topic and sender that reach client 7
+    "senders": (lambda n: {"chat.message": [f"room-{n}"]}, "chat.message", "room-7"),
+    "exact topics": (lambda n: [f"room.{n}.message"], "room.7.message", "me"),
+    "user patterns": (lambda n: [f"user.{n}.*"], "user.7.renamed", "me"),
+}
+
+
+async def emitting(topic: nitro.Event | str, sender: str, threaded: bool) -> float:
+    """Microseconds that one emit takes, the tick that routes it included."""
+
+    def batch() -> float:
+        began = time.perf_counter()
+        for _ in range(EMITS):
+            nitro.emit(topic, sender, result=RESULT)
+        return time.perf_counter() - began
+
+    took = []
+    for _ in range(BATCHES):
+        began = time.perf_counter()
+        if threaded:
+            took.append(await asyncio.to_thread(batch))
+        else:
+            batch()
+            await asyncio.sleep(0)
+            took.append(time.perf_counter() - began)
+    return median(took) / EMITS * 1e6
+
+
+def _handler() -> Callable[..., None]:
+    def handler(sender: Any, **kwargs: Any) -> None:
+        """Does nothing: the dispatch is measured."""
+
+    return handler
+
+
+def emit_cases() -> Iterator[tuple[str, float]]:
+    event = nitro.event("bench.tick")
+    registered = 0
+    for handlers in (0, 1, 100):
+        for _ in range(registered, handlers):
+            nitro.on(event)(_handler())
+        registered = handlers
+        name = f"{handlers} handler{'' if handlers == 1 else 's'}"
+        for place in ("loop", "thread"):
+            yield (
+                f"{name}, from {'the loop' if place == 'loop' else 'a thread'}",
+                asyncio.run(emitting(event, "bench", place == "thread")),
+            )
+
+
+def room_cases() -> Iterator[tuple[str, float]]:
+    for kind in ROOMS:
+        for count in (10, 1_000, 100_000):
+            yield f"{kind}, {count:,}", asyncio.run(one_of(kind, count))
+
+
+async def one_of(kind: str, count: int) -> float:
+    topics, topic, sender = ROOMS[kind]
+    clients = [nitro.Client(topics=topics(n)).connect() for n in range(count)]
+    reading = asyncio.create_task(_read(clients[7]))
+    took = await emitting(nitro.event(topic), sender, threaded=False)
+    for client in clients:
+        client.disconnect()
+    await reading
+    return took
+
+
+async def _read(client: nitro.Client) -> None:
+    async for _ in client.messages():
+        pass
+
+
+if __name__ == "__main__":
+    for case, microseconds in {"emit": emit_cases, "rooms": room_cases}[sys.argv[1]]():
+        print(json.dumps({"case": case, "emit_us": microseconds}), flush=True)

@@ -1,0 +1,46 @@
+"""queue-json: `with_queue.py` with the JSON work of `with_stream.py`, to tell what of the latter's cost is JSON.
+
+The emitter writes JSON once, and each client's generator reads it and writes it again: `Client.stream()` gives
+each client a copy that formats as JSON. The same functions of pydantic-core do it, and frames are texts there too.
+"""
+
+from collections.abc import AsyncIterator
+
+from pydantic_core import from_json, to_json
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+
+from peers.pace import Payload, fire
+from peers.queues import Queues
+
+queues: Queues[bytes] = Queues()
+
+
+def emit(payload: Payload) -> None:
+    queues.put(to_json(payload))
+
+
+async def frames() -> AsyncIterator[str]:
+    with queues.joined() as queue:
+        yield ": ready\n\n"
+        while True:
+            data = from_json(await queue.get())
+            yield f"data: {to_json(data).decode()}\n\n"
+
+
+async def events(_: Request) -> StreamingResponse:
+    return StreamingResponse(frames(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def fire_events(request: Request) -> PlainTextResponse:
+    await fire(request.query_params, emit)
+    return PlainTextResponse("fired")
+
+
+async def plain(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("plain")
+
+
+app = Starlette(routes=[Route("/events", events), Route("/fire", fire_events), Route("/plain", plain)])

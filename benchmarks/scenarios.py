@@ -1,0 +1,214 @@
+"""The scenarios: which servers each compares, what it does to them, and what it measures.
+
+A scenario gets one server after the other, a fresh process each time, and yields a `Run` for each case.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from process import HERE, LoadClient, Order, Running, serving, subscribed
+from servers import Server
+
+WRONG = ("doubled", "out_of_order", "gaps", "foreign", "ended")
+RATES = (100, 500, 1_000, 2_000)
+SUSTAINED_SECONDS = 5
+GRACE_SECONDS = 1.0
+IDLE_SECONDS = 30
+AUDIENCE = 1_000
+CROWD = 10_000
+STOPPING = 100
+
+PYTHON_PEERS = ("queue", "litestar", "sse-starlette", "polled", "fastapi")
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    server: int
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of one server measured: `values` by the names that `report.MEASURES` explains."""
+
+    scenario: str
+    case: str
+    server: str
+    values: dict[str, float]
+    faults: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+Measure = Callable[[Server, Cores, str], Iterator[Run]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`measures` are the columns of its table. `servers` is empty where no server takes part."""
+
+    title: str
+    servers: tuple[str, ...]
+    measures: tuple[str, ...]
+    measure: Measure
+
+
+@contextmanager
+def _audience(server: Server, cores: Cores, stopping: int = 0) -> Iterator[tuple[Running, LoadClient]]:
+    with (
+        serving(server, cores.server) as running,
+        subscribed(running, AUDIENCE, cores.client, stopping) as client,
+    ):
+        yield running, client
+
+
+def _run(
+    scenario: str, case: str, running: Running, client: LoadClient, order: Order, *, may_be_late: bool = False
+) -> Run:
+    """One run, checked. A server that `may_be_late` is asked how much came in time; from others all must come."""
+    cpu_before = running.cpu_seconds()
+    seen = client.run(order)
+    cpu_seconds = running.cpu_seconds() - cpu_before
+    delivered = max(1, seen["delivered"])
+    span_seconds = max(1e-9, seen["span_seconds"])
+    values = {
+        "cpu_us": cpu_seconds / delivered * 1e6,
+        "per_second": delivered / span_seconds,
+        "in_time": seen["delivered"] / (seen["delivered"] + max(seen["lost"], 0)),
+        "p50_ms": seen["p50_ms"],
+        "p99_ms": seen["p99_ms"],
+        "max_ms": seen["max_ms"],
+        "writes": seen["writes"] / delivered,
+        "bytes": seen["bytes"] / delivered,
+        "server_busy": cpu_seconds / span_seconds,
+        "client_busy": seen["client_busy"],
+    }
+    if order.probe_seconds:
+        values |= {"plain_p50_ms": seen["probe_p50_ms"], "plain_p99_ms": seen["probe_p99_ms"]}
+    counts = {name: int(seen[name]) for name in ("delivered", "lost", *WRONG, "probes", "let_go")}
+    wrong = [f"{counts[name]} {name.replace('_', ' ')}" for name in WRONG if counts[name]]
+    if counts["lost"] and not may_be_late:
+        wrong.append(f"{counts['lost']} lost")
+    if seen["fire_status"] not in (0, 200, 201, 202):  # 0: no answer yet when the time was up
+        wrong.append(f"asked to emit, it answered {seen['fire_status']}")
+    return Run(scenario, case, running.server.name, values, ", ".join(wrong), counts)
+
+
+def _warm_up(client: LoadClient, events: int) -> None:
+    client.run(Order(events, events))
+
+
+def burst(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    with _audience(server, cores) as (running, client):
+        _warm_up(client, 20)
+        yield _run(name, "an event per tick", running, client, Order(200, 200))
+        yield _run(name, "lockstep", running, client, Order(200, 1))
+
+
+def sustained(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    for rate in RATES:
+        with _audience(server, cores) as (running, client):
+            _warm_up(client, 20)
+            events = rate * SUSTAINED_SECONDS
+            order = Order(events, events, 1 / rate, timeout_seconds=SUSTAINED_SECONDS + GRACE_SECONDS)
+            yield _run(name, f"{rate:,} events/s", running, client, order, may_be_late=True)
+
+
+def crowd(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    with serving(server, cores.server) as running:
+        with subscribed(running, 100, cores.client) as client:
+            _warm_up(client, 20)
+        before = running.memory_bytes()
+        with subscribed(running, CROWD, cores.client) as client:
+            memory = {"connection_kib": (running.memory_bytes() - before) / CROWD / 1024}
+            order = Order(20, 20, timeout_seconds=30)
+            run = _run(name, "20 events", running, client, order)
+            yield _with(run, connect_seconds=client.connect_seconds, **memory)
+            if server.is_ours or server.publish_path:
+                order = Order(500, 500, 0.01, timeout_seconds=6, probe_seconds=0.02)
+                yield _run(name, "100 events/s, plain requests beside", running, client, order, may_be_late=True)
+
+
+def idle(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    with serving(server, cores.server) as running:
+        before = running.memory_bytes()
+        with subscribed(running, CROWD, cores.client):
+            memory = (running.memory_bytes() - before) / CROWD / 1024
+            cpu_before = running.cpu_seconds()
+            time.sleep(IDLE_SECONDS)
+            busy = (running.cpu_seconds() - cpu_before) / IDLE_SECONDS
+            yield Run(name, "", server.name, {"idle_busy": busy, "connection_kib": memory})
+
+
+def spec(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    with _audience(server, cores) as (running, client):
+        _warm_up(client, 20)
+        yield _run(name, "an event per tick", running, client, Order(200, 200))
+
+
+def slow(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    for stop in (False, True):
+        with _audience(server, cores, STOPPING) as (running, client):
+            _warm_up(client, 20)
+            before = running.memory_bytes()
+            order = Order(2_000, 2_000, 1 / 250, pad=1000, timeout_seconds=20, stop=stop)
+            case = f"{STOPPING} stop reading" if stop else "all read"
+            run = _run(name, case, running, client, order)
+            grown = (running.memory_bytes() - before) / 2**20
+            yield _with(run, grown_mib=grown, let_go=float(run.counts["let_go"]))
+
+
+def micro(_: Server, cores: Cores, name: str) -> Iterator[Run]:
+    """In a process of its own, on the server's core."""
+    command = ["taskset", "-c", str(cores.server), sys.executable, str(HERE / "micro.py"), name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ))
+    for line in done.stdout.splitlines():
+        found: dict[str, Any] = json.loads(line)
+        yield Run(name, found["case"], "nitro", {"emit_us": found["emit_us"]})
+
+
+def _with(run: Run, **values: float) -> Run:
+    return Run(run.scenario, run.case, run.server, {**run.values, **values}, run.faults, run.counts)
+
+
+OURS = ("nitro", "nitro-granian")
+FLOW = ("per_second", "cpu_us", "p50_ms", "p99_ms", "writes", "server_busy", "client_busy")
+
+SCENARIOS: dict[str, Scenario] = {
+    "burst": Scenario("1,000 subscribers, 200 events", (*OURS, "nchan", *PYTHON_PEERS, "floor"), FLOW, burst),
+    "sustained": Scenario(
+        f"1,000 subscribers, events at a fixed rate for {SUSTAINED_SECONDS} s",
+        (*OURS, "nchan", *PYTHON_PEERS, "floor"),
+        ("in_time", "per_second", "p50_ms", "p99_ms", "server_busy", "client_busy"),
+        sustained,
+    ),
+    "crowd": Scenario(
+        "10,000 subscribers",
+        (*OURS, "nchan", "queue", "sse-starlette", "floor"),
+        ("per_second", "p50_ms", "p99_ms", "plain_p99_ms", "connect_seconds", "connection_kib", "cpu_us"),
+        crowd,
+    ),
+    "idle": Scenario(
+        f"10,000 subscribers, nothing happens for {IDLE_SECONDS} s",
+        (*OURS, "sse-starlette"),
+        ("idle_busy", "connection_kib"),
+        idle,
+    ),
+    "rooms": Scenario("Clients with an interest each, of which one matches", ("nitro",), ("emit_us",), micro),
+    "spec": Scenario(
+        "1,000 subscribers, 200 events, a hand-written StreamingResponse",
+        ("stream", "queue-json", "polled"),
+        FLOW,
+        spec,
+    ),
+    "slow": Scenario(
+        "1,000 subscribers, 250 events/s of 1 KiB for 8 s", (*OURS,), ("p50_ms", "p99_ms", "grown_mib", "let_go"), slow
+    ),
+    "emit": Scenario("No client", ("nitro",), ("emit_us",), micro),
+}

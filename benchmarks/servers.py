@@ -1,0 +1,89 @@
+"""The servers that are compared: what each one is, what it needs, and how it is started."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from string import Template
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE / "build"
+NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+MOST_STREAMS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One way to serve the stream.
+
+    Attributes:
+        name: for the command line and the results.
+        title: for tables and the chart.
+        app: module below `peers/`, for those in Python.
+        runner: `uvicorn`, `granian`, `nginx` or `floor`.
+        packages: distributions that must be installed.
+        publish_path: where events are POSTed, if the server doesn't emit by itself.
+    """
+
+    name: str
+    title: str
+    app: str = ""
+    runner: str = "uvicorn"
+    packages: tuple[str, ...] = ()
+    publish_path: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        return self.app in ("with_nitro", "with_stream")
+
+    def missing(self) -> str:
+        """What keeps it from running here, and the remedy; empty if nothing does."""
+        if self.runner == "nginx" and (shutil.which("nginx") is None or not NCHAN_MODULE.exists()):
+            return "nginx with nchan is not installed; on Debian: apt install nginx libnginx-mod-nchan"
+        runners = {"uvicorn": ("uvicorn", "uvloop", "httptools"), "granian": ("granian", "uvloop")}
+        for package in (*self.packages, *runners.get(self.runner, ())):
+            try:
+                version(package)
+            except PackageNotFoundError:
+                return f"{package} is not installed; pip install --group bench"
+        return ""
+
+    def command(self, port: int) -> list[str]:
+        """How to start it on a port of 127.0.0.1, in the foreground, with `benchmarks/` on Python's path."""
+        address = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--no-access-log"]
+        if self.runner == "uvicorn":
+            return [sys.executable, "-m", "uvicorn", *address, "--http", "httptools", f"peers.{self.app}:app"]
+        if self.runner == "granian":  # its limit of requests at a time counts streams
+            limits = ["--backpressure", str(MOST_STREAMS), "--backlog", "2048"]
+            return [sys.executable, "-m", "granian", *address, *limits, "--interface", "asgi", f"peers.{self.app}:app"]
+        if self.runner == "floor":
+            return [str(BUILD / "floor"), str(port)]
+        text = Template((HERE / "peers" / "nchan.conf").read_text()).substitute(PORT=port, DIR=BUILD)
+        (BUILD / "nchan.conf").write_text(text)
+        return ["nginx", "-p", str(BUILD), "-c", str(BUILD / "nchan.conf")]
+
+
+SERVERS: dict[str, Server] = {
+    server.name: server
+    for server in (
+        Server("nitro", "nitro, uvicorn", "with_nitro", packages=("nitro-realtime", "fastapi")),
+        Server("nitro-granian", "nitro, granian", "with_nitro", "granian", ("nitro-realtime", "fastapi")),
+        Server("nchan", "nginx + nchan (C)", runner="nginx", publish_path="/pub"),
+        Server("queue", "StreamingResponse + Queue", "with_queue", packages=("starlette",)),
+        Server("litestar", "Litestar channels", "with_litestar", packages=("litestar",)),
+        Server("sse-starlette", "sse-starlette", "with_sse_starlette", packages=("sse-starlette",)),
+        Server("fastapi", "FastAPI's own SSE", "with_fastapi", packages=("fastapi",)),
+        Server("polled", "one polled queue a client", "with_polled", packages=("starlette", "blinker")),
+        Server("stream", "nitro's stream(), by hand", "with_stream", packages=("nitro-realtime", "fastapi")),
+        Server("queue-json", "Queue, same JSON work", "with_queue_json", packages=("starlette", "pydantic-core")),
+        Server("floor", "the kernel's floor (C)", runner="floor"),
+    )
+}
+
+
+def present(names: Sequence[str]) -> tuple[list[Server], dict[str, str]]:
+    """Those of `names` that can run here, and what the others lack."""
+    missing = {name: lack for name in names if (lack := SERVERS[name].missing())}
+    return [SERVERS[name] for name in names if name not in missing], missing

@@ -1,0 +1,127 @@
+"""What the library aims at, judged by one run's medians. A missed one is reported, never hidden."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+Medians = Mapping[tuple[str, str, str, str], float]
+"""By scenario, case, server and measure."""
+
+TICK = "an event per tick"
+BESIDE = "100 events/s, plain requests beside"
+PYTHON_PEERS = ("queue", "litestar", "sse-starlette", "polled", "fastapi")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    text: str
+    measured: str
+    is_met: bool
+
+
+def judge(medians: Medians) -> list[Target]:
+    """Each target whose figures were taken in this run."""
+    targets = []
+    for rule in (_burst, _sustained, _crowd, _idle, _rooms, _spec, _slow, _emit):
+        try:
+            for target in rule(medians):
+                targets.append(target)
+        except KeyError:  # a figure that this run didn't take; what follows it in the rule needs it as well
+            continue
+    return targets
+
+
+def _at_most(text: str, figure: float, limit: float, unit: str, scale: float = 1, decimals: int = 1) -> Target:
+    return Target(text, f"{figure * scale:,.{decimals}f} {unit}", figure <= limit)
+
+
+def _times(text: str, figure: float, least: float, other: str) -> Target:
+    return Target(text, f"{figure:.1f} × {other}", figure >= least)
+
+
+def _burst(m: Medians) -> Iterator[Target]:
+    def cpu(server: str) -> float:
+        return m["burst", TICK, server, "cpu_us"]
+
+    def rate(server: str) -> float:
+        return m["burst", TICK, server, "per_second"]
+
+    yield Target(
+        "burst, uvicorn: at most 2.1 × the floor's CPU a delivery",
+        f"{cpu('nitro') / cpu('floor'):.2f} × ({cpu('nitro'):.1f} of {cpu('floor'):.1f} µs)",
+        cpu("nitro") <= 2.1 * cpu("floor"),
+    )
+    best = min(PYTHON_PEERS, key=cpu)
+    yield _times("burst, uvicorn: at least 2 × the best Python peer", cpu(best) / cpu("nitro"), 2, best)
+    for peer, least in (("sse-starlette", 3), ("fastapi", 10)):
+        yield _times(f"burst, uvicorn: at least {least} × {peer}", cpu(peer) / cpu("nitro"), least, peer)
+    yield _times("burst, granian: at least 3 × nchan's rate", rate("nitro-granian") / rate("nchan"), 3, "nchan")
+
+
+def _sustained(m: Medians) -> Iterator[Target]:
+    for rate, limit in (("1,000", 30), ("2,000", 60)):
+        case = f"{rate} events/s"
+        in_time, p99 = (m["sustained", case, "nitro", measure] for measure in ("in_time", "p99_ms"))
+        yield Target(
+            f"sustained {rate}/s, uvicorn: all delivered, p99 under {limit} ms",
+            f"{in_time:.1%} in time, p99 {p99:.1f} ms",
+            in_time == 1 and p99 < limit,
+        )
+    best = max((m["sustained", "1,000 events/s", server, "in_time"], server) for server in PYTHON_PEERS)
+    yield Target("sustained 1,000/s: every Python peer falls behind", f"{best[1]} {best[0]:.0%} in time", best[0] < 1)
+
+
+def _crowd(m: Medians) -> Iterator[Target]:
+    def of(server: str, measure: str) -> float:
+        return m["crowd", "20 events", server, measure]
+
+    yield _at_most("crowd, uvicorn: at most 17 KiB a connection", of("nitro", "connection_kib"), 17, "KiB")
+    probe = m["crowd", BESIDE, "nitro", "plain_p99_ms"]
+    yield _at_most("a plain request beside a crowd at 100 events/s: p99 under 60 ms", probe, 60, "ms")
+    for measure, text in (("per_second", "rate"), ("p99_ms", "p99")):
+        ratio = of("nitro", measure) / of("nchan", measure)
+        is_met = ratio >= 1 if measure == "per_second" else ratio <= 1
+        yield Target(f"crowd, uvicorn: {text} no worse than nchan's", f"{ratio:.2f} × nchan", is_met)
+    ratio = of("nitro-granian", "per_second") / of("nchan", "per_second")
+    yield _times("crowd, granian: at least 1.3 × nchan's rate", ratio, 1.3, "nchan")
+
+
+def _idle(m: Medians) -> Iterator[Target]:
+    busy = m["idle", "", "nitro", "idle_busy"]
+    yield _at_most("idle, 10,000 subscribers: under 1 % of a core", busy, 0.01, "%", 100, 2)
+
+
+def _rooms(m: Medians) -> Iterator[Target]:
+    def cost(kind: str, count: str) -> float:
+        return m["rooms", f"{kind}, {count}", "nitro", "emit_us"]
+
+    for kind in ("senders", "exact topics", "user patterns"):
+        few, many = cost(kind, "10"), cost(kind, "100,000")
+        yield Target(
+            f"rooms, {kind}: under 10 µs an emit, flat to 100,000",
+            f"{few:.1f} µs at 10, {many:.1f} µs at 100,000",
+            many < 10 and many < 1.25 * few,
+        )
+
+
+def _spec(m: Medians) -> Iterator[Target]:
+    def cpu(server: str) -> float:
+        return m["spec", TICK, server, "cpu_us"]
+
+    yield _times("spec: at least 1.8 × one polled queue a client", cpu("polled") / cpu("stream"), 1.8, "polled")
+    yield _times("spec: no worse than a Queue with the same JSON work", cpu("queue-json") / cpu("stream"), 1, "queue")
+
+
+def _slow(m: Medians) -> Iterator[Target]:
+    def of(case: str, measure: str) -> float:
+        return m["slow", case, "nitro", measure]
+
+    ratio = of("100 stop reading", "p99_ms") / of("all read", "p99_ms")
+    yield Target("slow: p99 of the others unchanged within 20 %", f"{ratio:.2f} ×", ratio <= 1.2)
+    grown = of("100 stop reading", "grown_mib") - of("all read", "grown_mib")
+    yield _at_most("slow: memory bounded by 1 MiB a stopped client", grown, 100, "MiB")
+
+
+def _emit(m: Medians) -> Iterator[Target]:
+    for place in ("the loop", "a thread"):
+        cost = m["emit", f"0 handlers, from {place}", "nitro", "emit_us"]
+        yield _at_most(f"emit with nobody listening, from {place}: under 5 µs", cost, 5, "µs")
