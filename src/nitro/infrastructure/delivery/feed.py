@@ -22,7 +22,7 @@ __all__ = ["MAX_WRITE_BYTES", "Batch", "Feed"]
 MAX_WRITE_BYTES: Final = 256 * 1024
 """Size from which on more goes into another write, since a server may buffer the whole of one, for each client."""
 _LOOKS_PER_LIMIT: Final = 16
-"""A busy client may get this part of its limit more than the limit, before somebody looks."""
+"""A slow client may get this part of its limit more than the limit, before somebody looks."""
 
 
 class Batch:
@@ -72,13 +72,13 @@ class Feed:
     """The clients that share one interest, and the chain that they read."""
 
     __slots__ = (
-        "_busy",
-        "_idle",
+        "_aside",
         "_look_bytes",
         "_look_messages",
         "_looked_at",
         "_open",
         "_open_bytes",
+        "_outboxes",
         "before_tick",
         "interest",
         "is_dirty",
@@ -89,8 +89,8 @@ class Feed:
 
     def __init__(self, interest: Interest) -> None:
         self.interest = interest
-        self._idle: dict[Outbox, None] = {}
-        self._busy: dict[Outbox, None] = {}
+        self._outboxes: dict[Outbox, None] = {}
+        self._aside: dict[Outbox, None] = {}
         self.tail = Batch([], None)
         self.is_dirty = False
         """Whether a batch was closed since the outboxes were last notified."""
@@ -105,38 +105,35 @@ class Feed:
         self._look_messages = self._look_bytes = sys.maxsize
 
     def add(self, outbox: Outbox) -> None:
-        """Let `outbox` be told of what comes; it has just changed to this feed, or between busy and idle."""
-        if outbox.is_busy:
-            self._idle.pop(outbox, None)
-            self._busy[outbox] = None
+        """Let `outbox` be told of what comes; one that is set aside only gets looked at."""
+        if outbox.is_aside:
+            self._aside[outbox] = None
             self._look_messages = min(self._look_messages, outbox.max_messages // _LOOKS_PER_LIMIT)
             self._look_bytes = min(self._look_bytes, outbox.max_bytes // _LOOKS_PER_LIMIT)
         else:
-            self._busy.pop(outbox, None)
-            self._idle[outbox] = None
+            self._outboxes[outbox] = None
 
     def remove(self, outbox: Outbox) -> None:
         """Don't tell `outbox` any more."""
-        self._idle.pop(outbox, None)
-        self._busy.pop(outbox, None)
+        (self._aside if outbox.is_aside else self._outboxes).pop(outbox, None)
 
     def to_tell(self) -> tuple[Outbox, ...]:
-        """Who is told that a batch was closed: the idle ones.
+        """Who is told that a batch was closed.
 
-        A busy one takes what came as soon as it can, and telling it would cost time. But now and then it is looked
-        at, whether too much waits for it: each time that the chain has grown by a part of the limit.
+        One that is set aside takes what came as soon as it can, and telling it would cost time. But now and then
+        it is looked at, whether too much waits for it: each time that the chain has grown by a part of the limit.
         """
         tail, looked_at = self.tail, self._looked_at
-        if self._busy and (
+        if self._aside and (
             tail.total_messages - looked_at.total_messages >= self._look_messages
             or tail.total_bytes - looked_at.total_bytes >= self._look_bytes
         ):
             self._looked_at = tail
-            return (*self._idle, *self._busy)
-        return tuple(self._idle)
+            return (*self._outboxes, *self._aside)
+        return tuple(self._outboxes)
 
     def __len__(self) -> int:
-        return len(self._idle) + len(self._busy)
+        return len(self._outboxes) + len(self._aside)
 
     def append(self, frame: Frame) -> bool:
         """Put `frame` into the open batch; True if that is large enough to be closed now."""

@@ -271,17 +271,16 @@ class Lane:
         """Let its sink take what waits, unless it is at it already. Too much of it ends the client."""
         if outbox.is_ended:
             return
-        if not outbox.is_busy:
-            try:
-                if outbox.sink.ready():
-                    return
-            except Exception:
-                log.exception("a sink failed; its client is ended")
-                self._end_by_itself(outbox)
-                return
-            outbox.stall()
-        if outbox.is_over_limit():
-            self._end_slow(outbox)
+        if outbox.is_busy:
+            outbox.set_aside()
+            if outbox.is_over_limit():
+                self._end_slow(outbox)
+            return
+        try:
+            outbox.is_busy = not outbox.sink.ready()
+        except Exception:
+            log.exception("a sink failed; its client is ended")
+            self._end_by_itself(outbox)
 
     def _end_slow(self, outbox: Outbox) -> None:
         log.warning("a client reads too slowly and is ended: %r", outbox)

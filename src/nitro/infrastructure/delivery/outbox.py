@@ -52,6 +52,7 @@ class Outbox:
         joined_at: head of the log when the client joined; it hears what comes after.
         is_ended: True from `disconnect` on, or from when its limit was passed.
         is_busy: its sink has not taken yet what it was told of.
+        is_aside: it was still busy when more came, and isn't told of what comes until it rests.
         sink: who reads it.
     """
 
@@ -62,6 +63,7 @@ class Outbox:
         "_inbox_bytes",
         "_inbox_messages",
         "_opened",
+        "is_aside",
         "is_busy",
         "is_ended",
         "joined_at",
@@ -78,10 +80,11 @@ class Outbox:
         self.max_bytes = max_bytes
         self.is_ended = False
         self.is_busy = False
+        self.is_aside = False
         self.sink: Sink = NOBODY
         self._feed: Feed | None = None
         self._cursor: Batch | None = None
-        self._inbox: deque[Batch] = deque()  # older than the cursor: from an earlier feed, or for it alone
+        self._inbox: deque[Batch] | None = None  # older than the cursor: from an earlier feed, or for it alone
         self._inbox_messages = 0
         self._inbox_bytes = 0
         self._opened: Iterator[Frame] | None = None
@@ -94,18 +97,24 @@ class Outbox:
         self._feed = feed
         self._cursor = None if feed is None else feed.tail
 
-    def stall(self) -> None:
-        """The sink was told of something and did not take all of it."""
-        self.is_busy = True
-        if self._feed is not None:
-            self._feed.add(self)
+    def set_aside(self) -> None:
+        """More came, and the sink is still busy."""
+        if not self.is_aside:
+            self._move(is_aside=True)
 
     def rest(self) -> None:
         """The sink has taken all, and wants to be told when more waits."""
-        if self.is_busy:
-            self.is_busy = False
-            if self._feed is not None:
-                self._feed.add(self)
+        self.is_busy = False
+        if self.is_aside:
+            self._move(is_aside=False)
+
+    def _move(self, *, is_aside: bool) -> None:
+        if self._feed is None:
+            self.is_aside = is_aside
+        else:
+            self._feed.remove(self)
+            self.is_aside = is_aside
+            self._feed.add(self)
 
     def put(self, message: Message) -> None:
         """Add what was sent to this client alone, in order with everything else."""
@@ -113,13 +122,15 @@ class Outbox:
         self._keep(Batch([Frame(message)], None))
 
     def _keep(self, batch: Batch) -> None:
+        if self._inbox is None:  # most clients never need one, and an empty deque has room for 64
+            self._inbox = deque()
         self._inbox.append(batch)
         self._inbox_messages += batch.messages
         self._inbox_bytes += batch.bytes
 
     def clear(self) -> None:
         """Drop what waits, and let go of the chain."""
-        self._inbox.clear()
+        self._inbox = None
         self._inbox_messages = self._inbox_bytes = 0
         self._feed = self._cursor = self._opened = None
 
@@ -153,6 +164,8 @@ class Outbox:
             batch = next(self._take_batches(), None)
             if batch is None:
                 return None
+            if len(batch.frames) == 1 and (message := batch.frames[0].message) is not None:
+                return message
             self._opened = iter(batch.frames)
 
     def _take_batches(self) -> Iterator[Batch]:
@@ -168,6 +181,11 @@ class Outbox:
         while self._cursor is not None and self._cursor.next is not None:
             self._cursor = self._cursor.next
             yield self._cursor
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be taken."""
+        return not self._inbox and self._opened is None and (self._cursor is None or self._cursor.next is None)
 
     @property
     def feed(self) -> Feed | None:

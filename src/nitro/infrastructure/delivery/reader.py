@@ -20,26 +20,29 @@ class Reader:
         before.ended()
 
     def ready(self) -> bool:
-        """Wake whoever waits in `take`, who hasn't taken anything yet."""
+        """Wake whoever waits in `has_more`, who hasn't taken anything yet."""
         self.ended()
         return False
 
     def ended(self) -> None:
-        """Wake whoever waits in `take`."""
+        """Wake whoever waits in `has_more`."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def take(self) -> Message | None:
-        """The next message, waited for; None once the client is disconnected or somebody else reads."""
+    async def has_more(self) -> bool:
+        """Wait until something waits to be taken; False once the client is disconnected or somebody else reads."""
         outbox = self._outbox
         while not outbox.is_ended and outbox.sink is self:
-            message = outbox.take_message()
-            if message is not None:
-                return message
+            if not outbox.is_empty:
+                return True
             self._waiter = asyncio.get_running_loop().create_future()
             outbox.rest()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        return None
+        return False
+
+    def take(self) -> Message | None:
+        """The next message that waits, or None."""
+        return self._outbox.take_message() if self._outbox.sink is self else None

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, ItemsView, Iterator, Mapping, ValuesView
 from types import TracebackType
 from typing import Any, Final, Self
-from weakref import WeakSet
 
 from nitro.domain.message import Message
 from nitro.errors import NotConnected
@@ -158,8 +157,10 @@ class Client:
         """
         if not delay > 0:
             raise ValueError(f"delay is a number of seconds above 0, not {delay!r}")
-        async for message in self.messages():
-            yield decode(message.payload)
+        reader = Reader(self.open_outbox())
+        while await reader.has_more():
+            while (message := reader.take()) is not None:
+                yield decode(message.payload)
 
     async def messages(self) -> AsyncGenerator[Message, None]:
         """As `stream()`, with each event's topic and id beside its data.
@@ -168,8 +169,9 @@ class Client:
             NotConnected: it was never connected.
         """
         reader = Reader(self.open_outbox())
-        while (message := await reader.take()) is not None:
-            yield message
+        while await reader.has_more():
+            while (message := reader.take()) is not None:
+                yield message
 
     def open_outbox(self) -> Outbox:
         """What waits for it, to be read in the running loop; for responses, applications use `stream()`.
@@ -228,7 +230,7 @@ class _ActiveClients(Mapping[str, Client]):
 
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
-        self._connected: WeakSet[Client] = WeakSet()  # more than above, where two have one id
+        self._connected: set[Client] = set()  # more than above, where two have one id
         self._lock = threading.RLock()
 
     def __getitem__(self, client_id: str) -> Client:
@@ -263,7 +265,7 @@ class _ActiveClients(Mapping[str, Client]):
         self._clients.clear()
         for client in list(self._connected):
             client._start_anew()
-        self._connected = WeakSet()
+        self._connected = set()
 
     def __repr__(self) -> str:
         return f"<{len(self)} active clients>"

@@ -24,24 +24,27 @@ class _FormatsAsJson:
     """`str()` and f-string give JSON, so that a decoded value can be sent as it is."""
 
     __slots__ = ()
+    _plain: type[Any]  # what pydantic writes twice as fast as a subclass of it
 
     def __str__(self) -> str:
-        return to_json(self).decode()
+        return to_json(self._plain(self)).decode()
 
     def __format__(self, spec: str) -> str:
-        return format(str(self), spec)
+        return format(str(self), spec) if spec else str(self)
 
 
 class JsonObject(_FormatsAsJson, dict[str, Any]):
     """A decoded JSON object: a dict that formats as JSON."""
 
     __slots__ = ()
+    _plain = dict
 
 
 class JsonArray(_FormatsAsJson, list[Any]):
     """A decoded JSON array: a list that formats as JSON."""
 
     __slots__ = ()
+    _plain = list
 
 
 def encode(result: Any, max_bytes: int) -> bytes:

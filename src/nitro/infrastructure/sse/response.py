@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, Protocol
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from nitro.infrastructure.delivery.frame import encode_opening, encode_retry
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
@@ -24,6 +25,7 @@ __all__ = ["EventSourceResponse", "Subscriber"]
 
 log = logging.getLogger("nitro.sse")
 
+_HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _LAST_WRITE_SECONDS: Final = 1.0
 """How long a client that reads too slowly may hold up the end of its stream."""
 
@@ -76,23 +78,25 @@ class EventSourceResponse(Response):
         self._inline = settings.inline_send
         self.status_code = status_code
         self.background = background
-        self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", **_lowered(headers)})
+        if headers is None:  # thousands of streams share the bytes
+            self.raw_headers = list(_default_headers(self.media_type, self.charset))
+        else:
+            self.init_headers({**_HEADERS, **{name.lower(): value for name, value in headers.items()}})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         if scope["method"] == "HEAD":
-            await send(start)
+            await send(self._start())
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         self.client.connect()
         outbox = self.client.open_outbox()
         connection: Connection | None = None
         try:
-            await send(start)
-            opening = encode_opening(outbox.joined_at, self.retry_milliseconds)
-            await send({"type": "http.response.body", "body": opening, "more_body": True})
+            await send(self._start())
+            await send(self._opening(outbox))
             connection = Connection(outbox, send, named=self.named, inline=self._inline)
-            await self._stream(connection, receive)
+            if not await connection.until_gone(receive):
+                await self._close(connection)
         finally:
             if connection is not None:
                 connection.abandon()
@@ -101,9 +105,14 @@ class EventSourceResponse(Response):
         if self.background is not None:
             await self.background()
 
-    async def _stream(self, connection: Connection, receive: Receive) -> None:
-        if await connection.until_gone(receive):
-            return
+    def _start(self) -> Message:
+        return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+
+    def _opening(self, outbox: Outbox) -> Message:
+        opening = encode_opening(outbox.joined_at, self.retry_milliseconds)
+        return {"type": "http.response.body", "body": opening, "more_body": True}
+
+    async def _close(self, connection: Connection) -> None:
         # Spread over one to two times the wait, so that not all who are ended at once come back at once.
         retry = round(self.retry_milliseconds * random.uniform(1, 2))  # noqa: S311 - no secret
         try:
@@ -112,5 +121,9 @@ class EventSourceResponse(Response):
             log.warning("a client took nothing of its last bytes for %s s: %r", _LAST_WRITE_SECONDS, connection)
 
 
-def _lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
-    return {name.lower(): value for name, value in (headers or {}).items()}
+@cache
+def _default_headers(media_type: str | None, charset: str) -> tuple[tuple[bytes, bytes], ...]:
+    response = Response.__new__(Response)  # its constructor would add the length of a body
+    response.media_type, response.charset = media_type, charset
+    response.init_headers(_HEADERS)
+    return tuple(response.raw_headers)
