@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PORT   ?= 8000
 CHROMIUM := /usr/bin/chromium
 
-.PHONY: demo test lint bench chromium clean
+.PHONY: demo test lint bench nginx chromium clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -20,8 +20,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test
-	$(BIN)/python benchmarks/fanout.py
+# All scenarios take about 40 minutes and want a quiet machine; make bench SCENARIO="burst emit" takes some of them.
+bench: $(VENV)/.bench nginx
+	$(BIN)/python benchmarks/bench.py --save $(SCENARIO)
 
 # The virtual environment, and what is in it: one stamp file for each set of packages.
 $(BIN)/pip:
@@ -39,6 +40,18 @@ $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/pip install --quiet --group test --group lint
 	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test pyproject.toml
+	@$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+# nginx with nchan is one of the peers. Where it can't be had the benchmark says that it is missing.
+nginx:
+	@if [ ! -e /usr/lib/nginx/modules/ngx_nchan_module.so ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing nginx with nchan for the benchmark ..."; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx libnginx-mod-nchan; } \
+	    >/dev/null || echo "nginx could not be installed"; \
+	fi
 
 # The browser tests drive Debian's Chromium. Where it can't be had they are skipped, and say so.
 chromium:

@@ -4,21 +4,21 @@
 """
 
 import argparse
-import json
 import os
 import resource
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from datetime import UTC, datetime
 
-from process import BenchmarkError, compile_c
-from report import document, medians, tables, targets_table
+from process import HERE, BenchmarkError, compile_c
+from report import as_text, document, medians, picture, tables, targets_table
 from scenarios import CROWD, SCENARIOS, Cores, Run
 from servers import SERVERS, present
 from targets import judge
 
 NEEDED_FILES = CROWD + 1_000
 QUIET_LOAD = 0.5
+RESULTS = HERE / "results"
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -27,7 +27,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run; the medians are shown")
     parser.add_argument("--servers", default="", help=f"only these of {','.join(SERVERS)}")
     parser.add_argument("--cores", default="", help="SERVER,CLIENT; by default the first two allowed")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results")
+    parser.add_argument("--save", action="store_true", help="write results/DATE.json, and DATE.svg if all were run")
     options = parser.parse_args(arguments)
     options.scenarios = options.scenarios or list(SCENARIOS)
     options.servers = options.servers.split(",") if options.servers else list(SERVERS)
@@ -69,6 +69,16 @@ def _measure(name: str, options: argparse.Namespace, cores: Cores) -> list[Run]:
     return runs
 
 
+def _save(runs: Sequence[Run], text: str) -> None:
+    names = list(dict.fromkeys(run.scenario for run in runs))
+    is_whole = names == list(SCENARIOS)
+    path = RESULTS / "-".join([datetime.now(UTC).date().isoformat(), *([] if is_whole else names)])
+    path.with_suffix(".json").write_text(text)
+    print(f"Written to {path.with_suffix('.json')}")
+    if is_whole:
+        path.with_suffix(".svg").write_text(picture(runs))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parsed(arguments)
     load_before = os.getloadavg()[0]
@@ -92,9 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"MISSING: {SERVERS[name].title}: {lack}")
     if load_before > QUIET_LOAD:
         print(f"The machine was busy (load {load_before:.1f} before the start): don't quote these figures.")
-    if options.json:
-        results = document(runs, targets, missing, load_before)
-        options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    if options.save:
+        _save(runs, as_text(document(runs, targets, missing, load_before)))
     failures = [f"WRONG RUN: {run.scenario}, {run.server}, {run.case}: {run.faults}" for run in runs if run.faults]
     for failure in failures:
         print(failure, file=sys.stderr)

@@ -57,7 +57,11 @@ class Running:
 
     def memory_bytes(self) -> int:
         """Proportional set size of all its processes; what the kernel holds for sockets isn't in it."""
-        return sum(_kilobytes(process_id, "Pss") for process_id in self._process_ids()) * 1024
+        return sum(_kilobytes(process_id, "smaps_rollup", "Pss") for process_id in self._process_ids()) * 1024
+
+    def peak_bytes(self) -> int:
+        """The most memory that its processes have had resident, each counted with what it shares."""
+        return sum(_kilobytes(process_id, "status", "VmHWM") for process_id in self._process_ids()) * 1024
 
     def _process_ids(self) -> list[int]:
         found = [self._process_id]
@@ -73,8 +77,8 @@ class Running:
         return time.clock_gettime(clock.value)
 
 
-def _kilobytes(process_id: int, field: str) -> int:
-    for line in Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines():
+def _kilobytes(process_id: int, file: str, field: str) -> int:
+    for line in Path(f"/proc/{process_id}/{file}").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1])
     raise BenchmarkError(f"The kernel tells no {field} of a process")

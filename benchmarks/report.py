@@ -1,5 +1,6 @@
 """Runs in, tables and a JSON document out. Owns how medians and spreads are written down."""
 
+import json
 import os
 import platform
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from chart import Bar, Panel, draw
+from process import BenchmarkError
 from scenarios import SCENARIOS, Run
 from servers import SERVERS
 from targets import Medians, Target
@@ -42,10 +45,25 @@ MEASURES: dict[str, tuple[str, int, float]] = {
     "idle_busy": ("CPU % of a core", 2, 100),
     "connect_seconds": ("connect s", 1, 1),
     "connection_kib": ("KiB/connection", 1, 1),
-    "grown_mib": ("memory grown MiB", 1, 1),
+    "grown_mib": ("peak memory grown MiB", 1, 1),
     "let_go": ("let go", 0, 1),
     "emit_us": ("µs/emit", 2, 1),
 }
+
+
+PICTURED = (
+    # scenario, case, measure, the panel's title and unit
+    (
+        "burst",
+        "an event per tick",
+        "per_second",
+        "A burst to 1,000 subscribers: one event per loop tick",
+        "deliveries/s",
+    ),
+    ("burst", "lockstep", "cpu_us", "To 1,000 subscribers, the next event once all have the last", "CPU µs a delivery"),
+    ("sustained", "1,000 events/s", "p99_ms", "To 1,000 subscribers, 1,000 events/s for 5 s", "p99 ms"),
+    ("crowd", "20 events", "connection_kib", "10,000 connections", "KiB a connection"),
+)
 
 
 def medians(runs: Sequence[Run]) -> Medians:
@@ -111,6 +129,46 @@ def document(
         "targets": [asdict(target) for target in targets],
         "runs": [asdict(run) for run in runs],
     }
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The document as JSON, with a line for each run."""
+    head = json.dumps({**document, "runs": []}, indent=1, ensure_ascii=False)
+    runs = ",\n  ".join(json.dumps(run, ensure_ascii=False) for run in document["runs"])
+    return head.removesuffix("[]\n}") + f"[\n  {runs}\n ]\n}}\n"
+
+
+def picture(runs: Sequence[Run]) -> str:
+    """What a reader of the README wants to know, as an SVG.
+
+    Raises:
+        BenchmarkError: the runs of a scenario that it shows are not there.
+    """
+    panels = []
+    for scenario, case, measure, title, unit in PICTURED:
+        bars = [
+            bar
+            for name in SCENARIOS[scenario].servers
+            if (bar := _bar([r for r in runs if (r.scenario, r.case, r.server) == (scenario, case, name)], measure))
+        ]
+        if not bars:
+            raise BenchmarkError(f"The chart needs the scenario {scenario!r}, which wasn't run")
+        less_is_better = measure != "per_second"
+        bars.sort(key=lambda bar: bar.value, reverse=not less_is_better)
+        panels.append(Panel(title, unit, bars, less_is_better))
+    packages = ", ".join(f"{name} {_version(name)}" for name in ("uvicorn", "granian", "starlette", "fastapi"))
+    return draw(panels, f"{_cpu_model()}, one core for the server and one for the clients; {packages}")
+
+
+def _bar(runs: Sequence[Run], measure: str) -> Bar | None:
+    if not runs:
+        return None
+    server = SERVERS[runs[0].server]
+    factor = MEASURES[measure][2]
+    values = [run.values[measure] * factor for run in runs]
+    in_time = median(run.values.get("in_time", 1.0) for run in runs)
+    note = "" if in_time == 1 else f"{in_time:.0%} arrived in time"
+    return Bar(server.title, median(values), min(values), max(values), server.is_ours, note)
 
 
 def _table(head: str, rows: dict[str, list[Run]], measures: Sequence[str]) -> str:

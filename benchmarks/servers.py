@@ -36,7 +36,7 @@ class Server:
 
     @property
     def is_ours(self) -> bool:
-        return self.app in ("with_nitro", "with_stream")
+        return self.app in ("with_nitro", "with_starlette", "with_stream")
 
     def missing(self) -> str:
         """What keeps it from running here, and the remedy; empty if nothing does."""
@@ -70,6 +70,7 @@ SERVERS: dict[str, Server] = {
     for server in (
         Server("nitro", "nitro, uvicorn", "with_nitro", packages=("nitro-realtime", "fastapi")),
         Server("nitro-granian", "nitro, granian", "with_nitro", "granian", ("nitro-realtime", "fastapi")),
+        Server("nitro-starlette", "nitro, uvicorn, Starlette", "with_starlette", packages=("nitro-realtime",)),
         Server("nchan", "nginx + nchan (C)", runner="nginx", publish_path="/pub"),
         Server("queue", "StreamingResponse + Queue", "with_queue", packages=("starlette",)),
         Server("litestar", "Litestar channels", "with_litestar", packages=("litestar",)),

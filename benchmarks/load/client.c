@@ -39,6 +39,7 @@ enum {
     MAX_PAD = 65536,
 };
 static const double LINGER_SECONDS = 0.2; /* after the last event: time for one too many to show */
+static const double DRAIN_SECONDS = 5;
 
 struct subscriber {
     struct wire wire; /* first, so that on_event finds its subscriber */
@@ -235,14 +236,19 @@ static void start_run(const struct order *order) {
     }
 }
 
-/* How many of those that stopped reading were let go by the server. */
+/* How many of those that stopped reading were let go by the server; they read on to see it. */
 static int count_let_go(void) {
+    int64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + (int64_t)(DRAIN_SECONDS * 1e9);
     int let_go = 0;
-    for (int i = 0; i < stopping_count; i++) {
-        int64_t got;
-        do got = recv(subscribers[i].fd, read_buffer, READ_BYTES, MSG_DONTWAIT);
-        while (got > 0);
-        let_go += got == 0 || (errno != EAGAIN && errno != EINTR);
+    while (let_go < stopping_count && clock_ns(CLOCK_MONOTONIC) < deadline_ns) {
+        for (int i = 0; i < stopping_count; i++) {
+            if (subscribers[i].fd < 0) continue;
+            int64_t got = recv(subscribers[i].fd, read_buffer, READ_BYTES, MSG_DONTWAIT);
+            if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) continue;
+            close(subscribers[i].fd);
+            subscribers[i].fd = -1;
+            let_go++;
+        }
     }
     return let_go;
 }

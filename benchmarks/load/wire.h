@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_BYTES = 2048 };
+enum { LINE_BYTES = 4096 };
 
 enum wire_state { HEAD, CHUNK_HEAD, CHUNK_BODY, CHUNK_TAIL, PLAIN_BODY, ENDED, BROKEN };
 
