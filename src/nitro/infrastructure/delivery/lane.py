@@ -14,9 +14,8 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
-from time import perf_counter
 from typing import Final
 
 from nitro.domain.message import Message, Position
@@ -24,15 +23,12 @@ from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.registry import FeedRegistry
-from nitro.infrastructure.delivery.turns import Turns
+from nitro.infrastructure.delivery.turns import Turns, is_through
 
 __all__ = ["Action", "Lane"]
 
 log = logging.getLogger("nitro.delivery")
 
-_TURN_SECONDS: Final = 0.001
-"""After how long the notification of very many clients gives the loop back."""
-_LOOKS_AT_CLOCK_EVERY: Final = 16
 _ITEM_BYTES: Final = 256
 """What a message or an action costs beside its payload, roughly."""
 
@@ -259,13 +255,9 @@ class Lane:
 
     def _notify(self) -> None:
         """Tell the outboxes that got something; very many of them in several turns."""
-        deadline = perf_counter() + _TURN_SECONDS
-        for count, outbox in enumerate(self._turns.due(), 1):
-            self.tell(outbox)
-            if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
-                with self._lock:
-                    self._schedule()
-                return
+        if not is_through(map(self.tell, self._turns.due())):
+            with self._lock:
+                self._schedule()
 
     def tell(self, outbox: Outbox) -> None:
         """Let its sink take what waits, unless it is at it already. Too much of it ends the client."""
@@ -291,8 +283,18 @@ class Lane:
         assert self.loop is not None  # only a lane with a loop starts its heartbeat
         self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
         self._route()
-        self._feeds.append_to_all(Frame.heartbeat(self.position))
-        self._notify()
+        self._beat_on(self._beats())
+
+    def _beats(self) -> Iterator[None]:
+        for feed in self._feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
+            self._feeds.append_to(feed, Frame.heartbeat(self.position))
+            yield
+
+    def _beat_on(self, steps: Iterator[None]) -> None:
+        if is_through(steps):
+            self._notify()
+        elif self.loop is not None:
+            self.loop.call_soon(self._beat_on, steps, context=self._context)
 
     def __repr__(self) -> str:
         return f"<Lane of {self.loop!r}: {len(self.outboxes)} clients in {len(self._feeds)} feeds>"

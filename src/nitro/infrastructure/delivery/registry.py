@@ -5,6 +5,8 @@ Fed by the lane with messages and with outboxes that come, change and go; feeds 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nitro.domain.message import Message
 from nitro.infrastructure.delivery.feed import Feed
 from nitro.infrastructure.delivery.frame import Frame
@@ -62,11 +64,14 @@ class FeedRegistry:
             if feed.append(frame):
                 self.close(feed)
 
-    def append_to_all(self, frame: Frame) -> None:
-        """Put `frame` into every feed, and close."""
-        for feed in self._feeds.values():
+    def append_to(self, feed: Feed, frame: Frame) -> None:
+        """Put `frame` into `feed`, and close."""
+        if feed:
             feed.append(frame)
             self.close(feed)
+
+    def __iter__(self) -> Iterator[Feed]:
+        return iter(tuple(self._feeds.values()))
 
     def close(self, feed: Feed | None) -> None:
         """End the open batch of `feed`: its outboxes are told when their turn comes."""

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from time import perf_counter
+from typing import Final
 
 from nitro.infrastructure.delivery.feed import Feed
 from nitro.infrastructure.delivery.outbox import Outbox
 
-__all__ = ["Turns"]
+__all__ = ["Turns", "is_through"]
+
+_TURN_SECONDS: Final = 0.001
+"""After how long what goes over very many clients gives the loop back."""
+_LOOKS_AT_CLOCK_EVERY: Final = 16
 
 
 class Turns:
@@ -55,3 +61,12 @@ class Turns:
 
     def __bool__(self) -> bool:
         return bool(self._feeds or self._outboxes)
+
+
+def is_through(steps: Iterator[object]) -> bool:
+    """Take steps until there are no more, or until a turn's time in the loop is up."""
+    deadline = perf_counter() + _TURN_SECONDS
+    for count, _ in enumerate(steps, 1):
+        if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
+            return False
+    return True

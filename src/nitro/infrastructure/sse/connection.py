@@ -157,7 +157,17 @@ class Connection:
     async def _work(self) -> None:
         try:
             while True:
-                await self._write(await self._park())
+                cancelled: asyncio.CancelledError | None = None
+                if not self._is_writing:
+                    self._parked = self._loop.create_future()
+                    try:
+                        await self._parked
+                    except asyncio.CancelledError as error:
+                        if self._handed is None:
+                            raise
+                        cancelled = error  # it came when a write had begun already, and is the write's own
+                    self._parked = None
+                await self._write(cancelled)
                 self._is_writing = False
                 self._outbox.rest()
                 if self._idle is not None and not self._idle.done():
@@ -166,21 +176,6 @@ class Connection:
             if isinstance(failure, asyncio.CancelledError) and self._is_ended:
                 raise
             self._fail(failure)
-
-    async def _park(self) -> asyncio.CancelledError | None:
-        """Wait for a write. A cancellation that comes when one has begun already is the write's own."""
-        if self._is_writing:
-            return None
-        self._parked = self._loop.create_future()
-        try:
-            await self._parked
-        except asyncio.CancelledError as cancelled:
-            if self._handed is None:
-                raise
-            return cancelled
-        finally:
-            self._parked = None
-        return None
 
     async def _write(self, cancelled: asyncio.CancelledError | None) -> None:
         if self._handed is not None:

@@ -1,0 +1,66 @@
+"""Heartbeats over very many feeds: in turns, and with ids that never go back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+
+from nitro import Client, emit
+from nitro.domain.message import Position
+from nitro.infrastructure.delivery.hub import Hub
+from nitro.infrastructure.delivery.outbox import Outbox
+
+ID = re.compile(rb"^id: (.*)$", re.MULTILINE)
+ROOMS = 4_000
+
+
+class Keeps:
+    """A sink that takes everything at once and remembers the ids."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.sequences: list[int] = []
+        outbox.sink = self
+
+    def ready(self) -> bool:
+        while (body := self.outbox.take_body(named=False)) is not None:
+            for text in ID.findall(body):
+                position = Position.parse(text.decode())
+                assert position is not None
+                self.sequences.append(position.sequence)
+        return True
+
+    def ended(self) -> None:
+        """Nothing to do."""
+
+
+def test_heartbeats_over_thousands_of_feeds_give_the_loop_back_and_no_id_goes_back(
+    hub_with: Callable[..., Hub],
+) -> None:
+    hub_with(heartbeat_seconds=0.05)
+
+    async def scenario() -> None:
+        clients = [Client(topics=[f"room.{n}", "all"]).connect() for n in range(ROOMS)]
+        sinks = [Keeps(client.open_outbox()) for client in clients]
+        pauses = []
+        end = time.monotonic() + 1.0
+        n = 0
+        while time.monotonic() < end:
+            n += 1
+            emit(f"room.{n * 7 % ROOMS}", "me", result=n)
+            began = time.monotonic()
+            await asyncio.sleep(0)
+            pauses.append(time.monotonic() - began)
+        emit("all", "me", result="last")
+        while not all(sink.sequences and sink.sequences[-1] >= n + 1 for sink in sinks):
+            await asyncio.sleep(0.01)
+        for client in clients:
+            client.disconnect()
+        assert all(sink.sequences == sorted(sink.sequences) for sink in sinks)
+        assert max(len(sink.sequences) for sink in sinks) > 5, "no heartbeats came"
+        pauses.sort()
+        assert pauses[-len(pauses) // 100] < 0.02, "the loop was kept for a whole round of heartbeats"
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
