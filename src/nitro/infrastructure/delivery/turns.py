@@ -16,7 +16,7 @@ from nitro.infrastructure.delivery.outbox import Outbox
 
 __all__ = ["Turns", "is_through"]
 
-_TURN_SECONDS: Final = 0.001
+_TURN_SECONDS: Final = 0.0005
 """After how long what goes over very many clients gives the loop back."""
 _LOOKS_AT_CLOCK_EVERY: Final = 16
 
