@@ -6,6 +6,7 @@
 import argparse
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -81,6 +82,7 @@ def _save(runs: Sequence[Run], text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parsed(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     load_before = os.getloadavg()[0]
     _, missing = present(options.servers)
     runs: list[Run] = []

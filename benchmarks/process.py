@@ -137,7 +137,7 @@ def serving(server: Server, core: int) -> Iterator[Running]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))}
     command = ["taskset", "-c", str(core), *server.command(port)]
     with _log(server).open("wb") as output:
         process = subprocess.Popen(

@@ -196,7 +196,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "idle": Scenario(
         f"10,000 subscribers, nothing happens for {IDLE_SECONDS} s",
-        (*OURS, "sse-starlette"),
+        (*OURS, "nitro-starlette", "sse-starlette"),
         ("idle_busy", "connection_kib"),
         idle,
     ),

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     client_max_bytes: int = Field(1024 * 1024, ge=1, description="what may wait for one client")
     client_max_messages: int = Field(10_000, ge=1, description="messages that may wait for one client")
 
-    heartbeat_seconds: float = Field(25.0, gt=0, description="longest silence on a server-sent event stream")
+    heartbeat_seconds: float = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
     retry_milliseconds: int = Field(2_000, ge=0, description="how long a browser waits before it reconnects")
     inline_send: bool = Field(
         True, description="write to sockets from the feed; False wakes the connection's task for each write"

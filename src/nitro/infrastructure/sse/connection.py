@@ -15,12 +15,14 @@ Either way a write goes on until nothing waits any more, so what came meanwhile 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import types
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from nitro.infrastructure.delivery.outbox import Outbox
 
@@ -54,7 +56,8 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._outbox = outbox
-        self._send = send
+        # Called, a coroutine function does nothing yet; of any other callable nobody knows.
+        self._send: Send = send if inspect.iscoroutinefunction(send) else partial(_awaiting, send)
         self._named = named
         self._inline = inline
         self._is_writing = False
@@ -76,9 +79,10 @@ class Connection:
             self._wake_writer(None)
             return False
         while (body := self._outbox.take_body(named=self._named)) is not None:
+            sending: Any = self._send({"type": "http.response.body", "body": body, "more_body": True})
             asyncio._enter_task(self._loop, self._writer)
             try:
-                suspended = self._context.run(self._begin, body)
+                waited = self._context.run(sending.send, None)
             except StopIteration:
                 continue
             except (KeyboardInterrupt, SystemExit):
@@ -88,7 +92,7 @@ class Connection:
                 return True
             finally:
                 asyncio._leave_task(self._loop, self._writer)
-            self._wake_writer(suspended)
+            self._wake_writer((sending, waited))
             return False
         return True
 
@@ -140,13 +144,6 @@ class Connection:
         """Stop writing, wherever a write stands."""
         self._is_ended = True
         self._writer.cancel()
-
-    def _begin(self, body: bytes) -> Suspended:
-        """Step a send once; `StopIteration` says that it is through."""
-        sending: Any = self._send({"type": "http.response.body", "body": body, "more_body": True})
-        if type(sending) is not types.CoroutineType:
-            sending = _awaiting(sending)
-        return sending, sending.send(None)
 
     def _wake_writer(self, suspended: Suspended | None) -> None:
         self._is_writing = True
@@ -218,5 +215,5 @@ def _resume(
         sending.close()
 
 
-async def _awaiting(awaitable: Awaitable[None]) -> None:
-    await awaitable
+async def _awaiting(send: Send, message: Message) -> None:
+    await send(message)
