@@ -131,6 +131,7 @@ static void publish(int fd, int64_t sequence, int pad) {
 }
 
 static void ask(struct asker *a, const char *path) {
+    if (a->fd < 0) a->fd = connect_to(a, 0);
     a->status = 0;
     a->asked_ns = clock_ns(CLOCK_MONOTONIC);
     request(a->fd, path);
@@ -140,9 +141,10 @@ static void ask(struct asker *a, const char *path) {
 static void hear(struct asker *a) {
     int64_t got = recv(a->fd, read_buffer, READ_BYTES, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got <= 0) {
-        a->status = -1;
-        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, a->fd, NULL);
+    if (got <= 0) { /* while nothing is awaited, a server may end a connection that it keeps alive */
+        if (!a->status) a->status = -1;
+        close(a->fd);
+        a->fd = -1;
         return;
     }
     const char *at = read_buffer, *end = read_buffer + got;
@@ -276,7 +278,7 @@ static void report(const struct order *order, int64_t expected, double cpu_secon
 
 /* Take the last probe's answer, and ask again when it is time. */
 static void probe(const struct order *order) {
-    if (prober.fd < 0 || prober.status < 0) return;
+    if (order->probe_seconds <= 0 || prober.status < 0) return;
     if (prober.asked_ns && !prober.status) return;
     if (prober.asked_ns && prober.answered_ns > prober.asked_ns) {
         if (probe_count < MAX_PROBES) probes_us[probe_count++] = (prober.answered_ns - prober.asked_ns) / 1000;
@@ -304,7 +306,7 @@ static void run(const struct order *order) {
     int64_t deadline_ns = start_ns + (int64_t)(order->timeout_seconds * 1e9);
     int64_t published = 0, fired = 0;
     firer = (struct asker){.fd = connect_to(&firer, 0), .status = 200};
-    if (order->probe_seconds > 0) prober = (struct asker){.fd = connect_to(&prober, 0)};
+    if (order->probe_seconds > 0) prober = (struct asker){.fd = -1};
     for (int is_over = 0; fired < order->events && !is_over;) {
         int64_t first = fired;
         fired = first + order->events_a_fire < order->events ? first + order->events_a_fire : order->events;
@@ -317,7 +319,7 @@ static void run(const struct order *order) {
         while (!is_over && (delivered < fired * readers || !firer.status)) {
             if (publish_path) published = publish_due(order, published, fired, start_ns);
             probe(order);
-            serve(publish_path || prober.fd >= 0 ? 1 : 100);
+            serve(publish_path || order->probe_seconds > 0 ? 1 : 100);
             is_over = ended || firer.status < 0 || firer.status > 299 || clock_ns(CLOCK_MONOTONIC) > deadline_ns;
         }
     }
@@ -327,7 +329,7 @@ static void run(const struct order *order) {
         deadline_ns = clock_ns(CLOCK_MONOTONIC) + (int64_t)(LINGER_SECONDS * 1e9);
         while (clock_ns(CLOCK_MONOTONIC) < deadline_ns) serve(20);
     }
-    close(firer.fd);
+    if (firer.fd >= 0) close(firer.fd);
     if (prober.fd >= 0) close(prober.fd);
     firer.fd = prober.fd = -1;
     report(order, order->events * readers, cpu_seconds, wall_seconds);
