@@ -69,19 +69,25 @@ class Stream:
         self.socket.close()
 
     def _read_more(self) -> None:
-        if self.head:
-            self._raw += self._receive()
-        else:
+        if not self.head:
             self.read_head()
-        while b"\r\n" in self._raw:
+        if not self._parse():  # it may have come with the head already
+            self._raw += self._receive()
+            self._parse()
+
+    def _parse(self) -> bool:
+        """Move whole chunks to the body; whether there was one."""
+        found = False
+        while b"\r\n" in self._raw and not self.is_complete:
             size_text, rest = self._raw.split(b"\r\n", 1)
             size = int(size_text, 16)
             if len(rest) < size + 2:
-                return
+                break
             self.body += rest[:size]
             self._raw = rest[size + 2 :]
-            if size == 0:
-                self.is_complete = True
+            self.is_complete = size == 0
+            found = True
+        return found
 
     def _receive(self) -> bytes:
         data = self.socket.recv(1 << 16)

@@ -16,6 +16,8 @@ LINE = [
     ("nitro.infrastructure.repository",),
     ("nitro.infrastructure.delivery.interest", "nitro.infrastructure.delivery.frame"),
     ("nitro.infrastructure.delivery.router", "nitro.infrastructure.delivery.feed"),
+    ("nitro.infrastructure.delivery.replay",),
+    ("nitro.infrastructure.delivery.backlog",),
     ("nitro.infrastructure.delivery.outbox",),
     ("nitro.infrastructure.delivery.turns",),
     ("nitro.infrastructure.delivery.registry",),

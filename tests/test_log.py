@@ -33,9 +33,9 @@ def test_messages_are_delivered_and_read_in_the_order_of_their_positions() -> No
     for n in range(5):
         broker.publish("a.b", None, str(n).encode())
     assert [message.payload for message in delivered] == [b"0", b"1", b"2", b"3", b"4"]
-    assert list(broker.read(start)) == delivered
+    assert list(broker.read(start, 1_000)) == delivered
     assert [message.position.sequence for message in delivered if message.position] == [1, 2, 3, 4, 5]
-    assert broker.read(broker.head) == []
+    assert broker.read(broker.head, 1_000) == []
 
 
 def test_retention_by_count_forgets_the_oldest_and_says_so() -> None:
@@ -44,18 +44,18 @@ def test_retention_by_count_forgets_the_oldest_and_says_so() -> None:
     for _ in range(5):
         broker.publish("a.b", None, b"1")
     with pytest.raises(PositionLost) as caught:
-        broker.read(start)
+        broker.read(start, 1_000)
     assert caught.value.reason == "expired"
-    assert broker.read(Position(start.epoch, 2)) == delivered[2:]
+    assert broker.read(Position(start.epoch, 2), 1_000) == delivered[2:]
 
 
 def test_retention_by_bytes_forgets_the_oldest() -> None:
     broker, delivered = log(max_bytes=100)
     for _ in range(5):
         broker.publish("a.b", None, b"x" * 40)
-    assert broker.read(Position(broker.head.epoch, 3)) == delivered[3:]
+    assert broker.read(Position(broker.head.epoch, 3), 1_000) == delivered[3:]
     with pytest.raises(PositionLost):
-        broker.read(Position(broker.head.epoch, 2))
+        broker.read(Position(broker.head.epoch, 2), 1_000)
 
 
 def test_retention_by_age_forgets_what_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,19 +65,19 @@ def test_retention_by_age_forgets_what_is_too_old(monkeypatch: pytest.MonkeyPatc
     start = broker.head
     broker.publish("a.b", None, b"1")
     now += 59
-    assert len(broker.read(start)) == 1
+    assert len(broker.read(start, 1_000)) == 1
     now += 2
     with pytest.raises(PositionLost):
-        broker.read(start)
+        broker.read(start, 1_000)
 
 
 def test_another_epoch_and_a_future_position_are_refused() -> None:
     broker, _ = log()
     other, _ = log()
     with pytest.raises(PositionLost, match="epoch"):
-        broker.read(other.head)
+        broker.read(other.head, 1_000)
     with pytest.raises(PositionLost, match="invalid"):
-        broker.read(Position(broker.head.epoch, 1))
+        broker.read(Position(broker.head.epoch, 1), 1_000)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,13 @@ def test_a_position_survives_its_text(epoch: str, sequence: int) -> None:
     position = Position(epoch, sequence)
     assert str(position).isascii()
     assert Position.parse(str(position)) == position
+
+
+def test_a_page_is_the_oldest_of_what_is_wanted() -> None:
+    broker, delivered = log()
+    start = broker.head
+    for _ in range(5):
+        broker.publish("a.b", None, b"1")
+    assert broker.read(start, 2) == delivered[:2]
+    assert broker.read(Position(start.epoch, 2), 2) == delivered[2:4]
+    assert broker.read(Position(start.epoch, 4), 2) == delivered[4:]

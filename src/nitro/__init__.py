@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Client,
         Event,
         EventSourceResponse,
+        Gap,
         Message,
         Namespace,
         default_namespace,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         emit_async,
         event,
         on,
+        position,
     )
     from nitro.infrastructure.events.client import active_clients, client_event
 
@@ -32,6 +34,7 @@ __all__ = [
     "Entity",
     "Event",
     "EventSourceResponse",
+    "Gap",
     "Message",
     "Namespace",
     "NitroError",
@@ -42,6 +45,7 @@ __all__ = [
     "emit_async",
     "event",
     "on",
+    "position",
 ]
 
 _EVENTS: Final = "nitro.infrastructure.events"

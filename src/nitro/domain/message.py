@@ -1,4 +1,4 @@
-"""Message and Position: what travels from an emit to a client, and where it stands in the log.
+"""Message, Gap and Position: what travels from an emit to a client, and where it stands in the log.
 
 Made by a broker from what was emitted; read by everything after it. Frozen: nobody on the way changes it.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from pydantic_core import from_json
 
-__all__ = ["Message", "Position"]
+__all__ = ["Gap", "Message", "Position"]
 
 _POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})", re.ASCII)
 
@@ -68,3 +68,26 @@ class Message(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<Message {self.topic} {self.id} {len(self.payload)} bytes>"
+
+
+class Gap(NamedTuple):
+    """Instead of messages that a client will not get: it has to fetch what it shows anew.
+
+    Attributes:
+        reason: `"expired"` (the log forgot them), `"epoch"` (the log is another one), `"overflow"` (too much
+            waited for the client) or `"invalid"` (the id that it came back with is none of this log's).
+        resumed_at: it gets everything behind this position.
+    """
+
+    reason: str
+    resumed_at: Position
+
+    @property
+    def id(self) -> str:
+        """The position as text: the `id` of its server-sent event, so that the client comes back to it."""
+        return str(self.resumed_at)
+
+    @property
+    def json(self) -> str:
+        """What the browser gets as `event: gap`."""
+        return f'{{"reason":"{self.reason}","resumed_at":"{self.resumed_at}"}}'

@@ -45,8 +45,8 @@ class Broker(Protocol):
     def publish(self, topic: str, sender: str | None, payload: bytes) -> Message:
         """Append a message to the log and hand it to `deliver`. Thread-safe; doesn't block."""
 
-    def read(self, after: Position) -> Sequence[Message]:
-        """The retained messages behind `after`, oldest first.
+    def read(self, after: Position, limit: int) -> Sequence[Message]:
+        """The retained messages behind `after`, oldest first, `limit` of them at most.
 
         Raises:
             PositionLost: some of what followed `after` can no longer be had.

@@ -48,7 +48,8 @@ class MemoryBroker:
 
     @property
     def head(self) -> Position:
-        return Position(self._epoch, self._sequence)
+        with self._lock:  # a position is given out once its message is
+            return Position(self._epoch, self._sequence)
 
     def publish(self, topic: str, sender: str | None, payload: bytes) -> Message:
         with self._lock:
@@ -61,7 +62,7 @@ class MemoryBroker:
             self._deliver(message)
         return message
 
-    def read(self, after: Position) -> Sequence[Message]:
+    def read(self, after: Position, limit: int) -> Sequence[Message]:
         with self._lock:
             if after.epoch != self._epoch:
                 raise PositionLost(after, "epoch")
@@ -71,7 +72,8 @@ class MemoryBroker:
             wanted = self._sequence - after.sequence
             if wanted > len(self._ring):
                 raise PositionLost(after, "expired")
-            return [message for _, message in islice(self._ring, len(self._ring) - wanted, None)]
+            start = len(self._ring) - wanted
+            return [message for _, message in islice(self._ring, start, start + limit)]
 
     def _forget(self, now: float) -> None:
         ring = self._ring

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from nitro.domain.message import Message, Position
+from nitro.domain.message import Gap, Message, Position
 from nitro.errors import InvalidField
 
 __all__ = ["Frame", "encode_event", "encode_opening", "encode_retry"]
@@ -21,15 +21,15 @@ class Frame:
     """A message and its bytes on the wire, made when first asked for.
 
     Attributes:
-        message: what it frames, or None for a frame without an event (a heartbeat).
+        message: what it frames: a message, the news of a gap, or None, without an event (a heartbeat).
         size: bytes that it counts in a client's limit.
     """
 
     __slots__ = ("_named", "_unnamed", "message", "size")
 
-    def __init__(self, message: Message) -> None:
-        self.message: Message | None = message
-        self.size = len(message.payload)
+    def __init__(self, message: Message | Gap) -> None:
+        self.message: Message | Gap | None = message
+        self.size = 0 if isinstance(message, Gap) else len(message.payload)
         self._named: bytes | None = None
         self._unnamed: bytes | None = None
 
@@ -55,6 +55,8 @@ class Frame:
     def _encode(self, *, named: bool) -> bytes:
         message = self.message
         assert message is not None  # a heartbeat has both forms from the start
+        if isinstance(message, Gap):  # always named: it is no message, whatever the page listens to
+            return encode_event(message.json.encode(), id=message.id, event="gap")
         return encode_event(message.payload, id=message.id, event=message.topic or None if named else None)
 
 
@@ -87,11 +89,13 @@ def encode_retry(milliseconds: int) -> bytes:
     return b"retry: %d\n\n" % milliseconds
 
 
-def encode_opening(position: Position, retry_milliseconds: int) -> bytes:
+def encode_opening(position: Position | None, retry_milliseconds: int) -> bytes:
     """The first bytes of a stream: a comment, so that proxies pass on the head; the retry; and the id alone,
-    so that a client which is cut before its first event knows where it stood.
+    so that a client which is cut before its first event knows where it stood. None for one that is told of a gap
+    first: cut before that, it must not come back as if it knew.
     """
-    return b":\n%bid: %b\n\n" % (encode_retry(retry_milliseconds), str(position).encode())
+    opening = b":\n" + encode_retry(retry_milliseconds)
+    return opening if position is None else b"%bid: %b\n\n" % (opening, str(position).encode())
 
 
 def _line(text: str, field: str) -> bytes:

@@ -92,6 +92,10 @@ class Hub:
                 lane.joining -= 1
         return outbox
 
+    def resume(self, outbox: Outbox, last_event_id: str) -> None:
+        """Let `outbox`, of which nothing was taken yet, begin behind the message with that id, or with a gap."""
+        self._act(outbox, partial(outbox.lane.resume, outbox, last_event_id))
+
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead, from now on."""
         self._act(outbox, partial(outbox.lane.change, outbox, interest))
@@ -160,7 +164,8 @@ class Hub:
         if lane is None:
             report = self._ended.append if loop is None else _call
             heartbeat = self.settings.heartbeat_seconds
-            lane = Lane(loop, self._lock, self.broker.head, heartbeat, report, self._forget_if_idle)
+            head, read = self.broker.head, self.broker.read
+            lane = Lane(loop, self._lock, head, read, heartbeat, report, self._forget_if_idle)
             self._lanes[loop] = lane
             if loop is not None:
                 lane.is_draining = loop in self._draining

@@ -23,6 +23,7 @@ from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.registry import FeedRegistry
+from nitro.infrastructure.delivery.replay import Read, Replay
 from nitro.infrastructure.delivery.turns import Turns, is_through
 
 __all__ = ["Action", "Lane"]
@@ -50,6 +51,7 @@ class Lane:
         loop: asyncio.AbstractEventLoop | None,
         lock: threading.RLock,
         position: Position,
+        read: Read,
         heartbeat_seconds: float,
         report: Callable[[Action], None],
         on_idle: Callable[[Lane], None],
@@ -61,6 +63,7 @@ class Lane:
         self.joining = 0
         self.outboxes: dict[Outbox, Action] = {}
         self._lock = lock
+        self._read = read
         self._report = report
         self._on_idle = on_idle
         self._context = Context()  # empty: an emitter's context variables are not the sinks' business
@@ -156,6 +159,13 @@ class Lane:
             self._feeds.enter(outbox, interest)
             self._feeds.leave(old, outbox)
             self._turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
+
+    def resume(self, outbox: Outbox, last_event_id: str) -> None:
+        """Replay what came behind `last_event_id`, up to where `outbox` joined, before all else that waits for it."""
+        if outbox.feed is not None:
+            after = Position.parse(last_event_id)
+            outbox.resume(Replay(self._read, outbox.feed.interest, after, outbox.joined_at))
+            self._turns.add_outbox(outbox)
 
     def put(self, outbox: Outbox, message: Message) -> None:
         """Give `message` to this client alone."""
@@ -259,20 +269,32 @@ class Lane:
             with self._lock:
                 self._schedule()
 
-    def tell(self, outbox: Outbox) -> None:
-        """Let its sink take what waits, unless it is at it already. Too much of it ends the client."""
+    def tell(self, outbox: Outbox) -> bool:
+        """Let its sink take what waits, unless it is at it already. Too much of it ends the client.
+
+        Returns whether that was a page of a replay; the next one has a turn of its own.
+        """
         if outbox.is_ended:
-            return
+            return False
         if outbox.is_busy:
             outbox.set_aside()
             if outbox.is_over_limit():
                 self._end_slow(outbox)
-            return
+            return False
+        is_page = outbox.is_replaying
         try:
             outbox.is_busy = not outbox.sink.ready()
         except Exception:
             log.exception("a sink failed; its client is ended")
             self._end_by_itself(outbox)
+        if is_page and not outbox.is_busy and not outbox.is_empty:
+            self.tell_soon(outbox)
+        return is_page
+
+    def tell_soon(self, outbox: Outbox) -> None:
+        """Tell it when its turn comes."""
+        self._turns.add_outbox(outbox)
+        self._notify_soon()
 
     def _end_slow(self, outbox: Outbox) -> None:
         log.warning("a client reads too slowly and is ended: %r", outbox)

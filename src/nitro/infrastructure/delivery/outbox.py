@@ -1,18 +1,19 @@
 """The outbox: what waits for one client.
 
-Fed by its feed's chain, and by the few things that are sent to this client alone; feeds one sink, a socket or
-a reader. It belongs to one lane, and only that lane's loop touches it.
+Fed by its feed's chain, and by its backlog, which comes first; feeds one sink, a socket or a reader. It belongs to one
+lane, and only that lane's loop touches it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
-from nitro.domain.message import Message, Position
+from nitro.domain.message import Gap, Message, Position
+from nitro.infrastructure.delivery.backlog import Backlog
 from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch, Feed
 from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.replay import Replay
 
 if TYPE_CHECKING:
     from nitro.infrastructure.delivery.lane import Lane
@@ -49,7 +50,8 @@ class Outbox:
     """One client's place in the delivery.
 
     Attributes:
-        joined_at: head of the log when the client joined; it hears what comes after.
+        joined_at: head of the log when the client joined; its feed has what comes after.
+        starts_at: the newest that the client has, as far as it is known; None if it is told of a gap first.
         is_ended: True from `disconnect` on, or from when its limit was passed.
         is_busy: its sink has not taken yet what it was told of.
         is_aside: it was still busy when more came, and isn't told of what comes until it rests.
@@ -57,11 +59,9 @@ class Outbox:
     """
 
     __slots__ = (
+        "_backlog",
         "_cursor",
         "_feed",
-        "_inbox",
-        "_inbox_bytes",
-        "_inbox_messages",
         "_opened",
         "is_aside",
         "is_busy",
@@ -71,11 +71,13 @@ class Outbox:
         "max_bytes",
         "max_messages",
         "sink",
+        "starts_at",
     )
 
     def __init__(self, lane: Lane, joined_at: Position, *, max_messages: int, max_bytes: int) -> None:
         self.lane = lane
         self.joined_at = joined_at
+        self.starts_at: Position | None = joined_at
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.is_ended = False
@@ -84,9 +86,7 @@ class Outbox:
         self.sink: Sink = NOBODY
         self._feed: Feed | None = None
         self._cursor: Batch | None = None
-        self._inbox: deque[Batch] | None = None  # older than the cursor: from an earlier feed, or for it alone
-        self._inbox_messages = 0
-        self._inbox_bytes = 0
+        self._backlog: Backlog | None = None
         self._opened: Iterator[Frame] | None = None
 
     def follow(self, feed: Feed | None) -> None:
@@ -107,6 +107,8 @@ class Outbox:
         self.is_busy = False
         if self.is_aside:
             self._move(is_aside=False)
+        if self.is_replaying:
+            self.lane.tell_soon(self)
 
     def _move(self, *, is_aside: bool) -> None:
         if self._feed is None:
@@ -121,71 +123,81 @@ class Outbox:
         self.follow(self._feed)
         self._keep(Batch([Frame(message)], None))
 
+    def resume(self, replay: Replay) -> None:
+        """Take what `replay` has before everything else that waits."""
+        self.starts_at = replay.starts_at
+        self._need_backlog().replay(replay)
+
     def _keep(self, batch: Batch) -> None:
-        if self._inbox is None:  # most clients never need one, and an empty deque has room for 64
-            self._inbox = deque()
-        self._inbox.append(batch)
-        self._inbox_messages += batch.messages
-        self._inbox_bytes += batch.bytes
+        self._need_backlog().add(batch)
+
+    def _need_backlog(self) -> Backlog:
+        if self._backlog is None:
+            self._backlog = Backlog()
+        return self._backlog
 
     def clear(self) -> None:
         """Drop what waits, and let go of the chain."""
-        self._inbox = None
-        self._inbox_messages = self._inbox_bytes = 0
-        self._feed = self._cursor = self._opened = None
+        self._backlog = self._feed = self._cursor = self._opened = None
 
     def take_body(self, *, named: bool) -> bytes | None:
         """What waits, joined up to `MAX_WRITE_BYTES`, on the wire; None if nothing does."""
         cursor = self._cursor
-        if cursor is not None and not self._inbox and self._opened is None:
+        if cursor is not None and self._backlog is None and self._opened is None:
             batch = cursor.next
             if batch is None:
                 return None
             if batch.next is None:  # the usual case: one batch, whose bytes are shared
                 self._cursor = batch
                 return batch.body(named=named)
+        if self._opened is not None:  # somebody took messages one by one and left in the middle of a batch
+            left, self._opened = list(self._opened), None
+            if left:
+                self._need_backlog().put_back(Batch(left, None))
         bodies: list[bytes] = []
         size = 0
-        for batch in self._take_batches():
-            bodies.append(batch.body(named=named))
+        while size <= MAX_WRITE_BYTES and (next_batch := self._take_batch()) is not None:
+            bodies.append(next_batch.body(named=named))
             size += len(bodies[-1])
-            if size > MAX_WRITE_BYTES:
-                break
+            if self.is_replaying:
+                break  # a page a turn
         return b"".join(bodies) if bodies else None
 
-    def take_message(self) -> Message | None:
-        """The oldest message that waits; None if nothing does."""
+    def take_message(self) -> Message | Gap | None:
+        """The oldest message that waits, or news of a gap; None if nothing does, or if a replay is on its way to it."""
         while True:
             if self._opened is not None:
                 for frame in self._opened:
                     if frame.message is not None:
                         return frame.message
                 self._opened = None
-            batch = next(self._take_batches(), None)
+            batch = self._take_batch()
             if batch is None:
                 return None
             if len(batch.frames) == 1 and (message := batch.frames[0].message) is not None:
                 return message
             self._opened = iter(batch.frames)
 
-    def _take_batches(self) -> Iterator[Batch]:
-        if self._opened is not None:  # somebody took messages one by one and left in the middle of a batch
-            left, self._opened = list(self._opened), None
-            if left:
-                yield Batch(left, None)
-        while self._inbox:
-            batch = self._inbox.popleft()
-            self._inbox_messages -= batch.messages
-            self._inbox_bytes -= batch.bytes
-            yield batch
-        while self._cursor is not None and self._cursor.next is not None:
-            self._cursor = self._cursor.next
-            yield self._cursor
+    def _take_batch(self) -> Batch | None:
+        if self._backlog is not None:
+            batch = self._backlog.take()
+            if batch is not None or self._backlog:
+                return batch
+            self._backlog = None
+        if self._cursor is None or self._cursor.next is None:
+            return None
+        self._cursor = self._cursor.next
+        return self._cursor
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether more of the log is to be read for it, a page a turn."""
+        return self._backlog is not None and self._backlog.is_replaying
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits to be taken."""
-        return not self._inbox and self._opened is None and (self._cursor is None or self._cursor.next is None)
+        return not self._backlog and self._opened is None and (self._cursor is None or self._cursor.next is None)
 
     @property
     def feed(self) -> Feed | None:
@@ -195,7 +207,7 @@ class Outbox:
     @property
     def waiting(self) -> tuple[int, int]:
         """How many messages, and how many bytes of payload, wait to be taken."""
-        messages, size = self._inbox_messages, self._inbox_bytes
+        messages, size = (self._backlog.messages, self._backlog.bytes) if self._backlog else (0, 0)
         if self._feed is not None and self._cursor is not None:
             messages += self._feed.tail.total_messages - self._cursor.total_messages
             size += self._feed.tail.total_bytes - self._cursor.total_bytes

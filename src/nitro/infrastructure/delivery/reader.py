@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from nitro.domain.message import Message
+from nitro.domain.message import Gap, Message
 from nitro.infrastructure.delivery.outbox import Outbox
 
 __all__ = ["Reader"]
@@ -34,6 +34,8 @@ class Reader:
         outbox = self._outbox
         while not outbox.is_ended and outbox.sink is self:
             if not outbox.is_empty:
+                if outbox.is_replaying:
+                    await asyncio.sleep(0)  # a page a turn
                 return True
             self._waiter = asyncio.get_running_loop().create_future()
             outbox.rest()
@@ -43,6 +45,6 @@ class Reader:
                 self._waiter = None
         return False
 
-    def take(self) -> Message | None:
+    def take(self) -> Message | Gap | None:
         """The next message that waits, or None."""
         return self._outbox.take_message() if self._outbox.sink is self else None

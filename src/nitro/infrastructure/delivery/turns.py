@@ -26,7 +26,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._feeds: OrderedDict[Feed, None] = OrderedDict()
-        self._outboxes: dict[Outbox, None] = {}
+        self._outboxes: OrderedDict[Outbox, None] = OrderedDict()
 
     def add_feed(self, feed: Feed) -> None:
         """All outboxes of `feed`, which closed a batch."""
@@ -47,7 +47,7 @@ class Turns:
     def due(self) -> Iterator[Outbox]:
         """The outboxes to tell. Where it was left, the next one goes on, with another feed's if there is one."""
         while self._outboxes:
-            yield self._outboxes.popitem()[0]
+            yield self._outboxes.popitem(last=False)[0]
         while self._feeds:
             feed = next(iter(self._feeds))
             self._feeds.move_to_end(feed)
@@ -64,9 +64,9 @@ class Turns:
 
 
 def is_through(steps: Iterator[object]) -> bool:
-    """Take steps until there are no more, or until a turn's time in the loop is up."""
+    """Take steps until there are no more, or until a turn's time in the loop is up. A step that took long is True."""
     deadline = perf_counter() + _TURN_SECONDS
-    for count, _ in enumerate(steps, 1):
-        if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
+    for count, was_long in enumerate(steps, 1):
+        if (was_long or count % _LOOKS_AT_CLOCK_EVERY == 0) and perf_counter() > deadline:
             return False
     return True

@@ -1,8 +1,8 @@
 """What applications call: events and their handlers, emit, clients, and the response that streams to a page."""
 
-from nitro.domain.message import Message
+from nitro.domain.message import Gap, Message
 from nitro.infrastructure.events.client import Client
-from nitro.infrastructure.events.emitting import emit, emit_async, on
+from nitro.infrastructure.events.emitting import emit, emit_async, on, position
 from nitro.infrastructure.events.events import Event, Namespace, default_namespace, event
 from nitro.infrastructure.events.sender import ANY
 from nitro.infrastructure.sse.response import EventSourceResponse
@@ -12,6 +12,7 @@ __all__ = [
     "Client",
     "Event",
     "EventSourceResponse",
+    "Gap",
     "Message",
     "Namespace",
     "default_namespace",
@@ -19,4 +20,5 @@ __all__ = [
     "emit_async",
     "event",
     "on",
+    "position",
 ]

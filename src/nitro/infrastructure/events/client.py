@@ -5,6 +5,7 @@ Fed by an outbox of the delivery; read by `stream()`, `messages()` or an `EventS
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import uuid
@@ -12,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, ItemsView, Iterator, Mappi
 from types import TracebackType
 from typing import Any, Final, Self
 
-from nitro.domain.message import Message
+from nitro.domain.message import Gap, Message
 from nitro.errors import NotConnected
 from nitro.infrastructure.delivery.hub import get_hub
 from nitro.infrastructure.delivery.outbox import Outbox
@@ -26,6 +27,8 @@ from nitro.infrastructure.sse.drain import drain_on_signals
 from nitro.settings import get_settings
 
 __all__ = ["Client", "active_clients", "client_event"]
+
+log = logging.getLogger("nitro.events")
 
 client_event: Final = event(
     "client_lifecycle", "Emitted by the sender 'system' with action='connect' or 'disconnect', and client."
@@ -48,20 +51,33 @@ class Client:
             everything. `*` in a pattern stands for one or more characters, dots included. A sender is a
             string or an object with an `id`.
         muted_topics: topics or patterns never to hear, whatever `topics` says; `ANY` mutes nothing.
+        last_event_id: id of the newest message that it had before it was cut off, or a `nitro.position()`: once
+            connected it gets what came since, or a `Gap` if that can't be had. What a stranger sends may be passed
+            on as it is: a wrong one is a gap, and an empty one the same as None, which starts with what comes next.
 
     Raises:
         InvalidTopic, TopicTypeError: a topic breaks the grammar.
         TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
     """
 
-    __slots__ = ("__weakref__", "_is_active", "_lock", "_outbox", "_subscriptions", "client_id")
+    __slots__ = ("__weakref__", "_is_active", "_last_event_id", "_lock", "_outbox", "_subscriptions", "client_id")
 
-    def __init__(self, client_id: str | None = None, topics: Any = ("ANY",), muted_topics: Any = ANY) -> None:
+    def __init__(
+        self,
+        client_id: str | None = None,
+        topics: Any = ("ANY",),
+        muted_topics: Any = ANY,
+        *,
+        last_event_id: str | None = None,
+    ) -> None:
+        if last_event_id is not None and not isinstance(last_event_id, str):
+            raise TypeError(f"last_event_id is a string or None, not {type(last_event_id).__name__}")
         if client_id is not None and not isinstance(client_id, str):
             raise TypeError(f"client_id is a string or None, not {type(client_id).__name__}")
         self.client_id: str = str(uuid.uuid4()) if client_id is None else client_id
         self._subscriptions = Subscriptions(topics, muted_topics, get_settings().max_topics_per_client)
         self._outbox: Outbox | None = None
+        self._last_event_id = last_event_id
         self._is_active = False
         self._lock = threading.RLock()
 
@@ -108,6 +124,9 @@ class Client:
             self._outbox = outbox = get_hub().join(self._subscriptions.interest, self._on_ended)
             active_clients._add(self)
             self._is_active = True
+            last_event_id, self._last_event_id = self._last_event_id, None
+            if last_event_id:
+                self.resume(last_event_id)
         emit(client_event, "system", action="connect", client=self)
         if outbox.is_ended:  # the process ends, or a handler wants it away
             self.disconnect()
@@ -160,10 +179,13 @@ class Client:
         reader = Reader(self.open_outbox())
         while await reader.has_more():
             while (message := reader.take()) is not None:
-                yield decode(message.payload)
+                if isinstance(message, Gap):
+                    log.warning("a gap (%s) in what %r hears; messages() tells of them", message.reason, self)
+                else:
+                    yield decode(message.payload)
 
-    async def messages(self) -> AsyncGenerator[Message, None]:
-        """As `stream()`, with each event's topic and id beside its data.
+    async def messages(self) -> AsyncGenerator[Message | Gap, None]:
+        """As `stream()`, with each event's topic and id beside its data; and a `Gap` where something is missing.
 
         Raises:
             NotConnected: it was never connected.
@@ -172,6 +194,12 @@ class Client:
         while await reader.has_more():
             while (message := reader.take()) is not None:
                 yield message
+
+    def resume(self, last_event_id: str) -> None:
+        """Begin behind the message with that id. It has to be connected, and nothing of it read; for responses."""
+        with self._lock:
+            if self._outbox is not None:
+                get_hub().resume(self._outbox, last_event_id)
 
     def open_outbox(self) -> Outbox:
         """What waits for it, to be read in the running loop; for responses, applications use `stream()`.

@@ -19,7 +19,7 @@ from nitro.infrastructure.events.events import Condition, Event, Handler, defaul
 from nitro.infrastructure.events.payload import encode
 from nitro.infrastructure.events.sender import ANY, sender_key
 
-__all__ = ["emit", "emit_async", "on"]
+__all__ = ["emit", "emit_async", "on", "position"]
 
 log = logging.getLogger("nitro.events")
 
@@ -105,6 +105,15 @@ async def emit_async(event: Event | str, /, sender: Any = ANY, **kwargs: Any) ->
         if outcome is not _FAILED:
             results.insert(place, outcome)
     return results
+
+
+def position() -> str:
+    """Where the log stands now: everything emitted from here on comes behind it.
+
+    Take it before you read the data that a page shows, put it into the page, and let the stream start there
+    (`new EventSource("/events?last_event_id=" + position)`): then nothing falls between the page and its stream.
+    """
+    return str(get_hub().broker.head)
 
 
 Later = tuple[int, Handler, Any]

@@ -84,6 +84,8 @@ class Connection:
             try:
                 waited = self._context.run(sending.send, None)
             except StopIteration:
+                if self._outbox.is_replaying:
+                    return True  # a page a turn
                 continue
             except (KeyboardInterrupt, SystemExit):
                 raise
@@ -180,6 +182,8 @@ class Connection:
             await _resume(sending, waited, cancelled)
         while (body := self._outbox.take_body(named=self._named)) is not None:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            if self._outbox.is_replaying:
+                break  # a page a turn
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure if isinstance(failure, Exception) else RuntimeError(f"send was cut short: {failure!r}")

@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, Protocol
+from urllib.parse import parse_qs
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response
@@ -38,6 +39,9 @@ class Subscriber(Protocol):
     def close_outbox(self, outbox: Outbox) -> None:
         """Disconnect, unless the client listens by another outbox by now."""
 
+    def resume(self, last_event_id: str) -> None:
+        """Begin behind the message with that id."""
+
     def open_outbox(self) -> Outbox:
         """The connected client's outbox, in the running loop."""
 
@@ -45,11 +49,15 @@ class Subscriber(Protocol):
 class EventSourceResponse(Response):
     """A streaming response for FastAPI, Starlette and any other ASGI application.
 
-    It connects the client when the response starts and disconnects it when the stream ends, whoever ends it.
+    It connects the client when the response starts and disconnects it when the stream ends, whoever ends it. A browser
+    that comes back gets what it missed, by the `Last-Event-ID` that it sends; where that can't be had it gets an
+    `event: gap` first. A client that can't set headers may send the query parameter `last_event_id` instead.
 
     Args:
         client: whose events are sent, each as one server-sent event with JSON as its data.
         named: put the topic into `event:`, for `addEventListener`; without it, `onmessage` hears everything.
+        since: where the stream starts for a browser that sends no id: a `nitro.position()` from before the data was
+            read that the page shows.
         retry_milliseconds: how long the browser waits before it reconnects; None takes
             `NITRO_RETRY_MILLISECONDS`.
         status_code, headers, background: as in Starlette's `Response`.
@@ -65,6 +73,7 @@ class EventSourceResponse(Response):
         client: Subscriber,
         *,
         named: bool = False,
+        since: str | None = None,
         retry_milliseconds: int | None = None,
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
@@ -73,6 +82,7 @@ class EventSourceResponse(Response):
         settings = get_settings()
         self.client = client
         self.named = named
+        self.since = since
         self.retry_milliseconds = settings.retry_milliseconds if retry_milliseconds is None else retry_milliseconds
         encode_retry(self.retry_milliseconds)  # a wrong value is the caller's error, here and not in the stream
         self._inline = settings.inline_send
@@ -89,6 +99,9 @@ class EventSourceResponse(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         self.client.connect()
+        last_event_id = _last_event_id(scope) or self.since
+        if last_event_id:
+            self.client.resume(last_event_id)
         outbox = self.client.open_outbox()
         connection: Connection | None = None
         try:
@@ -109,7 +122,7 @@ class EventSourceResponse(Response):
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
 
     def _opening(self, outbox: Outbox) -> Message:
-        opening = encode_opening(outbox.joined_at, self.retry_milliseconds)
+        opening = encode_opening(outbox.starts_at, self.retry_milliseconds)
         return {"type": "http.response.body", "body": opening, "more_body": True}
 
     async def _close(self, connection: Connection) -> None:
@@ -127,3 +140,12 @@ def _default_headers(media_type: str | None, charset: str) -> tuple[tuple[bytes,
     response.media_type, response.charset = media_type, charset
     response.init_headers(_HEADERS)
     return tuple(response.raw_headers)
+
+
+def _last_event_id(scope: Scope) -> str:
+    """What the client says that it has; the header wins. Nothing here is an error: what is wrong becomes a gap."""
+    found = [value for name, value in scope.get("headers", ()) if name == b"last-event-id"]
+    if any(found):
+        return b",".join(found).decode("latin-1")
+    query: bytes = scope.get("query_string", b"")
+    return ",".join(parse_qs(query.decode("latin-1")).get("last_event_id", ())) if b"last_event_id" in query else ""

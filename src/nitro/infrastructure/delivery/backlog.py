@@ -1,0 +1,73 @@
+"""The backlog: what waits for one client before the chain of its feed.
+
+Fed by a replay of the log, with what was emitted while the client was away, and by its outbox, with what came from an
+earlier feed or for it alone. Taken by the outbox, oldest first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from nitro.infrastructure.delivery.feed import Batch
+from nitro.infrastructure.delivery.replay import Replay
+
+__all__ = ["Backlog"]
+
+
+class Backlog:
+    """Made when first needed: most clients live without one.
+
+    Attributes:
+        messages, bytes: how much waits in it; of a replay, which waits in the log, nothing counts.
+    """
+
+    __slots__ = ("_batches", "_replay", "bytes", "messages")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.bytes = 0
+        self._replay: Replay | None = None
+        self._batches: deque[Batch] = deque()
+
+    def replay(self, replay: Replay) -> None:
+        """Let `replay` come before everything else."""
+        self._replay = replay
+
+    def add(self, batch: Batch) -> None:
+        """Let `batch` come after everything else."""
+        self._batches.append(batch)
+        self._count(batch, 1)
+
+    def put_back(self, batch: Batch) -> None:
+        """Let `batch` come first: it was taken, and not all of it was used."""
+        self._batches.appendleft(batch)
+        self._count(batch, 1)
+
+    def take(self) -> Batch | None:
+        """The oldest batch; None if nothing waits, or if the replay found nothing on its way so far."""
+        if self._replay is not None:
+            batch = self._replay.next_page()
+            if self._replay.is_over:
+                self._replay = None
+            if batch is not None or self._replay is not None:
+                return batch
+        if not self._batches:
+            return None
+        batch = self._batches.popleft()
+        self._count(batch, -1)
+        return batch
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether more of the log is to be read."""
+        return self._replay is not None
+
+    def __bool__(self) -> bool:
+        return self._replay is not None or bool(self._batches)
+
+    def _count(self, batch: Batch, sign: int) -> None:
+        self.messages += sign * batch.messages
+        self.bytes += sign * batch.bytes
+
+    def __repr__(self) -> str:
+        return f"<Backlog of {self.messages} messages{', and a replay' if self._replay else ''}>"

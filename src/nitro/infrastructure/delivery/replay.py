@@ -1,0 +1,95 @@
+"""The replay: what one client missed, read from the log again.
+
+Fed by the log, a page at a time and no sooner than the client takes the page before; feeds the client's backlog. So a
+client that comes back costs the memory of one page, however far it is behind, and none while it doesn't read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from nitro.domain.message import Gap, Message, Position
+from nitro.infrastructure.brokers.base import PositionLost
+from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch
+from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.interest import Interest
+
+__all__ = ["Read", "Replay"]
+
+Read = Callable[[Position, int], Sequence[Message]]
+"""The log's messages behind a position, so many at most; raises `PositionLost`."""
+
+_PAGE_MESSAGES: Final = 256
+"""How many of the log's messages are looked at before others get their turn."""
+
+
+class Replay:
+    """From the position behind `after` up to `until`, where the client's feed goes on.
+
+    Attributes:
+        starts_at: where the client stands, so that one that is cut right now comes back to it; None if it is
+            told of a gap first.
+        is_over: whether nothing more will come.
+    """
+
+    __slots__ = ("_after", "_heard", "_interest", "_page", "_read", "_until", "is_over", "starts_at")
+
+    def __init__(self, read: Read, interest: Interest, after: Position | None, until: Position) -> None:
+        self._read = read
+        self._interest = interest
+        self._until = until
+        self._heard: dict[tuple[str, str | None], bool] = {}  # a log has few topics and senders, mostly
+        self.is_over = False
+        self.starts_at = after
+        self._page: Sequence[Message] | Gap
+        if after is None or (after.epoch == until.epoch and after.sequence > until.sequence):
+            self._after = until
+            self._lose("invalid")
+        else:
+            self._after = after
+            self._read_page()
+
+    def next_page(self) -> Batch | None:
+        """What the client hears of the next page, or None if that is nothing."""
+        page = self._page
+        if isinstance(page, Gap):
+            self.is_over = True
+            return Batch([Frame(page)], None)
+        frames: list[Frame] = []
+        size = 0
+        for message in page:
+            assert message.position is not None  # it comes from the log
+            if message.position.sequence > self._until.sequence:
+                break
+            self._after = message.position
+            if self._hears(message):
+                frames.append(Frame(message))
+                size += len(message.payload)
+                if size > MAX_WRITE_BYTES:
+                    break
+        if not page or self._after.sequence >= self._until.sequence:
+            self.is_over = True
+        else:
+            self._read_page()
+        return Batch(frames, None) if frames else None
+
+    def _read_page(self) -> None:
+        try:
+            self._page = self._read(self._after, _PAGE_MESSAGES)
+        except PositionLost as lost:
+            self._lose(lost.reason)
+
+    def _lose(self, reason: str) -> None:
+        self._page = Gap(reason, self._until)
+        self.starts_at = None
+
+    def _hears(self, message: Message) -> bool:
+        key = (message.topic, message.sender)
+        heard = self._heard.get(key)
+        if heard is None:
+            heard = self._heard[key] = self._interest.hears(message)
+        return heard
+
+    def __repr__(self) -> str:
+        return f"<Replay from {self._after} to {self._until}>"
