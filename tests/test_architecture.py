@@ -14,7 +14,12 @@ LINE = [
     ("nitro.domain",),
     ("nitro.infrastructure.brokers",),
     ("nitro.infrastructure.repository",),
-    ("nitro.infrastructure.delivery.interest", "nitro.infrastructure.delivery.frame"),
+    (
+        "nitro.infrastructure.delivery.interest",
+        "nitro.infrastructure.delivery.frame",
+        "nitro.infrastructure.delivery.statistics",
+        "nitro.infrastructure.delivery.inbox",
+    ),
     ("nitro.infrastructure.delivery.router", "nitro.infrastructure.delivery.feed"),
     ("nitro.infrastructure.delivery.replay",),
     ("nitro.infrastructure.delivery.backlog",),

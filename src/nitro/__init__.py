@@ -19,12 +19,15 @@ if TYPE_CHECKING:
         Gap,
         Message,
         Namespace,
+        Statistics,
         default_namespace,
         emit,
         emit_async,
         event,
         on,
         position,
+        shutdown,
+        statistics,
     )
     from nitro.infrastructure.events.client import active_clients, client_event
 
@@ -38,6 +41,7 @@ __all__ = [
     "Message",
     "Namespace",
     "NitroError",
+    "Statistics",
     "active_clients",
     "client_event",
     "default_namespace",
@@ -46,6 +50,8 @@ __all__ = [
     "event",
     "on",
     "position",
+    "shutdown",
+    "statistics",
 ]
 
 _EVENTS: Final = "nitro.infrastructure.events"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import Any
@@ -27,9 +28,23 @@ held: ContextVar[bool] = ContextVar("held", default=False)
 seen_by_sends: set[str] = set()
 
 
+worst_lag = 0.0
+
+
+async def watch_lag() -> None:
+    """Notes by how much the loop was late with a timer of 10 ms."""
+    global worst_lag
+    while True:
+        due = time.monotonic() + 0.01
+        await asyncio.sleep(0.01)
+        worst_lag = max(worst_lag, time.monotonic() - due)
+
+
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    watching = asyncio.create_task(watch_lag())
     yield
+    watching.cancel()
     print("lifespan shutdown ran", flush=True)
 
 
@@ -168,7 +183,16 @@ async def left() -> dict[str, Any]:
         "fds": len(os.listdir("/proc/self/fd")),
         "seen_by_sends": sorted(seen_by_sends),
         "resident_kib": int(_status("VmRSS")),
+        "peak_kib": int(_status("VmHWM")),
     }
+
+
+@app.get("/lag")
+async def lag() -> float:
+    """The longest that the loop was late since the last look, in seconds."""
+    global worst_lag
+    seen, worst_lag = worst_lag, 0.0
+    return seen
 
 
 def _status(name: str) -> str:

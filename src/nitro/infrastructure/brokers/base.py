@@ -10,12 +10,12 @@ Loss: what is in the log can be read until retention forgets it; then `read` say
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nitro.domain.message import Message, Position
 from nitro.errors import NitroError
 
-__all__ = ["Broker", "Deliver", "PositionLost"]
+__all__ = ["Broker", "Deliver", "PositionLost", "Retained"]
 
 Deliver = Callable[[Message], None]
 """What a broker calls with each message in the log's order. It doesn't block and doesn't raise."""
@@ -35,12 +35,24 @@ class PositionLost(NitroError):
         self.reason = reason
 
 
+class Retained(NamedTuple):
+    """What a log holds at a moment: how many messages, bytes of payload, and seconds since the oldest came."""
+
+    messages: int
+    bytes: int
+    seconds: float
+
+
 class Broker(Protocol):
     """An ordered, retained log that every process reads."""
 
     @property
     def head(self) -> Position:
         """Position of the newest message; sequence 0 while there is none."""
+
+    @property
+    def retained(self) -> Retained:
+        """How much can be read."""
 
     def publish(self, topic: str, sender: str | None, payload: bytes) -> Message:
         """Append a message to the log and hand it to `deliver`. Thread-safe; doesn't block."""

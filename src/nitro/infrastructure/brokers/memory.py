@@ -13,7 +13,7 @@ from itertools import islice
 from time import monotonic
 
 from nitro.domain.message import Message, Position
-from nitro.infrastructure.brokers.base import Deliver, PositionLost
+from nitro.infrastructure.brokers.base import Deliver, PositionLost, Retained
 
 __all__ = ["MemoryBroker"]
 
@@ -50,6 +50,13 @@ class MemoryBroker:
     def head(self) -> Position:
         with self._lock:  # a position is given out once its message is
             return Position(self._epoch, self._sequence)
+
+    @property
+    def retained(self) -> Retained:
+        with self._lock:
+            now = monotonic()
+            self._forget(now)
+            return Retained(len(self._ring), self._bytes, now - self._ring[0][0] if self._ring else 0.0)
 
     def publish(self, topic: str, sender: str | None, payload: bytes) -> Message:
         with self._lock:

@@ -132,6 +132,10 @@ class Feed:
             return (*self._outboxes, *self._aside)
         return tuple(self._outboxes)
 
+    def aside(self) -> tuple[Outbox, ...]:
+        """Those that are set aside."""
+        return tuple(self._aside)
+
     def __len__(self) -> int:
         return len(self._outboxes) + len(self._aside)
 

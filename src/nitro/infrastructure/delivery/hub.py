@@ -18,12 +18,14 @@ from weakref import WeakSet
 from nitro.domain.message import Message
 from nitro.errors import ConfigurationError, NotConnected, Overloaded
 from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.infrastructure.delivery.inbox import Action
 from nitro.infrastructure.delivery.interest import Interest
-from nitro.infrastructure.delivery.lane import Action, Lane
+from nitro.infrastructure.delivery.lane import Lane
 from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.statistics import Counts, Statistics
 from nitro.settings import Settings, get_settings
 
-__all__ = ["Hub", "get_hub"]
+__all__ = ["Hub", "current_hub", "get_hub"]
 
 log = logging.getLogger("nitro.delivery")
 
@@ -44,6 +46,9 @@ class Hub:
         self._unpublished: deque[tuple[str, str | None, bytes]] = deque()
         self._is_publishing = False
         self._is_telling = False
+        self._messages_in = 0
+        self._bytes_in = 0
+        self._counts = Counts()  # of the lanes that are gone
         self._ended: deque[Action] = deque()  # to be told once the lock is free: it runs handlers
         self.broker = MemoryBroker(
             self._deliver,
@@ -63,6 +68,8 @@ class Hub:
             for lane in self._lanes.values():
                 self._check_load(lane)
             self._unpublished.append((topic, sender, payload))
+            self._messages_in += 1
+            self._bytes_in += len(payload)
             if self._is_publishing:  # a signal handler or finalizer, in the middle of this thread's own publish
                 return
             self._is_publishing = True
@@ -109,8 +116,9 @@ class Hub:
         self._check_load(outbox.lane)
         self._act(outbox, partial(outbox.lane.put, outbox, message), len(message.payload))
 
-    def leave(self, outbox: Outbox) -> None:
-        """End `outbox`; it gets nothing more, and its reader is told."""
+    def leave(self, outbox: Outbox, *, for_good: bool = False) -> None:
+        """End `outbox`; it gets nothing more, and its reader is told. `for_good`: its browser shall stay away."""
+        outbox.ends_for_good = outbox.ends_for_good or for_good
         outbox.is_ended = True
         self._act(outbox, partial(outbox.lane.end, outbox))
 
@@ -133,21 +141,51 @@ class Hub:
             self._forget_if_idle(old)
             outbox.lane = lane = self._lane(loop)
             if interest is not None:
-                lane.post(partial(lane.adopt, outbox, interest, on_ended))
+                lane.inbox.post(partial(lane.adopt, outbox, interest, on_ended))
         lane.catch_up()
 
     def drain_soon(self) -> None:
         """End all clients of all loops, and whoever still comes. Safe in a signal handler."""
         self._draining.update(self._known)
         for lane in tuple(self._lanes.values()):
-            if lane.loop is not None and not lane.is_closed:
+            if lane.loop is not None and not lane.inbox.is_closed:
                 lane.loop.call_soon_threadsafe(lane.drain)
+
+    def statistics(self) -> Statistics:
+        """The sum of all lanes."""
+        counts = Counts()
+        with self._lock:
+            lanes = tuple(self._lanes.values())
+            counts.add(self._counts)
+            messages_in, bytes_in = self._messages_in, self._bytes_in
+        for lane in lanes:
+            counts.add(lane.counts)
+        waiting = [outbox.waiting for lane in lanes for outbox in lane.behind()]
+        retained = self.broker.retained
+        return Statistics(
+            clients=sum(len(lane.outboxes) for lane in lanes),
+            feeds=sum(lane.feeds for lane in lanes),
+            loops=len(lanes),
+            messages_in=messages_in,
+            bytes_in=bytes_in,
+            messages_out=counts.messages,
+            bytes_out=counts.bytes,
+            replays=counts.replays,
+            gaps=dict(counts.gaps),
+            ended=dict(counts.ended),
+            slowest_messages=max((messages for messages, _ in waiting), default=0),
+            slowest_bytes=max((size for _, size in waiting), default=0),
+            head=str(self.broker.head),
+            retained_messages=retained.messages,
+            retained_bytes=retained.bytes,
+            retained_seconds=retained.seconds,
+        )
 
     def _check_load(self, lane: Lane) -> None:
         limit = self.settings.max_pending_bytes
-        if lane.pending_bytes > limit:
+        if lane.inbox.pending_bytes > limit:
             raise Overloaded(
-                f"{lane.pending_bytes} bytes wait for an event loop that doesn't get to deliver them (limit "
+                f"{lane.inbox.pending_bytes} bytes wait for an event loop that doesn't get to deliver them (limit "
                 f"{limit}); emit slower, await between emits, or raise NITRO_MAX_PENDING_BYTES"
             )
 
@@ -155,7 +193,7 @@ class Hub:
         try:
             outbox.lane.act(action, size)
         except RuntimeError:
-            if not outbox.lane.is_closed:
+            if not outbox.lane.inbox.is_closed:
                 raise
             self._forget(outbox.lane)
 
@@ -175,9 +213,9 @@ class Hub:
     def _deliver(self, message: Message) -> None:
         for lane in tuple(self._lanes.values()):
             try:
-                lane.post(message)
+                lane.inbox.post(message)
             except RuntimeError:
-                if not lane.is_closed:
+                if not lane.inbox.is_closed:
                     raise
                 self._forget(lane)
 
@@ -185,11 +223,13 @@ class Hub:
         with self._lock:
             if lane.is_idle and self._lanes.get(lane.loop) is lane:
                 del self._lanes[lane.loop]
+                self._counts.add(lane.counts)
 
     def _forget(self, lane: Lane) -> None:
         """Let go of a lane whose loop was closed under its clients."""
         with self._lock:
-            self._lanes.pop(lane.loop, None)
+            if self._lanes.pop(lane.loop, None) is not None:
+                self._counts.add(lane.counts)
             left = dict(lane.outboxes)
             lane.outboxes.clear()
         for outbox, on_ended in left.items():
@@ -232,6 +272,11 @@ def get_hub() -> Hub:
             if _hub is None:
                 _hub = Hub(get_settings())
                 _register_fork()
+    return _hub
+
+
+def current_hub() -> Hub | None:
+    """The process's hub, if anything has needed one yet. For signal handlers: it takes no lock."""
     return _hub
 
 

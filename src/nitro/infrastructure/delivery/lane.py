@@ -13,27 +13,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextvars import Context
-from typing import Final
 
 from nitro.domain.message import Message, Position
 from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.inbox import Action, Inbox
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.registry import FeedRegistry
 from nitro.infrastructure.delivery.replay import Read, Replay
+from nitro.infrastructure.delivery.statistics import Counts
 from nitro.infrastructure.delivery.turns import Turns, is_through
 
 __all__ = ["Action", "Lane"]
 
 log = logging.getLogger("nitro.delivery")
-
-_ITEM_BYTES: Final = 256
-"""What a message or an action costs beside its payload, roughly."""
-
-Action = Callable[[], object]
 
 
 class Lane:
@@ -41,7 +35,7 @@ class Lane:
 
     Attributes:
         position: newest message that was routed here.
-        pending_bytes: memory, roughly, of what was posted and is not yet routed.
+        inbox: what was posted and is not yet routed.
         is_draining: the process ends; whoever joins is ended at once.
         joining: how many are about to join.
     """
@@ -57,8 +51,8 @@ class Lane:
         on_idle: Callable[[Lane], None],
     ) -> None:
         self.loop = loop
+        self.inbox = Inbox(loop, lock, self._run_here if loop is None else self._run)
         self.position = position
-        self.pending_bytes = 0
         self.is_draining = False
         self.joining = 0
         self.outboxes: dict[Outbox, Action] = {}
@@ -66,71 +60,44 @@ class Lane:
         self._read = read
         self._report = report
         self._on_idle = on_idle
-        self._context = Context()  # empty: an emitter's context variables are not the sinks' business
         self._heartbeat_seconds = heartbeat_seconds
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._inbox: deque[Message | Action] = deque()
-        self._is_scheduled = False
         self._is_routing = False
         self._is_running = False
+        self.counts = Counts()
         self._turns = Turns()
         self._feeds = FeedRegistry(self._turns)
 
     # -- from any thread -------------------------------------------------------------------------------------
 
-    def post(self, item: Message | Action, size: int = 0) -> None:
-        """Queue a message, or an action that holds `size` bytes; the hub's lock is held.
-
-        Raises:
-            RuntimeError: the loop is closed.
-        """
-        if self.is_closed:
-            raise RuntimeError("the event loop of these clients is closed")
-        self._inbox.append(item)
-        if isinstance(item, Message):
-            size = len(item.payload)
-        self.pending_bytes += _ITEM_BYTES + size
-        self._schedule()
-
     def act(self, action: Action, size: int = 0) -> None:
         """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
-        if self.loop is not None and self.is_here() and not self._is_routing:
+        if self.loop is not None and self.inbox.is_here and not self._is_routing:
             self._route()
             action()
             self._notify_soon()
         else:
             with self._lock:
-                self.post(action, size)
+                self.inbox.post(action, size)
 
     def catch_up(self) -> None:
         """Route what was posted so far, in the lane's own loop."""
         self._route()
         self._notify_soon()
 
-    def is_here(self) -> bool:
-        """Whether the caller runs in this lane's loop."""
-        return asyncio._get_running_loop() is self.loop  # its public twin raises where there is no loop
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the loop was closed, perhaps under its clients."""
-        return self.loop is not None and self.loop.is_closed()
-
     @property
     def is_idle(self) -> bool:
         """Whether nobody would miss this lane; the hub's lock is held."""
-        return not (self.outboxes or self._inbox or self._is_routing or self.joining or self.is_draining)
+        return not (self.outboxes or self.inbox or self._is_routing or self.joining or self.is_draining)
 
-    def _schedule(self) -> None:
-        if self._is_scheduled:
-            return
-        self._is_scheduled = True
-        if self.loop is None:
-            self._run_here()
-        elif self.is_here():
-            self.loop.call_soon(self._run, context=self._context)
-        else:
-            self.loop.call_soon_threadsafe(self._run, context=self._context)
+    @property
+    def feeds(self) -> int:
+        """How many different interests its clients have."""
+        return len(self._feeds)
+
+    def behind(self) -> list[Outbox]:
+        """Those for which more came while they were busy; from any thread."""
+        return [outbox for feed in self._feeds for outbox in feed.aside()]
 
     # -- in the lane's loop ----------------------------------------------------------------------------------
 
@@ -150,7 +117,7 @@ class Lane:
         self._feeds.enter(outbox, interest)
         self._turns.add_outbox(outbox)
         if self._heartbeat is None and self.loop is not None:
-            self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
+            self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self.inbox.context)
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead; what waits for it stays."""
@@ -164,7 +131,9 @@ class Lane:
         """Replay what came behind `last_event_id`, up to where `outbox` joined, before all else that waits for it."""
         if outbox.feed is not None:
             after = Position.parse(last_event_id)
-            outbox.resume(Replay(self._read, outbox.feed.interest, after, outbox.joined_at))
+            gaps = self.counts.gaps
+            outbox.resume(Replay(self._read, outbox.feed.interest, after, outbox.joined_at, gaps))
+            self.counts.replays += 1
             self._turns.add_outbox(outbox)
 
     def put(self, outbox: Outbox, message: Message) -> None:
@@ -226,7 +195,7 @@ class Lane:
             return
         self._is_running = True
         try:
-            while self._inbox or self._turns:
+            while self.inbox or self._turns:
                 self._run()
         finally:
             self._is_running = False
@@ -236,13 +205,10 @@ class Lane:
             self._on_idle(self)
         elif self._turns:
             with self._lock:
-                self._schedule()
+                self.inbox.wake()
 
     def _route(self) -> None:
-        with self._lock:
-            items, self._inbox = self._inbox, deque()
-            self._is_scheduled = False
-            self.pending_bytes = 0
+        items = self.inbox.take()
         self._is_routing = True
         self._feeds.begin_tick()
         try:
@@ -267,7 +233,7 @@ class Lane:
         """Tell the outboxes that got something; very many of them in several turns."""
         if not is_through(map(self.tell, self._turns.due())):
             with self._lock:
-                self._schedule()
+                self.inbox.wake()
 
     def tell(self, outbox: Outbox) -> bool:
         """Let its sink take what waits, unless it is at it already. Too much of it ends the client.
@@ -286,6 +252,7 @@ class Lane:
             outbox.is_busy = not outbox.sink.ready()
         except Exception:
             log.exception("a sink failed; its client is ended")
+            self.counts.ended["failed"] += 1
             self._end_by_itself(outbox)
         if is_page and not outbox.is_busy and not outbox.is_empty:
             self.tell_soon(outbox)
@@ -298,12 +265,13 @@ class Lane:
 
     def _end_slow(self, outbox: Outbox) -> None:
         log.warning("a client reads too slowly and is ended: %r", outbox)
+        self.counts.ended["slow"] += 1
         self._end_by_itself(outbox)
 
     def _beat(self) -> None:
         """One frame to every feed: proxies keep the line, and a quiet client's last id moves on."""
         assert self.loop is not None  # only a lane with a loop starts its heartbeat
-        self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self._context)
+        self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self.inbox.context)
         self._route()
         self._beat_on(self._beats())
 
@@ -316,7 +284,7 @@ class Lane:
         if is_through(steps):
             self._notify()
         elif self.loop is not None:
-            self.loop.call_soon(self._beat_on, steps, context=self._context)
+            self.loop.call_soon(self._beat_on, steps, context=self.inbox.context)
 
     def __repr__(self) -> str:
         return f"<Lane of {self.loop!r}: {len(self.outboxes)} clients in {len(self._feeds)} feeds>"

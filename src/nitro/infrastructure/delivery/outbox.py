@@ -53,6 +53,7 @@ class Outbox:
         joined_at: head of the log when the client joined; its feed has what comes after.
         starts_at: the newest that the client has, as far as it is known; None if it is told of a gap first.
         is_ended: True from `disconnect` on, or from when its limit was passed.
+        ends_for_good: its browser is told not to come back.
         is_busy: its sink has not taken yet what it was told of.
         is_aside: it was still busy when more came, and isn't told of what comes until it rests.
         sink: who reads it.
@@ -63,6 +64,7 @@ class Outbox:
         "_cursor",
         "_feed",
         "_opened",
+        "ends_for_good",
         "is_aside",
         "is_busy",
         "is_ended",
@@ -81,6 +83,7 @@ class Outbox:
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.is_ended = False
+        self.ends_for_good = False
         self.is_busy = False
         self.is_aside = False
         self.sink: Sink = NOBODY
@@ -149,11 +152,14 @@ class Outbox:
                 return None
             if batch.next is None:  # the usual case: one batch, whose bytes are shared
                 self._cursor = batch
+                self._count(batch)
                 return batch.body(named=named)
         if self._opened is not None:  # somebody took messages one by one and left in the middle of a batch
             left, self._opened = list(self._opened), None
             if left:
-                self._need_backlog().put_back(Batch(left, None))
+                batch = Batch(left, None)
+                self._need_backlog().put_back(batch)
+                self._count(batch, -1)
         bodies: list[bytes] = []
         size = 0
         while size <= MAX_WRITE_BYTES and (next_batch := self._take_batch()) is not None:
@@ -181,13 +187,22 @@ class Outbox:
     def _take_batch(self) -> Batch | None:
         if self._backlog is not None:
             batch = self._backlog.take()
-            if batch is not None or self._backlog:
+            if batch is not None:
+                self._count(batch)
                 return batch
+            if self._backlog:
+                return None
             self._backlog = None
         if self._cursor is None or self._cursor.next is None:
             return None
         self._cursor = self._cursor.next
+        self._count(self._cursor)
         return self._cursor
+
+    def _count(self, batch: Batch, sign: int = 1) -> None:
+        counts = self.lane.counts
+        counts.messages += sign * batch.messages
+        counts.bytes += sign * batch.bytes
 
     @property
     def is_replaying(self) -> bool:

@@ -6,6 +6,7 @@ client that comes back costs the memory of one page, however far it is behind, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -27,18 +28,24 @@ _PAGE_MESSAGES: Final = 256
 class Replay:
     """From the position behind `after` up to `until`, where the client's feed goes on.
 
+    Args:
+        gaps: counts the gap, if there is one, by its reason.
+
     Attributes:
         starts_at: where the client stands, so that one that is cut right now comes back to it; None if it is
             told of a gap first.
         is_over: whether nothing more will come.
     """
 
-    __slots__ = ("_after", "_heard", "_interest", "_page", "_read", "_until", "is_over", "starts_at")
+    __slots__ = ("_after", "_gaps", "_heard", "_interest", "_page", "_read", "_until", "is_over", "starts_at")
 
-    def __init__(self, read: Read, interest: Interest, after: Position | None, until: Position) -> None:
+    def __init__(
+        self, read: Read, interest: Interest, after: Position | None, until: Position, gaps: Counter[str]
+    ) -> None:
         self._read = read
         self._interest = interest
         self._until = until
+        self._gaps = gaps
         self._heard: dict[tuple[str, str | None], bool] = {}  # a log has few topics and senders, mostly
         self.is_over = False
         self.starts_at = after
@@ -83,6 +90,7 @@ class Replay:
     def _lose(self, reason: str) -> None:
         self._page = Gap(reason, self._until)
         self.starts_at = None
+        self._gaps[reason] += 1
 
     def _hears(self, message: Message) -> bool:
         key = (message.topic, message.sender)

@@ -1,10 +1,12 @@
 """What applications call: events and their handlers, emit, clients, and the response that streams to a page."""
 
 from nitro.domain.message import Gap, Message
+from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.client import Client
-from nitro.infrastructure.events.emitting import emit, emit_async, on, position
+from nitro.infrastructure.events.emitting import emit, emit_async, on, position, statistics
 from nitro.infrastructure.events.events import Event, Namespace, default_namespace, event
 from nitro.infrastructure.events.sender import ANY
+from nitro.infrastructure.sse.drain import shutdown
 from nitro.infrastructure.sse.response import EventSourceResponse
 
 __all__ = [
@@ -15,10 +17,13 @@ __all__ = [
     "Gap",
     "Message",
     "Namespace",
+    "Statistics",
     "default_namespace",
     "emit",
     "emit_async",
     "event",
     "on",
     "position",
+    "shutdown",
+    "statistics",
 ]

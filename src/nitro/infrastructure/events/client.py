@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import AsyncGenerator, Callable, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -18,6 +18,7 @@ from nitro.errors import NotConnected
 from nitro.infrastructure.delivery.hub import get_hub
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.reader import Reader
+from nitro.infrastructure.events.active import ActiveClients
 from nitro.infrastructure.events.emitting import emit
 from nitro.infrastructure.events.events import event
 from nitro.infrastructure.events.payload import decode, encode
@@ -132,11 +133,16 @@ class Client:
             self.disconnect()
         return self
 
-    def disconnect(self) -> Self:
-        """Stop hearing events and end `stream()` at once; nothing happens if it is not connected."""
+    def disconnect(self, *, stop: bool = False) -> Self:
+        """Stop hearing events and end `stream()` at once; nothing happens if it is not connected.
+
+        Args:
+            stop: tell the browser behind an `EventSourceResponse` not to come back. Its next request is answered
+                with 204, which ends an `EventSource` for good; without it, it reconnects.
+        """
         with self._lock:
             if self._outbox is not None:
-                get_hub().leave(self._outbox)
+                get_hub().leave(self._outbox, for_good=stop)
             was_active, self._is_active = self._is_active, False
             active_clients._remove(self)
         get_hub().tell_ended()
@@ -208,7 +214,7 @@ class Client:
             NotConnected: it was never connected, or on another event loop.
         """
         hub = get_hub()
-        drain_on_signals(hub)
+        drain_on_signals()
         with self._lock:
             outbox = self._outbox
             if outbox is None:
@@ -251,55 +257,7 @@ class Client:
         return f"<Client {self.client_id} {state}, topics {list(self.topics)}>"
 
 
-class _ActiveClients(Mapping[str, Client]):
-    """The connected clients by id. It may be iterated while clients come and go: an iteration goes over those
-    of the moment at which it began.
-    """
-
-    def __init__(self) -> None:
-        self._clients: dict[str, Client] = {}
-        self._connected: set[Client] = set()  # more than above, where two have one id
-        self._lock = threading.RLock()
-
-    def __getitem__(self, client_id: str) -> Client:
-        return self._clients[client_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(tuple(self._clients))
-
-    def __len__(self) -> int:
-        return len(self._clients)
-
-    def items(self) -> ItemsView[str, Client]:
-        return self._clients.copy().items()
-
-    def values(self) -> ValuesView[Client]:
-        return self._clients.copy().values()
-
-    def _add(self, client: Client) -> None:
-        with self._lock:
-            self._clients[client.client_id] = client
-            self._connected.add(client)
-
-    def _remove(self, client: Client) -> None:
-        with self._lock:
-            self._connected.discard(client)
-            if self._clients.get(client.client_id) is client:
-                del self._clients[client.client_id]
-
-    def _forget(self) -> None:
-        """In a forked child: whoever was connected isn't here, and may connect again."""
-        self._lock = threading.RLock()
-        self._clients.clear()
-        for client in list(self._connected):
-            client._start_anew()
-        self._connected = set()
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} active clients>"
-
-
-active_clients: Final = _ActiveClients()
+active_clients: Final = ActiveClients()
 
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's connections
     os.register_at_fork(after_in_child=active_clients._forget)

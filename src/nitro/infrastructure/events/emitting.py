@@ -14,12 +14,13 @@ from typing import Any, Final, TypeVar
 from nitro.domain.topics import check_topic
 from nitro.errors import InvalidTopic
 from nitro.infrastructure.delivery.hub import get_hub
+from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.background import start_soon
 from nitro.infrastructure.events.events import Condition, Event, Handler, default_namespace
 from nitro.infrastructure.events.payload import encode
 from nitro.infrastructure.events.sender import ANY, sender_key
 
-__all__ = ["emit", "emit_async", "on", "position"]
+__all__ = ["emit", "emit_async", "on", "position", "statistics"]
 
 log = logging.getLogger("nitro.events")
 
@@ -114,6 +115,11 @@ def position() -> str:
     (`new EventSource("/events?last_event_id=" + position)`): then nothing falls between the page and its stream.
     """
     return str(get_hub().broker.head)
+
+
+def statistics() -> Statistics:
+    """What this process has delivered since its start, and what waits in it now. Cheap; from any thread."""
+    return get_hub().statistics()
 
 
 Later = tuple[int, Handler, Any]

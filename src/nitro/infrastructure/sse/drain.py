@@ -14,9 +14,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.infrastructure.delivery.hub import current_hub
 
-__all__ = ["drain_on_signals"]
+__all__ = ["drain_on_signals", "shutdown"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -24,16 +24,26 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 class _Chained:
     """A signal handler in front of the one that was there."""
 
-    def __init__(self, hub: Hub, previous: Callable[[int, FrameType | None], Any]) -> None:
-        self._hub = hub
+    def __init__(self, previous: Callable[[int, FrameType | None], Any]) -> None:
         self._previous = previous
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        self._hub.drain_soon()
+        shutdown()
         self._previous(signum, frame)
 
 
-def drain_on_signals(hub: Hub) -> None:
+def shutdown() -> None:
+    """End all streams of this process, as SIGTERM does, for servers and scripts that stop in another way.
+
+    What was emitted so far still goes out, then browsers are told to come back after a while. The event loops that had
+    streams accept no more of them: whoever connects is ended at once. Returns at once, from any thread.
+    """
+    hub = current_hub()
+    if hub is not None:
+        hub.drain_soon()
+
+
+def drain_on_signals() -> None:
     """Chain the handlers of SIGTERM and SIGINT, if a server has installed its own. Main thread only.
 
     Python's default handlers are left alone: with them the process ends at once, or by KeyboardInterrupt. So is
@@ -44,7 +54,7 @@ def drain_on_signals(hub: Hub) -> None:
     for signum in _SIGNALS:
         handler = signal.getsignal(signum)
         if callable(handler) and not isinstance(handler, _Chained) and not _is_pythons(handler):
-            signal.signal(signum, _Chained(hub, handler))
+            signal.signal(signum, _Chained(handler))
 
 
 def _is_pythons(handler: Callable[..., Any]) -> bool:

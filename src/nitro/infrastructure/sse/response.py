@@ -27,6 +27,8 @@ __all__ = ["EventSourceResponse", "Subscriber"]
 log = logging.getLogger("nitro.sse")
 
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
+_STAY_AWAY: Final = "stop"
+"""The id that a browser is left with which shall not come back. It is no position, so no log has it."""
 _LAST_WRITE_SECONDS: Final = 1.0
 """How long a client that reads too slowly may hold up the end of its stream."""
 
@@ -98,8 +100,12 @@ class EventSourceResponse(Response):
             await send(self._start())
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        self.client.connect()
         last_event_id = _last_event_id(scope) or self.since
+        if last_event_id == _STAY_AWAY:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        self.client.connect()
         if last_event_id:
             self.client.resume(last_event_id)
         outbox = self.client.open_outbox()
@@ -109,7 +115,7 @@ class EventSourceResponse(Response):
             await send(self._opening(outbox))
             connection = Connection(outbox, send, named=self.named, inline=self._inline)
             if not await connection.until_gone(receive):
-                await self._close(connection)
+                await self._close(connection, for_good=outbox.ends_for_good)
         finally:
             if connection is not None:
                 connection.abandon()
@@ -125,11 +131,13 @@ class EventSourceResponse(Response):
         opening = encode_opening(outbox.starts_at, self.retry_milliseconds)
         return {"type": "http.response.body", "body": opening, "more_body": True}
 
-    async def _close(self, connection: Connection) -> None:
-        # Spread over one to two times the wait, so that not all who are ended at once come back at once.
-        retry = round(self.retry_milliseconds * random.uniform(1, 2))  # noqa: S311 - no secret
+    async def _close(self, connection: Connection, *, for_good: bool) -> None:
+        if for_good:
+            last_bytes = b"id: %b\n\n" % _STAY_AWAY.encode()
+        else:  # spread over one to two times the wait, so that not all who are ended at once come back at once
+            last_bytes = encode_retry(round(self.retry_milliseconds * random.uniform(1, 2)))  # noqa: S311 - no secret
         try:
-            await connection.close(encode_retry(retry), within_seconds=_LAST_WRITE_SECONDS)
+            await connection.close(last_bytes, within_seconds=_LAST_WRITE_SECONDS)
         except TimeoutError:
             log.warning("a client took nothing of its last bytes for %s s: %r", _LAST_WRITE_SECONDS, connection)
 

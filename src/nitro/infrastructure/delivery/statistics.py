@@ -1,0 +1,69 @@
+"""Statistics: what a process has delivered, and what waits. Counted where it happens, added up when asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["Counts", "Statistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """One process at one moment. Counts run from its start; sizes are bytes of JSON.
+
+    Attributes:
+        clients: connected ones.
+        feeds: different interests among them, for each event loop.
+        loops: event loops that have clients.
+        messages_in, bytes_in: what was emitted with a result.
+        messages_out, bytes_out: what clients took, each message once for each client.
+        replays: how many clients came back with an id.
+        gaps: how many of them, by reason, were told that something is missing.
+        ended: clients that were ended by the delivery, by reason: `"slow"` (over their limit) or `"failed"`.
+        slowest_messages, slowest_bytes: what waits for the client that is furthest behind.
+        head: position of the newest message.
+        retained_messages, retained_bytes, retained_seconds: what the log holds, and the age of the oldest.
+    """
+
+    clients: int
+    feeds: int
+    loops: int
+    messages_in: int
+    bytes_in: int
+    messages_out: int
+    bytes_out: int
+    replays: int
+    gaps: Mapping[str, int]
+    ended: Mapping[str, int]
+    slowest_messages: int
+    slowest_bytes: int
+    head: str
+    retained_messages: int
+    retained_bytes: int
+    retained_seconds: float
+
+
+class Counts:
+    """What one lane has counted, in its loop; and the hub, of the lanes that are gone."""
+
+    __slots__ = ("bytes", "ended", "gaps", "messages", "replays")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.bytes = 0
+        self.replays = 0
+        self.gaps: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+
+    def add(self, other: Counts) -> None:
+        """Count what `other` has counted, too."""
+        self.messages += other.messages
+        self.bytes += other.bytes
+        self.replays += other.replays
+        self.gaps.update(other.gaps)
+        self.ended.update(other.ended)
+
+    def __repr__(self) -> str:
+        return f"<Counts of {self.messages} messages>"
