@@ -34,8 +34,9 @@ class Server:
         directory: Path = ROOT,
         options: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "uvicorn", app, "--port", str(self.port), *options]
         self.process = subprocess.Popen(

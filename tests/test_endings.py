@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.servers import Server
 from tests.sse import Stream
@@ -136,3 +137,76 @@ def test_a_port_is_free_again_after_the_end() -> None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", server.port))
+
+
+def test_shutdown_ends_the_streams_as_a_signal_does_and_whoever_comes_after() -> None:
+    with Server(APP) as server, Stream(server.port, "/events") as stream:
+        stream.read_until(b"id: ")
+        server.post("/emit?count=3")
+        server.post("/shutdown")
+        stream.read_to_end()
+        assert [event["n"] for event in stream.data()] == [0, 1, 2]
+        assert stream.body.endswith(b"\n\n")
+        assert b"retry: " in stream.body.split(b"data: ")[-1]
+        with Stream(server.port, "/events") as late:
+            late.read_to_end()
+        assert server.get("/left").json()["clients"] == 0
+
+
+def test_a_client_that_is_stopped_is_told_to_stay_away_and_its_next_request_gets_204() -> None:
+    with Server(APP) as server:
+        with Stream(server.port, "/events") as stream:
+            stream.read_until(b"id: ")
+            assert server.post("/disconnect-all?stop=true").json() == 1
+            stream.read_to_end()
+            last_id = stream.body.rsplit(b"id: ", 1)[1].strip().decode()
+        with Stream(server.port, "/events", f"Last-Event-ID: {last_id}\r\n") as stream:
+            stream.read_head()
+            assert stream.head.startswith("HTTP/1.1 204")
+        assert server.get("/left").json()["clients"] == 0
+
+
+@pytest.mark.browser
+def test_a_browser_that_is_stopped_does_not_come_back(page: Page) -> None:
+    with Server(APP, environment={"NITRO_RETRY_MILLISECONDS": "50"}) as server:
+        page.goto(server.url + "/page")
+        page.wait_for_function("source.readyState === EventSource.OPEN")
+        server.post("/emit")
+        page.wait_for_function("heard.length === 1")
+        server.post("/disconnect-all?stop=true")
+        page.wait_for_function("source.readyState === EventSource.CLOSED")
+        page.goto("about:blank")
+
+
+@pytest.mark.browser
+def test_a_browser_that_is_cut_again_and_again_misses_nothing(page: Page) -> None:
+    with Server(APP, environment={"NITRO_RETRY_MILLISECONDS": "20"}) as server:
+        page.goto(server.url + "/page")
+        page.wait_for_function("source.readyState === EventSource.OPEN")
+        for n in range(0, 300, 10):
+            server.post(f"/emit?count=10&start={n}")
+            if n % 30 == 0:
+                server.post("/disconnect-all")
+        page.wait_for_function("heard.length >= 300")
+        assert page.evaluate("heard") == list(range(300))
+        assert page.evaluate("gaps") == []
+        page.goto("about:blank")
+
+
+@pytest.mark.browser
+def test_a_browser_whose_server_was_killed_gets_one_gap_and_then_every_event(page: Page) -> None:
+    with Server(APP, environment={"NITRO_RETRY_MILLISECONDS": "50"}) as server:
+        page.goto(server.url + "/page")
+        page.wait_for_function("source.readyState === EventSource.OPEN")
+        server.post("/emit?count=50")
+        page.wait_for_function("heard.length === 50")
+        server.end(signal.SIGKILL)
+        port = server.port
+    again = Server(APP, port=port, environment={"NITRO_RETRY_MILLISECONDS": "50"})
+    with again:
+        page.wait_for_function("gaps.length === 1", timeout=20_000)
+        again.post("/emit?count=50&start=100")
+        page.wait_for_function("heard.length === 100")
+        assert page.evaluate("heard") == [*range(50), *range(100, 150)]
+        assert page.evaluate("gaps") == ["epoch"]
+        page.goto("about:blank")

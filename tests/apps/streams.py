@@ -13,14 +13,14 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nitro import Client, EventSourceResponse, active_clients, emit
+from nitro import Client, EventSourceResponse, active_clients, emit, shutdown
 from nitro.infrastructure.delivery.hub import get_hub
 
 emitter: ContextVar[str] = ContextVar("emitter", default="nobody")
@@ -165,11 +165,27 @@ def emit_in_thread(count: int = 1, thread: int = 0) -> int:
 
 
 @app.post("/disconnect-all")
-async def disconnect_all() -> int:
+async def disconnect_all(stop: bool = False) -> int:
     clients = list(active_clients.values())
     for client in clients:
-        client.disconnect()
+        client.disconnect(stop=stop)
     return len(clients)
+
+
+@app.post("/shutdown")
+def shut_down() -> None:
+    shutdown()
+
+
+@app.get("/page", response_class=HTMLResponse)
+async def page() -> str:
+    """A page as plain as can be, that keeps what it hears."""
+    return """<!doctype html><title>stream</title><script>
+    const heard = [], gaps = [];
+    const source = new EventSource("/events");
+    source.onmessage = (event) => heard.push(JSON.parse(event.data).n);
+    source.addEventListener("gap", (event) => gaps.push(JSON.parse(event.data).reason));
+    </script>"""
 
 
 @app.get("/left")
