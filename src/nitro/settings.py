@@ -6,6 +6,7 @@ Owns the defaults; the hub, the SSE responses and the repository read them.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,6 +33,11 @@ class Settings(BaseSettings):
     )
     client_max_bytes: int = Field(1024 * 1024, ge=1, description="what may wait for one client")
     client_max_messages: int = Field(10_000, ge=1, description="messages that may wait for one client")
+
+    client_overflow: Literal["disconnect", "drop_oldest", "latest"] = Field(
+        "disconnect", description="what is done about a client for which more waits"
+    )
+    send_timeout_seconds: float = Field(30.0, gt=0, description="how long one write to a client may be blocked")
 
     heartbeat_seconds: float = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
     retry_milliseconds: int = Field(2_000, ge=0, description="how long a browser waits before it reconnects")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import nitro
 from nitro import Client, EventSourceResponse, active_clients, emit, shutdown
 from nitro.infrastructure.delivery.hub import get_hub
 
@@ -201,6 +203,11 @@ async def left() -> dict[str, Any]:
         "resident_kib": int(_status("VmRSS")),
         "peak_kib": int(_status("VmHWM")),
     }
+
+
+@app.get("/statistics")
+async def statistics() -> dict[str, Any]:
+    return dataclasses.asdict(nitro.statistics())
 
 
 @app.get("/lag")

@@ -44,12 +44,14 @@ class Message(NamedTuple):
         sender: key of the sender, or None; for filtering in the server, never sent to a browser.
         payload: the result as JSON in UTF-8, encoded once by the emitter.
         position: its place in the log; None for what was sent to one client alone.
+        key: value of the event's `latest_by`, for clients of which only the newest message of each key is kept.
     """
 
     topic: str
     sender: str | None
     payload: bytes
     position: Position | None
+    key: str | None = None
 
     @property
     def id(self) -> str | None:

@@ -54,7 +54,7 @@ class Broker(Protocol):
     def retained(self) -> Retained:
         """How much can be read."""
 
-    def publish(self, topic: str, sender: str | None, payload: bytes) -> Message:
+    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> Message:
         """Append a message to the log and hand it to `deliver`. Thread-safe; doesn't block."""
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:

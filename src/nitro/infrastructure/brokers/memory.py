@@ -58,10 +58,10 @@ class MemoryBroker:
             self._forget(now)
             return Retained(len(self._ring), self._bytes, now - self._ring[0][0] if self._ring else 0.0)
 
-    def publish(self, topic: str, sender: str | None, payload: bytes) -> Message:
+    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> Message:
         with self._lock:
             self._sequence += 1
-            message = Message(topic, sender, payload, Position(self._epoch, self._sequence))
+            message = Message(topic, sender, payload, Position(self._epoch, self._sequence), key)
             now = monotonic()
             self._ring.append((now, message))
             self._bytes += len(payload)

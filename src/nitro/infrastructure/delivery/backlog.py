@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from nitro.infrastructure.delivery.feed import Batch
+from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.replay import Replay
 
 __all__ = ["Backlog"]
@@ -42,6 +43,10 @@ class Backlog:
         """Let `batch` come first: it was taken, and not all of it was used."""
         self._batches.appendleft(batch)
         self._count(batch, 1)
+
+    def frames(self) -> list[Frame]:
+        """Everything that waits in it, but for what a replay has yet to read."""
+        return [frame for batch in self._batches for frame in batch.frames]
 
     def take(self) -> Batch | None:
         """The oldest batch; None if nothing waits, or if the replay found nothing on its way so far."""

@@ -17,7 +17,7 @@ from nitro.infrastructure.delivery.interest import Interest
 if TYPE_CHECKING:
     from nitro.infrastructure.delivery.outbox import Outbox
 
-__all__ = ["MAX_WRITE_BYTES", "Batch", "Feed"]
+__all__ = ["MAX_WRITE_BYTES", "Batch", "Feed", "in_writes"]
 
 MAX_WRITE_BYTES: Final = 256 * 1024
 """Size from which on more goes into another write, since a server may buffer the whole of one, for each client."""
@@ -68,6 +68,20 @@ class Batch:
         return body
 
 
+def in_writes(frames: list[Frame]) -> Iterator[Batch]:
+    """The frames in batches that are large enough for a write, each."""
+    some: list[Frame] = []
+    size = 0
+    for frame in frames:
+        some.append(frame)
+        size += frame.size
+        if size > MAX_WRITE_BYTES:
+            yield Batch(some, None)
+            some, size = [], 0
+    if some:
+        yield Batch(some, None)
+
+
 class Feed:
     """The clients that share one interest, and the chain that they read."""
 
@@ -108,8 +122,8 @@ class Feed:
         """Let `outbox` be told of what comes; one that is set aside only gets looked at."""
         if outbox.is_aside:
             self._aside[outbox] = None
-            self._look_messages = min(self._look_messages, outbox.max_messages // _LOOKS_PER_LIMIT)
-            self._look_bytes = min(self._look_bytes, outbox.max_bytes // _LOOKS_PER_LIMIT)
+            self._look_messages = min(self._look_messages, outbox.limits.max_messages // _LOOKS_PER_LIMIT)
+            self._look_bytes = min(self._look_bytes, outbox.limits.max_bytes // _LOOKS_PER_LIMIT)
         else:
             self._outboxes[outbox] = None
 

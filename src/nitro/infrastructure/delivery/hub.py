@@ -21,6 +21,7 @@ from nitro.infrastructure.brokers.memory import MemoryBroker
 from nitro.infrastructure.delivery.inbox import Action
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.lane import Lane
+from nitro.infrastructure.delivery.limits import Limits
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.statistics import Counts, Statistics
 from nitro.settings import Settings, get_settings
@@ -43,7 +44,13 @@ class Hub:
         self._lanes: dict[Loop | None, Lane] = {}
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams
         self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
-        self._unpublished: deque[tuple[str, str | None, bytes]] = deque()
+        self.limits = Limits.checked(
+            settings.client_max_messages,
+            settings.client_max_bytes,
+            settings.client_overflow,
+            settings.send_timeout_seconds,
+        )
+        self._unpublished: deque[tuple[str, str | None, bytes, str | None]] = deque()
         self._is_publishing = False
         self._is_telling = False
         self._messages_in = 0
@@ -58,7 +65,7 @@ class Hub:
             max_age_seconds=settings.history_seconds,
         )
 
-    def publish(self, topic: str, sender: str | None, payload: bytes) -> None:
+    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
         """Append to the log; clients get it in the next tick of their loops.
 
         Raises:
@@ -67,7 +74,7 @@ class Hub:
         with self._lock:
             for lane in self._lanes.values():
                 self._check_load(lane)
-            self._unpublished.append((topic, sender, payload))
+            self._unpublished.append((topic, sender, payload, key))
             self._messages_in += 1
             self._bytes_in += len(payload)
             if self._is_publishing:  # a signal handler or finalizer, in the middle of this thread's own publish
@@ -81,16 +88,11 @@ class Hub:
         if self._ended:
             self.tell_ended()
 
-    def join(self, interest: Interest, on_ended: Action) -> Outbox:
+    def join(self, interest: Interest, on_ended: Action, limits: Limits) -> Outbox:
         """An outbox that hears `interest` from now on, in the running loop if there is one."""
         with self._lock:
             lane = self._lane(asyncio._get_running_loop())
-            outbox = Outbox(
-                lane,
-                self.broker.head,
-                max_messages=self.settings.client_max_messages,
-                max_bytes=self.settings.client_max_bytes,
-            )
+            outbox = Outbox(lane, self.broker.head, limits)
             lane.joining += 1
         try:
             lane.act(partial(lane.join, outbox, interest, on_ended))
@@ -172,6 +174,7 @@ class Hub:
             bytes_out=counts.bytes,
             replays=counts.replays,
             gaps=dict(counts.gaps),
+            dropped=dict(counts.dropped),
             ended=dict(counts.ended),
             slowest_messages=max((messages for messages, _ in waiting), default=0),
             slowest_bytes=max((size for _, size in waiting), default=0),

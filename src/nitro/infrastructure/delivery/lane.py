@@ -14,6 +14,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from nitro.domain.message import Message, Position
 from nitro.infrastructure.delivery.frame import Frame
@@ -24,10 +25,18 @@ from nitro.infrastructure.delivery.registry import FeedRegistry
 from nitro.infrastructure.delivery.replay import Read, Replay
 from nitro.infrastructure.delivery.statistics import Counts
 from nitro.infrastructure.delivery.turns import Turns, is_through
+from nitro.infrastructure.delivery.writes import Writes
 
 __all__ = ["Action", "Lane"]
 
 log = logging.getLogger("nitro.delivery")
+
+
+_REASONS = {
+    "slow": "reads too slowly",
+    "stuck": "has taken nothing for longer than its send_timeout",
+    "broken": "can't be told any more",
+}
 
 
 class Lane:
@@ -65,10 +74,9 @@ class Lane:
         self._is_routing = False
         self._is_running = False
         self.counts = Counts()
+        self.writes = Writes(loop, self.inbox.context, partial(self._end_for, "stuck"))
         self._turns = Turns()
         self._feeds = FeedRegistry(self._turns)
-
-    # -- from any thread -------------------------------------------------------------------------------------
 
     def act(self, action: Action, size: int = 0) -> None:
         """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
@@ -98,8 +106,6 @@ class Lane:
     def behind(self) -> list[Outbox]:
         """Those for which more came while they were busy; from any thread."""
         return [outbox for feed in self._feeds for outbox in feed.aside()]
-
-    # -- in the lane's loop ----------------------------------------------------------------------------------
 
     def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
         """Let `outbox` hear `interest` from here on; `on_ended` is called if the lane ends it by itself."""
@@ -142,8 +148,7 @@ class Lane:
             self._feeds.close(outbox.feed)
             outbox.put(message)
             self._turns.add_outbox(outbox)
-            if outbox.is_over_limit():
-                self._end_slow(outbox)
+            self._relieve(outbox)
 
     def end(self, outbox: Outbox) -> None:
         """Let `outbox` go; its reader is told."""
@@ -152,6 +157,7 @@ class Lane:
             return
         self._feeds.leave(outbox.feed, outbox)
         self._turns.drop_outbox(outbox)
+        self.writes.end(outbox)
         outbox.clear()
         outbox.sink.ended()
         outbox.sink = NOBODY
@@ -244,16 +250,14 @@ class Lane:
             return False
         if outbox.is_busy:
             outbox.set_aside()
-            if outbox.is_over_limit():
-                self._end_slow(outbox)
+            self._relieve(outbox)
             return False
         is_page = outbox.is_replaying
         try:
             outbox.is_busy = not outbox.sink.ready()
         except Exception:
-            log.exception("a sink failed; its client is ended")
-            self.counts.ended["failed"] += 1
-            self._end_by_itself(outbox)
+            log.exception("a sink failed")
+            self._end_for("broken", outbox)
         if is_page and not outbox.is_busy and not outbox.is_empty:
             self.tell_soon(outbox)
         return is_page
@@ -263,9 +267,20 @@ class Lane:
         self._turns.add_outbox(outbox)
         self._notify_soon()
 
-    def _end_slow(self, outbox: Outbox) -> None:
-        log.warning("a client reads too slowly and is ended: %r", outbox)
-        self.counts.ended["slow"] += 1
+    def _relieve(self, outbox: Outbox) -> None:
+        """Shorten what waits for it, or end it, if that is more than its limit."""
+        if not outbox.is_over_limit():
+            return
+        dropped = outbox.shorten()
+        if dropped is None:
+            self._end_for("slow", outbox)
+        else:
+            self.counts.dropped[outbox.limits.overflow] += dropped
+            self.counts.gaps["overflow"] += 1
+
+    def _end_for(self, reason: str, outbox: Outbox) -> None:
+        log.warning("a client %s and is ended: %r", _REASONS[reason], outbox)
+        self.counts.ended[reason] += 1
         self._end_by_itself(outbox)
 
     def _beat(self) -> None:
@@ -287,4 +302,4 @@ class Lane:
             self.loop.call_soon(self._beat_on, steps, context=self.inbox.context)
 
     def __repr__(self) -> str:
-        return f"<Lane of {self.loop!r}: {len(self.outboxes)} clients in {len(self._feeds)} feeds>"
+        return f"<Lane of {self.loop!r}: {len(self.outboxes)} clients in {self.feeds} feeds>"

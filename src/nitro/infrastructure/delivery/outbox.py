@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from nitro.domain.message import Gap, Message, Position
 from nitro.infrastructure.delivery.backlog import Backlog
-from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch, Feed
+from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch, Feed, in_writes
 from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.limits import Limits
 from nitro.infrastructure.delivery.replay import Replay
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Outbox:
     """One client's place in the delivery.
 
     Attributes:
+        limits: how much may wait for it, and what is done about more.
         joined_at: head of the log when the client joined; its feed has what comes after.
         starts_at: the newest that the client has, as far as it is known; None if it is told of a gap first.
         is_ended: True from `disconnect` on, or from when its limit was passed.
@@ -70,18 +72,16 @@ class Outbox:
         "is_ended",
         "joined_at",
         "lane",
-        "max_bytes",
-        "max_messages",
+        "limits",
         "sink",
         "starts_at",
     )
 
-    def __init__(self, lane: Lane, joined_at: Position, *, max_messages: int, max_bytes: int) -> None:
+    def __init__(self, lane: Lane, joined_at: Position, limits: Limits) -> None:
         self.lane = lane
         self.joined_at = joined_at
         self.starts_at: Position | None = joined_at
-        self.max_messages = max_messages
-        self.max_bytes = max_bytes
+        self.limits = limits
         self.is_ended = False
         self.ends_for_good = False
         self.is_busy = False
@@ -108,6 +108,7 @@ class Outbox:
     def rest(self) -> None:
         """The sink has taken all, and wants to be told when more waits."""
         self.is_busy = False
+        self.lane.writes.end(self)
         if self.is_aside:
             self._move(is_aside=False)
         if self.is_replaying:
@@ -234,15 +235,39 @@ class Outbox:
         What came in the tick doesn't count yet: a client that keeps up may get any burst that fits in memory.
         """
         messages, size = self.waiting
-        if messages <= self.max_messages and size <= self.max_bytes:
+        if self.limits.allows(messages, size):
             return False
         if self._feed is not None and self._cursor is not None:
             tail, before = self._feed.tail, self._feed.before_tick
             messages -= min(tail.total_messages - before.total_messages, messages)
             size -= min(tail.total_bytes - before.total_bytes, size)
-        return messages > self.max_messages or size > self.max_bytes
+        return not self.limits.allows(messages, size)
+
+    def shorten(self) -> int | None:
+        """Keep of what waits what its limits say, behind news of a gap.
+
+        Returns how many messages were dropped; None if the client is to be ended.
+        """
+        frames = [*(self._opened or ()), *(self._backlog.frames() if self._backlog else ()), *self._chain()]
+        kept = self.limits.shorten(frames)
+        if kept is None:
+            return None
+        messages = [frame.message for frame in kept if isinstance(frame.message, Message)]
+        first = next((message.position for message in messages if message.position is not None), None)
+        resumed_at = self.lane.position if first is None else Position(first.epoch, first.sequence - 1)
+        self._opened = self._backlog = None
+        self._cursor = None if self._feed is None else self._feed.tail
+        for batch in in_writes([Frame(Gap("overflow", resumed_at)), *kept]):
+            self._keep(batch)
+        return sum(isinstance(frame.message, Message) for frame in frames) - len(messages)
+
+    def _chain(self) -> Iterator[Frame]:
+        batch = self._cursor
+        while batch is not None and (batch := batch.next) is not None:
+            yield from batch.frames
 
     def __repr__(self) -> str:
         messages, size = self.waiting
         state = "ended, " if self.is_ended else ""
-        return f"<Outbox {state}{messages} of {self.max_messages} messages, {size} of {self.max_bytes} bytes>"
+        limits = self.limits
+        return f"<Outbox {state}{messages} of {limits.max_messages} messages, {size} of {limits.max_bytes} bytes>"

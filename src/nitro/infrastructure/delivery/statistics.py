@@ -21,7 +21,9 @@ class Statistics:
         messages_out, bytes_out: what clients took, each message once for each client.
         replays: how many clients came back with an id.
         gaps: how many of them, by reason, were told that something is missing.
-        ended: clients that were ended by the delivery, by reason: `"slow"` (over their limit) or `"failed"`.
+        dropped: messages that were dropped because too much waited for a client, by its policy.
+        ended: clients that were ended by the delivery, by reason: `"slow"` (over their limit), `"stuck"` (a write was
+            blocked for too long) or `"broken"` (its sink raised).
         slowest_messages, slowest_bytes: what waits for the client that is furthest behind.
         head: position of the newest message.
         retained_messages, retained_bytes, retained_seconds: what the log holds, and the age of the oldest.
@@ -36,6 +38,7 @@ class Statistics:
     bytes_out: int
     replays: int
     gaps: Mapping[str, int]
+    dropped: Mapping[str, int]
     ended: Mapping[str, int]
     slowest_messages: int
     slowest_bytes: int
@@ -48,13 +51,14 @@ class Statistics:
 class Counts:
     """What one lane has counted, in its loop; and the hub, of the lanes that are gone."""
 
-    __slots__ = ("bytes", "ended", "gaps", "messages", "replays")
+    __slots__ = ("bytes", "dropped", "ended", "gaps", "messages", "replays")
 
     def __init__(self) -> None:
         self.messages = 0
         self.bytes = 0
         self.replays = 0
         self.gaps: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
 
     def add(self, other: Counts) -> None:
@@ -63,6 +67,7 @@ class Counts:
         self.bytes += other.bytes
         self.replays += other.replays
         self.gaps.update(other.gaps)
+        self.dropped.update(other.dropped)
         self.ended.update(other.ended)
 
     def __repr__(self) -> str:

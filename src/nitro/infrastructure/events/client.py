@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from nitro.domain.message import Gap, Message
 from nitro.errors import NotConnected
 from nitro.infrastructure.delivery.hub import get_hub
+from nitro.infrastructure.delivery.limits import Overflow
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.reader import Reader
 from nitro.infrastructure.events.active import ActiveClients
@@ -56,12 +57,29 @@ class Client:
             connected it gets what came since, or a `Gap` if that can't be had. What a stranger sends may be passed
             on as it is: a wrong one is a gap, and an empty one the same as None, which starts with what comes next.
 
+        max_messages, max_bytes: what may wait for it; the settings' `NITRO_CLIENT_MAX_…` if None.
+        overflow: what is done when more waits for it. `"disconnect"`: it is ended, and a browser comes back and
+            resumes. `"drop_oldest"`: the newest half of the limit is kept. `"latest"`: of each topic, or each value
+            of the event's `latest_by`, only the newest is kept. What is dropped is announced by a `Gap`.
+            `NITRO_CLIENT_OVERFLOW` if None.
+        send_timeout: seconds that a write to it may be blocked before it is ended; `NITRO_SEND_TIMEOUT_SECONDS`.
+
     Raises:
         InvalidTopic, TopicTypeError: a topic breaks the grammar.
         TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
+        ConfigurationError: a limit that makes no sense.
     """
 
-    __slots__ = ("__weakref__", "_is_active", "_last_event_id", "_lock", "_outbox", "_subscriptions", "client_id")
+    __slots__ = (
+        "__weakref__",
+        "_is_active",
+        "_last_event_id",
+        "_limits",
+        "_lock",
+        "_outbox",
+        "_subscriptions",
+        "client_id",
+    )
 
     def __init__(
         self,
@@ -70,6 +88,10 @@ class Client:
         muted_topics: Any = ANY,
         *,
         last_event_id: str | None = None,
+        max_messages: int | None = None,
+        max_bytes: int | None = None,
+        overflow: Overflow | None = None,
+        send_timeout: float | None = None,
     ) -> None:
         if last_event_id is not None and not isinstance(last_event_id, str):
             raise TypeError(f"last_event_id is a string or None, not {type(last_event_id).__name__}")
@@ -79,6 +101,7 @@ class Client:
         self._subscriptions = Subscriptions(topics, muted_topics, get_settings().max_topics_per_client)
         self._outbox: Outbox | None = None
         self._last_event_id = last_event_id
+        self._limits = get_hub().limits.but(max_messages, max_bytes, overflow, send_timeout)
         self._is_active = False
         self._lock = threading.RLock()
 
@@ -122,7 +145,7 @@ class Client:
         with self._lock:
             if self.is_connected:
                 return self
-            self._outbox = outbox = get_hub().join(self._subscriptions.interest, self._on_ended)
+            self._outbox = outbox = get_hub().join(self._subscriptions.interest, self._on_ended, self._limits)
             active_clients._add(self)
             self._is_active = True
             last_event_id, self._last_event_id = self._last_event_id, None

@@ -17,7 +17,7 @@ from nitro.infrastructure.delivery.hub import get_hub
 from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.background import start_soon
 from nitro.infrastructure.events.events import Condition, Event, Handler, default_namespace
-from nitro.infrastructure.events.payload import encode
+from nitro.infrastructure.events.payload import encode, field_of
 from nitro.infrastructure.events.sender import ANY, sender_key
 
 __all__ = ["emit", "emit_async", "on", "position", "statistics"]
@@ -79,11 +79,11 @@ def emit(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
         InvalidPayload, PayloadTooLarge: `result` can't be sent; no handler was called.
         Overloaded: an event loop is too far behind to deliver.
     """
-    signal, payload = _prepare(event, kwargs)
+    signal, payload, key = _prepare(event, kwargs)
     results, later, is_cancelled = _call(signal, sender, kwargs)
     try:
         if payload is not None and not is_cancelled and not signal.is_muted:
-            get_hub().publish(signal.name, sender_key(sender), payload)
+            get_hub().publish(signal.name, sender_key(sender), payload, key)
     finally:
         for _, handler, value in later:
             start_soon(_settle(handler, value), name=f"nitro handler of {signal.name}")
@@ -94,12 +94,12 @@ async def emit_async(event: Event | str, /, sender: Any = ANY, **kwargs: Any) ->
     """As `emit`, and waits: for the broker's acknowledgement, then for all asynchronous handlers, which run
     side by side. Their results are among those returned, at their handlers' places.
     """
-    signal, payload = _prepare(event, kwargs)
+    signal, payload, key = _prepare(event, kwargs)
     results, later, is_cancelled = _call(signal, sender, kwargs)
     outcomes = [asyncio.ensure_future(_settle(handler, value)) for _, handler, value in later]
     try:
         if payload is not None and not is_cancelled and not signal.is_muted:
-            get_hub().publish(signal.name, sender_key(sender), payload)
+            get_hub().publish(signal.name, sender_key(sender), payload, key)
     finally:
         settled = await asyncio.gather(*outcomes, asyncio.sleep(0))
     for (place, _, _), outcome in reversed(list(zip(later, settled, strict=False))):
@@ -130,12 +130,16 @@ _SAYS_NOTHING: Final = (type(None), bool, dict, list, str, int)
 """Types of what most handlers return: a value that nobody has to look into."""
 
 
-def _prepare(event: Event | str, kwargs: dict[str, Any]) -> tuple[Event, bytes | None]:
+def _prepare(event: Event | str, kwargs: dict[str, Any]) -> tuple[Event, bytes | None, str | None]:
+    """The event, the payload if there is one, and its key if it has one."""
     signal = event if isinstance(event, Event) else _named(event)
     if "*" in signal.name:
         raise InvalidTopic(f"{signal.name!r} is a pattern, and only an event with an exact name can be emitted")
     result = kwargs.get("result")
-    return signal, None if result is None else encode(result, get_hub().settings.max_payload_bytes)
+    if result is None:
+        return signal, None, None
+    key = None if signal.latest_by is None else field_of(result, signal.latest_by)
+    return signal, encode(result, get_hub().settings.max_payload_bytes), key
 
 
 def _named(name: str) -> Event:

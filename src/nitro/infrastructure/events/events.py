@@ -15,6 +15,7 @@ from blinker import NamedSignal
 from blinker.base import ANY_ID, make_id  # type: ignore[attr-defined]  # blinker's own key of a receiver
 
 from nitro.domain.topics import check_pattern, check_topic, matches
+from nitro.errors import ConfigurationError
 from nitro.infrastructure.events.sender import ANY
 
 __all__ = ["Condition", "Event", "Handler", "Namespace", "default_namespace", "event"]
@@ -48,10 +49,15 @@ class Event(NamedSignal):
         name: the topic, or for the handlers of a pattern, that pattern.
         namespace: where the handlers of patterns are found.
         doc: docstring of the event.
+        latest_by: field of the result whose values have a newest message each, for clients with
+            `overflow="latest"`; without it the event has one newest message.
     """
 
-    def __init__(self, name: str, namespace: Namespace | None = None, doc: str | None = None) -> None:
+    def __init__(
+        self, name: str, namespace: Namespace | None = None, doc: str | None = None, *, latest_by: str | None = None
+    ) -> None:
         super().__init__(name if "*" in str(name) else check_topic(name), doc)
+        self.latest_by = latest_by
         self._namespace = default_namespace if namespace is None else namespace
         self._registrations: dict[tuple[Any, Any], Registration] = {}
 
@@ -121,14 +127,21 @@ class Namespace(dict[str, Event]):
         super().__init__()
         self._patterns: dict[str, Event] = {}
 
-    def event(self, name: str, doc: str | None = None) -> Event:
+    def event(self, name: str, doc: str | None = None, *, latest_by: str | None = None) -> Event:
         """The event of that name, made when first asked for.
 
         Raises:
             InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
+            ConfigurationError: it has another `latest_by` already.
         """
         found = self.get(check_topic(name))
-        return found if found is not None else self.setdefault(name, Event(name, self, doc))
+        if found is None:
+            found = self.setdefault(name, Event(name, self, doc, latest_by=latest_by))
+        if latest_by is not None and found.latest_by != latest_by:
+            if found.latest_by is not None:
+                raise ConfigurationError(f"event {name!r} has latest_by={found.latest_by!r} already")
+            found.latest_by = latest_by
+        return found
 
     def pattern(self, pattern: str) -> Event:
         """The signal that holds the handlers of a pattern; it can't be emitted."""
@@ -148,10 +161,17 @@ class Namespace(dict[str, Event]):
 default_namespace: Final = Namespace()
 
 
-def event(name: str, doc: str | None = None) -> Event:
+def event(name: str, doc: str | None = None, *, latest_by: str | None = None) -> Event:
     """The event called `name` in the default namespace, made when first asked for.
+
+    Args:
+        name: the topic that clients subscribe to.
+        doc: docstring of the event.
+        latest_by: field of the result, such as `"symbol"`, whose values have a newest message each, for clients with
+            `overflow="latest"`; without it the event has one newest message.
 
     Raises:
         InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
+        ConfigurationError: it has another `latest_by` already.
     """
-    return default_namespace.event(name, doc)
+    return default_namespace.event(name, doc, latest_by=latest_by)

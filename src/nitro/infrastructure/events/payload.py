@@ -6,6 +6,7 @@ JSON is written once, in the emitter, so that what can't be written is the emitt
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from io import IOBase
 from typing import Any, Final, NoReturn
 
@@ -13,7 +14,7 @@ from pydantic_core import from_json, to_json
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
 
-__all__ = ["JsonArray", "JsonObject", "decode", "encode"]
+__all__ = ["JsonArray", "JsonObject", "decode", "encode", "field_of"]
 
 
 _DEPTH: Final = 200
@@ -74,6 +75,20 @@ def encode(result: Any, max_bytes: int) -> bytes:
             f"NITRO_MAX_PAYLOAD_BYTES"
         )
     return payload
+
+
+def field_of(result: Any, name: str) -> str:
+    """The value of a field of `result`, a mapping or an object, as text.
+
+    Raises:
+        InvalidPayload: it has no such field.
+    """
+    try:
+        return str(result[name] if isinstance(result, Mapping) else getattr(result, name))
+    except (KeyError, AttributeError) as error:
+        raise InvalidPayload(
+            f"result ({type(result).__name__}) has no field {name!r}, which the event's latest_by names"
+        ) from error
 
 
 def decode(payload: bytes) -> Any:

@@ -150,6 +150,7 @@ class Connection:
     def _wake_writer(self, suspended: Suspended | None) -> None:
         self._is_writing = True
         self._handed = suspended
+        self._outbox.lane.writes.begin(self._outbox)
         if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
@@ -181,6 +182,7 @@ class Connection:
             (sending, waited), self._handed = self._handed, None
             await _resume(sending, waited, cancelled)
         while (body := self._outbox.take_body(named=self._named)) is not None:
+            self._outbox.lane.writes.begin(self._outbox)
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
             if self._outbox.is_replaying:
                 break  # a page a turn
