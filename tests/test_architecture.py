@@ -12,6 +12,7 @@ LINE = [
     ("nitro.errors",),
     ("nitro.settings",),
     ("nitro.domain",),
+    ("nitro.testing",),
     ("nitro.infrastructure.brokers",),
     ("nitro.infrastructure.repository",),
     (
@@ -25,7 +26,7 @@ LINE = [
     ("nitro.infrastructure.delivery.backlog",),
     ("nitro.infrastructure.delivery.outbox",),
     ("nitro.infrastructure.delivery.turns", "nitro.infrastructure.delivery.writes"),
-    ("nitro.infrastructure.delivery.registry",),
+    ("nitro.infrastructure.delivery.registry", "nitro.infrastructure.delivery.heartbeat"),
     ("nitro.infrastructure.delivery.lane", "nitro.infrastructure.delivery.reader"),
     ("nitro.infrastructure.delivery.hub",),
     ("nitro.infrastructure.sse",),

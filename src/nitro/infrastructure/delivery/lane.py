@@ -18,6 +18,7 @@ from functools import partial
 
 from nitro.domain.message import Message, Position
 from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.heartbeat import Heartbeat
 from nitro.infrastructure.delivery.inbox import Action, Inbox
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
@@ -69,8 +70,7 @@ class Lane:
         self._read = read
         self._report = report
         self._on_idle = on_idle
-        self._heartbeat_seconds = heartbeat_seconds
-        self._heartbeat: asyncio.TimerHandle | None = None
+        self._heartbeat = Heartbeat(loop, heartbeat_seconds, self.inbox.context, self._beat, self._notify)
         self._is_routing = False
         self._is_running = False
         self.counts = Counts()
@@ -122,8 +122,7 @@ class Lane:
             return
         self._feeds.enter(outbox, interest)
         self._turns.add_outbox(outbox)
-        if self._heartbeat is None and self.loop is not None:
-            self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self.inbox.context)
+        self._heartbeat.start()
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead; what waits for it stays."""
@@ -161,9 +160,8 @@ class Lane:
         outbox.clear()
         outbox.sink.ended()
         outbox.sink = NOBODY
-        if not self.outboxes and self._heartbeat is not None:
-            self._heartbeat.cancel()
-            self._heartbeat = None
+        if not self.outboxes:
+            self._heartbeat.stop()
 
     def drain(self) -> None:
         """Deliver what was emitted so far, then end all clients, now and from now on."""
@@ -283,23 +281,12 @@ class Lane:
         self.counts.ended[reason] += 1
         self._end_by_itself(outbox)
 
-    def _beat(self) -> None:
+    def _beat(self) -> Iterator[None]:
         """One frame to every feed: proxies keep the line, and a quiet client's last id moves on."""
-        assert self.loop is not None  # only a lane with a loop starts its heartbeat
-        self._heartbeat = self.loop.call_later(self._heartbeat_seconds, self._beat, context=self.inbox.context)
         self._route()
-        self._beat_on(self._beats())
-
-    def _beats(self) -> Iterator[None]:
         for feed in self._feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
             self._feeds.append_to(feed, Frame.heartbeat(self.position))
             yield
-
-    def _beat_on(self, steps: Iterator[None]) -> None:
-        if is_through(steps):
-            self._notify()
-        elif self.loop is not None:
-            self.loop.call_soon(self._beat_on, steps, context=self.inbox.context)
 
     def __repr__(self) -> str:
         return f"<Lane of {self.loop!r}: {len(self.outboxes)} clients in {self.feeds} feeds>"

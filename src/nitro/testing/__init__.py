@@ -1,0 +1,1 @@
+"""What tests of applications and brokers need: an oracle for deliveries."""

@@ -1,0 +1,163 @@
+"""The oracle sees what is wrong: over brokers that lose, double and reorder on purpose, and over logs by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from nitro import Client, Gap, emit
+from nitro.domain.message import Message
+from nitro.infrastructure.brokers.base import Deliver
+from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.infrastructure.delivery.hub import Hub
+from nitro.testing.oracle import Listener, Sent, check
+
+
+class Faulty(MemoryBroker):
+    """A memory broker that hands on what `fault` makes of each message."""
+
+    def __init__(self, fault: Callable[[Message, Deliver], None], deliver: Deliver, lock: threading.RLock) -> None:
+        super().__init__(
+            lambda message: fault(message, deliver), lock, max_messages=100_000, max_bytes=1 << 30, max_age_seconds=60
+        )
+
+
+class Drops:
+    def __call__(self, message: Message, deliver: Deliver) -> None:
+        assert message.position is not None
+        if message.position.sequence % 1_000 != 500:
+            deliver(message)
+
+
+class Doubles:
+    def __call__(self, message: Message, deliver: Deliver) -> None:
+        deliver(message)
+        assert message.position is not None
+        if message.position.sequence % 1_000 == 500:
+            deliver(message)
+
+
+class Reorders:
+    def __init__(self) -> None:
+        self.held: Message | None = None
+
+    def __call__(self, message: Message, deliver: Deliver) -> None:
+        assert message.position is not None
+        if message.position.sequence % 1_000 == 500:
+            self.held = message
+            return
+        deliver(message)
+        if self.held is not None:
+            deliver(self.held)
+            self.held = None
+
+
+class Faultless:
+    def __call__(self, message: Message, deliver: Deliver) -> None:
+        deliver(message)
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [(Faultless, None), (Drops, "lost"), (Doubles, "doubled"), (Reorders, "reordered")],
+    ids=["faultless", "drops", "doubles", "reorders"],
+)
+def test_a_broker_with_one_fault_in_a_thousand_is_found_out(hub: Hub, fault: type, found: str | None) -> None:
+    hub.broker = Faulty(fault(), hub._deliver, hub._lock)
+    sent: list[Sent] = []
+
+    async def scenario() -> list[Listener]:
+        with Client(topics=["a"], max_messages=100_000) as client:
+            listener = Listener("client")
+            listening = asyncio.create_task(listen(client, listener))
+            for n in range(4_000):
+                sent.append(Sent(f"p{n % 3}", n))
+                emit("a", result=[f"p{n % 3}", n])
+                if n % 100 == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0.1)
+            client.disconnect()
+            await listening
+            return [listener]
+
+    verdict = check(sent, asyncio.run(scenario()))
+    assert verdict.is_clean == (found is None), str(verdict)
+    if found is not None:
+        assert len(getattr(verdict, found)) == 4, str(verdict)
+        assert sum(len(getattr(verdict, kind)) for kind in ("lost", "doubled", "reordered", "invented")) == 4
+
+
+async def listen(client: Client, listener: Listener) -> None:
+    async for message in client.messages():
+        if isinstance(message, Gap):
+            listener.told_of_gap(message.id)
+        else:
+            assert message.id is not None
+            listener.heard(message.id, *message.data)
+
+
+def sent(count: int) -> list[Sent]:
+    return [Sent("p", n, at=float(n)) for n in range(1, count + 1)]
+
+
+def listener(*ids: int, since: float = 0.0) -> Listener:
+    made = Listener("l", since=since)
+    for n in ids:
+        made.heard(f"e-{n}", "p", n)
+    return made
+
+
+def test_what_came_before_the_stream_was_open_is_not_missed() -> None:
+    assert check(sent(5), [listener(4, 5, since=3.5)]).is_clean
+    assert len(check(sent(5), [listener(4, 5, since=2.5)]).lost) == 1
+
+
+def test_a_gap_announces_what_lies_before_it_and_nothing_behind() -> None:
+    away = listener(1, 2)
+    away.told_of_gap("e-4")
+    away.heard("e-6", "p", 6)
+    verdict = check(sent(6), [away, listener(1, 2, 3, 4, 5, 6)])
+    assert verdict.lost == ["l never heard p 5"]
+    assert verdict.gaps == 1
+
+
+def test_an_older_message_behind_a_gap_is_out_of_order() -> None:
+    back = listener(1)
+    back.told_of_gap("e-4")
+    back.heard("e-3", "p", 3)
+    assert len(check(sent(4), [back, listener(1, 2, 3, 4)]).reordered) == 1
+
+
+def test_a_new_epoch_begins_anew() -> None:
+    away = listener(1, 2)
+    away.told_of_gap("f-0")
+    away.heard("f-1", "p", 4)
+    assert check(sent(4), [away]).is_clean
+
+
+def test_what_was_never_emitted_or_failed_or_is_not_for_it_is_invented() -> None:
+    failed = [*sent(1), Sent("p", 2, "failed", at=2.0), Sent("p", 3, "unknown", at=3.0)]
+    assert len(check(failed, [listener(1, 2, 3, 4)]).invented) == 2
+    assert check(failed, [listener(1)]).is_clean
+    deaf = listener(1)
+    deaf.hears = lambda message: message.n != 1
+    assert len(check(sent(1), [deaf]).invented) == 1
+
+
+def test_no_single_change_of_a_clean_log_goes_unseen() -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        ids = list(range(1, 20))
+        place = rng.randrange(18)
+        match rng.randrange(3):
+            case 0:
+                del ids[place]
+            case 1:
+                ids.insert(rng.randrange(place + 1, 19), ids[place])
+            case _:
+                ids[place], ids[place + 1] = ids[place + 1], ids[place]
+        assert not check(sent(19), [listener(*ids), listener(*range(1, 20))]).is_clean
