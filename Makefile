@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PORT   ?= 8000
 CHROMIUM := /usr/bin/chromium
 
-.PHONY: demo test lint bench nginx chromium clean
+.PHONY: demo test lint soak bench nginx chromium clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -21,6 +21,12 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format .
 
 # All scenarios take about 40 minutes and want a quiet machine; make bench SCENARIO="burst emit" takes some of them.
+# Faults at random against a real server, judged by the oracle; MINUTES=60 SEED=7 to choose.
+MINUTES ?= 10
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
+
 bench: $(VENV)/.bench nginx
 	$(BIN)/python benchmarks/bench.py --save $(SCENARIO)
 

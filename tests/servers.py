@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +54,8 @@ class Server:
             text=True,
         )
         self.output = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def wait_until_up(self, seconds: float = 20) -> Self:
         deadline = time.monotonic() + seconds
@@ -86,10 +89,15 @@ class Server:
     def post(self, path: str, **kwargs: object) -> httpx.Response:
         return httpx.post(self.url + path, timeout=10, trust_env=False, **kwargs)  # type: ignore[arg-type]
 
+    def _read(self) -> None:
+        """Take what the server prints, so that it never has to wait for somebody who does."""
+        assert self.process.stdout is not None
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self.output += line
+
     def _read_output(self) -> str:
-        if self.process.stdout is not None and not self.process.stdout.closed:
-            self.output += self.process.stdout.read()
-            self.process.stdout.close()
+        self._reader.join(5)
         return self.output
 
     def __enter__(self) -> Self:

@@ -332,7 +332,7 @@ class Delivery(RuleBasedStateMachine):
 
 TestDelivery = Delivery.TestCase
 TestDelivery.settings = settings(
-    max_examples=int(os.environ.get("NITRO_TEST_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("NITRO_TEST_EXAMPLES", "150")),
     stateful_step_count=60,
     phases=[Phase.explicit, Phase.reuse, Phase.generate] if os.environ.get("NITRO_TEST_NO_SHRINK") else list(Phase),
     deadline=None,

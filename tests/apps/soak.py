@@ -1,0 +1,21 @@
+"""The application of the soak: one stream, and one door for producers."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from nitro import Client, EventSourceResponse, emit, event
+
+app = FastAPI()
+happened = event("soak.happened")
+
+
+@app.get("/events")
+async def events() -> Response:
+    return EventSourceResponse(Client(topics=["soak.*"]))
+
+
+@app.post("/emit")
+def emit_in_thread(producer: str, n: int, pad: int = 0) -> None:
+    emit(happened, producer, result={"producer": producer, "n": n, "pad": "x" * pad})

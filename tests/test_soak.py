@@ -1,0 +1,17 @@
+"""A short soak in each run of the tests; `make soak` is the long one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.soak import soak
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_faults_at_random_lose_nothing_in_silence(seed: int) -> None:
+    report = asyncio.run(soak(10, seed))
+    assert report.verdict.is_clean, str(report)
+    assert report.verdict.messages > 1_000, str(report)
+    assert report.reconnects > 10, str(report)
