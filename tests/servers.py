@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 class Server:
-    """An ASGI application under uvicorn in a process of its own."""
+    """An ASGI application under uvicorn, granian or hypercorn in a process of its own."""
 
     def __init__(
         self,
@@ -36,10 +36,16 @@ class Server:
         options: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
         port: int | None = None,
+        runner: str = "uvicorn",
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "uvicorn", app, "--port", str(self.port), *options]
+        address = {
+            "uvicorn": ["--port", str(self.port)],
+            "granian": ["--interface", "asgi", "--host", "127.0.0.1", "--port", str(self.port)],
+            "hypercorn": ["--bind", f"127.0.0.1:{self.port}"],
+        }
+        command = [sys.executable, "-m", runner, *address[runner], *options, app]
         self.process = subprocess.Popen(
             command,
             cwd=directory,

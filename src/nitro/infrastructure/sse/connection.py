@@ -9,6 +9,9 @@ inline: the feed's flush steps the coroutine of `send` once, under the identity 
     context from its first step to its last, as locks, cancel scopes and time limits in middleware want it.
 by task: the writer is woken for each write.
 
+The writer also writes the last bytes of a stream that is ended from here, while the connection's own task goes on
+waiting for the server's word that the client is gone, which follows.
+
 Either way a write goes on until nothing waits any more, so what came meanwhile leaves as one.
 """
 
@@ -16,17 +19,26 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from starlette.types import Message, Receive, Send
 
 from nitro.infrastructure.delivery.outbox import Outbox
 
 __all__ = ["Connection"]
+
+log = logging.getLogger("nitro.sse")
+
+_LAST_WRITE_SECONDS: Final = 1.0
+"""How long a client that reads too slowly may hold up the end of its stream."""
+_GRACE_SECONDS: Final = 0.2
+"""How long a server has to say, once the response is complete, that the client is gone. All do so at once; a middleware
+may not. Until then `receive` isn't cancelled, which granian 2.8 doesn't bear when it is about to end."""
 
 Suspended = tuple[Coroutine[Any, Any, None], Any]
 """A coroutine that was stepped by hand, and what it waits for."""
@@ -40,10 +52,11 @@ class Connection:
         "_ending",
         "_failure",
         "_handed",
-        "_idle",
         "_inline",
+        "_is_closed",
         "_is_ended",
         "_is_writing",
+        "_last_bytes",
         "_loop",
         "_named",
         "_outbox",
@@ -52,19 +65,22 @@ class Connection:
         "_writer",
     )
 
-    def __init__(self, outbox: Outbox, send: Send, *, named: bool, inline: bool) -> None:
+    def __init__(
+        self, outbox: Outbox, send: Send, last_bytes: Callable[[Outbox], bytes], *, named: bool, inline: bool
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._outbox = outbox
         # Called, a coroutine function does nothing yet; of any other callable nobody knows.
         self._send: Send = send if inspect.iscoroutinefunction(send) else partial(_awaiting, send)
+        self._last_bytes = last_bytes
         self._named = named
         self._inline = inline
         self._is_writing = False
         self._is_ended = outbox.is_ended
+        self._is_closed = False
         self._handed: Suspended | None = None
         self._parked: asyncio.Future[None] | None = None
-        self._idle: asyncio.Future[None] | None = None  # of who waits for the write under way
         self._ending: asyncio.Timeout | None = None
         self._failure: Exception | None = None
         self._writer = self._loop.create_task(self._work(), name="nitro writer", context=self._context)
@@ -99,48 +115,34 @@ class Connection:
         return True
 
     def ended(self) -> None:
-        """Let `until_gone` return."""
+        """Write the last bytes, and let `until_gone` return."""
         self._is_ended = True
-        if self._ending is not None and not self._ending.expired():
-            self._ending.reschedule(self._loop.time())
+        self._unpark()
+        self._return_in(_LAST_WRITE_SECONDS)
 
-    async def until_gone(self, receive: Receive) -> bool:
-        """Write what waits, and wait until the client is gone (True) or the stream is ended from here (False).
+    async def until_gone(self, receive: Receive) -> None:
+        """Write what waits, and wait until the client is gone, or the stream is ended from here and closed.
 
         Raises:
             Exception: whatever `send` raised, except for `OSError`, which says that the client is gone.
         """
-        gone = False
         self._outbox.rest()
         self._loop.call_soon(self._outbox.lane.tell, self._outbox)
         try:
             async with asyncio.timeout(None) as self._ending:
                 if self._is_ended:
                     self.ended()
-                while not gone:
-                    gone = (await receive())["type"] == "http.disconnect"
+                while (await receive())["type"] != "http.disconnect":
+                    pass
         except TimeoutError:
             if not self._is_ended:
                 raise
+            if not self._is_closed and self._failure is None:
+                log.warning("a client took nothing of its last bytes for %s s: %r", _LAST_WRITE_SECONDS, self)
         finally:
             self._ending = None
-        if isinstance(self._failure, OSError):
-            return True
-        if self._failure is not None:
+        if self._failure is not None and not isinstance(self._failure, OSError):
             raise self._failure
-        return gone
-
-    async def close(self, last_bytes: bytes, within_seconds: float) -> None:
-        """End the response, once the write under way is through.
-
-        Raises:
-            TimeoutError: the client takes nothing; the response is not complete.
-        """
-        async with asyncio.timeout(within_seconds):
-            if self._is_writing:
-                self._idle = self._loop.create_future()
-                await self._idle
-            await self._send({"type": "http.response.body", "body": last_bytes, "more_body": False})
 
     def abandon(self) -> None:
         """Stop writing, wherever a write stands."""
@@ -151,12 +153,20 @@ class Connection:
         self._is_writing = True
         self._handed = suspended
         self._outbox.lane.writes.begin(self._outbox)
+        self._unpark()
+
+    def _unpark(self) -> None:
         if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
+    def _return_in(self, seconds: float) -> None:
+        """Let `until_gone` wait for the server's word that the client is gone no longer than this."""
+        if self._ending is not None and not self._ending.expired():
+            self._ending.reschedule(self._loop.time() + seconds)
+
     async def _work(self) -> None:
         try:
-            while True:
+            while self._is_writing or not self._is_ended:
                 cancelled: asyncio.CancelledError | None = None
                 if not self._is_writing:
                     self._parked = self._loop.create_future()
@@ -167,11 +177,14 @@ class Connection:
                             raise
                         cancelled = error  # it came when a write had begun already, and is the write's own
                     self._parked = None
-                await self._write(cancelled)
-                self._is_writing = False
-                self._outbox.rest()
-                if self._idle is not None and not self._idle.done():
-                    self._idle.set_result(None)
+                if self._is_writing:
+                    await self._write(cancelled)
+                    self._is_writing = False
+                    self._outbox.rest()
+            last_bytes = self._last_bytes(self._outbox)
+            await self._send({"type": "http.response.body", "body": last_bytes, "more_body": False})
+            self._is_closed = True
+            self._return_in(_GRACE_SECONDS)
         except (Exception, asyncio.CancelledError) as failure:  # raised again by the connection's own task
             if isinstance(failure, asyncio.CancelledError) and self._is_ended:
                 raise
@@ -189,9 +202,8 @@ class Connection:
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure if isinstance(failure, Exception) else RuntimeError(f"send was cut short: {failure!r}")
-        self.ended()
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_exception(self._failure)
+        self._is_ended = True
+        self._return_in(0)
 
     def __repr__(self) -> str:
         state = "ended" if self._is_ended else "writing" if self._is_writing else "idle"

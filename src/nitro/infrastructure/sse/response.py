@@ -6,7 +6,6 @@ is sent is written by the connection, driven by the client's feed.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Mapping
 from functools import cache
@@ -24,13 +23,9 @@ from nitro.settings import get_settings
 
 __all__ = ["EventSourceResponse", "Subscriber"]
 
-log = logging.getLogger("nitro.sse")
-
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _STAY_AWAY: Final = "stop"
 """The id that a browser is left with which shall not come back. It is no position, so no log has it."""
-_LAST_WRITE_SECONDS: Final = 1.0
-"""How long a client that reads too slowly may hold up the end of its stream."""
 
 
 class Subscriber(Protocol):
@@ -113,9 +108,8 @@ class EventSourceResponse(Response):
         try:
             await send(self._start())
             await send(self._opening(outbox))
-            connection = Connection(outbox, send, named=self.named, inline=self._inline)
-            if not await connection.until_gone(receive):
-                await self._close(connection, for_good=outbox.ends_for_good)
+            connection = Connection(outbox, send, self._last_bytes, named=self.named, inline=self._inline)
+            await connection.until_gone(receive)
         finally:
             if connection is not None:
                 connection.abandon()
@@ -131,15 +125,11 @@ class EventSourceResponse(Response):
         opening = encode_opening(outbox.starts_at, self.retry_milliseconds)
         return {"type": "http.response.body", "body": opening, "more_body": True}
 
-    async def _close(self, connection: Connection, *, for_good: bool) -> None:
-        if for_good:
-            last_bytes = b"id: %b\n\n" % _STAY_AWAY.encode()
-        else:  # spread over one to two times the wait, so that not all who are ended at once come back at once
-            last_bytes = encode_retry(round(self.retry_milliseconds * random.uniform(1, 2)))  # noqa: S311 - no secret
-        try:
-            await connection.close(last_bytes, within_seconds=_LAST_WRITE_SECONDS)
-        except TimeoutError:
-            log.warning("a client took nothing of its last bytes for %s s: %r", _LAST_WRITE_SECONDS, connection)
+    def _last_bytes(self, outbox: Outbox) -> bytes:
+        if outbox.ends_for_good:
+            return b"id: %b\n\n" % _STAY_AWAY.encode()
+        # Spread over one to two times the wait, so that not all who are ended at once come back at once.
+        return encode_retry(round(self.retry_milliseconds * random.uniform(1, 2)))  # noqa: S311 - no secret
 
 
 @cache
