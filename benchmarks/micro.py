@@ -2,6 +2,8 @@
 
 `python micro.py emit` has no client: the price that an application pays for events that nobody watches.
 `python micro.py rooms` has 10 to 100,000 clients, each with an interest of its own, of which one matches.
+`python micro.py stages` has 1,000 streams whose server's `send` does nothing: what is left is nitro's share of a
+delivery in lockstep, and what Starlette and FastAPI add to it.
 """
 
 import asyncio
@@ -12,8 +14,17 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
+import uvloop
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 import nitro
 
+STREAMS = 1000
 EMITS = 1000
 BATCHES = 30
 RESULT = {"i": 1, "title": "x" * 60, "done": False}
@@ -86,11 +97,72 @@ async def one_of(kind: str, count: int) -> float:
     return took
 
 
+def stage_cases() -> Iterator[tuple[str, float]]:
+    def response() -> nitro.EventSourceResponse:
+        return nitro.EventSourceResponse(nitro.Client(topics=["bench.*"]))
+
+    async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+        await response()(scope, receive, send)
+
+    async def endpoint(_: Request) -> Response:
+        return response()
+
+    fastapi = FastAPI()
+    fastapi.add_api_route("/events", response, response_class=nitro.EventSourceResponse)
+    yield "nitro alone", uvloop.run(delivering(bare))
+    yield "nitro and Starlette", uvloop.run(delivering(Starlette(routes=[Route("/events", endpoint)])))
+    yield "nitro and FastAPI", uvloop.run(delivering(fastapi))
+
+
+async def delivering(app: ASGIApp) -> float:
+    """Microseconds of CPU for each delivery."""
+    event = nitro.event("bench.tick")
+    sent, wanted = 0, 2 * STREAMS  # the head and the first bytes
+    arrived = asyncio.Event()
+    never = asyncio.get_running_loop().create_future()
+
+    async def receive() -> Message:
+        await never
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        nonlocal sent
+        sent += 1
+        if sent == wanted:
+            arrived.set()
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/events",
+        "raw_path": b"/events",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [],
+        "http_version": "1.1",
+    }
+    streams = [asyncio.create_task(app(dict(scope), receive, send)) for _ in range(STREAMS)]
+    await arrived.wait()
+    took = []
+    for _ in range(BATCHES):
+        began = time.process_time()
+        for _ in range(10):
+            arrived.clear()
+            wanted = sent + STREAMS
+            nitro.emit(event, "bench", result=RESULT)
+            await arrived.wait()
+        took.append(time.process_time() - began)
+    for stream in streams:
+        stream.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)
+    return median(took) / 10 / STREAMS * 1e6
+
+
 async def _read(client: nitro.Client) -> None:
     async for _ in client.messages():
         pass
 
 
 if __name__ == "__main__":
-    for case, microseconds in {"emit": emit_cases, "rooms": room_cases}[sys.argv[1]]():
-        print(json.dumps({"case": case, "emit_us": microseconds}), flush=True)
+    for case, microseconds in {"emit": emit_cases, "rooms": room_cases, "stages": stage_cases}[sys.argv[1]]():
+        print(json.dumps({"case": case, "us": microseconds}), flush=True)

@@ -48,6 +48,7 @@ MEASURES: dict[str, tuple[str, int, float]] = {
     "grown_mib": ("peak memory grown MiB", 1, 1),
     "let_go": ("let go", 0, 1),
     "emit_us": ("µs/emit", 2, 1),
+    "delivery_us": ("CPU µs/delivery", 2, 1),
 }
 
 
