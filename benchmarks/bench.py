@@ -20,6 +20,7 @@ from targets import judge
 NEEDED_FILES = CROWD + 1_000
 QUIET_LOAD = 0.5
 RESULTS = HERE / "results"
+TODAY = datetime.now(UTC).date().isoformat()
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -71,11 +72,14 @@ def _measure(name: str, options: argparse.Namespace, cores: Cores) -> list[Run]:
 
 
 def _save(runs: Sequence[Run], text: str) -> None:
+    """Over what was written of this run before."""
     names = list(dict.fromkeys(run.scenario for run in runs))
+    RESULTS.mkdir(exist_ok=True)
+    for path in RESULTS.glob(f"{TODAY}-{'-'.join(names[:-1])}.json"):
+        path.unlink()
     is_whole = names == list(SCENARIOS)
-    path = RESULTS / "-".join([datetime.now(UTC).date().isoformat(), *([] if is_whole else names)])
+    path = RESULTS / (TODAY if is_whole else "-".join([TODAY, *names]))
     path.with_suffix(".json").write_text(text)
-    print(f"Written to {path.with_suffix('.json')}")
     if is_whole:
         path.with_suffix(".svg").write_text(picture(runs))
 
@@ -93,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.sched_setaffinity(0, {cores.client})  # this program sleeps during a run, but never on the server's core
         for name in options.scenarios:
             runs += _measure(name, options, cores)
+            if options.save:  # each time: all of them take long
+                _save(runs, as_text(document(runs, judge(medians(runs)), missing, load_before)))
     except BenchmarkError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -104,8 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"MISSING: {SERVERS[name].title}: {lack}")
     if load_before > QUIET_LOAD:
         print(f"The machine was busy (load {load_before:.1f} before the start): don't quote these figures.")
-    if options.save:
-        _save(runs, as_text(document(runs, targets, missing, load_before)))
     failures = [f"WRONG RUN: {run.scenario}, {run.server}, {run.case}: {run.faults}" for run in runs if run.faults]
     for failure in failures:
         print(failure, file=sys.stderr)

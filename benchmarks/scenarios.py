@@ -150,6 +150,7 @@ def spec(server: Server, cores: Cores, name: str) -> Iterator[Run]:
     with _audience(server, cores) as (running, client):
         _warm_up(client, 20)
         yield _run(name, "an event per tick", running, client, Order(200, 200))
+        yield _run(name, "lockstep", running, client, Order(50, 1))
 
 
 def slow(server: Server, cores: Cores, name: str) -> Iterator[Run]:

@@ -109,11 +109,10 @@ def _rooms(m: Medians) -> Iterator[Target]:
 
 
 def _spec(m: Medians) -> Iterator[Target]:
-    def cpu(server: str) -> float:
-        return m["spec", TICK, server, "cpu_us"]
-
-    yield _times("spec: at least 1.8 × one polled queue a client", cpu("polled") / cpu("stream"), 1.8, "polled")
-    yield _times("spec: no worse than a Queue with the same JSON work", cpu("queue-json") / cpu("stream"), 1, "queue")
+    for case in (TICK, "lockstep"):
+        own, polled, queue = (m["spec", case, server, "cpu_us"] for server in ("stream", "polled", "queue-json"))
+        yield _times(f"spec, {case}: at least 1.8 × one polled queue a client", polled / own, 1.8, "polled")
+        yield _times(f"spec, {case}: no worse than a Queue with the same JSON work", queue / own, 1, "queue")
 
 
 def _slow(m: Medians) -> Iterator[Target]:

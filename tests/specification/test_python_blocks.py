@@ -199,8 +199,10 @@ def test_the_constructor_has_this_signature(block: Block) -> None:
     names = prepared("Any, ANY")
     exec(f"def {block.source.strip()}: ...", names)
     promised = inspect.signature(names["Client"]).parameters.values()
-    given = inspect.signature(Client).parameters.values()
+    every = list(inspect.signature(Client).parameters.values())
+    given, later = every[: len(promised)], every[len(promised) :]
     assert [(p.name, p.kind) for p in given] == [(p.name, p.kind) for p in promised]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is None for p in later), "later ones change no call"
     client_id, topics, muted_topics = (p.default for p in given)
     assert client_id is None
     assert list(topics) == ["ANY"]

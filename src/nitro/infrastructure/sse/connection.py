@@ -38,7 +38,7 @@ _LAST_WRITE_SECONDS: Final = 1.0
 """How long a client that reads too slowly may hold up the end of its stream."""
 _GRACE_SECONDS: Final = 0.2
 """How long a server has to say, once the response is complete, that the client is gone. All do so at once; a middleware
-may not. Until then `receive` isn't cancelled, which granian 2.8 doesn't bear when it is about to end."""
+may not, and then `receive` is cancelled."""
 
 Suspended = tuple[Coroutine[Any, Any, None], Any]
 """A coroutine that was stepped by hand, and what it waits for."""
