@@ -5,12 +5,12 @@ BIN    := $(VENV)/bin
 PORT   ?= 8000
 CHROMIUM := /usr/bin/chromium
 
-.PHONY: demo test lint soak bench nginx chromium clean
+.PHONY: demo test lint soak bench faketime nginx chromium clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
 
-test: $(VENV)/.test chromium
+test: $(VENV)/.test chromium faketime
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -57,6 +57,13 @@ nginx:
 	  echo "Installing nginx with nchan for the benchmark ..."; \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx libnginx-mod-nchan; } \
 	    >/dev/null || echo "nginx could not be installed"; \
+	fi
+
+# Clocks that jump: libfaketime. Where it can't be had, that test is skipped, and says so.
+faketime:
+	@if [ ! -e /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq faketime; } >/dev/null \
+	    || echo "faketime could not be installed: its test will be SKIPPED"; \
 	fi
 
 # The browser tests drive Debian's Chromium. Where it can't be had they are skipped, and say so.

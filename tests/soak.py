@@ -158,11 +158,12 @@ class Producer:
                 pass
 
 
-async def soak(seconds: float, seed: int, *, pages: int = 12, producers: int = 3) -> Report:
+async def soak(seconds: float, seed: int, *, pages: int = 12, producers: int = 3, waits: bool = False) -> Report:
     """Run for so long, then let everybody catch up, and judge."""
     rng = random.Random(seed)
     report = Report(seed)
-    server = Server(APP, environment=ENVIRONMENT, options=("--no-access-log",)).wait_until_up()
+    environment = {**ENVIRONMENT, "SOAK_WAITS": "1" if waits else ""}
+    server = Server(APP, environment=environment, options=("--no-access-log",)).wait_until_up()
     until = time.monotonic() + seconds
     listening = [Page(f"page {n}", server, report, random.Random(rng.random())) for n in range(pages)]
     emitting = [Producer(f"p{n}", server, report, random.Random(rng.random())) for n in range(producers)]
@@ -175,7 +176,7 @@ async def soak(seconds: float, seed: int, *, pages: int = 12, producers: int = 3
                 signum = rng.choice([signal.SIGTERM, signal.SIGKILL])
                 report.count(signal.Signals(signum).name)
                 await asyncio.to_thread(server.end, signum, 15)
-                server = Server(APP, environment=ENVIRONMENT, options=("--no-access-log",), port=server.port)
+                server = Server(APP, environment=environment, options=("--no-access-log",), port=server.port)
                 await asyncio.to_thread(server.wait_until_up)
         await asyncio.gather(*work)
         for page in listening:

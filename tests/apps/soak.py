@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from fastapi import FastAPI
 from starlette.responses import Response
 
 from nitro import Client, EventSourceResponse, emit, event
+from tests.apps.streams import WaitsInSend
 
 app = FastAPI()
+if os.environ.get("SOAK_WAITS"):  # a delay in each send
+    app.add_middleware(WaitsInSend)
 happened = event("soak.happened")
 
 
