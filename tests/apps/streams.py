@@ -196,7 +196,7 @@ async def left() -> dict[str, Any]:
     return {
         "clients": len(active_clients),
         "lanes": len(get_hub()._lanes),
-        "feeds": sum(len(lane._feeds) for lane in get_hub()._lanes.values()),
+        "feeds": sum(len(lane.feeds) for lane in get_hub()._lanes.values()),
         "tasks": len(asyncio.all_tasks()),
         "fds": len(os.listdir("/proc/self/fd")),
         "seen_by_sends": sorted(seen_by_sends),

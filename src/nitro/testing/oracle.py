@@ -128,14 +128,14 @@ def check(sent: Iterable[Sent], listeners: Iterable[Listener]) -> Verdict:
     verdict = Verdict()
     for listener in logs:
         heard = _check_log(listener, by_key, verdict)
-        gaps = [entry for entry in listener._log if isinstance(entry, _Gap)]
+        gaps = _gaps_of(listener)
         verdict.messages += len(listener._log) - len(gaps)
         verdict.gaps += len(gaps)
         for key, message in by_key.items():
             is_wanted = message.outcome == "acknowledged" and listener.since < message.at < listener.until
             if key in heard or not is_wanted or not listener.hears(message):
                 continue
-            if not any(_covers(gap, places.get(key), message.at) for gap in gaps):
+            if not any(gap.covers(message, places.get(key)) for gap in gaps):
                 verdict.lost.append(f"{listener.name} never heard {message.producer} {message.n}")
     return verdict
 
@@ -177,9 +177,38 @@ def _later(one: Position | None, other: Position) -> Position:
     return one if one is not None and one.epoch == other.epoch and one.sequence > other.sequence else other
 
 
-def _covers(gap: _Gap, place: Position | None, at: float) -> bool:
-    """Whether a message is among those that the gap announces as missing."""
-    if place is None:  # nobody heard it: then by its time
-        return at < gap.at
-    resumed_at = _place(gap.resumed_at)
-    return place.sequence <= resumed_at.sequence if place.epoch == resumed_at.epoch else at < gap.at
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """A gap, and what the listener had before it: only what is newer than that can be missing because of it."""
+
+    resumed_at: Position
+    at: float
+    place: Position | None
+    newest: dict[str, int]
+
+    def covers(self, message: Sent, place: Position | None) -> bool:
+        """Whether `message`, which stood at `place` if anybody heard it, is among what the gap announces."""
+        if message.n <= self.newest.get(message.producer, message.n - 1):
+            return False
+        if place is None:
+            return message.at < self.at
+        if self.place is not None and place.epoch == self.place.epoch and place.sequence <= self.place.sequence:
+            return False
+        if place.epoch == self.resumed_at.epoch:
+            return place.sequence <= self.resumed_at.sequence
+        return message.at < self.at
+
+
+def _gaps_of(listener: Listener) -> list[_Announced]:
+    found: list[_Announced] = []
+    place: Position | None = None
+    newest: dict[str, int] = {}
+    for entry in listener._log:
+        if isinstance(entry, _Gap):
+            resumed_at = _place(entry.resumed_at)
+            found.append(_Announced(resumed_at, entry.at, place, dict(newest)))
+            place = _later(place, resumed_at)
+        else:
+            place = _later(place, _place(entry.id))
+            newest[entry.producer] = max(entry.n, newest.get(entry.producer, entry.n))
+    return found

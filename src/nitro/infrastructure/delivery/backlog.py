@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from nitro.domain.message import Message
 from nitro.infrastructure.delivery.feed import Batch
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.replay import Replay
@@ -18,31 +19,29 @@ __all__ = ["Backlog"]
 class Backlog:
     """Made when first needed: most clients live without one.
 
+    Args:
+        replay: comes before everything else.
+
     Attributes:
         messages, bytes: how much waits in it; of a replay, which waits in the log, nothing counts.
     """
 
     __slots__ = ("_batches", "_replay", "bytes", "messages")
 
-    def __init__(self) -> None:
+    def __init__(self, replay: Replay | None = None) -> None:
         self.messages = 0
         self.bytes = 0
-        self._replay: Replay | None = None
-        self._batches: deque[Batch] = deque()
-
-    def replay(self, replay: Replay) -> None:
-        """Let `replay` come before everything else."""
         self._replay = replay
+        self._batches: deque[Batch] = deque()
 
     def add(self, batch: Batch) -> None:
         """Let `batch` come after everything else."""
         self._batches.append(batch)
         self._count(batch, 1)
 
-    def put_back(self, batch: Batch) -> None:
-        """Let `batch` come first: it was taken, and not all of it was used."""
-        self._batches.appendleft(batch)
-        self._count(batch, 1)
+    def private(self) -> list[Batch]:
+        """The batches of what was sent to the client alone, which no log has."""
+        return [batch for batch in self._batches if all(_is_private(frame) for frame in batch.frames)]
 
     def frames(self) -> list[Frame]:
         """Everything that waits in it, but for what a replay has yet to read."""
@@ -76,3 +75,7 @@ class Backlog:
 
     def __repr__(self) -> str:
         return f"<Backlog of {self.messages} messages{', and a replay' if self._replay else ''}>"
+
+
+def _is_private(frame: Frame) -> bool:
+    return isinstance(frame.message, Message) and frame.message.position is None

@@ -111,11 +111,11 @@ class Feed:
         self.turn: Iterator[Outbox] | None = None
         """Where the notification stands that gave the loop back before it was through."""
         self.tick = 0
-        self.before_tick = self.tail
-        """The newest batch from before the loop's current tick, whose events are no client's arrears yet."""
+        self.before_tick = (0, 0)
+        """Messages and bytes of the chain before the loop's current tick, whose events are no client's arrears yet."""
         self._open: list[Frame] = []
         self._open_bytes = 0
-        self._looked_at = self.tail
+        self._looked_at = (0, 0)  # numbers, here and above: a batch would keep all that came after it
         self._look_messages = self._look_bytes = sys.maxsize
 
     def add(self, outbox: Outbox) -> None:
@@ -137,12 +137,12 @@ class Feed:
         One that is set aside takes what came as soon as it can, and telling it would cost time. But now and then
         it is looked at, whether too much waits for it: each time that the chain has grown by a part of the limit.
         """
-        tail, looked_at = self.tail, self._looked_at
+        tail = self.tail
+        messages, size = self._looked_at
         if self._aside and (
-            tail.total_messages - looked_at.total_messages >= self._look_messages
-            or tail.total_bytes - looked_at.total_bytes >= self._look_bytes
+            tail.total_messages - messages >= self._look_messages or tail.total_bytes - size >= self._look_bytes
         ):
-            self._looked_at = tail
+            self._looked_at = (tail.total_messages, tail.total_bytes)
             return (*self._outboxes, *self._aside)
         return tuple(self._outboxes)
 
@@ -165,7 +165,7 @@ class Feed:
             return False
         if tick != self.tick:
             self.tick = tick
-            self.before_tick = self.tail
+            self.before_tick = (self.tail.total_messages, self.tail.total_bytes)
         batch = Batch(self._open, self.tail)
         self._open = []
         self._open_bytes = 0

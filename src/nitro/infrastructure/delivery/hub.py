@@ -162,11 +162,11 @@ class Hub:
             messages_in, bytes_in = self._messages_in, self._bytes_in
         for lane in lanes:
             counts.add(lane.counts)
-        waiting = [outbox.waiting for lane in lanes for outbox in lane.behind()]
+        waiting = [outbox.waiting for lane in lanes for outbox in lane.feeds.behind()]
         retained = self.broker.retained
         return Statistics(
             clients=sum(len(lane.outboxes) for lane in lanes),
-            feeds=sum(lane.feeds for lane in lanes),
+            feeds=sum(len(lane.feeds) for lane in lanes),
             loops=len(lanes),
             messages_in=messages_in,
             bytes_in=bytes_in,
@@ -203,7 +203,7 @@ class Hub:
     def _lane(self, loop: Loop | None) -> Lane:
         lane = self._lanes.get(loop)
         if lane is None:
-            report = self._ended.append if loop is None else _call
+            report = self._ended.append if loop is None else partial(_call_soon, loop)
             heartbeat = self.settings.heartbeat_seconds
             head, read = self.broker.head, self.broker.read
             lane = Lane(loop, self._lock, head, read, heartbeat, report, self._forget_if_idle)
@@ -261,6 +261,11 @@ def _call(action: Action) -> None:
         Context().run(action)
     except Exception:
         log.exception("telling a client that it was ended failed")
+
+
+def _call_soon(loop: Loop, action: Action) -> None:
+    """The same in the next iteration of a loop: handlers shall not run in the middle of a delivery, under its locks."""
+    loop.call_soon(_call, action)
 
 
 _hub: Hub | None = None

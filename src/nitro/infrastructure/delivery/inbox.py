@@ -6,6 +6,7 @@ Fed by the hub and by clients, under the hub's lock; taken by the lane, which it
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from typing import Final
 
 from nitro.domain.message import Message
 
-__all__ = ["Action", "Inbox"]
+__all__ = ["Action", "Inbox", "perform"]
+
+log = logging.getLogger("nitro.delivery")
 
 Action = Callable[[], object]
 
@@ -93,3 +96,11 @@ class Inbox:
 
     def __repr__(self) -> str:
         return f"<Inbox of {self._loop!r}: {len(self._items)} items, {self.pending_bytes} bytes>"
+
+
+def perform(action: Action) -> None:
+    """Run an action that was posted; one that fails is logged, and the others go on."""
+    try:
+        action()
+    except Exception:
+        log.exception("a change of one client failed")

@@ -19,7 +19,7 @@ from functools import partial
 from nitro.domain.message import Message, Position
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.heartbeat import Heartbeat
-from nitro.infrastructure.delivery.inbox import Action, Inbox
+from nitro.infrastructure.delivery.inbox import Action, Inbox, perform
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.registry import FeedRegistry
@@ -33,6 +33,8 @@ __all__ = ["Action", "Lane"]
 log = logging.getLogger("nitro.delivery")
 
 
+_DRAIN_SECONDS = 0.5
+"""How long clients that are behind have to take what was emitted before the end."""
 _REASONS = {
     "slow": "reads too slowly",
     "stuck": "has taken nothing for longer than its send_timeout",
@@ -46,6 +48,8 @@ class Lane:
     Attributes:
         position: newest message that was routed here.
         inbox: what was posted and is not yet routed.
+        feeds: who hears what.
+        counts: what was delivered here.
         is_draining: the process ends; whoever joins is ended at once.
         joining: how many are about to join.
     """
@@ -76,7 +80,7 @@ class Lane:
         self.counts = Counts()
         self.writes = Writes(loop, self.inbox.context, partial(self._end_for, "stuck"))
         self._turns = Turns()
-        self._feeds = FeedRegistry(self._turns)
+        self.feeds = FeedRegistry(self._turns)
 
     def act(self, action: Action, size: int = 0) -> None:
         """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
@@ -98,18 +102,9 @@ class Lane:
         """Whether nobody would miss this lane; the hub's lock is held."""
         return not (self.outboxes or self.inbox or self._is_routing or self.joining or self.is_draining)
 
-    @property
-    def feeds(self) -> int:
-        """How many different interests its clients have."""
-        return len(self._feeds)
-
-    def behind(self) -> list[Outbox]:
-        """Those for which more came while they were busy; from any thread."""
-        return [outbox for feed in self._feeds for outbox in feed.aside()]
-
     def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
         """Let `outbox` hear `interest` from here on; `on_ended` is called if the lane ends it by itself."""
-        outbox.joined_at = self.position
+        outbox.joined_at = outbox.starts_at = self.position
         self.adopt(outbox, interest, on_ended)
 
     def adopt(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
@@ -120,7 +115,7 @@ class Lane:
         if self.is_draining:
             self._end_by_itself(outbox)
             return
-        self._feeds.enter(outbox, interest)
+        self.feeds.enter(outbox, interest)
         self._turns.add_outbox(outbox)
         self._heartbeat.start()
 
@@ -128,33 +123,39 @@ class Lane:
         """Let `outbox` hear `interest` instead; what waits for it stays."""
         if outbox in self.outboxes and not outbox.is_ended:
             old = outbox.feed
-            self._feeds.enter(outbox, interest)
-            self._feeds.leave(old, outbox)
+            self.feeds.enter(outbox, interest)
+            if old is not outbox.feed:
+                self.feeds.leave(old, outbox)
             self._turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
 
     def resume(self, outbox: Outbox, last_event_id: str) -> None:
         """Replay what came behind `last_event_id`, up to where `outbox` joined, before all else that waits for it."""
-        if outbox.feed is not None:
-            after = Position.parse(last_event_id)
-            gaps = self.counts.gaps
-            outbox.resume(Replay(self._read, outbox.feed.interest, after, outbox.joined_at, gaps))
-            self.counts.replays += 1
-            self._turns.add_outbox(outbox)
+        after = Position.parse(last_event_id)
+        feed = outbox.feed
+        if feed is None or outbox.is_ended:
+            outbox.starts_at = after  # ended before it began: it comes back to where it was
+            return
+        self.feeds.close(feed)
+        outbox.joined_at = self.position
+        outbox.resume(Replay(self._read, feed.interest, after, self.position, self.counts.gaps))
+        self.counts.replays += 1
+        self._turns.add_replaying(outbox)
 
     def put(self, outbox: Outbox, message: Message) -> None:
         """Give `message` to this client alone."""
         if outbox in self.outboxes:
-            self._feeds.close(outbox.feed)
+            self.feeds.close(outbox.feed)
             outbox.put(message)
             self._turns.add_outbox(outbox)
-            self._relieve(outbox)
+            if outbox.is_busy:
+                self._relieve(outbox)
 
     def end(self, outbox: Outbox) -> None:
         """Let `outbox` go; its reader is told."""
         outbox.is_ended = True
         if self.outboxes.pop(outbox, None) is None:
             return
-        self._feeds.leave(outbox.feed, outbox)
+        self.feeds.leave(outbox.feed, outbox)
         self._turns.drop_outbox(outbox)
         self.writes.end(outbox)
         outbox.clear()
@@ -167,8 +168,14 @@ class Lane:
         """Deliver what was emitted so far, then end all clients, now and from now on."""
         self._route()
         self.is_draining = True
-        for outbox in self._turns.due():
+        for outbox in tuple(self.outboxes):
             self.tell(outbox)
+            if not outbox.is_busy or outbox.sink is NOBODY:
+                self._end_by_itself(outbox)
+        if self.outboxes and self.loop is not None:  # the others end when they rest, or then
+            self.loop.call_later(_DRAIN_SECONDS, self._end_all, context=self.inbox.context)
+
+    def _end_all(self) -> None:
         for outbox in tuple(self.outboxes):
             self._end_by_itself(outbox)
 
@@ -178,15 +185,16 @@ class Lane:
             return None
         self._turns.drop_outbox(outbox)
         feed = outbox.feed
-        self._feeds.close(feed)
+        self.feeds.close(feed)
         outbox.follow(None)
-        self._feeds.leave(feed, outbox)
+        self.feeds.leave(feed, outbox)
         return feed.interest
 
     def _end_by_itself(self, outbox: Outbox) -> None:
-        on_ended = self.outboxes[outbox]
-        self.end(outbox)
-        self._report(on_ended)
+        on_ended = self.outboxes.get(outbox)
+        if on_ended is not None:
+            self.end(outbox)
+            self._report(on_ended)
 
     def _run(self) -> None:
         self._route()
@@ -212,26 +220,19 @@ class Lane:
                 self.inbox.wake()
 
     def _route(self) -> None:
+        self._is_routing = True  # whoever changes something in between queues up behind what is taken
         items = self.inbox.take()
-        self._is_routing = True
-        self._feeds.begin_tick()
+        self.feeds.begin_tick()
         try:
             for item in items:
-                if not isinstance(item, Message):
-                    self._perform(item)
-                    continue
-                self._feeds.append(item)
-                if item.position is not None:
-                    self.position = item.position
+                if isinstance(item, Message):
+                    self.feeds.append(item)
+                    self.position = item.position or self.position
+                else:
+                    perform(item)
         finally:
             self._is_routing = False
-        self._feeds.close_all()
-
-    def _perform(self, action: Action) -> None:
-        try:
-            action()
-        except Exception:
-            log.exception("a change of one client failed; the others go on")
+        self.feeds.close_all()
 
     def _notify(self) -> None:
         """Tell the outboxes that got something; very many of them in several turns."""
@@ -257,13 +258,17 @@ class Lane:
             log.exception("a sink failed")
             self._end_for("broken", outbox)
         if is_page and not outbox.is_busy and not outbox.is_empty:
-            self.tell_soon(outbox)
+            self._turns.add_replaying(outbox)
+            self._notify_soon()
         return is_page
 
-    def tell_soon(self, outbox: Outbox) -> None:
-        """Tell it when its turn comes."""
-        self._turns.add_outbox(outbox)
-        self._notify_soon()
+    def rested(self, outbox: Outbox) -> None:
+        """Its sink has taken all, or a page of what it missed."""
+        if outbox.is_replaying:
+            self._turns.add_replaying(outbox)
+            self._notify_soon()
+        elif self.is_draining:
+            self._end_by_itself(outbox)
 
     def _relieve(self, outbox: Outbox) -> None:
         """Shorten what waits for it, or end it, if that is more than its limit."""
@@ -272,7 +277,7 @@ class Lane:
         dropped = outbox.shorten()
         if dropped is None:
             self._end_for("slow", outbox)
-        else:
+        elif dropped:
             self.counts.dropped[outbox.limits.overflow] += dropped
             self.counts.gaps["overflow"] += 1
 
@@ -284,9 +289,9 @@ class Lane:
     def _beat(self) -> Iterator[None]:
         """One frame to every feed: proxies keep the line, and a quiet client's last id moves on."""
         self._route()
-        for feed in self._feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
-            self._feeds.append_to(feed, Frame.heartbeat(self.position))
+        for feed in self.feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
+            self.feeds.append_to(feed, Frame.heartbeat(self.position))
             yield
 
     def __repr__(self) -> str:
-        return f"<Lane of {self.loop!r}: {len(self.outboxes)} clients in {self.feeds} feeds>"
+        return f"<Lane of {self.loop!r}: {len(self.outboxes)} clients in {len(self.feeds)} feeds>"

@@ -111,8 +111,7 @@ class Outbox:
         self.lane.writes.end(self)
         if self.is_aside:
             self._move(is_aside=False)
-        if self.is_replaying:
-            self.lane.tell_soon(self)
+        self.lane.rested(self)
 
     def _move(self, *, is_aside: bool) -> None:
         if self._feed is None:
@@ -127,10 +126,21 @@ class Outbox:
         self.follow(self._feed)
         self._keep(Batch([Frame(message)], None))
 
+    def attach(self, sink: Sink) -> None:
+        """Let `sink` read it from here on; whoever read it before is told that it is over."""
+        before, self.sink = self.sink, sink
+        self.lane.writes.end(self)
+        before.ended()
+
     def resume(self, replay: Replay) -> None:
-        """Take what `replay` has before everything else that waits."""
+        """Begin anew with what `replay` has; then comes what was sent to it alone, and then its feed from here."""
+        private = [] if self._backlog is None else self._backlog.private()
+        self._opened = None
+        self._backlog = Backlog(replay)
+        self._cursor = None if self._feed is None else self._feed.tail
         self.starts_at = replay.starts_at
-        self._need_backlog().replay(replay)
+        for batch in private:
+            self._keep(batch)
 
     def _keep(self, batch: Batch) -> None:
         self._need_backlog().add(batch)
@@ -155,14 +165,13 @@ class Outbox:
                 self._cursor = batch
                 self._count(batch)
                 return batch.body(named=named)
+        bodies: list[bytes] = []
+        size = 0
         if self._opened is not None:  # somebody took messages one by one and left in the middle of a batch
             left, self._opened = list(self._opened), None
             if left:
-                batch = Batch(left, None)
-                self._need_backlog().put_back(batch)
-                self._count(batch, -1)
-        bodies: list[bytes] = []
-        size = 0
+                bodies.append(Batch(left, None).body(named=named))
+                size = len(bodies[0])
         while size <= MAX_WRITE_BYTES and (next_batch := self._take_batch()) is not None:
             bodies.append(next_batch.body(named=named))
             size += len(bodies[-1])
@@ -223,10 +232,11 @@ class Outbox:
     @property
     def waiting(self) -> tuple[int, int]:
         """How many messages, and how many bytes of payload, wait to be taken."""
-        messages, size = (self._backlog.messages, self._backlog.bytes) if self._backlog else (0, 0)
-        if self._feed is not None and self._cursor is not None:
-            messages += self._feed.tail.total_messages - self._cursor.total_messages
-            size += self._feed.tail.total_bytes - self._cursor.total_bytes
+        backlog, feed, cursor = self._backlog, self._feed, self._cursor  # from any thread
+        messages, size = (backlog.messages, backlog.bytes) if backlog else (0, 0)
+        if feed is not None and cursor is not None:
+            messages += feed.tail.total_messages - cursor.total_messages
+            size += feed.tail.total_bytes - cursor.total_bytes
         return messages, size
 
     def is_over_limit(self) -> bool:
@@ -238,9 +248,9 @@ class Outbox:
         if self.limits.allows(messages, size):
             return False
         if self._feed is not None and self._cursor is not None:
-            tail, before = self._feed.tail, self._feed.before_tick
-            messages -= min(tail.total_messages - before.total_messages, messages)
-            size -= min(tail.total_bytes - before.total_bytes, size)
+            tail, (messages_before, size_before) = self._feed.tail, self._feed.before_tick
+            messages -= tail.total_messages - max(messages_before, self._cursor.total_messages)
+            size -= tail.total_bytes - max(size_before, self._cursor.total_bytes)
         return not self.limits.allows(messages, size)
 
     def shorten(self) -> int | None:
@@ -248,18 +258,25 @@ class Outbox:
 
         Returns how many messages were dropped; None if the client is to be ended.
         """
-        frames = [*(self._opened or ()), *(self._backlog.frames() if self._backlog else ()), *self._chain()]
+        opened = list(self._opened or ())
+        self._opened = iter(opened) if opened else None
+        frames = [*opened, *(self._backlog.frames() if self._backlog else ()), *self._chain()]
         kept = self.limits.shorten(frames)
         if kept is None:
             return None
         messages = [frame.message for frame in kept if isinstance(frame.message, Message)]
+        dropped = sum(isinstance(frame.message, Message) for frame in frames) - len(messages)
+        if not dropped and not self.is_replaying:
+            return 0
+        if opened:
+            self._count(Batch(opened, None), -1)  # they are taken once more
         first = next((message.position for message in messages if message.position is not None), None)
         resumed_at = self.lane.position if first is None else Position(first.epoch, first.sequence - 1)
         self._opened = self._backlog = None
         self._cursor = None if self._feed is None else self._feed.tail
         for batch in in_writes([Frame(Gap("overflow", resumed_at)), *kept]):
             self._keep(batch)
-        return sum(isinstance(frame.message, Message) for frame in frames) - len(messages)
+        return dropped
 
     def _chain(self) -> Iterator[Frame]:
         batch = self._cursor

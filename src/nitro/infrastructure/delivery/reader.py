@@ -16,8 +16,7 @@ class Reader:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._waiter: asyncio.Future[None] | None = None
-        before, outbox.sink = outbox.sink, self
-        before.ended()
+        outbox.attach(self)
 
     def ready(self) -> bool:
         """Wake whoever waits in `has_more`, who hasn't taken anything yet."""

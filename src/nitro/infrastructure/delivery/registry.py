@@ -44,9 +44,9 @@ class FeedRegistry:
         feed.add(outbox)
 
     def leave(self, feed: Feed | None, outbox: Outbox) -> None:
-        """Take `outbox` out of `feed`, unless it still follows it; the last one takes the feed along."""
-        if feed is None or (feed is outbox.feed and not outbox.is_ended):
-            return  # it changed to the interest that it had
+        """Take `outbox` out of `feed`; the last one takes the feed along."""
+        if feed is None:
+            return
         feed.remove(outbox)
         if not feed:
             self._router.remove(feed)
@@ -69,6 +69,10 @@ class FeedRegistry:
         if feed:
             feed.append(frame)
             self.close(feed)
+
+    def behind(self) -> list[Outbox]:
+        """Those for which more came while they were busy; from any thread."""
+        return [outbox for feed in self for outbox in feed.aside()]
 
     def __iter__(self) -> Iterator[Feed]:
         return iter(tuple(self._feeds.values()))

@@ -66,9 +66,9 @@ class Counts:
         self.messages += other.messages
         self.bytes += other.bytes
         self.replays += other.replays
-        self.gaps.update(other.gaps)
-        self.dropped.update(other.dropped)
-        self.ended.update(other.ended)
+        self.gaps.update(dict(other.gaps))  # copied at once: its lane may count on meanwhile
+        self.dropped.update(dict(other.dropped))
+        self.ended.update(dict(other.ended))
 
     def __repr__(self) -> str:
         return f"<Counts of {self.messages} messages>"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 from time import perf_counter
 from typing import Final
 
@@ -18,6 +19,7 @@ __all__ = ["Turns", "is_through"]
 
 _TURN_SECONDS: Final = 0.0005
 """After how long what goes over very many clients gives the loop back."""
+_TELLS_A_PAGE: Final = 64
 _LOOKS_AT_CLOCK_EVERY: Final = 16
 
 
@@ -27,6 +29,7 @@ class Turns:
     def __init__(self) -> None:
         self._feeds: OrderedDict[Feed, None] = OrderedDict()
         self._outboxes: OrderedDict[Outbox, None] = OrderedDict()
+        self._replaying: OrderedDict[Outbox, None] = OrderedDict()
 
     def add_feed(self, feed: Feed) -> None:
         """All outboxes of `feed`, which closed a batch."""
@@ -36,6 +39,10 @@ class Turns:
         """One outbox, whatever its feed has."""
         self._outboxes[outbox] = None
 
+    def add_replaying(self, outbox: Outbox) -> None:
+        """One outbox, for the next page of what it missed."""
+        self._replaying[outbox] = None
+
     def drop_feed(self, feed: Feed) -> None:
         """Nobody is left in `feed`."""
         self._feeds.pop(feed, None)
@@ -43,11 +50,21 @@ class Turns:
     def drop_outbox(self, outbox: Outbox) -> None:
         """`outbox` has ended, or left."""
         self._outboxes.pop(outbox, None)
+        self._replaying.pop(outbox, None)
 
     def due(self) -> Iterator[Outbox]:
-        """The outboxes to tell. Where it was left, the next one goes on, with another feed's if there is one."""
-        while self._outboxes:
-            yield self._outboxes.popitem(last=False)[0]
+        """The outboxes to tell. Where it was left, the next one goes on, with another feed's if there is one.
+
+        A page of a replay takes as long as many clients of a feed, so they alternate: neither holds up the other.
+        """
+        while self:
+            while self._outboxes:
+                yield self._outboxes.popitem(last=False)[0]
+            yield from islice(self._of_feeds(), _TELLS_A_PAGE)
+            if self._replaying:
+                yield self._replaying.popitem(last=False)[0]
+
+    def _of_feeds(self) -> Iterator[Outbox]:
         while self._feeds:
             feed = next(iter(self._feeds))
             self._feeds.move_to_end(feed)
@@ -60,7 +77,7 @@ class Turns:
                 self._feeds.pop(feed, None)
 
     def __bool__(self) -> bool:
-        return bool(self._feeds or self._outboxes)
+        return bool(self._feeds or self._outboxes or self._replaying)
 
 
 def is_through(steps: Iterator[object]) -> bool:

@@ -39,6 +39,8 @@ class Writes:
     def begin(self, outbox: Outbox) -> None:
         """A write to `outbox` is under way from now on, until `end`; a new one after another begins anew."""
         assert self._loop is not None
+        if outbox.is_ended:
+            return
         self._since.pop(outbox, None)
         self._since[outbox] = self._loop.time()
         if self._timer is None:
@@ -50,12 +52,12 @@ class Writes:
 
     def _look(self) -> None:
         assert self._loop is not None
+        self._timer = None
         now = self._loop.time()
         for outbox, since in tuple(self._since.items()):
             if now - since > outbox.limits.send_timeout:
                 self._stuck(outbox)
-        self._timer = None
-        if self._since:
+        if self._since and self._timer is None:
             self._timer = self._loop.call_later(_LOOK_SECONDS, self._look, context=self._context)
 
     def __repr__(self) -> str:

@@ -84,8 +84,7 @@ class Connection:
         self._ending: asyncio.Timeout | None = None
         self._failure: Exception | None = None
         self._writer = self._loop.create_task(self._work(), name="nitro writer", context=self._context)
-        before, outbox.sink = outbox.sink, self
-        before.ended()
+        outbox.attach(self)
 
     def ready(self) -> bool:
         """Write what waits; a write that is handed to the writer takes along what comes meanwhile."""
@@ -180,7 +179,8 @@ class Connection:
                 if self._is_writing:
                     await self._write(cancelled)
                     self._is_writing = False
-                    self._outbox.rest()
+                    if self._outbox.sink is self:
+                        self._outbox.rest()
             last_bytes = self._last_bytes(self._outbox)
             await self._send({"type": "http.response.body", "body": last_bytes, "more_body": False})
             self._is_closed = True
@@ -194,7 +194,7 @@ class Connection:
         if self._handed is not None:
             (sending, waited), self._handed = self._handed, None
             await _resume(sending, waited, cancelled)
-        while (body := self._outbox.take_body(named=self._named)) is not None:
+        while self._outbox.sink is self and (body := self._outbox.take_body(named=self._named)) is not None:
             self._outbox.lane.writes.begin(self._outbox)
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
             if self._outbox.is_replaying:

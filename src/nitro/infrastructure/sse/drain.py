@@ -28,8 +28,10 @@ class _Chained:
         self._previous = previous
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        shutdown()
-        self._previous(signum, frame)
+        try:
+            shutdown()
+        finally:
+            self._previous(signum, frame)
 
 
 def shutdown() -> None:

@@ -113,7 +113,7 @@ class EventSourceResponse(Response):
         finally:
             if connection is not None:
                 connection.abandon()
-            if connection is None or outbox.sink in (connection, NOBODY):  # else somebody else reads it by now
+            if outbox.sink is NOBODY or outbox.sink is connection:  # else somebody else reads it by now
                 self.client.close_outbox(outbox)
         if self.background is not None:
             await self.background()
