@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nitro import Client, active_clients, emit
+from nitro.infrastructure.delivery.feed import Batch
 from nitro.infrastructure.delivery.hub import Hub
 
 pytestmark = pytest.mark.usefixtures("hub")
@@ -119,3 +120,26 @@ def test_importing_nitro_starts_nothing_and_loads_nothing_heavy() -> None:
         "assert hub._hub is None\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+
+
+def test_what_every_client_has_taken_is_let_go() -> None:
+    async def scenario() -> None:
+        with Client(topics=["a"]) as client:
+            reading = asyncio.create_task(_count(client, 3_000))
+            for n in range(3_000):
+                emit("a", result=n)
+                await asyncio.sleep(0)
+            assert await reading == 3_000
+            gc.collect()
+            assert sum(type(thing) is Batch for thing in gc.get_objects()) < 10
+
+    asyncio.run(scenario())
+
+
+async def _count(client: Client, wanted: int) -> int:
+    count = 0
+    async for _ in client.stream():
+        count += 1
+        if count == wanted:
+            break
+    return count

@@ -36,8 +36,12 @@ def test_uvicorn_with_a_hundred_open_streams_ends_within_two_seconds(
     assert "ERROR" not in server.output, server.output
 
 
-def test_what_was_emitted_just_before_the_signal_is_delivered() -> None:
-    with Server(APP) as server, Stream(server.port, "/events") as stream:
+@pytest.mark.parametrize("inline", ["true", "false"])
+def test_what_was_emitted_just_before_the_signal_is_delivered(inline: str) -> None:
+    with (
+        Server(APP, environment={"NITRO_INLINE_SEND": inline}) as server,
+        Stream(server.port, "/events") as stream,
+    ):
         stream.read_until(b"\n\n")
         server.post("/emit?count=100")
         server.end()

@@ -161,3 +161,13 @@ def test_no_single_change_of_a_clean_log_goes_unseen() -> None:
             case _:
                 ids[place], ids[place + 1] = ids[place + 1], ids[place]
         assert not check(sent(19), [listener(*ids), listener(*range(1, 20))]).is_clean
+
+
+def test_a_gap_excuses_nothing_that_is_older_than_what_was_heard_before_it() -> None:
+    away = listener(1, 2, 4, 5)
+    away.told_of_gap("e-9")
+    verdict = check(sent(9), [away, listener(1, 2, 3, 4, 5, 6, 7, 8, 9)])
+    assert verdict.lost == ["l never heard p 3"]
+    away.told_of_gap("f-0")
+    assert len(check(sent(9), [away, listener(1, 2, 3, 4, 5, 6, 7, 8, 9)]).lost) == 1
+    assert len(check(sent(9), [away]).lost) == 1, "nor when nobody else heard it"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nitro import Client, EventSourceResponse, emit
+from nitro import Client, EventSourceResponse, client_event, emit
 from nitro.errors import InvalidField
 
 pytestmark = pytest.mark.usefixtures("hub")
@@ -139,3 +139,73 @@ def test_cancelling_a_response_at_any_step_leaves_no_task_behind(steps: int) -> 
 def test_a_wrong_retry_is_the_callers_error(retry: Any) -> None:
     with pytest.raises(InvalidField):
         EventSourceResponse(Client(), retry_milliseconds=retry)
+
+
+def test_a_writer_that_was_overtaken_takes_nothing_from_its_successor() -> None:
+    async def scenario() -> None:
+        release = asyncio.Event()
+
+        class Slow(Wire):
+            async def send(self, message: Any) -> None:
+                if b"data: 0" in message.get("body", b""):
+                    await release.wait()
+                await super().send(message)
+
+        client = Client(topics=["a"])
+        first, second = Slow(), Wire()
+        earlier = first.answer(client)
+        await first.until(b"id: ")
+        emit("a", result=0)
+        await asyncio.sleep(0.01)
+        later = second.answer(client)
+        await second.until(b"id: ")
+        for n in range(1, 6):
+            emit("a", result=n)
+            if n == 3:
+                release.set()
+            await asyncio.sleep(0.005)
+        await second.until(b"data: 5\n")
+        assert [f"data: {n}".encode() in second.body for n in range(1, 6)] == [True] * 5
+        assert b"data: 1" not in first.body
+        second.gone.set()
+        await asyncio.gather(earlier, later)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("how", ["drain", "stuck"])
+def test_a_handler_that_ends_another_client_in_the_middle_of_an_ending_leaves_none_behind(
+    how: str, hub_with: Callable[..., Any]
+) -> None:
+    hub = hub_with(send_timeout_seconds=0.2)
+
+    async def scenario() -> None:
+        class Stuck(Wire):
+            async def send(self, message: Any) -> None:
+                if b"data: " in message.get("body", b"") and how == "stuck":
+                    await asyncio.sleep(30)
+                await super().send(message)
+
+        clients = [Client(topics=["a"]) for _ in range(4)]
+        wires = [Stuck() for _ in clients]
+        tasks = [wire.answer(client) for wire, client in zip(wires, clients, strict=True)]
+        for wire in wires:
+            await wire.until(b"id: ")
+
+        def end_all(sender: Any, action: str, client: Client, **kwargs: Any) -> None:
+            if action == "disconnect":
+                for other in clients:
+                    other.disconnect()
+
+        client_event.connect(end_all)
+        try:
+            emit("a", result=1)
+            await asyncio.sleep(0)
+            if how == "drain":
+                hub.drain_soon()
+            await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        finally:
+            client_event.disconnect(end_all)
+        assert hub.statistics().clients == 0
+
+    run(scenario)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nitro
-from nitro import Client, EventSourceResponse, Gap, Message, emit
+from nitro import Client, EventSourceResponse, Gap, Message, client_event, emit
 from nitro.domain.message import Position
 from nitro.infrastructure.delivery import hub as hub_module
 from nitro.infrastructure.delivery.hub import Hub, get_hub
@@ -196,6 +197,41 @@ class TestInOneProcess:
         run(scenario)
 
 
+def test_live_clients_hear_while_many_replay(hub_with: Callable[..., Hub]) -> None:
+    hub_with(history_messages=10_000)
+
+    async def scenario() -> None:
+        position = nitro.position()
+        for n in range(8_000):
+            emit("a", result=n)
+        await asyncio.sleep(0)
+        back = [Client(topics=["a"], last_event_id=position).connect() for _ in range(60)]
+        tapes = [Tape() for _ in back]
+        live = Client(topics=["live"]).connect()
+        responses = [
+            asyncio.create_task(EventSourceResponse(client)(tape.scope, tape.receive, tape.send))
+            for client, tape in zip(back, tapes, strict=True)
+        ]
+        await asyncio.sleep(0)
+        stream = live.stream()
+        waits = []
+        while not all(b"data: 7999\n" in tape.body for tape in tapes):
+            began = time.monotonic()
+            emit("live", result=1)
+            await anext(stream)
+            waits.append(time.monotonic() - began)
+            await asyncio.sleep(0)
+        assert len(waits) > 50, "the replays were through before anybody else had a turn"
+        assert sorted(waits)[len(waits) // 2] < 0.02
+        for tape in tapes:
+            assert tape.body.count(b"data: ") == 8_000
+            tape.gone.set()
+        await asyncio.gather(*responses)
+        live.disconnect()
+
+    run(scenario, 60)
+
+
 def test_what_retention_forgot_is_a_gap_at_the_start(hub_with: Callable[..., Hub]) -> None:
     hub_with(history_messages=10)
 
@@ -329,6 +365,57 @@ class TestTheResponse:
             assert b"old" not in await tape.until(b"new")
             tape.gone.set()
             await task
+
+        run(scenario)
+
+    def test_one_that_is_ended_before_it_began_comes_back_to_where_it_was(self) -> None:
+        async def scenario() -> None:
+            position = nitro.position()
+            emit("a", result=1)
+
+            def refuse(sender: Any, action: str, client: Client, **kwargs: Any) -> None:
+                client.disconnect()
+
+            client_event.connect(refuse)
+            try:
+                tape = Tape(headers=((b"last-event-id", position.encode()),))
+                await EventSourceResponse(Client(topics=["a"]))(tape.scope, tape.receive, tape.send)
+            finally:
+                client_event.disconnect(refuse)
+            assert re.findall(rb"id: (.*)\n", tape.body) == [position.encode()]
+
+        run(scenario)
+
+    def test_the_rest_of_a_half_read_replay_comes_in_order(self) -> None:
+        async def scenario() -> None:
+            position = nitro.position()
+            for n in range(700):
+                emit("a", result=n)
+            client = Client(topics=["a"], last_event_id=position).connect()
+            first = await take(client, 1)
+            tape = Tape()
+            frames = await tape.play(EventSourceResponse(client), b"data: 699\n\n")
+            heard = [int(line[6:]) for frame in frames for line in frame if line.startswith("data: ")]
+            assert [*data(first), *heard] == list(range(700))
+
+        run(scenario)
+
+    def test_a_second_response_resumes_from_what_its_browser_has_and_not_from_where_the_client_joined(self) -> None:
+        async def scenario() -> None:
+            client = Client(topics=["a"])
+            first = Tape()
+            earlier = asyncio.create_task(EventSourceResponse(client)(first.scope, first.receive, first.send))
+            await first.until(b"id: ")
+            for n in range(10):
+                emit("a", result=n)
+            await first.until(b"data: 9\n")
+            got = first.body.split(b"data: 4\n")[0].rsplit(b"id: ", 1)[1].split(b"\n")[0]  # the rest is lost on the way
+            second = Tape(headers=((b"last-event-id", got),))
+            frames = await second.play(EventSourceResponse(client), b"data: 9\n")
+            heard = [line[6:] for frame in frames for line in frame if line.startswith("data: ")]
+            assert heard == ["5", "6", "7", "8", "9"]
+            assert "gap" not in second.body.decode()
+            await earlier
 
         run(scenario)
 

@@ -229,3 +229,24 @@ def test_a_socket_that_stops_and_goes_on_within_the_send_timeout_misses_nothing(
         time.sleep(1.2)  # shorter than the timeout, and longer than the time between two looks
         assert [event["n"] for event in slow.events(8)] == list(range(8))
         assert server.get("/statistics").json()["ended"] == {}
+
+
+@pytest.mark.usefixtures("hub")
+def test_one_message_above_the_limit_is_no_gap_and_much_sent_at_once_ends_nobody_that_keeps_up() -> None:
+    async def scenario() -> None:
+        with Client(topics=["a", "done"], max_bytes=1_000, overflow="drop_oldest") as client:
+            found = await fall_behind(client, ["x" * 5_000])
+            assert [type(message) for message in found] == [Message]
+            assert nitro.statistics().gaps == {}
+        with Client(topics=["a"], max_bytes=1_000) as client:
+            messages = client.messages()
+            reading = asyncio.ensure_future(anext(messages))
+            await asyncio.sleep(0)
+            for n in range(4):
+                client.send(f"{n}" * 600)
+            assert client.is_connected
+            assert isinstance(await reading, Message)
+            for _ in range(3):
+                await anext(messages)
+
+    asyncio.run(scenario())
