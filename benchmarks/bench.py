@@ -74,14 +74,17 @@ def _measure(name: str, options: argparse.Namespace, cores: Cores) -> list[Run]:
 def _save(runs: Sequence[Run], text: str) -> None:
     """Over what was written of this run before."""
     names = list(dict.fromkeys(run.scenario for run in runs))
+    for suffix in (".json", ".svg"):
+        (RESULTS / _file(names[:-1])).with_suffix(suffix).unlink(missing_ok=True)
     RESULTS.mkdir(exist_ok=True)
-    for path in RESULTS.glob(f"{TODAY}-{'-'.join(names[:-1])}.json"):
-        path.unlink()
-    is_whole = names == list(SCENARIOS)
-    path = RESULTS / (TODAY if is_whole else "-".join([TODAY, *names]))
+    path = RESULTS / _file(names)
     path.with_suffix(".json").write_text(text)
-    if is_whole:
-        path.with_suffix(".svg").write_text(picture(runs))
+    if drawn := picture(runs):
+        path.with_suffix(".svg").write_text(drawn)
+
+
+def _file(names: Sequence[str]) -> str:
+    return TODAY if list(names) == list(SCENARIOS) else "-".join([TODAY, *names])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ class Running:
         self.server = server
         self.port = port
         self._process_id = process_id
+
+    def get(self, path: str) -> str:
+        """The body that it answers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
+            text: str = answer.read().decode()
+            return text
 
     def cpu_seconds(self) -> float:
         """CPU time of all its processes and threads, user and system, in nanosecond steps (/proc/<pid>/stat: 10 ms)."""
@@ -110,10 +117,11 @@ class Order:
 class LoadClient:
     """A running load client, all of whose subscribers are connected. One line asks, one line answers."""
 
-    def __init__(self, requests: IO[str], answers: IO[str]) -> None:
+    def __init__(self, requests: IO[str], answers: IO[str], *, has_backlog: bool = False) -> None:
         self._requests = requests
         self._answers = answers
         self.connect_seconds = float(self._read()["seconds"])
+        self.backlog: dict[str, Any] = self._read() if has_backlog else {}
 
     def run(self, order: Order) -> dict[str, Any]:
         self._requests.write(
@@ -151,18 +159,24 @@ def serving(server: Server, core: int) -> Iterator[Running]:
 
 
 @contextmanager
-def subscribed(running: Running, subscribers: int, core: int, stopping: int = 0) -> Iterator[LoadClient]:
-    """Start the load client on a core and subscribe; hang up at last."""
+def subscribed(
+    running: Running, subscribers: int, core: int, stopping: int = 0, path: str = "/events", backlog: int = 0
+) -> Iterator[LoadClient]:
+    """Start the load client on a core and subscribe; hang up at last.
+
+    With a `backlog`, which `path` asks for, each subscriber gets so many events that were emitted before.
+    """
     command = ["taskset", "-c", str(core), str(BUILD / "client"), str(running.port), str(subscribers), str(stopping)]
-    if running.server.publish_path:
-        command.append(running.server.publish_path)
+    command.append(running.server.publish_path)
+    if backlog:
+        command += [path, str(backlog)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
         if process.stdin is None or process.stdout is None:
             raise BenchmarkError("The load client has no pipes")
-        yield LoadClient(process.stdin, process.stdout)
+        yield LoadClient(process.stdin, process.stdout, has_backlog=backlog > 0)
     finally:
         _end(process)
 

@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any
 
 from chart import Bar, Panel, draw
-from process import BenchmarkError
 from scenarios import SCENARIOS, Run
 from servers import SERVERS
 from targets import Medians, Target
@@ -46,6 +45,8 @@ MEASURES: dict[str, tuple[str, int, float]] = {
     "connect_seconds": ("connect s", 1, 1),
     "connection_kib": ("KiB/connection", 1, 1),
     "grown_mib": ("peak memory grown MiB", 1, 1),
+    "back_seconds": ("all have all after s", 2, 1),
+    "back_cpu_us": ("CPU µs/client", 0, 1),
     "let_go": ("let go", 0, 1),
     "emit_us": ("µs/emit", 2, 1),
     "delivery_us": ("CPU µs/delivery", 2, 1),
@@ -140,11 +141,7 @@ def as_text(document: dict[str, Any]) -> str:
 
 
 def picture(runs: Sequence[Run]) -> str:
-    """What a reader of the README wants to know, as an SVG.
-
-    Raises:
-        BenchmarkError: the runs of a scenario that it shows are not there.
-    """
+    """What a reader of the README wants to know, as an SVG; empty if nothing of that was measured."""
     panels = []
     for scenario, case, measure, title, unit in PICTURED:
         bars = [
@@ -152,13 +149,13 @@ def picture(runs: Sequence[Run]) -> str:
             for name in SCENARIOS[scenario].servers
             if (bar := _bar([r for r in runs if (r.scenario, r.case, r.server) == (scenario, case, name)], measure))
         ]
-        if not bars:
-            raise BenchmarkError(f"The chart needs the scenario {scenario!r}, which wasn't run")
-        less_is_better = measure != "per_second"
-        bars.sort(key=lambda bar: bar.value, reverse=not less_is_better)
-        panels.append(Panel(title, unit, bars, less_is_better))
+        if bars:
+            less_is_better = measure != "per_second"
+            bars.sort(key=lambda bar: bar.value, reverse=not less_is_better)
+            panels.append(Panel(title, unit, bars, less_is_better))
     packages = ", ".join(f"{name} {_version(name)}" for name in ("uvicorn", "granian", "starlette", "fastapi"))
-    return draw(panels, f"{_cpu_model()}, one core for the server and one for the clients; {packages}")
+    caption = f"{_cpu_model()}, one core for the server and one for the clients; {packages}"
+    return draw(panels, caption) if panels else ""
 
 
 def _bar(runs: Sequence[Run], measure: str) -> Bar | None:

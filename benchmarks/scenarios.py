@@ -24,6 +24,8 @@ IDLE_SECONDS = 30
 AUDIENCE = 1_000
 CROWD = 10_000
 STOPPING = 100
+RETURNING = 2_000
+BEHIND = 100
 
 PYTHON_PEERS = ("queue", "litestar", "sse-starlette", "polled", "fastapi")
 
@@ -165,6 +167,28 @@ def slow(server: Server, cores: Cores, name: str) -> Iterator[Run]:
             yield _with(run, grown_mib=grown, let_go=float(run.counts["let_go"]))
 
 
+def replay(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    with serving(server, cores.server) as running:
+        with subscribed(running, 100, cores.client) as client:
+            _warm_up(client, 20)
+        position = running.get("/position")
+        running.get(f"/fire?k={BEHIND}")
+        before, cpu_before = running.peak_bytes(), running.cpu_seconds()
+        path = f"/events?last_event_id={position}"
+        with subscribed(running, RETURNING, cores.client, path=path, backlog=BEHIND) as client:
+            seen = client.backlog
+            cpu_seconds = running.cpu_seconds() - cpu_before
+            values = {
+                "back_seconds": seen["span_seconds"],
+                "back_cpu_us": cpu_seconds / RETURNING * 1e6,
+                "cpu_us": cpu_seconds / max(1, seen["delivered"]) * 1e6,
+                "grown_mib": (running.peak_bytes() - before) / 2**20,
+            }
+            counts = {kind: int(seen[kind]) for kind in ("delivered", "lost", *WRONG)}
+            wrong = ", ".join(f"{counts[kind]} {kind}" for kind in ("lost", *WRONG) if counts[kind])
+            yield Run(name, "", server.name, values, wrong, counts)
+
+
 def micro(_: Server, cores: Cores, name: str) -> Iterator[Run]:
     """In a process of its own, on the server's core."""
     command = ["taskset", "-c", str(cores.server), sys.executable, str(HERE / "micro.py"), name]
@@ -214,6 +238,12 @@ SCENARIOS: dict[str, Scenario] = {
         (*OURS,),
         ("p50_ms", "p99_ms", "grown_mib", "let_go", "in_time"),
         slow,
+    ),
+    "replay": Scenario(
+        f"{RETURNING:,} clients come back at once, each {BEHIND} messages behind",
+        OURS,
+        ("back_seconds", "back_cpu_us", "cpu_us", "grown_mib"),
+        replay,
     ),
     "emit": Scenario("No client", ("nitro",), ("emit_us",), micro),
 }

@@ -1,6 +1,6 @@
 /* client.c: N subscribers of one server-sent event stream, on one thread over epoll.
  *
- * usage: client PORT SUBSCRIBERS [STOPPING [PUBLISH_PATH]]   (127.0.0.1, GET /events)
+ * usage: client PORT SUBSCRIBERS [STOPPING [PUBLISH_PATH [STREAM_PATH BACKLOG]]]   (127.0.0.1, GET /events)
  * Prints {"subscribed": N, "seconds": S} when every subscriber has its response head and its first chunk. Then reads
  * lines "EVENTS EVENTS_A_FIRE GAP_SECONDS PAD TIMEOUT_SECONDS PROBE_SECONDS STOP" from stdin, and prints one line of
  * JSON for each. Ends at stdin's end.
@@ -12,6 +12,9 @@
  *
  * PROBE_SECONDS above 0: a GET /plain beside it, again and again with that pause, each one timed.
  * STOP 1: the first STOPPING subscribers, which have a small receive buffer, read nothing during this run.
+ *
+ * With a BACKLOG, which STREAM_PATH asks for, every subscriber gets so many events that were emitted before; once they
+ * have, a line as that of a run is printed first. Its time is from the first connect to the last of these events.
  *
  * A payload holds "t", CLOCK_MONOTONIC nanoseconds at emit, and "i", 0 ... EVENTS-1 in this order.
  * Every subscriber is checked: lost, doubled, out of order, gap frames, ended streams.
@@ -64,7 +67,7 @@ struct asker {
 
 static struct subscriber *subscribers;
 static int subscriber_count, stopping_count, epoll_fd, port;
-static const char *publish_path;
+static const char *publish_path, *stream_path = "/events";
 static char read_buffer[READ_BYTES];
 static struct asker firer = {.fd = -1}, prober = {.fd = -1};
 
@@ -193,7 +196,7 @@ static void subscribe(void) {
         for (; opened < subscriber_count && opened - ready < MAX_CONNECTING; opened++) {
             struct subscriber *s = &subscribers[opened];
             s->fd = connect_to(s, opened < stopping_count ? SMALL_BUFFER_BYTES : 0);
-            request(s->fd, "/events");
+            request(s->fd, stream_path);
         }
         serve(50);
         while (ready < opened && subscribers[ready].wire.chunks) ready++;
@@ -335,19 +338,33 @@ static void run(const struct order *order) {
     report(order, order->events * readers, cpu_seconds, wall_seconds);
 }
 
+static void collect(int backlog) {
+    struct order order = {.events = backlog, .timeout_seconds = READY_TIMEOUT_SECONDS};
+    int64_t start_ns = clock_ns(CLOCK_MONOTONIC), start_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    int64_t deadline_ns = start_ns + READY_TIMEOUT_SECONDS * 1000000000LL;
+    start_run(&order);
+    subscribe();
+    while (delivered < event_count * subscriber_count && !ended && clock_ns(CLOCK_MONOTONIC) < deadline_ns) serve(100);
+    first_emit_ns = start_ns;
+    report(&order, event_count * subscriber_count, (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - start_cpu_ns) / 1e9,
+           (clock_ns(CLOCK_MONOTONIC) - start_ns) / 1e9);
+}
+
 int main(int argc, char **argv) {
-    if (argc < 3 || argc > 5) {
-        fprintf(stderr, "usage: client PORT SUBSCRIBERS [STOPPING [PUBLISH_PATH]]\n");
+    if (argc < 3 || argc > 7 || argc == 6) {
+        fprintf(stderr, "usage: client PORT SUBSCRIBERS [STOPPING [PUBLISH_PATH [STREAM_PATH BACKLOG]]]\n");
         return 2;
     }
     port = atoi(argv[1]);
     subscriber_count = atoi(argv[2]);
     stopping_count = argc > 3 ? atoi(argv[3]) : 0;
-    publish_path = argc > 4 ? argv[4] : NULL;
+    publish_path = argc > 4 && *argv[4] ? argv[4] : NULL;
+    if (argc > 6) stream_path = argv[5];
     subscribers = calloc(subscriber_count, sizeof *subscribers);
     epoll_fd = epoll_create1(0);
     if (!subscribers || epoll_fd < 0) die("start");
-    subscribe();
+    if (argc > 6) collect(atoi(argv[6]));
+    else subscribe();
     char line[128];
     while (fgets(line, sizeof line, stdin)) {
         struct order o;

@@ -25,6 +25,11 @@ async def fire_events(request: Request) -> PlainTextResponse:
     return PlainTextResponse("fired")
 
 
+@app.get("/position")
+async def position() -> PlainTextResponse:
+    return PlainTextResponse(nitro.position())
+
+
 @app.get("/plain")
 async def plain() -> PlainTextResponse:
     return PlainTextResponse("plain")
