@@ -127,8 +127,7 @@ def check(sent: Iterable[Sent], listeners: Iterable[Listener]) -> Verdict:
     }
     verdict = Verdict()
     for listener in logs:
-        heard = _check_log(listener, by_key, verdict)
-        gaps = _gaps_of(listener)
+        heard, gaps = _check_log(listener, by_key, verdict)
         verdict.messages += len(listener._log) - len(gaps)
         verdict.gaps += len(gaps)
         for key, message in by_key.items():
@@ -138,43 +137,6 @@ def check(sent: Iterable[Sent], listeners: Iterable[Listener]) -> Verdict:
             if not any(gap.covers(message, places.get(key)) for gap in gaps):
                 verdict.lost.append(f"{listener.name} never heard {message.producer} {message.n}")
     return verdict
-
-
-def _check_log(listener: Listener, by_key: dict[tuple[str, int], Sent], verdict: Verdict) -> set[tuple[str, int]]:
-    heard: set[tuple[str, int]] = set()
-    newest: dict[str, int] = {}  # by producer
-    place: Position | None = None
-    for entry in listener._log:
-        if isinstance(entry, _Gap):
-            place = _later(place, _place(entry.resumed_at))
-            continue
-        key = (entry.producer, entry.n)
-        text = f"{listener.name} heard {entry.producer} {entry.n} with the id {entry.id}"
-        message = by_key.get(key)
-        if message is None or message.outcome == "failed" or not listener.hears(message):
-            verdict.invented.append(text)
-        if key in heard:
-            verdict.doubled.append(text)
-            continue
-        here = _place(entry.id)
-        is_back = place is not None and here.epoch == place.epoch and here.sequence <= place.sequence
-        if is_back or entry.n < newest.get(entry.producer, entry.n):
-            verdict.reordered.append(f"{text}, after {place}")
-        heard.add(key)
-        newest[entry.producer] = max(entry.n, newest.get(entry.producer, entry.n))
-        place = _later(place, here)
-    return heard
-
-
-def _place(id: str) -> Position:
-    found = Position.parse(id)
-    if found is None:
-        raise ValueError(f"{id!r} is no position")
-    return found
-
-
-def _later(one: Position | None, other: Position) -> Position:
-    return one if one is not None and one.epoch == other.epoch and one.sequence > other.sequence else other
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,16 +161,44 @@ class _Announced:
         return message.at < self.at
 
 
-def _gaps_of(listener: Listener) -> list[_Announced]:
-    found: list[_Announced] = []
+def _check_log(
+    listener: Listener, by_key: dict[tuple[str, int], Sent], verdict: Verdict
+) -> tuple[set[tuple[str, int]], list[_Announced]]:
+    """Judge one log by itself. Returns what was heard, and the gaps."""
+    heard: set[tuple[str, int]] = set()
+    gaps: list[_Announced] = []
+    newest: dict[str, int] = {}  # by producer
     place: Position | None = None
-    newest: dict[str, int] = {}
     for entry in listener._log:
         if isinstance(entry, _Gap):
             resumed_at = _place(entry.resumed_at)
-            found.append(_Announced(resumed_at, entry.at, place, dict(newest)))
+            gaps.append(_Announced(resumed_at, entry.at, place, dict(newest)))
             place = _later(place, resumed_at)
+            continue
+        key = (entry.producer, entry.n)
+        here = _place(entry.id)
+        text = f"{listener.name} heard {entry.producer} {entry.n} with the id {entry.id}"
+        message = by_key.get(key)
+        if message is None or message.outcome == "failed" or not listener.hears(message):
+            verdict.invented.append(text)
+        if key in heard:
+            verdict.doubled.append(text)
         else:
-            place = _later(place, _place(entry.id))
-            newest[entry.producer] = max(entry.n, newest.get(entry.producer, entry.n))
+            is_back = place is not None and here.epoch == place.epoch and here.sequence <= place.sequence
+            if is_back or entry.n < newest.get(entry.producer, entry.n):
+                verdict.reordered.append(f"{text}, after {place}")
+        heard.add(key)
+        newest[entry.producer] = max(entry.n, newest.get(entry.producer, entry.n))
+        place = _later(place, here)
+    return heard, gaps
+
+
+def _place(id: str) -> Position:
+    found = Position.parse(id)
+    if found is None:
+        raise ValueError(f"{id!r} is no position")
     return found
+
+
+def _later(one: Position | None, other: Position) -> Position:
+    return one if one is not None and one.epoch == other.epoch and one.sequence > other.sequence else other

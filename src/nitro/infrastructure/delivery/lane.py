@@ -28,10 +28,9 @@ from nitro.infrastructure.delivery.statistics import Counts
 from nitro.infrastructure.delivery.turns import Turns, is_through
 from nitro.infrastructure.delivery.writes import Writes
 
-__all__ = ["Action", "Lane"]
+__all__ = ["Lane"]
 
 log = logging.getLogger("nitro.delivery")
-
 
 _DRAIN_SECONDS = 0.5
 """How long clients that are behind have to take what was emitted before the end."""
@@ -104,7 +103,7 @@ class Lane:
 
     def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
         """Let `outbox` hear `interest` from here on; `on_ended` is called if the lane ends it by itself."""
-        outbox.joined_at = outbox.starts_at = self.position
+        outbox.starts_at = self.position
         self.adopt(outbox, interest, on_ended)
 
     def adopt(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
@@ -129,14 +128,13 @@ class Lane:
             self._turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
 
     def resume(self, outbox: Outbox, last_event_id: str) -> None:
-        """Replay what came behind `last_event_id`, up to where `outbox` joined, before all else that waits for it."""
+        """Let `outbox` begin anew, with what came behind `last_event_id`; it goes on with its feed from here."""
         after = Position.parse(last_event_id)
         feed = outbox.feed
         if feed is None or outbox.is_ended:
             outbox.starts_at = after  # ended before it began: it comes back to where it was
             return
         self.feeds.close(feed)
-        outbox.joined_at = self.position
         outbox.resume(Replay(self._read, feed.interest, after, self.position, self.counts.gaps))
         self.counts.replays += 1
         self._turns.add_replaying(outbox)

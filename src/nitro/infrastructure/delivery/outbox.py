@@ -52,8 +52,8 @@ class Outbox:
 
     Attributes:
         limits: how much may wait for it, and what is done about more.
-        joined_at: head of the log when the client joined; its feed has what comes after.
-        starts_at: the newest that the client has, as far as it is known; None if it is told of a gap first.
+        starts_at: where the client stands when it begins: at the head of the log, or at the id that it came back
+            with; None if it is told of a gap first.
         is_ended: True from `disconnect` on, or from when its limit was passed.
         ends_for_good: its browser is told not to come back.
         is_busy: its sink has not taken yet what it was told of.
@@ -70,17 +70,15 @@ class Outbox:
         "is_aside",
         "is_busy",
         "is_ended",
-        "joined_at",
         "lane",
         "limits",
         "sink",
         "starts_at",
     )
 
-    def __init__(self, lane: Lane, joined_at: Position, limits: Limits) -> None:
+    def __init__(self, lane: Lane, starts_at: Position, limits: Limits) -> None:
         self.lane = lane
-        self.joined_at = joined_at
-        self.starts_at: Position | None = joined_at
+        self.starts_at: Position | None = starts_at
         self.limits = limits
         self.is_ended = False
         self.ends_for_good = False
@@ -143,12 +141,9 @@ class Outbox:
             self._keep(batch)
 
     def _keep(self, batch: Batch) -> None:
-        self._need_backlog().add(batch)
-
-    def _need_backlog(self) -> Backlog:
         if self._backlog is None:
             self._backlog = Backlog()
-        return self._backlog
+        self._backlog.add(batch)
 
     def clear(self) -> None:
         """Drop what waits, and let go of the chain."""
