@@ -29,7 +29,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run; the medians are shown")
     parser.add_argument("--servers", default="", help=f"only these of {','.join(SERVERS)}")
     parser.add_argument("--cores", default="", help="SERVER,CLIENT; by default the first two allowed")
-    parser.add_argument("--save", action="store_true", help="write results/DATE.json, and DATE.svg if all were run")
+    parser.add_argument("--save", action="store_true", help="write what was measured, and a chart of it, to results/")
     options = parser.parse_args(arguments)
     options.scenarios = options.scenarios or list(SCENARIOS)
     options.servers = options.servers.split(",") if options.servers else list(SERVERS)

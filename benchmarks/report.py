@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from chart import Bar, Panel, draw
-from scenarios import SCENARIOS, Run
+from scenarios import LOCKSTEP, SCENARIOS, TICK, Run
 from servers import SERVERS
 from targets import Medians, Target
 
@@ -57,12 +57,12 @@ PICTURED = (
     # scenario, case, measure, the panel's title and unit
     (
         "burst",
-        "an event per tick",
+        TICK,
         "per_second",
         "A burst to 1,000 subscribers: one event per loop tick",
         "deliveries/s",
     ),
-    ("burst", "lockstep", "cpu_us", "To 1,000 subscribers, the next event once all have the last", "CPU µs a delivery"),
+    ("burst", LOCKSTEP, "cpu_us", "To 1,000 subscribers, the next event once all have the last", "CPU µs a delivery"),
     ("sustained", "1,000 events/s", "p99_ms", "To 1,000 subscribers, 1,000 events/s for 5 s", "p99 ms"),
     ("crowd", "20 events", "connection_kib", "10,000 connections", "KiB a connection"),
 )

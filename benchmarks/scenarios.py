@@ -4,11 +4,10 @@ A scenario gets one server after the other, a fresh process each time, and yield
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +25,10 @@ CROWD = 10_000
 STOPPING = 100
 RETURNING = 2_000
 BEHIND = 100
+
+TICK = "an event per tick"
+LOCKSTEP = "lockstep"
+BESIDE = "100 events/s, plain requests beside"
 
 PYTHON_PEERS = ("queue", "litestar", "sse-starlette", "polled", "fastapi")
 
@@ -53,7 +56,7 @@ Measure = Callable[[Server, Cores, str], Iterator[Run]]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`measures` are the columns of its table. `servers` is empty where no server takes part."""
+    """`measures` are the columns of its table."""
 
     title: str
     servers: tuple[str, ...]
@@ -93,13 +96,19 @@ def _run(
     }
     if order.probe_seconds:
         values |= {"plain_p50_ms": seen["probe_p50_ms"], "plain_p99_ms": seen["probe_p99_ms"]}
-    counts = {name: int(seen[name]) for name in ("delivered", "lost", *WRONG, "probes", "let_go")}
-    wrong = [f"{counts[name]} {name.replace('_', ' ')}" for name in WRONG if counts[name]]
-    if counts["lost"] and not may_be_late:
-        wrong.append(f"{counts['lost']} lost")
+    counts = _counts(seen)
+    wrong = _wrong(counts, WRONG if may_be_late else (*WRONG, "lost"))
     if seen["fire_status"] not in (0, 200, 201, 202):  # 0: no answer yet when the time was up
         wrong.append(f"asked to emit, it answered {seen['fire_status']}")
     return Run(scenario, case, running.server.name, values, ", ".join(wrong), counts)
+
+
+def _counts(seen: dict[str, Any]) -> dict[str, int]:
+    return {name: int(seen[name]) for name in ("delivered", "lost", *WRONG, "probes", "let_go")}
+
+
+def _wrong(counts: dict[str, int], kinds: Sequence[str]) -> list[str]:
+    return [f"{counts[kind]} {kind.replace('_', ' ')}" for kind in kinds if counts[kind]]
 
 
 def _warm_up(client: LoadClient, events: int) -> None:
@@ -109,8 +118,8 @@ def _warm_up(client: LoadClient, events: int) -> None:
 def burst(server: Server, cores: Cores, name: str) -> Iterator[Run]:
     with _audience(server, cores) as (running, client):
         _warm_up(client, 20)
-        yield _run(name, "an event per tick", running, client, Order(200, 200))
-        yield _run(name, "lockstep", running, client, Order(200, 1))
+        yield _run(name, TICK, running, client, Order(200, 200))
+        yield _run(name, LOCKSTEP, running, client, Order(200, 1))
 
 
 def sustained(server: Server, cores: Cores, name: str) -> Iterator[Run]:
@@ -134,7 +143,7 @@ def crowd(server: Server, cores: Cores, name: str) -> Iterator[Run]:
             yield _with(run, connect_seconds=client.connect_seconds, **memory)
             if server.name in (*OURS, "nchan"):
                 order = Order(500, 500, 0.01, timeout_seconds=6, probe_seconds=0.02)
-                yield _run(name, "100 events/s, plain requests beside", running, client, order, may_be_late=True)
+                yield _run(name, BESIDE, running, client, order, may_be_late=True)
 
 
 def idle(server: Server, cores: Cores, name: str) -> Iterator[Run]:
@@ -151,8 +160,8 @@ def idle(server: Server, cores: Cores, name: str) -> Iterator[Run]:
 def spec(server: Server, cores: Cores, name: str) -> Iterator[Run]:
     with _audience(server, cores) as (running, client):
         _warm_up(client, 20)
-        yield _run(name, "an event per tick", running, client, Order(200, 200))
-        yield _run(name, "lockstep", running, client, Order(50, 1))
+        yield _run(name, TICK, running, client, Order(200, 200))
+        yield _run(name, LOCKSTEP, running, client, Order(50, 1))
 
 
 def slow(server: Server, cores: Cores, name: str) -> Iterator[Run]:
@@ -184,15 +193,14 @@ def replay(server: Server, cores: Cores, name: str) -> Iterator[Run]:
                 "cpu_us": cpu_seconds / max(1, seen["delivered"]) * 1e6,
                 "grown_mib": (running.peak_bytes() - before) / 2**20,
             }
-            counts = {kind: int(seen[kind]) for kind in ("delivered", "lost", *WRONG)}
-            wrong = ", ".join(f"{counts[kind]} {kind}" for kind in ("lost", *WRONG) if counts[kind])
-            yield Run(name, "", server.name, values, wrong, counts)
+            counts = _counts(seen)
+            yield Run(name, "", server.name, values, ", ".join(_wrong(counts, (*WRONG, "lost"))), counts)
 
 
 def micro(_: Server, cores: Cores, name: str) -> Iterator[Run]:
     """In a process of its own, on the server's core."""
     command = ["taskset", "-c", str(cores.server), sys.executable, str(HERE / "micro.py"), name]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ))
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     for line in done.stdout.splitlines():
         found: dict[str, Any] = json.loads(line)
         yield Run(name, found["case"], "nitro", {"delivery_us" if name == "stages" else "emit_us": found["us"]})

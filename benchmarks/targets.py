@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from scenarios import BESIDE, LOCKSTEP, PYTHON_PEERS, TICK
+
 Medians = Mapping[tuple[str, str, str, str], float]
 """By scenario, case, server and measure."""
-
-TICK = "an event per tick"
-BESIDE = "100 events/s, plain requests beside"
-PYTHON_PEERS = ("queue", "litestar", "sse-starlette", "polled", "fastapi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def _rooms(m: Medians) -> Iterator[Target]:
 
 
 def _spec(m: Medians) -> Iterator[Target]:
-    for case in (TICK, "lockstep"):
+    for case in (TICK, LOCKSTEP):
         own, polled, queue = (m["spec", case, server, "cpu_us"] for server in ("stream", "polled", "queue-json"))
         yield _times(f"spec, {case}: at least 1.8 × one polled queue a client", polled / own, 1.8, "polled")
         yield _times(f"spec, {case}: no worse than a Queue with the same JSON work", queue / own, 1, "queue")

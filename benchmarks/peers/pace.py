@@ -1,8 +1,12 @@
-"""What every Python server shares, so that nothing but the fan-out differs: the payload and its pace."""
+"""What every Python server shares, so that nothing but the fan-out differs: the payload, its pace, and two doors."""
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 PAD = "60"
 
@@ -33,3 +37,16 @@ async def fire(query: Mapping[str, str], emit: Callable[[Payload], object]) -> N
             emit(payload(first + emitted, pad))
             emitted += 1
         await asyncio.sleep(max(0.0, start + emitted * gap_seconds - time.monotonic()) if gap_seconds else 0)
+
+
+def doors(emit: Callable[[Payload], object]) -> list[Route]:
+    """GET /fire, which emits, and GET /plain, a request beside the stream."""
+
+    async def fire_events(request: Request) -> PlainTextResponse:
+        await fire(request.query_params, emit)
+        return PlainTextResponse("fired")
+
+    async def plain(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("plain")
+
+    return [Route("/fire", fire_events), Route("/plain", plain)]

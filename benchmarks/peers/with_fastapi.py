@@ -7,11 +7,10 @@ with `raw_data` is made for all, in its favour: JSON and validation are paid onc
 import json
 from collections.abc import AsyncIterable
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.responses import PlainTextResponse
 
-from peers.pace import Payload, fire
+from peers.pace import Payload, doors
 from peers.queues import Queues
 
 app = FastAPI()
@@ -30,12 +29,4 @@ async def events() -> AsyncIterable[ServerSentEvent]:
             yield await queue.get()
 
 
-@app.get("/fire")
-async def fire_events(request: Request) -> PlainTextResponse:
-    await fire(request.query_params, emit)
-    return PlainTextResponse("fired")
-
-
-@app.get("/plain")
-async def plain() -> PlainTextResponse:
-    return PlainTextResponse("plain")
+app.router.routes += doors(emit)

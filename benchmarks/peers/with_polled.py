@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 from blinker import Signal
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from peers.pace import Payload, fire
+from peers.pace import Payload, doors
 
 DELAY_SECONDS = 0.1
 
@@ -47,13 +47,4 @@ async def events(_: Request) -> StreamingResponse:
     return StreamingResponse(frames(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def fire_events(request: Request) -> PlainTextResponse:
-    await fire(request.query_params, emit)
-    return PlainTextResponse("fired")
-
-
-async def plain(_: Request) -> PlainTextResponse:
-    return PlainTextResponse("plain")
-
-
-app = Starlette(routes=[Route("/events", events), Route("/fire", fire_events), Route("/plain", plain)])
+app = Starlette(routes=[Route("/events", events), *doors(emit)])

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from pydantic_core import from_json, to_json
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from peers.pace import Payload, fire
+from peers.pace import Payload, doors
 from peers.queues import Queues
 
 queues: Queues[bytes] = Queues()
@@ -34,13 +34,4 @@ async def events(_: Request) -> StreamingResponse:
     return StreamingResponse(frames(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def fire_events(request: Request) -> PlainTextResponse:
-    await fire(request.query_params, emit)
-    return PlainTextResponse("fired")
-
-
-async def plain(_: Request) -> PlainTextResponse:
-    return PlainTextResponse("plain")
-
-
-app = Starlette(routes=[Route("/events", events), Route("/fire", fire_events), Route("/plain", plain)])
+app = Starlette(routes=[Route("/events", events), *doors(emit)])

@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from peers.pace import Payload, fire
+from peers.pace import Payload, doors
 from peers.queues import Queues
 
 queues: Queues[str] = Queues()
@@ -34,13 +33,4 @@ async def events(_: Request) -> EventSourceResponse:
     return EventSourceResponse(messages())
 
 
-async def fire_events(request: Request) -> PlainTextResponse:
-    await fire(request.query_params, emit)
-    return PlainTextResponse("fired")
-
-
-async def plain(_: Request) -> PlainTextResponse:
-    return PlainTextResponse("plain")
-
-
-app = Starlette(routes=[Route("/events", events), Route("/fire", fire_events), Route("/plain", plain)])
+app = Starlette(routes=[Route("/events", events), *doors(emit)])

@@ -6,12 +6,11 @@ first comment is the one line that the specification's example hasn't got.
 
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from starlette.responses import PlainTextResponse
 
 import nitro
-from peers.pace import Payload, fire
+from peers.pace import Payload, doors
 
 app = FastAPI()
 tick = nitro.event("bench.tick")
@@ -38,12 +37,4 @@ async def events() -> StreamingResponse:
     )
 
 
-@app.get("/fire")
-async def fire_events(request: Request) -> PlainTextResponse:
-    await fire(request.query_params, emit)
-    return PlainTextResponse("fired")
-
-
-@app.get("/plain")
-async def plain() -> PlainTextResponse:
-    return PlainTextResponse("plain")
+app.router.routes += doors(emit)
