@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).parent.parent
 
@@ -94,6 +95,11 @@ class Server:
 
     def post(self, path: str, **kwargs: object) -> httpx.Response:
         return httpx.post(self.url + path, timeout=10, trust_env=False, **kwargs)  # type: ignore[arg-type]
+
+    def open_in(self, page: Page) -> None:
+        """Show the page of `tests/apps/streams.py`, and wait until its stream is open."""
+        page.goto(self.url + "/page")
+        page.wait_for_function("source.readyState === EventSource.OPEN")
 
     def _read(self) -> None:
         """Take what the server prints, so that it never has to wait for somebody who does."""

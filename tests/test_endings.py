@@ -173,8 +173,7 @@ def test_a_client_that_is_stopped_is_told_to_stay_away_and_its_next_request_gets
 @pytest.mark.browser
 def test_a_browser_that_is_stopped_does_not_come_back(page: Page) -> None:
     with Server(APP, environment={"NITRO_RETRY_MILLISECONDS": "50"}) as server:
-        page.goto(server.url + "/page")
-        page.wait_for_function("source.readyState === EventSource.OPEN")
+        server.open_in(page)
         server.post("/emit")
         page.wait_for_function("heard.length === 1")
         server.post("/disconnect-all?stop=true")
@@ -185,8 +184,7 @@ def test_a_browser_that_is_stopped_does_not_come_back(page: Page) -> None:
 @pytest.mark.browser
 def test_a_browser_that_is_cut_again_and_again_misses_nothing(page: Page) -> None:
     with Server(APP, environment={"NITRO_RETRY_MILLISECONDS": "20"}) as server:
-        page.goto(server.url + "/page")
-        page.wait_for_function("source.readyState === EventSource.OPEN")
+        server.open_in(page)
         for n in range(0, 300, 10):
             server.post(f"/emit?count=10&start={n}")
             if n % 30 == 0:
@@ -200,8 +198,7 @@ def test_a_browser_that_is_cut_again_and_again_misses_nothing(page: Page) -> Non
 @pytest.mark.browser
 def test_a_browser_whose_server_was_killed_gets_one_gap_and_then_every_event(page: Page) -> None:
     with Server(APP, environment={"NITRO_RETRY_MILLISECONDS": "50"}) as server:
-        page.goto(server.url + "/page")
-        page.wait_for_function("source.readyState === EventSource.OPEN")
+        server.open_in(page)
         server.post("/emit?count=50")
         page.wait_for_function("heard.length === 50")
         server.end(signal.SIGKILL)

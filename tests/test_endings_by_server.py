@@ -45,8 +45,7 @@ def test_a_server_with_two_hundred_open_streams_ends_within_three_seconds(name: 
 def test_a_browser_comes_back_to_a_server_that_was_restarted(page: Page) -> None:
     environment = {"NITRO_RETRY_MILLISECONDS": "50"}
     with Server(APP, environment=environment) as server:
-        page.goto(server.url + "/page")
-        page.wait_for_function("source.readyState === EventSource.OPEN")
+        server.open_in(page)
         server.post("/emit?count=3")
         page.wait_for_function("heard.length === 3")
     with Server(APP, environment=environment, port=server.port) as again:

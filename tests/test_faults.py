@@ -220,8 +220,7 @@ def test_a_server_killed_in_the_middle_of_fifty_events_a_second_costs_one_gap(pa
     stop = threading.Event()
     acknowledged: list[int] = []
     with Server(APP, environment=environment) as server:
-        page.goto(server.url + "/page")
-        page.wait_for_function("source.readyState === EventSource.OPEN")
+        server.open_in(page)
 
         def emit_on() -> None:
             n = 0

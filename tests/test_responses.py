@@ -10,38 +10,9 @@ import pytest
 
 from nitro import Client, EventSourceResponse, client_event, emit
 from nitro.errors import InvalidField
+from tests.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("hub")
-SCOPE = {"type": "http", "method": "GET"}
-
-
-class Wire:
-    """The server's side of one ASGI request."""
-
-    def __init__(self) -> None:
-        self.body = b""
-        self.is_complete = False
-        self.gone = asyncio.Event()
-
-    async def receive(self) -> dict[str, Any]:
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Any) -> None:
-        self.body += message.get("body", b"")
-        self.is_complete = message["type"] == "http.response.body" and not message["more_body"]
-
-    async def until(self, wanted: bytes) -> None:
-        async with asyncio.timeout(5):
-            while wanted not in self.body:
-                await asyncio.sleep(0.001)
-
-    def answer(self, client: Client) -> asyncio.Task[None]:
-        return asyncio.create_task(_answer(EventSourceResponse(client), self))
-
-
-async def _answer(response: EventSourceResponse, wire: Wire) -> None:
-    await response(SCOPE, wire.receive, wire.send)
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -21,6 +21,7 @@ from nitro.infrastructure.delivery import hub as hub_module
 from nitro.infrastructure.delivery.hub import Hub, get_hub
 from tests.servers import Server
 from tests.sse import Stream
+from tests.wire import Wire
 
 WRONG_IDS = [
     "abc",
@@ -206,12 +207,9 @@ def test_live_clients_hear_while_many_replay(hub_with: Callable[..., Hub]) -> No
             emit("a", result=n)
         await asyncio.sleep(0)
         back = [Client(topics=["a"], last_event_id=position).connect() for _ in range(60)]
-        tapes = [Tape() for _ in back]
+        tapes = [Wire() for _ in back]
         live = Client(topics=["live"]).connect()
-        responses = [
-            asyncio.create_task(EventSourceResponse(client)(tape.scope, tape.receive, tape.send))
-            for client, tape in zip(back, tapes, strict=True)
-        ]
+        responses = [tape.answer(EventSourceResponse(client)) for client, tape in zip(back, tapes, strict=True)]
         await asyncio.sleep(0)
         stream = live.stream()
         waits = []
@@ -275,43 +273,13 @@ def test_what_retention_forgets_during_a_replay_is_a_gap_in_its_middle(hub_with:
     run(scenario)
 
 
-class Tape:
-    """The server's side of an ASGI request whose bytes are kept."""
-
-    def __init__(self, path_query: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        self.scope = {"type": "http", "method": "GET", "headers": headers, "query_string": path_query}
-        self.body = b""
-        self.gone = asyncio.Event()
-
-    async def receive(self) -> dict[str, Any]:
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Any) -> None:
-        self.body += message.get("body", b"")
-
-    async def until(self, wanted: bytes) -> bytes:
-        async with asyncio.timeout(10):
-            while wanted not in self.body:
-                await asyncio.sleep(0.001)
-        return self.body
-
-    async def play(self, response: EventSourceResponse, wanted: bytes) -> list[tuple[str, ...]]:
-        """The frames up to `wanted`, each as its lines."""
-        task = asyncio.create_task(response(self.scope, self.receive, self.send))
-        body = await self.until(wanted)
-        self.gone.set()
-        await task
-        return [tuple(frame.split("\n")) for frame in body.decode().split("\n\n") if frame]
-
-
 @pytest.mark.usefixtures("hub")
 class TestTheResponse:
     def test_the_first_bytes_keep_the_place_until_the_first_replayed_event(self) -> None:
         async def scenario() -> None:
             position = nitro.position()
             emit("a", result=1)
-            tape = Tape(headers=((b"last-event-id", position.encode()),))
+            tape = Wire(headers=((b"last-event-id", position.encode()),))
             frames = await tape.play(EventSourceResponse(Client(topics=["a"])), b"data: 1\n\n")
             assert frames[1] == (f"id: {position}",)
             assert frames[2] == (f"id: {nitro.position()}", "data: 1")
@@ -323,9 +291,9 @@ class TestTheResponse:
         async def scenario() -> None:
             emit("a", result=0)
             head = nitro.position()
-            tape = Tape(headers=((b"last-event-id", b"nonsense"),))
+            tape = Wire(headers=((b"last-event-id", b"nonsense"),))
             response = EventSourceResponse(Client(topics=["a"]), named=named)
-            task = asyncio.create_task(response(tape.scope, tape.receive, tape.send))
+            task = tape.answer(response)
             await tape.until(b"event: gap")
             emit("a", result=1)
             body = await tape.until(b"data: 1\n\n")
@@ -347,7 +315,7 @@ class TestTheResponse:
             since = positions[3]
             query = b"x=1&last_event_id=" + positions[2].encode()
             header = ((b"last-event-id", positions[1].encode()),)
-            for tape, first in ((Tape(query, header), 1), (Tape(query), 2), (Tape(), 3)):
+            for tape, first in ((Wire(query, header), 1), (Wire(query), 2), (Wire(), 3)):
                 response = EventSourceResponse(Client(topics=["a"]), since=since)
                 frames = await tape.play(response, b"data: 3\n\n")
                 assert frames[2][1] == f"data: {first}"
@@ -357,9 +325,9 @@ class TestTheResponse:
     def test_an_empty_header_and_an_empty_query_are_a_fresh_start(self) -> None:
         async def scenario() -> None:
             emit("a", result="old")
-            tape = Tape(b"last_event_id=&y=", ((b"last-event-id", b""),))
+            tape = Wire(b"last_event_id=&y=", ((b"last-event-id", b""),))
             response = EventSourceResponse(Client(topics=["a"]))
-            task = asyncio.create_task(response(tape.scope, tape.receive, tape.send))
+            task = tape.answer(response)
             await tape.until(f"id: {nitro.position()}\n\n".encode())
             emit("a", result="new")
             assert b"old" not in await tape.until(b"new")
@@ -378,8 +346,8 @@ class TestTheResponse:
 
             client_event.connect(refuse)
             try:
-                tape = Tape(headers=((b"last-event-id", position.encode()),))
-                await EventSourceResponse(Client(topics=["a"]))(tape.scope, tape.receive, tape.send)
+                tape = Wire(headers=((b"last-event-id", position.encode()),))
+                await tape.answer(Client(topics=["a"]))
             finally:
                 client_event.disconnect(refuse)
             assert re.findall(rb"id: (.*)\n", tape.body) == [position.encode()]
@@ -393,7 +361,7 @@ class TestTheResponse:
                 emit("a", result=n)
             client = Client(topics=["a"], last_event_id=position).connect()
             first = await take(client, 1)
-            tape = Tape()
+            tape = Wire()
             frames = await tape.play(EventSourceResponse(client), b"data: 699\n\n")
             heard = [int(line[6:]) for frame in frames for line in frame if line.startswith("data: ")]
             assert [*data(first), *heard] == list(range(700))
@@ -403,14 +371,14 @@ class TestTheResponse:
     def test_a_second_response_resumes_from_what_its_browser_has_and_not_from_where_the_client_joined(self) -> None:
         async def scenario() -> None:
             client = Client(topics=["a"])
-            first = Tape()
-            earlier = asyncio.create_task(EventSourceResponse(client)(first.scope, first.receive, first.send))
+            first = Wire()
+            earlier = first.answer(EventSourceResponse(client))
             await first.until(b"id: ")
             for n in range(10):
                 emit("a", result=n)
             await first.until(b"data: 9\n")
             got = first.body.split(b"data: 4\n")[0].rsplit(b"id: ", 1)[1].split(b"\n")[0]  # the rest is lost on the way
-            second = Tape(headers=((b"last-event-id", got),))
+            second = Wire(headers=((b"last-event-id", got),))
             frames = await second.play(EventSourceResponse(client), b"data: 9\n")
             heard = [line[6:] for frame in frames for line in frame if line.startswith("data: ")]
             assert heard == ["5", "6", "7", "8", "9"]
@@ -425,7 +393,7 @@ class TestTheResponse:
             emit("a", result=1)
             client = Client(topics=["a"]).connect()
             emit("a", result=2)
-            tape = Tape(headers=((b"last-event-id", position.encode()),))
+            tape = Wire(headers=((b"last-event-id", position.encode()),))
             frames = await tape.play(EventSourceResponse(client), b"data: 2\n\n")
             assert [frame[1] for frame in frames[2:]] == ["data: 1", "data: 2"]
 
