@@ -5,12 +5,12 @@ BIN    := $(VENV)/bin
 PORT   ?= 8000
 CHROMIUM := /usr/bin/chromium
 
-.PHONY: demo test lint soak bench faketime nginx chromium clean
+.PHONY: demo test lint soak bench faketime redis nginx chromium clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
 
-test: $(VENV)/.test chromium faketime
+test: $(VENV)/.test chromium faketime redis
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -20,14 +20,14 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# All scenarios take about 40 minutes and want a quiet machine; make bench SCENARIO="burst emit" takes some of them.
-# Faults at random against a real server, judged by the oracle; MINUTES=60 SEED=7 to choose.
+# Faults at random against a real server, judged by the oracle; MINUTES=60 SEED=7 BROKER=redis to choose.
 MINUTES ?= 10
-soak: $(VENV)/.test
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+soak: $(VENV)/.test redis
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER) --workers 2)
 	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
 
-bench: $(VENV)/.bench nginx
+# All scenarios take about 45 minutes and want a quiet machine; make bench SCENARIO="burst emit" takes some of them.
+bench: $(VENV)/.bench nginx redis
 	$(BIN)/python benchmarks/bench.py --save $(SCENARIO)
 
 # The virtual environment, and what is in it: one stamp file for each set of packages.
@@ -64,6 +64,14 @@ faketime:
 	@if [ ! -e /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq faketime; } >/dev/null \
 	    || echo "faketime could not be installed: its test will be SKIPPED"; \
+	fi
+
+# One of the brokers. Where it can't be had its tests are skipped, and say so.
+redis:
+	@if ! command -v redis-server >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing redis-server for the tests of brokers ..."; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server; } >/dev/null \
+	    || echo "redis-server could not be installed: its tests will be SKIPPED"; \
 	fi
 
 # The browser tests drive Debian's Chromium. Where it can't be had they are skipped, and say so.

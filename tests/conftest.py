@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from nitro.infrastructure.delivery import hub as hub_module
-from nitro.infrastructure.delivery.hub import Hub, get_hub
+from nitro.infrastructure.delivery import process
+from nitro.infrastructure.delivery.hub import Hub
+from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.events.client import active_clients
 from nitro.settings import get_settings
 
@@ -29,8 +30,10 @@ CHROMIUM_FLAGS = [
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A fresh hub, so that no test hears another's events; nobody may be left connected at its end."""
     get_settings.cache_clear()
-    monkeypatch.setattr(hub_module, "_hub", None)
+    monkeypatch.setattr(process, "_hub", None)
     yield get_hub()
+    if process._hub is not None:
+        process._hub.broker.close(0.5)
     get_settings.cache_clear()
     left = list(active_clients.values())
     for client in left:
@@ -46,7 +49,7 @@ def hub_with(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hub]:
         for name, value in settings.items():
             monkeypatch.setenv(f"NITRO_{name.upper()}", str(value))
         get_settings.cache_clear()
-        monkeypatch.setattr(hub_module, "_hub", None)
+        monkeypatch.setattr(process, "_hub", None)
         return get_hub()
 
     return make

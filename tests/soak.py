@@ -16,12 +16,16 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import httpx
 
 from nitro.testing.oracle import Listener, Outcome, Sent, Verdict, check
+from tests.brokers import BROKERS, Broker
 from tests.servers import Server
 
 APP = "tests.apps.soak:app"
@@ -158,12 +162,49 @@ class Producer:
                 pass
 
 
-async def soak(seconds: float, seed: int, *, pages: int = 12, producers: int = 3, waits: bool = False) -> Report:
-    """Run for so long, then let everybody catch up, and judge."""
+async def soak(
+    seconds: float,
+    seed: int,
+    *,
+    pages: int = 12,
+    producers: int = 3,
+    waits: bool = False,
+    broker: Broker | None = None,
+    workers: int = 1,
+) -> Report:
+    """Run for so long, then let everybody catch up, and judge.
+
+    With a `broker`, whose log survives everything here, the server may have several workers; then one of them is killed
+    at times, or the broker.
+    """
     rng = random.Random(seed)
     report = Report(seed)
     environment = {**ENVIRONMENT, "SOAK_WAITS": "1" if waits else ""}
-    server = Server(APP, environment=environment, options=("--no-access-log",)).wait_until_up()
+    faults = ["SIGTERM", "SIGKILL"]
+    options = ("--no-access-log",)
+    if broker is not None:
+        environment |= {"NITRO_BROKER_URL": broker.url, "NITRO_NAMESPACE": broker.namespace()}
+        faults += ["a worker's SIGKILL"] * (workers > 1) + ["the broker's SIGKILL"] * (broker.server is not None)
+    if workers > 1:
+        options += ("--workers", str(workers))
+    server = Server(APP, environment=environment, options=options).wait_until_up()
+
+    async def hit(fault: str) -> Server:
+        report.count(fault)
+        if fault == "a worker's SIGKILL":
+            if running := server.workers():
+                os.kill(rng.choice(running), signal.SIGKILL)
+            return server
+        if fault == "the broker's SIGKILL":
+            assert broker is not None
+            await asyncio.to_thread(broker.kill)
+            await asyncio.sleep(rng.uniform(0, 1))
+            await asyncio.to_thread(broker.start)
+            return server
+        await asyncio.to_thread(server.kill if fault == "SIGKILL" else partial(server.end, within_seconds=15))
+        again = Server(APP, environment=environment, options=options, port=server.port)
+        return await asyncio.to_thread(again.wait_until_up)
+
     until = time.monotonic() + seconds
     listening = [Page(f"page {n}", server, report, random.Random(rng.random())) for n in range(pages)]
     emitting = [Producer(f"p{n}", server, report, random.Random(rng.random())) for n in range(producers)]
@@ -173,11 +214,7 @@ async def soak(seconds: float, seed: int, *, pages: int = 12, producers: int = 3
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, rng.uniform(2, 6)))
             if until - time.monotonic() > 2:
-                signum = rng.choice([signal.SIGTERM, signal.SIGKILL])
-                report.count(signal.Signals(signum).name)
-                await asyncio.to_thread(server.end, signum, 15)
-                server = Server(APP, environment=environment, options=("--no-access-log",), port=server.port)
-                await asyncio.to_thread(server.wait_until_up)
+                server = await hit(rng.choice(faults))
         await asyncio.gather(*work)
         for page in listening:
             page.is_calm = True
@@ -199,8 +236,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
+    parser.add_argument("--broker", choices=list(BROKERS), help="in memory by default")
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    report = asyncio.run(soak(options.minutes * 60, options.seed))
+    with contextlib.ExitStack() as stack:
+        broker = None
+        if options.broker:
+            directory = stack.enter_context(tempfile.TemporaryDirectory())
+            broker = stack.enter_context(BROKERS[options.broker](Path(directory)))
+        report = asyncio.run(soak(options.minutes * 60, options.seed, broker=broker, workers=options.workers))
     print(report)
     return 0 if report.verdict.is_clean else 1
 

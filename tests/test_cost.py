@@ -116,8 +116,8 @@ def test_importing_nitro_starts_nothing_and_loads_nothing_heavy() -> None:
         "assert not heavy, heavy\n"
         "from nitro import *\n"
         "assert threading.active_count() == 1\n"
-        "from nitro.infrastructure.delivery import hub\n"
-        "assert hub._hub is None\n"
+        "from nitro.infrastructure.delivery import process\n"
+        "assert process._hub is None\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
 

@@ -9,22 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nitro.domain.message import Message, Position
-from nitro.infrastructure.brokers.base import PositionLost
+from nitro.infrastructure.brokers.base import PositionLost, Retention
 from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.testing.conformance import Heard
 
 
 def log(
     *, max_messages: int = 100, max_bytes: int = 10_000, max_age_seconds: float = 60
 ) -> tuple[MemoryBroker, list[Message]]:
-    delivered: list[Message] = []
-    broker = MemoryBroker(
-        delivered.append,
-        threading.RLock(),
-        max_messages=max_messages,
-        max_bytes=max_bytes,
-        max_age_seconds=max_age_seconds,
-    )
-    return broker, delivered
+    heard = Heard()
+    broker = MemoryBroker(heard, threading.RLock(), Retention(max_messages, max_bytes, max_age_seconds))
+    return broker, heard.messages
 
 
 def test_messages_are_delivered_and_read_in_the_order_of_their_positions() -> None:
@@ -60,7 +55,7 @@ def test_retention_by_bytes_forgets_the_oldest() -> None:
 
 def test_retention_by_age_forgets_what_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("nitro.infrastructure.brokers.memory.monotonic", lambda: now)
+    monkeypatch.setattr("nitro.infrastructure.brokers.window.monotonic", lambda: now)
     broker, _ = log(max_age_seconds=60)
     start = broker.head
     broker.publish("a.b", None, b"1")

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections.abc import Callable
 
 import pytest
 
 from nitro import Client, Gap, emit
 from nitro.domain.message import Message
-from nitro.infrastructure.brokers.base import Deliver
+from nitro.infrastructure.brokers.base import Retention
 from nitro.infrastructure.brokers.memory import MemoryBroker
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.oracle import Listener, Sent, check
+
+Deliver = Callable[[Message], None]
 
 
 class Faulty(MemoryBroker):
     """A memory broker that hands on what `fault` makes of each message."""
 
-    def __init__(self, fault: Callable[[Message, Deliver], None], deliver: Deliver, lock: threading.RLock) -> None:
-        super().__init__(
-            lambda message: fault(message, deliver), lock, max_messages=100_000, max_bytes=1 << 30, max_age_seconds=60
-        )
+    def __init__(self, fault: Callable[[Message, Deliver], None], hub: Hub) -> None:
+        super().__init__(hub, hub._lock, Retention(100_000, 1 << 30, 60))
+        self._deliver = lambda message: fault(message, hub.deliver)
 
 
 class Drops:
@@ -67,7 +67,7 @@ class Faultless:
     ids=["faultless", "drops", "doubles", "reorders"],
 )
 def test_a_broker_with_one_fault_in_a_thousand_is_found_out(hub: Hub, fault: type, found: str | None) -> None:
-    hub.broker = Faulty(fault(), hub._deliver, hub._lock)
+    hub.broker = Faulty(fault(), hub)
     sent: list[Sent] = []
 
     async def scenario() -> list[Listener]:

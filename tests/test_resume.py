@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import nitro
 from nitro import Client, EventSourceResponse, Gap, Message, client_event, emit
 from nitro.domain.message import Position
-from nitro.infrastructure.delivery import hub as hub_module
-from nitro.infrastructure.delivery.hub import Hub, get_hub
+from nitro.infrastructure.delivery import process
+from nitro.infrastructure.delivery.hub import Hub
+from nitro.infrastructure.delivery.process import get_hub
 from tests.servers import Server
 from tests.sse import Stream
 from tests.wire import Wire
@@ -446,7 +447,7 @@ def test_history_that_is_gone_is_a_gap_over_the_wire(server: Server) -> None:
 @settings(max_examples=60, deadline=None)
 def test_replay_and_feed_together_are_the_log_from_the_id_on(data: st.DataObject) -> None:
     """Whatever the log holds, whoever listens, wherever it was, and whatever is emitted in the middle."""
-    hub_module._hub = None
+    process._hub = None
     hub = get_hub()
     topics = ["a.x", "a.y", "b.x", "b.y.z"]
     emits = st.lists(st.tuples(st.sampled_from(topics), st.sampled_from([None, "s1", "s2"])), max_size=700)

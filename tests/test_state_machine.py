@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from nitro import Client, Gap, Message, emit
-from nitro.infrastructure.delivery import hub as hub_module
+from nitro.infrastructure.delivery import process
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.settings import Settings
 
@@ -67,7 +67,7 @@ class Delivery(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        hub_module._hub = self.hub = Hub(
+        process._hub = self.hub = Hub(
             Settings(history_messages=HISTORY, client_max_messages=LIMIT, heartbeat_seconds=3600)
         )
         self.epoch = self.hub.broker.head.epoch
@@ -327,7 +327,7 @@ class Delivery(RuleBasedStateMachine):
         seen = self.hub.statistics()
         assert (seen.clients, seen.feeds, seen.loops) == (0, 0, 0)
         self.loop.close()
-        hub_module._hub = None
+        process._hub = None
 
 
 TestDelivery = Delivery.TestCase

@@ -13,7 +13,8 @@ import pytest
 
 from nitro import Client, active_clients, emit
 from nitro.errors import NotConnected
-from nitro.infrastructure.delivery.hub import Hub, get_hub
+from nitro.infrastructure.delivery.hub import Hub
+from nitro.infrastructure.delivery.process import get_hub
 
 pytestmark = pytest.mark.usefixtures("hub")
 

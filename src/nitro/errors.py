@@ -6,6 +6,7 @@ Owns the error types; everything else imports them, they import nothing.
 from __future__ import annotations
 
 __all__ = [
+    "BrokerUnavailable",
     "ConfigurationError",
     "InvalidField",
     "InvalidPayload",
@@ -62,3 +63,7 @@ class NotConnected(NitroError, RuntimeError):
 
 class Overloaded(NitroError, RuntimeError):
     """Events are emitted faster than the event loop can hand them on; nothing of this one was sent."""
+
+
+class BrokerUnavailable(NitroError, RuntimeError):
+    """The log of events can't be reached; the text says since when, and what became of the event."""

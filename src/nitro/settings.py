@@ -20,7 +20,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NITRO_", frozen=True)
 
     db_url: str = Field("sqlite:///nitro.db", description="SQLAlchemy URL of the database behind Entity")
-    broker_url: str = Field("memory://", description="where events are published and read")
+    broker_url: str = Field("memory://", description="the log that events are published to and read from")
+    namespace: str = Field("nitro", description="keeps applications apart that share a broker")
+    max_outgoing_bytes: int = Field(64 * 1024 * 1024, ge=1, description="what may wait for a broker")
+    publish_timeout_seconds: float = Field(10.0, gt=0, description="how long emit_async waits for the broker")
 
     history_messages: int = Field(10_000, ge=1, description="messages that the log retains")
     history_bytes: int = Field(64 * 1024 * 1024, ge=1, description="payload bytes that the log retains")

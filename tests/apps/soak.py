@@ -7,7 +7,8 @@ import os
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from nitro import Client, EventSourceResponse, emit, event
+from nitro import Client, EventSourceResponse, emit_async, event
+from nitro.errors import BrokerUnavailable
 from tests.apps.streams import WaitsInSend
 
 app = FastAPI()
@@ -22,5 +23,10 @@ async def events() -> Response:
 
 
 @app.post("/emit")
-def emit_in_thread(producer: str, n: int, pad: int = 0) -> None:
-    emit(happened, producer, result={"producer": producer, "n": n, "pad": "x" * pad})
+async def emit_and_wait(producer: str, n: int, pad: int = 0) -> Response:
+    """200 is an acknowledgement by the log."""
+    try:
+        await emit_async(happened, producer, result={"producer": producer, "n": n, "pad": "x" * pad})
+    except BrokerUnavailable as error:
+        return Response(str(error), 503)
+    return Response(status_code=200)

@@ -1,24 +1,44 @@
-"""The contract between the hub and a broker: two verbs and a log.
+"""The contract of brokers: what the hub asks of one, and what a log on a server or in a file has to promise.
 
-Fed by the hub (`publish`); feeds the hub (the `deliver` callback that it was opened with).
-
-Order: `deliver` is called once for each message, in the order of the positions, never two calls at a time.
-Acknowledgement: a message is in the log once `publish` has returned.
-Loss: what is in the log can be read until retention forgets it; then `read` says so, never silently.
+A `Broker` is this process's end: it takes what is emitted, at once, and hands every message of the log to the hub.
+`memory.py` is one by itself. `link.py` is one over any `Log`, and has everything that those share: the thread, the
+queue, the retries, the window of recent messages. A `Log` speaks to one kind of server and has five verbs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from nitro.domain.message import Message, Position
 from nitro.errors import NitroError
 
-__all__ = ["Broker", "Deliver", "PositionLost", "Retained"]
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
 
-Deliver = Callable[[Message], None]
-"""What a broker calls with each message in the log's order. It doesn't block and doesn't raise."""
+__all__ = [
+    "NOWHERE",
+    "Broker",
+    "Entry",
+    "Extent",
+    "Log",
+    "LogChanged",
+    "PositionLost",
+    "Receiver",
+    "Retained",
+    "Retention",
+    "State",
+    "TransactionalLog",
+    "new_epoch",
+    "without_secrets",
+]
+
+NOWHERE: Final = Position("none", 0)
+"""Where a process stands that has not reached its log yet. No log has this epoch."""
 
 
 class PositionLost(NitroError):
@@ -35,27 +55,105 @@ class PositionLost(NitroError):
         self.reason = reason
 
 
+class LogChanged(NitroError):
+    """The log is not the one that was opened any more; nothing was appended."""
+
+
+class Retention(NamedTuple):
+    """What is kept: so many messages, bytes of payload, and seconds, whichever is reached first."""
+
+    max_messages: int
+    max_bytes: int
+    max_age_seconds: float
+
+
 class Retained(NamedTuple):
-    """What a log holds at a moment: how many messages, bytes of payload, and seconds since the oldest came."""
+    """What can be read at a moment: how many messages, bytes of payload, and seconds since the oldest came."""
 
     messages: int
     bytes: int
     seconds: float
 
 
+class State(NamedTuple):
+    """How a process stands with its log.
+
+    Attributes:
+        outgoing: messages that are published and not yet acknowledged.
+        skipped: entries of the log that were no messages of ours.
+        gone_seconds: for how long the log has not been reached; 0 while it is there.
+        why_gone: what was wrong when it was last tried, or the time before.
+    """
+
+    outgoing: int = 0
+    skipped: int = 0
+    gone_seconds: float = 0.0
+    why_gone: str = ""
+
+
+class Receiver(Protocol):
+    """Who takes the messages of the log: the hub. Its methods don't block and don't raise."""
+
+    def deliver(self, message: Message) -> None:
+        """The next message in the log's order. Never two calls at a time; the hub's lock is held."""
+
+    def lose(self, reason: str, resumed_at: Position) -> None:
+        """What came before `resumed_at`, and was not delivered, can't be had. The hub's lock is held."""
+
+    def settle(self) -> None:
+        """Called after some messages, when the lock is free again."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more messages should wait, since an event loop doesn't get to deliver those it has."""
+
+
 class Broker(Protocol):
-    """An ordered, retained log that every process reads."""
+    """This process's end of an ordered, retained log that every process reads. Thread-safe.
+
+    Order: the messages of one thread stand in the log in the order in which it published them, and every process
+    delivers the whole log in the log's order.
+    Acknowledgement: `acknowledgement()` tells when everything published so far is in the log.
+    Loss: what is in the log is delivered, or the receiver is told by `lose`.
+    """
 
     @property
     def head(self) -> Position:
-        """Position of the newest message; sequence 0 while there is none."""
+        """Position of the newest message that was handed to the receiver."""
 
     @property
     def retained(self) -> Retained:
         """How much can be read."""
 
-    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> Message:
-        """Append a message to the log and hand it to `deliver`. Thread-safe; doesn't block."""
+    @property
+    def is_open(self) -> bool:
+        """Whether the log was reached once, so that `head` is a place in it."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes read the same log, perhaps faster than this one."""
+
+    @property
+    def state(self) -> State:
+        """How it stands with its log."""
+
+    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
+        """Take a message for the log. It doesn't block.
+
+        Raises:
+            BrokerUnavailable: too much waits for a log that can't be reached; nothing was taken.
+            PayloadTooLarge: the log can't hold it; nothing was taken.
+        """
+
+    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+        """The same in a database transaction: in the log when that is committed, and never if it is rolled back.
+
+        Raises:
+            ConfigurationError: the log is not in that database.
+        """
+
+    def acknowledgement(self) -> Future[None] | None:
+        """Done when all that was published so far is in the log; None if it is already."""
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         """The retained messages behind `after`, oldest first, `limit` of them at most.
@@ -63,3 +161,98 @@ class Broker(Protocol):
         Raises:
             PositionLost: some of what followed `after` can no longer be had.
         """
+
+    def close(self, timeout: float) -> None:
+        """Wait so long until all is acknowledged, then let go of the log. Nothing can be published any more."""
+
+
+class Extent(NamedTuple):
+    """What a log holds: of which life it is, and the sequences of its oldest and newest message.
+
+    In an empty log `oldest` is `newest + 1`; `newest` is 0 in a new one.
+    """
+
+    epoch: str
+    oldest: int
+    newest: int
+
+
+class Entry(NamedTuple):
+    """One entry of a log: its place, its bytes (None if they are more than a message can be), and its age."""
+
+    sequence: int
+    body: bytes | None
+    age_seconds: float
+
+
+class Log(Protocol):
+    """An ordered, retained log on a server or in a file, and one connection to it. Used from one event loop.
+
+    Its entries are numbered by one, without holes, in the order in which they became visible; what is lost of them is
+    lost from the oldest on, by retention. If it may have lost any other, or is new, it has another epoch.
+
+    Any verb may raise what its driver raises. The link then calls `close` and, after a while, `open`. It does so
+    as well when a verb takes too long, and cancels it first; a cancelled verb may leave the connection unusable, and
+    nothing else.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people are told that it is: its URL without secrets."""
+
+    @property
+    def max_body_bytes(self) -> int | None:
+        """The longest entry that the server takes; None if it has no such limit, or was not asked yet."""
+
+    async def open(self) -> Extent:
+        """Connect; make the log if there is none."""
+
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+        """Add `bodies` in this order: all, or, if it is cut off, perhaps some of the first of them.
+
+        They are acknowledged, and survive whatever the log survives, once it returns. They are the producer's
+        messages number `first`, `first` + 1 and so on: one whose number is not above that producer's last in the
+        log is there already and is left out, so that what was cut off can be tried again.
+
+        Raises:
+            LogChanged: the epoch is not the one that `open` returned.
+        """
+
+    async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
+        """The entries behind sequence `after`, oldest first, `limit` of them at most.
+
+        Returns as soon as there is one, or without any after `wait_seconds`, when it knows that the server is there
+        and that `after` is still the newest sequence. Some few megabytes at most, so perhaps fewer than there are.
+
+        Raises:
+            LogChanged: the epoch is not the one that `open` returned, or all that came behind `after` is gone.
+        """
+
+    async def renew(self) -> None:
+        """Begin a new epoch, since the log has lost something; unless another process has done so by now."""
+
+    async def close(self) -> None:
+        """Let go of the connection; it may be broken. It can be opened again."""
+
+
+@runtime_checkable
+class TransactionalLog(Protocol):
+    """A log in a database that applications keep their own data in."""
+
+    def append_in(self, connection: Connection, body: bytes) -> None:
+        """Add an entry in the transaction that this connection is in.
+
+        Raises:
+            ConfigurationError: the connection's database is not the log's, or has not its tables.
+        """
+
+
+def new_epoch() -> str:
+    """The name of a new life of a log, which no other has."""
+    return secrets.token_hex(5)
+
+
+def without_secrets(url: str) -> str:
+    """A URL that can be shown: without user, password and parameters."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

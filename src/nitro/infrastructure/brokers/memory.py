@@ -1,4 +1,4 @@
-"""The broker of one process: a ring of recent messages, bounded by count, bytes and age.
+"""The broker of one process: a window of recent messages is all the log that there is.
 
 The log lives and ends with the process, so each start has an epoch of its own.
 """
@@ -7,86 +7,100 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import deque
-from collections.abc import Sequence
-from itertools import islice
-from time import monotonic
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from nitro.domain.message import Message, Position
-from nitro.infrastructure.brokers.base import Deliver, PositionLost, Retained
+from nitro.infrastructure.brokers.base import Receiver, Retained, Retention, State
+from nitro.infrastructure.brokers.window import Window
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session, SessionTransaction
 
 __all__ = ["MemoryBroker"]
+
+_WAITING: Final = "nitro: to be published after the commit"
 
 
 class MemoryBroker:
     """A log in memory; see `base.Broker` for what its verbs promise.
 
     Args:
-        deliver: called with each message, in the log's order, while `lock` is held.
+        receiver: gets each message while `lock` is held.
         lock: re-entrant, since a garbage collection inside of it may end a client, which takes it again.
-        max_messages, max_bytes, max_age_seconds: the retention; whichever is reached first forgets the oldest.
+        retention: what is kept; whichever limit is reached first forgets the oldest.
     """
 
-    def __init__(
-        self,
-        deliver: Deliver,
-        lock: threading.RLock,
-        *,
-        max_messages: int,
-        max_bytes: int,
-        max_age_seconds: float,
-    ) -> None:
-        self._deliver = deliver
+    is_open = True
+    is_shared = False
+    state = State()
+
+    def __init__(self, receiver: Receiver, lock: threading.RLock, retention: Retention) -> None:
+        self._deliver = receiver.deliver
         self._lock = lock
-        self._max_messages = max_messages
-        self._max_bytes = max_bytes
-        self._max_age_seconds = max_age_seconds
         self._epoch = secrets.token_hex(5)
         self._sequence = 0
-        self._bytes = 0
-        self._ring: deque[tuple[float, Message]] = deque()
+        self._window = Window(Position(self._epoch, 0), retention)
 
     @property
     def head(self) -> Position:
         with self._lock:  # a position is given out once its message is
-            return Position(self._epoch, self._sequence)
+            return self._window.head
 
     @property
     def retained(self) -> Retained:
         with self._lock:
-            now = monotonic()
-            self._forget(now)
-            return Retained(len(self._ring), self._bytes, now - self._ring[0][0] if self._ring else 0.0)
+            return self._window.retained
 
-    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> Message:
+    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
         with self._lock:
             self._sequence += 1
             message = Message(topic, sender, payload, Position(self._epoch, self._sequence), key)
-            now = monotonic()
-            self._ring.append((now, message))
-            self._bytes += len(payload)
-            self._forget(now)
+            self._window.append(message)
             self._deliver(message)
-        return message
+
+    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+        after_commit(session, partial(self.publish, topic, sender, payload, key))
+
+    def acknowledgement(self) -> None:
+        """All is in the log that was published."""
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         with self._lock:
-            if after.epoch != self._epoch:
-                raise PositionLost(after, "epoch")
-            if after.sequence > self._sequence:
-                raise PositionLost(after, "invalid")
-            self._forget(monotonic())
-            wanted = self._sequence - after.sequence
-            if wanted > len(self._ring):
-                raise PositionLost(after, "expired")
-            start = len(self._ring) - wanted
-            return [message for _, message in islice(self._ring, start, start + limit)]
+            return self._window.read(after, limit)
 
-    def _forget(self, now: float) -> None:
-        ring = self._ring
-        oldest = now - self._max_age_seconds
-        while ring and (len(ring) > self._max_messages or self._bytes > self._max_bytes or ring[0][0] < oldest):
-            self._bytes -= len(ring.popleft()[1].payload)
+    def close(self, timeout: float) -> None:
+        """Nothing waits, and nothing is held."""
 
     def __repr__(self) -> str:
-        return f"<MemoryBroker {self.head}, {len(self._ring)} messages, {self._bytes} bytes retained>"
+        return f"<MemoryBroker on {self._window!r}>"
+
+
+def after_commit(session: Session, action: Callable[[], object]) -> None:
+    """Call `action` when the session's transaction is committed; never, if it or a savepoint around is rolled back."""
+    from sqlalchemy import event
+
+    waiting: list[tuple[list[SessionTransaction], Callable[[], object]]] | None = session.info.get(_WAITING)
+    if waiting is None:
+        waiting = session.info[_WAITING] = []
+
+        def committed(session: Session) -> None:
+            if not session.in_nested_transaction():  # else it is a savepoint that is let go
+                actions = [action for _, action in waiting]
+                waiting.clear()
+                for action in actions:
+                    action()
+
+        def rolled_back(_: Session, transaction: SessionTransaction) -> None:
+            is_all = transaction.parent is None
+            waiting[:] = [item for item in waiting if not is_all and transaction not in item[0]]
+
+        event.listen(session, "after_commit", committed)
+        event.listen(session, "after_soft_rollback", rolled_back)
+    around: list[SessionTransaction] = []
+    within = session.get_nested_transaction() or session.get_transaction()
+    while within is not None:
+        around.append(within)
+        within = within.parent
+    waiting.append((around, action))

@@ -1,4 +1,4 @@
-"""The hub: where the stages meet. One in a process, made when first needed.
+"""The hub: where the stages meet. One in a process; `process.py` makes it when it is first needed.
 
 Fed by `emit` and by clients that come, change and go; it hands messages to the broker's log, and each message
 of the log to every lane.
@@ -7,38 +7,42 @@ of the log to every lane.
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import threading
 from collections import deque
-from contextvars import Context
-from functools import cache, partial
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from nitro.domain.message import Message
-from nitro.errors import ConfigurationError, NotConnected, Overloaded
-from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.domain.message import Gap, Message, Position
+from nitro.errors import NotConnected, Overloaded
+from nitro.infrastructure.brokers.base import Log
+from nitro.infrastructure.brokers.urls import open_broker
+from nitro.infrastructure.delivery.endings import Endings, tell_soon
 from nitro.infrastructure.delivery.inbox import Action
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.lane import Lane
 from nitro.infrastructure.delivery.limits import Limits
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.statistics import Counts, Statistics
-from nitro.settings import Settings, get_settings
+from nitro.settings import Settings
 
-__all__ = ["Hub", "current_hub", "get_hub"]
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
-log = logging.getLogger("nitro.delivery")
+__all__ = ["Hub"]
 
 Loop = asyncio.AbstractEventLoop
 
 
 class Hub:
-    """The broker and the lanes of one process. Every method may be called from any thread."""
+    """The broker and the lanes of one process. Every method may be called from any thread.
 
-    def __init__(self, settings: Settings) -> None:
-        if settings.broker_url != "memory://":
-            raise ConfigurationError(f"NITRO_BROKER_URL is {settings.broker_url!r}; this version has 'memory://' alone")
+    Args:
+        remote: the log behind it; None takes the one that the settings name.
+    """
+
+    def __init__(self, settings: Settings, remote: Log | None = None) -> None:
         self.settings = settings
         self._lock = threading.RLock()
         self._lanes: dict[Loop | None, Lane] = {}
@@ -52,18 +56,16 @@ class Hub:
         )
         self._unpublished: deque[tuple[str, str | None, bytes, str | None]] = deque()
         self._is_publishing = False
-        self._is_telling = False
         self._messages_in = 0
         self._bytes_in = 0
         self._counts = Counts()  # of the lanes that are gone
-        self._ended: deque[Action] = deque()  # to be told once the lock is free: it runs handlers
-        self.broker = MemoryBroker(
-            self._deliver,
-            self._lock,
-            max_messages=settings.history_messages,
-            max_bytes=settings.history_bytes,
-            max_age_seconds=settings.history_seconds,
-        )
+        self._endings = Endings()
+        self.opened: Future[None] = Future()  # done once the log was reached
+        self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing
+        self.broker = open_broker(settings, self, self._lock, remote)
+        with self._lock:
+            if self.broker.is_open and not self.opened.done():
+                self.opened.set_result(None)
 
     def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
         """Append to the log; clients get it in the next tick of their loops.
@@ -85,8 +87,22 @@ class Hub:
                     self.broker.publish(*self._unpublished.popleft())
             finally:
                 self._is_publishing = False
-        if self._ended:
-            self.tell_ended()
+        self.settle()
+
+    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+        """The same in a database transaction: published when that is committed.
+
+        Raises:
+            ConfigurationError: the broker's log is not in that database.
+        """
+        self.broker.publish_in(session, topic, sender, payload, key)
+        with self._lock:
+            self._messages_in += 1
+            self._bytes_in += len(payload)
+
+    def settle(self) -> None:
+        """Do what must not be done under the lock: tell the clients that the delivery ended by itself."""
+        self._endings.tell()
 
     def join(self, interest: Interest, on_ended: Action, limits: Limits) -> Outbox:
         """An outbox that hears `interest` from now on, in the running loop if there is one."""
@@ -103,11 +119,11 @@ class Hub:
 
     def resume(self, outbox: Outbox, last_event_id: str) -> None:
         """Let `outbox`, of which nothing was taken yet, begin behind the message with that id, or with a gap."""
-        self._act(outbox, partial(outbox.lane.resume, outbox, last_event_id))
+        self._act(outbox.lane, partial(outbox.lane.resume, outbox, last_event_id))
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead, from now on."""
-        self._act(outbox, partial(outbox.lane.change, outbox, interest))
+        self._act(outbox.lane, partial(outbox.lane.change, outbox, interest))
 
     def send(self, outbox: Outbox, message: Message) -> None:
         """Give `message` to one client, in order with what was emitted.
@@ -116,13 +132,13 @@ class Hub:
             Overloaded: its event loop is too far behind; nothing was sent.
         """
         self._check_load(outbox.lane)
-        self._act(outbox, partial(outbox.lane.put, outbox, message), len(message.payload))
+        self._act(outbox.lane, partial(outbox.lane.put, outbox, message), len(message.payload))
 
     def leave(self, outbox: Outbox, *, for_good: bool = False) -> None:
         """End `outbox`; it gets nothing more, and its reader is told. `for_good`: its browser shall stay away."""
         outbox.ends_for_good = outbox.ends_for_good or for_good
         outbox.is_ended = True
-        self._act(outbox, partial(outbox.lane.end, outbox))
+        self._act(outbox.lane, partial(outbox.lane.end, outbox))
 
     def adopt(self, outbox: Outbox, on_ended: Action) -> None:
         """Bring `outbox` into the running loop, where it is about to be read.
@@ -163,7 +179,7 @@ class Hub:
         for lane in lanes:
             counts.add(lane.counts)
         waiting = [outbox.waiting for lane in lanes for outbox in lane.feeds.behind()]
-        retained = self.broker.retained
+        retained, state = self.broker.retained, self.broker.state
         return Statistics(
             clients=sum(len(lane.outboxes) for lane in lanes),
             feeds=sum(len(lane.feeds) for lane in lanes),
@@ -182,6 +198,9 @@ class Hub:
             retained_messages=retained.messages,
             retained_bytes=retained.bytes,
             retained_seconds=retained.seconds,
+            outgoing_messages=state.outgoing,
+            skipped_entries=state.skipped,
+            broker_gone_seconds=state.gone_seconds,
         )
 
     def _check_load(self, lane: Lane) -> None:
@@ -192,28 +211,28 @@ class Hub:
                 f"{limit}); emit slower, await between emits, or raise NITRO_MAX_PENDING_BYTES"
             )
 
-    def _act(self, outbox: Outbox, action: Action, size: int = 0) -> None:
+    def _act(self, lane: Lane, action: Action, size: int = 0) -> None:
         try:
-            outbox.lane.act(action, size)
+            lane.act(action, size)
         except RuntimeError:
-            if not outbox.lane.inbox.is_closed:
+            if not lane.inbox.is_closed:
                 raise
-            self._forget(outbox.lane)
+            self._forget(lane)
 
     def _lane(self, loop: Loop | None) -> Lane:
         lane = self._lanes.get(loop)
         if lane is None:
-            report = self._ended.append if loop is None else partial(_call_soon, loop)
+            report = self._endings.add if loop is None else partial(tell_soon, loop)
             heartbeat = self.settings.heartbeat_seconds
-            head, read = self.broker.head, self.broker.read
-            lane = Lane(loop, self._lock, head, read, heartbeat, report, self._forget_if_idle)
+            lane = Lane(loop, self._lock, self.broker, heartbeat, report, self._forget_if_idle)
             self._lanes[loop] = lane
             if loop is not None:
                 lane.is_draining = loop in self._draining
                 self._known.add(loop)
         return lane
 
-    def _deliver(self, message: Message) -> None:
+    def deliver(self, message: Message) -> None:
+        """Give the next message of the log to every loop; the broker calls it, under the lock."""
         for lane in tuple(self._lanes.values()):
             try:
                 lane.inbox.post(message)
@@ -221,6 +240,25 @@ class Hub:
                 if not lane.inbox.is_closed:
                     raise
                 self._forget(lane)
+
+    def lose(self, reason: str, resumed_at: Position) -> None:
+        """Tell every client that the log goes on from there; the broker calls it, under the lock."""
+        gap = Gap(reason, resumed_at)
+        for lane in tuple(self._lanes.values()):
+            self._act(lane, partial(lane.lose, gap))
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a loop doesn't get to route what it has; the broker waits with more."""
+        limit = self.settings.max_pending_bytes // 2
+        return any(lane.inbox.pending_bytes > limit for lane in tuple(self._lanes.values()))
+
+    async def until_open(self, seconds: float) -> None:
+        """Wait until the log was reached for the first time, so that a stream can begin at a place in it."""
+        if not self.broker.is_open:
+            await asyncio.wait([asyncio.wrap_future(self.opened)], timeout=seconds)
 
     def _forget_if_idle(self, lane: Lane) -> None:
         with self._lock:
@@ -237,64 +275,8 @@ class Hub:
             lane.outboxes.clear()
         for outbox, on_ended in left.items():
             outbox.is_ended = True
-            self._ended.append(on_ended)
-
-    def tell_ended(self) -> None:
-        """Tell the clients that the delivery ended by itself. It runs handlers, so no lock may be held."""
-        if self._is_telling:
-            return
-        self._is_telling = True
-        try:
-            while self._ended:
-                _call(self._ended.popleft())
-        finally:
-            self._is_telling = False
+            self._endings.add(on_ended)
 
     def __repr__(self) -> str:
         clients = sum(len(lane.outboxes) for lane in self._lanes.values())
         return f"<Hub on {self.broker!r}: {clients} clients in {len(self._lanes)} loops>"
-
-
-def _call(action: Action) -> None:
-    """Run what tells a client that it was ended: in a context of its own, and without harm to others."""
-    try:
-        Context().run(action)
-    except Exception:
-        log.exception("telling a client that it was ended failed")
-
-
-def _call_soon(loop: Loop, action: Action) -> None:
-    """The same in the next iteration of a loop: handlers shall not run in the middle of a delivery, under its locks."""
-    loop.call_soon(_call, action)
-
-
-_hub: Hub | None = None
-_making = threading.Lock()
-
-
-def get_hub() -> Hub:
-    """The process's hub; a forked child gets one of its own."""
-    global _hub
-    if _hub is None:
-        with _making:
-            if _hub is None:
-                _hub = Hub(get_settings())
-                _register_fork()
-    return _hub
-
-
-def current_hub() -> Hub | None:
-    """The process's hub, if anything has needed one yet. For signal handlers: it takes no lock."""
-    return _hub
-
-
-@cache
-def _register_fork() -> None:
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_start_anew)
-
-
-def _start_anew() -> None:
-    global _hub, _making
-    _hub = None
-    _making = threading.Lock()

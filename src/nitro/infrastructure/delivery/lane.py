@@ -16,14 +16,15 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from nitro.domain.message import Message, Position
+from nitro.domain.message import Gap, Message, Position
+from nitro.infrastructure.brokers.base import Broker
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.heartbeat import Heartbeat
 from nitro.infrastructure.delivery.inbox import Action, Inbox, perform
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.registry import FeedRegistry
-from nitro.infrastructure.delivery.replay import Read, Replay
+from nitro.infrastructure.delivery.returning import Returning
 from nitro.infrastructure.delivery.statistics import Counts
 from nitro.infrastructure.delivery.turns import Turns, is_through
 from nitro.infrastructure.delivery.writes import Writes
@@ -34,11 +35,7 @@ log = logging.getLogger("nitro.delivery")
 
 _DRAIN_SECONDS = 0.5
 """How long clients that are behind have to take what was emitted before the end."""
-_REASONS = {
-    "slow": "reads too slowly",
-    "stuck": "has taken nothing for longer than its send_timeout",
-    "broken": "can't be told any more",
-}
+_REASONS = {"slow": "reads too slowly", "stuck": "takes nothing for its send_timeout", "broken": "can't be told"}
 
 
 class Lane:
@@ -48,6 +45,7 @@ class Lane:
         position: newest message that was routed here.
         inbox: what was posted and is not yet routed.
         feeds: who hears what.
+        turns: who is told next.
         counts: what was delivered here.
         is_draining: the process ends; whoever joins is ended at once.
         joining: how many are about to join.
@@ -57,20 +55,18 @@ class Lane:
         self,
         loop: asyncio.AbstractEventLoop | None,
         lock: threading.RLock,
-        position: Position,
-        read: Read,
+        broker: Broker,
         heartbeat_seconds: float,
         report: Callable[[Action], None],
         on_idle: Callable[[Lane], None],
     ) -> None:
         self.loop = loop
         self.inbox = Inbox(loop, lock, self._run_here if loop is None else self._run)
-        self.position = position
+        self.position = broker.head
         self.is_draining = False
         self.joining = 0
         self.outboxes: dict[Outbox, Action] = {}
         self._lock = lock
-        self._read = read
         self._report = report
         self._on_idle = on_idle
         self._heartbeat = Heartbeat(loop, heartbeat_seconds, self.inbox.context, self._beat, self._notify)
@@ -78,15 +74,16 @@ class Lane:
         self._is_running = False
         self.counts = Counts()
         self.writes = Writes(loop, self.inbox.context, partial(self._end_for, "stuck"))
-        self._turns = Turns()
-        self.feeds = FeedRegistry(self._turns)
+        self.turns = Turns()
+        self.feeds = FeedRegistry(self.turns)
+        self._returning = Returning(self, broker.read, is_shared=broker.is_shared)
 
     def act(self, action: Action, size: int = 0) -> None:
         """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
         if self.loop is not None and self.inbox.is_here and not self._is_routing:
             self._route()
             action()
-            self._notify_soon()
+            self.notify_soon()
         else:
             with self._lock:
                 self.inbox.post(action, size)
@@ -94,7 +91,7 @@ class Lane:
     def catch_up(self) -> None:
         """Route what was posted so far, in the lane's own loop."""
         self._route()
-        self._notify_soon()
+        self.notify_soon()
 
     @property
     def is_idle(self) -> bool:
@@ -115,8 +112,10 @@ class Lane:
             self._end_by_itself(outbox)
             return
         self.feeds.enter(outbox, interest)
-        self._turns.add_outbox(outbox)
+        self.turns.add_outbox(outbox)
         self._heartbeat.start()
+        if outbox.held_for is not None:
+            self._returning.hold(outbox, outbox.held_for)
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead; what waits for it stays."""
@@ -125,26 +124,26 @@ class Lane:
             self.feeds.enter(outbox, interest)
             if old is not outbox.feed:
                 self.feeds.leave(old, outbox)
-            self._turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
+            self.turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
 
     def resume(self, outbox: Outbox, last_event_id: str) -> None:
         """Let `outbox` begin anew, with what came behind `last_event_id`; it goes on with its feed from here."""
-        after = Position.parse(last_event_id)
-        feed = outbox.feed
-        if feed is None or outbox.is_ended:
-            outbox.starts_at = after  # ended before it began: it comes back to where it was
-            return
-        self.feeds.close(feed)
-        outbox.resume(Replay(self._read, feed.interest, after, self.position, self.counts.gaps))
-        self.counts.replays += 1
-        self._turns.add_replaying(outbox)
+        self._returning.resume(outbox, Position.parse(last_event_id))
+
+    def lose(self, gap: Gap) -> None:
+        """Tell all clients that the log goes on from elsewhere."""
+        self.position = gap.resumed_at
+        if self.outboxes:
+            self.counts.gaps[gap.reason] += len(self.outboxes)
+        for feed in self.feeds:
+            self.feeds.append_to(feed, Frame(gap))
 
     def put(self, outbox: Outbox, message: Message) -> None:
         """Give `message` to this client alone."""
         if outbox in self.outboxes:
             self.feeds.close(outbox.feed)
             outbox.put(message)
-            self._turns.add_outbox(outbox)
+            self.turns.add_outbox(outbox)
             if outbox.is_busy:
                 self._relieve(outbox)
 
@@ -154,8 +153,9 @@ class Lane:
         if self.outboxes.pop(outbox, None) is None:
             return
         self.feeds.leave(outbox.feed, outbox)
-        self._turns.drop_outbox(outbox)
+        self.turns.drop_outbox(outbox)
         self.writes.end(outbox)
+        self._returning.forget(outbox)
         outbox.clear()
         outbox.sink.ended()
         outbox.sink = NOBODY
@@ -181,7 +181,8 @@ class Lane:
         """Take `outbox` out with all that waits for it, for another lane to go on; None if it isn't here."""
         if self.outboxes.pop(outbox, None) is None or outbox.feed is None:
             return None
-        self._turns.drop_outbox(outbox)
+        self.turns.drop_outbox(outbox)
+        self._returning.forget(outbox)
         feed = outbox.feed
         self.feeds.close(feed)
         outbox.follow(None)
@@ -205,15 +206,16 @@ class Lane:
             return
         self._is_running = True
         try:
-            while self.inbox or self._turns:
+            while self.inbox or self.turns:
                 self._run()
         finally:
             self._is_running = False
 
-    def _notify_soon(self) -> None:
+    def notify_soon(self) -> None:
+        """Tell those who got something, in the next turn."""
         if not self.outboxes:
             self._on_idle(self)
-        elif self._turns:
+        elif self.turns:
             with self._lock:
                 self.inbox.wake()
 
@@ -231,10 +233,12 @@ class Lane:
         finally:
             self._is_routing = False
         self.feeds.close_all()
+        if self._returning:
+            self._returning.look_again()
 
     def _notify(self) -> None:
         """Tell the outboxes that got something; very many of them in several turns."""
-        if not is_through(map(self.tell, self._turns.due())):
+        if not is_through(map(self.tell, self.turns.due())):
             with self._lock:
                 self.inbox.wake()
 
@@ -256,15 +260,15 @@ class Lane:
             log.exception("a sink failed")
             self._end_for("broken", outbox)
         if is_page and not outbox.is_busy and not outbox.is_empty:
-            self._turns.add_replaying(outbox)
-            self._notify_soon()
+            self.turns.add_replaying(outbox)
+            self.notify_soon()
         return is_page
 
     def rested(self, outbox: Outbox) -> None:
         """Its sink has taken all, or a page of what it missed."""
         if outbox.is_replaying:
-            self._turns.add_replaying(outbox)
-            self._notify_soon()
+            self.turns.add_replaying(outbox)
+            self.notify_soon()
         elif self.is_draining:
             self._end_by_itself(outbox)
 

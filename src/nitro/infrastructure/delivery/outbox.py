@@ -56,6 +56,7 @@ class Outbox:
             with; None if it is told of a gap first.
         is_ended: True from `disconnect` on, or from when its limit was passed.
         ends_for_good: its browser is told not to come back.
+        held_for: it takes nothing before this process has read up to there.
         is_busy: its sink has not taken yet what it was told of.
         is_aside: it was still busy when more came, and isn't told of what comes until it rests.
         sink: who reads it.
@@ -67,6 +68,7 @@ class Outbox:
         "_feed",
         "_opened",
         "ends_for_good",
+        "held_for",
         "is_aside",
         "is_busy",
         "is_ended",
@@ -80,6 +82,7 @@ class Outbox:
         self.lane = lane
         self.starts_at: Position | None = starts_at
         self.limits = limits
+        self.held_for: Position | None = None
         self.is_ended = False
         self.ends_for_good = False
         self.is_busy = False
@@ -96,7 +99,12 @@ class Outbox:
         while batch is not None and (batch := batch.next) is not None:
             self._keep(batch)
         self._feed = feed
-        self._cursor = None if feed is None else feed.tail
+        self._cursor = None if feed is None or self.held_for is not None else feed.tail
+
+    def hold(self, after: Position) -> None:
+        """Take nothing of the feed before `resume`: what comes may be what the client has, up to `after`."""
+        self.held_for = self.starts_at = after
+        self._cursor = None
 
     def set_aside(self) -> None:
         """More came, and the sink is still busy."""
@@ -133,7 +141,7 @@ class Outbox:
     def resume(self, replay: Replay) -> None:
         """Begin anew with what `replay` has; then comes what was sent to it alone, and then its feed from here."""
         private = [] if self._backlog is None else self._backlog.private()
-        self._opened = None
+        self._opened = self.held_for = None
         self._backlog = Backlog(replay)
         self._cursor = None if self._feed is None else self._feed.tail
         self.starts_at = replay.starts_at
@@ -268,7 +276,7 @@ class Outbox:
         first = next((message.position for message in messages if message.position is not None), None)
         resumed_at = self.lane.position if first is None else Position(first.epoch, first.sequence - 1)
         self._opened = self._backlog = None
-        self._cursor = None if self._feed is None else self._feed.tail
+        self._cursor = None if self._feed is None or self.held_for is not None else self._feed.tail
         for batch in in_writes([Frame(Gap("overflow", resumed_at)), *kept]):
             self._keep(batch)
         return dropped

@@ -26,7 +26,10 @@ class Statistics:
             blocked for too long) or `"broken"` (its sink raised).
         slowest_messages, slowest_bytes: what waits for the client that is furthest behind.
         head: position of the newest message.
-        retained_messages, retained_bytes, retained_seconds: what the log holds, and the age of the oldest.
+        retained_messages, retained_bytes, retained_seconds: what can be replayed, and the age of the oldest.
+        outgoing_messages: what was emitted and is not yet acknowledged by the broker.
+        skipped_entries: entries of the broker's log that were no messages of ours.
+        broker_gone_seconds: for how long the broker has not been reached; 0 while it is there.
     """
 
     clients: int
@@ -46,6 +49,9 @@ class Statistics:
     retained_messages: int
     retained_bytes: int
     retained_seconds: float
+    outgoing_messages: int
+    skipped_entries: int
+    broker_gone_seconds: float
 
 
 class Counts:

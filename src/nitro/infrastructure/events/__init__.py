@@ -1,6 +1,7 @@
 """What applications call: events and their handlers, emit, clients, and the response that streams to a page."""
 
 from nitro.domain.message import Gap, Message
+from nitro.infrastructure.delivery.process import configure, connect_broker, flush
 from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.client import Client
 from nitro.infrastructure.events.emitting import emit, emit_async, on, position, statistics
@@ -18,10 +19,13 @@ __all__ = [
     "Message",
     "Namespace",
     "Statistics",
+    "configure",
+    "connect_broker",
     "default_namespace",
     "emit",
     "emit_async",
     "event",
+    "flush",
     "on",
     "position",
     "shutdown",

@@ -15,9 +15,9 @@ from typing import Any, Final, Self
 
 from nitro.domain.message import Gap, Message
 from nitro.errors import NotConnected
-from nitro.infrastructure.delivery.hub import get_hub
 from nitro.infrastructure.delivery.limits import Overflow
 from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.delivery.reader import Reader
 from nitro.infrastructure.events.active import ActiveClients
 from nitro.infrastructure.events.emitting import emit
@@ -168,7 +168,7 @@ class Client:
                 get_hub().leave(self._outbox, for_good=stop)
             was_active, self._is_active = self._is_active, False
             active_clients._remove(self)
-        get_hub().tell_ended()
+        get_hub().settle()
         if was_active:
             emit(client_event, "system", action="disconnect", client=self)
         return self

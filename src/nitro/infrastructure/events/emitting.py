@@ -13,12 +13,13 @@ from typing import Any, Final, TypeVar
 
 from nitro.domain.topics import check_topic
 from nitro.errors import InvalidTopic
-from nitro.infrastructure.delivery.hub import get_hub
+from nitro.infrastructure.delivery.process import acknowledged, get_hub
 from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.background import start_soon
 from nitro.infrastructure.events.events import Condition, Event, Handler, default_namespace
 from nitro.infrastructure.events.payload import encode, field_of
 from nitro.infrastructure.events.sender import ANY, sender_key
+from nitro.infrastructure.events.sessions import check_session, in_session
 
 __all__ = ["emit", "emit_async", "on", "position", "statistics"]
 
@@ -59,7 +60,7 @@ def on(
     return register
 
 
-def emit(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
+def emit(event: Event | str, /, sender: Any = ANY, *, session: Any = None, **kwargs: Any) -> list[Any]:
     """Call the handlers of `event`, then deliver `result`, if there is one, to the clients that hear it.
 
     May be called from any thread, with or without an event loop, and never blocks on a client. `result` is
@@ -68,6 +69,9 @@ def emit(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
     Args:
         event: an event or its name.
         sender: who emits: a string, an object with an `id`, or `ANY`. Subscriptions filter by it.
+        session: a SQLAlchemy or SQLModel session: clients get the event if its transaction is committed, and never if
+            not. The broker's log has to be in the session's database: `sqlite://` or `postgresql://`; or in memory.
+            Handlers get it too, when it is given.
         **kwargs: handed to the handlers. `result`, unless None, is also what clients get.
 
     Returns:
@@ -78,28 +82,43 @@ def emit(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
         InvalidTopic, TopicTypeError: `event` is no event's name.
         InvalidPayload, PayloadTooLarge: `result` can't be sent; no handler was called.
         Overloaded: an event loop is too far behind to deliver.
+        BrokerUnavailable: the broker is gone, and as much waits for it as may.
+        ConfigurationError: the broker can't take part in the session's transaction.
     """
     signal, payload, key = _prepare(event, kwargs)
-    results, later, is_cancelled = _call(signal, sender, kwargs)
+    results, later, is_cancelled = _call(signal, sender, kwargs if session is None else {**kwargs, "session": session})
     try:
         if payload is not None and not is_cancelled and not signal.is_muted:
-            get_hub().publish(signal.name, sender_key(sender), payload, key)
+            if session is None:
+                get_hub().publish(signal.name, sender_key(sender), payload, key)
+            else:
+                get_hub().publish_in(check_session(session), signal.name, sender_key(sender), payload, key)
     finally:
         for _, handler, value in later:
             start_soon(_settle(handler, value), name=f"nitro handler of {signal.name}")
     return results
 
 
-async def emit_async(event: Event | str, /, sender: Any = ANY, **kwargs: Any) -> list[Any]:
+async def emit_async(event: Event | str, /, sender: Any = ANY, *, session: Any = None, **kwargs: Any) -> list[Any]:
     """As `emit`, and waits: for the broker's acknowledgement, then for all asynchronous handlers, which run
-    side by side. Their results are among those returned, at their handlers' places.
+    side by side. Their results are among those returned, at their handlers' places. `session` may be an `AsyncSession`,
+    too; then there is nothing to be acknowledged before it is committed.
+
+    Raises:
+        BrokerUnavailable: also if the broker has not acknowledged within `NITRO_PUBLISH_TIMEOUT_SECONDS`; the event
+            is published nevertheless, once the broker is back.
     """
     signal, payload, key = _prepare(event, kwargs)
-    results, later, is_cancelled = _call(signal, sender, kwargs)
+    results, later, is_cancelled = _call(signal, sender, kwargs if session is None else {**kwargs, "session": session})
     outcomes = [asyncio.ensure_future(_settle(handler, value)) for _, handler, value in later]
     try:
         if payload is not None and not is_cancelled and not signal.is_muted:
-            get_hub().publish(signal.name, sender_key(sender), payload, key)
+            message = (signal.name, sender_key(sender), payload, key)
+            if session is None:
+                get_hub().publish(*message)
+                await acknowledged()
+            else:
+                await in_session(session, lambda session: get_hub().publish_in(session, *message))
     finally:
         settled = await asyncio.gather(*outcomes, asyncio.sleep(0))
     for (place, _, _), outcome in reversed(list(zip(later, settled, strict=False))):

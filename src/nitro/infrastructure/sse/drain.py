@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from nitro.infrastructure.delivery.hub import current_hub
+from nitro.infrastructure.delivery.process import current_hub
 
 __all__ = ["drain_on_signals", "shutdown"]
 

@@ -18,11 +18,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nitro.infrastructure.delivery.frame import encode_opening, encode_retry
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
+from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.sse.connection import Connection
 from nitro.settings import get_settings
 
 __all__ = ["EventSourceResponse", "Subscriber"]
 
+_PATIENCE_SECONDS: Final = 2.0
+"""How long a stream waits for a log that was never reached. Then it opens, and is told of a gap when it is."""
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _STAY_AWAY: Final = "stop"
 """The id that a browser is left with which shall not come back. It is no position, so no log has it."""
@@ -100,6 +103,9 @@ class EventSourceResponse(Response):
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
+        hub = get_hub()
+        if not hub.broker.is_open:
+            await hub.until_open(_PATIENCE_SECONDS)
         self.client.connect()
         if last_event_id:
             self.client.resume(last_event_id)

@@ -1,0 +1,142 @@
+"""The follower: turns entries of a log into messages, each delivered once, in order, and every hole announced.
+
+Fed by the link's reader with whatever the log returned; fills the window and feeds the hub.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from nitro.domain.message import Message, Position
+from nitro.infrastructure.brokers import wire
+from nitro.infrastructure.brokers.base import NOWHERE, Entry, Extent, Receiver
+from nitro.infrastructure.brokers.window import Window
+
+__all__ = ["Follower"]
+
+log = logging.getLogger("nitro.brokers")
+
+_ENTRIES_A_LOCK: Final = 64
+"""How many messages are delivered before an emitter gets its turn at the lock."""
+
+
+class Follower:
+    """Stands at one place of the log, and knows what it saw there.
+
+    Args:
+        window: gets every message.
+        receiver: gets every message that comes after the log was first reached, while `lock` is held.
+        max_payload_bytes: a longer one is nobody's message.
+
+    Attributes:
+        is_open: the log was reached once, and the window holds what it retained then.
+        skipped: how many entries were no messages of ours.
+    """
+
+    def __init__(self, window: Window, receiver: Receiver, lock: threading.RLock, max_payload_bytes: int) -> None:
+        self.window = window
+        self.is_open = False
+        self.skipped = 0
+        self._receiver = receiver
+        self._lock = lock
+        self._max_payload_bytes = max_payload_bytes
+        self._has_taken = False
+        self._newest_body: bytes | None = None
+        self._missing_behind = -1
+
+    @property
+    def epoch(self) -> str:
+        """Of the log that it follows."""
+        return self.window.head.epoch
+
+    @property
+    def sequence(self) -> int:
+        """Of the newest entry that was taken."""
+        return self.window.head.sequence
+
+    def has_lost(self, last: Sequence[Entry]) -> bool:
+        """Whether a log that was opened again has not what it had at our place; `last` is what it has there now."""
+        if not self._has_taken:
+            return False
+        return any(entry.sequence == self.sequence and entry.body != self._newest_body for entry in last)
+
+    def go_on_in(self, extent: Extent, max_messages: int) -> None:
+        """Go on in this log: where we stood, or, if it is another one, behind all that can't be had."""
+        with self._lock:
+            if not self.is_open:  # what it retains fills the window; nobody was there yet to hear it
+                start = max(extent.oldest - 1, extent.newest - max_messages)
+                self.window.begin(Position(extent.epoch, start))
+            elif self.epoch != extent.epoch:
+                self._lose("epoch", Position(extent.epoch, extent.oldest - 1))
+            elif self.sequence < extent.oldest - 1:
+                self._lose("expired", Position(extent.epoch, extent.oldest - 1))
+
+    def begin(self) -> None:
+        """The window holds what the log retained. Whoever came before that doesn't know where it stands."""
+        with self._lock:
+            if not self.is_open:
+                self.is_open = True
+                self._receiver.lose("epoch", self.window.head)
+        self._receiver.settle()
+
+    def take(self, entries: Sequence[Entry]) -> None:
+        """Take what the log returned behind our place."""
+        epoch = self.epoch
+        decoded = [(entry, self._decode(entry, epoch)) for entry in entries]
+        for start in range(0, len(decoded), _ENTRIES_A_LOCK):
+            with self._lock:
+                for entry, message in decoded[start : start + _ENTRIES_A_LOCK]:
+                    if entry.sequence <= self.sequence:
+                        continue
+                    if entry.sequence > self.sequence + 1 and not self._confirm_hole(epoch, entry.sequence):
+                        return
+                    self._accept(entry, message)
+            self._receiver.settle()
+
+    def _accept(self, entry: Entry, message: Message | None) -> None:
+        self._has_taken, self._newest_body = True, entry.body
+        if message is None:
+            self.window.skip(entry.sequence)
+        elif self.is_open:
+            self.window.append(message)
+            self._receiver.deliver(message)
+        else:
+            self.window.append(message, entry.age_seconds)
+
+    def _confirm_hole(self, epoch: str, sequence: int) -> bool:
+        """Something is missing: look once more, and if it is still missing, say so."""
+        if self._missing_behind != self.sequence:
+            self._missing_behind = self.sequence
+            return False
+        self._lose("expired", Position(epoch, sequence - 1))
+        return True
+
+    def _lose(self, reason: str, resumed_at: Position) -> None:
+        self.window.begin(resumed_at)
+        self._has_taken = False
+        if self.is_open:
+            self._receiver.lose(reason, resumed_at)
+
+    def _decode(self, entry: Entry, epoch: str) -> Message | None:
+        try:
+            if entry.body is None:
+                raise ValueError("it is too long")  # noqa: TRY301 - one place tells of all of them
+            return wire.decode(entry.body, Position(epoch, entry.sequence), self._max_payload_bytes)
+        except ValueError as error:
+            if not self.skipped:
+                reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
+                log.warning(
+                    "entry %d of the log is no message of ours: %s. It is skipped, and so is every other one like it; "
+                    "nitro.statistics() counts them",
+                    entry.sequence,
+                    reason,
+                )
+            self.skipped += 1
+            return None
+
+    def __repr__(self) -> str:
+        where = self.window.head if self.is_open else NOWHERE
+        return f"<Follower at {where}, {self.skipped} entries skipped>"

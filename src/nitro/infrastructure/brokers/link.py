@@ -1,0 +1,292 @@
+"""The link: this process's end of a log on a server or in a file.
+
+One thread with one event loop, so that coroutines, thread pools, scripts without a loop and forked children all take
+the same way. Its writer appends what waits in batches; its reader follows the log and hands every message to the hub.
+When anything fails, both end, the log is opened anew after a while, and both go on where they were: the writer with
+what was not acknowledged, the reader behind what it delivered last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import Future
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from nitro.domain.message import Message, Position
+from nitro.errors import ConfigurationError, PayloadTooLarge
+from nitro.infrastructure.brokers import wire
+from nitro.infrastructure.brokers.base import (
+    NOWHERE,
+    Extent,
+    Log,
+    LogChanged,
+    PositionLost,
+    Receiver,
+    Retained,
+    Retention,
+    State,
+    TransactionalLog,
+)
+from nitro.infrastructure.brokers.follower import Follower
+from nitro.infrastructure.brokers.outgoing import Outgoing
+from nitro.infrastructure.brokers.window import Window
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["Link"]
+
+log = logging.getLogger("nitro.brokers")
+
+T = TypeVar("T")
+
+_WAIT_SECONDS: Final = 1.0
+"""How long the log may have nothing new before it has to show that it is there."""
+_ANSWER_SECONDS: Final = 5.0
+"""How long a log may take for anything before it counts as gone."""
+_FIRST_BACKOFF: Final = 0.1
+_LONGEST_BACKOFF: Final = 5.0
+_LOGGED_EVERY_SECONDS: Final = 30.0
+_PAGE_ENTRIES: Final = 500
+
+
+class Link:
+    """A broker over `remote`; see `base.Broker` for what its verbs promise.
+
+    Args:
+        remote: the log.
+        receiver: gets each message while `lock` is held.
+        lock: the hub's.
+        retention: what is kept of the log in memory.
+        max_payload_bytes: a longer payload in the log is nobody's message.
+        max_outgoing_bytes: what may wait for the log.
+    """
+
+    is_shared = True
+
+    def __init__(
+        self,
+        remote: Log,
+        receiver: Receiver,
+        lock: threading.RLock,
+        retention: Retention,
+        *,
+        max_payload_bytes: int,
+        max_outgoing_bytes: int,
+    ) -> None:
+        self._remote = remote
+        self._receiver = receiver
+        self._lock = lock
+        self._max_messages = retention.max_messages
+        self._follower = Follower(Window(NOWHERE, retention), receiver, lock, max_payload_bytes)
+        self._loop = asyncio.new_event_loop()
+        self._more = asyncio.Event()
+        self._outgoing = Outgoing(max_outgoing_bytes, lambda: self._loop.call_soon_threadsafe(self._more.set))
+        self._gone_since: float | None = time.monotonic()
+        self._why_gone = "it was not reached yet"
+        self._logged_at = float("-inf")
+        self._is_closed = False
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="nitro-broker", daemon=True)
+        self._thread.start()
+
+    @property
+    def head(self) -> Position:
+        with self._lock:
+            return self._follower.window.head if self._follower.is_open else NOWHERE
+
+    @property
+    def retained(self) -> Retained:
+        with self._lock:
+            return self._follower.window.retained
+
+    @property
+    def is_open(self) -> bool:
+        return self._follower.is_open
+
+    @property
+    def state(self) -> State:
+        since = self._gone_since
+        gone = 0.0 if since is None else time.monotonic() - since
+        return State(len(self._outgoing), self._follower.skipped, gone, self._why_gone)
+
+    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
+        self._outgoing.add(self._encode(topic, sender, payload, key), self._why_waiting)
+
+    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+        if not isinstance(self._remote, TransactionalLog):
+            raise ConfigurationError(
+                f"{self._remote.name} can't take part in a database transaction; emit with session= needs the broker "
+                f"sqlite:// or postgresql:// in the session's own database (or memory://, for one process)"
+            )
+        self._remote.append_in(session.connection(), self._encode(topic, sender, payload, key))
+
+    def _encode(self, topic: str, sender: str | None, payload: bytes, key: str | None) -> bytes:
+        body = wire.encode(topic, sender, payload, key)
+        longest = self._remote.max_body_bytes
+        if longest is not None and len(body) > longest:
+            raise PayloadTooLarge(f"{self._remote.name} takes {longest} bytes at most, and this event has {len(body)}")
+        return body
+
+    def acknowledgement(self) -> Future[None] | None:
+        return self._outgoing.acknowledgement()
+
+    def read(self, after: Position, limit: int) -> Sequence[Message]:
+        with self._lock:
+            if not self._follower.is_open:
+                raise PositionLost(after, "epoch")
+            return self._follower.window.read(after, limit)
+
+    def close(self, timeout: float) -> None:
+        if self._is_closed:
+            return
+        acknowledgement = self.acknowledgement()
+        try:
+            if acknowledgement is not None:
+                acknowledgement.result(timeout)
+        except TimeoutError:
+            log.error("%d events are lost with this process: %s", len(self._outgoing), self._why_waiting())  # noqa: TRY400
+        finally:
+            self._is_closed = True
+            self._outgoing.close(f"the link to {self._remote.name} is closed")
+            self._loop.call_soon_threadsafe(self._cancel)
+            self._thread.join(_ANSWER_SECONDS)
+
+    def _why_waiting(self) -> str:
+        if self._gone_since is None:
+            return f"{self._remote.name} takes events slower than they are emitted"
+        return f"{self._remote.name} has been gone for {time.monotonic() - self._gone_since:.1f} s ({self._why_gone})"
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):  # by `close`, while it waited
+                self._loop.run_until_complete(self._live())
+        finally:
+            self._loop.run_until_complete(_end_all())
+            self._loop.close()
+
+    async def _live(self) -> None:
+        """Open the log, follow it until something fails, wait, and again; until cancelled."""
+        self._task = asyncio.current_task()
+        backoff = _FIRST_BACKOFF
+        while not self._is_closed:
+            began = time.monotonic()
+            try:
+                await self._go_on_in(await _in_time(self._remote.open()))
+                self._came_back()
+                await self._follow()
+            except asyncio.CancelledError:
+                return
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises: it is told, and tried again
+                self._went(error)
+            finally:
+                await self._let_go()
+            is_stable = time.monotonic() - began > _LONGEST_BACKOFF
+            backoff = _FIRST_BACKOFF if is_stable else min(2 * backoff, _LONGEST_BACKOFF)
+            await asyncio.sleep(random.uniform(0, backoff))  # noqa: S311 - no secret
+
+    async def _go_on_in(self, extent: Extent) -> None:
+        """Find our place in a log that was opened, and fill the window at the first time."""
+        follower, remote = self._follower, self._remote
+        if follower.epoch == extent.epoch:
+            is_back = extent.newest < follower.sequence
+            is_there = extent.oldest <= follower.sequence <= extent.newest
+            last = await _in_time(remote.read(follower.sequence - 1, 1, 0)) if is_there else ()
+            if is_back or follower.has_lost(last):
+                await _in_time(remote.renew())
+                raise LogChanged("it has lost messages that it had, and begins a new epoch")
+        follower.go_on_in(extent, self._max_messages)
+        while not follower.is_open and follower.sequence < extent.newest:
+            entries = await _in_time(remote.read(follower.sequence, _PAGE_ENTRIES, 0))
+            if not entries:
+                raise LogChanged("it was emptied while it was read")
+            follower.take(entries)
+        follower.begin()
+
+    async def _follow(self) -> None:
+        tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self) -> None:
+        outgoing, remote = self._outgoing, self._remote
+        while True:
+            self._more.clear()
+            first, bodies = outgoing.batch()
+            longest = remote.max_body_bytes
+            if not bodies:
+                await self._more.wait()
+            elif longest is not None and len(bodies[0]) > longest:  # it was queued before the log was reached
+                error = PayloadTooLarge(f"{remote.name} takes {longest} bytes at most, not {len(bodies[0])}")
+                log.error("an event is lost: %s", error)
+                outgoing.acknowledge(1, error)
+            else:
+                fitting = bodies if longest is None else _fitting(bodies, longest)
+                await _in_time(remote.append(outgoing.producer, first, fitting))
+                outgoing.acknowledge(len(fitting))
+
+    async def _read(self) -> None:
+        follower = self._follower
+        while True:
+            after = follower.sequence
+            follower.take(await _in_time(self._remote.read(after, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS))
+            while self._receiver.is_behind:  # noqa: ASYNC110 - it is in other threads, and has nothing to wait for
+                await asyncio.sleep(0.01)
+
+    async def _let_go(self) -> None:
+        try:
+            await _in_time(self._remote.close())
+        except Exception:
+            log.debug("closing the connection to %s failed", self._remote.name, exc_info=True)
+
+    def _came_back(self) -> None:
+        if self._gone_since is not None and self._logged_at > self._gone_since:
+            log.warning("%s is there again, after %.1f s", self._remote.name, time.monotonic() - self._gone_since)
+        self._gone_since = None
+
+    def _went(self, error: Exception) -> None:
+        now = time.monotonic()
+        self._why_gone = f"{type(error).__name__}: {error}"[:300]
+        self._gone_since = self._gone_since or now
+        if now - self._logged_at > _LOGGED_EVERY_SECONDS or self._logged_at < self._gone_since:
+            self._logged_at = now
+            log.warning("%s can't be used: %s. It is tried again, and events wait", self._remote.name, self._why_gone)
+
+    def __repr__(self) -> str:
+        return f"<Link to {self._remote.name}: {self._follower!r}, {self._outgoing!r}>"
+
+
+async def _end_all() -> None:
+    """End what drivers have left running."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
+def _fitting(bodies: list[bytes], longest: int) -> list[bytes]:
+    return list(takewhile(lambda body: len(body) <= longest, bodies))
+
+
+async def _in_time(answer: Awaitable[T], more_seconds: float = 0.0) -> T:
+    """What the log answers; `TimeoutError` if it takes too long."""
+    async with asyncio.timeout(_ANSWER_SECONDS + more_seconds):
+        return await answer

@@ -1,0 +1,261 @@
+"""`postgresql://`: the log in a table, for several hosts, and for events in the same transaction as the data.
+
+The table is the truth, and NOTIFY only wakes. Whoever appends locks the row of its log until it commits, so sequences
+become visible in their order. What an application emits in a transaction of its own waits in an outbox, without a
+number, until that is committed; whoever appends next moves it into the log first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import Connection, text
+
+from nitro.errors import ConfigurationError
+from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch, without_secrets
+
+__all__ = ["SCHEMA", "PostgresLog"]
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS nitro_logs (
+    namespace text PRIMARY KEY, epoch text NOT NULL, sequence bigint NOT NULL, timeline text NOT NULL
+);
+CREATE TABLE IF NOT EXISTS nitro_messages (
+    namespace text NOT NULL, sequence bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    body bytea NOT NULL, PRIMARY KEY (namespace, sequence)
+);
+CREATE TABLE IF NOT EXISTS nitro_producers (
+    namespace text NOT NULL, producer text NOT NULL, number bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (namespace, producer)
+);
+CREATE TABLE IF NOT EXISTS nitro_outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, namespace text NOT NULL, body bytea NOT NULL
+);
+CREATE OR REPLACE FUNCTION nitro_append(
+    log text, its_epoch text, its_producer text, first bigint, bodies bytea[], max_messages bigint
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    newest bigint;
+    known bigint;
+    more bigint;
+BEGIN
+    IF cardinality(bodies) = 0 AND NOT EXISTS (SELECT 1 FROM nitro_outbox WHERE namespace = log) THEN
+        RETURN (SELECT sequence FROM nitro_logs WHERE namespace = log AND epoch = its_epoch);
+    END IF;
+    SELECT sequence INTO newest FROM nitro_logs WHERE namespace = log AND epoch = its_epoch FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    WITH moved AS (DELETE FROM nitro_outbox WHERE namespace = log RETURNING id, body)
+    INSERT INTO nitro_messages (namespace, sequence, body)
+        SELECT log, newest + row_number() OVER (ORDER BY id), body FROM moved;
+    GET DIAGNOSTICS more = ROW_COUNT;
+    newest := newest + more;
+    IF cardinality(bodies) > 0 THEN
+        SELECT number INTO known FROM nitro_producers WHERE namespace = log AND producer = its_producer;
+        INSERT INTO nitro_messages (namespace, sequence, body)
+            SELECT log, newest + row_number() OVER (ORDER BY place), body
+            FROM unnest(bodies) WITH ORDINALITY AS new (body, place) WHERE first + place - 1 > coalesce(known, 0);
+        GET DIAGNOSTICS more = ROW_COUNT;
+        newest := newest + more;
+        INSERT INTO nitro_producers (namespace, producer, number)
+            VALUES (log, its_producer, first + cardinality(bodies) - 1)
+            ON CONFLICT (namespace, producer) DO UPDATE SET number = excluded.number, at = clock_timestamp();
+    END IF;
+    UPDATE nitro_logs SET sequence = newest WHERE namespace = log;
+    DELETE FROM nitro_messages WHERE namespace = log AND sequence <= newest - max_messages;
+    PERFORM pg_notify('nitro_' || log, '');
+    RETURN newest;
+END $$;
+"""
+_EXISTS: Final = "SELECT to_regclass('nitro_outbox') IS NOT NULL AND to_regproc('nitro_append') IS NOT NULL"
+_TIMELINE: Final = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+_OPEN: Final = """
+INSERT INTO nitro_logs AS log VALUES ($1, $2, 0, $3) ON CONFLICT (namespace) DO UPDATE SET
+    epoch = CASE WHEN log.timeline = $3 OR $4 THEN log.epoch ELSE $2 END, timeline = $3
+"""
+_EXTENT: Final = """
+SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1)
+FROM nitro_logs WHERE namespace = $1
+"""
+_READ: Final = """
+SELECT sequence, CASE WHEN size <= $4 THEN body END, extract(epoch FROM clock_timestamp() - at)::float8 FROM (
+    SELECT *, sum(least(size, $4)) OVER (ORDER BY sequence) AS total FROM (
+        SELECT sequence, body, at, octet_length(body) AS size FROM nitro_messages
+        WHERE namespace = $1 AND sequence > $2 AND $6 = (SELECT epoch FROM nitro_logs WHERE namespace = $1)
+        ORDER BY sequence LIMIT $3
+    ) AS page
+) AS sized WHERE total - least(size, $4) <= $5 ORDER BY sequence
+"""
+_RENEW: Final = "UPDATE nitro_logs SET epoch = $3, sequence = 0 WHERE namespace = $1 AND epoch = $2 RETURNING 1"
+_FORGET: Final = """
+DELETE FROM nitro_messages WHERE namespace = $1 AND sequence <= (
+    SELECT max(sequence) FROM (
+        SELECT sequence, at, sum(octet_length(body)) OVER (ORDER BY sequence DESC) AS bytes
+        FROM nitro_messages WHERE namespace = $1
+    ) AS sized WHERE bytes > $2 OR at < clock_timestamp() - make_interval(secs => $3))
+"""
+_FORGET_PRODUCERS: Final = "DELETE FROM nitro_producers WHERE at < clock_timestamp() - interval '1 day'"
+OUTBOX: Final = "outbox"
+"""What a NOTIFY says when something waits in the outbox; every other text is a mere wake-up."""
+
+_CONNECT_SECONDS: Final = 4.0
+_TRIMS_EVERY_SECONDS: Final = 1.0
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+
+
+class PostgresLog:
+    """See `base.Log` for what its verbs promise. Acknowledged is what is committed.
+
+    Args:
+        url: `postgresql://user:password@host:5432/database`, as libpq takes it; a driver's name in it, such as
+            SQLAlchemy wants, is left out. Through PgBouncer only in session mode: LISTEN needs one connection.
+        namespace: whose log, of those in the database.
+        retention: what is kept in the table.
+        max_body_bytes: a longer entry is not read.
+    """
+
+    max_body_bytes: int | None = None
+
+    def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
+        scheme, _, rest = url.partition("://")
+        self.name = without_secrets(url)
+        self._url = f"{scheme.partition('+')[0]}://{rest}"
+        self._namespace = namespace
+        self._channel = f"nitro_{namespace}"
+        self._retention = retention
+        self._longest_body = max_body_bytes
+        self._epoch = ""
+        self._reader: Any = None
+        self._writer: Any = None
+        self._news = asyncio.Event()
+        self._has_outbox = False
+        self._has_tables = False
+        self._trimmed_at = 0.0
+        self._untrimmed_bytes = 0
+
+    async def open(self) -> Extent:
+        self._writer = writer = await self._connect()
+        self._reader = reader = await self._connect()
+        if not await writer.fetchval(_EXISTS):
+            async with writer.transaction():
+                await writer.execute("SELECT pg_advisory_xact_lock(hashtext('nitro'))")  # two may want to make it
+                await writer.execute(SCHEMA)
+        timeline, is_same_on_all = await self._server(writer)
+        await writer.execute(_OPEN, self._namespace, new_epoch(), timeline, is_same_on_all)
+        await reader.add_listener(self._channel, self._wake)
+        self._has_outbox = True  # something may wait since before
+        extent = await self._extent(writer)
+        self._epoch = extent.epoch
+        return extent
+
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+        await self._append(self._writer, producer, first, bodies)
+        await self._trim(sum(map(len, bodies)))
+
+    async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            self._news.clear()
+            if self._has_outbox:
+                self._has_outbox = False
+                await self._append(self._reader, "", 0, ())
+            entries = await self._entries(after, limit)
+            if entries:
+                return entries
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await self._news.wait()
+            except TimeoutError:
+                break
+        extent = await self._extent(self._reader)
+        if extent.newest > after:
+            entries = await self._entries(after, limit)
+        if extent.epoch != self._epoch or (extent.newest != after and not entries):
+            raise LogChanged("it is another one, or was emptied")
+        self._has_outbox = True  # in case that a notification was lost
+        return entries
+
+    def append_in(self, connection: Connection, body: bytes) -> None:
+        if connection.dialect.name != "postgresql":
+            raise ConfigurationError(
+                f"this session's database is a {connection.dialect.name}, and the broker is {self.name}; emit with "
+                f"session= needs the broker in the session's own database"
+            )
+        if not self._has_tables:
+            if connection.scalar(text("SELECT to_regclass('nitro_outbox')")) is None:
+                raise ConfigurationError(
+                    f"the session's database has no nitro_outbox. If {self.name} is this database, make its tables "
+                    f"first, by nitro.connect_broker() when the application starts, or by the SQL in docs/scaling.md"
+                )
+            self._has_tables = True
+        values = {"namespace": self._namespace, "body": body, "channel": self._channel, "outbox": OUTBOX}
+        connection.execute(text("INSERT INTO nitro_outbox (namespace, body) VALUES (:namespace, :body)"), values)
+        connection.execute(text("SELECT pg_notify(:channel, :outbox)"), values)
+
+    async def renew(self) -> None:
+        writer = self._writer
+        async with writer.transaction():
+            if await writer.fetchval(_RENEW, self._namespace, self._epoch, new_epoch()):
+                await writer.execute("DELETE FROM nitro_messages WHERE namespace = $1", self._namespace)
+                await writer.execute("DELETE FROM nitro_producers WHERE namespace = $1", self._namespace)
+
+    async def close(self) -> None:
+        connections = (self._reader, self._writer)
+        self._reader = self._writer = None
+        for connection in connections:
+            if connection is not None:
+                connection.terminate()  # whatever it is at: a polite end would wait for that
+
+    async def _connect(self) -> Any:
+        settings = {"application_name": "nitro", "default_transaction_isolation": "read committed"}
+        return await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS, server_settings=settings)
+
+    async def _server(self, connection: Any) -> tuple[str, bool]:
+        """The server's timeline, which another one gets that takes over; and whether that one has everything."""
+        await connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        try:
+            timeline = await connection.fetchval(_TIMELINE)
+        except asyncpg.PostgresError:  # not everything that speaks its protocol has one
+            return "unknown", True
+        return timeline, bool(await connection.fetchval("SELECT current_setting('synchronous_standby_names') <> ''"))
+
+    async def _append(self, connection: Any, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+        newest = await connection.fetchval(
+            "SELECT nitro_append($1, $2, $3, $4, $5, $6)",
+            *(self._namespace, self._epoch, producer, first, bodies, self._retention.max_messages),
+        )
+        if newest is None:
+            raise LogChanged("it has another epoch")
+
+    async def _trim(self, more_bytes: int) -> None:
+        """Forget by bytes and age, now and then; by number each append does it."""
+        self._untrimmed_bytes += more_bytes
+        now = time.monotonic()
+        _, max_bytes, max_age_seconds = self._retention
+        if now - self._trimmed_at > _TRIMS_EVERY_SECONDS or self._untrimmed_bytes > max_bytes // 16:
+            self._trimmed_at, self._untrimmed_bytes = now, 0
+            await self._writer.execute(_FORGET, self._namespace, max_bytes, max_age_seconds)
+            await self._writer.execute(_FORGET_PRODUCERS)
+
+    async def _entries(self, after: int, limit: int) -> list[Entry]:
+        limits = (limit, self._longest_body, _PAGE_BYTES)
+        rows = await self._reader.fetch(_READ, self._namespace, after, *limits, self._epoch)
+        return [Entry(sequence, body, max(0.0, age)) for sequence, body, age in rows]
+
+    async def _extent(self, connection: Any) -> Extent:
+        epoch, newest, oldest = await connection.fetchrow(_EXTENT, self._namespace) or ("", 0, None)
+        return Extent(epoch, newest + 1 if oldest is None else oldest, newest)
+
+    def _wake(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self._has_outbox = self._has_outbox or payload == OUTBOX
+        self._news.set()
+
+    def __repr__(self) -> str:
+        return f"<PostgresLog {self.name}, namespace {self._namespace}>"

@@ -1,0 +1,243 @@
+"""`redis://`: the log in a Redis stream, for several hosts. Redis 6.2 or newer, or Valkey.
+
+The entries' ids are our sequences. A script appends, so that epoch, sequence, producers and retention change together.
+All keys of a namespace share one hash tag, and so one slot of a cluster.
+
+Redis loses what it acknowledged when it is restarted without `appendfsync always`, or when a replica takes over. Nobody
+could tell what, so the log begins a new epoch then. It is noticed by the run id of the server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from nitro.errors import ConfigurationError
+from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch, without_secrets
+
+__all__ = ["RedisLog"]
+
+_OPEN: Final = """
+local found = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'sequence')
+local restarted = found[2] ~= ARGV[1]
+if not found[1] or (restarted and ARGV[2] == '0') then
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'run', ARGV[1], 'sequence', 0, 'bytes', 0)
+  return {ARGV[3], '0'}
+end
+if restarted then redis.call('HSET', KEYS[1], 'run', ARGV[1]) end
+return {found[1], found[3]}
+"""
+"""Log; run id, whether a restart loses nothing, a new epoch → epoch and sequence."""
+
+_RENEW: Final = """
+if redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'sequence', 0, 'bytes', 0)
+  redis.call('DEL', KEYS[2])
+end
+"""
+"""Log, stream; the epoch that lost something, a new one."""
+
+_APPEND: Final = """
+local log, stream, producer = KEYS[1], KEYS[2], KEYS[3]
+local first, max_messages, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local max_age = tonumber(ARGV[5])
+local found = redis.call('HMGET', log, 'epoch', 'sequence', 'bytes')
+if found[1] ~= ARGV[1] then return 0 end
+local sequence, bytes = tonumber(found[2]), tonumber(found[3])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local known = tonumber(redis.call('GET', producer) or '0')
+for place = 6, #ARGV do
+  if first + place - 6 > known then
+    sequence = sequence + 1
+    local id = string.format('%.0f-0', sequence)
+    local added = redis.pcall('XADD', stream, id, 'b', ARGV[place], 't', now)
+    if type(added) == 'table' and added.err then
+      -- Somebody else has written here, with an id of its own. We go on behind it; readers announce the gap.
+      local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+      if not last then return redis.error_reply(added.err) end
+      sequence = tonumber(string.match(last[1], '^%d+')) + 1
+      redis.call('XADD', stream, string.format('%.0f-0', sequence), 'b', ARGV[place], 't', now)
+    end
+    bytes = bytes + #ARGV[place]
+  end
+end
+redis.call('SET', producer, string.format('%.0f', first + #ARGV - 6), 'EX', 86400)
+
+local count, chunk, enough = redis.call('XLEN', stream), 1, false
+while count > 0 and not enough do
+  local last
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', chunk)) do
+    local came = tonumber(entry[2][4] or '0') or 0
+    enough = count <= max_messages and bytes <= max_bytes and came >= now - max_age
+    if enough then break end
+    count, bytes, last = count - 1, bytes - #(entry[2][2] or ''), entry[1]
+  end
+  if last then
+    redis.call('XTRIM', stream, 'MINID', string.format('%.0f-0', tonumber(string.match(last, '^%d+')) + 1))
+  end
+  chunk = 100
+end
+redis.call('PEXPIRE', stream, string.format('%.0f', max_age + 60000))
+redis.call('HSET', log, 'sequence', string.format('%.0f', sequence), 'bytes', string.format('%.0f', math.max(bytes, 0)))
+return 1
+"""
+"""Log, stream, producer; epoch, the first one's number, retention, and the entries → 0 if the epoch is another."""
+
+_BEHIND: Final = "18446744073709551615"
+"""The second half of an id behind which the next sequence comes, whatever others have written."""
+_FEWEST_ENTRIES: Final = 16
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+_CONNECT_SECONDS: Final = 4.0
+_SOCKET_SECONDS: Final = 6.0
+"""Longer than any read waits. The link is faster, but redis-py forgets that it was cancelled while it connects."""
+
+
+class RedisLog:
+    """See `base.Log` for what its verbs promise. Acknowledged is what Redis has answered.
+
+    Args:
+        url: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+unix:///path/to.sock?db=0`,
+            `redis+sentinel://host:26379,host:26379/master-name/0` or `redis+cluster://host:6379`.
+        namespace: whose log, of those on the server.
+        retention: what is kept on the server.
+        max_body_bytes: a longer entry is not handed on.
+    """
+
+    max_body_bytes: int | None = None
+
+    def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
+        self.name = without_secrets(url)
+        self._url = url
+        self._retention = retention
+        self._longest_body = max_body_bytes
+        self._log = f"{{nitro:{namespace}}}"
+        self._epoch = ""
+        self._stream = ""
+        self._page_entries = _FEWEST_ENTRIES
+        self._client: Any = None
+        self._sentinels: list[Any] = []
+        try:
+            self._make_client()
+        except ValueError as error:
+            raise ConfigurationError(f"NITRO_BROKER_URL can't be used: {error}") from error
+
+    async def open(self) -> Extent:
+        self._client = client = self._make_client()
+        run_id, survives = await self._server(client)
+        epoch, newest = await client.eval(_OPEN, 1, self._log, run_id, int(survives), new_epoch())
+        self._epoch = epoch.decode()
+        self._stream = f"{self._log}:{self._epoch}"
+        oldest = await client.xrange(self._stream, count=1)
+        return Extent(self._epoch, _sequence(oldest[0][0]) if oldest else int(newest) + 1, int(newest))
+
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+        max_messages, max_bytes, max_age_seconds = self._retention
+        keys = (self._log, self._stream, f"{self._stream}:{producer}")
+        numbers = (first, max_messages, max_bytes, int(max_age_seconds * 1000))
+        if not await self._client.eval(_APPEND, 3, *keys, self._epoch, *numbers, *bodies):
+            raise LogChanged("it has another epoch")
+
+    async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
+        entries = await self._read(after, limit, round(wait_seconds * 1000))
+        if entries:
+            return entries
+        epoch, newest = await self._client.hmget(self._log, "epoch", "sequence")
+        if epoch is None or epoch.decode() != self._epoch:
+            raise LogChanged("it has another epoch")
+        if int(newest) != after:
+            entries = await self._read(after, limit, 0)
+            if not entries:
+                raise LogChanged("it was emptied")
+        return entries
+
+    async def renew(self) -> None:
+        await self._client.eval(_RENEW, 2, self._log, self._stream, self._epoch, new_epoch())
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+        for sentinel in self._sentinels:
+            await sentinel.aclose()
+
+    async def _read(self, after: int, limit: int, wait_milliseconds: int) -> list[Entry]:
+        start = {self._stream: f"{after}-{_BEHIND}"}
+        count = min(limit, self._page_entries)
+        found = await self._client.xread(start, count=count, block=wait_milliseconds or None)
+        if not found:
+            return []
+        (_, items), *_ = found.items() if isinstance(found, dict) else found
+        if isinstance(found, dict):  # the third version of the protocol puts them into one more list
+            (items,) = items
+        now = time.time()
+        entries = [self._entry(id, fields or {}, now) for id, fields in items]
+        size = sum(len(entry.body or b"") for entry in entries)
+        self._page_entries = max(_FEWEST_ENTRIES, count // 2) if size > _PAGE_BYTES else min(limit, 2 * count)
+        return entries
+
+    def _entry(self, id: bytes, fields: dict[bytes, bytes], now: float) -> Entry:
+        body = fields.get(b"b", b"")
+        came = fields.get(b"t", b"")
+        age = now - int(came) / 1000 if came.isdigit() else 0.0
+        return Entry(_sequence(id), body if len(body) <= self._longest_body else None, max(0.0, age))
+
+    async def _server(self, client: Any) -> tuple[str, bool]:
+        """The id of the server's run, and whether what it acknowledged survives its restart."""
+        node: dict[str, Any] = {}
+        if isinstance(client, RedisCluster):
+            await client.initialize()
+            node = {"target_nodes": client.get_node_from_key(self._log)}
+        try:
+            run_id = (await client.info("server", **node))["run_id"]
+        except ResponseError:  # a user without the right to ask; then only what is missing shows that it was lost
+            return "unknown", False
+        if node or "sentinel" in self._url:  # another server may take over, and has not all
+            return run_id, False
+        try:
+            persistence, policy = await client.info("persistence"), await client.config_get("appendfsync")
+        except ResponseError:
+            return run_id, False
+        return run_id, bool(persistence["aof_enabled"]) and policy.get("appendfsync") == "always"
+
+    def _make_client(self) -> Any:
+        options: dict[str, Any] = {
+            "socket_connect_timeout": _CONNECT_SECONDS,
+            "socket_timeout": _SOCKET_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        parts = urlsplit(self._url)
+        if parts.scheme == "redis+sentinel":
+            hosts = [host.rpartition(":") for host in parts.netloc.rpartition("@")[2].split(",")]
+            name, _, db = parts.path.strip("/").partition("/")
+            if not name:
+                raise ValueError("a Sentinel URL names its master: redis+sentinel://host:26379/master-name")
+            user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+            sentinel = Sentinel(  # type: ignore[no-untyped-call]
+                [(host or port, int(port) if host else 26379) for host, _, port in hosts], **options
+            )
+            self._sentinels = sentinel.sentinels
+            return sentinel.master_for(
+                name, db=int(db or 0), username=user or None, password=password or None, **options
+            )
+        if parts.scheme == "redis+cluster":
+            return RedisCluster.from_url(self._url.replace("redis+cluster://", "redis://", 1), **options)
+        return Redis.from_url(self._url.replace("redis+unix://", "unix://", 1), **options)
+
+    def __repr__(self) -> str:
+        return f"<RedisLog {self.name}, keys {self._log}>"
+
+
+def _sequence(id: bytes) -> int:
+    return int(id.partition(b"-")[0])

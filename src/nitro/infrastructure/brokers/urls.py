@@ -1,0 +1,84 @@
+"""From a broker's URL to a broker. Each kind of log is imported when it is asked for, and its driver with it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
+
+from nitro.errors import ConfigurationError
+from nitro.infrastructure.brokers.base import Broker, Log, Receiver, Retention
+from nitro.infrastructure.brokers.link import Link
+from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.infrastructure.brokers.wire import HEAD_BYTES
+from nitro.settings import Settings
+
+__all__ = ["make_log", "open_broker"]
+
+_BROKERS: Final = "nitro.infrastructure.brokers"
+_KINDS: Final = {
+    "sqlite": (f"{_BROKERS}.sqlite", "SQLiteLog", ""),
+    "redis": (f"{_BROKERS}.redis", "RedisLog", "redis"),
+    "rediss": (f"{_BROKERS}.redis", "RedisLog", "redis"),
+    "redis+unix": (f"{_BROKERS}.redis", "RedisLog", "redis"),
+    "redis+sentinel": (f"{_BROKERS}.redis", "RedisLog", "redis"),
+    "redis+cluster": (f"{_BROKERS}.redis", "RedisLog", "redis"),
+    "postgresql": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
+    "postgres": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
+    "postgresql+asyncpg": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
+    "postgresql+psycopg": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
+}
+"""Scheme of the URL → module, class, and the extra that brings its driver."""
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
+
+
+def open_broker(settings: Settings, receiver: Receiver, lock: threading.RLock, remote: Log | None = None) -> Broker:
+    """The broker that the settings name, or one over `remote`.
+
+    Raises:
+        ConfigurationError: the URL or the namespace can't be used, or the driver is not installed.
+    """
+    retention = Retention(settings.history_messages, settings.history_bytes, settings.history_seconds)
+    if remote is None:
+        if not _NAMESPACE.fullmatch(settings.namespace):
+            raise ConfigurationError(
+                f"NITRO_NAMESPACE is {settings.namespace!r}; use 1 to 48 ASCII letters, digits, '_' and '-'"
+            )
+        if settings.broker_url == "memory://":
+            return MemoryBroker(receiver, lock, retention)
+        remote = make_log(
+            settings.broker_url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes
+        )
+    return Link(
+        remote,
+        receiver,
+        lock,
+        retention,
+        max_payload_bytes=settings.max_payload_bytes,
+        max_outgoing_bytes=settings.max_outgoing_bytes,
+    )
+
+
+def make_log(url: str, namespace: str, retention: Retention, *, max_payload_bytes: int) -> Log:
+    """The log at `url`, not yet open.
+
+    Raises:
+        ConfigurationError: the URL can't be used, or the driver is not installed.
+    """
+    scheme, colon, _ = url.partition("://")
+    kind = _KINDS.get(scheme)
+    if not colon or kind is None:
+        known = ", ".join(f"{name}://" for name in ("memory", *_KINDS))
+        raise ConfigurationError(f"NITRO_BROKER_URL starts with {scheme!r:.40}; it may start with {known}")
+    module, name, extra = kind
+    try:
+        make: Callable[[str, str, Retention, int], Log] = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("nitro"):
+            raise
+        raise ConfigurationError(
+            f"NITRO_BROKER_URL needs the package {error.name!r}: pip install 'nitro-realtime[{extra}]'"
+        ) from error
+    return make(url, namespace, retention, HEAD_BYTES + 1 + max_payload_bytes)

@@ -1,0 +1,102 @@
+"""The window: the newest messages of the log, in this process's memory, so that whoever comes back asks no server.
+
+Filled by a broker, in the log's order; read by replays. It has no lock of its own: whoever uses it holds the hub's.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+
+from nitro.domain.message import Message, Position
+from nitro.infrastructure.brokers.base import PositionLost, Retained, Retention
+
+__all__ = ["Window"]
+
+_COMPACT_FROM: Final = 1_000
+"""How many forgotten places are kept before the list is shortened."""
+
+
+class Window:
+    """Messages between a position that is forgotten and the head, by retention: whichever limit is reached first.
+
+    Attributes:
+        head: position of the newest message that the log has, as far as this process knows.
+    """
+
+    def __init__(self, head: Position, retention: Retention) -> None:
+        self._max_messages, self._max_bytes, self._max_age_seconds = retention
+        self.begin(head)
+
+    def begin(self, position: Position) -> None:
+        """Start anew, empty, behind `position`: the log is another one, or what it had in between is lost."""
+        self.head = position
+        self._bytes = 0
+        self._forgotten = position.sequence
+        self._items: list[tuple[float, Message] | None] = []
+        self._start = 0
+
+    def append(self, message: Message, age_seconds: float = 0.0) -> None:
+        """Take the message behind the head; it came so many seconds ago."""
+        assert message.position is not None
+        now = monotonic()
+        self.head = message.position
+        self._items.append((now - age_seconds, message))
+        self._bytes += len(message.payload)
+        self._forget(now)
+
+    def skip(self, sequence: int) -> None:
+        """The log has something behind the head that is no message of ours."""
+        self.head = Position(self.head.epoch, sequence)
+
+    def read(self, after: Position, limit: int) -> Sequence[Message]:
+        """The retained messages behind `after`, oldest first, `limit` of them at most.
+
+        Raises:
+            PositionLost: some of what followed `after` is forgotten, or it is of another log.
+        """
+        if after.epoch != self.head.epoch:
+            raise PositionLost(after, "epoch")
+        if after.sequence > self.head.sequence:
+            raise PositionLost(after, "invalid")
+        self._forget(monotonic())
+        if after.sequence < self._forgotten:
+            raise PositionLost(after, "expired")
+        start = bisect_right(self._items, after.sequence, lo=self._start, key=_sequence)
+        return [item[1] for item in self._items[start : start + limit] if item is not None]
+
+    @property
+    def retained(self) -> Retained:
+        """How much can be read."""
+        now = monotonic()
+        self._forget(now)
+        oldest = self._items[self._start] if self._start < len(self._items) else None
+        return Retained(len(self._items) - self._start, self._bytes, now - oldest[0] if oldest else 0.0)
+
+    def _forget(self, now: float) -> None:
+        items, start = self._items, self._start
+        oldest = now - self._max_age_seconds
+        while start < len(items):
+            item = items[start]
+            assert item is not None
+            came, message = item
+            if len(items) - start <= self._max_messages and self._bytes <= self._max_bytes and came >= oldest:
+                break
+            self._bytes -= len(message.payload)
+            self._forgotten = _sequence(item)
+            items[start] = None
+            start += 1
+        if start > _COMPACT_FROM and start > len(items) // 2:
+            del items[:start]
+            start = 0
+        self._start = start
+
+    def __repr__(self) -> str:
+        return f"<Window up to {self.head}: {len(self._items) - self._start} messages, {self._bytes} bytes>"
+
+
+def _sequence(item: tuple[float, Message] | None) -> int:
+    assert item is not None and item[1].position is not None  # noqa: PT018 - the places before the start are never asked
+    return item[1].position.sequence

@@ -1,0 +1,72 @@
+r"""How a message is written into a log that other processes read: one line of JSON, then the payload as it is.
+
+`[1,"todo.created","42",null]\n{"id":42}`: the version of this format, topic, sender key, key. What comes out of a log
+may be anybody's, so it is checked before anything is delivered.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from nitro.domain.message import Message, Position
+from nitro.domain.topics import check_topic
+from nitro.errors import InvalidPayload
+
+__all__ = ["HEAD_BYTES", "decode", "encode"]
+
+_VERSION: Final = 1
+HEAD_BYTES: Final = 4096
+"""What the first line may take at most: more is no message of ours."""
+
+
+class _Head(NamedTuple):
+    topic: str
+    sender: str | None
+    key: str | None
+
+
+def encode(topic: str, sender: str | None, payload: bytes, key: str | None) -> bytes:
+    """The entry of one message.
+
+    Raises:
+        InvalidPayload: the sender's key, or that of `latest_by`, can't be written, or is too long.
+    """
+    try:
+        head = to_json([_VERSION, topic, sender, key])
+    except ValueError as error:
+        raise InvalidPayload(f"the sender's key or the latest_by field of an event is no text: {error}") from error
+    if len(head) > HEAD_BYTES:
+        raise InvalidPayload(f"the sender's key and the latest_by field have {len(head)} bytes; use shorter ids")
+    return b"%b\n%b" % (head, payload)
+
+
+def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
+    """The message that an entry holds.
+
+    Raises:
+        ValueError: it is no message of this version; the text says why.
+    """
+    head, newline, payload = body.partition(b"\n")
+    if not newline or len(head) > HEAD_BYTES:
+        raise ValueError("it has no first line of ours")
+    if len(payload) > max_payload_bytes:
+        raise ValueError(f"its payload has {len(payload)} bytes, and {max_payload_bytes} is the limit")
+    topic, sender, key = _decode_head(head)
+    from_json(payload, allow_inf_nan=False)
+    return Message(topic, sender, payload, position, key)
+
+
+@lru_cache(maxsize=4096)
+def _decode_head(head: bytes) -> _Head:
+    fields = from_json(head)
+    if not isinstance(fields, list) or len(fields) != 4:
+        raise ValueError("its first line is not a list of four")
+    version, topic, sender, key = fields
+    if version != _VERSION or version is True:
+        raise ValueError(f"its version is {version!r:.20}, and this is {_VERSION}")
+    if not isinstance(topic, str) or not isinstance(sender, str | None) or not isinstance(key, str | None):
+        raise ValueError("its topic is a string, its sender and key are strings or null")  # noqa: TRY004
+    return _Head(check_topic(topic), sender, key)

@@ -1,0 +1,154 @@
+"""The process's one hub: made when first needed, anew in a forked child, and closed at the interpreter's exit."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import threading
+from concurrent.futures import Future, wait
+from concurrent.futures import thread as _pools  # noqa: F401 - it registers at its import, and the last comes first
+from functools import cache
+from typing import Final
+
+from nitro.errors import BrokerUnavailable, ConfigurationError
+from nitro.infrastructure.brokers.base import Log
+from nitro.infrastructure.delivery.hub import Hub
+from nitro.settings import get_settings
+
+__all__ = ["acknowledged", "configure", "connect_broker", "current_hub", "flush", "get_hub"]
+
+_EXIT_SECONDS: Final = 5.0
+"""How long the interpreter's exit waits for a broker's acknowledgement."""
+
+_hub: Hub | None = None
+_broker: str | Log | None = None
+_making = threading.Lock()
+_inherited: list[Hub] = []
+"""A parent's hubs: kept, for to collect them would close the parent's connections from here."""
+
+
+def get_hub() -> Hub:
+    """The process's hub; a forked child gets one of its own."""
+    global _hub
+    if _hub is None:
+        with _making:
+            if _hub is None:
+                _hub = _make()
+                _register()
+                _register_in_child()
+    return _hub
+
+
+def current_hub() -> Hub | None:
+    """The process's hub, if anything has needed one yet. For signal handlers: it takes no lock."""
+    return _hub
+
+
+def configure(*, broker: str | Log | None = None) -> None:
+    """Choose the broker in code, before anything is emitted or connected.
+
+    Args:
+        broker: a URL as in `NITRO_BROKER_URL`, which it overrides; a log of your own (see
+            `nitro.infrastructure.brokers.base.Log`); or None for what the environment says.
+
+    Raises:
+        ConfigurationError: the broker is in use already.
+    """
+    global _broker
+    with _making:
+        if _hub is not None:
+            raise ConfigurationError("nitro.configure comes too late: something was emitted or connected already")
+        _broker = broker
+
+
+def connect_broker(timeout: float = 5.0) -> None:
+    """Reach the broker now, and let it make its tables or its stream, instead of when something is first emitted.
+
+    Nothing needs it: what is emitted waits for the broker. It is for a start-up that shall fail where the broker is
+    not there, and for scripts that set up a database.
+
+    Raises:
+        BrokerUnavailable: it was not reached within `timeout` seconds.
+    """
+    hub = get_hub()
+    wait([hub.opened], timeout)
+    if not hub.opened.done():
+        state = hub.broker.state
+        raise BrokerUnavailable(f"the broker was not reached within {timeout:g} s: {state.why_gone}")
+
+
+def flush(timeout: float = 5.0) -> None:
+    """Wait until everything that was emitted so far is acknowledged by the broker; for scripts and workers that end.
+
+    Raises:
+        BrokerUnavailable: it is not, after `timeout` seconds.
+    """
+    acknowledgement = None if _hub is None else _hub.broker.acknowledgement()
+    if acknowledgement is not None:
+        wait([acknowledgement], timeout)
+        _check(acknowledgement, timeout)
+
+
+async def acknowledged() -> None:
+    """The same in an event loop.
+
+    Raises:
+        BrokerUnavailable: it is not, after `NITRO_PUBLISH_TIMEOUT_SECONDS`.
+    """
+    hub = get_hub()
+    acknowledgement = hub.broker.acknowledgement()
+    if acknowledgement is not None:
+        seconds = hub.settings.publish_timeout_seconds
+        await asyncio.wait([asyncio.wrap_future(acknowledgement)], timeout=seconds)
+        _check(acknowledgement, seconds)
+
+
+def _check(acknowledgement: Future[None], seconds: float) -> None:
+    if not acknowledgement.done():
+        raise BrokerUnavailable(
+            f"the broker has not acknowledged within {seconds:g} s; what was emitted waits, and is published once the "
+            f"broker takes it, if this process lives so long"
+        )
+    acknowledgement.result()
+
+
+def _make() -> Hub:
+    settings = get_settings()
+    if isinstance(_broker, str):
+        return Hub(settings.model_copy(update={"broker_url": _broker}))
+    return Hub(settings, _broker)
+
+
+@cache
+def _register() -> None:
+    # Before the interpreter's thread pools refuse work, which drivers need to look up a host. That moment has a private
+    # name only; without it we come later, and reach whatever is connected already.
+    register = getattr(threading, "_register_atexit", atexit.register)
+    try:
+        register(_finish)
+    except RuntimeError:  # the interpreter is ending: somebody emits for the first time in an exit handler
+        atexit.register(_finish)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_start_anew)
+
+
+def _register_in_child() -> None:
+    """A child of multiprocessing ends without the interpreter's exit, and has an exit of its own."""
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _finish, exitpriority=100)
+
+
+def _finish() -> None:
+    if _hub is not None:
+        _hub.broker.close(_EXIT_SECONDS)
+
+
+def _start_anew() -> None:
+    global _hub, _making
+    if _hub is not None:
+        _inherited.append(_hub)
+    _hub = None
+    _making = threading.Lock()

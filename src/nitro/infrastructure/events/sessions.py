@@ -1,0 +1,42 @@
+"""The sessions that an emit may be part of: SQLAlchemy's, SQLModel's, and their asynchronous twins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nitro.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["check_session", "in_session"]
+
+
+def check_session(session: Any) -> Session:
+    """`session` itself, if it can be used where nothing is awaited.
+
+    Raises:
+        ConfigurationError: it is an `AsyncSession`.
+        TypeError: it is no session.
+    """
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session, scoped_session
+
+    if isinstance(session, scoped_session):
+        session = session()
+    if isinstance(session, AsyncSession):
+        raise ConfigurationError("an AsyncSession has to be awaited: await emit_async(..., session=session)")
+    if not isinstance(session, Session):
+        raise TypeError(f"session is a SQLAlchemy session, not {type(session).__name__}")
+    return session
+
+
+async def in_session(session: Any, write: Callable[[Session], None]) -> None:
+    """Let `write` have the session, whichever of the two it is."""
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    if isinstance(session, AsyncSession):
+        await session.run_sync(write)
+    else:
+        write(check_session(session))

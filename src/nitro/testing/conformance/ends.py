@@ -1,0 +1,88 @@
+"""One process's end of a log, and a receiver that writes down what it hears."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from nitro.domain.message import Message, Position
+from nitro.infrastructure.brokers.base import Log, Retention
+from nitro.infrastructure.brokers.link import Link
+
+__all__ = ["MAX_PAYLOAD_BYTES", "RETENTION", "SECONDS", "End", "Heard", "eventually"]
+
+RETENTION: Final = Retention(max_messages=1_000, max_bytes=16 * 1024 * 1024, max_age_seconds=300)
+MAX_PAYLOAD_BYTES: Final = 1024 * 1024
+SECONDS: Final = 20.0
+"""How long anything may take here before it counts as never."""
+
+
+class Heard:
+    """A receiver that writes down what it hears.
+
+    Attributes:
+        messages: in the order of their delivery.
+        gaps: reason and position of each. The first is the opening of the log.
+        log: both, as `("message", message)` and `("gap", (reason, position))`.
+        is_behind: set it, and the broker has to wait with more.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.gaps: list[tuple[str, Position]] = []
+        self.log: list[tuple[str, Any]] = []
+        self.is_behind = False
+
+    def deliver(self, message: Message) -> None:
+        self.messages.append(message)
+        self.log.append(("message", message))
+
+    def lose(self, reason: str, resumed_at: Position) -> None:
+        self.gaps.append((reason, resumed_at))
+        self.log.append(("gap", self.gaps[-1]))
+
+    def settle(self) -> None:
+        """Nothing waits here for the lock."""
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """Of the messages, in their order."""
+        return [message.payload for message in self.messages]
+
+
+class End:
+    """One process's end of a log: a link, and what it delivered."""
+
+    def __init__(self, log: Log, retention: Retention = RETENTION, max_outgoing_bytes: int = 1 << 26) -> None:
+        self.heard = Heard()
+        self.lock = threading.RLock()
+        self.link = Link(
+            log,
+            self.heard,
+            self.lock,
+            retention,
+            max_payload_bytes=MAX_PAYLOAD_BYTES,
+            max_outgoing_bytes=max_outgoing_bytes,
+        )
+
+    def publish(self, payload: bytes, topic: str = "a.b") -> None:
+        self.link.publish(topic, None, payload)
+
+    def flush(self) -> None:
+        acknowledgement = self.link.acknowledgement()
+        if acknowledgement is not None:
+            acknowledgement.result(SECONDS)
+
+
+def eventually(is_so: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
+    """Wait until it is so.
+
+    Raises:
+        AssertionError: it is not, after so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.005)

@@ -1,0 +1,73 @@
+"""What administrators and networks do to a log, and what must come of it."""
+
+from __future__ import annotations
+
+import time
+
+from nitro.testing.conformance.ends import eventually
+from nitro.testing.conformance.hooks import Hooks
+
+__all__ = ["FaultTests"]
+
+
+class FaultTests(Hooks):
+    """Logs that are wiped, trimmed and cut off."""
+
+    def test_a_log_that_was_wiped_is_another_one_and_everybody_is_told(self) -> None:
+        name = self.namespace()
+        with self.end(name) as one, self.end(name) as other:
+            before = one.link.head
+            for n in range(20):
+                one.publish(b"%d" % n)
+            eventually(lambda: len(other.heard.messages) == 20, "all are heard")
+            self.wipe(name)
+            eventually(lambda: one.link.head.epoch != before.epoch, "one end sees it")
+            eventually(lambda: other.link.head.epoch == one.link.head.epoch, "the other end sees it")
+            for end in (one, other):
+                assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
+            other.publish(b'"after"')
+            eventually(lambda: one.heard.payloads[-1:] == [b'"after"'], "it is heard")
+            self.check_lost(one, before, "epoch")
+
+    def test_what_was_trimmed_before_it_was_read_is_a_gap(self) -> None:
+        name = self.namespace()
+        with self.end(name) as one, self.end(name) as other:
+            other.heard.is_behind = True
+            one.publish(b"0")
+            eventually(lambda: other.heard.messages, "the last before it waits")
+            for n in range(1, 600):
+                one.publish(b"%d" % n)
+            one.flush()
+            time.sleep(0.1)
+            self.trim(name, other.link.head.sequence + 300)
+            other.heard.is_behind = False
+            one.publish(b'"last"')
+            eventually(lambda: other.heard.payloads[-1] == b'"last"', "it goes on")
+            assert {reason for reason, _ in other.heard.gaps[1:]} <= {"expired"}  # none, if it was on its way already
+            self.check_positions(other.heard.messages, gaps=other.heard.gaps[1:])
+
+    def test_a_log_that_was_emptied_goes_on_counting(self) -> None:
+        name = self.namespace()
+        with self.end(name) as one:
+            for n in range(20):
+                one.publish(b"%d" % n)
+            eventually(lambda: len(one.heard.messages) == 20, "all are heard")
+            self.trim(name, one.link.head.sequence)
+            one.publish(b'"after"')
+            eventually(lambda: one.heard.payloads[-1] == b'"after"', "it is heard")
+            self.check_positions(one.heard.messages)
+            assert one.heard.gaps[1:] == []
+
+    def test_connections_that_are_cut_lose_and_double_nothing(self) -> None:
+        name = self.namespace()
+        with self.end(name) as one, self.end(name) as other:
+            for n in range(900):
+                one.publish(b"%d" % n)
+                if n % 150 == 75:
+                    self.cut()
+                time.sleep(0.001)
+            one.flush()
+            for end in (one, other):
+                eventually(lambda end=end: len(end.heard.messages) >= 900, "all are heard")  # type: ignore[misc]
+                assert end.heard.payloads == [b"%d" % n for n in range(900)]
+                assert end.heard.gaps[1:] == []

@@ -1,0 +1,88 @@
+"""What the suite asks of whoever runs it, and what its tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any, TypeVar
+from unittest import SkipTest
+
+from nitro.domain.message import Message, Position
+from nitro.infrastructure.brokers.base import Log, PositionLost, Retention
+from nitro.testing.conformance.ends import RETENTION, SECONDS, End, eventually
+
+__all__ = ["Hooks"]
+
+T = TypeVar("T")
+
+
+class Hooks:
+    """How a log is made, and what an administrator or a fault does to it; and checks that all tests share."""
+
+    def log(self, namespace: str, retention: Retention = RETENTION) -> Log:
+        """A new connection, not yet open, to the log of that namespace."""
+        raise NotImplementedError
+
+    def wipe(self, namespace: str) -> None:
+        """Delete the log, as an administrator would who knows nothing of us."""
+        raise SkipTest(f"{type(self).__name__} has no wipe() for {namespace}")
+
+    def trim(self, namespace: str, up_to: int) -> None:
+        """Delete its entries up to that sequence, the same way."""
+        raise SkipTest(f"{type(self).__name__} has no trim() of {namespace} up to {up_to}")
+
+    def cut(self) -> None:
+        """Let the server end every connection that it has."""
+        raise SkipTest(f"{type(self).__name__} has no cut()")
+
+    @contextmanager
+    def end(self, namespace: str, retention: Retention = RETENTION, **options: Any) -> Iterator[End]:
+        """One process's end of the log, open."""
+        end = End(self.log(namespace, retention), retention, **options)
+        try:
+            eventually(lambda: end.link.is_open, "the log is reached")
+            yield end
+        finally:
+            end.link.close(1.0)
+
+    @staticmethod
+    def namespace() -> str:
+        """A name that nobody else uses."""
+        return f"t-{secrets.token_hex(6)}"
+
+    @staticmethod
+    def check_positions(messages: Sequence[Message], gaps: Sequence[tuple[str, Position]] = ()) -> None:
+        """Sequences rise by one, but for what is announced."""
+        places = [message.position for message in messages]
+        resumed = {position.sequence for _, position in gaps}
+        for before, after in pairwise(places):
+            assert before is not None
+            assert after is not None
+            assert after.epoch == before.epoch
+            assert after.sequence == before.sequence + 1 or after.sequence - 1 in resumed, f"{before}, then {after}"
+
+    @staticmethod
+    def check_lost(end: End, position: Position, reason: str) -> None:
+        """Reading behind `position` is refused for that reason."""
+        try:
+            end.link.read(position, 10)
+        except PositionLost as lost:
+            found = lost.reason
+        else:
+            found = "nothing"
+        assert found == reason
+
+    @staticmethod
+    def run(coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it to its end, in a loop of its own."""
+        return asyncio.run(asyncio.wait_for(coroutine, SECONDS))
+
+    async def append(self, namespace: str, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+        """Put entries into the log by themselves."""
+        log = self.log(namespace)
+        await log.open()
+        await log.append(producer, first, bodies)
+        await log.close()

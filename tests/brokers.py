@@ -1,0 +1,157 @@
+"""The brokers that tests run over, each with its real server, behind the same few verbs."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+import pytest
+
+from nitro.infrastructure.brokers.base import Log, Retention
+from nitro.infrastructure.brokers.urls import make_log
+from nitro.testing.conformance import RETENTION
+from tests.services import PostgresServer, RedisServer, Service
+
+
+class Broker:
+    """One kind of broker, its server started, and what an administrator or a fault does to it."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, directory: Path, *, is_durable: bool = True) -> None:
+        self.directory = directory
+        self.is_durable = is_durable
+        self.server: Service | None = None
+
+    @property
+    def url(self) -> str:
+        assert self.server is not None
+        return self.server.url
+
+    @property
+    def port(self) -> int:
+        assert self.server is not None
+        return self.server.port
+
+    def url_through(self, port: int) -> str:
+        """The URL by which it is reached through a proxy."""
+        return self.url.replace(f":{self.port}", f":{port}")
+
+    def log(self, namespace: str, retention: Retention = RETENTION, *, url: str | None = None) -> Log:
+        return make_log(url or self.url, namespace, retention, max_payload_bytes=1 << 20)
+
+    @staticmethod
+    def namespace() -> str:
+        return f"t-{secrets.token_hex(6)}"
+
+    def start(self) -> None:
+        assert self.server is not None
+        self.server.start()
+
+    def kill(self) -> None:
+        assert self.server is not None
+        self.server.end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        assert self.server is not None
+        self.server.freeze()
+
+    def thaw(self) -> None:
+        assert self.server is not None
+        self.server.thaw()
+
+    def wipe(self, namespace: str) -> None:
+        raise NotImplementedError
+
+    def trim(self, namespace: str, up_to: int) -> None:
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self.server is not None:
+            self.server.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.server is not None:
+            self.server.end(signal.SIGKILL)
+
+
+class SQLite(Broker):
+    kind = "sqlite"
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.directory / 'events.db'}"
+
+    def wipe(self, namespace: str) -> None:
+        self._run(*(f"DELETE FROM {table} WHERE namespace = ?" for table in TABLES), namespace=namespace)
+
+    def trim(self, namespace: str, up_to: int) -> None:
+        self._run(f"DELETE FROM nitro_messages WHERE namespace = ? AND sequence <= {up_to}", namespace=namespace)
+
+    def cut(self) -> None:
+        pytest.skip("a file has no connections that anybody could cut")
+
+    def _run(self, *statements: str, namespace: str) -> None:
+        with sqlite3.connect(self.directory / "events.db", timeout=10) as connection:
+            for statement in statements:
+                connection.execute(statement, (namespace,))
+
+
+class Redis(Broker):
+    kind = "redis"
+
+    def __init__(self, directory: Path, *, is_durable: bool = True) -> None:
+        super().__init__(directory, is_durable=is_durable)
+        self.server: RedisServer = RedisServer(directory / "redis")
+        if not is_durable:
+            self.server.options = ("--appendonly", "no")
+
+    def wipe(self, namespace: str) -> None:
+        epoch = self._epoch(namespace)
+        self.server.run("DEL", f"{{nitro:{namespace}}}", f"{{nitro:{namespace}}}:{epoch}")
+
+    def trim(self, namespace: str, up_to: int) -> None:
+        self.server.run("XTRIM", f"{{nitro:{namespace}}}:{self._epoch(namespace)}", "MINID", f"{up_to + 1}-0")
+
+    def cut(self) -> None:
+        self.server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def _epoch(self, namespace: str) -> str:
+        return self.server.run("HGET", f"{{nitro:{namespace}}}", "epoch").split(b"\r\n")[1].decode()
+
+
+class Postgres(Broker):
+    kind = "postgresql"
+
+    def __init__(self, directory: Path, *, is_durable: bool = True) -> None:
+        super().__init__(directory, is_durable=is_durable)
+        self.server: PostgresServer = PostgresServer(directory / "postgres")
+
+    def wipe(self, namespace: str) -> None:
+        deletes = [f"DELETE FROM {table} WHERE namespace = '{namespace}'" for table in TABLES]
+        self.server.run("; ".join(["BEGIN", *deletes, "COMMIT"]))
+
+    def trim(self, namespace: str, up_to: int) -> None:
+        self.server.run(f"DELETE FROM nitro_messages WHERE namespace = '{namespace}' AND sequence <= {up_to}")
+
+    def cut(self) -> None:
+        self.server.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nitro' "
+            "AND pid <> pg_backend_pid()"
+        )
+
+
+TABLES = ("nitro_logs", "nitro_messages", "nitro_producers")
+BROKERS: dict[str, type[Broker]] = {broker.kind: broker for broker in (SQLite, Redis, Postgres)}
+SERVERS = [kind for kind in BROKERS if kind != "sqlite"]

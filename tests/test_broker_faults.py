@@ -1,0 +1,242 @@
+"""Faults 1 to 10 and 27: brokers that are killed, frozen, unreachable, slow or full, judged by the oracle.
+
+Three ends of one log, as three processes have them; two of them emit all the time. Whatever happens to the broker in
+between, everything that was emitted arrives at every end once and in order, or a gap is announced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from nitro.errors import BrokerUnavailable
+from nitro.infrastructure.brokers.base import Log
+from nitro.testing.conformance import RETENTION, End, eventually
+from nitro.testing.oracle import Listener, Sent, Verdict, check
+from tests.brokers import BROKERS, SERVERS, Broker
+from tests.services import Proxy
+
+
+class Cast:
+    """Three ends; the first two emit, all of them listen."""
+
+    def __init__(self, make_log: Callable[[], Log]) -> None:
+        self.ends = [End(make_log(), RETENTION._replace(max_messages=100_000)) for _ in range(3)]
+        self.sent: list[Sent] = []
+        self.refused = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._emit, args=(n,)) for n in range(2)]
+
+    def wait_until_open(self) -> None:
+        for end in self.ends:
+            eventually(lambda end=end: end.link.is_open, "the log is reached")  # type: ignore[misc]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def _emit(self, producer: int) -> None:
+        n = 0
+        while not self._stop.is_set():
+            sent = Sent(f"p{producer}", n)
+            try:
+                self.ends[producer].publish(b'["p%d",%d]' % (producer, n))
+            except BrokerUnavailable:
+                self.refused += 1
+            else:
+                self.sent.append(sent)
+                n += 1
+            time.sleep(0.003)
+
+    def finish(self, seconds: float = 30) -> Verdict:
+        """Stop emitting, wait until all is acknowledged and heard, and judge."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        for end in self.ends[:2]:
+            acknowledgement = end.link.acknowledgement()
+            if acknowledgement is not None:
+                acknowledgement.result(seconds)
+        self.ends[0].publish(b'["last",0]')
+        self.sent.append(Sent("last", 0))
+        for end in self.ends:
+            is_last = lambda end=end: end.heard.payloads[-1:] == [b'["last",0]']  # noqa: E731
+            eventually(is_last, f"the last message is heard by {end.link}", seconds)
+        return check(self.sent, [self._log_of(f"end {n}", end) for n, end in enumerate(self.ends)])
+
+    def _log_of(self, name: str, end: End) -> Listener:
+        listener = Listener(name, since=self.sent[0].at - 1)
+        for kind, item in end.heard.log:
+            if kind == "gap":
+                listener.told_of_gap(str(item[1]))
+            else:
+                listener.heard(str(item.position), *item.data)
+        return listener
+
+    def gaps(self) -> list[list[str]]:
+        return [[reason for reason, _ in end.heard.gaps[1:]] for end in self.ends]
+
+    def close(self) -> None:
+        self._stop.set()
+        for end in self.ends:
+            end.link.close(0.1)
+
+
+@contextlib.contextmanager
+def cast_on(broker: Broker, url: str | None = None) -> Iterator[Cast]:
+    namespace = broker.namespace()
+    cast = Cast(lambda: broker.log(namespace, RETENTION._replace(max_messages=100_000), url=url))
+    try:
+        cast.wait_until_open()
+        cast.start()
+        time.sleep(0.5)
+        yield cast
+    finally:
+        cast.close()
+
+
+async def longest_lag(seconds: float) -> float:
+    """How late a loop beside all this wakes at worst."""
+    until = time.monotonic() + seconds
+    longest = 0.0
+    while (began := time.monotonic()) < until:
+        await asyncio.sleep(0.01)
+        longest = max(longest, time.monotonic() - began - 0.01)
+    return longest
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    with BROKERS[request.param](tmp_path) as broker:
+        yield broker
+
+
+def test_1_a_durable_broker_is_killed_and_started_again(server: Broker) -> None:
+    with cast_on(server) as cast:
+        for _ in range(3):
+            server.kill()
+            time.sleep(0.3)
+            server.start()
+            time.sleep(1.0)
+        verdict = cast.finish()
+        assert verdict.is_clean, verdict
+        assert cast.gaps() == [[], [], []]
+
+
+def test_2_a_broker_that_forgets_is_killed_and_everybody_is_told(tmp_path: Path) -> None:
+    with BROKERS["redis"](tmp_path, is_durable=False) as broker, cast_on(broker) as cast:
+        before = {end.link.head.epoch for end in cast.ends}
+        broker.kill()
+        time.sleep(0.3)
+        broker.start()
+        time.sleep(1.0)
+        verdict = cast.finish()
+        assert verdict.is_clean, verdict
+        assert cast.gaps() == [["epoch"], ["epoch"], ["epoch"]]
+        after = {end.link.head.epoch for end in cast.ends}
+        assert len(after) == 1
+        assert after != before
+
+
+def test_3_a_frozen_broker_holds_nobody_up(server: Broker) -> None:
+    with cast_on(server) as cast:
+        server.freeze()
+        emitted = len(cast.sent)
+        lag = asyncio.run(longest_lag(8))
+        server.thaw()
+        assert len(cast.sent) > emitted + 1_000, "emitting went on"
+        assert lag < 0.05
+        verdict = cast.finish()
+        assert verdict.is_clean, verdict
+        assert cast.gaps() == [[], [], []]
+
+
+def test_4_a_line_that_is_dead_without_a_reset_is_noticed(server: Broker) -> None:
+    with Proxy(server.port) as proxy, cast_on(server, server.url_through(proxy.port)) as cast:
+        proxy.stall()
+        eventually(lambda: all(end.link.state.gone_seconds > 0 for end in cast.ends), "it is noticed", 15)
+        proxy.go_on()
+        verdict = cast.finish()
+        assert verdict.is_clean, verdict
+        assert cast.gaps() == [[], [], []]
+
+
+def test_5_a_slow_line_that_chops_everything_corrupts_nothing(server: Broker) -> None:
+    with Proxy(server.port) as proxy, cast_on(server, server.url_through(proxy.port)) as cast:
+        proxy.delay, proxy.is_chopping = 0.02, True
+        time.sleep(2)
+        proxy.delay, proxy.is_chopping = 0.0, False
+        verdict = cast.finish()
+        assert verdict.is_clean, verdict
+
+
+def test_6_connections_that_the_broker_ends_lose_nothing(server: Broker) -> None:
+    with cast_on(server) as cast:
+        for _ in range(5):
+            server.cut()
+            time.sleep(0.3)
+        verdict = cast.finish()
+        assert verdict.is_clean, verdict
+        assert cast.gaps() == [[], [], []]
+
+
+def test_7_a_log_that_is_deleted_under_everybody_is_announced(server: Broker) -> None:
+    namespace = server.namespace()
+    cast = Cast(lambda: server.log(namespace, RETENTION._replace(max_messages=100_000)))
+    try:
+        cast.wait_until_open()
+        cast.start()
+        time.sleep(0.5)
+        server.wipe(namespace)
+        time.sleep(1.5)
+        verdict = cast.finish()
+        assert verdict.is_clean, verdict
+        assert all(gaps == ["epoch"] for gaps in cast.gaps()), cast.gaps()
+    finally:
+        cast.close()
+
+
+def test_10_a_broker_that_is_absent_at_the_start_is_used_when_it_comes(
+    server: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    namespace = server.namespace()
+    server.kill()
+    cast = Cast(lambda: server.log(namespace, RETENTION._replace(max_messages=100_000)))
+    try:
+        cast.start()
+        eventually(lambda: "can't be used" in caplog.text, "the log says so")
+        time.sleep(1.0)
+        assert not any(end.link.is_open for end in cast.ends)
+        server.start()
+        cast.wait_until_open()
+        verdict = cast.finish()
+        assert verdict.is_clean, verdict
+        assert f":{server.port}" in caplog.text
+        assert "is there again" in caplog.text
+    finally:
+        cast.close()
+
+
+def test_a_full_queue_says_for_how_long_the_broker_has_been_gone(server: Broker) -> None:
+    with contextlib.ExitStack() as stack:
+        end = End(server.log(server.namespace()), max_outgoing_bytes=20_000)
+        stack.callback(end.link.close, 0.1)
+        eventually(lambda: end.link.is_open, "the log is reached")
+        server.kill()
+        eventually(lambda: end.link.state.gone_seconds > 0.2, "it is noticed")
+        with pytest.raises(BrokerUnavailable, match=r"has been gone for \d+\.\d s .*NITRO_MAX_OUTGOING_BYTES"):
+            for n in range(1_000):
+                end.publish(b'"%d"' % n)
+        waiting = end.link.state.outgoing
+        assert 0 < waiting < 100
+        server.start()
+        end.flush()
+        eventually(lambda: len(end.heard.messages) == waiting, "what was taken is published, and nothing else")
+        end.publish(b'"after"')
+        end.flush()

@@ -1,0 +1,209 @@
+"""Emit in a database transaction: committed together with the data, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, event, insert
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+import nitro
+from nitro.errors import ConfigurationError
+from nitro.infrastructure.delivery.hub import Hub
+from nitro.testing.conformance import eventually
+from tests.brokers import BROKERS, Broker
+
+metadata = MetaData()
+todos = Table("todos", metadata, Column("id", Integer, primary_key=True), Column("title", String))
+
+
+class Hearing:
+    """A client in a loop of its own thread, and what it has heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.ids: list[str] = []
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._hear()))
+        self._is_listening = threading.Event()
+
+    async def _hear(self) -> None:
+        with nitro.Client(topics=["todo.*"], client_id="hearing") as client:
+            self._is_listening.set()
+            async for message in client.messages():
+                if isinstance(message, nitro.Message):
+                    self.heard.append(message.data)
+                    self.ids.append(str(message.id))
+
+    def __enter__(self) -> Hearing:
+        nitro.connect_broker()
+        self._thread.start()
+        assert self._is_listening.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        nitro.active_clients["hearing"].disconnect()
+        self._thread.join(10)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "memory"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker | None]:
+    if request.param == "memory":
+        yield None
+        return
+    with BROKERS[request.param](tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def engine(broker: Broker | None, tmp_path: Path, hub_with: Callable[..., Hub]) -> Iterator[Engine]:
+    if broker is None:
+        url = f"sqlite:///{tmp_path / 'data.db'}"
+        hub_with(broker_url="memory://")
+    else:
+        url = broker.url.replace("postgresql://", "postgresql+psycopg://")
+        hub_with(broker_url=broker.url)
+    engine = create_engine(url)
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def test_what_is_committed_is_heard_and_what_is_rolled_back_never_is(engine: Engine) -> None:
+    with Hearing() as hearing:
+        with Session(engine) as session:
+            session.execute(insert(todos).values(title="kept"))
+            nitro.emit("todo.created", result="kept", session=session)
+            assert hearing.heard == []
+            session.commit()
+        eventually(lambda: hearing.heard == ["kept"], "the committed one is heard")
+        with Session(engine) as session:
+            session.execute(insert(todos).values(title="dropped"))
+            nitro.emit("todo.created", result="dropped", session=session)
+            session.rollback()
+        with Session(engine) as session:
+            nitro.emit("todo.created", result="closed", session=session)
+        with pytest.raises(ZeroDivisionError), Session(engine) as session, session.begin():
+            nitro.emit("todo.created", result="raised", session=session)
+            raise ZeroDivisionError
+        nitro.emit("todo.created", result="last")
+        eventually(lambda: hearing.heard[-1] == "last", "the last is heard")
+        assert hearing.heard == ["kept", "last"]
+
+
+def test_savepoints_that_are_rolled_back_take_their_events_along(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":  # as SQLAlchemy's documentation has it, for savepoints with this driver
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        engine.dispose()
+    with Hearing() as hearing, Session(engine) as session:
+        nitro.emit("todo.created", result=1, session=session)
+        with session.begin_nested() as savepoint:
+            nitro.emit("todo.created", result=2, session=session)
+            savepoint.rollback()
+        with session.begin_nested():
+            nitro.emit("todo.created", result=3, session=session)
+        session.commit()
+        nitro.emit("todo.created", result=4, session=session)
+        session.commit()
+        eventually(lambda: hearing.heard[-1:] == [4], "all are heard")
+        assert hearing.heard == [1, 3, 4]
+
+
+def test_an_emit_after_a_commit_comes_after_what_was_committed(engine: Engine) -> None:
+    with Hearing() as hearing:
+        for n in range(0, 40, 2):
+            with Session(engine) as session:
+                nitro.emit("todo.created", result=n, session=session)
+                session.commit()
+            nitro.emit("todo.created", result=n + 1)
+            nitro.flush()
+        eventually(lambda: len(hearing.heard) == 40, "all are heard")
+        assert hearing.heard == list(range(40))
+
+
+@pytest.mark.parametrize("broker", ["postgresql"], indirect=True)
+def test_8_the_transaction_that_began_first_and_commits_last(engine: Engine) -> None:
+    with Hearing() as hearing, Session(engine) as first, Session(engine) as second:
+        nitro.emit("todo.created", result="first", session=first)
+        nitro.emit("todo.created", result="second", session=second)
+        second.commit()
+        eventually(lambda: hearing.heard == ["second"], "the one that is committed is heard")
+        first.commit()
+        eventually(lambda: hearing.heard == ["second", "first"], "and then the other")
+        first_id, second_id = (int(id.rpartition("-")[2]) for id in hearing.ids)
+        assert second_id == first_id + 1
+
+
+@pytest.mark.parametrize("broker", ["postgresql"], indirect=True)
+def test_a_long_transaction_holds_up_nobody_elses_events(engine: Engine) -> None:
+    with Hearing() as hearing, Session(engine) as session:
+        nitro.emit("todo.created", result="in the transaction", session=session)
+        for n in range(100):
+            nitro.emit("todo.created", result=n)
+        nitro.flush()
+        eventually(lambda: len(hearing.heard) == 100, "the others are heard")
+        session.rollback()
+
+
+def test_handlers_get_the_session(engine: Engine) -> None:
+    seen = []
+    nitro.connect_broker()
+
+    @nitro.on("todo.seen")
+    def handler(sender: object, session: Session | None = None, **_: object) -> None:
+        seen.append(session)
+
+    with Session(engine) as session:
+        nitro.emit("todo.seen", result=1, session=session)
+        assert seen == [session]
+        session.rollback()
+
+
+@pytest.mark.parametrize("broker", ["sqlite", "postgresql"], indirect=True)
+def test_an_async_session_is_awaited(engine: Engine, broker: Broker) -> None:
+    driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}[broker.kind]
+
+    async def scenario() -> None:
+        asynchronous = create_async_engine(f"{driver}://{broker.url.partition('://')[2]}")
+        async with AsyncSession(asynchronous) as session:
+            with pytest.raises(ConfigurationError, match="await emit_async"):
+                nitro.emit("todo.created", result=0, session=session)
+            await nitro.emit_async("todo.created", result=1, session=session)
+            await session.rollback()
+            await nitro.emit_async("todo.created", result=2, session=session)
+            await session.commit()
+        await asynchronous.dispose()
+
+    with Hearing() as hearing:
+        asyncio.run(scenario())
+        eventually(lambda: hearing.heard == [2], "the committed one is heard")
+
+
+def test_a_broker_elsewhere_is_refused_with_the_remedy(tmp_path: Path, hub_with: Callable[..., Hub]) -> None:
+    hub = hub_with(broker_url=f"sqlite:///{tmp_path / 'events.db'}")
+    says = r"data\.db.*events\.db.*NITRO_BROKER_URL"
+    with (
+        Session(create_engine(f"sqlite:///{tmp_path / 'data.db'}")) as session,
+        pytest.raises(ConfigurationError, match=says),
+    ):
+        nitro.emit("todo.created", result=1, session=session)
+    hub.broker.close(1)
+
+
+def test_a_broker_that_is_no_database_is_refused(tmp_path: Path, hub_with: Callable[..., Hub]) -> None:
+    hub = hub_with(broker_url="redis://127.0.0.1:1")
+    says = "can't take part in a database transaction"
+    with Session(create_engine("sqlite://")) as session, pytest.raises(ConfigurationError, match=says):
+        nitro.emit("todo.created", result=1, session=session)
+    hub.broker.close(0)
+
+
+def test_what_is_no_session_is_refused(hub: Hub) -> None:
+    with pytest.raises(TypeError, match="session is a SQLAlchemy session, not str"):
+        nitro.emit("todo.created", result=1, session="session")
