@@ -10,24 +10,26 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nitro.errors import BrokerUnavailable
-from nitro.infrastructure.brokers.base import Log
 from nitro.testing.conformance import RETENTION, End, eventually
 from nitro.testing.oracle import Listener, Sent, Verdict, check
 from tests.brokers import BROKERS, SERVERS, Broker
 from tests.services import Proxy
 
+PLENTY = RETENTION._replace(max_messages=100_000)
+
 
 class Cast:
     """Three ends; the first two emit, all of them listen."""
 
-    def __init__(self, make_log: Callable[[], Log]) -> None:
-        self.ends = [End(make_log(), RETENTION._replace(max_messages=100_000)) for _ in range(3)]
+    def __init__(self, broker: Broker, url: str | None = None) -> None:
+        self.namespace = broker.namespace()
+        self.ends = [End(broker.log(self.namespace, PLENTY, url=url), PLENTY) for _ in range(3)]
         self.sent: list[Sent] = []
         self.refused = 0
         self._stop = threading.Event()
@@ -90,8 +92,7 @@ class Cast:
 
 @contextlib.contextmanager
 def cast_on(broker: Broker, url: str | None = None) -> Iterator[Cast]:
-    namespace = broker.namespace()
-    cast = Cast(lambda: broker.log(namespace, RETENTION._replace(max_messages=100_000), url=url))
+    cast = Cast(broker, url)
     try:
         cast.wait_until_open()
         cast.start()
@@ -187,27 +188,19 @@ def test_6_connections_that_the_broker_ends_lose_nothing(server: Broker) -> None
 
 
 def test_7_a_log_that_is_deleted_under_everybody_is_announced(server: Broker) -> None:
-    namespace = server.namespace()
-    cast = Cast(lambda: server.log(namespace, RETENTION._replace(max_messages=100_000)))
-    try:
-        cast.wait_until_open()
-        cast.start()
-        time.sleep(0.5)
-        server.wipe(namespace)
+    with cast_on(server) as cast:
+        server.wipe(cast.namespace)
         time.sleep(1.5)
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert all(gaps == ["epoch"] for gaps in cast.gaps()), cast.gaps()
-    finally:
-        cast.close()
 
 
 def test_10_a_broker_that_is_absent_at_the_start_is_used_when_it_comes(
     server: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    namespace = server.namespace()
     server.kill()
-    cast = Cast(lambda: server.log(namespace, RETENTION._replace(max_messages=100_000)))
+    cast = Cast(server)
     try:
         cast.start()
         eventually(lambda: "can't be used" in caplog.text, "the log says so")

@@ -21,6 +21,7 @@ from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import BROKERS, Redis
+from tests.clients import take
 from tests.servers import ROOT, Server
 from tests.sse import Stream
 
@@ -48,16 +49,6 @@ def other(url: str) -> Iterator[End]:
     end.link.close(1)
 
 
-async def next_messages(client: Client, count: int) -> list[Message | Gap]:
-    found = []
-    async with asyncio.timeout(10):
-        async for message in client.messages():
-            found.append(message)
-            if len(found) == count:
-                break
-    return found
-
-
 def test_events_of_another_process_are_heard_between_ones_own(shared: Hub, other: End) -> None:
     async def scenario() -> None:
         nitro.connect_broker()
@@ -67,7 +58,7 @@ def test_events_of_another_process_are_heard_between_ones_own(shared: Hub, other
             other.publish(b"2")
             other.flush()
             await nitro.emit_async("a.b", result=3)
-            assert [m.data for m in await next_messages(client, 3) if isinstance(m, Message)] == [1, 2, 3]
+            assert [m.data for m in await take(client, 3) if isinstance(m, Message)] == [1, 2, 3]
 
     asyncio.run(scenario())
 
@@ -80,7 +71,7 @@ def test_a_client_resumes_from_an_id_that_another_process_gave_out(shared: Hub, 
 
     async def scenario() -> None:
         with Client(topics=["a.*"], last_event_id=id) as client:  # before the log was reached, perhaps
-            found = await next_messages(client, 3)
+            found = await take(client, 3)
             assert [m.data for m in found if isinstance(m, Message)] == [2, 3, 4]
 
     asyncio.run(scenario())
@@ -97,7 +88,7 @@ def test_who_comes_before_the_log_is_reached_is_told_once_it_is(tmp_path: Path, 
             assert not hub.broker.is_open
             await asyncio.to_thread(redis.start)
             for client in (fresh, late):
-                gap, message = await next_messages(client, 2)
+                gap, message = await take(client, 2)
                 assert isinstance(gap, Gap)
                 assert gap.reason == "epoch"
                 assert isinstance(message, Message)

@@ -20,6 +20,7 @@ from nitro.domain.message import Position
 from nitro.infrastructure.delivery import process
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.process import get_hub
+from tests.clients import take
 from tests.servers import Server
 from tests.sse import Stream
 from tests.wire import Wire
@@ -53,16 +54,6 @@ WRONG_IDS = [
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]], seconds: float = 30) -> None:
     asyncio.run(asyncio.wait_for(scenario(), seconds))
-
-
-async def take(client: Client, count: int) -> list[Message | Gap]:
-    found: list[Message | Gap] = []
-    async with asyncio.timeout(10):
-        async for message in client.messages():
-            found.append(message)
-            if len(found) == count:
-                break
-    return found
 
 
 def data(messages: list[Message | Gap]) -> list[Any]:
