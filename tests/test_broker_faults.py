@@ -130,8 +130,9 @@ def test_1_a_durable_broker_is_killed_and_started_again(server: Broker) -> None:
         assert cast.gaps() == [[], [], []]
 
 
-def test_2_a_broker_that_forgets_is_killed_and_everybody_is_told(tmp_path: Path) -> None:
-    with BROKERS["redis"](tmp_path, is_durable=False) as broker, cast_on(broker) as cast:
+@pytest.mark.parametrize("kind", ["redis", "nats"])
+def test_2_a_broker_that_forgets_is_killed_and_everybody_is_told(tmp_path: Path, kind: str) -> None:
+    with BROKERS[kind](tmp_path, is_durable=False) as broker, cast_on(broker) as cast:
         before = {end.link.head.epoch for end in cast.ends}
         broker.kill()
         time.sleep(0.3)

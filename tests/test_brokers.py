@@ -44,5 +44,9 @@ class TestRedis(OnBroker):
     kind = "redis"
 
 
+class TestNats(OnBroker):
+    kind = "nats"
+
+
 class TestPostgres(OnBroker):
     kind = "postgresql"

@@ -174,7 +174,7 @@ def test_a_namespace_that_can_not_be_used_is_refused(hub_with: Callable[..., Hub
 
 @pytest.mark.parametrize(
     ("url", "package", "extra"),
-    [("redis://x", "redis", "redis"), ("postgresql://x", "asyncpg", "postgresql")],
+    [("redis://x", "redis", "redis"), ("nats://x", "nats", "nats"), ("postgresql://x", "asyncpg", "postgresql")],
 )
 def test_a_missing_driver_names_the_extra_that_brings_it(url: str, package: str, extra: str) -> None:
     script = (

@@ -25,6 +25,8 @@ _KINDS: Final = {
     "redis+unix": (f"{_BROKERS}.redis", "RedisLog", "redis"),
     "redis+sentinel": (f"{_BROKERS}.redis", "RedisLog", "redis"),
     "redis+cluster": (f"{_BROKERS}.redis", "RedisLog", "redis"),
+    "nats": (f"{_BROKERS}.nats", "NatsLog", "nats"),
+    "tls": (f"{_BROKERS}.nats", "NatsLog", "nats"),
     "postgresql": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
     "postgres": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
     "postgresql+asyncpg": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
