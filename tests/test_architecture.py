@@ -18,6 +18,7 @@ LINE = [
         "nitro.infrastructure.brokers.window",
         "nitro.infrastructure.brokers.wire",
         "nitro.infrastructure.brokers.outgoing",
+        "nitro.infrastructure.brokers.jetstream",
     ),
     ("nitro.infrastructure.brokers.follower",),
     (

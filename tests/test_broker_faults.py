@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,90 +15,10 @@ from pathlib import Path
 import pytest
 
 from nitro.errors import BrokerUnavailable
-from nitro.testing.conformance import RETENTION, End, eventually
-from nitro.testing.oracle import Listener, Sent, Verdict, check
+from nitro.testing.conformance import End, eventually
 from tests.brokers import BROKERS, SERVERS, Broker
+from tests.cast import Cast, cast_on
 from tests.services import Proxy
-
-PLENTY = RETENTION._replace(max_messages=100_000)
-
-
-class Cast:
-    """Three ends; the first two emit, all of them listen."""
-
-    def __init__(self, broker: Broker, url: str | None = None) -> None:
-        self.namespace = broker.namespace()
-        self.ends = [End(broker.log(self.namespace, PLENTY, url=url), PLENTY) for _ in range(3)]
-        self.sent: list[Sent] = []
-        self.refused = 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._emit, args=(n,)) for n in range(2)]
-
-    def wait_until_open(self) -> None:
-        for end in self.ends:
-            eventually(lambda end=end: end.link.is_open, "the log is reached")  # type: ignore[misc]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def _emit(self, producer: int) -> None:
-        n = 0
-        while not self._stop.is_set():
-            sent = Sent(f"p{producer}", n)
-            try:
-                self.ends[producer].publish(b'["p%d",%d]' % (producer, n))
-            except BrokerUnavailable:
-                self.refused += 1
-            else:
-                self.sent.append(sent)
-                n += 1
-            time.sleep(0.003)
-
-    def finish(self, seconds: float = 30) -> Verdict:
-        """Stop emitting, wait until all is acknowledged and heard, and judge."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        for end in self.ends[:2]:
-            acknowledgement = end.link.acknowledgement()
-            if acknowledgement is not None:
-                acknowledgement.result(seconds)
-        self.ends[0].publish(b'["last",0]')
-        self.sent.append(Sent("last", 0))
-        for end in self.ends:
-            is_last = lambda end=end: end.heard.payloads[-1:] == [b'["last",0]']  # noqa: E731
-            eventually(is_last, f"the last message is heard by {end.link}", seconds)
-        return check(self.sent, [self._log_of(f"end {n}", end) for n, end in enumerate(self.ends)])
-
-    def _log_of(self, name: str, end: End) -> Listener:
-        listener = Listener(name, since=self.sent[0].at - 1)
-        for kind, item in end.heard.log:
-            if kind == "gap":
-                listener.told_of_gap(str(item[1]))
-            else:
-                listener.heard(str(item.position), *item.data)
-        return listener
-
-    def gaps(self) -> list[list[str]]:
-        return [[reason for reason, _ in end.heard.gaps[1:]] for end in self.ends]
-
-    def close(self) -> None:
-        self._stop.set()
-        for end in self.ends:
-            end.link.close(0.1)
-
-
-@contextlib.contextmanager
-def cast_on(broker: Broker, url: str | None = None) -> Iterator[Cast]:
-    cast = Cast(broker, url)
-    try:
-        cast.wait_until_open()
-        cast.start()
-        time.sleep(0.5)
-        yield cast
-    finally:
-        cast.close()
 
 
 async def longest_lag(seconds: float) -> float:

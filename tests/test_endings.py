@@ -10,7 +10,7 @@ import time
 import pytest
 from playwright.sync_api import Page
 
-from tests.servers import Server
+from tests.servers import Server, free_port
 from tests.sse import Stream
 
 APP = "tests.apps.streams:app"
@@ -92,6 +92,26 @@ def test_a_stream_that_comes_after_the_signal_is_ended_too() -> None:
             thread.join()
         held.socket.close()
     assert "Traceback" not in server.output, server.output
+
+
+def test_the_first_stream_of_all_that_comes_after_the_signal_is_ended_too() -> None:
+    with Server(APP) as server:
+        with Stream(server.port, "/events-of-a-server-that-stops") as stream:
+            began = time.monotonic()
+            stream.read_to_end()
+        server.process.wait(5)
+        assert time.monotonic() - began < 2
+        server.end()
+    assert "lifespan shutdown ran" in server.output
+
+
+def test_a_stream_that_waits_for_a_log_that_is_not_there_lets_the_server_end() -> None:
+    nowhere = {"NITRO_BROKER_URL": f"redis://127.0.0.1:{free_port()}"}
+    with Server(APP, environment=nowhere) as server, Stream(server.port, "/events") as stream:
+        server.get("/left")
+        assert server.end() < 4
+        stream.read_to_end()
+    assert "lifespan shutdown ran" in server.output
 
 
 def test_a_reader_that_stopped_and_goes_on_after_the_signal_lets_the_server_end() -> None:

@@ -25,5 +25,6 @@ def test_two_workers_and_a_log_that_survives_lose_nothing_at_all(kind: str, tmp_
     with BROKERS[kind](tmp_path) as broker:
         report = asyncio.run(soak(12, 3, broker=broker, workers=2))
     assert report.verdict.is_clean, str(report)
+    assert report.verdict.gaps == 0, str(report)
     assert report.verdict.messages > 1_000, str(report)
     assert report.reconnects > 10, str(report)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
@@ -123,6 +124,12 @@ for name in os.environ.get("TEST_MIDDLEWARE", "").split():
 @app.get("/events")
 async def events(topics: str = "t.*", named: bool = False) -> Response:
     return EventSourceResponse(Client(topics=topics.split()), named=named)
+
+
+@app.get("/events-of-a-server-that-stops")
+async def events_of_a_server_that_stops() -> Response:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return EventSourceResponse(Client(topics=["t.*"]))
 
 
 @app.get("/from-a-thread")

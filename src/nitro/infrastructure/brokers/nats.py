@@ -1,19 +1,15 @@
 """`nats://`: the log in a JetStream stream, for several hosts. nats-server 2.12 or newer.
 
-The stream's sequences are ours. Streams of one log are numbered by their names, so that all who make the next one make
-the same, and who ends one ends no later one; what is published says which of them it expects. Each producer has a
-subject of its own. A batch goes in whole or not at all, and only behind that producer's last message that we know of:
+The stream's sequences are ours; what is published says which stream it expects. Each producer has a subject of its own.
+A batch goes in whole or not at all, and only behind that producer's last message that we know of:
 what was cut off can be tried again, and nothing overtakes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 import json
 import logging
-import re
 import secrets
 import time
 from collections import deque
@@ -22,19 +18,18 @@ from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from nats.aio.client import Client
-from nats.errors import NoRespondersError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig, StreamInfo
-from nats.js.errors import APIError, NotFoundError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamInfo
+from nats.js.errors import NotFoundError
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, without_secrets
+from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Streams, epoch
 
 __all__ = ["NatsLog"]
 
 log = logging.getLogger("nitro.brokers")
 
 _CONNECT_SECONDS: Final = 4
-_ANSWER_SECONDS: Final = 4.5
 _TRANSIT_SECONDS: Final = 1.0
 """How long an entry that is in the stream may be on its way."""
 _OLDEST_SERVER: Final = (2, 12)
@@ -45,9 +40,7 @@ _HEADER_BYTES: Final = 1024
 _MOST_WAITING: Final = 5_000
 _MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
 _PAGE_BYTES: Final = 4 * 1024 * 1024
-_NAME_IN_USE: Final = 10058
 _WRONG_STREAM: Final = 10060
-_SUBJECTS_OVERLAP: Final = 10065
 _WRONG_LAST: Final = 10071
 
 
@@ -80,19 +73,8 @@ class NatsLog:
         self.max_body_bytes: int | None = None
         self._servers = [f"{parts.scheme}://{host}" for host in hosts.split(",")]
         self._access = _access(user, options.get("credentials", [""])[-1])
-        self._namespace = namespace
-        self._subjects = f"nitro.{namespace}.*"
         self._longest_body = max_body_bytes
-        self._config = StreamConfig(
-            subjects=[self._subjects],
-            max_msgs=retention.max_messages,
-            max_bytes=retention.max_bytes,
-            max_age=retention.max_age_seconds,
-            duplicate_window=min(120.0, retention.max_age_seconds),  # unused, and the server wants it to be no longer
-            storage=storage,
-            num_replicas=replicas,
-            allow_atomic=True,
-        )
+        self._streams = Streams(namespace, retention, storage, replicas)
         self._nats: Any = None
         self._jetstream: Any = None
         self._stream = self._epoch = ""
@@ -113,19 +95,16 @@ class NatsLog:
         version = self._nats.connected_server_version
         if (version.major, version.minor) < _OLDEST_SERVER:
             raise ConfigurationError(f"it is nats-server {version}; 2.12 or newer is needed, for batches")
-        self._jetstream = self._nats.jetstream(timeout=_ANSWER_SECONDS)
+        self._jetstream = self._nats.jetstream(timeout=ANSWER_SECONDS)
         self.max_body_bytes = self._nats.max_payload - _HEADER_BYTES
-        info = await self._find()
+        info = await self._streams.find(self._nats)
         assert info.config.name is not None
-        self._stream, self._epoch = info.config.name, _epoch(info)
-        return Extent(
-            self._epoch,
-            info.state.first_seq if info.state.messages else info.state.last_seq + 1,
-            info.state.last_seq,
-        )
+        self._stream, self._epoch = info.config.name, epoch(info)
+        oldest = info.state.first_seq if info.state.messages else info.state.last_seq + 1
+        return Extent(self._epoch, oldest, info.state.last_seq)
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
-        subject = f"nitro.{self._namespace}.{producer}"
+        subject = self._streams.subject(producer)
         for is_second_try in (False, True):
             if producer not in self._last:
                 self._last[producer] = await self._find_last(subject)
@@ -157,7 +136,7 @@ class NatsLog:
                 headers = {**batch, "Nats-Batch-Sequence": str(place), **(expected if place == 1 else {})}
                 await self._nats.publish(subject, body, headers=headers)
             final |= {**batch, "Nats-Batch-Sequence": str(len(bodies)), "Nats-Batch-Commit": "1"}
-        message = await self._nats.request(subject, bodies[-1], timeout=_ANSWER_SECONDS, headers=final)
+        message = await self._nats.request(subject, bodies[-1], timeout=ANSWER_SECONDS, headers=final)
         answer: dict[str, Any] = json.loads(message.data)
         return answer
 
@@ -180,7 +159,7 @@ class NatsLog:
             info: StreamInfo = await self._jetstream.stream_info(self._stream)
         except NotFoundError:
             raise LogChanged("it was deleted") from None
-        if _epoch(info) != self._epoch or info.state.last_seq < after:
+        if epoch(info) != self._epoch or info.state.last_seq < after:
             raise LogChanged("it has another epoch")
         if info.state.last_seq > after:
             entries = await self._tail.take(limit, _TRANSIT_SECONDS)
@@ -189,60 +168,12 @@ class NatsLog:
         return entries
 
     async def renew(self) -> None:
-        try:
-            info: StreamInfo = await self._jetstream.stream_info(self._stream)
-            await self._jetstream.delete_stream(self._stream)
-        except NotFoundError:
-            return  # somebody else was faster
-        await self._make(info.config, int(self._number(self._stream) or 0) + 1)
+        await self._streams.succeed(self._nats, self._stream)
 
     async def close(self) -> None:
         connection, self._nats, self._tail = self._nats, None, None
         if connection is not None:
             await connection.close()
-
-    async def _find(self) -> StreamInfo:
-        """The stream of this log, made if there is none, with the retention that is set now if it is one of ours."""
-        names = await self._names()
-        if not names:
-            return await self._make(self._config, 1)
-        info: StreamInfo = await self._jetstream.stream_info(names[0])
-        if not info.config.allow_atomic:
-            raise ConfigurationError(f"its stream {names[0]} doesn't allow atomic publishing (allow_atomic)")
-        wanted = info.config.evolve(
-            **{name: getattr(self._config, name) for name in ("max_msgs", "max_bytes", "max_age", "duplicate_window")}
-        )
-        if self._number(names[0]) and info.config != wanted:
-            info = await self._jetstream.update_stream(wanted)
-        return info
-
-    async def _make(self, config: StreamConfig, number: int) -> StreamInfo:
-        """The stream of that number, or whatever others have made meanwhile."""
-        name = f"nitro_{self._namespace}_{number}"
-        try:
-            await self._jetstream.add_stream(config.evolve(name=name))
-        except APIError as error:
-            if error.err_code not in (_NAME_IN_USE, _SUBJECTS_OVERLAP):
-                raise
-        if await self._names() != [name]:  # a server by itself doesn't always see that subjects overlap
-            with contextlib.suppress(NotFoundError):
-                await self._jetstream.delete_stream(name)
-            raise ConnectionError("somebody else makes a stream for it")
-        info: StreamInfo = await self._jetstream.stream_info(name)
-        return info
-
-    async def _names(self) -> list[str]:
-        question = json.dumps({"subject": self._subjects}).encode()
-        try:
-            answer = await self._nats.request("$JS.API.STREAM.NAMES", question, timeout=_ANSWER_SECONDS)
-        except NoRespondersError:
-            raise ConnectionError("JetStream doesn't answer; is it on (nats-server -js)?") from None
-        return sorted(json.loads(answer.data).get("streams") or ())
-
-    def _number(self, name: str) -> str | None:
-        """Of a stream that we made, in its name."""
-        ours = re.fullmatch(rf"nitro_{re.escape(self._namespace)}_([0-9]+)", name)
-        return ours[1] if ours else None
 
     async def _follow(self, after: int) -> None:
         if self._tail is not None:
@@ -256,11 +187,13 @@ class NatsLog:
             num_replicas=1,
         )
         tail.subscription = await self._jetstream.subscribe(
-            self._subjects, stream=self._stream, cb=tail.came, config=config, manual_ack=True
+            self._streams.subjects, stream=self._stream, cb=tail.came, config=config, manual_ack=True
         )
+        if tail.is_stopped:  # by what came before that returned
+            await tail.subscription.unsubscribe()
 
     def __repr__(self) -> str:
-        return f"<NatsLog {self.name}, subjects {self._subjects}>"
+        return f"<NatsLog {self.name}, subjects {self._streams.subjects}>"
 
 
 class _Tail:
@@ -268,6 +201,7 @@ class _Tail:
 
     Attributes:
         after: the sequence behind which the next entry is taken, or -1 when it has stopped and all is taken.
+        is_stopped: nothing more is kept.
     """
 
     def __init__(self, after: int, longest_body: int) -> None:
@@ -276,11 +210,11 @@ class _Tail:
         self._longest_body = longest_body
         self._entries: deque[Entry] = deque()
         self._bytes = 0
-        self._is_stopped = False
+        self.is_stopped = False
         self._news = asyncio.Event()
 
     async def came(self, message: Any) -> None:
-        if self._is_stopped:
+        if self.is_stopped:
             return
         # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer's>.<nanoseconds>.<pending>, or with a domain
         # and an account before the stream
@@ -296,7 +230,7 @@ class _Tail:
 
     async def take(self, limit: int, wait_seconds: float) -> list[Entry]:
         """The oldest that wait; waits so long if none does."""
-        if not self._entries and wait_seconds and not self._is_stopped:
+        if not self._entries and wait_seconds and not self.is_stopped:
             self._news.clear()
             try:
                 async with asyncio.timeout(wait_seconds):
@@ -312,19 +246,14 @@ class _Tail:
         self._bytes -= size
         if entries:
             self.after = entries[-1].sequence
-        if self._is_stopped and not self._entries:
+        if self.is_stopped and not self._entries:
             self.after = -1
         return entries
 
     async def stop(self) -> None:
-        self._is_stopped = True
-        if self.subscription is not None:
+        if not self.is_stopped and self.subscription is not None:
             await self.subscription.unsubscribe()
-
-
-def _epoch(info: StreamInfo) -> str:
-    """Of a stream, which may be made again: its name and when it was made."""
-    return hashlib.sha256(f"{info.config.name} {info.created}".encode()).hexdigest()[:10]
+        self.is_stopped = True
 
 
 def _access(user: str, credentials: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Hub:
         self.settings = settings
         self._lock = threading.RLock()
         self._lanes: dict[Loop | None, Lane] = {}
-        self._known: WeakSet[Loop] = WeakSet()  # loops that had streams
+        self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits
         self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
         self.limits = Limits.checked(
             settings.client_max_messages,
@@ -258,6 +258,7 @@ class Hub:
     async def until_open(self, seconds: float) -> None:
         """Wait until the log was reached for the first time, so that a stream can begin at a place in it."""
         if not self.broker.is_open:
+            self._known.add(asyncio.get_running_loop())
             await asyncio.wait([asyncio.wrap_future(self.opened)], timeout=seconds)
 
     def _forget_if_idle(self, lane: Lane) -> None:

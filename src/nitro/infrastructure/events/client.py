@@ -237,12 +237,12 @@ class Client:
             NotConnected: it was never connected, or on another event loop.
         """
         hub = get_hub()
-        drain_on_signals()
         with self._lock:
             outbox = self._outbox
             if outbox is None:
                 raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
             hub.adopt(outbox, self._on_ended)
+        drain_on_signals()
         return outbox
 
     def _on_ended(self) -> None:

@@ -49,7 +49,8 @@ def drain_on_signals() -> None:
     """Chain the handlers of SIGTERM and SIGINT, if a server has installed its own. Main thread only.
 
     Python's default handlers are left alone: with them the process ends at once, or by KeyboardInterrupt. So is
-    the one of `asyncio.run`, which cancels the main task and with it what streams there.
+    the one of `asyncio.run`, which cancels the main task and with it what streams there. A server that was told to stop
+    already, and still took a request, ends its streams at once.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -57,6 +58,8 @@ def drain_on_signals() -> None:
         handler = signal.getsignal(signum)
         if callable(handler) and not isinstance(handler, _Chained) and not _is_pythons(handler):
             signal.signal(signum, _Chained(handler))
+            if getattr(getattr(handler, "__self__", None), "should_exit", False) is True:  # uvicorn's Server
+                shutdown()
 
 
 def _is_pythons(handler: Callable[..., Any]) -> bool:

@@ -20,6 +20,7 @@ from nitro.infrastructure.delivery.frame import encode_opening, encode_retry
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.sse.connection import Connection
+from nitro.infrastructure.sse.drain import drain_on_signals
 from nitro.settings import get_settings
 
 __all__ = ["EventSourceResponse", "Subscriber"]
@@ -105,6 +106,7 @@ class EventSourceResponse(Response):
             return
         hub = get_hub()
         if not hub.broker.is_open:
+            drain_on_signals()  # one may come while it waits
             await hub.until_open(_PATIENCE_SECONDS)
         self.client.connect()
         if last_event_id:

@@ -1,0 +1,122 @@
+"""The stream that a log in NATS is, or is next.
+
+Streams of one log are numbered in their names, so that all who make the next one make the same, and whoever ends one
+ends no later one. A server by itself takes several at once that have one subject, so each who made one looks again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from typing import Final
+
+from nats.aio.client import Client
+from nats.errors import NoRespondersError
+from nats.js import JetStreamContext
+from nats.js.api import StorageType, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError
+
+from nitro.errors import ConfigurationError
+from nitro.infrastructure.brokers.base import Retention
+
+__all__ = ["ANSWER_SECONDS", "Streams", "epoch"]
+
+ANSWER_SECONDS: Final = 4.5
+_NAME_IN_USE: Final = 10058
+_SUBJECTS_OVERLAP: Final = 10065
+_RETAINED: Final = ("max_msgs", "max_bytes", "max_age", "duplicate_window")
+
+
+class Streams:
+    """The streams of one namespace; there is one at a time.
+
+    Args:
+        namespace: is in their names and subjects.
+        retention: what one of ours keeps.
+        storage: where the first one is made.
+        replicas: how many it has.
+
+    Attributes:
+        subjects: what they listen to.
+    """
+
+    def __init__(self, namespace: str, retention: Retention, storage: StorageType, replicas: int) -> None:
+        self.subjects = f"nitro.{namespace}.*"
+        self._namespace = namespace
+        self._config = StreamConfig(
+            subjects=[self.subjects],
+            max_msgs=retention.max_messages,
+            max_bytes=retention.max_bytes,
+            max_age=retention.max_age_seconds,
+            duplicate_window=min(120.0, retention.max_age_seconds),  # unused, but it must not be longer
+            storage=storage,
+            num_replicas=replicas,
+            allow_atomic=True,
+        )
+
+    def subject(self, producer: str) -> str:
+        """Where a producer publishes."""
+        return self.subjects.replace("*", producer)
+
+    async def find(self, nats: Client) -> StreamInfo:
+        """The stream, made if there is none, with the retention that is set now if it is one of ours."""
+        names = await self._names(nats)
+        if not names:
+            return await self._make(nats, self._config, 1)
+        jetstream = _jetstream(nats)
+        info = await jetstream.stream_info(names[0])
+        if not info.config.allow_atomic:
+            raise ConfigurationError(f"its stream {names[0]} doesn't allow atomic publishing (allow_atomic)")
+        wanted = info.config.evolve(**{name: getattr(self._config, name) for name in _RETAINED})
+        if self._number(names[0]) and info.config != wanted:
+            info = await jetstream.update_stream(wanted)
+        return info
+
+    async def succeed(self, nats: Client, name: str) -> None:
+        """End the stream of that name and make the next one, unless somebody else has done so."""
+        jetstream = _jetstream(nats)
+        try:
+            info = await jetstream.stream_info(name)
+            await jetstream.delete_stream(name)
+        except NotFoundError:
+            return
+        await self._make(nats, info.config, self._number(name) + 1)
+
+    async def _make(self, nats: Client, config: StreamConfig, number: int) -> StreamInfo:
+        """The stream of that number, which others may make at the same moment."""
+        name = f"nitro_{self._namespace}_{number}"
+        jetstream = _jetstream(nats)
+        try:
+            await jetstream.add_stream(config.evolve(name=name))
+        except APIError as error:
+            if error.err_code not in (_NAME_IN_USE, _SUBJECTS_OVERLAP):
+                raise
+        if await self._names(nats) != [name]:
+            with contextlib.suppress(NotFoundError):
+                await jetstream.delete_stream(name)
+            raise ConnectionError("somebody else makes a stream for it")
+        return await jetstream.stream_info(name)
+
+    async def _names(self, nats: Client) -> list[str]:
+        question = json.dumps({"subject": self.subjects}).encode()
+        try:
+            answer = await nats.request("$JS.API.STREAM.NAMES", question, timeout=ANSWER_SECONDS)
+        except NoRespondersError:
+            raise ConnectionError("JetStream doesn't answer; is it on (nats-server -js)?") from None
+        return sorted(json.loads(answer.data).get("streams") or ())
+
+    def _number(self, name: str) -> int:
+        """Of a stream that we made, in its name; 0 of another one."""
+        ours = re.fullmatch(rf"nitro_{re.escape(self._namespace)}_([0-9]+)", name)
+        return int(ours[1]) if ours else 0
+
+
+def epoch(info: StreamInfo) -> str:
+    """Of a stream, which may be made again: its name and when it was made."""
+    return hashlib.sha256(f"{info.config.name} {info.created}".encode()).hexdigest()[:10]
+
+
+def _jetstream(nats: Client) -> JetStreamContext:
+    return nats.jetstream(timeout=ANSWER_SECONDS)

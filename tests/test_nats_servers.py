@@ -1,0 +1,150 @@
+"""The ways to a NATS: with a password or a token, without JetStream, a stream of an administrator's, a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import nats
+import pytest
+from nats.js import JetStreamContext
+from nats.js.api import StreamInfo
+
+from nitro.testing.conformance import RETENTION, End, eventually
+from tests.brokers import Broker
+from tests.cast import cast_on
+from tests.servers import free_port
+from tests.services import NatsServer
+
+
+@contextlib.contextmanager
+def started(directory: Path, more: str = "") -> Iterator[NatsServer]:
+    server = NatsServer(directory / "nats")
+    server.more = more
+    with server:
+        yield server
+
+
+@contextlib.contextmanager
+def ends_on(url: str, count: int = 2, namespace: str = "", retention: object = RETENTION) -> Iterator[list[End]]:
+    broker, namespace = Broker(Path()), namespace or Broker.namespace()
+    ends = [End(broker.log(namespace, retention, url=url)) for _ in range(count)]  # type: ignore[arg-type]
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            end.link.close(0.1)
+
+
+def check_events_get_across(url: str, namespace: str = "") -> None:
+    with ends_on(url, namespace=namespace) as ends:
+        for end in ends:
+            eventually(lambda end=end: end.link.is_open, f"{end.link} is open")  # type: ignore[misc]
+        for n in range(200):
+            ends[0].publish(b"%d" % n)
+        ends[0].flush()
+        eventually(lambda: len(ends[1].heard.messages) == 200, "all are heard")
+        assert ends[1].heard.payloads == [b"%d" % n for n in range(200)]
+
+
+def administer(url: str, work: Callable[[JetStreamContext], Awaitable[StreamInfo]]) -> StreamInfo:
+    async def run() -> StreamInfo:
+        connection = await nats.connect(url)
+        try:
+            return await work(connection.jetstream())
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("access", "user"),
+    [('user: ann, password: "p@ss:word/#1"', "ann:p%40ss%3Aword%2F%231"), ('token: "t0k/en"', "t0k%2Fen")],
+)
+def test_who_may_gets_in_and_others_are_told(tmp_path: Path, access: str, user: str) -> None:
+    with started(tmp_path, f"authorization {{ {access} }}\n") as server:
+        check_events_get_across(f"nats://{user}@127.0.0.1:{server.port}")
+        with ends_on(f"nats://ann:wrong@127.0.0.1:{server.port}", 1) as (end,):
+            eventually(lambda: "Authorization" in end.link.state.why_gone, "it says why")
+            assert "wrong" not in end.link.state.why_gone
+
+
+def test_a_server_without_jetstream_is_told_of(tmp_path: Path) -> None:
+    with started(tmp_path) as server:
+        server.end()
+        config = server.command()[-1]
+        Path(config).write_text("")
+        server.command = lambda: [NatsServer.command(server)[0], "-a", "127.0.0.1", "-p", str(server.port)]  # type: ignore[method-assign]
+        server.start()
+        with ends_on(server.url, 1) as (end,):
+            eventually(lambda: "nats-server -js" in end.link.state.why_gone, "it says why")
+
+
+def test_a_stream_of_an_administrators_is_taken_as_it_is(tmp_path: Path) -> None:
+    with started(tmp_path) as server:
+        made = administer(
+            server.url,
+            lambda jetstream: jetstream.add_stream(
+                name="theirs", subjects=["nitro.app.*"], max_msgs=777, allow_atomic=True
+            ),
+        )
+        check_events_get_across(server.url, "app")
+        now = administer(server.url, lambda jetstream: jetstream.stream_info("theirs"))
+        assert now.config == made.config
+        assert now.state.messages == 200
+
+
+def test_a_stream_that_takes_no_batches_is_told_of(tmp_path: Path) -> None:
+    with started(tmp_path) as server:
+        administer(server.url, lambda jetstream: jetstream.add_stream(name="theirs", subjects=["nitro.app.*"]))
+        with ends_on(server.url, 1, "app") as (end,):
+            eventually(lambda: "allow_atomic" in end.link.state.why_gone, "it says why")
+
+
+def test_a_retention_that_was_changed_is_applied(tmp_path: Path) -> None:
+    with started(tmp_path) as server:
+        check_events_get_across(server.url, "app")
+        with ends_on(server.url, 1, "app", RETENTION._replace(max_messages=50, max_age_seconds=60)) as (end,):
+            eventually(lambda: end.link.is_open, "the log is reached")
+        info = administer(server.url, lambda jetstream: jetstream.stream_info("nitro_app_1"))
+        assert (info.config.max_msgs, info.config.max_age, info.state.messages) == (50, 60, 50)
+
+
+def leader_of(servers: list[NatsServer], stream: str) -> int:
+    """The place of the server that leads this stream, when there is one again that is known to all."""
+    found: list[int] = []
+
+    def is_found() -> bool:
+        with contextlib.suppress(nats.errors.Error):
+            infos = [administer(server.url, lambda jetstream: jetstream.stream_info(stream)) for server in servers]
+            found[:] = {int((info.cluster.leader or "n-1").removeprefix("n")) for info in infos if info.cluster}
+        return len(found) == 1 and found[0] >= 0
+
+    eventually(is_found, "there is a leader", 30)
+    return found[0]
+
+
+def test_a_cluster_whose_leader_is_killed_loses_and_overtakes_nothing(tmp_path: Path) -> None:
+    routes = [free_port() for _ in range(3)]
+    servers = [NatsServer(tmp_path / f"n{place}") for place in range(3)]
+    to_all = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    for place, (server, port) in enumerate(zip(servers, routes, strict=True)):
+        listens = f'listen: "127.0.0.1:{port}", routes: [{to_all}]'
+        server.more = f"server_name: n{place}\ncluster {{ name: c, {listens} }}\n"
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(server)
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        with cast_on(Broker(tmp_path), f"nats://{hosts}?replicas=3") as cast:
+            leader = servers[leader_of(servers, f"nitro_{cast.namespace}_1")]
+            leader.end(signal.SIGKILL)
+            heard = len(cast.ends[2].heard.messages)
+            eventually(lambda: len(cast.ends[2].heard.messages) > heard + 100, "it goes on", 30)
+            leader.start()
+            verdict = cast.finish()
+            assert verdict.is_clean, verdict
+            assert cast.gaps() == [[], [], []]
