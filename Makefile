@@ -3,14 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
-CHROMIUM := /usr/bin/chromium
 
-.PHONY: demo test lint soak bench faketime redis nginx chromium clean
+.PHONY: demo test lint soak bench programs nchan clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
 
-test: $(VENV)/.test chromium faketime redis
+test: $(VENV)/.test programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -22,12 +21,12 @@ lint: $(VENV)/.test
 
 # Faults at random against a real server, judged by the oracle; MINUTES=60 SEED=7 BROKER=redis to choose.
 MINUTES ?= 10
-soak: $(VENV)/.test redis
+soak: $(VENV)/.test programs
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER) --workers 2)
 	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
 
 # All scenarios take about 45 minutes and want a quiet machine; make bench SCENARIO="burst emit" takes some of them.
-bench: $(VENV)/.bench nginx redis
+bench: $(VENV)/.bench nchan programs
 	$(BIN)/python benchmarks/bench.py --save $(SCENARIO)
 
 # The virtual environment, and what is in it: one stamp file for each set of packages.
@@ -52,34 +51,22 @@ $(VENV)/.bench: $(VENV)/.test pyproject.toml
 	@touch $@
 
 # nginx with nchan is one of the peers. Where it can't be had the benchmark says that it is missing.
-nginx:
+nchan:
 	@if [ ! -e /usr/lib/nginx/modules/ngx_nchan_module.so ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing nginx with nchan for the benchmark ..."; \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx libnginx-mod-nchan; } \
 	    >/dev/null || echo "nginx could not be installed"; \
 	fi
 
-# Clocks that jump: libfaketime. Where it can't be had, that test is skipped, and says so.
-faketime:
-	@if [ ! -e /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq faketime; } >/dev/null \
-	    || echo "faketime could not be installed: its test will be SKIPPED"; \
-	fi
-
-# One of the brokers. Where it can't be had its tests are skipped, and say so.
-redis:
-	@if ! command -v redis-server >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing redis-server for the tests of brokers ..."; \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server; } >/dev/null \
-	    || echo "redis-server could not be installed: its tests will be SKIPPED"; \
-	fi
-
-# The browser tests drive Debian's Chromium. Where it can't be had they are skipped, and say so.
-chromium:
-	@if [ ! -x $(CHROMIUM) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing Chromium for the browser tests ..."; \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null \
-	    || echo "Chromium could not be installed: the browser tests will be SKIPPED"; \
+# Programs of Debian's that the tests start. Where one can't be had its tests are skipped, and say so.
+PROGRAMS := /usr/bin/chromium=chromium /usr/bin/redis-server=redis-server /usr/sbin/nginx=nginx /usr/bin/caddy=caddy \
+            /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
+programs:
+	@missing=; for program in $(PROGRAMS); do [ -e "$${program%%=*}" ] || missing="$$missing $${program##*=}"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing$$missing for the tests ..."; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; } >/dev/null \
+	    || echo "They could not be installed: their tests will be SKIPPED"; \
 	fi
 
 clean:
