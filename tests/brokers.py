@@ -140,7 +140,8 @@ class Nats(Broker):
 
     def __init__(self, directory: Path, *, is_durable: bool = True) -> None:
         super().__init__(directory, is_durable=is_durable)
-        self.server = NatsServer(directory / "nats")
+        self.server: NatsServer = NatsServer(directory / "nats")
+        self.server.is_syncing = is_durable
         self.proxy = Proxy(self.server.port)  # its server has no verb that ends connections
 
     @property

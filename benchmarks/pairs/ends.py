@@ -55,7 +55,8 @@ def _litestar(kind: str, url: str) -> Any:
     from litestar.channels.backends import redis as backends
     from redis.asyncio import Redis
 
-    backend = getattr(backends, kind)(redis=Redis.from_url(url))
+    history = {"history": UNDER_WAY} if kind == "RedisChannelsStreamBackend" else {}
+    backend = getattr(backends, kind)(redis=Redis.from_url(url), **history)
     return ChannelsPlugin(backend=backend, channels=["bench"])
 
 
@@ -105,7 +106,7 @@ async def redis_emits(url: str) -> AsyncIterator[Emit]:
         now = asyncio.get_running_loop().time()
         is_slow, latest = now - latest > 0.001, now
         waiting.append(json.dumps(event).encode())
-        if is_slow or len(waiting) == 200:
+        if is_slow or len(waiting) == 200 or event["i"] == event["of"] - 1:
             await send()
 
     yield emit
@@ -123,7 +124,7 @@ async def redis_hears(url: str) -> AsyncIterator[Hear]:
     async def events() -> Hear:
         newest = b"0"
         while True:
-            for _, entries in await redis.xread({"bench": newest}, count=500, block=0):
+            for _, entries in await redis.xread({"bench": newest}, count=500, block=1_000):
                 for id, fields in entries:
                     newest = id
                     yield json.loads(fields[b"b"])

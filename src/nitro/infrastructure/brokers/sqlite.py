@@ -48,7 +48,7 @@ _FORGET: Final = """
 _BUSY_SECONDS: Final = 4.0
 """Shorter than the link waits for an answer, so that whoever holds the lock for long is named."""
 _LOOKS_SOON_SECONDS: Final = 0.004
-_LOOKS_LATER_SECONDS: Final = 0.02
+_LOOKS_LATER_SECONDS: Final = 0.03
 _LATER_AFTER_SECONDS: Final = 1.0
 """A quiet log is looked at less often."""
 _TRIMS_EVERY_SECONDS: Final = 1.0
@@ -159,11 +159,12 @@ class SQLiteLog:
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not longer than until this process has appended something itself."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(seconds, self._appended.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._appended.wait()
-        except TimeoutError:
-            return
+            await self._appended.wait()
+        finally:
+            timer.cancel()
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         """Whatever may wait for the file's lock, one after the other."""
