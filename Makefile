@@ -59,7 +59,7 @@ nchan:
 	fi
 
 # Programs of Debian's that the tests start. Where one can't be had its tests are skipped, and say so.
-PROGRAMS := /usr/bin/chromium=chromium /usr/bin/redis-server=redis-server /usr/sbin/nginx=nginx /usr/bin/caddy=caddy \
+PROGRAMS := /usr/bin/chromium=chromium /usr/bin/redis-server=redis-server /usr/sbin/nginx=nginx /usr/bin/caddy=caddy /usr/sbin/pgbouncer=pgbouncer \
             /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
 programs:
 	@missing=; for program in $(PROGRAMS); do [ -e "$${program%%=*}" ] || missing="$$missing $${program##*=}"; done; \

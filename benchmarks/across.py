@@ -20,6 +20,7 @@ from tests.brokers import BROKERS  # noqa: E402
 
 STEADY = "100 events/s"
 FLOOD = "as fast as it takes"
+SETTLING_SECONDS = 2
 IDLE_SECONDS = 10
 FLOOD_EVENTS = 30_000
 
@@ -40,6 +41,7 @@ class Pair:
 
     def idle_busy(self) -> float:
         """Share of a core that one of the two takes while nothing happens."""
+        time.sleep(SETTLING_SECONDS)
         before = self._cpu_seconds()
         time.sleep(IDLE_SECONDS)
         return (self._cpu_seconds() - before) / IDLE_SECONDS / 2

@@ -151,7 +151,7 @@ class PostgresServer(Service):
 
     def command(self) -> list[str]:
         address = ("-h", "127.0.0.1", "-p", str(self.port), "-k", "")
-        return [*_as_nobody(), str(self._programs / "postgres"), "-D", str(self.directory / "data"), *address]
+        return [*as_nobody(), str(self._programs / "postgres"), "-D", str(self.directory / "data"), *address]
 
     def start(self) -> Self:
         if not self.directory.exists():
@@ -170,7 +170,7 @@ class PostgresServer(Service):
                 "-A",
                 "trust",
             ]
-            subprocess.run([*_as_nobody(), *initdb, "--no-sync"], check=True, capture_output=True, cwd="/")
+            subprocess.run([*as_nobody(), *initdb, "--no-sync"], check=True, capture_output=True, cwd="/")
         return super().start()
 
     def end(self, signum: int = signal.SIGTERM) -> None:
@@ -217,7 +217,7 @@ def _postgres_programs() -> Path:
     return max(Path(found.origin).parent.glob("pginstall*/bin/postgres")).parent
 
 
-def _as_nobody() -> list[str]:
+def as_nobody() -> list[str]:
     return ["setpriv", "--reuid", "nobody", "--clear-groups"] if os.geteuid() == 0 else []
 
 

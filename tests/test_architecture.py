@@ -13,6 +13,7 @@ LINE = [
     ("nitro.settings",),
     ("nitro.domain",),
     ("nitro.testing.oracle",),
+    ("nitro.infrastructure.wal",),
     ("nitro.infrastructure.brokers.base",),
     (
         "nitro.infrastructure.brokers.window",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +136,48 @@ def test_10_a_broker_that_is_absent_at_the_start_is_used_when_it_comes(
         assert "is there again" in caplog.text
     finally:
         cast.close()
+
+
+@contextlib.contextmanager
+def small_disk(directory: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(directory)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
+        pytest.skip("NO SMALL DISK: mounting a tmpfs needs root")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+def test_27_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(small_disk(tmp_path / "disk"))
+        ballast = directory / "ballast"
+        ballast.write_bytes(bytes(2 << 20))
+        broker = stack.enter_context(BROKERS["sqlite"](directory))
+        namespace = broker.namespace()
+        one, other = (End(broker.log(namespace), max_outgoing_bytes=100_000) for _ in range(2))
+        for end in (one, other):
+            stack.callback(end.link.close, 0.1)
+            eventually(lambda end=end: end.link.is_open, "the log is reached")  # type: ignore[misc]
+        taken = 0
+        with pytest.raises(BrokerUnavailable, match=r"has been gone for .* full"):
+            while True:
+                one.publish(b'"%05d%s"' % (taken, b"x" * 8_000))
+                taken += 1
+                eventually(lambda: one.link.state.outgoing == 0 or one.link.state.gone_seconds > 0, "it is written")
+        waiting = one.link.state.outgoing
+        assert 0 < waiting < 20
+        assert taken > 30
+        eventually(lambda: len(other.heard.messages) == taken - waiting, "what was acknowledged is heard")
+        ballast.unlink()
+        one.flush()
+        for end in (one, other):
+            eventually(lambda end=end: len(end.heard.messages) == taken, "all that was taken is heard")  # type: ignore[misc]
+            assert [int(payload[1:6]) for payload in end.heard.payloads] == list(range(taken))
+            assert end.heard.gaps[1:] == []
 
 
 def test_a_full_queue_says_for_how_long_the_broker_has_been_gone(server: Broker) -> None:

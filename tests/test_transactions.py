@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from nitro.errors import ConfigurationError
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, Broker
+from tests.servers import ROOT
 
 metadata = MetaData()
 todos = Table("todos", metadata, Column("id", Integer, primary_key=True), Column("title", String))
@@ -207,3 +209,11 @@ def test_a_broker_that_is_no_database_is_refused(tmp_path: Path, hub_with: Calla
 def test_what_is_no_session_is_refused(hub: Hub) -> None:
     with pytest.raises(TypeError, match="session is a SQLAlchemy session, not str"):
         nitro.emit("todo.created", result=1, session="session")
+
+
+def test_the_schema_in_the_docs_is_the_one_that_is_made() -> None:
+    from nitro.infrastructure.brokers.postgres import SCHEMA
+
+    found = re.search(r"```sql\n(.*?)```", (ROOT / "docs/scaling.md").read_text(), re.DOTALL)
+    assert found is not None
+    assert found[1].strip() == SCHEMA.strip()

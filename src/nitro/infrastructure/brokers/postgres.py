@@ -212,8 +212,10 @@ class PostgresLog:
                 connection.terminate()  # whatever it is at: a polite end would wait for that
 
     async def _connect(self) -> Any:
-        settings = {"application_name": "nitro", "default_transaction_isolation": "read committed"}
-        return await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS, server_settings=settings)
+        named = {"application_name": "nitro"}
+        connection = await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS, server_settings=named)
+        await connection.execute("SET default_transaction_isolation = 'read committed'")  # PgBouncer takes it only here
+        return connection
 
     async def _server(self, connection: Any) -> tuple[str, bool]:
         """The server's timeline, which another one gets that takes over; and whether that one has everything."""

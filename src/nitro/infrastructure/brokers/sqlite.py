@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch, without_secrets
+from nitro.infrastructure.wal import use_wal
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -272,18 +273,6 @@ class SQLiteLog:
 
 def _is_same(path: str | None, other: str) -> bool:
     return path is not None and os.path.realpath(path) == os.path.realpath(other)
-
-
-def use_wal(connection: sqlite3.Connection, seconds: float) -> None:
-    """Let readers not wait for the writer. SQLite doesn't heed its busy timeout here, so others get their turn."""
-    deadline = time.monotonic() + seconds
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 @contextmanager

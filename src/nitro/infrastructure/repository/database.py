@@ -11,11 +11,9 @@ sessions take in turn.
 from __future__ import annotations
 
 import os
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from sqlite3 import OperationalError as SQLiteError
 from threading import Lock, RLock
 from typing import Any
 
@@ -24,6 +22,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
 from nitro.errors import ConfigurationError
+from nitro.infrastructure.wal import use_wal
 from nitro.settings import get_settings
 
 __all__ = ["CASEFOLD", "Database"]
@@ -166,18 +165,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver opens no transactions of its own; _begin_sqlite does
     connection.create_function(CASEFOLD, 1, _casefold, deterministic=True)
     connection.execute("PRAGMA foreign_keys = ON")
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            if connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-                connection.execute("PRAGMA journal_mode = WAL")
-        except SQLiteError as error:
-            # SQLite doesn't heed its busy timeout when the journal changes: it may be another process's turn.
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+    use_wal(connection, BUSY_SECONDS)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,0 +1,121 @@
+"""The ways to a Redis: a cluster, Sentinel, a socket, TLS; and to a PostgreSQL: behind PgBouncer."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from socket import create_connection
+
+import pytest
+
+from nitro.testing.conformance import RETENTION, End, eventually
+from tests.brokers import Broker
+from tests.servers import free_port
+from tests.services import PostgresServer, RedisServer, Service, as_nobody
+
+
+class Sentinel(Service):
+    """A Sentinel that watches `master`."""
+
+    def __init__(self, directory: Path, master: RedisServer) -> None:
+        super().__init__(directory)
+        self.master = master
+
+    def command(self) -> list[str]:
+        file = self.directory / "sentinel.conf"
+        file.write_text(f"port {self.port}\nbind 127.0.0.1\nsentinel monitor mine 127.0.0.1 {self.master.port} 1\n")
+        return [self.master.command()[0], str(file), "--sentinel"]
+
+
+@contextlib.contextmanager
+def cluster(directory: Path) -> Iterator[str]:
+    server = RedisServer(directory / "cluster")
+    while server.port > 55_535:  # the cluster's own port is 10,000 higher
+        server.port = free_port()
+    server.options = ("--cluster-enabled", "yes")
+    with server:
+        assert server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383") == b"+OK\r\n"
+        yield f"redis+cluster://127.0.0.1:{server.port}"
+
+
+@contextlib.contextmanager
+def sentinel(directory: Path) -> Iterator[str]:
+    with RedisServer(directory / "redis") as master, Sentinel(directory / "sentinel", master) as watching:
+        yield f"redis+sentinel://127.0.0.1:{watching.port}/mine/0"
+
+
+@contextlib.contextmanager
+def socket(directory: Path) -> Iterator[str]:
+    server = RedisServer(directory / "redis")
+    server.options = ("--unixsocket", str(directory / "redis.sock"))
+    with server:
+        yield f"redis+unix://{directory / 'redis.sock'}"
+
+
+class TLSRedis(RedisServer):
+    """One with a certificate of its own, which its clients have to know."""
+
+    def command(self) -> list[str]:
+        certificate, key = str(self.directory / "it.crt"), str(self.directory / "it.key")
+        request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+        subprocess.run([*request, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        tls = ["--tls-port", str(self.port), "--tls-cert-file", certificate, "--tls-key-file", key]
+        return [*super().command(), "--port", "0", *tls, "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"]
+
+    def is_up(self) -> bool:
+        with contextlib.suppress(OSError), create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+
+@contextlib.contextmanager
+def tls(directory: Path) -> Iterator[str]:
+    with TLSRedis(directory / "redis") as server:
+        yield f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={server.directory / 'it.crt'}"
+
+
+class PgBouncer(Service):
+    """PgBouncer in session mode, in front of a PostgreSQL. It refuses to run as root."""
+
+    def __init__(self, directory: Path, postgres: PostgresServer) -> None:
+        super().__init__(directory)
+        self.postgres = postgres
+
+    def command(self) -> list[str]:
+        program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+        if program is None:
+            pytest.skip("NO PGBOUNCER: install Debian's pgbouncer to run this test")
+        file = self.directory / "pgbouncer.ini"
+        file.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={self.postgres.port} user=postgres\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nauth_type = any\npool_mode = session\n"
+        )
+        return [*as_nobody(), program, str(file)]
+
+
+@contextlib.contextmanager
+def pgbouncer(directory: Path) -> Iterator[str]:
+    with PostgresServer(directory / "postgres") as server, PgBouncer(directory / "pgbouncer", server) as bouncer:
+        yield server.url.replace(f":{server.port}", f":{bouncer.port}")
+
+
+@pytest.mark.parametrize("way", [cluster, sentinel, socket, tls, pgbouncer])
+def test_events_get_across(way: contextlib.AbstractContextManager[str], tmp_path: Path) -> None:
+    with way(tmp_path) as url:  # type: ignore[operator]
+        broker, namespace = Broker(tmp_path), Broker.namespace()
+        ends = [End(broker.log(namespace, RETENTION, url=url)) for _ in range(2)]
+        try:
+            for end in ends:
+                eventually(lambda end=end: end.link.is_open, "the log is reached")  # type: ignore[misc]
+            for n in range(200):
+                ends[0].publish(b"%d" % n)
+            ends[0].flush()
+            eventually(lambda: len(ends[1].heard.messages) == 200, "all are heard")
+            assert ends[1].heard.payloads == [b"%d" % n for n in range(200)]
+        finally:
+            for end in ends:
+                end.link.close(0.1)
