@@ -1,6 +1,7 @@
 """The scenario `brokers`: from an emit in one process to a client in another, with a broker between them."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ FLOOD_EVENTS = 30_000
 
 
 class Pair:
-    """An emitting process and a hearing one, on whatever core the kernel gives them."""
+    """An emitting process and a hearing one, on whatever core of theirs the kernel gives them."""
 
     def __init__(self, way: str, url: str) -> None:
         self._hearing = _start("hearing", way, url)
@@ -80,9 +81,20 @@ def between(kind: str) -> Iterator[str]:
         yield broker.url if broker.server is None else broker.server.url
 
 
-def across(server: Server) -> Iterator[tuple[str, dict[str, float], str]]:
-    """Case, values and what was wrong."""
-    with between(server.broker) as url:
+@contextmanager
+def on_cores(cores: set[int]) -> Iterator[None]:
+    """What is started meanwhile may run on these."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def across(server: Server, cores: set[int]) -> Iterator[tuple[str, dict[str, float], str]]:
+    """Case, values and what was wrong; the two ends and the broker share these cores."""
+    with on_cores(cores), between(server.broker) as url:
         pair = Pair(server.app, url)
         try:
             pair.run(500, 0)  # warm

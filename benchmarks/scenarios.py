@@ -217,7 +217,7 @@ def replay(server: Server, cores: Cores, name: str) -> Iterator[Run]:
 def brokers(server: Server, cores: Cores, name: str) -> Iterator[Run]:
     """Between two processes; or from a broker to an audience, all emits being its own."""
     if server.runner == "pair":
-        for case, values, wrong in across(server):
+        for case, values, wrong in across(server, {cores.server, cores.client}):
             yield Run(name, case, server.name, values, wrong)
         return
     with ExitStack() as stack:

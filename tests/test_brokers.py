@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator
 
 import pytest
 
+from nitro.domain.message import Message
 from nitro.infrastructure.brokers.base import Log, Retention
-from nitro.testing.conformance import RETENTION, LogConformance
+from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.testing.conformance import RETENTION, Heard, LogConformance
+from nitro.testing.conformance.delivery import DeliveryTests
 from tests.brokers import BROKERS, Broker
 
 
@@ -34,6 +39,58 @@ class OnBroker(LogConformance):
 
     def cut(self) -> None:
         self.broker.cut()
+
+
+class SharedEnd(Heard):
+    """What an end of a log is for the suite, where all ends are in the process whose memory the log is in."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        super().__init__()
+        self.heard = self
+        self.link = broker
+
+    def publish(self, payload: bytes, topic: str = "a.b") -> None:
+        self.link.publish(topic, None, payload)
+
+    def flush(self) -> None:
+        assert self.link.acknowledgement() is None
+
+
+class Shared(Heard):
+    """Hands on what the broker delivers to every end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[SharedEnd] = []
+
+    def deliver(self, message: Message) -> None:
+        for end in self.ends:
+            end.deliver(message)
+
+
+class TestMemory(DeliveryTests):
+    """What the suite asks of an end, asked of the log in memory; it is no `Log`, and has neither link nor server."""
+
+    def longest_body(self, namespace: str) -> int:
+        return 1 << 30
+
+    def test_what_is_no_message_is_skipped_and_counted_and_the_next_is_delivered(self) -> None:
+        pytest.skip("nobody else can write into this process's memory")
+
+    def test_it_waits_while_the_receiver_is_behind(self) -> None:
+        pytest.skip("nothing is read from anywhere; what is emitted is refused when a loop is too far behind")
+
+    @contextlib.contextmanager
+    def end(self, namespace: str, retention: Retention = RETENTION, **options: object) -> Iterator[SharedEnd]:
+        logs = self.__dict__.setdefault("logs", {})
+        if namespace not in logs:
+            shared = Shared()
+            logs[namespace] = shared, MemoryBroker(shared, threading.RLock(), retention)
+        shared, broker = logs[namespace]
+        end = SharedEnd(broker)
+        shared.ends.append(end)
+        yield end
+        shared.ends.remove(end)
 
 
 class TestSQLite(OnBroker):

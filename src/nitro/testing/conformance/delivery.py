@@ -39,7 +39,7 @@ class DeliveryTests(Hooks):
     def test_a_message_arrives_as_it_was_sent(self) -> None:
         name = self.namespace()
         with self.end(name) as one, self.end(name) as other:
-            longest = min(MAX_PAYLOAD_BYTES, one.link._remote.max_body_bytes or MAX_PAYLOAD_BYTES) - 200
+            longest = min(MAX_PAYLOAD_BYTES, self.longest_body(name)) - 200
             payloads = [
                 b'"\xc3\xa4\xe2\x80\xa8\\u0000"',
                 b"[1,\n 2]",
@@ -129,8 +129,7 @@ class DeliveryTests(Hooks):
             b'[1,"a.b",null,null]\n"%s"' % (b"x" * (2 * MAX_PAYLOAD_BYTES)),
         ]
         with self.end(name) as one:
-            longest = one.link._remote.max_body_bytes or 1 << 30
-            garbage = [body for body in garbage if len(body) <= longest]
+            garbage = [body for body in garbage if len(body) <= self.longest_body(name)]
             self.run(self.append(name, "stranger", 1, garbage))
             one.publish(b'"good"')
             eventually(lambda: one.heard.messages, "the good one is heard")

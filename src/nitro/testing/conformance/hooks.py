@@ -38,6 +38,19 @@ class Hooks:
         """Let the server end every connection that it has."""
         raise SkipTest(f"{type(self).__name__} has no cut()")
 
+    def longest_body(self, namespace: str) -> int:
+        """The longest entry that the log takes."""
+
+        async def ask() -> int | None:
+            log = self.log(namespace)
+            try:
+                await log.open()
+                return log.max_body_bytes
+            finally:
+                await log.close()
+
+        return self.run(ask()) or 1 << 30
+
     @contextmanager
     def end(self, namespace: str, retention: Retention = RETENTION, **options: Any) -> Iterator[End]:
         """One process's end of the log, open."""
