@@ -169,6 +169,9 @@ class RedisLog:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+        if isinstance(client, RedisCluster):  # its own `aclose` does nothing while it looks for the nodes anew
+            for nodes in ("nodes_cache", "startup_nodes"):
+                await client.nodes_manager.aclose(nodes)
         for sentinel in self._sentinels:
             await sentinel.aclose()
 
