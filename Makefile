@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
 
-.PHONY: demo test lint soak bench programs nchan clean
+.PHONY: demo test lint soak bench programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -26,7 +26,8 @@ soak: $(VENV)/.test programs
 	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
 
 # All scenarios take about 45 minutes and want a quiet machine; make bench SCENARIO="burst emit" takes some of them.
-bench: $(VENV)/.bench nchan programs
+bench: PROGRAMS += /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
+bench: $(VENV)/.bench programs
 	$(BIN)/python benchmarks/bench.py --save $(SCENARIO)
 
 # The virtual environment, and what is in it: one stamp file for each set of packages.
@@ -50,21 +51,14 @@ $(VENV)/.bench: $(VENV)/.test pyproject.toml
 	@$(BIN)/pip install --quiet --group bench
 	@touch $@
 
-# nginx with nchan is one of the peers. Where it can't be had the benchmark says that it is missing.
-nchan:
-	@if [ ! -e /usr/lib/nginx/modules/ngx_nchan_module.so ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing nginx with nchan for the benchmark ..."; \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx libnginx-mod-nchan; } \
-	    >/dev/null || echo "nginx could not be installed"; \
-	fi
-
-# Programs of Debian's that the tests start. Where one can't be had its tests are skipped, and say so.
-PROGRAMS := /usr/bin/chromium=chromium /usr/bin/redis-server=redis-server /usr/sbin/nginx=nginx /usr/bin/caddy=caddy /usr/sbin/pgbouncer=pgbouncer \
+# Programs of Debian's that the tests and the benchmark start. Where one can't be had, its tests are skipped and say so.
+PROGRAMS := /usr/bin/chromium=chromium /usr/sbin/nginx=nginx /usr/bin/caddy=caddy \
+            /usr/bin/redis-server=redis-server /usr/sbin/pgbouncer=pgbouncer \
             /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
 programs:
 	@missing=; for program in $(PROGRAMS); do [ -e "$${program%%=*}" ] || missing="$$missing $${program##*=}"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing$$missing for the tests ..."; \
+	  echo "Installing$$missing ..."; \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; } >/dev/null \
 	    || echo "They could not be installed: their tests will be SKIPPED"; \
 	fi

@@ -76,7 +76,7 @@ def _line(process: "subprocess.Popen[str]") -> str:
 
 @contextmanager
 def between(kind: str) -> Iterator[str]:
-    """The URL of a broker of that kind, started for this with its defaults, which don't wait for the disk."""
+    """The URL of a broker of that kind, started for this; Redis and NATS don't wait for the disk by default."""
     with tempfile.TemporaryDirectory() as directory, BROKERS[kind](Path(directory), is_durable=False) as broker:
         yield broker.url if broker.server is None else broker.server.url
 

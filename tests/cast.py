@@ -6,13 +6,42 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from nitro.errors import BrokerUnavailable
+from nitro.infrastructure.brokers.base import Retention
 from nitro.testing.conformance import RETENTION, End, eventually
 from nitro.testing.oracle import Listener, Sent, Verdict, check
 from tests.brokers import Broker
 
 PLENTY = RETENTION._replace(max_messages=100_000)
+
+
+def wait_until_open(*ends: End) -> None:
+    for end in ends:
+        eventually(lambda end=end: end.link.is_open, f"the log is reached by {end.link}")  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def ends_on(url: str, count: int = 2, namespace: str = "", retention: Retention = RETENTION) -> Iterator[list[End]]:
+    """Ends of the log that is at this URL."""
+    broker, namespace = Broker(Path()), namespace or Broker.namespace()
+    ends = [End(broker.log(namespace, retention, url=url)) for _ in range(count)]
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            end.link.close(0.1)
+
+
+def check_events_get_across(url: str, namespace: str = "") -> None:
+    with ends_on(url, namespace=namespace) as (one, other):
+        wait_until_open(one, other)
+        for n in range(200):
+            one.publish(b"%d" % n)
+        one.flush()
+        eventually(lambda: len(other.heard.messages) == 200, "all are heard")
+        assert other.heard.payloads == [b"%d" % n for n in range(200)]
 
 
 class Cast:
@@ -25,10 +54,6 @@ class Cast:
         self.refused = 0
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._emit, args=(n,)) for n in range(2)]
-
-    def wait_until_open(self) -> None:
-        for end in self.ends:
-            eventually(lambda end=end: end.link.is_open, "the log is reached")  # type: ignore[misc]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -85,7 +110,7 @@ class Cast:
 def cast_on(broker: Broker, url: str | None = None) -> Iterator[Cast]:
     cast = Cast(broker, url)
     try:
-        cast.wait_until_open()
+        wait_until_open(*cast.ends)
         cast.start()
         time.sleep(0.5)
         yield cast

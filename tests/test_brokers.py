@@ -71,6 +71,10 @@ class Shared(Heard):
 class TestMemory(DeliveryTests):
     """What the suite asks of an end, asked of the log in memory; it is no `Log`, and has neither link nor server."""
 
+    @pytest.fixture(autouse=True)
+    def _no_logs_yet(self) -> None:
+        self.logs: dict[str, tuple[Shared, MemoryBroker]] = {}
+
     def longest_body(self, namespace: str) -> int:
         return 1 << 30
 
@@ -82,11 +86,10 @@ class TestMemory(DeliveryTests):
 
     @contextlib.contextmanager
     def end(self, namespace: str, retention: Retention = RETENTION, **options: object) -> Iterator[SharedEnd]:
-        logs = self.__dict__.setdefault("logs", {})
-        if namespace not in logs:
+        if namespace not in self.logs:
             shared = Shared()
-            logs[namespace] = shared, MemoryBroker(shared, threading.RLock(), retention)
-        shared, broker = logs[namespace]
+            self.logs[namespace] = shared, MemoryBroker(shared, threading.RLock(), retention)
+        shared, broker = self.logs[namespace]
         end = SharedEnd(broker)
         shared.ends.append(end)
         yield end

@@ -13,9 +13,9 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import StreamInfo
 
-from nitro.testing.conformance import RETENTION, End, eventually
+from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import Broker
-from tests.cast import cast_on
+from tests.cast import cast_on, check_events_get_across, ends_on, wait_until_open
 from tests.servers import free_port
 from tests.services import NatsServer
 
@@ -26,28 +26,6 @@ def started(directory: Path, more: str = "") -> Iterator[NatsServer]:
     server.more = more
     with server:
         yield server
-
-
-@contextlib.contextmanager
-def ends_on(url: str, count: int = 2, namespace: str = "", retention: object = RETENTION) -> Iterator[list[End]]:
-    broker, namespace = Broker(Path()), namespace or Broker.namespace()
-    ends = [End(broker.log(namespace, retention, url=url)) for _ in range(count)]  # type: ignore[arg-type]
-    try:
-        yield ends
-    finally:
-        for end in ends:
-            end.link.close(0.1)
-
-
-def check_events_get_across(url: str, namespace: str = "") -> None:
-    with ends_on(url, namespace=namespace) as ends:
-        for end in ends:
-            eventually(lambda end=end: end.link.is_open, f"{end.link} is open")  # type: ignore[misc]
-        for n in range(200):
-            ends[0].publish(b"%d" % n)
-        ends[0].flush()
-        eventually(lambda: len(ends[1].heard.messages) == 200, "all are heard")
-        assert ends[1].heard.payloads == [b"%d" % n for n in range(200)]
 
 
 def administer(url: str, work: Callable[[JetStreamContext], Awaitable[StreamInfo]]) -> StreamInfo:
@@ -74,14 +52,10 @@ def test_who_may_gets_in_and_others_are_told(tmp_path: Path, access: str, user: 
 
 
 def test_a_server_without_jetstream_is_told_of(tmp_path: Path) -> None:
-    with started(tmp_path) as server:
-        server.end()
-        config = server.command()[-1]
-        Path(config).write_text("")
-        server.command = lambda: [NatsServer.command(server)[0], "-a", "127.0.0.1", "-p", str(server.port)]  # type: ignore[method-assign]
-        server.start()
-        with ends_on(server.url, 1) as (end,):
-            eventually(lambda: "nats-server -js" in end.link.state.why_gone, "it says why")
+    server = NatsServer(tmp_path / "nats")
+    server.has_jetstream = False
+    with server, ends_on(server.url, 1) as (end,):
+        eventually(lambda: "nats-server -js" in end.link.state.why_gone, "it says why")
 
 
 def test_a_stream_of_an_administrators_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -109,7 +83,7 @@ def test_a_retention_that_was_changed_is_applied(tmp_path: Path) -> None:
     with started(tmp_path) as server:
         check_events_get_across(server.url, "app")
         with ends_on(server.url, 1, "app", RETENTION._replace(max_messages=50, max_age_seconds=60)) as (end,):
-            eventually(lambda: end.link.is_open, "the log is reached")
+            wait_until_open(end)
         info = administer(server.url, lambda jetstream: jetstream.stream_info("nitro_app_1"))
         assert (info.config.max_msgs, info.config.max_age, info.state.messages) == (50, 60, 50)
 

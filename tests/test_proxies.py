@@ -145,7 +145,7 @@ def test_nothing_is_held_back_and_a_browser_resumes(proxy: tuple[Server, httpx.C
 def test_a_quiet_stream_stays_open_and_a_client_that_goes_is_noticed(proxy: tuple[Server, httpx.Client]) -> None:
     server, http = proxy
     with http.stream("GET", "/events") as response:
-        until = time.monotonic() + 4
+        until = time.monotonic() + 1.6  # three heartbeats
         lines = response.iter_lines()
         read_until(lines, "retry:")
         while time.monotonic() < until:

@@ -21,6 +21,7 @@ from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import BROKERS, Redis
+from tests.cast import wait_until_open
 from tests.clients import take
 from tests.servers import ROOT, Server
 from tests.sse import Stream
@@ -44,7 +45,7 @@ def shared(url: str, hub_with: Callable[..., Hub]) -> Iterator[Hub]:
 def other(url: str) -> Iterator[End]:
     """Another process's end of the same log."""
     end = End(BROKERS["sqlite"](Path(url.removeprefix("sqlite:///")).parent).log("app"))
-    eventually(lambda: end.link.is_open, "the log is reached")
+    wait_until_open(end)
     yield end
     end.link.close(1)
 

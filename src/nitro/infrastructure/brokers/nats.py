@@ -1,8 +1,8 @@
 """`nats://`: the log in a JetStream stream, for several hosts. nats-server 2.12 or newer.
 
 The stream's sequences are ours; what is published says which stream it expects. Each producer has a subject of its own.
-A batch goes in whole or not at all, and only behind that producer's last message that we know of:
-what was cut off can be tried again, and nothing overtakes it.
+A batch goes in whole or not at all, and only behind that producer's last message that we know of: what was cut off can
+be tried again, and nothing overtakes it.
 """
 
 from __future__ import annotations

@@ -141,6 +141,8 @@ class PostgresLog:
     async def open(self) -> Extent:
         self._writer = writer = await self._connect()
         self._reader = reader = await self._connect()
+        for connection in (writer, reader):  # not as they connect: PgBouncer would refuse it
+            await connection.execute("SET default_transaction_isolation = 'read committed'")
         if not await writer.fetchval(_EXISTS):
             async with writer.transaction():
                 await writer.execute("SELECT pg_advisory_xact_lock(hashtext('nitro'))")  # two may want to make it
@@ -213,9 +215,7 @@ class PostgresLog:
 
     async def _connect(self) -> Any:
         named = {"application_name": "nitro"}
-        connection = await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS, server_settings=named)
-        await connection.execute("SET default_transaction_isolation = 'read committed'")  # PgBouncer takes it only here
-        return connection
+        return await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS, server_settings=named)
 
     async def _server(self, connection: Any) -> tuple[str, bool]:
         """The server's timeline, which another one gets that takes over; and whether that one has everything."""
