@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nitro.domain.message import Message, Position
 from nitro.errors import InvalidField
-from nitro.infrastructure.delivery.frame import Frame, encode_event, encode_opening, encode_retry
+from nitro.infrastructure.delivery.frame import Beat, Frame, encode_event, encode_opening, encode_retry, named, unnamed
 
 
 @dataclass
@@ -129,17 +129,17 @@ def test_the_opening_moves_the_last_id_and_dispatches_nothing() -> None:
 
 
 def test_a_heartbeat_moves_the_last_id_and_dispatches_nothing() -> None:
-    parser = parsed(Frame.heartbeat(Position("e", 8)).encode(named=True), [])
+    parser = parsed(Beat(Position("e", 8)).encode(named), [])
     assert (parser.events, parser.last_id) == ([], "e-8")
 
 
 def test_a_frame_is_unnamed_or_carries_its_topic() -> None:
     frame = Frame(Message("todo.created", "me", b'{"a":1}', Position("e", 3)))
-    assert frame.encode(named=False) == b'id: e-3\ndata: {"a":1}\n\n'
-    assert frame.encode(named=True) == b'id: e-3\nevent: todo.created\ndata: {"a":1}\n\n'
-    assert frame.encode(named=True) is frame.encode(named=True), "framed once"
+    assert frame.encode(unnamed) == b'id: e-3\ndata: {"a":1}\n\n'
+    assert frame.encode(named) == b'id: e-3\nevent: todo.created\ndata: {"a":1}\n\n'
+    assert frame.encode(named) is frame.encode(named), "framed once"
 
 
 def test_the_sender_never_reaches_the_wire() -> None:
     frame = Frame(Message("a.b", "secret-sender", b"1", Position("e", 1)))
-    assert b"secret" not in frame.encode(named=True) + frame.encode(named=False)
+    assert b"secret" not in frame.encode(named) + frame.encode(unnamed)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from nitro import Client, emit
 from nitro.domain.message import Position
+from nitro.infrastructure.delivery.frame import unnamed
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.outbox import Outbox
 
@@ -25,7 +26,7 @@ class Keeps:
         outbox.sink = self
 
     def ready(self) -> bool:
-        while (body := self.outbox.take_body(named=False)) is not None:
+        while (body := self.outbox.take_body(unnamed)) is not None:
             for text in ID.findall(body):
                 position = Position.parse(text.decode())
                 assert position is not None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         statistics,
     )
     from nitro.infrastructure.events.client import active_clients, client_event
+    from nitro.infrastructure.sse.assets import assets
 
 __all__ = [
     "ANY",
@@ -46,6 +47,7 @@ __all__ = [
     "NitroError",
     "Statistics",
     "active_clients",
+    "assets",
     "client_event",
     "configure",
     "connect_broker",
@@ -65,6 +67,7 @@ _ELSEWHERE: Final = {
     "Entity": "nitro.domain.entities.base_entity",
     "NitroError": "nitro.errors",
     "active_clients": "nitro.infrastructure.events.client",
+    "assets": "nitro.infrastructure.sse.assets",
     "client_event": "nitro.infrastructure.events.client",
 }
 

@@ -122,8 +122,8 @@ for name in os.environ.get("TEST_MIDDLEWARE", "").split():
 
 
 @app.get("/events")
-async def events(topics: str = "t.*", named: bool = False) -> Response:
-    return EventSourceResponse(Client(topics=topics.split()), named=named)
+async def events(topics: str = "t.*", named: bool = False, text: bool = False) -> Response:
+    return EventSourceResponse(Client(topics=topics.split()), named=named, text=text)
 
 
 @app.get("/events-of-a-server-that-stops")

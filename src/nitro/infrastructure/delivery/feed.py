@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.frame import Form, Frame
 from nitro.infrastructure.delivery.interest import Interest
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class Batch:
     """
 
     __slots__ = (
-        "_named",
-        "_unnamed",
+        "_bodies",
         "bytes",
         "frames",
         "messages",
@@ -53,18 +52,13 @@ class Batch:
         self.bytes = sum([frame.size for frame in frames])
         self.total_messages: int = self.messages + (before.total_messages if before else 0)
         self.total_bytes: int = self.bytes + (before.total_bytes if before else 0)
-        self._named: bytes | None = None
-        self._unnamed: bytes | None = None
+        self._bodies: dict[Form, bytes] = {}
 
-    def body(self, *, named: bool) -> bytes:
-        """The batch on the wire, made once and shared by all who send it."""
-        body = self._named if named else self._unnamed
+    def body(self, form: Form) -> bytes:
+        """The batch on the wire, made once for each form and shared by all who send it."""
+        body = self._bodies.get(form)
         if body is None:
-            body = b"".join([frame.encode(named=named) for frame in self.frames])
-            if named:
-                self._named = body
-            else:
-                self._unnamed = body
+            body = self._bodies[form] = b"".join([frame.encode(form) for frame in self.frames])
         return body
 
 

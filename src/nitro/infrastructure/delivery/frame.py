@@ -7,57 +7,89 @@ form, however many clients get it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from nitro.domain.message import Gap, Message, Position
 from nitro.errors import InvalidField
 
-__all__ = ["Frame", "encode_event", "encode_opening", "encode_retry"]
+__all__ = [
+    "Beat",
+    "Form",
+    "Frame",
+    "aside",
+    "encode_event",
+    "encode_opening",
+    "encode_retry",
+    "named",
+    "unnamed",
+]
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+
+Form = Callable[[Message | Gap | Position], bytes]
+"""A wire form: the frame of a message, of a gap, and at a heartbeat of the position where the stream stands."""
 
 
 class Frame:
     """A message and its bytes on the wire, made when first asked for.
 
     Attributes:
-        message: what it frames: a message, the news of a gap, or None, without an event (a heartbeat).
+        message: what it frames: a message, the news of a gap, or None (a heartbeat).
         size: bytes that it counts in a client's limit.
     """
 
-    __slots__ = ("_named", "_unnamed", "message", "size")
+    __slots__ = ("_encoded", "message", "size")
 
     def __init__(self, message: Message | Gap) -> None:
         self.message: Message | Gap | None = message
         self.size = 0 if isinstance(message, Gap) else len(message.payload)
-        self._named: bytes | None = None
-        self._unnamed: bytes | None = None
+        self._encoded: dict[Form, bytes] = {}
 
-    @classmethod
-    def heartbeat(cls, position: Position) -> Frame:
-        """A frame that keeps the line alive and moves the browser's last id on, without an event."""
-        frame = cls.__new__(cls)
-        frame.message = None
-        frame.size = 0
-        frame._named = frame._unnamed = b":\nid: %b\n\n" % str(position).encode()
-        return frame
+    def encode(self, form: Form) -> bytes:
+        """The bytes in that form."""
+        encoded = self._encoded.get(form)
+        if encoded is None:
+            encoded = self._encoded[form] = form(self._content())
+        return encoded
 
-    def encode(self, *, named: bool) -> bytes:
-        """The bytes: with the topic as the event's name, or without a name, so that `onmessage` hears it."""
-        if named:
-            if self._named is None:
-                self._named = self._encode(named=True)
-            return self._named
-        if self._unnamed is None:
-            self._unnamed = self._encode(named=False)
-        return self._unnamed
+    def _content(self) -> Message | Gap | Position:
+        assert self.message is not None
+        return self.message
 
-    def _encode(self, *, named: bool) -> bytes:
-        message = self.message
-        assert message is not None  # a heartbeat has both forms from the start
-        if isinstance(message, Gap):  # always named: it is no message, whatever the page listens to
-            return encode_event(message.json.encode(), id=message.id, event="gap")
-        return encode_event(message.payload, id=message.id, event=message.topic or None if named else None)
+
+class Beat(Frame):
+    """A frame that keeps the line alive and moves the browser's last id on, without a message."""
+
+    __slots__ = ("_position",)
+
+    def __init__(self, position: Position) -> None:
+        self.message = None
+        self.size = 0
+        self._encoded = {}
+        self._position = position
+
+    def _content(self) -> Position:
+        return self._position
+
+
+def unnamed(content: Message | Gap | Position) -> bytes:
+    """JSON as the data, and no name, so that `onmessage` hears it."""
+    return encode_event(content.payload, id=content.id) if isinstance(content, Message) else aside(content)
+
+
+def named(content: Message | Gap | Position) -> bytes:
+    """JSON as the data, and the topic as the event's name, for `addEventListener`."""
+    if isinstance(content, Message):
+        return encode_event(content.payload, id=content.id, event=content.topic or None)
+    return aside(content)
+
+
+def aside(content: Gap | Position) -> bytes:
+    """What is no message. A gap is always named, whatever the page listens to; a heartbeat is no event at all."""
+    if isinstance(content, Gap):
+        return encode_event(content.json.encode(), id=content.id, event="gap")
+    return b":\nid: %b\n\n" % str(content).encode()
 
 
 def encode_event(data: bytes, *, id: str | None = None, event: str | None = None) -> bytes:

@@ -18,7 +18,7 @@ from functools import partial
 
 from nitro.domain.message import Gap, Message, Position
 from nitro.infrastructure.brokers.base import Broker
-from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.frame import Beat, Frame
 from nitro.infrastructure.delivery.heartbeat import Heartbeat
 from nitro.infrastructure.delivery.inbox import Action, Inbox, perform
 from nitro.infrastructure.delivery.interest import Interest
@@ -292,7 +292,7 @@ class Lane:
         """One frame to every feed: proxies keep the line, and a quiet client's last id moves on."""
         self._route()
         for feed in self.feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
-            self.feeds.append_to(feed, Frame.heartbeat(self.position))
+            self.feeds.append_to(feed, Beat(self.position))
             yield
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from nitro.domain.message import Gap, Message, Position
 from nitro.infrastructure.delivery.backlog import Backlog
 from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch, Feed, in_writes
-from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.frame import Form, Frame
 from nitro.infrastructure.delivery.limits import Limits
 from nitro.infrastructure.delivery.replay import Replay
 
@@ -157,7 +157,7 @@ class Outbox:
         """Drop what waits, and let go of the chain."""
         self._backlog = self._feed = self._cursor = self._opened = None
 
-    def take_body(self, *, named: bool) -> bytes | None:
+    def take_body(self, form: Form) -> bytes | None:
         """What waits, joined up to `MAX_WRITE_BYTES`, on the wire; None if nothing does."""
         cursor = self._cursor
         if cursor is not None and self._backlog is None and self._opened is None:
@@ -167,16 +167,16 @@ class Outbox:
             if batch.next is None:  # the usual case: one batch, whose bytes are shared
                 self._cursor = batch
                 self._count(batch)
-                return batch.body(named=named)
+                return batch.body(form)
         bodies: list[bytes] = []
         size = 0
         if self._opened is not None:  # somebody took messages one by one and left in the middle of a batch
             left, self._opened = list(self._opened), None
             if left:
-                bodies.append(Batch(left, None).body(named=named))
+                bodies.append(Batch(left, None).body(form))
                 size = len(bodies[0])
         while size <= MAX_WRITE_BYTES and (next_batch := self._take_batch()) is not None:
-            bodies.append(next_batch.body(named=named))
+            bodies.append(next_batch.body(form))
             size += len(bodies[-1])
             if self.is_replaying:
                 break  # a page a turn

@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive, Send
 
+from nitro.infrastructure.delivery.frame import Form
 from nitro.infrastructure.delivery.outbox import Outbox
 
 __all__ = ["Connection"]
@@ -51,6 +52,7 @@ class Connection:
         "_context",
         "_ending",
         "_failure",
+        "_form",
         "_handed",
         "_inline",
         "_is_closed",
@@ -58,7 +60,6 @@ class Connection:
         "_is_writing",
         "_last_bytes",
         "_loop",
-        "_named",
         "_outbox",
         "_parked",
         "_send",
@@ -66,7 +67,7 @@ class Connection:
     )
 
     def __init__(
-        self, outbox: Outbox, send: Send, last_bytes: Callable[[Outbox], bytes], *, named: bool, inline: bool
+        self, outbox: Outbox, send: Send, last_bytes: Callable[[Outbox], bytes], form: Form, *, inline: bool
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
@@ -74,7 +75,7 @@ class Connection:
         # Called, a coroutine function does nothing yet; of any other callable nobody knows.
         self._send: Send = send if inspect.iscoroutinefunction(send) else partial(_awaiting, send)
         self._last_bytes = last_bytes
-        self._named = named
+        self._form = form
         self._inline = inline
         self._is_writing = False
         self._is_ended = outbox.is_ended
@@ -93,7 +94,7 @@ class Connection:
         if not self._inline:
             self._wake_writer(None)
             return False
-        while (body := self._outbox.take_body(named=self._named)) is not None:
+        while (body := self._outbox.take_body(self._form)) is not None:
             sending: Any = self._send({"type": "http.response.body", "body": body, "more_body": True})
             asyncio._enter_task(self._loop, self._writer)
             try:
@@ -194,7 +195,7 @@ class Connection:
         if self._handed is not None:
             (sending, waited), self._handed = self._handed, None
             await _resume(sending, waited, cancelled)
-        while self._outbox.sink is self and (body := self._outbox.take_body(named=self._named)) is not None:
+        while self._outbox.sink is self and (body := self._outbox.take_body(self._form)) is not None:
             self._outbox.lane.writes.begin(self._outbox)
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
             if self._outbox.is_replaying:

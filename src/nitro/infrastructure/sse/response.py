@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs
 
@@ -16,11 +16,13 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from nitro.infrastructure.delivery.frame import encode_opening, encode_retry
+from nitro.infrastructure.delivery.frame import Form, encode_opening, encode_retry, named, unnamed
 from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
 from nitro.infrastructure.delivery.process import get_hub
+from nitro.infrastructure.sse import forms
 from nitro.infrastructure.sse.connection import Connection
 from nitro.infrastructure.sse.drain import drain_on_signals
+from nitro.infrastructure.sse.forms import envelope, stream_event
 from nitro.settings import get_settings
 
 __all__ = ["EventSourceResponse", "Subscriber"]
@@ -28,6 +30,13 @@ __all__ = ["EventSourceResponse", "Subscriber"]
 _PATIENCE_SECONDS: Final = 2.0
 """How long a stream waits for a log that was never reached. Then it opens, and is told of a gap when it is."""
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
+_FORMS: Final = {
+    (False, False): unnamed,
+    (True, False): named,
+    (False, True): forms.text,
+    (True, True): forms.text_named,
+}
+"""The wire form by `named` and `text`."""
 _STAY_AWAY: Final = "stop"
 """The id that a browser is left with which shall not come back. It is no position, so no log has it."""
 
@@ -52,11 +61,13 @@ class EventSourceResponse(Response):
 
     It connects the client when the response starts and disconnects it when the stream ends, whoever ends it. A browser
     that comes back gets what it missed, by the `Last-Event-ID` that it sends; where that can't be had it gets an
-    `event: gap` first. A client that can't set headers may send the query parameter `last_event_id` instead.
+    `event: gap` first. A client that can't set headers may send the query parameter `last_event_id` instead; with
+    `envelope=1`, as the browser client asks, the data of each event begins with a line that holds its topic.
 
     Args:
         client: whose events are sent, each as one server-sent event with JSON as its data.
         named: put the topic into `event:`, for `addEventListener`; without it, `onmessage` hears everything.
+        text: send a result that is a string as it is, not as JSON: HTML fragments, for htmx and Turbo.
         since: where the stream starts for a browser that sends no id: a `nitro.position()` from before the data was
             read that the page shows.
         retry_milliseconds: how long the browser waits before it reconnects; None takes
@@ -74,6 +85,7 @@ class EventSourceResponse(Response):
         client: Subscriber,
         *,
         named: bool = False,
+        text: bool = False,
         since: str | None = None,
         retry_milliseconds: int | None = None,
         status_code: int = 200,
@@ -82,11 +94,12 @@ class EventSourceResponse(Response):
     ) -> None:
         settings = get_settings()
         self.client = client
-        self.named = named
+        self._form = _FORMS[named, text]
         self.since = since
         self.retry_milliseconds = settings.retry_milliseconds if retry_milliseconds is None else retry_milliseconds
         encode_retry(self.retry_milliseconds)  # a wrong value is the caller's error, here and not in the stream
         self._inline = settings.inline_send
+        self._heartbeat_seconds = settings.heartbeat_seconds
         self.status_code = status_code
         self.background = background
         if headers is None:  # thousands of streams share the bytes
@@ -104,6 +117,7 @@ class EventSourceResponse(Response):
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
+        form = envelope if b"envelope=1" in scope.get("query_string", b"").split(b"&") else self._form
         hub = get_hub()
         if not hub.broker.is_open:
             drain_on_signals()  # one may come while it waits
@@ -115,8 +129,8 @@ class EventSourceResponse(Response):
         connection: Connection | None = None
         try:
             await send(self._start())
-            await send(self._opening(outbox))
-            connection = Connection(outbox, send, self._last_bytes, named=self.named, inline=self._inline)
+            await send(self._opening(outbox, form))
+            connection = Connection(outbox, send, partial(self._last_bytes, form), form, inline=self._inline)
             await connection.until_gone(receive)
         finally:
             if connection is not None:
@@ -129,15 +143,20 @@ class EventSourceResponse(Response):
     def _start(self) -> Message:
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
 
-    def _opening(self, outbox: Outbox) -> Message:
+    def _opening(self, outbox: Outbox, form: Form) -> Message:
         opening = encode_opening(outbox.starts_at, self.retry_milliseconds)
+        if form is envelope:
+            at = None if outbox.starts_at is None else str(outbox.starts_at)
+            opening += stream_event(at, retry=self.retry_milliseconds, heartbeat=self._heartbeat_seconds)
         return {"type": "http.response.body", "body": opening, "more_body": True}
 
-    def _last_bytes(self, outbox: Outbox) -> bytes:
+    def _last_bytes(self, form: Form, outbox: Outbox) -> bytes:
         if outbox.ends_for_good:
-            return b"id: %b\n\n" % _STAY_AWAY.encode()
+            last = b"id: %b\n\n" % _STAY_AWAY.encode()
+            return stream_event(stop=True) + last if form is envelope else last
         # Spread over one to two times the wait, so that not all who are ended at once come back at once.
-        return encode_retry(round(self.retry_milliseconds * random.uniform(1, 2)))  # noqa: S311 - no secret
+        retry = round(self.retry_milliseconds * random.uniform(1, 2))  # noqa: S311 - no secret
+        return encode_retry(retry) + stream_event(retry=retry) if form is envelope else encode_retry(retry)
 
 
 @cache

@@ -1,0 +1,7 @@
+// How long to wait before the next attempt.
+
+const LONGEST = 30_000;
+
+/** Full jitter: anything from nothing up to twice as much as before, so that a crowd spreads by itself. */
+export const backoff = (attempt: number, retry: number, random = Math.random) =>
+  random() * Math.min(LONGEST, retry * 2 ** attempt);

@@ -1,0 +1,27 @@
+// Patterns as on the server: `*` stands for one or more characters, dots included, anywhere. No regular expression.
+
+const GRAMMAR = /^[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*$/;
+
+/** The pattern itself, if it is one. Throws a `TypeError` that says what is wrong. */
+export function checked(pattern: string): string {
+  if (typeof pattern !== "string" || pattern.length > 255 || !GRAMMAR.test(pattern)) {
+    throw new TypeError(
+      `${JSON.stringify(pattern)} is no pattern: use letters, digits, "_", "-", ":" and "*" in segments joined by "."`,
+    );
+  }
+  return pattern;
+}
+
+export function matches(pattern: string, topic: string): boolean {
+  const [first = "", ...rest] = pattern.split("*");
+  const last = rest.pop();
+  if (last === undefined) return pattern === topic;
+  if (!topic.startsWith(first)) return false;
+  let place = first.length;
+  for (const literal of rest) {
+    const found = topic.indexOf(literal, place + 1);
+    if (found < 0) return false;
+    place = found + literal.length;
+  }
+  return topic.length - last.length > place && topic.endsWith(last);
+}

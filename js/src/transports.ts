@@ -1,0 +1,74 @@
+// The two ways to read a stream. Both give the same to their sink, and say once that it is over.
+
+import { createParser } from "eventsource-parser";
+
+/** Why a stream is not to be had. `status` is the server's, if it answered. */
+export interface Failure {
+  status?: number;
+  message: string;
+}
+
+export interface Sink {
+  event(type: string, data: string, id: string): void;
+  /** The stream ended; `failure` if it was refused; `seconds` if the server says for how long. */
+  end(failure?: Failure, seconds?: number): void;
+}
+
+export interface Request {
+  url: string;
+  credentials: RequestCredentials;
+  headers?: () => Promise<Record<string, string>>;
+}
+
+export type Close = () => void;
+
+/** The browser's own. It can send no headers, and doesn't tell why it was refused. */
+export function openEventSource({ url, credentials }: Request, sink: Sink): Close {
+  const source = new EventSource(url, { withCredentials: credentials === "include" });
+  const hear = ({ type, data, lastEventId }: MessageEvent<string>) => sink.event(type, data, lastEventId);
+  source.onmessage = hear;
+  source.addEventListener("gap", hear);
+  source.onerror = () => {
+    const isRefused = source.readyState === EventSource.CLOSED;
+    source.close();
+    sink.end(isRefused ? { message: "The server refused the stream." } : undefined);
+  };
+  return () => source.close();
+}
+
+export function openFetch({ url, credentials, headers }: Request, sink: Sink): Close {
+  const aborter = new AbortController();
+  const read = async () => {
+    const response = await fetch(url, {
+      headers: { Accept: "text/event-stream", ...(await headers?.()) },
+      cache: "no-store",
+      credentials,
+      signal: aborter.signal,
+    });
+    const { status, body } = response;
+    if (status !== 200 || !body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
+      aborter.abort();
+      const after = response.headers.get("retry-after") ?? "";
+      const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
+      return sink.end({ status, message: explain(status) }, Math.min(Math.max(seconds || 0, 0), 3600));
+    }
+    let last = "";
+    const parser = createParser({
+      onEvent: ({ event = "message", data, id }) => sink.event(event, data, (last = id ?? last)),
+    });
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) parser.feed(part.value);
+    return sink.end();
+  };
+  read().catch(() => aborter.signal.aborted || sink.end());
+  return () => aborter.abort();
+}
+
+const REASONS: Record<number, string> = {
+  200: "The server answered with something else than a stream.",
+  204: "The server ended the stream, and wants nobody to come back.",
+  401: "The server doesn't know who you are; log in, and connect again.",
+  403: "You may not hear these topics.",
+};
+
+export const explain = (status: number) => REASONS[status] ?? `The server answered ${status}.`;

@@ -1,0 +1,39 @@
+// What needs no browser; everything else is tests/test_browser_client.py.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { backoff } from "../src/backoff.js";
+import { isKnown } from "../src/position.js";
+import { checked, matches } from "../src/topics.js";
+
+test("patterns match as on the server", () => {
+  const yes = ["a a", "* a.b", "todo.* todo.a.b", "*.created a.created", "order-* order-7", "t*e*d todo.created", "** ab"];
+  const no = ["a b", "todo.* todo.", "todo.* todo", "*.created .created", "a*a a", "ab*ba aba", "** a", "t*e*d ted"];
+  for (const pair of yes) assert.ok(matches(...(pair.split(" ") as [string, string])), pair);
+  for (const pair of no) assert.ok(!matches(...(pair.split(" ") as [string, string])), pair);
+});
+
+test("what is no pattern is refused", () => {
+  for (const wrong of ["", ".", "a..b", "a.", "a b", "<b>", "ä", "a".repeat(256), null, 7, "a\n"]) {
+    assert.throws(() => checked(wrong as string), TypeError, String(wrong));
+  }
+  for (const right of ["*", "a.b", "__proto__", "user.*", "a:b-c_d"]) assert.equal(checked(right), right);
+});
+
+test("positions are compared as numbers of one log", () => {
+  assert.ok(isKnown("e-9", "e-10"));
+  assert.ok(isKnown("e-10", "e-10"));
+  assert.ok(!isKnown("e-11", "e-10"));
+  assert.ok(!isKnown("f-1", "e-10"));
+  assert.ok(!isKnown("e-1", ""));
+  assert.ok(isKnown("e-9007199254740992", "e-9007199254740993"));
+  assert.ok(!isKnown("e-9007199254740993", "e-9007199254740992"));
+});
+
+test("the wait is anything up to a bound that doubles", () => {
+  assert.equal(backoff(0, 2000, () => 0.5), 1000);
+  assert.equal(backoff(3, 2000, () => 0.5), 8000);
+  assert.equal(backoff(40, 2000, () => 0.5), 15_000);
+  assert.equal(backoff(5, 2000, () => 0), 0);
+});
