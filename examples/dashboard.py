@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from nitro import Client, EventSourceResponse, emit, event
+from nitro import Client, EventSourceResponse, assets, emit, event
 
 HERE = Path(__file__).parent
 TICK_SECONDS = 2
@@ -47,6 +47,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(title="Nitro: dashboard", lifespan=lifespan)
+app.mount("/nitro", assets)
 app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
 

@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, StringConstraints
 from sqlmodel import Field
 
-from nitro import Client, Entity, EventSourceResponse, emit, event
+from nitro import Client, Entity, EventSourceResponse, assets, emit, event
 
 HERE = Path(__file__).parent
 todo_created, todo_updated, todo_deleted = map(event, ("todo.created", "todo.updated", "todo.deleted"))
@@ -49,6 +49,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(title="Nitro: todo", lifespan=lifespan)
+app.mount("/nitro", assets)
 app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
 

@@ -18,6 +18,8 @@ from tests.servers import Server
 pytestmark = pytest.mark.browser
 APP = "tests.apps.pages:app"
 QUICK = {"NITRO_RETRY_MILLISECONDS": "200", "NITRO_HEARTBEAT_SECONDS": "0.5"}
+EACH_WAY = pytest.mark.parametrize("way", ["worker", "leader", "alone"])
+SHARED = pytest.mark.parametrize("way", ["worker", "leader"])
 WITHOUT_WORKER = "delete globalThis.SharedWorker;"
 WITHOUT_LOCKS = WITHOUT_WORKER + "Object.defineProperty(navigator, 'locks', { value: undefined });"
 
@@ -28,13 +30,18 @@ def server() -> Iterator[Server]:
         yield started
 
 
-@pytest.fixture(params=["worker", "leader", "alone"])
-def context(request: pytest.FixtureRequest, browser: Browser) -> Iterator[BrowserContext]:
+@pytest.fixture
+def way() -> str:
+    """How the tabs share a connection, unless a test is about each way."""
+    return "worker"
+
+
+@pytest.fixture
+def context(way: str, browser: Browser) -> Iterator[BrowserContext]:
     """A browser of somebody's, with what it needs to share a connection in that way."""
     opened = browser.new_context()
-    if request.param != "worker":
-        opened.add_init_script(WITHOUT_WORKER if request.param == "leader" else WITHOUT_LOCKS)
-    opened.way = request.param  # type: ignore[attr-defined]
+    if way != "worker":
+        opened.add_init_script(WITHOUT_WORKER if way == "leader" else WITHOUT_LOCKS)
     yield opened
     opened.close()
 
@@ -60,8 +67,10 @@ def emit(server: Server, *events: tuple[str, object]) -> str:
     return str(server.post("/emit", json=events).json()["position"])
 
 
-def test_ten_tabs_use_one_connection_and_each_hears_what_it_asked_for(context: BrowserContext, server: Server) -> None:
-    way = context.way  # type: ignore[attr-defined]
+@EACH_WAY
+def test_ten_tabs_use_one_connection_and_each_hears_what_it_asked_for(
+    context: BrowserContext, server: Server, way: str
+) -> None:
     count = 4 if way == "alone" else 10  # alone, a browser has six connections for a host, and one loads the next page
     tabs = [open_tab(context, server, topics=["all.*", f"only.{n}"]) for n in range(count)]
     expected = count if way == "alone" else 1
@@ -76,9 +85,8 @@ def test_ten_tabs_use_one_connection_and_each_hears_what_it_asked_for(context: B
     eventually(lambda: server.get("/state").json()["clients"] == expected, "the connections")
 
 
+@SHARED
 def test_a_tab_that_leads_is_closed_and_nothing_is_lost(context: BrowserContext, server: Server) -> None:
-    if context.way == "alone":  # type: ignore[attr-defined]
-        context.add_init_script(WITHOUT_LOCKS)
     leading, *others = [open_tab(context, server, topics=["n.*"]) for _ in range(3)]
     for n in range(60):
         emit(server, ("n.x", n))
@@ -90,6 +98,7 @@ def test_a_tab_that_leads_is_closed_and_nothing_is_lost(context: BrowserContext,
         assert tab.evaluate("gaps") == []
 
 
+@SHARED
 def test_topics_are_changed_without_a_loss(context: BrowserContext, server: Server) -> None:
     tab = open_tab(context, server, topics=["a.*"])
     emit(server, ("a.x", 1), ("b.x", -1))
@@ -108,6 +117,7 @@ def test_topics_are_changed_without_a_loss(context: BrowserContext, server: Serv
     assert tab.evaluate("gaps") == []
 
 
+@EACH_WAY
 def test_a_reload_resumes_and_a_late_tab_starts_from_now(context: BrowserContext, server: Server) -> None:
     tab = open_tab(context, server, topics=["n.*"])
     emit(server, ("n.x", 1))
@@ -163,6 +173,7 @@ def ticking(tmp_path: object) -> Iterator[Callable[..., Server]]:
     started[-1].end()
 
 
+@SHARED
 def test_a_network_that_was_away_is_caught_up_with(context: BrowserContext, ticking: Callable[..., Server]) -> None:
     server = ticking()
     tab = open_tab(context, server, topics=["tick.*"])
@@ -175,6 +186,7 @@ def test_a_network_that_was_away_is_caught_up_with(context: BrowserContext, tick
     judged(tab)
 
 
+@EACH_WAY
 def test_a_server_that_was_killed_is_come_back_to(context: BrowserContext, server: Server, browser: Browser) -> None:
     tab = open_tab(context, server, topics=["n.*"])
     emit(server, ("n.x", 1))
@@ -301,16 +313,46 @@ def test_a_dead_line_is_noticed_from_missing_heartbeats(context: BrowserContext,
     wait_for(tab, "live.state === 'open'", 40)
 
 
+@SHARED
 def test_a_tab_that_freezes_takes_nothing_down(context: BrowserContext, server: Server) -> None:
     frozen, other = (open_tab(context, server, topics=["n.*"]) for _ in range(2))
     session = context.new_cdp_session(frozen)
     session.send("Page.enable")
     session.send("Page.setWebLifecycleState", {"state": "frozen"})
-    for n in range(30):
-        emit(server, ("n.x", n))
-    wait_for(other, "heard.length === 30")
+    count = 2_500  # more than a member may leave unconfirmed
+    for start in range(0, count, 100):
+        emit(server, *(("n.x", n) for n in range(start, start + 100)))
+    wait_for(other, f"heard.length === {count}")
     session.send("Page.setWebLifecycleState", {"state": "active"})
-    wait_for(frozen, "heard.length >= 30")
+    wait_for(frozen, f"heard.length >= {count}")
     for tab in (frozen, other):
-        assert heard(tab) == list(range(30))
+        assert heard(tab) == list(range(count))
         assert tab.evaluate("gaps") == []
+
+
+def test_modules_of_another_origin_are_no_worker(context: BrowserContext, server: Server) -> None:
+    with Server(APP, environment=QUICK) as other:
+        tab = open_tab(context, server)
+        tab.evaluate(
+            """worker => { live.close(); heard.length = 0; open_("/events", { topics: ["n.*"], worker }); }""",
+            f"{other.url}/nitro/client.js",
+        )
+        wait_for(tab, "live.state === 'open'")
+    emit(server, ("n.x", 1))
+    wait_for(tab, "heard.length === 1")
+
+
+def test_a_worker_that_can_not_be_loaded_is_done_without(context: BrowserContext, server: Server) -> None:
+    tab = open_tab(context, server)
+    tab.evaluate("""() => { live.close(); heard.length = 0;
+        open_("/events", { topics: ["n.*"], worker: "/nitro/missing.js" }); }""")
+    wait_for(tab, "live.state === 'open'")
+    emit(server, ("n.x", 1))
+    wait_for(tab, "heard.length === 1")
+
+
+def test_what_is_no_stream_of_ours_is_told_of(context: BrowserContext, server: Server) -> None:
+    tab = open_tab(context, server)
+    tab.evaluate("() => { live.close(); open_('/page'); }")
+    wait_for(tab, "live.state === 'closed'")
+    assert "something else than a stream" in tab.evaluate("live.error.message")

@@ -1,14 +1,53 @@
-"use strict";
-// What the pages of the examples share: finding elements, showing the connection's state, and asking the server.
-const $ = (selector, root = document) => root.querySelector(selector);
+// What the pages of the examples share: finding elements, following a stream, and asking the server.
+import { connect } from "/nitro/client.js";
 
-function state(name, text) {
-  $("#state").dataset.state = name;
-  $("#state").textContent = text;
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+// ---- The stream. Subscribe first, then fetch what is there already: what comes meanwhile waits, so nothing falls between.
+// `load` fetches and draws it, and says whether that went well; `show` draws what the stream tells.
+export function follow(url, { load, show }) {
+  const live = connect(url);
+  let early = [];  // null once the two are in step
+  let loads = 0;
+  const fetchAnew = async () => {
+    const mine = ++loads;
+    early = [];
+    const isLoaded = await load();
+    if (mine !== loads || live.state === "closed") return;
+    if (!isLoaded) return void setTimeout(() => mine === loads && fetchAnew(), 3000);
+    const waited = early;
+    early = null;
+    waited.forEach((data) => show(data));
+  };
+  live.on("*", (data) => { if (early) early.push(data); else show(data); });
+  live.on("gap", fetchAnew);  // the server can't replay what this page missed, and says so
+  live.onstate = () => {
+    paint(live);
+    if (live.state === "open" && !loads) fetchAnew();
+    if (live.state === "closed") loads = NaN;  // an answer that is on its way is of no use now
+  };
+  paint(live);
+  followed = live;
+  return { close: () => live.close(), refresh: () => early || fetchAnew() };
 }
 
+let followed;
+const WORDS = { connecting: "Connecting", open: "Live", waiting: "Reconnecting", closed: "Ended" };
+
+function paint({ state, error }) {
+  const isOffline = !navigator.onLine && state !== "open";
+  $("#state").dataset.state = state === "open" ? "live" : isOffline ? "offline" : state;
+  $("#state").textContent = isOffline ? "Offline" : WORDS[state];
+  const notice = $("#notice");
+  if (isOffline) notice.textContent = "You are offline. What others change shows as soon as you are back.";
+  else if (state === "closed") notice.textContent = error?.message ?? "";
+  else if (state === "waiting") notice.textContent = "The connection was lost. It is tried again, and nothing is missed.";
+  else if (state === "open") notice.textContent = "";
+}
+for (const change of ["online", "offline"]) addEventListener(change, () => followed && paint(followed));
+
 // ---- Requests. The page does not show what it sends: the stream brings it, here as everywhere.
-async function ask(method, address, fields) {
+export async function ask(method, address, fields) {
   try {
     const response = await fetch(address, { method, body: fields && new URLSearchParams(fields) });
     const body = await response.json().catch(() => ({}));

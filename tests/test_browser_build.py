@@ -1,0 +1,74 @@
+"""The committed build of the browser client is what its source makes, is small, and is served to be kept."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+import nitro
+from tests.servers import ROOT
+
+STATIC = ROOT / "src/nitro/static"
+MAX_BYTES = 6 * 1024
+
+
+def run(*command: str) -> None:
+    if shutil.which("npm") is None or not (ROOT / "js/node_modules").is_dir():
+        pytest.skip("NO NODE: make client installs what builds the browser client")
+    ended = subprocess.run(["npm", "run", *command], cwd=ROOT / "js", capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_committed_build_is_what_the_source_makes(tmp_path: Path) -> None:
+    run("build", "--", "--out", str(tmp_path))
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in STATIC.iterdir()}
+    for file in tmp_path.iterdir():
+        same = file.read_bytes() == (STATIC / file.name).read_bytes()
+        assert same or file.suffix == ".map", f"{file.name} differs: run make client, and commit what it builds"
+
+
+def test_the_units_of_the_client() -> None:
+    run("test")
+
+
+def test_it_is_smaller_than_six_kibibytes() -> None:
+    assert len(gzip.compress((STATIC / "client.js").read_bytes(), 9)) < MAX_BYTES
+
+
+async def ask(path: str, **headers: str) -> httpx.Response:
+    app = Starlette(routes=[Mount("/nitro", nitro.assets)])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as http:
+        return await http.get(path)
+
+
+@pytest.mark.parametrize("name", ["client.js", "client.readable.js"])
+def test_a_file_is_asked_for_again_by_its_name_and_kept_by_its_hash(name: str) -> None:
+    import asyncio
+
+    async def check() -> None:
+        plain = await ask(f"/nitro/{name}")
+        assert plain.status_code == 200
+        assert plain.headers["cache-control"] == "no-cache"
+        assert "javascript" in plain.headers["content-type"]
+        again = await ask(f"/nitro/{name}", **{"if-none-match": plain.headers["etag"]})
+        assert again.status_code == 304
+        kept = await ask(f"/nitro/{nitro.assets.versioned(name)}")
+        assert kept.content == plain.content
+        assert "immutable" in kept.headers["cache-control"]
+        assert (await ask(f"/nitro/{name.removesuffix('.js')}.000000000000.js")).status_code == 404
+        assert (await ask("/nitro/../__init__.py")).status_code == 404
+
+    asyncio.run(check())
+
+
+def test_there_is_no_hash_of_what_is_not_there() -> None:
+    with pytest.raises(FileNotFoundError):
+        nitro.assets.versioned("other.js")
