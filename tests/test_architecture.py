@@ -57,6 +57,9 @@ LINE = [
     ("nitro.infrastructure.delivery.process",),
     ("nitro.infrastructure.sse",),
     ("nitro.infrastructure.events",),
+    ("nitro.infrastructure.sse.patch",),
+    ("nitro.infrastructure.sse.datastar",),
+    ("nitro.datastar",),
 ]
 UPWARD = {("nitro.domain.entities.base_entity", "nitro.infrastructure.repository")}
 """The one edge that runs up: Entity finds its default repository, lazily."""

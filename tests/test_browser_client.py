@@ -24,8 +24,23 @@ WITHOUT_WORKER = "delete globalThis.SharedWorker;"
 WITHOUT_LOCKS = WITHOUT_WORKER + "Object.defineProperty(navigator, 'locks', { value: undefined });"
 
 
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[Server]:
+    with Server(APP, environment=QUICK) as started:
+        yield started
+
+
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(shared_server: Server) -> Server:
+    """One that answers as it should, and has no clients."""
+    shared_server.post("/answer", json={"status": 200, "headers": {}})
+    eventually(lambda: not shared_server.get("/state").json()["clients"], "those of the test before are gone")
+    return shared_server
+
+
+@pytest.fixture
+def mortal() -> Iterator[Server]:
+    """One that the test may kill."""
     with Server(APP, environment=QUICK) as started:
         yield started
 
@@ -187,13 +202,13 @@ def test_a_network_that_was_away_is_caught_up_with(context: BrowserContext, tick
 
 
 @EACH_WAY
-def test_a_server_that_was_killed_is_come_back_to(context: BrowserContext, server: Server, browser: Browser) -> None:
-    tab = open_tab(context, server, topics=["n.*"])
-    emit(server, ("n.x", 1))
+def test_a_server_that_was_killed_is_come_back_to(context: BrowserContext, mortal: Server) -> None:
+    tab = open_tab(context, mortal, topics=["n.*"])
+    emit(mortal, ("n.x", 1))
     wait_for(tab, "heard.length === 1")
-    server.kill()
+    mortal.kill()
     wait_for(tab, "live.state === 'waiting'")
-    with Server(APP, environment=QUICK, port=server.port) as again:
+    with Server(APP, environment=QUICK, port=mortal.port) as again:
         wait_for(tab, "live.state === 'open'")
         wait_for(tab, "gaps.length === 1")
         assert tab.evaluate("gaps[0].reason") == "epoch"
@@ -302,14 +317,14 @@ def test_a_handler_that_throws_stops_nobody(context: BrowserContext, server: Ser
     assert tab.evaluate("more") == [1]
 
 
-def test_a_dead_line_is_noticed_from_missing_heartbeats(context: BrowserContext, server: Server) -> None:
-    tab = open_tab(context, server)
-    assert server.process.poll() is None
-    server.process.send_signal(signal.SIGSTOP)
+def test_a_dead_line_is_noticed_from_missing_heartbeats(context: BrowserContext, mortal: Server) -> None:
+    tab = open_tab(context, mortal)
+    assert mortal.process.poll() is None
+    mortal.process.send_signal(signal.SIGSTOP)
     try:
         wait_for(tab, "states.some(([state]) => state === 'waiting')", 8)
     finally:
-        server.process.send_signal(signal.SIGCONT)
+        mortal.process.send_signal(signal.SIGCONT)
     wait_for(tab, "live.state === 'open'", 40)
 
 
