@@ -6,7 +6,7 @@ PORT   ?= 8000
 JS     := js/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
-.PHONY: demo test lint soak bench client programs clean
+.PHONY: demo test lint soak bench client screenshots programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -35,6 +35,10 @@ bench: $(VENV)/.bench programs
 # The browser client, from js/ into src/nitro/static, which is committed: who only uses the wheel needs no Node.
 client: $(JS)
 	cd js && $(WITH_NODE) npm run build
+
+# The pictures of the examples in the documentation.
+screenshots: $(VENV)/.test programs
+	NITRO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/test_screenshots.py
 
 # Node is the machine's own, or comes from PyPI.
 $(JS): js/package-lock.json $(VENV)/.test
