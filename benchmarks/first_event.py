@@ -1,4 +1,4 @@
-"""Time from the start of a page's module to its first event, in Chromium: `python benchmarks/first_event.py`.
+"""Time from the start of a page's module to its first event, in Chromium: `python -m benchmarks.first_event`.
 
 The page asks for what came behind a position, so its first event is there already. Each way in a browser context of its
 own; the second tab of a context finds the connection open.
@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
-from pathlib import Path
 from urllib.parse import quote
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
 from playwright.sync_api import BrowserContext, Page, sync_playwright
-
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.servers import Server
 

@@ -126,6 +126,7 @@ def test_every_public_name_can_be_had_from_nitro_and_from_its_place() -> None:
         "Entity",
         "NitroError",
         "active_clients",
+        "assets",
         "client_event",
     }
     assert all(hasattr(nitro, name) for name in nitro.__all__)

@@ -208,7 +208,7 @@ def test_a_network_that_was_away_is_caught_up_with(
         before = len(heard(tab))
         wait_for(tab, "live.state !== 'open'")
         proxy.go_on()
-        wait_for(tab, f"live.state === 'open' && heard.length > {before} + {AWAY_SECONDS} * 45 + 50")
+        wait_for(tab, f"live.state === 'open' && heard.length > {before} + {AWAY_SECONDS} * 45 + 50", 20 + AWAY_SECONDS)
         judged(tab)
         context.close()
 
