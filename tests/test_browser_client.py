@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Error as PlaywrightError
 
 from nitro.testing.conformance import eventually
 from nitro.testing.oracle import Listener, Sent, check
@@ -116,7 +118,6 @@ def test_a_tab_that_leads_is_closed_and_nothing_is_lost(context: BrowserContext,
         assert tab.evaluate("gaps") == []
 
 
-@SHARED
 def test_topics_are_changed_without_a_loss(context: BrowserContext, server: Server) -> None:
     tab = open_tab(context, server.url, topics=["a.*"])
     emit(server, ("a.x", 1), ("b.x", -1))
@@ -163,6 +164,84 @@ def test_a_page_starts_where_it_was_rendered(context: BrowserContext, server: Se
     assert heard(tab) == [2]
 
 
+@EACH_WAY
+def test_more_than_a_tab_may_leave_unconfirmed_comes_at_once(context: BrowserContext, server: Server) -> None:
+    other = open_tab(context, server.url, topics=["n.*"])
+    position = server.post("/emit", json=[]).json()["position"]
+    for start in range(0, 3_000, 500):
+        emit(server, *(("n.x", n) for n in range(start, start + 500)))
+    tab = open_tab(context, server.url, topics=["n.*", "tick.*"], since=position)
+    for n in range(3_000, 3_050):  # while it is joined, and reads
+        emit(server, ("n.x", n))
+    for page in (tab, other):
+        wait_for(page, "heard.length >= 3050")
+        assert heard(page) == list(range(3_050))
+        assert page.evaluate("gaps") == []
+
+
+@SHARED
+def test_who_joins_beside_a_busy_stream_loses_nothing(context: BrowserContext, server: Server) -> None:
+    position = server.post("/emit", json=[]).json()["position"]
+    other = open_tab(context, server.url, topics=["busy.*"])
+    for n in range(40):
+        emit(server, ("n.x", n))
+    tab = context.new_page()
+    tab.goto(f"{server.url}/page?options={quote(json.dumps({'topics': ['n.*'], 'since': position}))}")
+    for n in range(150):
+        emit(server, ("busy.x", n), ("n.x", 40 + n))
+    wait_for(tab, "heard.length >= 190")
+    assert heard(tab) == list(range(190))
+    assert heard(other) == list(range(150))
+
+
+@pytest.mark.parametrize("way", ["worker", "leader"])
+def test_a_tab_that_crashes_takes_nothing_down(context: BrowserContext, server: Server) -> None:
+    """The first one's process holds the worker, or the lock."""
+    first = open_tab(context, server.url, topics=["n.*"])
+    other = open_tab(context, server.url, topics=["n.*"])
+    emit(server, ("n.x", 1))
+    wait_for(other, "heard.length === 1")
+    with contextlib.suppress(PlaywrightError):
+        first.goto("chrome://crash")
+    emit(server, ("n.x", 2))
+    wait_for(other, "heard.length === 2", 30)
+    assert heard(other) == [1, 2]
+
+
+def test_what_is_sent_to_one_connection_is_heard_too(context: BrowserContext, server: Server) -> None:
+    tab = open_tab(context, server.url, topics=["n.*"])
+    emit(server, ("n.x", 1))
+    server.post("/send", json={"private": 1})
+    wait_for(tab, "heard.length === 2")
+    assert tab.evaluate("heard.map(([topic, data]) => [topic, data])") == [["n.x", 1], ["", {"private": 1}]]
+
+
+def test_a_closed_connection_stays_closed(context: BrowserContext, server: Server) -> None:
+    tab = open_tab(context, server.url, topics=["n.*"], share=False)
+    tab.evaluate("() => { live.subscribe('m.*'); live.close(); live.close(); }")
+    eventually(lambda: not server.get("/state").json()["clients"], "it is gone")
+    tab.wait_for_timeout(500)
+    assert not server.get("/state").json()["clients"]
+    assert tab.evaluate("[live.state, errors]") == ["closed", []]
+
+
+def test_where_locks_are_forbidden_each_tab_leads(browser: Browser, server: Server) -> None:
+    context = browser.new_context()
+    context.add_init_script(WITHOUT_WORKER + "navigator.locks.request = () => Promise.reject(new DOMException('no'));")
+    tab = open_tab(context, server.url, topics=["n.*"])
+    emit(server, ("n.x", 1))
+    wait_for(tab, "heard.length === 1")
+    context.close()
+
+
+def test_headers_that_fail_are_asked_for_again(context: BrowserContext, server: Server) -> None:
+    tab = open_tab(context, server.url)
+    tab.evaluate("""() => { live.close(); let n = 0;
+        open_("/events", { headers: () => { if (++n < 2) throw new Error("no token"); return {}; } }); }""")
+    wait_for(tab, "live.state === 'open'", 10)
+    assert "no token" in tab.evaluate("errors")[0]
+
+
 def judged(tab: Page) -> None:
     """Every number from the first one on, once and in order, or a gap; by the oracle."""
     events, gaps = tab.evaluate("[heard, gaps]")
@@ -191,8 +270,7 @@ def ticking(tmp_path: object) -> Iterator[Callable[..., Server]]:
     started[-1].end()
 
 
-@pytest.mark.parametrize("is_cut", [False, True], ids=["silent", "cut"])
-@SHARED
+@pytest.mark.parametrize(("way", "is_cut"), [("worker", False), ("worker", True), ("leader", False)])
 def test_a_network_that_was_away_is_caught_up_with(
     context: BrowserContext, ticking: Callable[..., Server], is_cut: bool
 ) -> None:
@@ -240,7 +318,7 @@ def test_it_stops_where_there_is_no_hope_and_says_why(context: BrowserContext, s
     assert found == status
     assert len(message) > 20
     connects = server.get("/state").json()["connects"]
-    tab.wait_for_timeout(1000)
+    tab.wait_for_timeout(600)
     assert server.get("/state").json()["connects"] == connects
     server.post("/answer", json={"status": 200})
     tab.reload()
@@ -382,4 +460,4 @@ def test_what_is_no_stream_of_ours_is_told_of(context: BrowserContext, server: S
     tab = open_tab(context, server.url)
     tab.evaluate("() => { live.close(); open_('/page'); }")
     wait_for(tab, "live.state === 'closed'")
-    assert "something else than a stream" in tab.evaluate("live.error.message")
+    assert "no stream of Nitro's" in tab.evaluate("live.error.message")

@@ -1,7 +1,7 @@
 /** The browser's side of Nitro: one stream for all tabs of an origin, which resumes and never gives up without a reason. */
 
 import { isKnown } from "./position.js";
-import { type Config, CONFIRM_EACH, type ToMember, type Way } from "./protocol.js";
+import { type Config, CONFIRM_EACH, PROTOCOL, type ToMember, type Way } from "./protocol.js";
 import type { Gap, State } from "./stream.js";
 import { checked, matches } from "./topics.js";
 import type { Failure } from "./transports.js";
@@ -32,8 +32,6 @@ export interface Options {
   worker?: string | URL | false;
 }
 
-let names = 0;
-
 export class Live {
   state: State = "connecting";
   /** Why it is closed, or what it waits for. */
@@ -47,26 +45,27 @@ export class Live {
   #storageKey: string;
   #heard = 0;
   #way: Way;
-  #isHeld: Promise<void>;
+  #isHeld: Promise<unknown>;
   #isLeft = false;
+  #end = new AbortController(); // its `signal` is an option of listeners
 
   constructor(url: string | URL, options: Options) {
     this.#options = options;
     const { topics, headers, credentials = "same-origin", share = true } = options;
     const href = new URL(url, location.href).href;
     this.#topics = topics ? new Set(topics.map(checked)) : null;
-    const key = `nitro ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
+    const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = key;
     this.#last = options.since ?? stored(key);
     const config: Config = { url: href, credentials, hasHeaders: !!headers };
-    const name = `${Date.now()}-${Math.random()}-${names++}`;
-    this.#isHeld = share === false ? Promise.resolve() : holdTabLock(name);
+    const name = `${Math.random()}`;
+    this.#isHeld = share === false ? Promise.resolve() : holdTabLock(name, this.#end.signal);
     this.#way = this.#open(share === false ? null : key, config, name);
-    addEventListener("pagehide", this.#leave);
-    addEventListener("pageshow", this.#comeBack);
-    addEventListener("online", this.#wake);
-    document.addEventListener("visibilitychange", this.#wake);
-    document.addEventListener("resume", this.#wake);
+    addEventListener("pagehide", this.#leave, this.#end);
+    addEventListener("pageshow", this.#comeBack, this.#end);
+    addEventListener("online", this.#wake, this.#end);
+    document.addEventListener("visibilitychange", this.#wake, this.#end);
+    document.addEventListener("resume", this.#wake, this.#end);
   }
 
   /** Hear what matches; `"gap"` is told of what can't be had any more. Returns a function that ends it. */
@@ -92,15 +91,10 @@ export class Live {
   }
 
   close(): void {
-    if (this.#isLeft && this.state === "closed") return;
     this.#leave();
     this.#way.close();
-    removeEventListener("pagehide", this.#leave);
-    removeEventListener("pageshow", this.#comeBack);
-    removeEventListener("online", this.#wake);
-    document.removeEventListener("visibilitychange", this.#wake);
-    document.removeEventListener("resume", this.#wake);
-    sessionStorageOf()?.removeItem(this.#storageKey);
+    this.#end.abort();
+    stored(this.#storageKey);
     this.#tell("closed");
   }
 
@@ -113,7 +107,9 @@ export class Live {
         : alone(config, name, tell);
     if (key === null || !worker || typeof SharedWorker === "undefined") return otherwise();
     try {
-      return throughWorker(worker, key, config, name, tell, () => (this.#way = otherwise()));
+      return throughWorker(worker, key, config, name, tell, (isBroken) => {
+        this.#way = isBroken ? otherwise() : this.#open(key, config, name);
+      });
     } catch {
       return otherwise(); // as for a script of another origin
     }
@@ -144,15 +140,16 @@ export class Live {
 
   async #join(): Promise<void> {
     await this.#isHeld; // or the host would take us for gone
+    if (this.#isLeft) return;
     this.#heard = 0;
     this.#way.post({ do: "join", topics: this.#topics && [...this.#topics], last: this.#last });
   }
 
   #change(change: (own: Set<string>) => void): void {
-    if (!this.#topics) throw new TypeError("This connection was made without topics: the server decides which it hears.");
+    if (!this.#topics) throw new TypeError("It was made without topics: the server decides.");
     const before = [...this.#topics].join();
     change(this.#topics);
-    if (!this.#isLeft && [...this.#topics].join() !== before) void this.#join();
+    if ([...this.#topics].join() !== before) void this.#join();
   }
 
   async #giveHeaders(): Promise<void> {
@@ -160,6 +157,7 @@ export class Live {
       this.#way.post({ do: "headers", headers: (await this.#options.headers?.()) ?? {} });
     } catch (error) {
       reportError(error);
+      this.#way.post({ do: "headers" });
     }
   }
 
@@ -207,4 +205,10 @@ function sessionStorageOf(): Storage | null {
   }
 }
 
-const stored = (key: string) => sessionStorageOf()?.getItem(key) ?? "";
+/** What a page left there that was reloaded; it is used once. */
+function stored(key: string): string {
+  const storage = sessionStorageOf();
+  const last = storage?.getItem(key);
+  storage?.removeItem(key);
+  return last ?? "";
+}

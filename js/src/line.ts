@@ -30,11 +30,10 @@ export class Line {
   #topics: string[] | null = null;
   #recent: Recent[] = []; // what came behind `since`, for who joins with an id of its own
   #since = "";
-  #isOpen = false;
   #settling: ReturnType<typeof setTimeout> | undefined;
   #opening: ReturnType<typeof setTimeout> | undefined;
   #from = "";
-  #answers: ((headers: Record<string, string>) => void)[] = [];
+  #answers: ((headers: Record<string, string> | Promise<never>) => void)[] = [];
 
   constructor(config: Config) {
     const { url, credentials } = config;
@@ -57,7 +56,7 @@ export class Line {
     else if (request.do === "leave") this.leave(name);
     else if (request.do === "wake") this.#stream.wake();
     else if (request.do === "ask") tell({ is: member ? "here" : "new" });
-    else if (request.do === "headers") for (const answer of this.#answers.splice(0)) answer(request.headers);
+    else if (request.do === "headers") for (const answer of this.#answers.splice(0)) answer(request.headers ?? Promise.reject());
     else if (request.do === "heard" && member) {
       member.unconfirmed -= CONFIRM_EACH;
       if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#join(name, tell, member.topics, request.last);
@@ -77,56 +76,57 @@ export class Line {
 
   #join(name: string, tell: Tell, topics: string[] | null, last: string): void {
     const stream = this.#stream;
+    if (last && stream.last && !isOneLog(last, stream.last)) {
+      last = stream.last;
+      tell({ is: "gap", gap: { reason: "epoch", resumed_at: last } });
+    }
     const member: Member = { tell, topics, last: last || stream.last, unconfirmed: 0, isAsleep: false };
     this.#members.set(name, member);
-    const isRunning = this.#isOpen && stream.state !== "closed";
-    if (!isRunning || !this.#covers(topics)) this.#open(last);
-    else if (last && stream.last && !isOneLog(last, stream.last)) {
-      member.last = stream.last;
-      tell({ is: "gap", gap: { reason: "epoch", resumed_at: stream.last } });
-    } else if (last && !isKnown(stream.last, last)) {
-      if (!isKnown(this.#since, last)) this.#open(last);
-      else for (const message of this.#recent) this.#give(member, message);
-    } else this.#settleSoon();
+    const isBehind = last && !isKnown(stream.last, last) && !isKnown(this.#since, last);
+    if (stream.state === "closed" || isBehind || !this.#covers(topics)) this.#open(last);
+    else {
+      for (const message of this.#recent) this.#give(member, message);
+      this.#settleSoon();
+    }
     tell({ is: "state", state: stream.state, failure: stream.failure });
   }
 
   /** Read anew with everybody's topics, from `last` if it is the older one. Who joins at once with others, is read with them. */
   #open(last: string): void {
-    const isFirst = !this.#isOpen;
-    this.#isOpen = true;
+    const delay = this.#stream.state === "closed" ? 0 : 20;
     if (last && (!this.#from || isKnown(last, this.#from))) this.#from = last;
+    this.#recent = [];
+    this.#since = "";
+    this.#stream.pause(); // what came now would move on those who wait for what is older
     clearTimeout(this.#opening);
     this.#opening = setTimeout(() => {
       const from = this.#from;
-      const stream = this.#stream;
+      const { last } = this.#stream;
       this.#from = "";
       this.#topics = this.#wanted();
-      this.#recent = [];
-      const start = !stream.last || (from && isKnown(from, stream.last)) ? from || stream.last : stream.last;
-      this.#since = start;
-      stream.open(this.#topics, start);
-    }, isFirst ? 0 : 20);
+      this.#since = !last || isKnown(from, last) ? from : last;
+      if (this.#topics?.length === 0) this.#stream.end();
+      else this.#stream.open(this.#topics, this.#since);
+    }, delay);
   }
 
+  /** Null if the server decides; then it does for all members. */
   #wanted(): string[] | null {
-    const all = [...this.#members.values()];
-    if (all.some(({ topics }) => topics === null)) return null;
-    return [...new Set(all.flatMap(({ topics }) => topics ?? []))].sort();
+    const all = [...this.#members.values()].flatMap(({ topics }) => topics);
+    return all.includes(null) ? null : ([...new Set(all)].sort() as string[]);
   }
 
   #covers(topics: string[] | null): boolean {
-    return topics === null ? this.#topics === null : topics.every((topic) => this.#topics?.includes(topic));
+    return !topics || topics.every((topic) => this.#topics?.includes(topic));
   }
 
   #settleSoon(): void {
     clearTimeout(this.#settling);
     this.#settling = setTimeout(() => {
       if (!this.#members.size) {
-        this.#isOpen = false;
         this.#stream.end();
         this.#stream.last = "";
-      } else if (this.#wanted()?.join() !== this.#topics?.join()) this.#open("");
+      } else if (this.#stream.state !== "closed" && this.#wanted()?.join() !== this.#topics?.join()) this.#open("");
     }, SETTLES_AFTER);
   }
 
@@ -142,7 +142,7 @@ export class Line {
   #give(member: Member, { topic, text, id }: Recent): void {
     if (member.isAsleep || (id && isKnown(id, member.last))) return;
     if (id) member.last = id;
-    if (topic && !member.topics?.some((pattern) => matches(pattern, topic)) && member.topics) return;
+    if (topic && member.topics && !member.topics.some((pattern) => matches(pattern, topic))) return;
     if (++member.unconfirmed > MOST_UNCONFIRMED) member.isAsleep = true;
     else member.tell({ is: "message", topic, text, id });
   }

@@ -3,6 +3,9 @@
 import type { Gap, State } from "./stream.js";
 import type { Failure } from "./transports.js";
 
+/** To be raised with each change here: a worker may be older than the page that joins it. */
+export const PROTOCOL = 1;
+
 export interface Config {
   url: string;
   credentials: RequestCredentials;
@@ -15,7 +18,7 @@ export type ToHost =
   | { do: "wake" }
   | { do: "ask" }
   | { do: "heard"; last: string }
-  | { do: "headers"; headers: Record<string, string> };
+  | { do: "headers"; headers?: Record<string, string> };
 
 export type ToMember =
   | { is: "state"; state: State; failure: Failure | undefined }

@@ -19,12 +19,11 @@ export interface Listener {
 }
 
 const OPENS_WITHIN = 20_000;
-const FOREIGN: Failure = { message: "This is no stream of Nitro's: the endpoint has to return an EventSourceResponse." };
 /** Answers that may be others the next time. */
 const PASSING = [408, 425, 429];
 
 export class Stream {
-  state: State = "connecting";
+  state: State = "closed";
   failure: Failure | undefined;
   last = "";
   #request: Request;
@@ -50,9 +49,14 @@ export class Stream {
   open(topics: string[] | null, last: string): void {
     this.#topics = topics;
     this.last = last;
-    if (this.state === "closed") this.#tell("connecting");
     this.#attempt = 0;
     this.#connect();
+  }
+
+  /** Hear nothing more, until `open`. */
+  pause(): void {
+    this.#release();
+    if (this.state !== "open") this.#tell("connecting");
   }
 
   end(failure?: Failure): void {
@@ -107,16 +111,16 @@ export class Stream {
       return this.#listener.gap(gap);
     }
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
-    if (!this.#isGreeted) return this.end(FOREIGN);
+    if (!this.#isGreeted) return this.end({ status: 200, message: explain(200) });
     this.last = id || this.last;
-    return this.#listener.message(topic, text, id);
+    return this.#listener.message(topic, text, topic && id); // an EventSource repeats the last id where there is none
   }
 
   #control(news: { retry?: number; heartbeat?: number; stop?: boolean }, id: string): void {
     if (news.stop) return this.end({ status: 204, message: explain(204) });
     if (news.heartbeat) {
       this.#heartbeat = news.heartbeat * 1000;
-      this.#retry = news.retry ?? this.#retry;
+      this.#retry = news.retry || this.#retry;
       this.#isGreeted = true;
       this.#asks = false;
       this.#attempt = 0;

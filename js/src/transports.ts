@@ -31,7 +31,7 @@ export function openEventSource({ url, credentials }: Request, sink: Sink): Clos
   source.onerror = () => {
     const isRefused = source.readyState === EventSource.CLOSED;
     source.close();
-    sink.end(isRefused ? { message: "The server refused the stream." } : undefined);
+    sink.end(isRefused ? { message: "The server refused it." } : undefined);
   };
   return () => source.close();
 }
@@ -65,9 +65,9 @@ export function openFetch({ url, credentials, headers }: Request, sink: Sink): C
 }
 
 const REASONS: Record<number, string> = {
-  200: "The server answered with something else than a stream.",
-  204: "The server ended the stream, and wants nobody to come back.",
-  401: "The server doesn't know who you are; log in, and connect again.",
+  200: "This is no stream of Nitro's: the endpoint has to return an EventSourceResponse.",
+  204: "The server ended it, and wants nobody to come back.",
+  401: "You have to log in; then connect again.",
   403: "You may not hear these topics.",
 };
 

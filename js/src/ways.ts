@@ -9,11 +9,11 @@ const ANSWERS_WITHIN = 5000;
 /** A lock that is held as long as the tab lives: however it ends, who waits for the lock gets to know. */
 const tabLock = (name: string) => `nitro tab ${name}`;
 
-export const holdTabLock = (name: string) =>
-  new Promise<void>((isHeld) => {
-    const hold = () => (isHeld(), new Promise(() => {}));
-    if (navigator.locks) void navigator.locks.request(tabLock(name), hold);
-    else isHeld(); // without HTTPS; then only what a tab says itself is known
+export const holdTabLock = (name: string, end?: AbortSignal) =>
+  new Promise<unknown>((isHeld) => {
+    const hold = () => (isHeld(0), new Promise((free) => end && (end.onabort = free)));
+    // without HTTPS, or where the browser forbids it, only what a tab says itself is known
+    Promise.resolve(navigator.locks?.request(tabLock(name), hold)).then(isHeld, isHeld);
   });
 
 /** Let `line` hear a member, and know when its tab is gone. */
@@ -44,20 +44,25 @@ export function throughWorker(
   config: Config,
   name: string,
   tell: Tell,
-  failed: () => void,
+  gone: (isBroken: boolean) => void,
 ): Way {
   const worker = new SharedWorker(script, { type: "module", name: key });
   const { port } = worker;
-  worker.onerror = failed;
-  port.onmessage = ({ data }: MessageEvent<ToMember>) => tell(data);
+  worker.onerror = () => gone(true);
+  port.onmessage = ({ data }: MessageEvent<ToMember>) => {
+    // held by the worker as long as it lives: it goes with the process of the tab that started it
+    if (data.is === "new") void navigator.locks?.request(tabLock(key), { mode: "shared" }, () => gone(false));
+    tell(data);
+  };
   port.postMessage({ name, config } satisfies FirstWord);
-  return { post: (request) => port.postMessage(request), close: () => port.close() };
+  return { post: (request) => port.postMessage(request), close: () => ((gone = () => {}), port.close()) };
 }
 
 /** The worker's side. */
-export function serve(scope: { onconnect: ((event: MessageEvent) => void) | null }): void {
+export function serve(scope: { name: string; onconnect: ((event: MessageEvent) => void) | null }): void {
   let line: Line | undefined;
   const watched = new Set<string>();
+  const isHeld = holdTabLock(scope.name);
   scope.onconnect = ({ ports: [port] }) => {
     if (!port) return;
     const tell: Tell = (news) => port.postMessage(news);
@@ -66,7 +71,7 @@ export function serve(scope: { onconnect: ((event: MessageEvent) => void) | null
       if ("do" in data) return line && hear(line, watched, name, tell, data);
       line ??= new Line(data.config);
       name = data.name;
-      return tell({ is: "new" });
+      void isHeld.then(() => tell({ is: "new" }));
     };
   };
 }
@@ -81,7 +86,7 @@ export function throughLeader(key: string, config: Config, name: string, tell: T
   const watched = new Set<string>();
   let resign = () => {};
   let answeredAt = Date.now();
-  let isClosed = false;
+  let isClosed: boolean | undefined;
 
   const lead = () =>
     new Promise<void>((resolve) => {
@@ -95,7 +100,8 @@ export function throughLeader(key: string, config: Config, name: string, tell: T
   const apply = (options: LockOptions) =>
     void navigator.locks
       .request(key, options, lead)
-      .catch(() => {}) // somebody took it from a leader that did not answer
+      // by somebody who took it from a leader that did not answer; or the browser forbids it
+      .catch(({ name }): unknown => name === "AbortError" || lead())
       .finally(() => {
         line?.end();
         line = undefined;
@@ -113,7 +119,7 @@ export function throughLeader(key: string, config: Config, name: string, tell: T
     }
   };
   const post = (request: ToHost) =>
-    line ? line.hear(name, tell, request) : channel.postMessage({ from: name, request } satisfies Parcel);
+    line ? line.hear(name, tell, request) : isClosed || channel.postMessage({ from: name, request } satisfies Parcel);
 
   let askedAt = 0;
   const look = setInterval(() => {

@@ -67,6 +67,13 @@ async def emit_one(request: Request) -> Response:
     return JSONResponse({"position": nitro.position()})
 
 
+async def send(request: Request) -> Response:
+    """To each connection alone."""
+    for client in list(active_clients.values()):
+        client.send(await request.json())
+    return JSONResponse({})
+
+
 async def stop(_: Request) -> Response:
     for client in list(active_clients.values()):
         client.disconnect(stop=True)
@@ -102,6 +109,7 @@ app = Starlette(
         Route("/events", events),
         Route("/answer", answer, methods=["POST"]),
         Route("/emit", emit_one, methods=["POST"]),
+        Route("/send", send, methods=["POST"]),
         Route("/stop", stop, methods=["POST"]),
         Route("/state", state),
         Mount("/nitro", nitro.assets),

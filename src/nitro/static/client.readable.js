@@ -8,6 +8,7 @@ function isKnown(id, last) {
 }
 
 // src/protocol.ts
+var PROTOCOL = 1;
 var CONFIRM_EACH = 100;
 var MOST_UNCONFIRMED = 1e3;
 
@@ -16,7 +17,7 @@ var GRAMMAR = /^[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*$/;
 function checked(pattern) {
   if (typeof pattern !== "string" || pattern.length > 255 || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: use letters, digits, "_", "-", ":" and "*" in segments joined by "."`
+      `${JSON.stringify(pattern)} is no pattern: use A-Z, a-z, 0-9, "_-:*" in segments joined by "."`
     );
   }
   return pattern;
@@ -224,7 +225,7 @@ function openEventSource({ url, credentials }, sink) {
   source.onerror = () => {
     const isRefused = source.readyState === EventSource.CLOSED;
     source.close();
-    sink.end(isRefused ? { message: "The server refused the stream." } : void 0);
+    sink.end(isRefused ? { message: "The server refused it." } : void 0);
   };
   return () => source.close();
 }
@@ -256,19 +257,18 @@ function openFetch({ url, credentials, headers }, sink) {
   return () => aborter.abort();
 }
 var REASONS = {
-  200: "The server answered with something else than a stream.",
-  204: "The server ended the stream, and wants nobody to come back.",
-  401: "The server doesn't know who you are; log in, and connect again.",
+  200: "This is no stream of Nitro's: the endpoint has to return an EventSourceResponse.",
+  204: "The server ended it, and wants nobody to come back.",
+  401: "You have to log in; then connect again.",
   403: "You may not hear these topics."
 };
 var explain = (status) => REASONS[status] ?? `The server answered ${status}.`;
 
 // src/stream.ts
 var OPENS_WITHIN = 2e4;
-var FOREIGN = { message: "This is no stream of Nitro's: the endpoint has to return an EventSourceResponse." };
 var PASSING = [408, 425, 429];
 var Stream = class {
-  state = "connecting";
+  state = "closed";
   failure;
   last = "";
   #request;
@@ -295,9 +295,13 @@ var Stream = class {
   open(topics, last) {
     this.#topics = topics;
     this.last = last;
-    if (this.state === "closed") this.#tell("connecting");
     this.#attempt = 0;
     this.#connect();
+  }
+  /** Hear nothing more, until `open`. */
+  pause() {
+    this.#release();
+    if (this.state !== "open") this.#tell("connecting");
   }
   end(failure) {
     this.#release();
@@ -347,15 +351,15 @@ var Stream = class {
       return this.#listener.gap(gap);
     }
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
-    if (!this.#isGreeted) return this.end(FOREIGN);
+    if (!this.#isGreeted) return this.end({ status: 200, message: explain(200) });
     this.last = id || this.last;
-    return this.#listener.message(topic, text, id);
+    return this.#listener.message(topic, text, topic && id);
   }
   #control(news, id) {
     if (news.stop) return this.end({ status: 204, message: explain(204) });
     if (news.heartbeat) {
       this.#heartbeat = news.heartbeat * 1e3;
-      this.#retry = news.retry ?? this.#retry;
+      this.#retry = news.retry || this.#retry;
       this.#isGreeted = true;
       this.#asks = false;
       this.#attempt = 0;
@@ -406,7 +410,6 @@ var Line = class {
   #recent = [];
   // what came behind `since`, for who joins with an id of its own
   #since = "";
-  #isOpen = false;
   #settling;
   #opening;
   #from = "";
@@ -430,7 +433,7 @@ var Line = class {
     else if (request.do === "leave") this.leave(name);
     else if (request.do === "wake") this.#stream.wake();
     else if (request.do === "ask") tell({ is: member ? "here" : "new" });
-    else if (request.do === "headers") for (const answer of this.#answers.splice(0)) answer(request.headers);
+    else if (request.do === "headers") for (const answer of this.#answers.splice(0)) answer(request.headers ?? Promise.reject());
     else if (request.do === "heard" && member) {
       member.unconfirmed -= CONFIRM_EACH;
       if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#join(name, tell, member.topics, request.last);
@@ -447,52 +450,53 @@ var Line = class {
   }
   #join(name, tell, topics, last) {
     const stream = this.#stream;
+    if (last && stream.last && !isOneLog(last, stream.last)) {
+      last = stream.last;
+      tell({ is: "gap", gap: { reason: "epoch", resumed_at: last } });
+    }
     const member = { tell, topics, last: last || stream.last, unconfirmed: 0, isAsleep: false };
     this.#members.set(name, member);
-    const isRunning = this.#isOpen && stream.state !== "closed";
-    if (!isRunning || !this.#covers(topics)) this.#open(last);
-    else if (last && stream.last && !isOneLog(last, stream.last)) {
-      member.last = stream.last;
-      tell({ is: "gap", gap: { reason: "epoch", resumed_at: stream.last } });
-    } else if (last && !isKnown(stream.last, last)) {
-      if (!isKnown(this.#since, last)) this.#open(last);
-      else for (const message of this.#recent) this.#give(member, message);
-    } else this.#settleSoon();
+    const isBehind = last && !isKnown(stream.last, last) && !isKnown(this.#since, last);
+    if (stream.state === "closed" || isBehind || !this.#covers(topics)) this.#open(last);
+    else {
+      for (const message of this.#recent) this.#give(member, message);
+      this.#settleSoon();
+    }
     tell({ is: "state", state: stream.state, failure: stream.failure });
   }
   /** Read anew with everybody's topics, from `last` if it is the older one. Who joins at once with others, is read with them. */
   #open(last) {
-    const isFirst = !this.#isOpen;
-    this.#isOpen = true;
+    const delay = this.#stream.state === "closed" ? 0 : 20;
     if (last && (!this.#from || isKnown(last, this.#from))) this.#from = last;
+    this.#recent = [];
+    this.#since = "";
+    this.#stream.pause();
     clearTimeout(this.#opening);
     this.#opening = setTimeout(() => {
       const from = this.#from;
-      const stream = this.#stream;
+      const { last: last2 } = this.#stream;
       this.#from = "";
       this.#topics = this.#wanted();
-      this.#recent = [];
-      const start = !stream.last || from && isKnown(from, stream.last) ? from || stream.last : stream.last;
-      this.#since = start;
-      stream.open(this.#topics, start);
-    }, isFirst ? 0 : 20);
+      this.#since = !last2 || isKnown(from, last2) ? from : last2;
+      if (this.#topics?.length === 0) this.#stream.end();
+      else this.#stream.open(this.#topics, this.#since);
+    }, delay);
   }
+  /** Null if the server decides; then it does for all members. */
   #wanted() {
-    const all = [...this.#members.values()];
-    if (all.some(({ topics }) => topics === null)) return null;
-    return [...new Set(all.flatMap(({ topics }) => topics ?? []))].sort();
+    const all = [...this.#members.values()].flatMap(({ topics }) => topics);
+    return all.includes(null) ? null : [...new Set(all)].sort();
   }
   #covers(topics) {
-    return topics === null ? this.#topics === null : topics.every((topic) => this.#topics?.includes(topic));
+    return !topics || topics.every((topic) => this.#topics?.includes(topic));
   }
   #settleSoon() {
     clearTimeout(this.#settling);
     this.#settling = setTimeout(() => {
       if (!this.#members.size) {
-        this.#isOpen = false;
         this.#stream.end();
         this.#stream.last = "";
-      } else if (this.#wanted()?.join() !== this.#topics?.join()) this.#open("");
+      } else if (this.#stream.state !== "closed" && this.#wanted()?.join() !== this.#topics?.join()) this.#open("");
     }, SETTLES_AFTER);
   }
   #state(state, failure) {
@@ -505,7 +509,7 @@ var Line = class {
   #give(member, { topic, text, id }) {
     if (member.isAsleep || id && isKnown(id, member.last)) return;
     if (id) member.last = id;
-    if (topic && !member.topics?.some((pattern) => matches(pattern, topic)) && member.topics) return;
+    if (topic && member.topics && !member.topics.some((pattern) => matches(pattern, topic))) return;
     if (++member.unconfirmed > MOST_UNCONFIRMED) member.isAsleep = true;
     else member.tell({ is: "message", topic, text, id });
   }
@@ -533,11 +537,9 @@ var Line = class {
 var LOOKS_EACH = 1e4;
 var ANSWERS_WITHIN = 5e3;
 var tabLock = (name) => `nitro tab ${name}`;
-var holdTabLock = (name) => new Promise((isHeld) => {
-  const hold = () => (isHeld(), new Promise(() => {
-  }));
-  if (navigator.locks) void navigator.locks.request(tabLock(name), hold);
-  else isHeld();
+var holdTabLock = (name, end) => new Promise((isHeld) => {
+  const hold = () => (isHeld(0), new Promise((free) => end && (end.onabort = free)));
+  Promise.resolve(navigator.locks?.request(tabLock(name), hold)).then(isHeld, isHeld);
 });
 function hear(line, watched, name, tell, request) {
   if (request.do === "join" && !watched.has(name)) {
@@ -554,17 +556,22 @@ function alone(config, name, tell) {
   queueMicrotask(() => tell({ is: "new" }));
   return { post: (request) => line.hear(name, tell, request), close: () => line.end() };
 }
-function throughWorker(script, key, config, name, tell, failed) {
+function throughWorker(script, key, config, name, tell, gone) {
   const worker = new SharedWorker(script, { type: "module", name: key });
   const { port } = worker;
-  worker.onerror = failed;
-  port.onmessage = ({ data }) => tell(data);
+  worker.onerror = () => gone(true);
+  port.onmessage = ({ data }) => {
+    if (data.is === "new") void navigator.locks?.request(tabLock(key), { mode: "shared" }, () => gone(false));
+    tell(data);
+  };
   port.postMessage({ name, config });
-  return { post: (request) => port.postMessage(request), close: () => port.close() };
+  return { post: (request) => port.postMessage(request), close: () => (gone = () => {
+  }, port.close()) };
 }
 function serve(scope) {
   let line;
   const watched = /* @__PURE__ */ new Set();
+  const isHeld = holdTabLock(scope.name);
   scope.onconnect = ({ ports: [port] }) => {
     if (!port) return;
     const tell = (news) => port.postMessage(news);
@@ -573,7 +580,7 @@ function serve(scope) {
       if ("do" in data) return line && hear(line, watched, name, tell, data);
       line ??= new Line(data.config);
       name = data.name;
-      return tell({ is: "new" });
+      void isHeld.then(() => tell({ is: "new" }));
     };
   };
 }
@@ -584,7 +591,7 @@ function throughLeader(key, config, name, tell) {
   let resign = () => {
   };
   let answeredAt = Date.now();
-  let isClosed = false;
+  let isClosed;
   const lead = () => new Promise((resolve) => {
     if (isClosed) return resolve();
     line = new Line(config);
@@ -593,8 +600,7 @@ function throughLeader(key, config, name, tell) {
     channel.postMessage({ isLed: true });
     tell({ is: "new" });
   });
-  const apply = (options) => void navigator.locks.request(key, options, lead).catch(() => {
-  }).finally(() => {
+  const apply = (options) => void navigator.locks.request(key, options, lead).catch(({ name: name2 }) => name2 === "AbortError" || lead()).finally(() => {
     line?.end();
     line = void 0;
   });
@@ -609,7 +615,7 @@ function throughLeader(key, config, name, tell) {
       tell(data.news);
     }
   };
-  const post = (request) => line ? line.hear(name, tell, request) : channel.postMessage({ from: name, request });
+  const post = (request) => line ? line.hear(name, tell, request) : isClosed || channel.postMessage({ from: name, request });
   let askedAt = 0;
   const look = setInterval(() => {
     if (line) return;
@@ -641,7 +647,6 @@ function throughLeader(key, config, name, tell) {
 }
 
 // src/index.ts
-var names = 0;
 var Live = class {
   state = "connecting";
   /** Why it is closed, or what it waits for. */
@@ -657,23 +662,25 @@ var Live = class {
   #way;
   #isHeld;
   #isLeft = false;
+  #end = new AbortController();
+  // its `signal` is an option of listeners
   constructor(url, options) {
     this.#options = options;
     const { topics, headers, credentials = "same-origin", share = true } = options;
     const href = new URL(url, location.href).href;
     this.#topics = topics ? new Set(topics.map(checked)) : null;
-    const key = `nitro ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
+    const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = key;
     this.#last = options.since ?? stored(key);
     const config = { url: href, credentials, hasHeaders: !!headers };
-    const name = `${Date.now()}-${Math.random()}-${names++}`;
-    this.#isHeld = share === false ? Promise.resolve() : holdTabLock(name);
+    const name = `${Math.random()}`;
+    this.#isHeld = share === false ? Promise.resolve() : holdTabLock(name, this.#end.signal);
     this.#way = this.#open(share === false ? null : key, config, name);
-    addEventListener("pagehide", this.#leave);
-    addEventListener("pageshow", this.#comeBack);
-    addEventListener("online", this.#wake);
-    document.addEventListener("visibilitychange", this.#wake);
-    document.addEventListener("resume", this.#wake);
+    addEventListener("pagehide", this.#leave, this.#end);
+    addEventListener("pageshow", this.#comeBack, this.#end);
+    addEventListener("online", this.#wake, this.#end);
+    document.addEventListener("visibilitychange", this.#wake, this.#end);
+    document.addEventListener("resume", this.#wake, this.#end);
   }
   on(pattern, handler) {
     if (pattern === "gap") {
@@ -692,15 +699,10 @@ var Live = class {
     this.#change((own) => topics.forEach((topic) => own.delete(topic)));
   }
   close() {
-    if (this.#isLeft && this.state === "closed") return;
     this.#leave();
     this.#way.close();
-    removeEventListener("pagehide", this.#leave);
-    removeEventListener("pageshow", this.#comeBack);
-    removeEventListener("online", this.#wake);
-    document.removeEventListener("visibilitychange", this.#wake);
-    document.removeEventListener("resume", this.#wake);
-    sessionStorageOf()?.removeItem(this.#storageKey);
+    this.#end.abort();
+    stored(this.#storageKey);
     this.#tell("closed");
   }
   #open(key, config, name) {
@@ -709,7 +711,9 @@ var Live = class {
     const otherwise = () => key !== null && navigator.locks && typeof BroadcastChannel !== "undefined" ? throughLeader(key, config, name, tell) : alone(config, name, tell);
     if (key === null || !worker || typeof SharedWorker === "undefined") return otherwise();
     try {
-      return throughWorker(worker, key, config, name, tell, () => this.#way = otherwise());
+      return throughWorker(worker, key, config, name, tell, (isBroken) => {
+        this.#way = isBroken ? otherwise() : this.#open(key, config, name);
+      });
     } catch {
       return otherwise();
     }
@@ -737,20 +741,22 @@ var Live = class {
   }
   async #join() {
     await this.#isHeld;
+    if (this.#isLeft) return;
     this.#heard = 0;
     this.#way.post({ do: "join", topics: this.#topics && [...this.#topics], last: this.#last });
   }
   #change(change) {
-    if (!this.#topics) throw new TypeError("This connection was made without topics: the server decides which it hears.");
+    if (!this.#topics) throw new TypeError("It was made without topics: the server decides.");
     const before = [...this.#topics].join();
     change(this.#topics);
-    if (!this.#isLeft && [...this.#topics].join() !== before) void this.#join();
+    if ([...this.#topics].join() !== before) void this.#join();
   }
   async #giveHeaders() {
     try {
       this.#way.post({ do: "headers", headers: await this.#options.headers?.() ?? {} });
     } catch (error) {
       reportError(error);
+      this.#way.post({ do: "headers" });
     }
   }
   #tell(state, failure) {
@@ -788,7 +794,12 @@ function sessionStorageOf() {
     return null;
   }
 }
-var stored = (key) => sessionStorageOf()?.getItem(key) ?? "";
+function stored(key) {
+  const storage = sessionStorageOf();
+  const last = storage?.getItem(key);
+  storage?.removeItem(key);
+  return last ?? "";
+}
 
 // src/client.ts
 var connect2 = (url, options = {}) => connect(url, { worker: import.meta.url, ...options });
