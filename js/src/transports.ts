@@ -65,7 +65,7 @@ export function openFetch({ url, credentials, headers }: Request, sink: Sink): C
 }
 
 const REASONS: Record<number, string> = {
-  200: "This is no stream of Nitro's: the endpoint has to return an EventSourceResponse.",
+  200: "This is no stream of Nitro's: return an EventSourceResponse.",
   204: "The server ended it, and wants nobody to come back.",
   401: "You have to log in; then connect again.",
   403: "You may not hear these topics.",

@@ -257,7 +257,7 @@ function openFetch({ url, credentials, headers }, sink) {
   return () => aborter.abort();
 }
 var REASONS = {
-  200: "This is no stream of Nitro's: the endpoint has to return an EventSourceResponse.",
+  200: "This is no stream of Nitro's: return an EventSourceResponse.",
   204: "The server ended it, and wants nobody to come back.",
   401: "You have to log in; then connect again.",
   403: "You may not hear these topics."
