@@ -14,7 +14,7 @@ export function follow(url, { load, show }) {
     early = [];
     const isLoaded = await load();
     if (mine !== loads || live.state === "closed") return;
-    if (!isLoaded) return void setTimeout(() => mine === loads && fetchAnew(), 3000);
+    if (!isLoaded) return void setTimeout(() => mine === loads && live.state !== "closed" && fetchAnew(), 3000);
     const waited = early;
     early = null;
     waited.forEach((data) => show(data));
@@ -24,7 +24,6 @@ export function follow(url, { load, show }) {
   live.onstate = () => {
     paint(live);
     if (live.state === "open" && !loads) fetchAnew();
-    if (live.state === "closed") loads = NaN;  // an answer that is on its way is of no use now
   };
   paint(live);
   followed = live;
