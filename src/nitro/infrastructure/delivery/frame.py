@@ -30,6 +30,8 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 Form = Callable[[Message | Gap | Position], bytes]
 """A wire form: the frame of a message, of a gap, and at a heartbeat of the position where the stream stands."""
 
+_NOT_YET: Final = (None, b"")
+
 
 class Frame:
     """A message and its bytes on the wire, made when first asked for.
@@ -44,13 +46,14 @@ class Frame:
     def __init__(self, message: Message | Gap) -> None:
         self.message: Message | Gap | None = message
         self.size = 0 if isinstance(message, Gap) else len(message.payload)
-        self._encoded: dict[Form, bytes] = {}
+        self._encoded: tuple[Form | None, bytes] = _NOT_YET
 
     def encode(self, form: Form) -> bytes:
-        """The bytes in that form."""
-        encoded = self._encoded.get(form)
-        if encoded is None:
-            encoded = self._encoded[form] = form(self._content())
+        """The bytes in that form; made anew only when the form before was another."""
+        last, encoded = self._encoded  # one value, since other loops may ask, too
+        if last is not form:
+            encoded = form(self._content())
+            self._encoded = (form, encoded)
         return encoded
 
     def _content(self) -> Message | Gap | Position:
@@ -66,7 +69,7 @@ class Beat(Frame):
     def __init__(self, position: Position) -> None:
         self.message = None
         self.size = 0
-        self._encoded = {}
+        self._encoded = _NOT_YET
         self._position = position
 
     def _content(self) -> Position:
