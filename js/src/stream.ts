@@ -143,14 +143,15 @@ export class Stream {
     this.#timer = setTimeout(() => this.#connect(), wait);
   }
 
-  /** Let go of a line on which nothing comes for so long. A timer that is late has slept: what came meanwhile goes first. */
-  #watch(limit: number): void {
+  /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
+  #watch(limit: number, isForgiven?: boolean): void {
     const due = Math.max(this.#heardAt + limit, Date.now() + 1000);
     clearTimeout(this.#watchdog);
     this.#watchdog = setTimeout(() => {
       const now = Date.now();
-      if (now - due > 2000 || now - this.#heardAt < limit) this.#watch(limit);
-      else this.#dropped();
+      const isSilent = now - this.#heardAt >= limit;
+      if (isSilent && (isForgiven || now - due < 2000)) this.#dropped();
+      else this.#watch(limit, isSilent);
     }, due - Date.now());
   }
 

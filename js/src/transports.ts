@@ -66,8 +66,8 @@ export function openFetch({ url, credentials, headers }: Request, sink: Sink): C
 
 const REASONS: Record<number, string> = {
   200: "This is no stream of Nitro's: return an EventSourceResponse.",
-  204: "The server ended it, and wants nobody to come back.",
-  401: "You have to log in; then connect again.",
+  204: "The server ended it, and wants nobody back.",
+  401: "Log in, and connect again.",
   403: "You may not hear these topics.",
 };
 

@@ -258,8 +258,8 @@ function openFetch({ url, credentials, headers }, sink) {
 }
 var REASONS = {
   200: "This is no stream of Nitro's: return an EventSourceResponse.",
-  204: "The server ended it, and wants nobody to come back.",
-  401: "You have to log in; then connect again.",
+  204: "The server ended it, and wants nobody back.",
+  401: "Log in, and connect again.",
   403: "You may not hear these topics."
 };
 var explain = (status) => REASONS[status] ?? `The server answered ${status}.`;
@@ -379,14 +379,15 @@ var Stream = class {
     this.#tell("waiting", failure);
     this.#timer = setTimeout(() => this.#connect(), wait);
   }
-  /** Let go of a line on which nothing comes for so long. A timer that is late has slept: what came meanwhile goes first. */
-  #watch(limit) {
+  /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
+  #watch(limit, isForgiven) {
     const due = Math.max(this.#heardAt + limit, Date.now() + 1e3);
     clearTimeout(this.#watchdog);
     this.#watchdog = setTimeout(() => {
       const now = Date.now();
-      if (now - due > 2e3 || now - this.#heardAt < limit) this.#watch(limit);
-      else this.#dropped();
+      const isSilent = now - this.#heardAt >= limit;
+      if (isSilent && (isForgiven || now - due < 2e3)) this.#dropped();
+      else this.#watch(limit, isSilent);
     }, due - Date.now());
   }
   #tell(state, failure) {
