@@ -5,7 +5,8 @@ import { writeFile } from "node:fs/promises";
 const bundled = await build({ entryPoints: ["src/backoff.ts"], bundle: true, format: "esm", write: false });
 const { backoff } = await import(`data:text/javascript;base64,${Buffer.from(bundled.outputFiles[0].contents).toString("base64")}`);
 
-const [CLIENTS, AWAY, RETRY, SECONDS, STEP] = [2000, 5, 2, 20, 0.25];
+const [CLIENTS, AWAY, RETRY, SECONDS, STEP] = [2000, 5, 2, 30, 0.25];
+const PITCH = (640 / SECONDS) * STEP;
 let seed = 7; // the plot is the same each time
 const random = () => ((seed = (seed * 1664525 + 1013904223) % 2 ** 32) / 2 ** 32);
 
@@ -27,11 +28,11 @@ const bars = (counts, top, color) =>
   counts
     .map((count, n) => {
       const height = count && Math.max(1, (count / busiest(counts)) * 110);
-      return `<rect x="${60 + n * 8}" y="${(top + 110 - height).toFixed(1)}" width="7" height="${height.toFixed(1)}" fill="${color}"/>`;
+      return `<rect x="${(60 + n * PITCH).toFixed(1)}" y="${(top + 110 - height).toFixed(1)}" width="${(PITCH - 1).toFixed(1)}" height="${height.toFixed(1)}" fill="${color}"/>`;
     })
     .join("");
 const axis = (top) =>
-  [0, 5, 10, 15, 20].map((s) => `<text x="${60 + (s / STEP) * 8}" y="${top + 126}" text-anchor="middle">${s} s</text>`).join("");
+  [0, 5, 10, 15, 20, 25, 30].map((s) => `<text x="${(60 + (s / STEP) * PITCH).toFixed(1)}" y="${top + 126}" text-anchor="middle">${s} s</text>`).join("");
 const panel = (title, counts, top, color) =>
   `<text x="60" y="${top - 10}" class="title">${title}: at most ${busiest(counts)} in ${STEP} s</text>${bars(counts, top, color)}` +
   `<path d="M60 ${top + 110.5}H700" stroke="#8a938d"/>${axis(top)}`;
