@@ -57,8 +57,6 @@ LINE = [
     ("nitro.infrastructure.delivery.process",),
     ("nitro.infrastructure.sse",),
     ("nitro.infrastructure.events",),
-    ("nitro.infrastructure.sse.patch",),
-    ("nitro.infrastructure.sse.datastar",),
     ("nitro.datastar",),
 ]
 UPWARD = {("nitro.domain.entities.base_entity", "nitro.infrastructure.repository")}

@@ -1,5 +1,7 @@
 """Datastar over events: helpers that emit what Datastar does to a page, and the response that sends it.
 
+`from nitro.datastar import DatastarResponse, emit_elements`. Needs `nitro-realtime[datastar]`.
+
 Fed by the application; feeds `emit`. Each helper takes the event and the sender that `emit` takes, and returns and
 raises what `emit` does, and ConfigurationError where datastar-py is not installed.
 """
@@ -13,11 +15,11 @@ from typing import Any, Final
 
 from starlette.background import BackgroundTask
 
+from nitro.datastar.patch import Html, Patch, datastar
 from nitro.errors import InvalidField
 from nitro.infrastructure.events.emitting import emit
 from nitro.infrastructure.events.events import Event
 from nitro.infrastructure.events.sender import ANY
-from nitro.infrastructure.sse.patch import Html, Patch, datastar
 from nitro.infrastructure.sse.response import EventSourceResponse, Subscriber
 
 __all__ = ["DatastarResponse", "emit_elements", "emit_signals", "execute_script", "redirect", "remove_elements"]

@@ -1,6 +1,6 @@
 """Patch: one change that Datastar makes to a page, as the result of an event, and its wire form.
 
-Made by the helpers of `datastar.py`, read by its response. The names of the fields are datastar-py's; the lines are
+Made by the helpers of this package, read by its response. The names of the fields are datastar-py's; the lines are
 made here, since that library splits HTML at characters that end no line on the wire.
 """
 
