@@ -15,7 +15,8 @@ test: $(VENV)/.test $(JS) programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(WITH_NODE) $(BIN)/python -m pytest
+	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(WITH_NODE) $(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .

@@ -35,6 +35,7 @@ LINE = [
     ("nitro.testing.conformance.hooks",),
     ("nitro.testing.conformance",),
     ("nitro.infrastructure.repository",),
+    ("nitro.infrastructure.access",),
     (
         "nitro.infrastructure.delivery.interest",
         "nitro.infrastructure.delivery.frame",
@@ -44,8 +45,11 @@ LINE = [
     ("nitro.infrastructure.delivery.router", "nitro.infrastructure.delivery.feed"),
     ("nitro.infrastructure.delivery.replay", "nitro.infrastructure.delivery.limits"),
     ("nitro.infrastructure.delivery.backlog",),
+    ("nitro.infrastructure.delivery.sink",),
     ("nitro.infrastructure.delivery.outbox",),
     (
+        "nitro.infrastructure.delivery.members",
+        "nitro.infrastructure.delivery.draining",
         "nitro.infrastructure.delivery.turns",
         "nitro.infrastructure.delivery.writes",
         "nitro.infrastructure.delivery.returning",
@@ -57,7 +61,7 @@ LINE = [
     ("nitro.infrastructure.delivery.process",),
     ("nitro.infrastructure.sse",),
     ("nitro.infrastructure.events",),
-    ("nitro.datastar",),
+    ("nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
 ]
 UPWARD = {("nitro.domain.entities.base_entity", "nitro.infrastructure.repository")}
 """The one edge that runs up: Entity finds its default repository, lazily."""

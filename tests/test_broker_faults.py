@@ -67,6 +67,7 @@ def test_2_a_broker_that_forgets_is_killed_and_everybody_is_told(tmp_path: Path,
         assert after != before
 
 
+@pytest.mark.alone
 def test_3_a_frozen_broker_holds_nobody_up(server: Broker) -> None:
     with cast_on(server) as cast:
         server.freeze()

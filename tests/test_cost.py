@@ -31,6 +31,7 @@ EMITS = {
 
 
 @pytest.mark.parametrize("kind", TOPICS)
+@pytest.mark.alone
 def test_an_emit_to_one_of_ten_thousand_costs_under_twenty_microseconds_and_does_not_grow(kind: str) -> None:
     topic, sender = EMITS[kind]
 

@@ -55,6 +55,7 @@ class Returner:
         self.writer.transport.abort()
 
 
+@pytest.mark.alone
 def test_two_thousand_clients_come_back_at_once(server: Server) -> None:
     async def scenario() -> None:
         clients = [Returner(server.port) for _ in range(CLIENTS)]

@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 import nitro
 from tests.servers import Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
 EVENTS: Final = 30
 LIMIT_MS: Final = 20.0

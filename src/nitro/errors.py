@@ -6,6 +6,7 @@ Owns the error types; everything else imports them, they import nothing.
 from __future__ import annotations
 
 __all__ = [
+    "AccessDenied",
     "BrokerUnavailable",
     "ConfigurationError",
     "InvalidField",
@@ -13,9 +14,11 @@ __all__ = [
     "InvalidQuery",
     "InvalidTopic",
     "NitroError",
+    "NotAuthenticated",
     "NotConnected",
     "Overloaded",
     "PayloadTooLarge",
+    "TooManyClients",
     "TooManyTopics",
     "TopicTypeError",
 ]
@@ -39,6 +42,26 @@ class TopicTypeError(NitroError, TypeError):
 
 class TooManyTopics(NitroError, ValueError):
     """A client asks for more subscriptions than the limit allows."""
+
+
+class NotAuthenticated(NitroError):
+    """Nobody knows who asks, or not any more: no user, a ticket that is none, a right that has expired."""
+
+
+class AccessDenied(NitroError):
+    """A client asks for what it may not hear, or a publisher for what it may not publish."""
+
+
+class TooManyClients(NitroError, RuntimeError):
+    """A client connects over a limit: of the process, its user, its address, or of connects a second.
+
+    Attributes:
+        retry_after_seconds: when it may try again.
+    """
+
+    def __init__(self, text: str, retry_after_seconds: int) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class InvalidPayload(NitroError, ValueError):

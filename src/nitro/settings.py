@@ -31,6 +31,15 @@ class Settings(BaseSettings):
 
     max_payload_bytes: int = Field(1024 * 1024, ge=1, description="longest JSON of one event")
     max_topics_per_client: int = Field(1_000, ge=1, description="subscriptions and mutes of one client")
+    max_clients: int | None = Field(100_000, ge=1, description="clients that one process takes")
+    max_clients_per_user: int | None = Field(100, ge=1, description="of them, clients with the same user_id")
+    max_clients_per_address: int | None = Field(
+        None, ge=1, description="of them, from one IPv4 address or one IPv6 /64; behind a proxy all have the proxy's"
+    )
+    max_connects_per_second: float | None = Field(None, gt=0, description="clients that one process lets in a second")
+    max_replay_bytes: int = Field(
+        16 * 1024 * 1024, ge=1, description="payload bytes that one client may be sent of what it missed"
+    )
     max_pending_bytes: int = Field(
         64 * 1024 * 1024, ge=1, description="emitted and not yet routed, for each event loop"
     )

@@ -666,7 +666,9 @@ def test_whatever_pydantic_can_serialise_is_sent() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("result", [object(), {"a": float("nan")}, [float("inf")]], ids=repr)
+@pytest.mark.parametrize(
+    "result", [object(), {"a": float("nan")}, [float("inf")]], ids=["an object", "NaN", "infinity"]
+)
 def test_a_result_that_can_not_be_sent_raises_and_nothing_is_half_sent(
     result: Any, handle: Callable[..., None]
 ) -> None:

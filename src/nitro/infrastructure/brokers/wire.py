@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from nitro.domain.dismissal import DISMISSAL
 from nitro.domain.message import Message, Position
 from nitro.domain.topics import check_topic
 from nitro.errors import InvalidPayload
@@ -69,4 +70,4 @@ def _decode_head(head: bytes) -> _Head:
         raise ValueError(f"its version is {version!r:.20}, and this is {_VERSION}")
     if not isinstance(topic, str) or not isinstance(sender, str | None) or not isinstance(key, str | None):
         raise ValueError("its topic is a string, its sender and key are strings or null")  # noqa: TRY004
-    return _Head(check_topic(topic), sender, key)
+    return _Head(topic if topic == DISMISSAL else check_topic(topic), sender, key)

@@ -11,9 +11,10 @@ from collections import deque
 from nitro.domain.message import Message
 from nitro.infrastructure.delivery.feed import Batch
 from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.replay import Replay
 
-__all__ = ["Backlog"]
+__all__ = ["Backlog", "may_hear"]
 
 
 class Backlog:
@@ -42,6 +43,17 @@ class Backlog:
     def private(self) -> list[Batch]:
         """The batches of what was sent to the client alone, which no log has."""
         return [batch for batch in self._batches if all(_is_private(frame) for frame in batch.frames)]
+
+    def withhold(self, interest: Interest) -> None:
+        """Drop what may be heard no more, and replay no more of it."""
+        batches, self._batches = self._batches, deque()
+        self.messages = self.bytes = 0
+        for batch in batches:
+            kept = [frame for frame in batch.frames if may_hear(frame, interest)]
+            if kept:
+                self.add(batch if len(kept) == len(batch.frames) else Batch(kept, None))
+        if self._replay is not None:
+            self._replay.withhold(interest)
 
     def frames(self) -> list[Frame]:
         """Everything that waits in it, but for what a replay has yet to read."""
@@ -75,6 +87,12 @@ class Backlog:
 
     def __repr__(self) -> str:
         return f"<Backlog of {self.messages} messages{', and a replay' if self._replay else ''}>"
+
+
+def may_hear(frame: Frame, interest: Interest) -> bool:
+    """Whether a client of that interest may have `frame`: what was sent to it alone, always."""
+    message = frame.message
+    return not isinstance(message, Message) or message.position is None or interest.lets_through(message)
 
 
 def _is_private(frame: Frame) -> bool:

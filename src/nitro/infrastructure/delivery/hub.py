@@ -14,8 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from nitro.domain.dismissal import Dismissal
 from nitro.domain.message import Gap, Message, Position
+from nitro.domain.topics import is_reserved
 from nitro.errors import NotConnected, Overloaded
+from nitro.infrastructure.access.admission import Admission
+from nitro.infrastructure.access.holder import NO_HOLDER, Holder
 from nitro.infrastructure.brokers.base import Log
 from nitro.infrastructure.brokers.urls import open_broker
 from nitro.infrastructure.delivery.endings import Endings, tell_soon
@@ -60,6 +64,7 @@ class Hub:
         self._bytes_in = 0
         self._counts = Counts()  # of the lanes that are gone
         self._endings = Endings()
+        self.admission = Admission(settings)
         self.opened: Future[None] = Future()  # done once the log was reached
         self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing
         self.broker = open_broker(settings, self, self._lock, remote)
@@ -104,11 +109,11 @@ class Hub:
         """Do what must not be done under the lock: tell the clients that the delivery ended by itself."""
         self._endings.tell()
 
-    def join(self, interest: Interest, on_ended: Action, limits: Limits) -> Outbox:
+    def join(self, interest: Interest, on_ended: Action, limits: Limits, holder: Holder = NO_HOLDER) -> Outbox:
         """An outbox that hears `interest` from now on, in the running loop if there is one."""
         with self._lock:
             lane = self._lane(asyncio._get_running_loop())
-            outbox = Outbox(lane, self.broker.head, limits)
+            outbox = Outbox(lane, self.broker.head, limits, holder)
             lane.joining += 1
         try:
             lane.act(partial(lane.join, outbox, interest, on_ended))
@@ -119,7 +124,7 @@ class Hub:
 
     def resume(self, outbox: Outbox, last_event_id: str) -> None:
         """Let `outbox`, of which nothing was taken yet, begin behind the message with that id, or with a gap."""
-        self._act(outbox.lane, partial(outbox.lane.resume, outbox, last_event_id))
+        self._act(outbox.lane, partial(outbox.lane.returning.resume, outbox, Position.parse(last_event_id)))
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead, from now on."""
@@ -167,7 +172,7 @@ class Hub:
         self._draining.update(self._known)
         for lane in tuple(self._lanes.values()):
             if lane.loop is not None and not lane.inbox.is_closed:
-                lane.loop.call_soon_threadsafe(lane.drain)
+                lane.loop.call_soon_threadsafe(lane.draining.begin)
 
     def statistics(self) -> Statistics:
         """The sum of all lanes."""
@@ -192,6 +197,7 @@ class Hub:
             gaps=dict(counts.gaps),
             dropped=dict(counts.dropped),
             ended=dict(counts.ended),
+            refused=dict(self.admission.refused),
             slowest_messages=max((messages for messages, _ in waiting), default=0),
             slowest_bytes=max((size for _, size in waiting), default=0),
             head=str(self.broker.head),
@@ -223,16 +229,19 @@ class Hub:
         lane = self._lanes.get(loop)
         if lane is None:
             report = self._endings.add if loop is None else partial(tell_soon, loop)
-            heartbeat = self.settings.heartbeat_seconds
-            lane = Lane(loop, self._lock, self.broker, heartbeat, report, self._forget_if_idle)
+            numbers = (self.settings.heartbeat_seconds, self.settings.max_replay_bytes)
+            lane = Lane(loop, self._lock, self.broker, *numbers, report, self._forget_if_idle)
             self._lanes[loop] = lane
             if loop is not None:
-                lane.is_draining = loop in self._draining
+                lane.draining.is_on = loop in self._draining
                 self._known.add(loop)
         return lane
 
     def deliver(self, message: Message) -> None:
         """Give the next message of the log to every loop; the broker calls it, under the lock."""
+        if is_reserved(message.topic):
+            self._obey(message)
+            return
         for lane in tuple(self._lanes.values()):
             try:
                 lane.inbox.post(message)
@@ -240,6 +249,14 @@ class Hub:
                 if not lane.inbox.is_closed:
                     raise
                 self._forget(lane)
+
+    def _obey(self, message: Message) -> None:
+        """Do what a message of Nitro's own says, in its place among the others; clients don't hear it."""
+        dismissal = Dismissal.parse(message.payload)
+        if dismissal is not None:
+            self.admission.dismiss(dismissal.user_id)
+        for lane in tuple(self._lanes.values()):
+            self._act(lane, partial(lane.obey, dismissal, message.position))
 
     def lose(self, reason: str, resumed_at: Position) -> None:
         """Tell every client that the log goes on from there; the broker calls it, under the lock."""
@@ -272,8 +289,7 @@ class Hub:
         with self._lock:
             if self._lanes.pop(lane.loop, None) is not None:
                 self._counts.add(lane.counts)
-            left = dict(lane.outboxes)
-            lane.outboxes.clear()
+            left = lane.outboxes.clear()
         for outbox, on_ended in left.items():
             outbox.is_ended = True
             self._endings.add(on_ended)

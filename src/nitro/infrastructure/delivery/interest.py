@@ -6,45 +6,56 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from nitro.domain.message import Message
-from nitro.domain.topics import matches
+from nitro.domain.topics import is_reserved, matches
+from nitro.infrastructure.access.permissions import Permissions, Senders
 
 __all__ = ["Interest"]
-
-Senders = frozenset[str] | None
-"""Keys of the senders that a subscription hears, or None for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """Subscriptions and mutes of a client.
+    """Subscriptions and mutes of a client, and what it may hear.
 
     Attributes:
         subscriptions: pairs of a pattern and the senders that it hears.
         mutes: patterns that are never heard, whatever is subscribed.
+        permissions: what it may hear, whatever is subscribed; None for everything.
+        is_narrowed: whether it may be that something is subscribed and not heard.
     """
 
     subscriptions: frozenset[tuple[str, Senders]]
     mutes: frozenset[str]
+    permissions: Permissions | None = None
+    is_narrowed: bool = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.subscriptions, self.mutes)))
+        object.__setattr__(self, "is_narrowed", bool(self.mutes) or self.permissions is not None)
+        object.__setattr__(self, "_hash", hash((self.subscriptions, self.mutes, self.permissions)))
 
     def __hash__(self) -> int:
         return self._hash
 
     @classmethod
-    def of(cls, subscriptions: Mapping[str, Senders], mutes: Set[str]) -> Interest:
+    def of(
+        cls, subscriptions: Mapping[str, Senders], mutes: Set[str], permissions: Permissions | None = None
+    ) -> Interest:
         """The interest of a client that holds these subscriptions, by pattern, and these mutes."""
-        return cls(frozenset(subscriptions.items()), frozenset(mutes))
+        return cls(frozenset(subscriptions.items()), frozenset(mutes), permissions)
 
-    def mutes_topic(self, topic: str) -> bool:
-        """Whether a mute keeps `topic` away."""
-        return any(matches(pattern, topic) for pattern in self.mutes)
+    def lets_through(self, message: Message) -> bool:
+        """Whether no mute keeps away, and no permission withholds, what a subscription matches."""
+        if self.permissions is not None and not self.permissions.permits(message.topic, message.sender):
+            return False
+        return not any(matches(pattern, message.topic) for pattern in self.mutes)
 
     def hears(self, message: Message) -> bool:
         """Whether a client with this interest gets `message`."""
-        return not self.mutes_topic(message.topic) and any(
-            matches(pattern, message.topic) and (senders is None or message.sender in senders)
-            for pattern, senders in self.subscriptions
+        return (
+            not is_reserved(message.topic)
+            and any(
+                matches(pattern, message.topic) and (senders is None or message.sender in senders)
+                for pattern, senders in self.subscriptions
+            )
+            and self.lets_through(message)
         )

@@ -16,15 +16,19 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from nitro.domain.dismissal import Dismissal
 from nitro.domain.message import Gap, Message, Position
 from nitro.infrastructure.brokers.base import Broker
+from nitro.infrastructure.delivery.draining import Draining
 from nitro.infrastructure.delivery.frame import Beat, Frame
 from nitro.infrastructure.delivery.heartbeat import Heartbeat
 from nitro.infrastructure.delivery.inbox import Action, Inbox, perform
 from nitro.infrastructure.delivery.interest import Interest
-from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
+from nitro.infrastructure.delivery.members import Members
+from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.registry import FeedRegistry
 from nitro.infrastructure.delivery.returning import Returning
+from nitro.infrastructure.delivery.sink import NOBODY
 from nitro.infrastructure.delivery.statistics import Counts
 from nitro.infrastructure.delivery.turns import Turns, is_through
 from nitro.infrastructure.delivery.writes import Writes
@@ -33,8 +37,6 @@ __all__ = ["Lane"]
 
 log = logging.getLogger("nitro.delivery")
 
-_DRAIN_SECONDS = 0.5
-"""How long clients that are behind have to take what was emitted before the end."""
 _REASONS = {"slow": "reads too slowly", "stuck": "takes nothing for its send_timeout", "broken": "can't be told"}
 
 
@@ -47,7 +49,8 @@ class Lane:
         feeds: who hears what.
         turns: who is told next.
         counts: what was delivered here.
-        is_draining: the process ends; whoever joins is ended at once.
+        returning: who comes back with an id.
+        draining: the end of all its clients, when the process ends.
         joining: how many are about to join.
     """
 
@@ -57,15 +60,16 @@ class Lane:
         lock: threading.RLock,
         broker: Broker,
         heartbeat_seconds: float,
+        max_replay_bytes: int,
         report: Callable[[Action], None],
         on_idle: Callable[[Lane], None],
     ) -> None:
         self.loop = loop
         self.inbox = Inbox(loop, lock, self._run_here if loop is None else self._run)
         self.position = broker.head
-        self.is_draining = False
+        self.draining = Draining(self)
         self.joining = 0
-        self.outboxes: dict[Outbox, Action] = {}
+        self.outboxes = Members(loop, self.inbox.context, partial(self.end_by_itself, reason="expired"))
         self._lock = lock
         self._report = report
         self._on_idle = on_idle
@@ -76,12 +80,12 @@ class Lane:
         self.writes = Writes(loop, self.inbox.context, partial(self._end_for, "stuck"))
         self.turns = Turns()
         self.feeds = FeedRegistry(self.turns)
-        self._returning = Returning(self, broker.read, is_shared=broker.is_shared)
+        self.returning = Returning(self, broker.read, max_replay_bytes, is_shared=broker.is_shared)
 
     def act(self, action: Action, size: int = 0) -> None:
         """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
         if self.loop is not None and self.inbox.is_here and not self._is_routing:
-            self._route()
+            self.route()
             action()
             self.notify_soon()
         else:
@@ -90,13 +94,13 @@ class Lane:
 
     def catch_up(self) -> None:
         """Route what was posted so far, in the lane's own loop."""
-        self._route()
+        self.route()
         self.notify_soon()
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody would miss this lane; the hub's lock is held."""
-        return not (self.outboxes or self.inbox or self._is_routing or self.joining or self.is_draining)
+        return not (self.outboxes or self.inbox or self._is_routing or self.joining or self.draining.is_on)
 
     def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
         """Let `outbox` hear `interest` from here on; `on_ended` is called if the lane ends it by itself."""
@@ -107,28 +111,35 @@ class Lane:
         """The same for an outbox that another lane released."""
         if outbox.is_ended:
             return
-        self.outboxes[outbox] = on_ended
-        if self.is_draining:
-            self._end_by_itself(outbox)
+        self.outboxes.add(outbox, on_ended)
+        if self.draining.is_on:
+            self.end_by_itself(outbox)
             return
         self.feeds.enter(outbox, interest)
         self.turns.add_outbox(outbox)
         self._heartbeat.start()
         if outbox.held_for is not None:
-            self._returning.hold(outbox, outbox.held_for)
+            self.returning.hold(outbox, outbox.held_for)
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
-        """Let `outbox` hear `interest` instead; what waits for it stays."""
+        """Let `outbox` hear `interest` instead; what waits for it stays, but for what it may hear no more."""
         if outbox in self.outboxes and not outbox.is_ended:
             old = outbox.feed
             self.feeds.enter(outbox, interest)
-            if old is not outbox.feed:
+            if old is not None and old is not outbox.feed:
                 self.feeds.leave(old, outbox)
+                if old.interest.permissions != interest.permissions:
+                    outbox.withhold(interest)
             self.turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
 
-    def resume(self, outbox: Outbox, last_event_id: str) -> None:
-        """Let `outbox` begin anew, with what came behind `last_event_id`; it goes on with its feed from here."""
-        self._returning.resume(outbox, Position.parse(last_event_id))
+    def obey(self, dismissal: Dismissal | None, position: Position | None) -> None:
+        """End all clients of a user, or of nobody; the order to do so has this place in the log."""
+        self.position = position or self.position
+        if dismissal is None:
+            return
+        for outbox in self.outboxes.of_user(dismissal.user_id):
+            outbox.ends_for_good = outbox.ends_for_good or dismissal.for_good
+            self.end_by_itself(outbox, reason="dismissed")
 
     def lose(self, gap: Gap) -> None:
         """Tell all clients that the log goes on from elsewhere."""
@@ -150,53 +161,41 @@ class Lane:
     def end(self, outbox: Outbox) -> None:
         """Let `outbox` go; its reader is told."""
         outbox.is_ended = True
-        if self.outboxes.pop(outbox, None) is None:
+        if not self.outboxes.remove(outbox):
             return
         self.feeds.leave(outbox.feed, outbox)
         self.turns.drop_outbox(outbox)
         self.writes.end(outbox)
-        self._returning.forget(outbox)
+        self.returning.forget(outbox)
         outbox.clear()
         outbox.sink.ended()
         outbox.sink = NOBODY
         if not self.outboxes:
             self._heartbeat.stop()
 
-    def drain(self) -> None:
-        """Deliver what was emitted so far, then end all clients, now and from now on."""
-        self._route()
-        self.is_draining = True
-        for outbox in tuple(self.outboxes):
-            self.tell(outbox)
-            if not outbox.is_busy or outbox.sink is NOBODY:
-                self._end_by_itself(outbox)
-        if self.outboxes and self.loop is not None:  # the others end when they rest, or then
-            self.loop.call_later(_DRAIN_SECONDS, self._end_all, context=self.inbox.context)
-
-    def _end_all(self) -> None:
-        for outbox in tuple(self.outboxes):
-            self._end_by_itself(outbox)
-
     def release(self, outbox: Outbox) -> Interest | None:
         """Take `outbox` out with all that waits for it, for another lane to go on; None if it isn't here."""
-        if self.outboxes.pop(outbox, None) is None or outbox.feed is None:
+        if not self.outboxes.remove(outbox) or outbox.feed is None:
             return None
         self.turns.drop_outbox(outbox)
-        self._returning.forget(outbox)
+        self.returning.forget(outbox)
         feed = outbox.feed
         self.feeds.close(feed)
         outbox.follow(None)
         self.feeds.leave(feed, outbox)
         return feed.interest
 
-    def _end_by_itself(self, outbox: Outbox) -> None:
-        on_ended = self.outboxes.get(outbox)
+    def end_by_itself(self, outbox: Outbox, reason: str = "") -> None:
+        """End `outbox` from here, count why, and let its client know."""
+        on_ended = self.outboxes.on_ended(outbox)
         if on_ended is not None:
+            if reason:
+                self.counts.ended[reason] += 1
             self.end(outbox)
             self._report(on_ended)
 
     def _run(self) -> None:
-        self._route()
+        self.route()
         self._notify()
         if not self.outboxes:
             self._on_idle(self)
@@ -219,7 +218,8 @@ class Lane:
             with self._lock:
                 self.inbox.wake()
 
-    def _route(self) -> None:
+    def route(self) -> None:
+        """Take what was posted so far, in its order."""
         self._is_routing = True  # whoever changes something in between queues up behind what is taken
         items = self.inbox.take()
         self.feeds.begin_tick()
@@ -233,8 +233,8 @@ class Lane:
         finally:
             self._is_routing = False
         self.feeds.close_all()
-        if self._returning:
-            self._returning.look_again()
+        if self.returning:
+            self.returning.look_again()
 
     def _notify(self) -> None:
         """Tell the outboxes that got something; very many of them in several turns."""
@@ -269,8 +269,8 @@ class Lane:
         if outbox.is_replaying:
             self.turns.add_replaying(outbox)
             self.notify_soon()
-        elif self.is_draining:
-            self._end_by_itself(outbox)
+        elif self.draining.is_on:
+            self.end_by_itself(outbox)
 
     def _relieve(self, outbox: Outbox) -> None:
         """Shorten what waits for it, or end it, if that is more than its limit."""
@@ -285,12 +285,11 @@ class Lane:
 
     def _end_for(self, reason: str, outbox: Outbox) -> None:
         log.warning("a client %s and is ended: %r", _REASONS[reason], outbox)
-        self.counts.ended[reason] += 1
-        self._end_by_itself(outbox)
+        self.end_by_itself(outbox, reason)
 
     def _beat(self) -> Iterator[None]:
         """One frame to every feed: proxies keep the line, and a quiet client's last id moves on."""
-        self._route()
+        self.route()
         for feed in self.feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
             self.feeds.append_to(feed, Beat(self.position))
             yield

@@ -7,44 +7,22 @@ lane, and only that lane's loop touches it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
 
 from nitro.domain.message import Gap, Message, Position
-from nitro.infrastructure.delivery.backlog import Backlog
+from nitro.infrastructure.access.holder import NO_HOLDER, Holder
+from nitro.infrastructure.delivery.backlog import Backlog, may_hear
 from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch, Feed, in_writes
 from nitro.infrastructure.delivery.frame import Form, Frame
+from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.limits import Limits
 from nitro.infrastructure.delivery.replay import Replay
+from nitro.infrastructure.delivery.sink import NOBODY, Sink
 
 if TYPE_CHECKING:
     from nitro.infrastructure.delivery.lane import Lane
 
-__all__ = ["NOBODY", "Outbox", "Sink"]
-
-
-class Sink(Protocol):
-    """Whoever takes what waits in an outbox."""
-
-    def ready(self) -> bool:
-        """Something waits. Called by the lane, in its loop, with no task running; doesn't block.
-
-        Returns whether it took all of it. If not, it isn't called again before it says `outbox.rest()`.
-        """
-
-    def ended(self) -> None:
-        """Nothing more will come. Called once, in the lane's loop."""
-
-
-class _NobodyReads:
-    def ready(self) -> bool:
-        """Everything waits, until somebody reads."""
-        return False
-
-    def ended(self) -> None:
-        """Nobody is there to be told."""
-
-
-NOBODY: Final[Sink] = _NobodyReads()
+__all__ = ["Outbox"]
 
 
 class Outbox:
@@ -52,6 +30,7 @@ class Outbox:
 
     Attributes:
         limits: how much may wait for it, and what is done about more.
+        holder: for whom it is, and until when.
         starts_at: where the client stands when it begins: at the head of the log, or at the id that it came back
             with; None if it is told of a gap first.
         is_ended: True from `disconnect` on, or from when its limit was passed.
@@ -69,6 +48,7 @@ class Outbox:
         "_opened",
         "ends_for_good",
         "held_for",
+        "holder",
         "is_aside",
         "is_busy",
         "is_ended",
@@ -78,10 +58,11 @@ class Outbox:
         "starts_at",
     )
 
-    def __init__(self, lane: Lane, starts_at: Position, limits: Limits) -> None:
+    def __init__(self, lane: Lane, starts_at: Position, limits: Limits, holder: Holder = NO_HOLDER) -> None:
         self.lane = lane
         self.starts_at: Position | None = starts_at
         self.limits = limits
+        self.holder = holder
         self.held_for: Position | None = None
         self.is_ended = False
         self.ends_for_good = False
@@ -147,6 +128,13 @@ class Outbox:
         self.starts_at = replay.starts_at
         for batch in private:
             self._keep(batch)
+
+    def withhold(self, interest: Interest) -> None:
+        """Drop what waits before its feed's chain and may be heard no more."""
+        if self._opened is not None:
+            self._opened = iter([frame for frame in self._opened if may_hear(frame, interest)])
+        if self._backlog is not None:
+            self._backlog.withhold(interest)
 
     def _keep(self, batch: Batch) -> None:
         if self._backlog is None:

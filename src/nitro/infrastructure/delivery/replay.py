@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nitro.domain.message import Gap, Message, Position
@@ -29,6 +30,7 @@ class Replay:
     """From the position behind `after` up to `until`, where the client's feed goes on.
 
     Args:
+        max_bytes: payload of the messages that it may have; if it missed more, it is told so instead of the rest.
         gaps: counts the gap, if there is one, by its reason.
 
     Attributes:
@@ -37,14 +39,32 @@ class Replay:
         is_over: whether nothing more will come.
     """
 
-    __slots__ = ("_after", "_gaps", "_heard", "_interest", "_page", "_read", "_until", "is_over", "starts_at")
+    __slots__ = (
+        "_after",
+        "_bytes_left",
+        "_gaps",
+        "_heard",
+        "_interest",
+        "_page",
+        "_read",
+        "_until",
+        "is_over",
+        "starts_at",
+    )
 
     def __init__(
-        self, read: Read, interest: Interest, after: Position | None, until: Position, gaps: Counter[str]
+        self,
+        read: Read,
+        interest: Interest,
+        after: Position | None,
+        until: Position,
+        max_bytes: int,
+        gaps: Counter[str],
     ) -> None:
         self._read = read
         self._interest = interest
         self._until = until
+        self._bytes_left = max_bytes
         self._gaps = gaps
         self._heard: dict[tuple[str, str | None], bool] = {}  # a log has few topics and senders, mostly
         self.is_over = False
@@ -56,6 +76,11 @@ class Replay:
         else:
             self._after = after
             self._read_page()
+
+    def withhold(self, interest: Interest) -> None:
+        """Leave out what `interest` may hear no more, though it was subscribed when the client came back."""
+        self._interest = replace(self._interest, permissions=interest.permissions)
+        self._heard.clear()
 
     def next_page(self) -> Batch | None:
         """What the client hears of the next page, or None if that is nothing."""
@@ -71,6 +96,10 @@ class Replay:
                 break
             self._after = message.position
             if self._hears(message):
+                self._bytes_left -= len(message.payload)
+                if self._bytes_left < 0:
+                    self._lose("overflow")
+                    return Batch(frames, None) if frames else None
                 frames.append(Frame(message))
                 size += len(message.payload)
                 if size > MAX_WRITE_BYTES:

@@ -28,11 +28,13 @@ class Returning:
 
     Args:
         read: the log's messages behind a position.
+        max_bytes: what one client may be sent of what it missed.
         is_shared: whether other processes give out positions in this log.
     """
 
-    def __init__(self, lane: Lane, read: Read, *, is_shared: bool) -> None:
+    def __init__(self, lane: Lane, read: Read, max_bytes: int, *, is_shared: bool) -> None:
         self._lane = lane
+        self._max_bytes = max_bytes
         self._read = read
         self._is_shared = is_shared
         self._held: dict[Outbox, None] = {}
@@ -84,7 +86,7 @@ class Returning:
         lane, feed = self._lane, outbox.feed
         assert feed is not None
         lane.feeds.close(feed)
-        outbox.resume(Replay(self._read, feed.interest, after, lane.position, lane.counts.gaps))
+        outbox.resume(Replay(self._read, feed.interest, after, lane.position, self._max_bytes, lane.counts.gaps))
         lane.counts.replays += 1
         lane.turns.add_replaying(outbox)
 

@@ -13,7 +13,8 @@ from typing import Generic, Protocol, TypeVar
 
 from nitro.domain.message import Message
 from nitro.domain.topics import EVERY_TOPIC, matches
-from nitro.infrastructure.delivery.interest import Interest, Senders
+from nitro.infrastructure.access.permissions import Senders
+from nitro.infrastructure.delivery.interest import Interest
 
 __all__ = ["Router"]
 
@@ -52,8 +53,8 @@ class Router(Generic[F]):
         found: dict[F, None] = {}
         for listeners in self._candidates(message.topic):
             listeners.collect(message.sender, found)
-        muted = [feed for feed in found if feed.interest.mutes and feed.interest.mutes_topic(message.topic)]
-        for feed in muted:
+        withheld = [feed for feed in found if feed.interest.is_narrowed and not feed.interest.lets_through(message)]
+        for feed in withheld:
             del found[feed]
         return found
 

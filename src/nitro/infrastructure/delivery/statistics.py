@@ -23,7 +23,8 @@ class Statistics:
         gaps: how many of them, by reason, were told that something is missing.
         dropped: messages that were dropped because too much waited for a client, by its policy.
         ended: clients that were ended by the delivery, by reason: `"slow"` (over their limit), `"stuck"` (a write was
-            blocked for too long) or `"broken"` (its sink raised).
+            blocked for too long), `"broken"` (its sink raised), `"expired"` or `"dismissed"` (by `disconnect_user`).
+        refused: clients that were not let in, by the limit: `"clients"`, `"user"`, `"address"` or `"rate"`.
         slowest_messages, slowest_bytes: what waits for the client that is furthest behind.
         head: position of the newest message.
         retained_messages, retained_bytes, retained_seconds: what can be replayed, and the age of the oldest.
@@ -43,6 +44,7 @@ class Statistics:
     gaps: Mapping[str, int]
     dropped: Mapping[str, int]
     ended: Mapping[str, int]
+    refused: Mapping[str, int]
     slowest_messages: int
     slowest_bytes: int
     head: str

@@ -6,7 +6,10 @@ from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.client import Client
 from nitro.infrastructure.events.emitting import emit, emit_async, on, position, statistics
 from nitro.infrastructure.events.events import Event, Namespace, default_namespace, event
+from nitro.infrastructure.events.grant import Grant
 from nitro.infrastructure.events.sender import ANY
+from nitro.infrastructure.events.streams import event_stream, requested_topics
+from nitro.infrastructure.events.users import disconnect_user
 from nitro.infrastructure.sse.drain import shutdown
 from nitro.infrastructure.sse.response import EventSourceResponse
 
@@ -16,18 +19,22 @@ __all__ = [
     "Event",
     "EventSourceResponse",
     "Gap",
+    "Grant",
     "Message",
     "Namespace",
     "Statistics",
     "configure",
     "connect_broker",
     "default_namespace",
+    "disconnect_user",
     "emit",
     "emit_async",
     "event",
+    "event_stream",
     "flush",
     "on",
     "position",
+    "requested_topics",
     "shutdown",
     "statistics",
 ]

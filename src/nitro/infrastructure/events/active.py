@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nitro.infrastructure.events.client import Client
@@ -37,16 +37,17 @@ class ActiveClients(Mapping[str, "Client"]):
     def values(self) -> ValuesView[Client]:
         return self._clients.copy().values()
 
-    def _add(self, client: Client) -> None:
+    def _add(self, client: Any) -> None:
         with self._lock:
             self._clients[client.client_id] = client
             self._connected.add(client)
 
-    def _remove(self, client: Client) -> None:
+    def _remove(self, client: Any) -> None:
         with self._lock:
             self._connected.discard(client)
-            if self._clients.get(client.client_id) is client:
-                del self._clients[client.client_id]
+            client_id: str = client.client_id
+            if self._clients.get(client_id) is client:
+                del self._clients[client_id]
 
     def _forget(self) -> None:
         """In a forked child: whoever was connected isn't here, and may connect again."""

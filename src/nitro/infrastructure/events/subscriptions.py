@@ -1,14 +1,17 @@
-"""From what an application writes as topics, senders and mutes to a client's interest. Pure functions."""
+"""Subscriptions: from what an application writes as topics, senders and mutes to a client's interest. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from nitro.domain.topics import EVERY_TOPIC, check_pattern
-from nitro.errors import InvalidTopic, TooManyTopics, TopicTypeError
-from nitro.infrastructure.delivery.interest import Interest, Senders
-from nitro.infrastructure.events.sender import ANY, is_any, sender_key
+from nitro.domain.topics import check_pattern
+from nitro.errors import AccessDenied, InvalidTopic, TooManyTopics
+from nitro.infrastructure.access.permissions import Senders
+from nitro.infrastructure.delivery.interest import Interest
+from nitro.infrastructure.events.patterns import checked, listed, sender_keys, united
+from nitro.infrastructure.events.rights import Rights
+from nitro.infrastructure.events.sender import ANY, is_any
 
 __all__ = ["Subscriptions"]
 
@@ -16,41 +19,45 @@ __all__ = ["Subscriptions"]
 class Subscriptions:
     """What one client wants to hear; changed by its owner, frozen into an `Interest` for the delivery.
 
+    Args:
+        topics, muted_topics: as the client gets them. Where something is allowed, `ANY` stands for all of that.
+        rights: cover each subscription.
+
     Attributes:
         topics: pattern → keys of its senders, or `ANY`; as `client.topics` shows them.
         mutes: the patterns that are never heard.
     """
 
-    def __init__(self, topics: Any, muted_topics: Any, max_topics: int) -> None:
+    def __init__(self, topics: Any, muted_topics: Any, rights: Rights, max_topics: int) -> None:
+        self._rights = rights
         self._max_topics = max_topics
         self._senders: dict[str, Senders] = {}
         self._mutes: dict[str, None] = {}
-        if is_any(topics):
-            topics = [EVERY_TOPIC]
-        if isinstance(topics, Mapping):
+        self._wants_all = rights.allowed is not None and _is_everything(topics)
+        if self._wants_all:
+            self.follow_rights()
+        elif isinstance(topics, Mapping):
             for topic, senders in topics.items():
                 self.add(topic, senders)
         else:
-            for topic in _listed(topics, "topics"):
+            for topic in listed(topics, "topics"):
                 self.add(topic, ANY)
         if not is_any(muted_topics):
-            for topic in _listed(muted_topics, "muted_topics"):
+            for topic in listed(muted_topics, "muted_topics"):
                 self.mute(topic)
 
     def add(self, topic: Any, senders: Any) -> None:
         """Subscribe to a pattern; a pattern that is there already hears the new senders too."""
-        topic = check_pattern(EVERY_TOPIC if topic is ANY else topic)
-        keys = _sender_keys(senders)
-        if topic in self._senders:
-            held = self._senders[topic]
-            keys = None if held is None or keys is None else held | keys
-        else:
+        pattern, keys = checked(topic), sender_keys(senders)
+        if not self._rights.cover(pattern, keys):
+            raise AccessDenied(f"the topic or pattern {pattern!r} is not among those that may be heard here")
+        if pattern not in self._senders:
             self._make_room()
-        self._senders[topic] = keys
+        self._senders[pattern] = united(self._senders, pattern, keys)
 
     def remove(self, topic: Any) -> None:
         """Drop the subscription that was made with this very pattern; nothing happens if there is none."""
-        self._senders.pop(check_pattern(EVERY_TOPIC if topic is ANY else topic), None)
+        self._senders.pop(checked(topic), None)
 
     def mute(self, topic: Any) -> None:
         """Keep what this pattern matches away."""
@@ -65,6 +72,14 @@ class Subscriptions:
         """Drop the mute that was made with this very pattern; nothing happens if there is none."""
         self._mutes.pop(check_pattern(topic), None)
 
+    def follow_rights(self) -> None:
+        """Subscribe to what is allowed by now, for one that wants all of it."""
+        if self._wants_all:
+            for pattern, keys in (self._rights.allowed or {}).items():
+                if pattern not in self._senders:
+                    self._make_room()
+                self._senders[pattern] = united(self._senders, pattern, keys)
+
     @property
     def topics(self) -> dict[str, Any]:
         return {topic: ANY if keys is None else sorted(keys) for topic, keys in self._senders.items()}
@@ -75,7 +90,7 @@ class Subscriptions:
 
     @property
     def interest(self) -> Interest:
-        return Interest.of(self._senders, self._mutes.keys())
+        return Interest.of(self._senders, self._mutes.keys(), self._rights.permissions)
 
     def _make_room(self) -> None:
         if len(self._senders) + len(self._mutes) >= self._max_topics:
@@ -85,29 +100,7 @@ class Subscriptions:
             )
 
 
-def _listed(topics: Any, what: str) -> Iterable[Any]:
-    if isinstance(topics, str):
-        return [topics]
-    if isinstance(topics, bytes) or not isinstance(topics, Iterable):
-        raise TopicTypeError(
-            f"{what} is a string, a list of strings or ANY{', or a dict' if what == 'topics' else ''}, "
-            f"not {type(topics).__name__}"
-        )
-    return topics
-
-
-def _sender_keys(senders: Any) -> Senders:
-    if is_any(senders):
-        return None
-    if isinstance(senders, str) or not isinstance(senders, Iterable) or hasattr(senders, "id"):
-        senders = [senders]
-    senders = list(senders)
-    if any(is_any(sender) for sender in senders):
-        return None
-    keys = set()
-    for sender in senders:
-        key = sender_key(sender)
-        if key is None:
-            raise TopicTypeError("a sender is None, or an object without an id yet; write ANY to hear all senders")
-        keys.add(key)
-    return frozenset(keys)
+def _is_everything(topics: Any) -> bool:
+    if isinstance(topics, list | tuple) and len(topics) == 1:
+        topics = topics[0]
+    return is_any(topics)

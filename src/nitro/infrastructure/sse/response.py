@@ -16,13 +16,16 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from nitro.errors import InvalidField, NotAuthenticated, TooManyClients
 from nitro.infrastructure.delivery.frame import Form, encode_opening, encode_retry, named, unnamed
-from nitro.infrastructure.delivery.outbox import NOBODY, Outbox
+from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.process import get_hub
+from nitro.infrastructure.delivery.sink import NOBODY
 from nitro.infrastructure.sse import forms
 from nitro.infrastructure.sse.connection import Connection
 from nitro.infrastructure.sse.drain import drain_on_signals
 from nitro.infrastructure.sse.forms import envelope, stream_event
+from nitro.infrastructure.sse.problem import Problem
 from nitro.settings import get_settings
 
 __all__ = ["EventSourceResponse", "Subscriber"]
@@ -44,7 +47,10 @@ _STAY_AWAY: Final = "stop"
 class Subscriber(Protocol):
     """What the response needs of a client."""
 
-    def connect(self) -> Any: ...
+    address: str | None
+
+    def connect(self) -> Any:
+        """Let it hear; raises TooManyClients or NotAuthenticated."""
 
     def close_outbox(self, outbox: Outbox) -> None:
         """Disconnect, unless the client listens by another outbox by now."""
@@ -74,8 +80,10 @@ class EventSourceResponse(Response):
             `NITRO_RETRY_MILLISECONDS`.
         status_code, headers, background: as in Starlette's `Response`.
 
+    A client over a limit is answered with 429 and `Retry-After` instead, one whose rights have expired with 401.
+
     Raises:
-        InvalidField: `retry_milliseconds` is not a whole number, 0 or more.
+        InvalidField: `retry_milliseconds` is not a whole number, 0 or more, or a header holds CR, LF or NUL.
     """
 
     media_type = "text/event-stream"
@@ -106,6 +114,9 @@ class EventSourceResponse(Response):
             self.raw_headers = list(_default_headers(self.media_type, self.charset))
         else:
             self.init_headers({**_HEADERS, **{name.lower(): value for name, value in headers.items()}})
+            for name, value in self.raw_headers:  # servers differ in what they let through
+                if any(char in name + value for char in b"\r\n\0"):
+                    raise InvalidField(f"a header can't hold CR, LF or NUL: {name!r}: {value!r}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
@@ -122,7 +133,13 @@ class EventSourceResponse(Response):
         if not hub.broker.is_open:
             drain_on_signals()  # one may come while it waits
             await hub.until_open(_PATIENCE_SECONDS)
-        self.client.connect()
+        peer = scope.get("client")
+        self.client.address = self.client.address or (peer[0] if peer else None)
+        try:
+            self.client.connect()
+        except (TooManyClients, NotAuthenticated) as refusal:
+            await Problem(refusal)(scope, receive, send)
+            return
         if last_event_id:
             self.client.resume(last_event_id)
         outbox = self.client.open_outbox()

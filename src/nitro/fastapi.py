@@ -1,0 +1,94 @@
+"""In FastAPI's way: a dependency that goes from what a user may hear to a stream.
+
+`from nitro.fastapi import EventStream`. Needs FastAPI 0.121 or newer.
+
+Fed by a dependency of the application's, which knows the user; makes the response of the endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import Parameter, Signature
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Query, Request
+from starlette.responses import Response
+
+from nitro.infrastructure.events.client import Client
+from nitro.infrastructure.events.grant import Grant
+from nitro.infrastructure.events.streams import event_stream
+from nitro.infrastructure.sse.response import EventSourceResponse
+
+__all__ = ["EventStream"]
+
+_REFUSALS: Final = {
+    401: "nobody knows who asks",
+    403: "the user may not hear a topic that was asked for",
+    422: "what was asked for is no topic",
+    429: "too many clients; `Retry-After` says when to come back",
+}
+_PROBLEM: Final = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("type", "title", "detail")} | {"status": {"type": "integer"}},
+}
+
+
+class EventStream:
+    """A dependency whose value is the stream that a request asks for, or the answer that says why there is none.
+
+    ```python
+    def may_hear(user: Annotated[User | None, Depends(current_user)]) -> Grant | None:
+        return Grant(["todo.*", f"user.{user.id}.*"], user_id=user.id) if user else None
+
+    live = EventStream(may_hear)
+
+    @app.get("/events", **live.openapi)
+    async def events(stream: Annotated[Response, Depends(live)]) -> Response:
+        return stream
+    ```
+
+    A dependency with `yield` stays open as long as the response runs, and a stream runs for hours. So what the grant is
+    read with, a database session most of all, is given back before: `Depends(get_session, scope="function")`.
+
+    Args:
+        grant: a dependency that returns what the user may hear, or None for 401. It may have dependencies of its own.
+        response, topics, **options: as of `nitro.event_stream`.
+
+    Attributes:
+        openapi: arguments of `app.get` that show the stream and its refusals in the documentation.
+    """
+
+    def __init__(
+        self,
+        grant: Callable[..., Grant | None] | Callable[..., Awaitable[Grant | None]],
+        *,
+        response: Callable[[Client], Response] = EventSourceResponse,
+        topics: Any = None,
+        **options: Any,
+    ) -> None:
+        self._options: dict[str, Any] = {"response": response, "topics": topics, **options}
+        self.openapi: dict[str, Any] = {
+            "response_class": EventSourceResponse,
+            "responses": {
+                200: {"description": "server-sent events", "content": {"text/event-stream": {"schema": {}}}},
+                **{
+                    status: {
+                        "description": f"{description} (RFC 9457)",
+                        "content": {"application/problem+json": {"schema": _PROBLEM}},
+                    }
+                    for status, description in _REFUSALS.items()
+                },
+            },
+        }
+        asked = Annotated[list[str] | None, Query(description="a topic or pattern to hear; repeat it for several")]
+        parameters = [
+            Parameter("request", Parameter.KEYWORD_ONLY, annotation=Request),
+            Parameter("grant", Parameter.KEYWORD_ONLY, annotation=Annotated[Grant | None, Depends(grant)]),
+        ]
+        if topics is None:  # shown in the documentation, and read from the request
+            parameters.append(Parameter("topic", Parameter.KEYWORD_ONLY, annotation=asked, default=None))
+        self.__signature__ = Signature(parameters)  # what FastAPI reads instead of that of `__call__`
+
+    async def __call__(self, *, request: Request, grant: Grant | None, **_: Any) -> Response:
+        """The stream, or its refusal."""
+        return event_stream(request, grant, **self._options)

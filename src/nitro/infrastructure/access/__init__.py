@@ -1,0 +1,1 @@
+"""Access: who may hear what, and who may come in."""

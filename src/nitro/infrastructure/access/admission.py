@@ -1,0 +1,135 @@
+"""Admission: how many clients a process takes, in all, of one user and from one address, and how fast.
+
+Asked by each client that connects; no message passes here. It also knows whose clients were ended a moment ago, so that
+one which was on its way meanwhile, with rights from before, doesn't slip in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import threading
+import time
+from collections import Counter
+from typing import Final, NamedTuple
+
+from nitro.errors import TooManyClients
+from nitro.settings import Settings
+
+__all__ = ["Admission", "Seat"]
+
+_AFTERMATH_SECONDS: Final = 1.0
+"""How old the rights of a client are at most when it is made: they were read before, and perhaps withdrawn since."""
+_REMEMBERED_SECONDS: Final = 60.0
+"""For how long a dismissal is remembered: no request takes longer from its rights to its stream."""
+
+
+class Seat(NamedTuple):
+    """The place of one client."""
+
+    user_id: str | None
+    address: str | None
+
+
+class Admission:
+    """One in a process. Thread-safe.
+
+    Attributes:
+        refused: how many were refused, by the limit: `"clients"`, `"user"`, `"address"` or `"rate"`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.refused: Counter[str] = Counter()
+        self._lock = threading.RLock()  # re-entrant: a garbage collection inside of it may end a client
+        self._max_clients = settings.max_clients
+        self._max_of_user = settings.max_clients_per_user
+        self._max_of_address = settings.max_clients_per_address
+        self._rate = settings.max_connects_per_second
+        self._clients = 0
+        self._of_user: Counter[str] = Counter()
+        self._of_address: Counter[str] = Counter()
+        self._tokens = self._rate or 0.0
+        self._counted_at = time.monotonic()
+        self._dismissed: dict[str, float] = {}  # the oldest first
+
+    def admit(self, user_id: str | None, address: str | None) -> Seat:
+        """A seat for one more, to be given back by `leave`.
+
+        Raises:
+            TooManyClients: some limit is reached.
+        """
+        seat = Seat(user_id, None if address is None else _network(address))
+        with self._lock:
+            if self._max_clients is not None and self._clients >= self._max_clients:
+                self._refuse("clients", f"this process has {self._clients} clients", "NITRO_MAX_CLIENTS", 5, 20)
+            if _is_full(self._of_address, seat.address, self._max_of_address):
+                self._refuse("address", "too many clients from one address", "NITRO_MAX_CLIENTS_PER_ADDRESS", 5, 20)
+            if _is_full(self._of_user, seat.user_id, self._max_of_user):
+                self._refuse("user", "too many clients of one user", "NITRO_MAX_CLIENTS_PER_USER", 5, 20)
+            if self._rate is not None:
+                self._take_token(self._rate)
+            self._clients += 1
+            if seat.user_id is not None:
+                self._of_user[seat.user_id] += 1
+            if seat.address is not None:
+                self._of_address[seat.address] += 1
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """Give a seat back."""
+        with self._lock:
+            self._clients -= 1
+            for counts, key in ((self._of_user, seat.user_id), (self._of_address, seat.address)):
+                if key is not None:
+                    counts[key] -= 1
+                    if not counts[key]:
+                        del counts[key]
+
+    def dismiss(self, user_id: str) -> None:
+        """Remember that this user's clients are ended now."""
+        now = time.monotonic()
+        with self._lock:
+            self._dismissed.pop(user_id, None)
+            self._dismissed[user_id] = now
+            while (oldest := next(iter(self._dismissed))) and now - self._dismissed[oldest] > _REMEMBERED_SECONDS:
+                del self._dismissed[oldest]
+
+    def was_dismissed(self, user_id: str | None, made_at: float) -> bool:
+        """Whether this user's clients were ended after the rights of one were read that was made then."""
+        if user_id is None or not self._dismissed:
+            return False
+        with self._lock:
+            return self._dismissed.get(user_id, float("-inf")) > made_at - _AFTERMATH_SECONDS
+
+    def _take_token(self, rate: float) -> None:
+        now = time.monotonic()
+        self._tokens = min(max(rate, 1.0), self._tokens + (now - self._counted_at) * rate)
+        self._counted_at = now
+        if self._tokens < 1:
+            self._refuse("rate", "clients connect too fast", "NITRO_MAX_CONNECTS_PER_SECOND", 1, 5)
+        self._tokens -= 1
+
+    def _refuse(self, limit: str, what: str, setting: str, soonest: int, latest: int) -> None:
+        self.refused[limit] += 1
+        seconds = random.randint(soonest, latest)  # noqa: S311 - no secret: not all shall come back at once
+        raise TooManyClients(f"{what} ({setting}); come back in {seconds} s", seconds)
+
+    def __repr__(self) -> str:
+        return f"<Admission: {self._clients} clients of {len(self._of_user)} users, {self.refused.total()} refused>"
+
+
+def _is_full(counts: Counter[str], key: str | None, limit: int | None) -> bool:
+    return limit is not None and key is not None and counts[key] >= limit
+
+
+def _network(address: str) -> str:
+    """What counts as one address: of IPv6 the first 64 bits, since whoever has one of those has all of them."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((int(found), 64), strict=False).network_address)
+    return address

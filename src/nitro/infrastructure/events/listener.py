@@ -1,0 +1,249 @@
+"""Listener: one place in the delivery, from `connect()` to `disconnect()`, whatever it hears. And who is connected.
+
+Fed by an outbox of the delivery; read by `stream()`, `messages()` or an `EventSourceResponse`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Any, Final, Self
+
+from nitro.domain.message import Gap, Message
+from nitro.errors import NotAuthenticated, NotConnected
+from nitro.infrastructure.access.admission import Admission, Seat
+from nitro.infrastructure.access.holder import Holder
+from nitro.infrastructure.delivery.interest import Interest
+from nitro.infrastructure.delivery.limits import Limits
+from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.process import get_hub
+from nitro.infrastructure.delivery.reader import Reader
+from nitro.infrastructure.events.active import ActiveClients
+from nitro.infrastructure.events.emitting import emit
+from nitro.infrastructure.events.events import event
+from nitro.infrastructure.events.payload import decode, encode
+from nitro.infrastructure.sse.drain import drain_on_signals
+
+__all__ = ["Listener", "active_clients", "client_event"]
+
+log = logging.getLogger("nitro.events")
+
+client_event: Final = event(
+    "client_lifecycle", "Emitted by the sender 'system' with action='connect' or 'disconnect', and client."
+)
+
+
+class Listener:
+    """Base of `Client`, which says what is heard.
+
+    Attributes:
+        client_id: its key in `active_clients`.
+        address: from where it is connected, for the limit for each address.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_holder",
+        "_is_active",
+        "_last_event_id",
+        "_limits",
+        "_lock",
+        "_made_at",
+        "_outbox",
+        "_seat",
+        "address",
+        "client_id",
+    )
+
+    def __init__(
+        self, client_id: str, holder: Holder, limits: Limits, address: str | None, last_event_id: str | None
+    ) -> None:
+        self.client_id = client_id
+        self.address = address
+        self._made_at = time.monotonic()
+        self._holder = holder
+        self._limits = limits
+        self._last_event_id = last_event_id
+        self._seat: tuple[Admission, Seat] | None = None
+        self._outbox: Outbox | None = None
+        self._is_active = False
+        self._lock = threading.RLock()
+        self._check_expiry()
+
+    @property
+    def interest(self) -> Interest:
+        """What it hears."""
+        raise NotImplementedError
+
+    @property
+    def user_id(self) -> str | None:
+        """For whom it listens; None if nobody said."""
+        return self._holder.user_id
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it hears what is emitted now."""
+        return self._outbox is not None and not self._outbox.is_ended
+
+    def connect(self) -> Self:
+        """Start to hear events; nothing happens if it is connected. It can connect again after it was ended.
+
+        Raises:
+            TooManyClients: a limit is reached (`NITRO_MAX_CLIENTS…`, `NITRO_MAX_CONNECTS_PER_SECOND`).
+            NotAuthenticated: its rights have expired.
+        """
+        hub = get_hub()
+        with self._lock:
+            if self.is_connected:
+                return self
+            self._check_expiry()
+            self._leave_seat()
+            self._seat = (hub.admission, hub.admission.admit(self.user_id, self.address))
+            try:
+                self._outbox = outbox = hub.join(self.interest, self._on_ended, self._limits, self._holder)
+            except BaseException:
+                self._leave_seat()
+                raise
+            active_clients._add(self)
+            self._is_active = True
+            last_event_id, self._last_event_id = self._last_event_id, None
+            if last_event_id:
+                self.resume(last_event_id)
+        emit(client_event, "system", action="connect", client=self)
+        if outbox.is_ended or hub.admission.was_dismissed(self.user_id, self._made_at):
+            self.disconnect()  # the process ends, a handler wants it away, or its rights are from before a dismissal
+        return self
+
+    def disconnect(self, *, stop: bool = False) -> Self:
+        """Stop hearing events and end `stream()` at once; nothing happens if it is not connected.
+
+        Args:
+            stop: tell the browser behind an `EventSourceResponse` not to come back. Its next request is answered
+                with 204, which ends an `EventSource` for good; without it, it reconnects.
+        """
+        with self._lock:
+            if self._outbox is not None:
+                get_hub().leave(self._outbox, for_good=stop)
+            was_active, self._is_active = self._is_active, False
+            active_clients._remove(self)
+            self._leave_seat()
+        get_hub().settle()
+        if was_active:
+            emit(client_event, "system", action="disconnect", client=self)
+        return self
+
+    def send(self, item: Any) -> bool:
+        """Send `item` to this client alone, in order with the events that it hears.
+
+        Returns:
+            True if it was handed over, False if the client is not connected.
+
+        Raises:
+            InvalidPayload, PayloadTooLarge: `item` can't be sent.
+        """
+        hub = get_hub()
+        message = Message("", None, encode(item, hub.settings.max_payload_bytes), None)
+        with self._lock:
+            if self._outbox is None or self._outbox.is_ended:
+                return False
+            hub.send(self._outbox, message)
+            return not self._outbox.is_ended
+
+    async def stream(self, delay: float = 0.1) -> AsyncGenerator[Any, None]:
+        """The results of the events that it hears, one by one, until it is disconnected.
+
+        Objects and arrays format as JSON, so `f"data: {data}\\n\\n"` is what the page's `JSON.parse` takes.
+        Each client gets its own copy.
+
+        Args:
+            delay: the longest that it would wait, in seconds, before it looks whether it is still connected.
+                It is woken at once by everything that happens, so this costs no time and no timer runs.
+
+        Raises:
+            NotConnected: it was never connected.
+        """
+        if not delay > 0:
+            raise ValueError(f"delay is a number of seconds above 0, not {delay!r}")
+        reader = Reader(self.open_outbox())
+        while await reader.has_more():
+            while (message := reader.take()) is not None:
+                if isinstance(message, Gap):
+                    log.warning("a gap (%s) in what %r hears; messages() tells of them", message.reason, self)
+                else:
+                    yield decode(message.payload)
+
+    async def messages(self) -> AsyncGenerator[Message | Gap, None]:
+        """As `stream()`, with each event's topic and id beside its data; and a `Gap` where something is missing.
+
+        Raises:
+            NotConnected: it was never connected.
+        """
+        reader = Reader(self.open_outbox())
+        while await reader.has_more():
+            while (message := reader.take()) is not None:
+                yield message
+
+    def resume(self, last_event_id: str) -> None:
+        """Begin behind the message with that id. It has to be connected, and nothing of it read; for responses."""
+        with self._lock:
+            if self._outbox is not None:
+                get_hub().resume(self._outbox, last_event_id)
+
+    def open_outbox(self) -> Outbox:
+        """What waits for it, to be read in the running loop; for responses, applications use `stream()`.
+
+        Raises:
+            NotConnected: it was never connected, or on another event loop.
+        """
+        hub = get_hub()
+        with self._lock:
+            outbox = self._outbox
+            if outbox is None:
+                raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
+            hub.adopt(outbox, self._on_ended)
+        drain_on_signals()
+        return outbox
+
+    def _on_ended(self) -> None:
+        """The delivery ended an outbox of this client; an older one is no reason to end the newest."""
+        if not self.is_connected:
+            self.disconnect()
+
+    def close_outbox(self, outbox: Outbox) -> None:
+        """Disconnect if `outbox` is still the one it listens by; for responses that end."""
+        if self._outbox is outbox:
+            self.disconnect()
+
+    def _start_anew(self) -> None:
+        self._outbox = None
+        self._seat = None
+        self._is_active = False
+        self._lock = threading.RLock()
+
+    def _check_expiry(self) -> None:
+        expires_at = self._holder.expires_at
+        if expires_at is not None and expires_at <= time.monotonic():
+            raise NotAuthenticated("the rights of this client have expired; let its user log in again")
+
+    def _leave_seat(self) -> None:
+        if self._seat is not None:
+            (admission, seat), self._seat = self._seat, None
+            admission.leave(seat)
+
+    def __enter__(self) -> Self:
+        return self.connect()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.disconnect()
+
+
+active_clients: Final = ActiveClients()
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's connections
+    os.register_at_fork(after_in_child=active_clients._forget)

@@ -1,0 +1,91 @@
+"""event_stream: from a request and what its user may hear to a stream, or to an answer that says why there is none.
+
+Fed by an endpoint of any ASGI framework; makes the client and its response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from nitro.domain.topics import check_pattern
+from nitro.errors import AccessDenied, InvalidTopic, NotAuthenticated, TooManyTopics
+from nitro.infrastructure.events.client import Client
+from nitro.infrastructure.events.grant import Grant
+from nitro.infrastructure.events.sender import ANY
+from nitro.infrastructure.sse.problem import Problem
+from nitro.infrastructure.sse.response import EventSourceResponse
+from nitro.settings import get_settings
+
+__all__ = ["HasScope", "event_stream", "requested_topics"]
+
+
+class HasScope(Protocol):
+    """A request of Starlette, FastAPI, Litestar or any other framework on ASGI."""
+
+    @property
+    def scope(self) -> Any: ...
+
+
+def requested_topics(request: HasScope) -> Any:
+    """What a request asks to hear: `?topic=todo.*&topic=user.7`, one pattern for each parameter of that name.
+
+    Without any it asks for all that it may hear, and this is `ANY`. Each value is a topic or a pattern, percent-encoded
+    as usual and otherwise as it is: no lists with commas, no `topic[]`, no empty one.
+
+    Raises:
+        InvalidTopic: a value breaks the grammar, or the name is `topic[]`.
+        TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
+    """
+    query: bytes = request.scope.get("query_string", b"")
+    limit = get_settings().max_topics_per_client
+    if query.count(b"topic") > limit:
+        raise TooManyTopics(f"a client may ask for {limit} topics; use patterns such as 'todo.*'")
+    found: dict[str, None] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name == "topic":
+            found[check_pattern(value)] = None
+        elif name.startswith("topic["):
+            raise InvalidTopic("write ?topic=a&topic=b for several topics, without brackets")
+    return list(found) or ANY
+
+
+def event_stream(
+    request: HasScope,
+    grant: Grant | None,
+    *,
+    topics: Any = None,
+    response: Callable[[Client], Response] = EventSourceResponse,
+    **options: Any,
+) -> Response:
+    """The stream that `request` asks for, within what its user may hear.
+
+    Where it can't be, the response is JSON problem details (RFC 9457): 401 without a grant or with one that is over,
+    403 for topics outside it, 422 for what is no topic, and 429 with `Retry-After` over a limit. A browser's
+    `EventSource` stays closed after any of them.
+
+    Args:
+        request: of any ASGI framework; `?topic=` is read from it by `requested_topics`.
+        grant: what the user may hear; None if nobody knows who it is.
+        topics: instead of what the request asks for.
+        response: makes the response of the client: `partial(EventSourceResponse, named=True)`, `DatastarResponse`.
+        **options: of `Client`: `muted_topics`, `overflow`, `max_messages` and so on.
+    """
+    try:
+        if grant is None:
+            raise NotAuthenticated("log in first: nobody knows who asks for this stream")  # noqa: TRY301
+        return response(
+            Client(
+                topics=requested_topics(request) if topics is None else topics,
+                allowed=grant.allowed,
+                denied=grant.denied,
+                user_id=grant.user_id,
+                expires_at=grant.expires_at,
+                **options,
+            )
+        )
+    except (NotAuthenticated, AccessDenied, InvalidTopic, TooManyTopics) as refusal:
+        return Problem(refusal)

@@ -1,0 +1,88 @@
+"""Tickets: what a page shows in the URL of a stream where it can't send a cookie or a header.
+
+`from nitro.tickets import Tickets`. Needs `nitro-realtime[tickets]`. Signed by itsdangerous with HMAC-SHA-256.
+
+Made by an endpoint that knows its user, and read by the one of the stream, which may be in another application.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from nitro.errors import ConfigurationError, NitroError
+from nitro.infrastructure.events.grant import Grant
+from nitro.infrastructure.events.sender import ANY
+
+try:
+    from itsdangerous import BadData, URLSafeTimedSerializer
+except ModuleNotFoundError as error:
+    raise ConfigurationError("nitro.tickets needs itsdangerous: pip install 'nitro-realtime[tickets]'") from error
+
+__all__ = ["Tickets"]
+
+_LEAST_SECRET_CHARS: Final = 16
+_MAX_TICKET_CHARS: Final = 4096
+"""Servers and proxies refuse longer URLs than some 8 KiB."""
+
+
+class Tickets:
+    """Makes and reads signed tickets, each for one grant and a short time.
+
+    A ticket only opens the stream: it may go on after that until its grant expires. What is in it can be read by
+    whoever has it, but not changed. A browser that comes back later needs a new one.
+
+    Args:
+        secret: 16 characters or more that nobody else knows. Of several, the last one signs, and all are accepted.
+        seconds: for how long a ticket opens a stream.
+
+    Raises:
+        ConfigurationError: a secret is too short, or `seconds` makes no sense.
+    """
+
+    def __init__(self, secret: str | Sequence[str], *, seconds: int = 60) -> None:
+        secrets = [secret] if isinstance(secret, str) else list(secret)
+        if not secrets or any(not isinstance(each, str) or len(each) < _LEAST_SECRET_CHARS for each in secrets):
+            raise ConfigurationError(
+                f"a secret has {_LEAST_SECRET_CHARS} characters or more; make one with secrets.token_urlsafe(32)"
+            )
+        if type(seconds) is not int or seconds < 1:
+            raise ConfigurationError(f"seconds is a whole number from 1 on, not {seconds!r}")
+        self._seconds = seconds
+        self._serializer = URLSafeTimedSerializer(
+            secrets, salt="nitro.ticket", signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"}
+        )
+
+    def issue(self, grant: Grant) -> str:
+        """A ticket for what `grant` allows, of characters that a URL takes as they are.
+
+        Raises:
+            ConfigurationError: the grant is too long for a URL.
+        """
+        fields = [_plain(grant.allowed), _plain(grant.denied), grant.user_id, grant.expires_at]
+        ticket = str(self._serializer.dumps(fields))
+        if len(ticket) > _MAX_TICKET_CHARS:
+            raise ConfigurationError(
+                f"a ticket of {len(ticket)} characters doesn't fit into a URL ({_MAX_TICKET_CHARS}); grant patterns "
+                "such as 'user.7.*' instead of many topics"
+            )
+        return ticket
+
+    def read(self, ticket: str | None) -> Grant | None:
+        """The grant of a ticket; None if there is none, if somebody else made it, or if its time is over."""
+        if not ticket or len(ticket) > _MAX_TICKET_CHARS:
+            return None
+        try:
+            allowed, denied, user_id, expires_at = self._serializer.loads(ticket, max_age=self._seconds)
+            return Grant(_restored(allowed), _restored(denied), user_id, expires_at)
+        except (BadData, NitroError, ValueError, TypeError, AttributeError):
+            return None
+
+
+def _plain(patterns: dict[str, Any]) -> dict[str, Any]:
+    return {pattern: None if senders is ANY else senders for pattern, senders in patterns.items()}
+
+
+def _restored(patterns: dict[str, Any]) -> dict[str, Any]:
+    return {pattern: ANY if senders is None else senders for pattern, senders in patterns.items()}
