@@ -130,6 +130,7 @@ def test_every_public_name_can_be_had_from_nitro_and_from_its_place() -> None:
         "active_clients",
         "assets",
         "client_event",
+        "segment",
     }
     assert all(hasattr(nitro, name) for name in nitro.__all__)
     assert {"Client", "active_clients", "client_event"} <= set(client.__all__)

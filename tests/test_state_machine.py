@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nitro import Client, Gap, Message, emit
+from nitro import ANY, Client, Gap, Message, emit
 from nitro.infrastructure.delivery import process
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.settings import Settings
@@ -145,7 +145,7 @@ class Delivery(RuleBasedStateMachine):
         }
         last_id = ids[came]
         client = Client(
-            topics={pattern: "ANY" if senders is None else senders for pattern, senders in topics.items()},
+            topics={pattern: ANY if senders is None else senders for pattern, senders in topics.items()},
             muted_topics=sorted(mutes),
             last_event_id=last_id,
             overflow="drop_oldest" if drops else "disconnect",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from nitro.domain.entities.base_entity import Entity
+    from nitro.domain.topics import segment
     from nitro.errors import NitroError
     from nitro.infrastructure.events import (
         ANY,
@@ -66,6 +67,7 @@ __all__ = [
     "on",
     "position",
     "requested_topics",
+    "segment",
     "shutdown",
     "statistics",
 ]
@@ -77,6 +79,7 @@ _ELSEWHERE: Final = {
     "active_clients": "nitro.infrastructure.events.client",
     "assets": "nitro.infrastructure.sse.assets",
     "client_event": "nitro.infrastructure.events.client",
+    "segment": "nitro.domain.topics",
 }
 
 

@@ -15,7 +15,16 @@ from typing import Final
 
 from nitro.errors import InvalidTopic, TopicTypeError
 
-__all__ = ["EVERY_TOPIC", "MAX_TOPIC_CHARS", "check_pattern", "check_topic", "contains", "is_reserved", "matches"]
+__all__ = [
+    "EVERY_TOPIC",
+    "MAX_TOPIC_CHARS",
+    "check_pattern",
+    "check_topic",
+    "contains",
+    "is_reserved",
+    "matches",
+    "segment",
+]
 
 MAX_TOPIC_CHARS: Final = 255
 EVERY_TOPIC: Final = "*"
@@ -52,6 +61,26 @@ def check_pattern(pattern: str) -> str:
     _check_type(pattern, "pattern")
     _check_grammar(pattern, "pattern")
     return EVERY_TOPIC if pattern == "ANY" else pattern
+
+
+def segment(value: object) -> str:
+    """`value` as one segment of a topic or pattern, such as a user's id in `f"user.{segment(user.id)}.*"`.
+
+    Whoever puts what people choose into a pattern needs it: the user who is called `*` would hear everybody.
+
+    Raises:
+        InvalidTopic: it is empty, holds a dot or a star, or another character that a topic can't have.
+    """
+    text = str(value)
+    for place, char in enumerate(text):
+        if char == "." or char not in _TOPIC_CHARS:
+            raise InvalidTopic(
+                f"{_shown(text)} is no segment of a topic: it has {char!a} at character {place + 1}; use ASCII "
+                f"letters, digits, '_', '-' and ':'"
+            )
+    if not text:
+        raise InvalidTopic("an empty text is no segment of a topic")
+    return text
 
 
 def matches(pattern: str, topic: str) -> bool:

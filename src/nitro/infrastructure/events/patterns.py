@@ -8,7 +8,7 @@ from typing import Any
 from nitro.domain.topics import EVERY_TOPIC, check_pattern
 from nitro.errors import TopicTypeError
 from nitro.infrastructure.access.permissions import Senders
-from nitro.infrastructure.events.sender import ANY, is_any, sender_key
+from nitro.infrastructure.events.sender import ANY, sender_key
 
 __all__ = ["checked", "listed", "patterns_of", "sender_keys", "united"]
 
@@ -54,12 +54,12 @@ def united(held: Mapping[str, Senders], pattern: str, keys: Senders) -> Senders:
 
 def sender_keys(senders: Any) -> Senders:
     """The keys of one sender, or of some; None for `ANY`."""
-    if is_any(senders):
+    if senders is ANY:
         return None
     if isinstance(senders, str) or not isinstance(senders, Iterable) or hasattr(senders, "id"):
         senders = [senders]
     senders = list(senders)
-    if any(is_any(sender) for sender in senders):
+    if any(sender is ANY for sender in senders):
         return None
     keys = set()
     for sender in senders:

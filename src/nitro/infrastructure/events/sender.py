@@ -29,7 +29,10 @@ ANY: Final = AnyType()
 
 
 def is_any(value: Any) -> bool:
-    """Whether `value` is `ANY`, or the string `"ANY"`, which may stand for it everywhere."""
+    """Whether `value` is `ANY`, or the string `"ANY"`, which may stand for it among topics.
+
+    Not among senders: their keys are people's ids and names of rooms, and one of them may be just that.
+    """
     return value is ANY or (isinstance(value, str) and value == "ANY")
 
 
@@ -38,7 +41,7 @@ def sender_key(sender: Any) -> str | None:
     values are their text. `ANY`, `None` and an object whose `id` is None have none, and reach only subscriptions
     without senders.
     """
-    if sender is None or is_any(sender):
+    if sender is None or sender is ANY:
         return None
     if isinstance(sender, str):
         return sender

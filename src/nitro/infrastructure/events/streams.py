@@ -46,6 +46,8 @@ def requested_topics(request: HasScope) -> Any:
         raise TooManyTopics(f"a client may ask for {limit} topics; use patterns such as 'todo.*'")
     found: dict[str, None] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name == "topic" and not value:
+            raise InvalidTopic("?topic= is empty; leave it out to ask for all that may be heard")
         if name == "topic":
             found[check_pattern(value)] = None
         elif name.startswith("topic["):

@@ -1,0 +1,220 @@
+"""The recipes of `docs/access.md`, as they stand there, against real servers: who gets a stream, who gets an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from nitro import ANY, Grant
+from nitro.tickets import Tickets
+from tests.servers import Server
+from tests.sse import Stream
+
+KEY = "a key of the tests, which is long enough"
+SECRET = "a secret of the tests, which is long enough"
+ENVIRONMENT = {"SECRET": SECRET, "ORIGINS": "http://localhost:1", "NITRO_RETRY_MILLISECONDS": "100"}
+
+
+def serve(recipe: str, **environment: str) -> Server:
+    return Server("tests.apps.access:app", environment={**ENVIRONMENT, "NITRO_RECIPE": recipe, **environment})
+
+
+@pytest.fixture(scope="module")
+def fastapi() -> Iterator[Server]:
+    with serve("FastAPI", NITRO_MAX_CLIENTS_PER_USER="2") as server:
+        yield server
+    assert "Traceback" not in server.output, server.output
+
+
+def cookie_of(server: Server, user: str) -> str:
+    answer = server.post(f"/login?user={user}")
+    return f"Cookie: session={answer.cookies['session']}\r\n"
+
+
+def emit(server: Server, topic: str, result: Any, sender: str = "me") -> str:
+    return str(server.post("/test/emit", params={"topic": topic, "result": result, "sender": sender}).json())
+
+
+def until_clients(server: Server, count: int) -> None:
+    deadline = time.monotonic() + 10
+    while len(server.get("/test/clients").json()) != count:
+        assert time.monotonic() < deadline, f"there are not {count} clients"
+        time.sleep(0.01)
+
+
+def ask(server: Server, query: str = "", headers: str = "") -> httpx.Response:
+    fields = dict(line.split(": ", 1) for line in headers.splitlines())
+    return httpx.get(f"{server.url}/events?{query}", headers=fields, timeout=10, trust_env=False)
+
+
+def check_problem(answer: httpx.Response, status: int, wanted: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    assert wanted in problem["detail"]
+
+
+def test_a_user_hears_what_is_granted_and_nobody_elses(fastapi: Server) -> None:
+    with Stream(fastapi.port, "/events", cookie_of(fastapi, "ada")) as stream:
+        stream.read_until(b"id: ")
+        emit(fastapi, "user.bob.mail", "not hers")
+        emit(fastapi, "order.a", "not hers")
+        emit(fastapi, "user.ada.mail", "hers")
+        emit(fastapi, "todo.a", "everybody's")
+        assert stream.events(2) == ["hers", "everybody's"]
+    until_clients(fastapi, 0)
+
+
+def test_a_page_may_ask_for_less(fastapi: Server) -> None:
+    with Stream(fastapi.port, "/events?topic=todo.*&topic=user.ada.mail", cookie_of(fastapi, "ada")) as stream:
+        stream.read_until(b"id: ")
+        emit(fastapi, "user.ada.other", 1)
+        emit(fastapi, "user.ada.mail", 2)
+        assert stream.events(1) == ["2"]
+    until_clients(fastapi, 0)
+
+
+def test_the_answers_come_before_the_stream_as_problem_details(fastapi: Server) -> None:
+    cookie = cookie_of(fastapi, "ada")
+    check_problem(ask(fastapi), 401, "log in")
+    assert ask(fastapi).headers["www-authenticate"] == "Bearer"
+    for query in ("topic=*", "topic=user.bob.*", "topic=user.*", "topic=todo.*&topic=order.a", "topic=u*"):
+        check_problem(ask(fastapi, query, cookie), 403, "may be heard")
+    for query in ("topic=", "topic=a..b", "topic=a%00", "topic[]=a", "topic=%FF", "topic=nitro.stream"):
+        check_problem(ask(fastapi, query, cookie), 422, "t")
+    streams = [Stream(fastapi.port, "/events", cookie).read_until(b"id: ") for _ in range(2)]
+    refused = ask(fastapi, "", cookie)
+    check_problem(refused, 429, "NITRO_MAX_CLIENTS_PER_USER")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    with Stream(fastapi.port, "/events", cookie_of(fastapi, "bob")) as other:
+        other.read_until(b"id: ")
+    for stream in streams:
+        stream.socket.close()
+    until_clients(fastapi, 0)
+    with Stream(fastapi.port, "/events", cookie) as again:
+        again.read_until(b"id: ")
+    until_clients(fastapi, 0)
+
+
+def test_a_user_whose_name_is_a_pattern_is_refused_in_the_grant() -> None:
+    with serve("FastAPI") as server:
+        answer = ask(server, "", cookie_of(server, "*"))
+        assert answer.status_code == 500
+    assert "is no segment of a topic" in server.output
+
+
+def test_the_documentation_shows_the_stream_and_its_refusals(fastapi: Server) -> None:
+    operation = fastapi.get("/openapi.json").json()["paths"]["/events"]["get"]
+    assert set(operation["responses"]) == {"200", "401", "403", "422", "429"}
+    assert set(operation["responses"]["200"]["content"]) == {"text/event-stream"}
+    for status in ("401", "403", "422", "429"):
+        assert "application/problem+json" in operation["responses"][status]["content"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["topic"]
+
+
+def test_26_rights_withdrawn_while_live_and_while_away(fastapi: Server) -> None:
+    cookie = cookie_of(fastapi, "eve")
+    with Stream(fastapi.port, "/events", cookie) as stream:
+        stream.read_until(b"id: ")
+        position = emit(fastapi, "user.eve.a", 1)
+        stream.events(1)
+        fastapi.post("/test/disconnect?user=eve")
+        emit(fastapi, "user.eve.a", 2)
+        stream.read_to_end()
+        assert stream.data() == ["1"]
+    until_clients(fastapi, 0)
+    back = f"{cookie_of(fastapi, 'bob')}Last-Event-ID: {position}\r\n"  # who logged in on the same browser
+    with Stream(fastapi.port, "/events", back) as stream:
+        emit(fastapi, "todo.a", 3)
+        assert stream.events(1) == ["3"]
+    time.sleep(1)  # for so long after a dismissal rights count as read before it
+    with Stream(fastapi.port, "/events", f"{cookie}Last-Event-ID: {position}\r\n") as stream:
+        assert stream.events(2) == ["2", "3"]
+    until_clients(fastapi, 0)
+
+
+def test_a_token_opens_a_stream_and_ends_it_when_it_expires() -> None:
+    def bearer(**claims: Any) -> str:
+        return f"Authorization: Bearer {jwt.encode(claims, KEY, 'HS256')}\r\n"
+
+    with serve("FastAPI, with a token") as server:
+        with Stream(server.port, "/events?topic=todo.*", bearer(sub="ada", exp=time.time() + 2)) as stream:
+            stream.read_until(b"id: ")
+            emit(server, "todo.a", 1)
+            assert stream.events(1) == ["1"]
+            began = time.monotonic()
+            stream.read_to_end()
+            assert time.monotonic() - began < 4
+        for header in ("", bearer(sub="ada", exp=time.time() - 1), "Authorization: Bearer x\r\n", bearer(sub="ada")):
+            check_problem(ask(server, "", header), 401, "log in")
+    assert "Traceback" not in server.output, server.output
+
+
+def test_a_ticket_opens_a_stream_for_a_minute_and_nothing_else() -> None:
+    with serve("A ticket, for another origin") as server:
+        assert server.post("/tickets").status_code == 401
+        answer = httpx.post(f"{server.url}/tickets", cookies={"user": "ada"}, trust_env=False)
+        ticket = answer.json()
+        with Stream(server.port, f"/events?ticket={ticket}") as stream:
+            stream.read_until(b"id: ")
+            emit(server, "order.a", 0)
+            emit(server, "todo.a", 1)
+            assert stream.events(1) == ["1"]
+        check_problem(ask(server, f"ticket={ticket}&topic=order.*"), 403, "may be heard")
+        for wrong in ("", "x", ticket[:-1], ticket + "A", ticket.replace(".", ""), "e30.aaaaaa.bbbbbbb"):
+            check_problem(ask(server, f"ticket={wrong}"), 401, "log in")
+        forged = Tickets("another secret, as long as the right one").issue(Grant(["*"], user_id="ada"))
+        check_problem(ask(server, f"ticket={forged}"), 401, "log in")
+        over = Tickets(SECRET).issue(Grant(["*"], user_id="ada", expires_at=time.time() - 1))
+        check_problem(ask(server, f"ticket={over}"), 401, "expired")
+    assert "Traceback" not in server.output, server.output
+
+
+def test_a_ticket_that_is_too_old_opens_nothing_and_secrets_can_be_changed() -> None:
+    grant = Grant({"order.*": ["7"], "todo.*": ANY}, denied=["todo.x"], user_id=7, expires_at=time.time() + 9)
+    old, both = Tickets("an old secret, long enough", seconds=1), Tickets(["an old secret, long enough", SECRET])
+    ticket = old.issue(grant)
+    assert both.read(ticket) == old.read(ticket) == grant
+    assert Tickets(SECRET).read(ticket) is None
+    assert Tickets(SECRET).read(both.issue(grant)) == grant
+    deadline = time.monotonic() + 5
+    while old.read(ticket) is not None:
+        assert time.monotonic() < deadline, "it is never too old"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("recipe", ["Starlette", "Litestar"])
+def test_other_frameworks_say_the_same(recipe: str) -> None:
+    with serve(recipe) as server:
+        ada = "Cookie: user=ada\r\n"
+        with Stream(server.port, "/events?topic=todo.*", ada) as stream:
+            stream.read_until(b"id: ")
+            emit(server, "order.a", 0)
+            emit(server, "todo.a", 1)
+            assert stream.events(1) == ["1"]
+        check_problem(ask(server), 401, "log in")
+        check_problem(ask(server, "topic=*", ada), 403, "may be heard")
+        check_problem(ask(server, "topic=", ada), 422, "?topic= is empty")
+        until_clients(server, 0)
+    assert "Traceback" not in server.output, server.output
+
+
+def test_no_stream_holds_a_database_session() -> None:
+    """The pool has one connection, and waits a second for it."""
+    with serve("A database session") as server:
+        streams = [Stream(server.port, "/events?name=ada").read_until(b"id: ") for _ in range(5)]
+        assert server.get("/test/checked-out").json() == 0
+        emit(server, "user.1.mail", 1)
+        assert [stream.events(1) for stream in streams] == [["1"]] * 5
+        check_problem(ask(server, "name=nobody"), 401, "log in")
+        for stream in streams:
+            stream.socket.close()
+    assert "Traceback" not in server.output, server.output
