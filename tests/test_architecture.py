@@ -14,6 +14,7 @@ LINE = [
     ("nitro.domain",),
     ("nitro.testing.oracle",),
     ("nitro.infrastructure.wal",),
+    ("nitro.infrastructure.brokers.once",),
     ("nitro.infrastructure.brokers.base",),
     (
         "nitro.infrastructure.brokers.window",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from nitro.domain.message import Message, Position
 from nitro.errors import NitroError
+from nitro.infrastructure.brokers.once import Mark
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -137,8 +138,10 @@ class Broker(Protocol):
     def state(self) -> State:
         """How it stands with its log."""
 
-    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
-        """Take a message for the log. It doesn't block.
+    def publish(
+        self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
+    ) -> None:
+        """Take a message for the log. It doesn't block. Of those with one key in their marks, the first is delivered.
 
         Raises:
             BrokerUnavailable: too much waits for a log that can't be reached; nothing was taken.
@@ -151,6 +154,9 @@ class Broker(Protocol):
         Raises:
             ConfigurationError: the log is not in that database.
         """
+
+    def content_of(self, key: str) -> str | None:
+        """The content of the mark with that key, if a message that can be read has it."""
 
     def acknowledgement(self) -> Future[None] | None:
         """Done when all that was published so far is in the log; None if it is already."""

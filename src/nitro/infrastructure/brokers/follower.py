@@ -13,6 +13,7 @@ from typing import Final
 from nitro.domain.message import Message, Position
 from nitro.infrastructure.brokers import wire
 from nitro.infrastructure.brokers.base import NOWHERE, Entry, Extent, Receiver
+from nitro.infrastructure.brokers.once import Once
 from nitro.infrastructure.brokers.window import Window
 
 __all__ = ["Follower"]
@@ -33,11 +34,13 @@ class Follower:
 
     Attributes:
         is_open: the log was reached once, and the window holds what it retained then.
+        once: which of them were published before.
         skipped: how many entries were no messages of ours.
     """
 
     def __init__(self, window: Window, receiver: Receiver, lock: threading.RLock, max_payload_bytes: int) -> None:
         self.window = window
+        self.once = Once(window.max_messages)
         self.is_open = False
         self.skipped = 0
         self._receiver = receiver
@@ -70,6 +73,7 @@ class Follower:
                 start = max(extent.oldest - 1, extent.newest - max_messages)
                 self.window.begin(Position(extent.epoch, start))
             elif self.epoch != extent.epoch:
+                self.once.clear()
                 self._lose("epoch", Position(extent.epoch, extent.oldest - 1))
             elif self.sequence < extent.oldest - 1:
                 self._lose("expired", Position(extent.epoch, extent.oldest - 1))
@@ -98,13 +102,17 @@ class Follower:
 
     def _accept(self, entry: Entry, message: Message | None) -> None:
         self._has_taken, self._newest_body = True, entry.body
-        if message is None:
+        if message is None or self._was_published(entry):
             self.window.skip(entry.sequence)
         elif self.is_open:
             self.window.append(message)
             self._receiver.deliver(message)
         else:
             self.window.append(message, entry.age_seconds)
+
+    def _was_published(self, entry: Entry) -> bool:
+        mark = None if entry.body is None else wire.mark_of(entry.body)
+        return mark is not None and not self.once.is_new(mark, entry.sequence)
 
     def _confirm_hole(self, epoch: str, sequence: int) -> bool:
         """Something is missing: look once more, and if it is still missing, say so."""

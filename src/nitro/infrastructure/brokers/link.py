@@ -35,6 +35,7 @@ from nitro.infrastructure.brokers.base import (
     TransactionalLog,
 )
 from nitro.infrastructure.brokers.follower import Follower
+from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.brokers.outgoing import Outgoing
 from nitro.infrastructure.brokers.window import Window
 
@@ -117,8 +118,10 @@ class Link:
         gone = 0.0 if since is None else time.monotonic() - since
         return State(len(self._outgoing), self._follower.skipped, gone, self._why_gone)
 
-    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
-        self._outgoing.add(self._encode(topic, sender, payload, key), self._why_waiting)
+    def publish(
+        self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
+    ) -> None:
+        self._outgoing.add(self._fitting(wire.encode(topic, sender, payload, key, mark)), self._why_waiting)
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
         if not isinstance(self._remote, TransactionalLog):
@@ -126,14 +129,17 @@ class Link:
                 f"{self._remote.name} can't take part in a database transaction; emit with session= needs the broker "
                 f"sqlite:// or postgresql:// in the session's own database (or memory://, for one process)"
             )
-        self._remote.append_in(session.connection(), self._encode(topic, sender, payload, key))
+        self._remote.append_in(session.connection(), self._fitting(wire.encode(topic, sender, payload, key)))
 
-    def _encode(self, topic: str, sender: str | None, payload: bytes, key: str | None) -> bytes:
-        body = wire.encode(topic, sender, payload, key)
+    def _fitting(self, body: bytes) -> bytes:
         longest = self._remote.max_body_bytes
         if longest is not None and len(body) > longest:
             raise PayloadTooLarge(f"{self._remote.name} takes {longest} bytes at most, and this event has {len(body)}")
         return body
+
+    def content_of(self, key: str) -> str | None:
+        with self._lock:
+            return self._follower.once.content_of(key)
 
     def acknowledgement(self) -> Future[None] | None:
         return self._outgoing.acknowledgement()

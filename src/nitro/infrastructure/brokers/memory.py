@@ -12,7 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nitro.domain.message import Message, Position
+from nitro.infrastructure.brokers import wire
 from nitro.infrastructure.brokers.base import Receiver, Retained, Retention, State
+from nitro.infrastructure.brokers.once import Mark, Once
 from nitro.infrastructure.brokers.window import Window
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryBroker"]
 
+_SURELY_SHORT_CHARS: Final = 600
+"""So many characters of sender and key fit into the head of an entry, however they are escaped."""
 _WAITING: Final = "nitro: to be published after the commit"
 
 
@@ -41,6 +45,7 @@ class MemoryBroker:
         self._lock = lock
         self._epoch = secrets.token_hex(5)
         self._sequence = 0
+        self._once = Once(retention.max_messages)
         self._window = Window(Position(self._epoch, 0), retention)
 
     @property
@@ -53,8 +58,14 @@ class MemoryBroker:
         with self._lock:
             return self._window.retained
 
-    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
+    def publish(
+        self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
+    ) -> None:
+        if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
+            wire.encode(topic, sender, b"", key)  # no log takes what another one would not
         with self._lock:
+            if mark is not None and not self._once.is_new(mark, self._sequence + 1):
+                return
             self._sequence += 1
             message = Message(topic, sender, payload, Position(self._epoch, self._sequence), key)
             self._window.append(message)
@@ -62,6 +73,10 @@ class MemoryBroker:
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
         after_commit(session, partial(self.publish, topic, sender, payload, key))
+
+    def content_of(self, key: str) -> str | None:
+        with self._lock:
+            return self._once.content_of(key)
 
     def acknowledgement(self) -> None:
         """All is in the log that was published."""

@@ -23,11 +23,12 @@ class Window:
     """Messages between a position that is forgotten and the head, by retention: whichever limit is reached first.
 
     Attributes:
+        max_messages: how many are retained.
         head: position of the newest message that the log has, as far as this process knows.
     """
 
     def __init__(self, head: Position, retention: Retention) -> None:
-        self._max_messages, self._max_bytes, self._max_age_seconds = retention
+        self.max_messages, self._max_bytes, self._max_age_seconds = retention
         self.begin(head)
 
     def begin(self, position: Position) -> None:
@@ -82,7 +83,7 @@ class Window:
             item = items[start]
             assert item is not None
             came, message = item
-            if len(items) - start <= self._max_messages and self._bytes <= self._max_bytes and came >= oldest:
+            if len(items) - start <= self.max_messages and self._bytes <= self._max_bytes and came >= oldest:
                 break
             self._bytes -= len(message.payload)
             self._forgotten = _sequence(item)

@@ -1,7 +1,8 @@
 r"""How a message is written into a log that other processes read: one line of JSON, then the payload as it is.
 
-`[1,"todo.created","42",null]\n{"id":42}`: the version of this format, topic, sender key, key. What comes out of a log
-may be anybody's, so it is checked before anything is delivered.
+`[1,"todo.created","42",null]\n{"id":42}`: the version of this format, topic, sender key, key; and two strings more
+where it was published with an idempotency key. What comes out of a log may be anybody's, so it is checked before
+anything is delivered.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from nitro.domain.dismissal import DISMISSAL
 from nitro.domain.message import Message, Position
 from nitro.domain.topics import check_topic
 from nitro.errors import InvalidPayload
+from nitro.infrastructure.brokers.once import Mark
 
-__all__ = ["HEAD_BYTES", "decode", "encode"]
+__all__ = ["HEAD_BYTES", "decode", "encode", "mark_of"]
 
 _VERSION: Final = 1
 HEAD_BYTES: Final = 4096
@@ -27,16 +29,17 @@ class _Head(NamedTuple):
     topic: str
     sender: str | None
     key: str | None
+    mark: Mark | None
 
 
-def encode(topic: str, sender: str | None, payload: bytes, key: str | None) -> bytes:
+def encode(topic: str, sender: str | None, payload: bytes, key: str | None, mark: Mark | None = None) -> bytes:
     """The entry of one message.
 
     Raises:
         InvalidPayload: the sender's key, or that of `latest_by`, can't be written, or is too long.
     """
     try:
-        head = to_json([_VERSION, topic, sender, key])
+        head = to_json([_VERSION, topic, sender, key, *(mark or ())])
     except ValueError as error:
         raise InvalidPayload(f"the sender's key or the latest_by field of an event is no text: {error}") from error
     if len(head) > HEAD_BYTES:
@@ -55,19 +58,26 @@ def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
         raise ValueError("it has no first line of ours")
     if len(payload) > max_payload_bytes:
         raise ValueError(f"its payload has {len(payload)} bytes, and {max_payload_bytes} is the limit")
-    topic, sender, key = _decode_head(head)
+    topic, sender, key, _ = _decode_head(head)
     from_json(payload, allow_inf_nan=False)
     return Message(topic, sender, payload, position, key)
+
+
+def mark_of(body: bytes) -> Mark | None:
+    """The mark of an entry that `decode` has found to be a message."""
+    return _decode_head(body.partition(b"\n")[0]).mark
 
 
 @lru_cache(maxsize=4096)
 def _decode_head(head: bytes) -> _Head:
     fields = from_json(head)
-    if not isinstance(fields, list) or len(fields) != 4:
-        raise ValueError("its first line is not a list of four")
-    version, topic, sender, key = fields
+    if not isinstance(fields, list) or len(fields) not in (4, 6):
+        raise ValueError("its first line is not a list of four or six")
+    version, topic, sender, key, *mark = fields
     if version != _VERSION or version is True:
         raise ValueError(f"its version is {version!r:.20}, and this is {_VERSION}")
     if not isinstance(topic, str) or not isinstance(sender, str | None) or not isinstance(key, str | None):
         raise ValueError("its topic is a string, its sender and key are strings or null")  # noqa: TRY004
-    return _Head(topic if topic == DISMISSAL else check_topic(topic), sender, key)
+    if not all(isinstance(digest, str) for digest in mark):
+        raise ValueError("its idempotency key is two strings")
+    return _Head(topic if topic == DISMISSAL else check_topic(topic), sender, key, Mark(*mark) if mark else None)

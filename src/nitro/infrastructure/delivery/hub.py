@@ -21,6 +21,7 @@ from nitro.errors import NotConnected, Overloaded
 from nitro.infrastructure.access.admission import Admission
 from nitro.infrastructure.access.holder import NO_HOLDER, Holder
 from nitro.infrastructure.brokers.base import Log
+from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.brokers.urls import open_broker
 from nitro.infrastructure.delivery.endings import Endings, tell_soon
 from nitro.infrastructure.delivery.inbox import Action
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Hub"]
 
 Loop = asyncio.AbstractEventLoop
+Published = tuple[str, str | None, bytes, str | None, Mark | None]
 
 
 class Hub:
@@ -52,13 +54,8 @@ class Hub:
         self._lanes: dict[Loop | None, Lane] = {}
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits
         self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
-        self.limits = Limits.checked(
-            settings.client_max_messages,
-            settings.client_max_bytes,
-            settings.client_overflow,
-            settings.send_timeout_seconds,
-        )
-        self._unpublished: deque[tuple[str, str | None, bytes, str | None]] = deque()
+        self.limits = Limits.of(settings)
+        self._unpublished: deque[Published] = deque()
         self._is_publishing = False
         self._messages_in = 0
         self._bytes_in = 0
@@ -72,7 +69,9 @@ class Hub:
             if self.broker.is_open and not self.opened.done():
                 self.opened.set_result(None)
 
-    def publish(self, topic: str, sender: str | None, payload: bytes, key: str | None = None) -> None:
+    def publish(
+        self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
+    ) -> None:
         """Append to the log; clients get it in the next tick of their loops.
 
         Raises:
@@ -81,7 +80,7 @@ class Hub:
         with self._lock:
             for lane in self._lanes.values():
                 self._check_load(lane)
-            self._unpublished.append((topic, sender, payload, key))
+            self._unpublished.append((topic, sender, payload, key, mark))
             self._messages_in += 1
             self._bytes_in += len(payload)
             if self._is_publishing:  # a signal handler or finalizer, in the middle of this thread's own publish

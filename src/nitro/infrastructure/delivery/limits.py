@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, get_args
 from nitro.domain.message import Gap, Message
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.delivery.frame import Frame
+from nitro.settings import Settings
 
 __all__ = ["Limits", "Overflow"]
 
@@ -48,6 +49,20 @@ class Limits(NamedTuple):
         if not isinstance(send_timeout, int | float) or not send_timeout > 0:
             raise ConfigurationError(f"send_timeout is a number of seconds above 0, not {send_timeout!r}")
         return cls(max_messages, max_bytes, overflow, float(send_timeout))  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Those of clients that say nothing else.
+
+        Raises:
+            ConfigurationError: they don't make sense.
+        """
+        return cls.checked(
+            settings.client_max_messages,
+            settings.client_max_bytes,
+            settings.client_overflow,
+            settings.send_timeout_seconds,
+        )
 
     def but(
         self,

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from nitro.domain.topics import check_topic
 from nitro.errors import InvalidTopic
+from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.delivery.process import acknowledged, get_hub
 from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.background import start_soon
@@ -21,7 +22,7 @@ from nitro.infrastructure.events.payload import encode, field_of
 from nitro.infrastructure.events.sender import ANY, sender_key
 from nitro.infrastructure.events.sessions import check_session, in_session
 
-__all__ = ["emit", "emit_async", "on", "position", "statistics"]
+__all__ = ["emit", "emit_async", "emit_marked", "on", "position", "statistics"]
 
 log = logging.getLogger("nitro.events")
 
@@ -108,6 +109,13 @@ async def emit_async(event: Event | str, /, sender: Any = ANY, *, session: Any =
         BrokerUnavailable: also if the broker has not acknowledged within `NITRO_PUBLISH_TIMEOUT_SECONDS`; the event
             is published nevertheless, once the broker is back.
     """
+    return (await emit_marked(event, sender, session, kwargs))[0]
+
+
+async def emit_marked(
+    event: Event | str, sender: Any, session: Any, kwargs: dict[str, Any], mark: Mark | None = None
+) -> tuple[list[Any], bool]:
+    """As `emit_async`, with an idempotency key; also returns whether no handler cancelled the event."""
     signal, payload, key = _prepare(event, kwargs)
     results, later, is_cancelled = _call(signal, sender, kwargs if session is None else {**kwargs, "session": session})
     outcomes = [asyncio.ensure_future(_settle(handler, value)) for _, handler, value in later]
@@ -115,7 +123,7 @@ async def emit_async(event: Event | str, /, sender: Any = ANY, *, session: Any =
         if payload is not None and not is_cancelled and not signal.is_muted:
             message = (signal.name, sender_key(sender), payload, key)
             if session is None:
-                get_hub().publish(*message)
+                get_hub().publish(*message, mark)
                 await acknowledged()
             else:
                 await in_session(session, lambda session: get_hub().publish_in(session, *message))
@@ -124,7 +132,7 @@ async def emit_async(event: Event | str, /, sender: Any = ANY, *, session: Any =
     for (place, _, _), outcome in reversed(list(zip(later, settled, strict=False))):
         if outcome is not _FAILED:
             results.insert(place, outcome)
-    return results
+    return results, not is_cancelled
 
 
 def position() -> str:

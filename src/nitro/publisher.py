@@ -1,0 +1,203 @@
+"""Publishing from outside: an ASGI application that takes events from programs in any language, by HTTP.
+
+`app.mount("/publish", Publisher({os.environ["BILLING_KEY"]: Grant({"order.*": ["billing"]}, user_id="billing")}))`
+
+Fed by whoever has a key; feeds `emit`, in this process, with its handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import from_json
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from nitro.domain.topics import check_topic
+from nitro.errors import AccessDenied, ConfigurationError, InvalidPayload, NitroError, NotAuthenticated, PayloadTooLarge
+from nitro.infrastructure.access.permissions import Permissions
+from nitro.infrastructure.brokers.once import Mark
+from nitro.infrastructure.delivery.process import get_hub
+from nitro.infrastructure.events.emitting import emit_marked
+from nitro.infrastructure.events.grant import Grant
+from nitro.infrastructure.events.rights import Rights
+from nitro.infrastructure.events.sender import ANY
+from nitro.infrastructure.sse.problem import Problem
+
+__all__ = ["Publisher"]
+
+_LEAST_KEY_CHARS: Final = 16
+_BODY_SECONDS: Final = 10.0
+_BESIDE_THE_RESULT_BYTES: Final = 8192
+_IDEMPOTENCY_KEY: Final = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?', re.ASCII)
+_FIELDS: Final = {"topic", "result", "sender"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What a key opens; of the key itself only a digest is kept."""
+
+    digest: bytes
+    owner: str
+    permissions: Permissions | None
+    expires_at: float | None
+
+
+class Publisher:
+    """Takes `POST` of `{"topic": "order.placed", "result": {…}, "sender": "billing"}`, one event each.
+
+    The key comes as `Authorization: Bearer <key>`. With the header `Idempotency-Key`, what is sent again, to any
+    process on the same broker, is published once, for as long as the log has it.
+
+    Answers 200 with `{"published": true}` once the broker has acknowledged; false where a handler cancelled the event.
+    Else problem details (RFC 9457): 400 for what is no JSON, 401 without a key, 403 for a topic or sender outside its
+    grant, 409 while the same idempotency key is under way, 413 and 422 for an event that can't be sent, or for another
+    event under a key that was used; 503 with `Retry-After` if the broker is gone: try again with the same key.
+
+    Args:
+        keys: each key, of 16 characters or more that nobody can guess, and what may be published with it. `user_id` of
+            the grant names its owner: idempotency keys are the owner's, so several keys of one share them.
+
+    Raises:
+        ConfigurationError: a key is too short, or a grant has no `user_id`.
+    """
+
+    def __init__(self, keys: Mapping[str, Grant]) -> None:
+        self._keys = [_opened_by(key, grant) for key, grant in keys.items()]
+        self._under_way: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise ConfigurationError(f"a Publisher takes http requests, not {scope['type']}; mount it at a path")
+        request = Request(scope, receive)
+        if request.method != "POST":
+            response: Response = Response("use POST", 405, {"allow": "POST"})
+        else:
+            try:
+                response = await self._answer(request)
+            except ClientDisconnect:
+                return
+            except _Refused as refusal:
+                response = Problem(refusal, refusal.status)
+            except NitroError as error:
+                response = Problem(error)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        key = self._key_of(request)
+        body = await _body_of(request)
+        topic, result, sender = _event_in(body)
+        if key.permissions is not None and not key.permissions.permits(topic, sender):
+            raise AccessDenied("this key may not publish that topic with that sender")
+        mark = _mark_of(request, key.owner, body)
+        if mark is None:
+            return await self._publish(topic, result, sender, None)
+        if mark.key in self._under_way:
+            raise _Refused("an event with this Idempotency-Key is under way; try again later", 409)
+        known = get_hub().broker.content_of(mark.key)
+        if known is not None:
+            if known != mark.content:
+                raise _Refused("this Idempotency-Key was used for another event", 422)
+            return JSONResponse({"published": True}, headers={"idempotency-replayed": "true"})
+        self._under_way.add(mark.key)
+        try:
+            return await self._publish(topic, result, sender, mark)
+        finally:
+            self._under_way.discard(mark.key)
+
+    async def _publish(self, topic: str, result: Any, sender: str | None, mark: Mark | None) -> Response:
+        _, is_published = await emit_marked(topic, ANY if sender is None else sender, None, {"result": result}, mark)
+        return JSONResponse({"published": is_published})
+
+    def _key_of(self, request: Request) -> _Key:
+        """The key that the request shows. All are compared, so that the time tells nothing."""
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        digest = _digest(shown.strip())
+        found = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
+        if scheme.lower() != "bearer" or not found or (found[0].expires_at or time.time() + 1) <= time.time():
+            raise NotAuthenticated("send a key that is known here: Authorization: Bearer <key>")
+        return found[0]
+
+    def __repr__(self) -> str:
+        return f"<Publisher for {sorted({key.owner for key in self._keys})}>"
+
+
+class _Refused(NitroError):
+    """A request with a status that no other error stands for."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def _opened_by(key: str, grant: Grant) -> _Key:
+    if not isinstance(key, str) or len(key) < _LEAST_KEY_CHARS or not key.isascii() or key != key.strip():
+        raise ConfigurationError(
+            f"a key has {_LEAST_KEY_CHARS} ASCII characters or more; make one with secrets.token_urlsafe(32)"
+        )
+    if grant.user_id is None:
+        raise ConfigurationError("the grant of a key says who owns it: Grant([…], user_id='billing')")
+    rights = Rights(grant.allowed, grant.denied)
+    return _Key(_digest(key), grant.user_id, rights.permissions, grant.expires_at)  # type: ignore[arg-type]
+
+
+async def _body_of(request: Request) -> bytes:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise _Refused("send the event as application/json", 415)
+    limit = get_hub().settings.max_payload_bytes + _BESIDE_THE_RESULT_BYTES
+    length = request.headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and int(length[:20]) > limit:
+        raise PayloadTooLarge(f"the request has {length[:20]} bytes, limit {limit}")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise PayloadTooLarge(f"the request has more than {limit} bytes")
+    except TimeoutError:
+        raise _Refused(f"the body didn't come within {_BODY_SECONDS:g} s", 408) from None
+    return bytes(body)
+
+
+def _event_in(body: bytes) -> tuple[str, Any, str | None]:
+    try:
+        event = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
+        raise _Refused(f"the body is no JSON: {reason}", 400) from None
+    if not isinstance(event, dict) or not {"topic", "result"} <= set(event) <= _FIELDS:
+        raise InvalidPayload('the body is {"topic": ..., "result": ...}, and "sender" if there is one')
+    topic, result, sender = event["topic"], event["result"], event.get("sender")
+    if result is None:
+        raise InvalidPayload("result is null, and only an event with a result reaches clients")
+    if sender is not None and not isinstance(sender, str):
+        raise InvalidPayload("sender is a string")
+    return check_topic(topic), result, sender
+
+
+def _mark_of(request: Request, owner: str, body: bytes) -> Mark | None:
+    shown = request.headers.get("idempotency-key")
+    if shown is None:
+        return None
+    found = _IDEMPOTENCY_KEY.fullmatch(shown)
+    if found is None:
+        raise _Refused("an Idempotency-Key is 1 to 255 visible ASCII characters", 400)
+    return Mark(_short(f"{len(owner)}:{owner}{found[1]}".encode()), _short(body))
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _short(data: bytes) -> str:
+    return urlsafe_b64encode(hashlib.sha256(data).digest()[:16]).decode().rstrip("=")

@@ -1,0 +1,238 @@
+"""Publishing from outside: who may, what is taken, and what is sent again is published once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from nitro import Grant
+from nitro.errors import ConfigurationError
+from nitro.publisher import Publisher
+from tests.apps.publisher import BILLING
+from tests.brokers import BROKERS
+from tests.servers import ROOT, Server
+from tests.sse import Stream
+
+APP = "tests.apps.publisher:app"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server(APP, environment={"NITRO_MAX_PAYLOAD_BYTES": "1000"}) as started:
+        yield started
+    assert "Traceback" not in started.output, started.output
+
+
+@pytest.fixture
+def stream(server: Server) -> Iterator[Stream]:
+    with Stream(server.port, "/events") as opened:
+        opened.read_until(b"id: ")
+        yield opened
+
+
+def publish(server: Server, body: Any, key: str = BILLING, idempotency_key: str = "", **headers: str) -> httpx.Response:
+    fields = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers}
+    if idempotency_key:
+        fields["Idempotency-Key"] = idempotency_key
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx.post(f"{server.url}/publish/", content=content, headers=fields, timeout=20, trust_env=False)
+
+
+def check_problem(answer: httpx.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["detail"])
+
+
+def test_an_event_from_outside_is_emitted_with_its_handlers(server: Server, stream: Stream) -> None:
+    answer = publish(server, {"topic": "todo.a", "result": {"n": 2**53 + 1}, "sender": "curl"})
+    assert (answer.status_code, answer.json()) == (200, {"published": True})
+    stream.read_until(b"event: todo.a\ndata: " + b'{"n":9007199254740993}\n')
+    assert ["curl", {"n": 2**53 + 1}] in server.get("/handled").json()
+    assert publish(server, {"topic": "todo.a", "result": "cancel"}).json() == {"published": False}
+    assert publish(server, {"topic": "todo.a", "result": False}).json() == {"published": True}
+    assert stream.read_until(b"data: false").data() == [{"n": 2**53 + 1}, False]
+
+
+@pytest.mark.parametrize("key", ["", "x", BILLING[:-1], BILLING + "x", "a key that has expired", "é" * 20])
+def test_a_key_that_is_not_known_publishes_nothing(server: Server, key: str) -> None:
+    header = f"Bearer {key}".strip().encode("latin-1")
+    answer = httpx.post(
+        f"{server.url}/publish/",
+        content=b'{"topic":"todo.a","result":1}',
+        headers=[(b"authorization", header), (b"content-type", b"application/json")],
+        trust_env=False,
+    )
+    check_problem(answer, 401)
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"topic": "user.a", "result": 1},
+        {"topic": "order.a", "result": 1},
+        {"topic": "order.a", "result": 1, "sender": "somebody"},
+        {"topic": "todo.secret", "result": 1},
+    ],
+)
+def test_a_key_publishes_what_it_is_granted_and_nothing_else(server: Server, body: Any) -> None:
+    assert check_problem(publish(server, body), 403) == "this key may not publish that topic with that sender"
+    assert publish(server, {"topic": "order.a", "result": 1, "sender": "billing"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b'{"topic":"todo.a","result":NaN}', 400),
+        (b"\xff\xfe", 400),
+        (b"[" * 100_00, 413),
+        (b"[" * 5000, 400),
+        ([], 422),
+        ({}, 422),
+        ({"topic": "todo.a"}, 422),
+        ({"topic": "todo.a", "result": None}, 422),
+        ({"topic": "todo.a", "result": 1, "extra": 1}, 422),
+        ({"topic": 1, "result": 1}, 422),
+        ({"topic": "todo.*", "result": 1}, 422),
+        ({"topic": "nitro.dismissal", "result": {"user_id": "7", "for_good": True}}, 422),
+        ({"topic": "a..b", "result": 1}, 422),
+        ({"topic": "todo.a\nevent: x", "result": 1}, 422),
+        ({"topic": "todo.a", "result": 1, "sender": 7}, 422),
+        ({"topic": "todo.a", "result": "x" * 1000}, 413),
+        ({"topic": "todo.a", "result": 1, "sender": "x" * 8000}, 422),
+        (b"x" * 20_000, 413),
+    ],
+)
+def test_what_is_no_event_is_refused_and_says_why(server: Server, stream: Stream, body: Any, status: int) -> None:
+    detail = check_problem(publish(server, body, "the key of the warehouse"), status)
+    assert detail.isascii()
+    assert "\n" not in detail
+    publish(server, {"topic": "after", "result": "it"}, "the key of the warehouse")
+    assert stream.read_until(b"event: after").data() in ([], ["it"])
+
+
+def test_other_methods_and_forms_are_refused(server: Server) -> None:
+    for method in ("GET", "PUT", "DELETE", "OPTIONS"):
+        answer = httpx.request(method, f"{server.url}/publish/", trust_env=False)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    for kind in ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""):
+        check_problem(publish(server, b'{"topic":"todo.a","result":1}', **{"Content-Type": kind}), 415)
+
+
+def test_a_body_is_measured_while_it_comes(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        head = (
+            f"POST /publish/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {BILLING}\r\n"
+            "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        connection.sendall(head.encode() + b"1000\r\n" + b"x" * 4096 + b"\r\n" + b"2000\r\n" + b"x" * 8192 + b"\r\n")
+        assert b" 413 " in connection.recv(1000).split(b"\r\n")[0]
+
+
+def test_what_is_sent_again_is_published_once(server: Server, stream: Stream) -> None:
+    event = {"topic": "todo.once", "result": 1}
+    first = publish(server, event, idempotency_key="k1")
+    again = publish(server, event, idempotency_key='"k1"')
+    assert (first.json(), again.json()) == ({"published": True}, {"published": True})
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "another event" in check_problem(publish(server, {**event, "result": 2}, idempotency_key="k1"), 422)
+    order = {"topic": "order.once", "result": 3}
+    for key in ("the new key of billing", "the key of the warehouse"):  # keys of one owner share them, others don't
+        publish(server, order, key, idempotency_key="k2")
+        publish(server, order, key, idempotency_key="k2")
+    publish(server, {"topic": "todo.last", "result": "last"})
+    assert stream.read_until(b"event: todo.last").data() == [1, 3, 3, "last"]
+    assert server.get("/handled").json().count([None, 1]) == 1
+    for wrong in ("x" * 256, "a b", ""):
+        answer = publish(server, event, **{"Idempotency-Key": wrong})
+        check_problem(answer, 400)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_what_is_sent_to_two_processes_at_once_is_heard_once_in_each(kind: str, tmp_path: Path) -> None:
+    with BROKERS[kind](tmp_path) as broker:
+        environment = {"NITRO_BROKER_URL": broker.url, "NITRO_NAMESPACE": "once"}
+        with Server(APP, environment=environment) as one, Server(APP, environment=environment) as other:
+            streams = [Stream(server.port, "/events").read_until(b"id: ") for server in (one, other)]
+            start = re.findall(rb"id: (\S+)", streams[0].body)[-1].decode()
+
+            async def everything() -> list[httpx.Response]:
+                headers = {"Authorization": f"Bearer {BILLING}"}
+                async with httpx.AsyncClient(timeout=20, trust_env=False, headers=headers) as client:
+                    return await asyncio.gather(
+                        *(
+                            client.post(
+                                f"{server.url}/publish/",
+                                json={"topic": "todo.n", "result": n},
+                                headers={"Idempotency-Key": f"k{n}"},
+                            )
+                            for n in range(20)
+                            for server in (one, other)
+                        )
+                    )
+
+            answers = asyncio.run(everything())
+            assert {answer.status_code for answer in answers} == {200}
+            publish(one, {"topic": "todo.last", "result": "last"})
+            for stream in streams:
+                heard = stream.read_until(b"event: todo.last").data()
+                assert sorted(heard[:-1]) == list(range(20))
+                stream.socket.close()
+        with Server(APP, environment=environment) as late:
+            with Stream(late.port, "/events", f"Last-Event-ID: {start}\r\n") as stream:
+                assert sorted(stream.read_until(b"event: todo.last").data()[:-1]) == list(range(20))
+            assert publish(late, {"topic": "todo.n", "result": 3}, idempotency_key="k3").status_code in (200, 422)
+
+
+def test_the_line_for_curl_in_the_documentation_works(server: Server, stream: Stream) -> None:
+    text = (ROOT / "docs/publishing.md").read_text()
+    found = re.search(r"```sh\n(curl .*?)```", text, re.DOTALL)
+    assert found is not None
+    command = found[1].replace("https://app.example", server.url).replace("$BILLING_KEY", BILLING)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20, check=True)
+    assert json.loads(done.stdout) == {"published": True}
+    stream.read_until(b"event: order.placed")
+
+
+@pytest.mark.parametrize("key", ["short", "", "é" * 20, " " * 20, "x" * 20 + "\n"])
+def test_a_key_that_could_be_guessed_or_not_be_sent_is_refused(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="16 ASCII characters"):
+        Publisher({key: Grant(["*"], user_id="x")})
+
+
+def test_a_grant_without_an_owner_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="who owns it"):
+        Publisher({BILLING: Grant(["*"])})
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nitro.publisher._BODY_SECONDS", 0.2)
+    publisher = Publisher({BILLING: Grant(["*"], user_id="x")})
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(3600)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {BILLING}".encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "query_string": b""}
+    began = time.monotonic()
+    asyncio.run(publisher(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert time.monotonic() - began < 2
