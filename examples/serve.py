@@ -10,6 +10,9 @@ import socket
 import sys
 
 import uvicorn
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+LOCAL = ["127.0.0.1", "localhost"]
 
 
 class DemoServer(uvicorn.Server):
@@ -50,6 +53,9 @@ def main() -> None:
     options = parser.parse_args()
 
     config = uvicorn.Config(options.app, access_log=False, log_level="warning")
+    config.load()
+    if options.host in LOCAL:  # a page of another site can't reach this machine under a name of its own
+        config.loaded_app = TrustedHostMiddleware(config.loaded_app, LOCAL)
     with listen(options.host, options.port) as listener:
         try:
             DemoServer(config).run(sockets=[listener])

@@ -53,6 +53,7 @@ class Server:
         address = {
             "uvicorn": ["--port", str(self.port)],
             "granian": ["--interface", "asgi", "--host", "127.0.0.1", "--port", str(self.port)],
+            "examples.serve": ["--port", str(self.port)],
             "hypercorn": ["--bind", f"127.0.0.1:{self.port}"],
         }
         command = [sys.executable, "-m", runner, *address[runner], *options, app]

@@ -88,7 +88,7 @@ async def disconnect(request: StarletteRequest) -> Response:
 
 
 async def clients(_: StarletteRequest) -> Response:
-    return JSONResponse([client.topics for client in active_clients.values()])
+    return JSONResponse([list(client.topics) for client in active_clients.values()])
 
 
 async def checked_out(_: StarletteRequest) -> Response:

@@ -160,4 +160,4 @@ class Client(Listener):
 
     def __repr__(self) -> str:
         state = "connected" if self.is_connected else "not connected"
-        return f"<Client {self.client_id} {state}, topics {list(self.topics)}>"
+        return f"<Client {self.client_id!a:.60} {state}, topics {list(self.topics)}>"
