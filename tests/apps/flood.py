@@ -1,0 +1,71 @@
+"""A stream for everybody, one for each user, and a publisher, at 20 events a second; and what is left of a flood."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request, Response
+
+import nitro
+from nitro import Grant, active_clients, emit, segment
+from nitro.fastapi import EventStream
+from nitro.publisher import Publisher
+
+EVENTS_PER_SECOND = 20
+
+
+async def tick() -> None:
+    start, n = time.monotonic(), 0
+    while True:
+        emit("public.tick", result={"n": n, "t": time.monotonic_ns(), "pad": "x" * 500})
+        n += 1
+        await asyncio.sleep(max(0.0, start + n / EVENTS_PER_SECOND - time.monotonic()))
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    ticking = asyncio.create_task(tick())
+    yield
+    ticking.cancel()
+
+
+app = FastAPI(lifespan=lifespan)
+app.mount("/publish", Publisher({"the key that no stranger has": Grant(["*"], user_id="nobody")}))
+
+
+def may_hear(request: Request) -> Grant | None:
+    user = request.headers.get("x-user")
+    if user is None or not user.isalnum():
+        return None
+    return Grant(["public.*", f"user.{segment(user)}.*"], user_id=user)
+
+
+live = EventStream(may_hear)
+
+
+@app.get("/events", **live.openapi)
+async def events(stream: Annotated[Response, Depends(live)]) -> Response:
+    return stream
+
+
+@app.get("/left")
+async def left() -> dict[str, float | dict[str, int]]:
+    gc.collect()
+    with open("/proc/self/status") as status:
+        resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+    statistics = nitro.statistics()
+    return {
+        "clients": len(active_clients),
+        "tasks": len(asyncio.all_tasks()),
+        "fds": len(os.listdir("/proc/self/fd")),
+        "resident_mib": resident / 1024,
+        "cpu_seconds": time.process_time(),
+        "refused": dict(statistics.refused),
+        "ended": dict(statistics.ended),
+    }

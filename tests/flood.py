@@ -1,0 +1,275 @@
+"""The flood: strangers who want what they may not have, send garbage and stop reading, beside clients that go on.
+
+`python -m tests.flood --strangers 5000 --good 500`. The server, the good clients and the strangers are a process each; the
+strangers' has the lowest priority, since they would come from other machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import json
+import os
+import random
+import resource
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tests.servers import ROOT, Server
+
+ENVIRONMENT = {
+    "NITRO_MAX_CLIENTS_PER_ADDRESS": "5",
+    "NITRO_MAX_CLIENTS_PER_USER": "1000",
+    "NITRO_SEND_TIMEOUT_SECONDS": "2",
+    "NITRO_CLIENT_MAX_BYTES": "65536",
+    "NITRO_RETRY_MILLISECONDS": "100",
+}
+OPTIONS = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error")
+STRANGERS_PER_ADDRESS = 50
+KINDS = {
+    "no user": b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
+    "another's topic": b"GET /events?topic=user.good.mail HTTP/1.1\r\nHost: x\r\nX-User: stranger\r\n\r\n",
+    "every topic": b"GET /events?topic=* HTTP/1.1\r\nHost: x\r\nX-User: stranger\r\n\r\n",
+    "no topic at all": b"GET /events?topic=%00&topic[]=a HTTP/1.1\r\nHost: x\r\nX-User: stranger\r\n\r\n",
+    "a name that is a pattern": b"GET /events HTTP/1.1\r\nHost: x\r\nX-User: *\r\n\r\n",
+    "a foreign id": b"GET /events HTTP/1.1\r\nHost: x\r\nX-User: stranger\r\nLast-Event-ID: "
+    + b"9" * 8000
+    + b"\r\n\r\n",
+    "stops reading": b"GET /events HTTP/1.1\r\nHost: x\r\nX-User: stranger\r\n\r\n",
+    "publishes": b"POST /publish/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 99999\r\n\r\n{",
+    "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 40,
+    "half a head": b"GET /events HTTP/1.1\r\nHost: x\r\nX-Us",
+}
+
+
+@dataclass
+class Figures:
+    """What the good clients saw in one phase, and what was left of it."""
+
+    events: int
+    wrong: list[str]
+    p50_ms: float
+    p99_ms: float
+
+
+# --- the good clients, a process
+
+
+class Good(asyncio.Protocol):
+    """One stream. It counts, and measures from emit to here; both on the clock that all processes share."""
+
+    def __init__(self, latencies: list[float], wrong: list[str]) -> None:
+        self._latencies = latencies
+        self._wrong = wrong
+        self._rest = b""
+        self.newest = -1
+        self.is_open = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        transport.write(b"GET /events?topic=public.* HTTP/1.1\r\nHost: x\r\nX-User: good\r\n\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic_ns()
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data: {"):
+                event = json.loads(line[6:])
+                if "n" not in event or (self.newest >= 0 and event["n"] != self.newest + 1):
+                    self._wrong.append(f"{event} after {self.newest}")
+                self.newest = event.get("n", self.newest)
+                self._latencies.append((now - event["t"]) / 1e6)
+            elif line.startswith(b"id: ") and not self.is_open.done():
+                self.is_open.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wrong.append(f"the stream was ended: {exc}")
+
+
+async def be_good(port: int, count: int) -> None:
+    """Print a line when all are open, and one of figures for each line that is read."""
+    loop = asyncio.get_running_loop()
+    latencies: list[float] = []
+    wrong: list[str] = []
+    for n in range(count):
+        make, local = (lambda: Good(latencies, wrong)), (f"127.9.{n // 4 // 250}.{n // 4 % 250 + 1}", 0)
+        _, stream = await loop.create_connection(make, "127.0.0.1", port, local_addr=local)
+        await stream.is_open
+    print("open", flush=True)
+    while await asyncio.to_thread(sys.stdin.readline):
+        ordered = sorted(latencies) or [0.0]
+        at = lambda share: ordered[int(share * (len(ordered) - 1))]  # noqa: E731
+        print(json.dumps([len(latencies), wrong[:5], at(0.5), at(0.99)]), flush=True)
+        latencies.clear()
+
+
+# --- the strangers, a process
+
+
+async def be_a_stranger(port: int, number: int, kind: str, until: float, outcomes: collections.Counter[str]) -> None:
+    """Send what one of this kind sends, look at the answer, and stay, reading nothing more."""
+    address = number // STRANGERS_PER_ADDRESS
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    loop = asyncio.get_running_loop()
+    try:
+        connection.bind((f"127.8.{address // 250}.{address % 250 + 1}", 0))
+        await loop.sock_connect(connection, ("127.0.0.1", port))
+        await loop.sock_sendall(connection, KINDS[kind])
+        if kind != "half a head":
+            answer = await loop.sock_recv(connection, 200)
+            outcomes[f"{kind}: {answer[9:12].decode('latin-1') or 'hung up'}"] += 1
+        await asyncio.sleep(until - time.monotonic())
+    except OSError as error:
+        outcomes[f"{kind}: {type(error).__name__}"] += 1
+    finally:
+        connection.close()
+
+
+async def be_strangers(port: int, count: int, seconds: float) -> None:
+    """All of them within so many seconds, in no order; the last one stays a second longer."""
+    os.nice(19)
+    kinds = [kind for kind, _ in zip(list(KINDS) * (count // len(KINDS) + 1), range(count), strict=False)]
+    random.Random(7).shuffle(kinds)
+    outcomes: collections.Counter[str] = collections.Counter()
+    began = time.monotonic()
+    until = began + seconds + 1
+    async with asyncio.TaskGroup() as group:
+        for number, kind in enumerate(kinds):
+            await asyncio.sleep(max(0.0, began + seconds * number / count - time.monotonic()))
+            group.create_task(be_a_stranger(port, number, kind, until, outcomes))
+    print(json.dumps(dict(sorted(outcomes.items()))), flush=True)
+
+
+# --- all of it
+
+
+class GoodClients:
+    def __init__(self, port: int, count: int) -> None:
+        command = [sys.executable, "-m", "tests.flood", "--be", "good", "--port", str(port), "--good", str(count)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._read() == "open"
+
+    def figures(self) -> Figures:
+        """Since the last time."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return Figures(*json.loads(self._read()))
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def flood(server: Server, strangers: int, seconds: float) -> dict[str, int]:
+    """Let them come, and wait until they are gone. How each kind was answered."""
+    arguments = [
+        "--be",
+        "strangers",
+        "--port",
+        str(server.port),
+        "--strangers",
+        str(strangers),
+        "--seconds",
+        str(seconds),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.flood", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    outcomes: dict[str, int] = json.loads(done.stdout)
+    return outcomes
+
+
+def what_is_left(server: Server, clients: int, fds: int = 0) -> dict[str, Any]:
+    """Once everybody else is gone."""
+    deadline = time.monotonic() + 20
+    while (left := server.get("/left").json())["clients"] != clients or (fds and left["fds"] > fds):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not all are gone: {left}")
+        time.sleep(0.1)
+    return dict(left)
+
+
+def measure(strangers: int, good: int, seconds: float) -> str:
+    """Quiet, then a flood, twice; raises AssertionError where the good clients or the memory suffer."""
+    raise_file_limit(strangers + good + 500)
+    with Server("tests.apps.flood:app", options=OPTIONS, environment=ENVIRONMENT) as server:
+        clients = GoodClients(server.port, good)
+        try:
+            flood(server, max(100, strangers // 10), 2)  # what a process takes once, it keeps
+            before = what_is_left(server, good)
+            clients.figures()
+            time.sleep(seconds / 2)
+            quiet = clients.figures()
+            began = time.monotonic()
+            outcomes = flood(server, strangers, seconds)
+            took = time.monotonic() - began
+            flooded = clients.figures()
+            first = what_is_left(server, good, int(before["fds"]) + 1)
+            flood(server, strangers, seconds)
+            again = what_is_left(server, good, int(before["fds"]) + 1)
+            last = clients.figures()
+        finally:
+            clients.end()
+    text = report(locals())
+    for figures in (quiet, flooded, last):
+        assert figures.events > 0, text
+        assert figures.wrong == [], text
+    assert min(flooded.p99_ms, last.p99_ms) < 2 * quiet.p99_ms, text
+    assert again["tasks"] <= before["tasks"] + 1, text
+    assert again["resident_mib"] < first["resident_mib"] + 2, text
+    return text
+
+
+def report(seen: dict[str, Any]) -> str:
+    quiet, flooded, last, before, first, again = (
+        seen[name] for name in ("quiet", "flooded", "last", "before", "first", "again")
+    )
+    answers = "\n".join(f"  {count:5} {outcome}" for outcome, count in seen["outcomes"].items())
+    return f"""{seen["good"]} good clients, {seen["strangers"]} strangers in {seen["took"]:.0f} s, twice
+            events   p50 ms   p99 ms
+  quiet   {quiet.events:8} {quiet.p50_ms:8.1f} {quiet.p99_ms:8.1f}  {quiet.wrong}
+  flood   {flooded.events:8} {flooded.p50_ms:8.1f} {flooded.p99_ms:8.1f}  {flooded.wrong}
+  again   {last.events:8} {last.p50_ms:8.1f} {last.p99_ms:8.1f}  {last.wrong}
+memory {before["resident_mib"]:.1f} MiB, after the first flood {first["resident_mib"]:.1f}, after the second {again["resident_mib"]:.1f}
+tasks {before["tasks"]}, {again["tasks"]}; refused {again["refused"]}; ended {again["ended"]}
+answers
+{answers}"""
+
+
+def raise_file_limit(files: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(files, hard)), hard))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.flood", description="Flood a server with strangers.")
+    parser.add_argument("--strangers", type=int, default=5000)
+    parser.add_argument("--good", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--be", choices=["good", "strangers"], help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    raise_file_limit(options.strangers + options.good + 500)
+    if options.be == "good":
+        asyncio.run(be_good(options.port, options.good))
+    elif options.be == "strangers":
+        asyncio.run(be_strangers(options.port, options.strangers, options.seconds))
+    else:
+        print(measure(options.strangers, options.good, options.seconds))
+
+
+if __name__ == "__main__":
+    main()
