@@ -90,9 +90,9 @@ class Backlog:
 
 
 def may_hear(frame: Frame, interest: Interest) -> bool:
-    """Whether a client of that interest may have `frame`: what was sent to it alone, always."""
+    """Whether a client of that interest has the right to `frame`: to what was sent to it alone, always."""
     message = frame.message
-    return not isinstance(message, Message) or message.position is None or interest.lets_through(message)
+    return not isinstance(message, Message) or message.position is None or interest.permits(message)
 
 
 def _is_private(frame: Frame) -> bool:

@@ -43,11 +43,13 @@ class Interest:
         """The interest of a client that holds these subscriptions, by pattern, and these mutes."""
         return cls(frozenset(subscriptions.items()), frozenset(mutes), permissions)
 
+    def permits(self, message: Message) -> bool:
+        """Whether a client with this interest has the right to `message`."""
+        return self.permissions is None or self.permissions.permits(message.topic, message.sender)
+
     def lets_through(self, message: Message) -> bool:
-        """Whether no mute keeps away, and no permission withholds, what a subscription matches."""
-        if self.permissions is not None and not self.permissions.permits(message.topic, message.sender):
-            return False
-        return not any(matches(pattern, message.topic) for pattern in self.mutes)
+        """Whether there is a right to what a subscription matches, and no mute keeps it away."""
+        return self.permits(message) and not any(matches(pattern, message.topic) for pattern in self.mutes)
 
     def hears(self, message: Message) -> bool:
         """Whether a client with this interest gets `message`."""
