@@ -6,7 +6,7 @@ PORT   ?= 8000
 JS     := js/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
-.PHONY: demo test lint soak bench client screenshots programs clean
+.PHONY: demo test lint soak fuzz flood bench client screenshots programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -27,6 +27,14 @@ MINUTES ?= 10
 soak: $(VENV)/.test programs
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER) --workers 2)
 	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
+
+# 5,000 strangers beside 500 clients who go on. It wants a quiet machine.
+flood: $(VENV)/.test
+	$(BIN)/python -m tests.flood
+
+# Bytes that strangers and foreign logs could send, until something breaks; what is found goes to tests/fuzzing/corpus.
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzzing --minutes $(MINUTES) $(if $(TARGET),--target $(TARGET))
 
 # All scenarios take about 45 minutes and want a quiet machine; make bench SCENARIO="burst emit" takes some of them.
 bench: PROGRAMS += /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
@@ -66,6 +74,10 @@ $(VENV)/.test: $(VENV)/.demo pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.test pyproject.toml
 	@$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.test pyproject.toml
+	@$(BIN)/pip install --quiet --group fuzz
 	@touch $@
 
 # Programs of Debian's that the tests and the benchmark start. Where one can't be had, its tests are skipped and say so.

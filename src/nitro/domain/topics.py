@@ -135,7 +135,7 @@ def _check_grammar(name: str, what: str) -> None:
         if char not in _TOPIC_CHARS and not (char == "*" and what == "pattern"):
             if char == "*":
                 raise InvalidTopic(
-                    f"{name!r} is a pattern (it has '*'); an event has one exact name, and only subscriptions "
+                    f"{_shown(name)} is a pattern (it has '*'); an event has one exact name, and only subscriptions "
                     f"and handlers may use patterns"
                 )
             raise InvalidTopic(f"{what} {_shown(name)} has {char!a} at character {place + 1}; {_GRAMMAR}")

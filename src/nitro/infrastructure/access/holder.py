@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from math import isfinite
 from typing import Final, NamedTuple
 
 from nitro.errors import ConfigurationError
@@ -25,6 +24,8 @@ class Holder(NamedTuple):
 
 
 NO_HOLDER: Final = Holder()
+_NEVER: Final = 1e12
+"""Seconds since 1970 that no user means: they are milliseconds."""
 
 
 def unix_seconds(expires_at: datetime | float | None) -> float | None:
@@ -39,7 +40,7 @@ def unix_seconds(expires_at: datetime | float | None) -> float | None:
         if expires_at.tzinfo is None:
             raise ConfigurationError("expires_at has no time zone: use datetime.now(UTC) + timedelta(…)")
         return expires_at.timestamp()
-    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float) or not isfinite(expires_at):
+    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float) or not abs(expires_at) < _NEVER:
         raise ConfigurationError(f"expires_at is an aware datetime or seconds since 1970, not {expires_at!r}")
     return float(expires_at)
 

@@ -67,11 +67,20 @@ class Follower:
         return any(entry.sequence == self.sequence and entry.body != self._newest_body for entry in last)
 
     def go_on_in(self, extent: Extent, max_messages: int) -> None:
-        """Go on in this log: where we stood, or, if it is another one, behind all that can't be had."""
+        """Go on in this log: where we stood, or, if it is another one, behind all that can't be had.
+
+        Raises:
+            ValueError: no client could come back to a place in that log.
+        """
+        head = Position(extent.epoch, extent.newest)
+        if Position.parse(str(head)) != head or not 1 <= extent.oldest <= extent.newest + 1:
+            raise ValueError(f"it says that it is {extent!a:.200}, and no log of ours is")
         with self._lock:
             if not self.is_open:  # what it retains fills the window; nobody was there yet to hear it
                 start = max(extent.oldest - 1, extent.newest - max_messages)
                 self.window.begin(Position(extent.epoch, start))
+                self.once.clear()  # it may have been filled in part already
+                self._missing_behind = -1
             elif self.epoch != extent.epoch:
                 self.once.clear()
                 self._lose("epoch", Position(extent.epoch, extent.oldest - 1))
@@ -92,13 +101,20 @@ class Follower:
         decoded = [(entry, self._decode(entry, epoch)) for entry in entries]
         for start in range(0, len(decoded), _ENTRIES_A_LOCK):
             with self._lock:
-                for entry, message in decoded[start : start + _ENTRIES_A_LOCK]:
-                    if entry.sequence <= self.sequence:
-                        continue
-                    if entry.sequence > self.sequence + 1 and not self._confirm_hole(epoch, entry.sequence):
-                        return
-                    self._accept(entry, message)
+                is_whole = self._take_some(decoded[start : start + _ENTRIES_A_LOCK], epoch)
             self._receiver.settle()
+            if not is_whole:
+                return
+
+    def _take_some(self, decoded: Sequence[tuple[Entry, Message | None]], epoch: str) -> bool:
+        """Take entries up to a hole that has to be looked at once more; whether there was none."""
+        for entry, message in decoded:
+            if entry.sequence <= self.sequence:
+                continue
+            if entry.sequence > self.sequence + 1 and not self._confirm_hole(epoch, entry.sequence):
+                return False
+            self._accept(entry, message)
+        return True
 
     def _accept(self, entry: Entry, message: Message | None) -> None:
         self._has_taken, self._newest_body = True, entry.body
@@ -125,6 +141,7 @@ class Follower:
     def _lose(self, reason: str, resumed_at: Position) -> None:
         self.window.begin(resumed_at)
         self._has_taken = False
+        self._missing_behind = -1
         if self.is_open:
             self._receiver.lose(reason, resumed_at)
 

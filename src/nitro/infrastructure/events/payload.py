@@ -19,6 +19,8 @@ __all__ = ["JsonArray", "JsonObject", "decode", "encode", "field_of"]
 
 _DEPTH: Final = 200
 """How deep a reader can follow. With fewer brackets than that a payload can't be nested too deeply."""
+_DIGITS: Final = 4300
+"""How long a whole number a reader takes. With fewer digits than that a payload has no longer one."""
 
 
 class _FormatsAsJson:
@@ -61,8 +63,8 @@ def encode(result: Any, max_bytes: int) -> bytes:
         payload = to_json(result, inf_nan_mode="constants")
         if b"NaN" in payload or b"Infinity" in payload:  # as a number, or just in a text?
             json.loads(payload, parse_constant=_refuse_constant)
-        if payload.count(b"[") + payload.count(b"{") >= _DEPTH:
-            from_json(payload)  # what is nested deeper than a reader can follow must not reach one
+        if payload.count(b"[") + payload.count(b"{") >= _DEPTH or _has_many_digits(payload):
+            from_json(payload)  # too deep, or a number too long, for a reader: it must not reach one
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
         raise InvalidPayload(
@@ -99,6 +101,10 @@ def decode(payload: bytes) -> Any:
     if isinstance(value, list):
         return JsonArray(value)
     return value
+
+
+def _has_many_digits(payload: bytes) -> bool:
+    return len(payload) > _DIGITS and len(payload) - len(payload.translate(None, b"0123456789")) > _DIGITS
 
 
 def _refuse_constant(constant: str) -> NoReturn:

@@ -190,4 +190,6 @@ def _last_event_id(scope: Scope) -> str:
     if any(found):
         return b",".join(found).decode("latin-1")
     query: bytes = scope.get("query_string", b"")
-    return ",".join(parse_qs(query.decode("latin-1")).get("last_event_id", ())) if b"last_event_id" in query else ""
+    if b"last_event_id" not in query and b"%" not in query:
+        return ""
+    return ",".join(parse_qs(query.decode("latin-1")).get("last_event_id", ()))

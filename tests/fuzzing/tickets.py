@@ -1,0 +1,77 @@
+"""Tickets that strangers make up, change, cut and splice: nobody hears by one what was not signed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from typing import Any
+
+from itsdangerous import URLSafeTimedSerializer
+
+from nitro import ANY
+from nitro.infrastructure.events.grant import Grant
+from nitro.tickets import Tickets
+from tests.fuzzing.supply import Supply, text
+
+_SECRET = "a secret of the fuzzer's own"
+_OTHERS = "another secret, of somebody else"
+_GRANTS = (
+    Grant(["todo.*", "user.7.*"], user_id=7),
+    Grant({"todo.*": ["s1", "s2"]}, denied=["*.secret"], user_id="é"),
+    Grant(ANY, denied={"a.b": "s1"}, expires_at=4e9),
+    Grant([]),
+)
+
+
+def ticket(data: bytes) -> None:
+    """What the ticket is made of, and then its text, or how it is changed."""
+    supply = Supply(data)
+    match supply.below(4):
+        case 0:
+            assert _tickets().read(text(supply.rest())) is None
+        case 1:
+            assert _tickets().read(supply.rest().decode("utf-8", "surrogateescape")) is None
+        case 2:
+            _read_changed(supply)
+        case _:
+            _read_signed(supply)
+
+
+def _read_changed(supply: Supply) -> None:
+    """A ticket or two, of which one may be signed with another secret, and changes of single characters."""
+    first, second = (_GRANTS[supply.below(len(_GRANTS))] for _ in range(2))
+    is_mine = supply.byte() & 1 == 0
+    tickets = _tickets() if is_mine else _tickets(_OTHERS)
+    written, other = tickets.issue(first), tickets.issue(second)
+    cut = supply.byte()
+    changed = written[: len(written) - cut] + other[len(other) - cut :] if cut else written
+    for _ in range(supply.below(4)):
+        letters, place, by = list(changed), supply.byte() * 2, supply.byte()
+        letters[place : place + 1] = [chr(ord(letter) ^ by) for letter in letters[place : place + 1]]
+        changed = "".join(letters)
+    found = _tickets().read(changed)
+    assert found is None or (is_mine and found in (first, second))
+    assert found is not None or not is_mine or changed not in (written, other)
+
+
+def _read_signed(supply: Supply) -> None:
+    """What the right secret has signed, but no `Tickets` has written."""
+    try:
+        fields = json.loads(supply.rest())
+    except (ValueError, RecursionError):
+        return
+    found = _tickets().read(_signed(fields))
+    assert found is None or isinstance(found, Grant)
+    if found is not None:
+        assert _tickets().read(_tickets().issue(found)) == found
+
+
+def _signed(fields: Any) -> str:
+    keywords = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
+    return str(URLSafeTimedSerializer(_SECRET, salt="nitro.ticket", signer_kwargs=keywords).dumps(fields))
+
+
+@cache
+def _tickets(secret: str = _SECRET) -> Tickets:
+    return Tickets(secret, seconds=3600)
