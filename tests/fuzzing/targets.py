@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from typing import Final
 
 from tests.fuzzing.frames import frame
 from tests.fuzzing.logs import broker
 from tests.fuzzing.payloads import payload
+from tests.fuzzing.publishing import publish
 from tests.fuzzing.queries import query
 from tests.fuzzing.streams import last_event_id
 from tests.fuzzing.tickets import ticket
@@ -46,6 +48,5 @@ def _errors() -> Iterator[list[str]]:
         logging.getLogger().removeHandler(keeper)
 
 
-TARGETS: dict[str, Target] = {
-    target.__name__: _watched(target) for target in (frame, topics, payload, ticket, query, last_event_id, broker)
-}
+_ALL: Final = (frame, topics, payload, ticket, query, last_event_id, broker, publish)
+TARGETS: Final[dict[str, Target]] = {target.__name__: _watched(target) for target in _ALL}
