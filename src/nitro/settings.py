@@ -8,8 +8,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from nitro.errors import ConfigurationError
 
 __all__ = ["Settings", "get_settings"]
 
@@ -61,4 +63,8 @@ class Settings(BaseSettings):
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """The process's settings, read from the environment at the first call."""
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"NITRO_{str(e['loc'][0]).upper()} is {e['input']!r}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(wrong) from error

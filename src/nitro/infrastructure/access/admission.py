@@ -48,7 +48,7 @@ class Admission:
         self._clients = 0
         self._of_user: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
-        self._tokens = self._rate or 0.0
+        self._tokens = max(self._rate or 0.0, 1.0)
         self._counted_at = time.monotonic()
         self._dismissed: dict[str, float] = {}  # the oldest first
 

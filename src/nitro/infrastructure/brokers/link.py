@@ -228,9 +228,14 @@ class Link:
             for task in done:
                 task.result()
         finally:
+            left = set(tasks)
+            while left:  # a driver may swallow a cancellation that comes together with its answer
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=0.05)
             for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                if not task.cancelled():
+                    task.exception()
 
     async def _write(self) -> None:
         outgoing, remote = self._outgoing, self._remote

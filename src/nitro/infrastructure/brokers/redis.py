@@ -193,7 +193,7 @@ class RedisLog:
     def _entry(self, id: bytes, fields: dict[bytes, bytes], now: float) -> Entry:
         body = fields.get(b"b", b"")
         came = fields.get(b"t", b"")
-        age = now - int(came) / 1000 if came.isdigit() else 0.0
+        age = now - int(came) / 1000 if came.isdigit() and len(came) < 20 else 0.0
         return Entry(_sequence(id), body if len(body) <= self._longest_body else None, max(0.0, age))
 
     async def _server(self, client: Any) -> tuple[str, bool]:

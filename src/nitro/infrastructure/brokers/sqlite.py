@@ -245,8 +245,9 @@ class SQLiteLog:
         entries: list[Entry] = []
         size = 0
         for sequence, at, body in reader.execute(_READ, values):
+            body = body if isinstance(body, bytes) else None  # SQLite lets a column hold anything
             size += len(body or b"")
-            entries.append(Entry(sequence, body if isinstance(body, bytes) else None, max(0.0, now - at)))
+            entries.append(Entry(sequence, body, max(0.0, now - at) if isinstance(at, float) else 0.0))
             if size > _PAGE_BYTES:
                 break
         return entries

@@ -6,11 +6,11 @@ JSON is written once, in the emitter, so that what can't be written is the emitt
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import IOBase
 from typing import Any, Final, NoReturn
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json, to_json, to_jsonable_python
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
 
@@ -21,6 +21,9 @@ _DEPTH: Final = 200
 """How deep a reader can follow. With fewer brackets than that a payload can't be nested too deeply."""
 _DIGITS: Final = 4300
 """How long a whole number a reader takes. With fewer digits than that a payload has no longer one."""
+
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class _FormatsAsJson:
@@ -61,9 +64,14 @@ def encode(result: Any, max_bytes: int) -> bytes:
         if type(result) is not dict and isinstance(result, IOBase):  # pydantic would read it, line by line
             raise TypeError("an open file is no value")  # noqa: TRY301 - one place makes the error's text
         payload = to_json(result, inf_nan_mode="constants")
-        if b"NaN" in payload or b"Infinity" in payload:  # as a number, or just in a text?
+        find, lists = payload.find, payload.count(b"[")  # quicker than `in`
+        if find(b"NaN") >= 0 or find(b"Infinity") >= 0:  # as a number, or just in a text?
             json.loads(payload, parse_constant=_refuse_constant)
-        if payload.count(b"[") + payload.count(b"{") >= _DEPTH or _has_many_digits(payload):
+        has_null = find(b"null") >= 0
+        if (has_null or lists) and _has_objects(result) and has_null:  # None, or what a model makes of NaN and infinity
+            json.dumps(to_jsonable_python(result, inf_nan_mode="constants"), allow_nan=False)
+        is_long = len(payload) > _DIGITS and _has_many_digits(payload)
+        if is_long or lists + payload.count(b"{") >= _DEPTH:
             from_json(payload)  # too deep, or a number too long, for a reader: it must not reach one
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
@@ -104,7 +112,37 @@ def decode(payload: bytes) -> Any:
 
 
 def _has_many_digits(payload: bytes) -> bool:
-    return len(payload) > _DIGITS and len(payload) - len(payload.translate(None, b"0123456789")) > _DIGITS
+    return len(payload) - len(payload.translate(None, b"0123456789")) > _DIGITS
+
+
+def _has_objects(result: Any) -> bool:
+    """Whether anything in it is no plain JSON: a model, for instance.
+
+    Raises:
+        TypeError: an open file is among it, which pydantic would read, line by line.
+    """
+    found = False
+    seen: set[int] = set()
+    rest = [result]
+    while rest:
+        value = rest.pop()
+        kind = type(value)
+        if kind in _SCALARS or id(value) in seen:
+            continue
+        seen.add(id(value))
+        inner: Iterable[Any]
+        if kind is dict or isinstance(value, dict):
+            inner = value.values()
+        elif kind is list or isinstance(value, list | tuple | set | frozenset):
+            inner = value
+        elif isinstance(value, IOBase):
+            raise TypeError("an open file is no value")
+        else:
+            found = True
+            inner = getattr(value, "__dict__", {}).values()
+        if not _SCALARS.issuperset(map(type, inner)):
+            rest.extend(inner)
+    return found
 
 
 def _refuse_constant(constant: str) -> NoReturn:

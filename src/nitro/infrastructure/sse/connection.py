@@ -141,7 +141,7 @@ class Connection:
                 log.warning("a client took nothing of its last bytes for %s s: %r", _LAST_WRITE_SECONDS, self)
         finally:
             self._ending = None
-        if self._failure is not None and not isinstance(self._failure, OSError):
+        if self._failure is not None and not _says_gone(self._failure):
             raise self._failure
 
     def abandon(self) -> None:
@@ -209,6 +209,11 @@ class Connection:
     def __repr__(self) -> str:
         state = "ended" if self._is_ended else "writing" if self._is_writing else "idle"
         return f"<Connection {state} of {self._outbox!r}>"
+
+
+def _says_gone(failure: Exception) -> bool:
+    """Whether the client went: as an OSError, or as uvloop says it to a server that was not told."""
+    return isinstance(failure, OSError) or (isinstance(failure, RuntimeError) and "handler is closed" in str(failure))
 
 
 @types.coroutine
