@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import nitro
-from nitro import ANY, Client, Gap, Grant, active_clients, disconnect_user, emit, requested_topics
+from nitro import (
+    ANY,
+    Client,
+    EventSourceResponse,
+    Gap,
+    Grant,
+    active_clients,
+    disconnect_user,
+    emit,
+    event_stream,
+    requested_topics,
+    segment,
+)
 from nitro.errors import (
     AccessDenied,
     ConfigurationError,
@@ -21,7 +34,11 @@ from nitro.errors import (
     TooManyTopics,
     TopicTypeError,
 )
+from nitro.infrastructure.access.admission import Admission
 from nitro.infrastructure.delivery.hub import Hub
+from nitro.settings import get_settings
+from nitro.tickets import Tickets
+from tests.brokers import BROKERS
 from tests.specification.hearing import heard_by, run, topics_heard_by, until
 
 pytestmark = pytest.mark.usefixtures("hub")
@@ -260,9 +277,16 @@ def test_a_client_that_was_on_its_way_when_its_user_was_disconnected_does_not_sl
 
 
 def test_disconnect_user_wants_to_know_whom() -> None:
-    for nobody in (None, ANY):
-        with pytest.raises(TypeError, match="user_id"):
+    class Unsaved:
+        id = None
+
+    for nobody in (None, ANY, "", Unsaved(), "\ud800"):
+        with pytest.raises(ConfigurationError, match="user_id"):
             disconnect_user(nobody)
+    for nobody in (ANY, "", Unsaved(), "\ud800"):
+        for make in (lambda nobody=nobody: Client(user_id=nobody), lambda nobody=nobody: Grant(["t"], user_id=nobody)):
+            with pytest.raises(ConfigurationError, match="user_id"):
+                make()
 
 
 def test_a_stream_ends_when_its_rights_do() -> None:
@@ -455,3 +479,144 @@ def test_more_topics_in_a_request_than_the_limit_are_refused(hub_with: Callable[
     hub_with(max_topics_per_client=3)
     with pytest.raises(TooManyTopics):
         requested_topics(Request(b"&".join(b"topic=t%d" % n for n in range(4))))
+
+
+# --- what was found by attack
+
+
+@pytest.mark.parametrize("value", ["ANY", None])
+def test_a_room_that_is_called_any_is_no_segment(value: Any) -> None:
+    with pytest.raises(InvalidTopic):
+        segment(value)
+
+
+def test_a_grant_is_as_old_as_its_rights_however_late_its_client_is_made() -> None:
+    async def scenario() -> None:
+        grant = Grant(["t"], user_id="7")
+        disconnect_user("7")
+        await asyncio.sleep(1.2)  # longer than a client without a grant counts as older
+        for made in (grant, Grant(["t"], user_id="7")):
+            response = event_stream(Request(b""), made)
+            assert isinstance(response, EventSourceResponse)
+            client = response.client
+            assert isinstance(client, Client)
+            assert client.connect().is_connected is (made is not grant)
+            client.disconnect()
+
+    run(scenario)
+
+
+def test_a_ticket_from_before_a_dismissal_opens_nothing() -> None:
+    tickets = Tickets("a secret of the tests, long enough")
+    ticket = tickets.issue(Grant(["t"], user_id="7"))
+    time.sleep(1.1)  # tickets know whole seconds
+    disconnect_user("7")
+    time.sleep(2.1)
+    for shown, opens in ((ticket, False), (tickets.issue(Grant(["t"], user_id="7")), True)):
+        response = event_stream(Request(b""), tickets.read(shown))
+        assert isinstance(response, EventSourceResponse)
+        client = response.client
+        assert isinstance(client, Client)
+        assert client.connect().is_connected is opens
+        client.disconnect()
+
+
+def test_what_the_constructor_denies_stays_denied_whatever_is_granted() -> None:
+    client = Client(topics=["todo.*"], allowed=["todo.*"], denied={"todo.secret": ANY, "todo.*": ["mallory"]})
+    client.grant("todo.secret").grant("todo.*", ["bob"])
+    assert hearing(client, "todo.a", "todo.secret", ("todo.a", "mallory")) == ["todo.a"]
+
+
+def test_a_grant_without_room_changes_nothing_and_revoke_needs_none(hub_with: Callable[..., Hub]) -> None:
+    hub_with(max_topics_per_client=2)
+
+    async def scenario() -> None:
+        with Client(topics=ANY, allowed=["a.*", "b.*"]) as client:
+            with pytest.raises(TooManyTopics):
+                client.grant("c.*")
+            client.revoke("a.*")
+            for topic in ("a.x", "b.x", "c.x"):
+                emit(topic, result=topic)
+            assert await heard_by(client) == ["b.x"]
+
+    run(scenario)
+
+
+def test_clients_whose_loop_was_closed_hold_no_seat(hub_with: Callable[..., Hub]) -> None:
+    hub_with(max_clients=3)
+
+    async def leave_them() -> None:
+        connected(3)
+
+    asyncio.run(leave_them())
+    for client in connected(3):
+        client.disconnect()
+
+
+def test_a_client_without_a_loop_is_ended_when_it_is_read_too_late() -> None:
+    client = Client(topics=["t"], expires_at=time.time() + 0.2).connect()
+    emit("t", result=1)
+    time.sleep(0.3)
+    run(lambda: expect(heard_until_the_end(client), []))
+
+
+async def expect(coroutine: Coroutine[Any, Any, Any], wanted: Any) -> None:
+    assert await coroutine == wanted
+
+
+def test_a_user_without_a_name_is_dismissed_like_any_other_and_forgotten_in_time() -> None:
+    admission = Admission(get_settings())
+    for n in range(1000):
+        admission.dismiss(str(n))
+    assert admission.was_dismissed("7", time.monotonic())
+    assert not admission.was_dismissed("7", time.monotonic() + 2)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_dismissal_that_fell_into_a_gap_ends_all_who_have_a_user(
+    kind: str, tmp_path: Path, hub_with: Callable[..., Hub]
+) -> None:
+    with BROKERS[kind](tmp_path) as broker:
+        hub_with(broker_url=broker.url, namespace="gap", retry_milliseconds=100)
+        nitro.connect_broker()
+
+        async def scenario() -> None:
+            with Client(topics=["t"], user_id="7") as client, Client(topics=["t"]) as nobodys:
+                nitro.emit("t", result=1)
+                await nitro.emit_async("t", result=2)
+                broker.wipe("gap")
+                await until(lambda: not client.is_connected, 20)
+                assert nobodys.is_connected
+                assert nitro.statistics().ended["dismissed"] == 1
+
+        run(scenario)
+
+
+def test_who_is_dismissed_while_the_broker_is_away_is_ended_here_at_once(
+    tmp_path: Path, hub_with: Callable[..., Hub]
+) -> None:
+    with BROKERS["redis"](tmp_path) as broker:
+        hub_with(broker_url=broker.url, namespace="away")
+        nitro.connect_broker()
+
+        async def scenario() -> None:
+            with Client(topics=["t"], user_id="7") as client:
+                broker.kill()
+                disconnect_user("7")
+                await until(lambda: not client.is_connected, 1)
+
+        run(scenario)
+
+
+def test_a_process_that_reaches_the_log_late_obeys_what_it_retains(
+    tmp_path: Path, hub_with: Callable[..., Hub]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    first = hub_with(broker_url=url, namespace="late")
+    nitro.connect_broker()
+    disconnect_user("7")
+    nitro.flush()
+    first.broker.close(1)
+    late = hub_with(broker_url=url, namespace="late")
+    nitro.connect_broker()
+    assert late.admission.was_dismissed("7", time.monotonic())

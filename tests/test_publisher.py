@@ -64,7 +64,9 @@ def test_an_event_from_outside_is_emitted_with_its_handlers(server: Server, stre
     assert stream.read_until(b"data: false").data() == [{"n": 2**53 + 1}, False]
 
 
-@pytest.mark.parametrize("key", ["", "x", BILLING[:-1], BILLING + "x", "a key that has expired", "é" * 20])
+@pytest.mark.parametrize(
+    "key", ["", "x", BILLING[:-1], BILLING + "x", "a key that has expired", "a key that expired in 1970", "é" * 20]
+)
 def test_a_key_that_is_not_known_publishes_nothing(server: Server, key: str) -> None:
     header = f"Bearer {key}".strip().encode("latin-1")
     answer = httpx.post(
@@ -160,6 +162,25 @@ def test_what_is_sent_again_is_published_once(server: Server, stream: Stream) ->
     for wrong in ("x" * 256, "a b", ""):
         answer = publish(server, event, **{"Idempotency-Key": wrong})
         check_problem(answer, 400)
+
+
+def test_a_websocket_is_turned_away(server: Server) -> None:
+    head = "GET /publish/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        connection.sendall((head + key).encode())
+        assert int(connection.recv(1000)[9:12]) in (400, 403, 404, 405)
+
+
+def test_another_event_under_a_key_that_another_process_has_just_used_is_refused(tmp_path: Path) -> None:
+    environment = {"NITRO_BROKER_URL": f"sqlite:///{tmp_path / 'events.db'}"}
+    with Server(APP, environment=environment) as one, Server(APP, environment=environment) as other:
+        stream = Stream(other.port, "/events").read_until(b"id: ")
+        for n in range(20):
+            publish(one, {"topic": "todo.n", "result": n}, idempotency_key=f"k{n}")
+            check_problem(publish(other, {"topic": "todo.n", "result": -n - 1}, idempotency_key=f"k{n}"), 422)
+        assert stream.events(20) == list(range(20))
+        stream.socket.close()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])

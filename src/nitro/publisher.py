@@ -37,6 +37,8 @@ __all__ = ["Publisher"]
 
 _LEAST_KEY_CHARS: Final = 16
 _BODY_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 1.0
+"""How long a process may take to read from the log what the log has acknowledged."""
 _BESIDE_THE_RESULT_BYTES: Final = 8192
 _IDEMPOTENCY_KEY: Final = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?', re.ASCII)
 _FIELDS: Final = {"topic", "result", "sender"}
@@ -50,6 +52,10 @@ class _Key:
     owner: str
     permissions: Permissions | None
     expires_at: float | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= time.time()
 
 
 class Publisher:
@@ -76,6 +82,9 @@ class Publisher:
         self._under_way: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             raise ConfigurationError(f"a Publisher takes http requests, not {scope['type']}; mount it at a path")
         request = Request(scope, receive)
@@ -100,30 +109,25 @@ class Publisher:
             raise AccessDenied("this key may not publish that topic with that sender")
         mark = _mark_of(request, key.owner, body)
         if mark is None:
-            return await self._publish(topic, result, sender, None)
+            return await _publish(topic, result, sender, None)
         if mark.key in self._under_way:
             raise _Refused("an event with this Idempotency-Key is under way; try again later", 409)
         known = get_hub().broker.content_of(mark.key)
         if known is not None:
-            if known != mark.content:
-                raise _Refused("this Idempotency-Key was used for another event", 422)
+            _check_content(known, mark)
             return JSONResponse({"published": True}, headers={"idempotency-replayed": "true"})
         self._under_way.add(mark.key)
         try:
-            return await self._publish(topic, result, sender, mark)
+            return await _publish(topic, result, sender, mark)
         finally:
             self._under_way.discard(mark.key)
-
-    async def _publish(self, topic: str, result: Any, sender: str | None, mark: Mark | None) -> Response:
-        _, is_published = await emit_marked(topic, ANY if sender is None else sender, None, {"result": result}, mark)
-        return JSONResponse({"published": is_published})
 
     def _key_of(self, request: Request) -> _Key:
         """The key that the request shows. All are compared, so that the time tells nothing."""
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         digest = _digest(shown.strip())
         found = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
-        if scheme.lower() != "bearer" or not found or (found[0].expires_at or time.time() + 1) <= time.time():
+        if scheme.lower() != "bearer" or not found or found[0].is_over:
             raise NotAuthenticated("send a key that is known here: Authorization: Bearer <key>")
         return found[0]
 
@@ -192,11 +196,32 @@ def _mark_of(request: Request, owner: str, body: bytes) -> Mark | None:
     found = _IDEMPOTENCY_KEY.fullmatch(shown)
     if found is None:
         raise _Refused("an Idempotency-Key is 1 to 255 visible ASCII characters", 400)
-    return Mark(_short(f"{len(owner)}:{owner}{found[1]}".encode()), _short(body))
+    return Mark(_short(f"{len(owner)}:{owner}{found[1]}".encode()), _short(body), time.time())
 
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+async def _publish(topic: str, result: Any, sender: str | None, mark: Mark | None) -> Response:
+    _, is_published = await emit_marked(topic, ANY if sender is None else sender, None, {"result": result}, mark)
+    if is_published and mark is not None:
+        _check_content(await _content_in_the_log(mark), mark)  # another process may have been first
+    return JSONResponse({"published": is_published})
+
+
+def _check_content(found: str | None, mark: Mark) -> None:
+    if found is not None and found != mark.content:
+        raise _Refused("this Idempotency-Key was used for another event", 422)
+
+
+async def _content_in_the_log(mark: Mark) -> str | None:
+    """What everybody hears under that key, once this process has read it; None if it doesn't get there."""
+    broker = get_hub().broker
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while (found := broker.content_of(mark.key)) is None and time.monotonic() < deadline:  # noqa: ASYNC110 - of a thread
+        await asyncio.sleep(0.005)
+    return found
 
 
 def _short(data: bytes) -> str:

@@ -8,10 +8,12 @@ Made by an endpoint that knows its user, and read by the one of the stream, whic
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from nitro.errors import ConfigurationError, NitroError
+from nitro.infrastructure.access.admission import REMEMBERED_SECONDS
 from nitro.infrastructure.events.grant import Grant
 from nitro.infrastructure.events.sender import ANY
 
@@ -35,7 +37,7 @@ class Tickets:
 
     Args:
         secret: 16 characters or more that nobody else knows. Of several, the last one signs, and all are accepted.
-        seconds: for how long a ticket opens a stream.
+        seconds: for how long a ticket opens a stream: up to an hour, since a user's dismissal is remembered as long.
 
     Raises:
         ConfigurationError: a secret is too short, or `seconds` makes no sense.
@@ -47,8 +49,8 @@ class Tickets:
             raise ConfigurationError(
                 f"a secret has {_LEAST_SECRET_CHARS} characters or more; make one with secrets.token_urlsafe(32)"
             )
-        if type(seconds) is not int or seconds < 1:
-            raise ConfigurationError(f"seconds is a whole number from 1 on, not {seconds!r}")
+        if type(seconds) is not int or not 1 <= seconds <= REMEMBERED_SECONDS:
+            raise ConfigurationError(f"seconds is a whole number from 1 to {REMEMBERED_SECONDS}, not {seconds!r}")
         self._seconds = seconds
         self._serializer = URLSafeTimedSerializer(
             secrets, salt="nitro.ticket", signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"}
@@ -74,10 +76,14 @@ class Tickets:
         if not ticket or len(ticket) > _MAX_TICKET_CHARS:
             return None
         try:
-            allowed, denied, user_id, expires_at = self._serializer.loads(ticket, max_age=self._seconds)
-            return Grant(_restored(allowed), _restored(denied), user_id, expires_at)
+            fields, signed_at = self._serializer.loads(ticket, max_age=self._seconds, return_timestamp=True)
+            allowed, denied, user_id, expires_at = fields
+            grant = Grant(_restored(allowed), _restored(denied), user_id, expires_at)
+            # The rights are as old as the ticket, whose time is cut to whole seconds.
+            object.__setattr__(grant, "read_at", time.monotonic() - (time.time() - signed_at.timestamp()))
         except (BadData, NitroError, ValueError, TypeError, AttributeError):
             return None
+        return grant
 
 
 def _plain(patterns: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ app.mount(
             "the new key of billing": Grant(["order.*"], user_id="billing"),
             "the key of the warehouse": Grant(["*"], user_id="warehouse"),
             "a key that has expired": Grant(["*"], user_id="x", expires_at=time.time() - 1),
+            "a key that expired in 1970": Grant(["*"], user_id="x", expires_at=0),
         }
     ),
 )

@@ -12,7 +12,7 @@ _MARK = b'{"datastar":true,"datastar":"datastar-patch-elements","lines":'
 _BEGIN = b"\1"
 _NEXT, _AGAIN, _HOLE, _BACK = (bytes([jump, 0, 0, 0]) for jump in (0, 5, 6, 8))
 _MESSAGE = b'[1,"a.b","s",null]\n{"a":1}'
-_MARKED = b'[1,"a.b",null,"k","key","content"]\n1'
+_MARKED = b'[1,"a.b",null,"k","key","content",1.0]\n1'
 
 
 def _opened(*, epoch: int = 0, oldest: int = 0, count: int = 0) -> bytes:
@@ -221,7 +221,7 @@ WORDS: dict[str, list[bytes]] = {
     "broker": [
         b"\xfe",
         b'[1,"a",null,null]\n',
-        b'[1,"a","s","k","m","n"]\n',
+        b'[1,"a","s","k","m","n",1.0]\n',
         b'[1,"nitro.dismissal",null,null]\n',
         b"{}",
         b"1",

@@ -78,8 +78,8 @@ def segment(value: object) -> str:
                 f"{_shown(text)} is no segment of a topic: it has {char!a} at character {place + 1}; use ASCII "
                 f"letters, digits, '_', '-' and ':'"
             )
-    if not text:
-        raise InvalidTopic("an empty text is no segment of a topic")
+    if value is None or not text or text == "ANY":
+        raise InvalidTopic(f"{value!r:.60} is no segment of a topic: 'ANY' means every topic, and nobody has no name")
     return text
 
 

@@ -16,12 +16,12 @@ from typing import Final, NamedTuple
 from nitro.errors import TooManyClients
 from nitro.settings import Settings
 
-__all__ = ["Admission", "Seat"]
+__all__ = ["REMEMBERED_SECONDS", "Admission", "Seat"]
 
 _AFTERMATH_SECONDS: Final = 1.0
 """How old the rights of a client are at most when it is made: they were read before, and perhaps withdrawn since."""
-_REMEMBERED_SECONDS: Final = 60.0
-"""For how long a dismissal is remembered: no request takes longer from its rights to its stream."""
+REMEMBERED_SECONDS: Final = 3600
+"""For how long a dismissal is remembered: rights that were read longer ago than this open no stream."""
 
 
 class Seat(NamedTuple):
@@ -91,15 +91,15 @@ class Admission:
         with self._lock:
             self._dismissed.pop(user_id, None)
             self._dismissed[user_id] = now
-            while (oldest := next(iter(self._dismissed))) and now - self._dismissed[oldest] > _REMEMBERED_SECONDS:
+            while now - self._dismissed[oldest := next(iter(self._dismissed))] > REMEMBERED_SECONDS:
                 del self._dismissed[oldest]
 
-    def was_dismissed(self, user_id: str | None, made_at: float) -> bool:
-        """Whether this user's clients were ended after the rights of one were read that was made then."""
+    def was_dismissed(self, user_id: str | None, rights_from: float) -> bool:
+        """Whether this user's clients were ended after these rights were read, or perhaps after."""
         if user_id is None or not self._dismissed:
             return False
         with self._lock:
-            return self._dismissed.get(user_id, float("-inf")) > made_at - _AFTERMATH_SECONDS
+            return self._dismissed.get(user_id, float("-inf")) > rights_from - _AFTERMATH_SECONDS
 
     def _take_token(self, rate: float) -> None:
         now = time.monotonic()

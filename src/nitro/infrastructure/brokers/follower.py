@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nitro.domain.message import Message, Position
+from nitro.domain.topics import is_reserved
 from nitro.infrastructure.brokers import wire
 from nitro.infrastructure.brokers.base import NOWHERE, Entry, Extent, Receiver
 from nitro.infrastructure.brokers.once import Once
@@ -29,7 +30,8 @@ class Follower:
 
     Args:
         window: gets every message.
-        receiver: gets every message that comes after the log was first reached, while `lock` is held.
+        receiver: gets every message that comes after the log was first reached, and of those that it retained then what
+            Nitro's processes tell each other, while `lock` is held.
         max_payload_bytes: a longer one is nobody's message.
 
     Attributes:
@@ -40,7 +42,7 @@ class Follower:
 
     def __init__(self, window: Window, receiver: Receiver, lock: threading.RLock, max_payload_bytes: int) -> None:
         self.window = window
-        self.once = Once(window.max_messages)
+        self.once = Once(window.max_messages, window.max_age_seconds)
         self.is_open = False
         self.skipped = 0
         self._receiver = receiver
@@ -125,6 +127,8 @@ class Follower:
             self._receiver.deliver(message)
         else:
             self.window.append(message, entry.age_seconds)
+            if is_reserved(message.topic):
+                self._receiver.deliver(message)
 
     def _was_published(self, entry: Entry) -> bool:
         mark = None if entry.body is None else wire.mark_of(entry.body)

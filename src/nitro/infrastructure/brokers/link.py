@@ -14,10 +14,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import Future
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nitro.domain.message import Message, Position
 from nitro.errors import ConfigurationError, PayloadTooLarge
@@ -180,7 +180,7 @@ class Link:
             with contextlib.suppress(asyncio.CancelledError):  # by `close`, while it waited
                 self._loop.run_until_complete(self._live())
         finally:
-            self._loop.run_until_complete(_end_all())
+            self._loop.run_until_complete(_end(asyncio.all_tasks(self._loop)))  # what drivers have left running
             self._loop.close()
 
     async def _live(self) -> None:
@@ -228,14 +228,7 @@ class Link:
             for task in done:
                 task.result()
         finally:
-            left = set(tasks)
-            while left:  # a driver may swallow a cancellation that comes together with its answer
-                for task in left:
-                    task.cancel()
-                _, left = await asyncio.wait(left, timeout=0.05)
-            for task in tasks:
-                if not task.cancelled():
-                    task.exception()
+            await _end(tasks)
 
     async def _write(self) -> None:
         outgoing, remote = self._outgoing, self._remote
@@ -285,12 +278,16 @@ class Link:
         return f"<Link to {self._remote.name}: {self._follower!r}, {self._outgoing!r}>"
 
 
-async def _end_all() -> None:
-    """End what drivers have left running."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel them until they end: a driver may swallow a cancellation that comes together with its answer."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=0.05)
+        for task in done:
+            if not task.cancelled():
+                task.exception()
 
 
 def _fitting(bodies: list[bytes], longest: int) -> list[bytes]:

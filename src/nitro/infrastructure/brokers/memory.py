@@ -45,7 +45,7 @@ class MemoryBroker:
         self._lock = lock
         self._epoch = secrets.token_hex(5)
         self._sequence = 0
-        self._once = Once(retention.max_messages)
+        self._once = Once(retention.max_messages, retention.max_age_seconds)
         self._window = Window(Position(self._epoch, 0), retention)
 
     @property

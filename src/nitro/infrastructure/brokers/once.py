@@ -1,11 +1,11 @@
 """Once: which idempotency keys the log has, so that what was published twice with one key is delivered once.
 
-Filled in the log's order, so every process decides the same. It forgets a key with the message that brought it.
+Filled in the log's order, and decided from what stands in the log alone, so every process decides the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
 from typing import NamedTuple
 
 __all__ = ["Mark", "Once"]
@@ -17,10 +17,12 @@ class Mark(NamedTuple):
     Attributes:
         key: digest of who publishes and its idempotency key.
         content: digest of what is published; another one under the same key is a mistake.
+        at: when it was published, in seconds since 1970.
     """
 
     key: str
     content: str
+    at: float
 
 
 class Once:
@@ -28,37 +30,37 @@ class Once:
 
     Args:
         max_entries: how far behind the newest one an entry may be for its mark to count.
+        max_age_seconds: how much older it may be.
     """
 
-    def __init__(self, max_entries: int) -> None:
+    def __init__(self, max_entries: int, max_age_seconds: float) -> None:
         self._max_entries = max_entries
-        self._marks: dict[str, tuple[int, str]] = {}  # the oldest first
+        self._max_age_seconds = max_age_seconds
+        self._marks: dict[str, tuple[int, Mark]] = {}  # the oldest entry first
 
     def is_new(self, mark: Mark, sequence: int) -> bool:
-        """Whether the entry with this sequence is the first of its key; it is remembered."""
-        for key in self._outdated(sequence):
-            del self._marks[key]
-        if mark.key in self._marks:
-            return False
-        self._marks[mark.key] = (sequence, mark.content)
-        return True
+        """Whether no entry shortly before this one, with that sequence, has its key; it is remembered.
+
+        Shortly before is as counted from the last one with that key, new or not. So it depends on nothing but the
+        entries before this one, wherever a process began to read them.
+        """
+        while self._marks and next(iter(self._marks.values()))[0] <= sequence - self._max_entries:
+            del self._marks[next(iter(self._marks))]
+        found = self._marks.pop(mark.key, None)
+        is_new = found is None or mark.at - found[1].at >= self._max_age_seconds
+        self._marks[mark.key] = (sequence, mark if is_new or found is None else found[1]._replace(at=mark.at))
+        return is_new
 
     def content_of(self, key: str) -> str | None:
-        """What was published under that key; None if nothing was, as far as is known."""
+        """What was published under that key; None if nothing was that counts any more."""
         found = self._marks.get(key)
-        return None if found is None else found[1]
+        if found is None or time.time() - found[1].at >= self._max_age_seconds:
+            return None
+        return found[1].content
 
     def clear(self) -> None:
         """The log is another one, and has none of them."""
         self._marks.clear()
-
-    def _outdated(self, sequence: int) -> Iterator[str]:
-        found = []
-        for key, (brought_at, _) in self._marks.items():
-            if brought_at > sequence - self._max_entries:
-                break
-            found.append(key)
-        return iter(found)
 
     def __repr__(self) -> str:
         return f"<Once: {len(self._marks)} keys>"

@@ -23,12 +23,12 @@ class Window:
     """Messages between a position that is forgotten and the head, by retention: whichever limit is reached first.
 
     Attributes:
-        max_messages: how many are retained.
+        max_messages, max_age_seconds: how many are retained, and how long.
         head: position of the newest message that the log has, as far as this process knows.
     """
 
     def __init__(self, head: Position, retention: Retention) -> None:
-        self.max_messages, self._max_bytes, self._max_age_seconds = retention
+        self.max_messages, self._max_bytes, self.max_age_seconds = retention
         self.begin(head)
 
     def begin(self, position: Position) -> None:
@@ -78,7 +78,7 @@ class Window:
 
     def _forget(self, now: float) -> None:
         items, start = self._items, self._start
-        oldest = now - self._max_age_seconds
+        oldest = now - self.max_age_seconds
         while start < len(items):
             item = items[start]
             assert item is not None

@@ -1,8 +1,8 @@
 r"""How a message is written into a log that other processes read: one line of JSON, then the payload as it is.
 
-`[1,"todo.created","42",null]\n{"id":42}`: the version of this format, topic, sender key, key; and two strings more
-where it was published with an idempotency key. What comes out of a log may be anybody's, so it is checked before
-anything is delivered.
+`[1,"todo.created","42",null]\n{"id":42}`: the version of this format, topic, sender key, key; and two strings and
+a time more where it was published with an idempotency key. What comes out of a log may be anybody's, so it is checked
+before anything is delivered.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def mark_of(body: bytes) -> Mark | None:
 @lru_cache(maxsize=4096)
 def _decode_head(head: bytes) -> _Head:
     fields = from_json(head)
-    if not isinstance(fields, list) or len(fields) not in (4, 6):
-        raise ValueError("its first line is not a list of four or six")
+    if not isinstance(fields, list) or len(fields) not in (4, 7):
+        raise ValueError("its first line is not a list of four or seven")
     version, topic, sender, key, *mark = fields
     if version != _VERSION or version is True:
         raise ValueError(f"its version is {version!r:.20}, and this is {_VERSION}")
     if not isinstance(topic, str) or not isinstance(sender, str | None) or not isinstance(key, str | None):
         raise ValueError("its topic is a string, its sender and key are strings or null")  # noqa: TRY004
-    if not all(isinstance(digest, str) for digest in mark):
-        raise ValueError("its idempotency key is two strings")
+    if mark and not (isinstance(mark[0], str) and isinstance(mark[1], str) and type(mark[2]) is float):
+        raise ValueError("its idempotency key is two strings and a time")
     return _Head(topic if topic == DISMISSAL else check_topic(topic), sender, key, Mark(*mark) if mark else None)

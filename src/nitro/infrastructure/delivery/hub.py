@@ -14,11 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from nitro.domain.dismissal import Dismissal
+from nitro.domain.dismissal import DISMISSAL, Dismissal
 from nitro.domain.message import Gap, Message, Position
 from nitro.domain.topics import is_reserved
 from nitro.errors import NotConnected, Overloaded
-from nitro.infrastructure.access.admission import Admission
+from nitro.infrastructure.access.admission import Admission, Seat
 from nitro.infrastructure.access.holder import NO_HOLDER, Holder
 from nitro.infrastructure.brokers.base import Log
 from nitro.infrastructure.brokers.once import Mark
@@ -29,7 +29,7 @@ from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.lane import Lane
 from nitro.infrastructure.delivery.limits import Limits
 from nitro.infrastructure.delivery.outbox import Outbox
-from nitro.infrastructure.delivery.statistics import Counts, Statistics
+from nitro.infrastructure.delivery.statistics import Counts, Statistics, gather
 from nitro.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,6 +108,24 @@ class Hub:
         """Do what must not be done under the lock: tell the clients that the delivery ended by itself."""
         self._endings.tell()
 
+    def dismiss(self, dismissal: Dismissal) -> None:
+        """End all clients of a user: here at once, and in every process that reads the log."""
+        with self._lock:
+            self._obey(dismissal, None)
+        self.publish(DISMISSAL, None, dismissal.payload)
+
+    def admit(self, user_id: str | None, address: str | None) -> Seat:
+        """A seat for one more client.
+
+        Raises:
+            TooManyClients: some limit is reached, even without those whose loops were closed under them.
+        """
+        closed = [lane for lane in tuple(self._lanes.values()) if lane.inbox.is_closed]
+        for lane in closed:
+            self._forget(lane)
+        self.settle()
+        return self.admission.admit(user_id, address)
+
     def join(self, interest: Interest, on_ended: Action, limits: Limits, holder: Holder = NO_HOLDER) -> Outbox:
         """An outbox that hears `interest` from now on, in the running loop if there is one."""
         with self._lock:
@@ -175,38 +193,12 @@ class Hub:
 
     def statistics(self) -> Statistics:
         """The sum of all lanes."""
-        counts = Counts()
         with self._lock:
             lanes = tuple(self._lanes.values())
-            counts.add(self._counts)
-            messages_in, bytes_in = self._messages_in, self._bytes_in
-        for lane in lanes:
-            counts.add(lane.counts)
-        waiting = [outbox.waiting for lane in lanes for outbox in lane.feeds.behind()]
-        retained, state = self.broker.retained, self.broker.state
-        return Statistics(
-            clients=sum(len(lane.outboxes) for lane in lanes),
-            feeds=sum(len(lane.feeds) for lane in lanes),
-            loops=len(lanes),
-            messages_in=messages_in,
-            bytes_in=bytes_in,
-            messages_out=counts.messages,
-            bytes_out=counts.bytes,
-            replays=counts.replays,
-            gaps=dict(counts.gaps),
-            dropped=dict(counts.dropped),
-            ended=dict(counts.ended),
-            refused=dict(self.admission.refused),
-            slowest_messages=max((messages for messages, _ in waiting), default=0),
-            slowest_bytes=max((size for _, size in waiting), default=0),
-            head=str(self.broker.head),
-            retained_messages=retained.messages,
-            retained_bytes=retained.bytes,
-            retained_seconds=retained.seconds,
-            outgoing_messages=state.outgoing,
-            skipped_entries=state.skipped,
-            broker_gone_seconds=state.gone_seconds,
-        )
+            emitted = (self._messages_in, self._bytes_in)
+            gone = Counts()
+            gone.add(self._counts)
+        return gather(lanes, gone, emitted, self.broker, self.admission)
 
     def _check_load(self, lane: Lane) -> None:
         limit = self.settings.max_pending_bytes
@@ -239,7 +231,7 @@ class Hub:
     def deliver(self, message: Message) -> None:
         """Give the next message of the log to every loop; the broker calls it, under the lock."""
         if is_reserved(message.topic):
-            self._obey(message)
+            self._obey(Dismissal.parse(message.payload), message.position)
             return
         for lane in tuple(self._lanes.values()):
             try:
@@ -249,19 +241,18 @@ class Hub:
                     raise
                 self._forget(lane)
 
-    def _obey(self, message: Message) -> None:
+    def _obey(self, dismissal: Dismissal | None, position: Position | None) -> None:
         """Do what a message of Nitro's own says, in its place among the others; clients don't hear it."""
-        dismissal = Dismissal.parse(message.payload)
         if dismissal is not None:
             self.admission.dismiss(dismissal.user_id)
         for lane in tuple(self._lanes.values()):
-            self._act(lane, partial(lane.obey, dismissal, message.position))
+            self._act(lane, partial(lane.obey, dismissal, position))
 
     def lose(self, reason: str, resumed_at: Position) -> None:
         """Tell every client that the log goes on from there; the broker calls it, under the lock."""
         gap = Gap(reason, resumed_at)
         for lane in tuple(self._lanes.values()):
-            self._act(lane, partial(lane.lose, gap))
+            self._act(lane, partial(lane.lose, gap, dismisses=self.opened.done()))
         if not self.opened.done():
             self.opened.set_result(None)
 

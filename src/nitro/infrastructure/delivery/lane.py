@@ -18,7 +18,7 @@ from functools import partial
 
 from nitro.domain.dismissal import Dismissal
 from nitro.domain.message import Gap, Message, Position
-from nitro.infrastructure.brokers.base import Broker
+from nitro.infrastructure.brokers.base import NOWHERE, Broker
 from nitro.infrastructure.delivery.draining import Draining
 from nitro.infrastructure.delivery.frame import Beat, Frame
 from nitro.infrastructure.delivery.heartbeat import Heartbeat
@@ -133,17 +133,19 @@ class Lane:
             self.turns.add_outbox(outbox)  # its old feed, which may have got something, doesn't know it any more
 
     def obey(self, dismissal: Dismissal | None, position: Position | None) -> None:
-        """End all clients of a user, or of nobody; the order to do so has this place in the log."""
-        self.position = position or self.position
-        if dismissal is None:
-            return
-        for outbox in self.outboxes.of_user(dismissal.user_id):
-            outbox.ends_for_good = outbox.ends_for_good or dismissal.for_good
+        """End all clients of a user; the order to do so has this place in the log."""
+        if self.position != NOWHERE:  # else it comes from what the log retained before it was reached
+            self.position = position or self.position
+        user_id, for_good = dismissal or (None, False)
+        for outbox in self.outboxes.of_user(user_id):
+            outbox.ends_for_good = outbox.ends_for_good or for_good
             self.end_by_itself(outbox, reason="dismissed")
 
-    def lose(self, gap: Gap) -> None:
-        """Tell all clients that the log goes on from elsewhere."""
+    def lose(self, gap: Gap, *, dismisses: bool) -> None:
+        """Tell all clients that the log goes on from elsewhere; or end those of users, as what is lost may say."""
         self.position = gap.resumed_at
+        for outbox in self.outboxes.of_users() if dismisses else ():
+            self.end_by_itself(outbox, reason="dismissed")
         if self.outboxes:
             self.counts.gaps[gap.reason] += len(self.outboxes)
         for feed in self.feeds:

@@ -63,9 +63,13 @@ class Members:
             timer.cancel()
         return True
 
-    def of_user(self, user_id: str) -> tuple[Outbox, ...]:
-        """All clients of one user."""
-        return tuple(self._by_user.get(user_id, ()))
+    def of_user(self, user_id: str | None) -> tuple[Outbox, ...]:
+        """All clients of one user; of nobody, none."""
+        return () if user_id is None else tuple(self._by_user.get(user_id, ()))
+
+    def of_users(self) -> tuple[Outbox, ...]:
+        """All clients that have a user."""
+        return tuple(outbox for of_user in self._by_user.values() for outbox in of_user)
 
     def on_ended(self, outbox: Outbox) -> Action | None:
         """What it wants called when it is ended; None if it isn't one of them."""

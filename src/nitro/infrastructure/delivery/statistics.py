@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Counts", "Statistics"]
+from nitro.infrastructure.access.admission import Admission
+from nitro.infrastructure.brokers.base import Broker
+
+if TYPE_CHECKING:
+    from nitro.infrastructure.delivery.lane import Lane
+
+__all__ = ["Counts", "Statistics", "gather"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +87,36 @@ class Counts:
 
     def __repr__(self) -> str:
         return f"<Counts of {self.messages} messages>"
+
+
+def gather(
+    lanes: Sequence[Lane], gone: Counts, emitted: tuple[int, int], broker: Broker, admission: Admission
+) -> Statistics:
+    """What all lanes of a process have counted, those that are gone too, and what waits in them."""
+    for lane in lanes:
+        gone.add(lane.counts)
+    waiting = [outbox.waiting for lane in lanes for outbox in lane.feeds.behind()]
+    retained, state = broker.retained, broker.state
+    return Statistics(
+        clients=sum(len(lane.outboxes) for lane in lanes),
+        feeds=sum(len(lane.feeds) for lane in lanes),
+        loops=len(lanes),
+        messages_in=emitted[0],
+        bytes_in=emitted[1],
+        messages_out=gone.messages,
+        bytes_out=gone.bytes,
+        replays=gone.replays,
+        gaps=dict(gone.gaps),
+        dropped=dict(gone.dropped),
+        ended=dict(gone.ended),
+        refused=dict(admission.refused),
+        slowest_messages=max((messages for messages, _ in waiting), default=0),
+        slowest_bytes=max((size for _, size in waiting), default=0),
+        head=str(broker.head),
+        retained_messages=retained.messages,
+        retained_bytes=retained.bytes,
+        retained_seconds=retained.seconds,
+        outgoing_messages=state.outgoing,
+        skipped_entries=state.skipped,
+        broker_gone_seconds=state.gone_seconds,
+    )

@@ -16,7 +16,7 @@ from nitro.infrastructure.delivery.limits import Overflow
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.events.listener import Listener, active_clients, client_event
 from nitro.infrastructure.events.rights import Rights
-from nitro.infrastructure.events.sender import ANY, sender_key
+from nitro.infrastructure.events.sender import ANY, user_key
 from nitro.infrastructure.events.subscriptions import Subscriptions
 
 __all__ = ["Client", "active_clients", "client_event"]
@@ -90,7 +90,7 @@ class Client(Listener):
         hub = get_hub()
         super().__init__(
             str(uuid.uuid4()) if client_id is None else client_id,
-            Holder(sender_key(user_id), monotonic_end(expires_at)),
+            Holder(user_key(user_id), monotonic_end(expires_at)),
             hub.limits.but(max_messages, max_bytes, overflow, send_timeout),
             address,
             last_event_id,
@@ -133,23 +133,21 @@ class Client(Listener):
         return self._change(self._subscriptions.unmute, topic)
 
     def grant(self, topic: str, senders: Any = ANY) -> Self:
-        """Allow `topic`, of the senders named, from now on; it undoes a `revoke` that was written so.
+        """Allow `topic`, of the senders named, from now on. It undoes a `revoke` that was written so, and no `denied`.
 
         It changes nothing of what is subscribed, but for a client that asked for `ANY`, which means all that is
         allowed. Where nothing was said to be `allowed`, everything is.
+
+        Raises:
+            InvalidTopic, TopicTypeError, TooManyTopics: and the client stays as it was.
         """
-        return self._change_rights(self._rights.grant, topic, senders)
+        return self._change(self._subscriptions.grant, topic, senders)
 
     def revoke(self, topic: str) -> Self:
         """Deny `topic` from now on, whatever is allowed: nothing that it matches is heard any more, not even what was
         emitted before and still waits, or is to be replayed.
         """
-        return self._change_rights(self._rights.revoke, topic)
-
-    def _change_rights(self, change: Callable[..., None], *arguments: Any) -> Self:
-        with self._lock:
-            change(*arguments)
-            return self._change(self._subscriptions.follow_rights)
+        return self._change(self._rights.revoke, topic)
 
     def _change(self, change: Callable[..., None], *arguments: Any) -> Self:
         with self._lock:

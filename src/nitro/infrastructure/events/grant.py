@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from nitro.errors import TopicTypeError
 from nitro.infrastructure.access.holder import unix_seconds
 from nitro.infrastructure.events.patterns import patterns_of
-from nitro.infrastructure.events.sender import ANY, sender_key
+from nitro.infrastructure.events.sender import ANY, user_key
 
 __all__ = ["Grant"]
 
@@ -28,20 +29,24 @@ class Grant:
 
     Raises:
         InvalidTopic, TopicTypeError: a topic breaks the grammar, or nothing is said to be allowed.
-        ConfigurationError: `expires_at` is no moment.
+        ConfigurationError: `expires_at` is no moment, or `user_id` nobody's.
+
+    Attributes:
+        read_at: when it was made, on the clock of `time.monotonic`: a dismissal of its user after that holds for it.
     """
 
     allowed: Any
     denied: Any = ()
     user_id: Any = None
     expires_at: datetime | float | None = None
+    read_at: float = field(default_factory=time.monotonic, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.allowed is None:
             raise TopicTypeError("a grant says what is allowed: a list of topics, or ANY for everything")
         object.__setattr__(self, "allowed", _written(patterns_of(self.allowed, "allowed")))
         object.__setattr__(self, "denied", _written(patterns_of(self.denied, "denied")))
-        object.__setattr__(self, "user_id", sender_key(self.user_id))
+        object.__setattr__(self, "user_id", user_key(self.user_id))
         object.__setattr__(self, "expires_at", unix_seconds(self.expires_at))
 
 

@@ -43,6 +43,7 @@ class Listener:
     Attributes:
         client_id: its key in `active_clients`.
         address: from where it is connected, for the limit for each address.
+        rights_from: when its rights were read, at the latest, on the clock of `time.monotonic`.
     """
 
     __slots__ = (
@@ -52,11 +53,11 @@ class Listener:
         "_last_event_id",
         "_limits",
         "_lock",
-        "_made_at",
         "_outbox",
         "_seat",
         "address",
         "client_id",
+        "rights_from",
     )
 
     def __init__(
@@ -64,7 +65,7 @@ class Listener:
     ) -> None:
         self.client_id = client_id
         self.address = address
-        self._made_at = time.monotonic()
+        self.rights_from = time.monotonic()
         self._holder = holder
         self._limits = limits
         self._last_event_id = last_event_id
@@ -102,7 +103,7 @@ class Listener:
                 return self
             self._check_expiry()
             self._leave_seat()
-            self._seat = (hub.admission, hub.admission.admit(self.user_id, self.address))
+            self._seat = (hub.admission, hub.admit(self.user_id, self.address))
             try:
                 self._outbox = outbox = hub.join(self.interest, self._on_ended, self._limits, self._holder)
             except BaseException:
@@ -113,8 +114,12 @@ class Listener:
             last_event_id, self._last_event_id = self._last_event_id, None
             if last_event_id:
                 self.resume(last_event_id)
-        emit(client_event, "system", action="connect", client=self)
-        if outbox.is_ended or hub.admission.was_dismissed(self.user_id, self._made_at):
+        try:
+            emit(client_event, "system", action="connect", client=self)
+        except BaseException:  # none that a handler may raise and that is logged: the process is being ended
+            self.disconnect()
+            raise
+        if outbox.is_ended or hub.admission.was_dismissed(self.user_id, self.rights_from):
             self.disconnect()  # the process ends, a handler wants it away, or its rights are from before a dismissal
         return self
 
@@ -205,6 +210,8 @@ class Listener:
             if outbox is None:
                 raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
             hub.adopt(outbox, self._on_ended)
+        if self._is_over:  # in a thread without a loop there was no timer
+            self.disconnect()
         drain_on_signals()
         return outbox
 
@@ -224,9 +231,13 @@ class Listener:
         self._is_active = False
         self._lock = threading.RLock()
 
-    def _check_expiry(self) -> None:
+    @property
+    def _is_over(self) -> bool:
         expires_at = self._holder.expires_at
-        if expires_at is not None and expires_at <= time.monotonic():
+        return expires_at is not None and expires_at <= time.monotonic()
+
+    def _check_expiry(self) -> None:
+        if self._is_over:
             raise NotAuthenticated("the rights of this client have expired; let its user log in again")
 
     def _leave_seat(self) -> None:

@@ -24,20 +24,21 @@ class Rights:
     def __init__(self, allowed: Any, denied: Any) -> None:
         self._allowed = None if allowed is None else patterns_of(allowed, "allowed")
         self._denied = patterns_of(denied, "denied")
+        self._revoked: dict[str, Senders] = {}
         self._freeze()
 
     def grant(self, topic: Any, senders: Any) -> None:
-        """Allow a pattern, of these senders too, and deny it no more, if that was written so."""
+        """Allow a pattern, of these senders too, if it isn't denied; it is revoked no more, if that was written so."""
         pattern, keys = checked(topic), sender_keys(senders)
-        self._denied.pop(pattern, None)
+        self._revoked.pop(pattern, None)
         if self._allowed is not None:
             self._allowed[pattern] = united(self._allowed, pattern, keys)
         self._freeze()
 
     def revoke(self, topic: Any) -> None:
-        """Deny a pattern, whoever is the sender."""
+        """Deny a pattern, whoever is the sender, until it is granted."""
         pattern = checked(topic)
-        self._denied[pattern] = None
+        self._revoked[pattern] = None
         if self._allowed is not None:
             self._allowed.pop(pattern, None)
         self._freeze()
@@ -52,9 +53,9 @@ class Rights:
         return self._allowed
 
     def _freeze(self) -> None:
-        is_open = self._allowed is None and not self._denied
-        self.permissions = None if is_open else Permissions.of(self._allowed, self._denied)
+        denied = {**self._denied, **self._revoked}
+        self.permissions = None if self._allowed is None and not denied else Permissions.of(self._allowed, denied)
 
     def __repr__(self) -> str:
         allowed = "everything" if self._allowed is None else list(self._allowed)
-        return f"<Rights to {allowed}, but {list(self._denied)}>"
+        return f"<Rights to {allowed}, but {[*self._denied, *self._revoked]}>"

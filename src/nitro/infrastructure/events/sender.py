@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
-__all__ = ["ANY", "AnyType", "is_any", "sender_key"]
+from nitro.errors import ConfigurationError
+
+__all__ = ["ANY", "AnyType", "is_any", "sender_key", "user_key"]
 
 
 @final
@@ -34,6 +36,20 @@ def is_any(value: Any) -> bool:
     Not among senders: their keys are people's ids and names of rooms, and one of them may be just that.
     """
     return value is ANY or (isinstance(value, str) and value == "ANY")
+
+
+def user_key(user: Any) -> str | None:
+    """The id of a user, or of an object that has one; None if no user is meant.
+
+    Raises:
+        ConfigurationError: it is an object without an id, or what no log can hold.
+    """
+    key = sender_key(user)
+    if user is not None and not key:
+        raise ConfigurationError(f"user_id is an id, or an object that has one, not {user!a:.80}")
+    if key is not None and any("\ud800" <= char <= "\udfff" for char in key):
+        raise ConfigurationError(f"user_id is no text: {key!a:.80}")
+    return key
 
 
 def sender_key(sender: Any) -> str | None:

@@ -45,8 +45,9 @@ def requested_topics(request: HasScope) -> Any:
     """
     query: bytes = request.scope.get("query_string", b"")
     limit = get_settings().max_topics_per_client
+    too_many = TooManyTopics(f"a client may ask for {limit} topics; use patterns such as 'todo.*'")
     if query.count(b"&") > limit + _OTHER_PARAMETERS:
-        raise TooManyTopics(f"a client may ask for {limit} topics; use patterns such as 'todo.*'")
+        raise too_many
     found: dict[str, None] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name == "topic" and not value:
@@ -55,6 +56,8 @@ def requested_topics(request: HasScope) -> Any:
             found[check_pattern(value)] = None
         elif name.startswith("topic["):
             raise InvalidTopic("write ?topic=a&topic=b for several topics, without brackets")
+    if len(found) > limit:
+        raise too_many
     return list(found) or ANY
 
 
@@ -82,15 +85,15 @@ def event_stream(
     try:
         if grant is None:
             raise NotAuthenticated("log in first: nobody knows who asks for this stream")  # noqa: TRY301
-        return response(
-            Client(
-                topics=requested_topics(request) if topics is None else topics,
-                allowed=grant.allowed,
-                denied=grant.denied,
-                user_id=grant.user_id,
-                expires_at=grant.expires_at,
-                **options,
-            )
+        client = Client(
+            topics=requested_topics(request) if topics is None else topics,
+            allowed=grant.allowed,
+            denied=grant.denied,
+            user_id=grant.user_id,
+            expires_at=grant.expires_at,
+            **options,
         )
+        client.rights_from = grant.read_at
+        return response(client)
     except (NotAuthenticated, AccessDenied, InvalidTopic, TooManyTopics) as refusal:
         return Problem(refusal)

@@ -35,7 +35,7 @@ class Subscriptions:
         self._mutes: dict[str, None] = {}
         self._wants_all = rights.allowed is not None and _is_everything(topics)
         if self._wants_all:
-            self.follow_rights()
+            self._follow_rights()
         elif isinstance(topics, Mapping):
             for topic, senders in topics.items():
                 self.add(topic, senders)
@@ -72,13 +72,20 @@ class Subscriptions:
         """Drop the mute that was made with this very pattern; nothing happens if there is none."""
         self._mutes.pop(check_pattern(topic), None)
 
-    def follow_rights(self) -> None:
-        """Subscribe to what is allowed by now, for one that wants all of it."""
+    def grant(self, topic: Any, senders: Any) -> None:
+        """Allow a pattern; one that wants all that is allowed hears it, too."""
+        pattern = checked(topic)
+        if self._wants_all and pattern not in self._senders:
+            self._make_room()  # before anything is changed
+        self._rights.grant(pattern, senders)
         if self._wants_all:
-            for pattern, keys in (self._rights.allowed or {}).items():
-                if pattern not in self._senders:
-                    self._make_room()
-                self._senders[pattern] = united(self._senders, pattern, keys)
+            self._follow_rights()
+
+    def _follow_rights(self) -> None:
+        for pattern, keys in (self._rights.allowed or {}).items():
+            if pattern not in self._senders:
+                self._make_room()
+            self._senders[pattern] = united(self._senders, pattern, keys)
 
     @property
     def topics(self) -> dict[str, Any]:

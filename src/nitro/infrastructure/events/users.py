@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nitro.domain.dismissal import DISMISSAL, Dismissal
+from nitro.domain.dismissal import Dismissal
+from nitro.errors import ConfigurationError
 from nitro.infrastructure.delivery.process import get_hub
-from nitro.infrastructure.events.sender import sender_key
+from nitro.infrastructure.events.sender import user_key
 
 __all__ = ["disconnect_user"]
 
@@ -24,10 +25,10 @@ def disconnect_user(user_id: Any, *, stop: bool = False) -> None:
         stop: tell the browsers not to come back.
 
     Raises:
-        TypeError: `user_id` is nobody's.
+        ConfigurationError: `user_id` is nobody's.
         BrokerUnavailable, Overloaded: as `emit`.
     """
-    key = sender_key(user_id)
+    key = user_key(user_id)
     if key is None:
-        raise TypeError(f"user_id is an id, or an object that has one, not {user_id!r}")
-    get_hub().publish(DISMISSAL, None, Dismissal(key, stop).payload)
+        raise ConfigurationError("user_id is None, which is nobody's")
+    get_hub().dismiss(Dismissal(key, stop))

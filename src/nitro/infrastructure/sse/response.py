@@ -6,6 +6,8 @@ is sent is written by the connection, driven by the client's feed.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
 from collections.abc import Mapping
 from functools import cache, partial
@@ -29,6 +31,8 @@ from nitro.infrastructure.sse.problem import Problem
 from nitro.settings import get_settings
 
 __all__ = ["EventSourceResponse", "Subscriber"]
+
+log = logging.getLogger("nitro.sse")
 
 _PATIENCE_SECONDS: Final = 2.0
 """How long a stream waits for a log that was never reached. Then it opens, and is told of a gap when it is."""
@@ -145,10 +149,16 @@ class EventSourceResponse(Response):
         outbox = self.client.open_outbox()
         connection: Connection | None = None
         try:
-            await send(self._start())
-            await send(self._opening(outbox, form))
+            async with asyncio.timeout(outbox.limits.send_timeout):
+                await send(self._start())
+                await send(self._opening(outbox, form))
             connection = Connection(outbox, send, partial(self._last_bytes, form), form, inline=self._inline)
             await connection.until_gone(receive)
+        except TimeoutError:
+            if connection is not None:
+                raise
+            log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
+            return
         finally:
             if connection is not None:
                 connection.abandon()
