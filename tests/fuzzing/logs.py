@@ -72,12 +72,15 @@ class _Reader:
         self._follower = Follower(Window(NOWHERE, _RETENTION), self, self._lock, _MAX_PAYLOAD_BYTES)
         self._is_open = False
         self._is_settled = True
-        self._marks: dict[str, int] = {}
+        self._marks: dict[str, tuple[int, float]] = {}
         self._holes: set[int] = set()
 
     # What the follower calls.
 
     def deliver(self, message: Message) -> None:
+        if not self._is_open:
+            assert message.topic == DISMISSAL, "nobody is there yet"
+            return
         self._check_call(is_locked=True)
         assert message.position is not None
         assert message.position.epoch == self.place.epoch
@@ -191,9 +194,12 @@ class _Reader:
             return None
         _, _, _, _, *mark = json.loads(entry.body.partition(b"\n")[0])
         if mark:
-            if self._marks.get(mark[0], -_RETENTION.max_messages) > entry.sequence - _RETENTION.max_messages:
+            key, _, at = mark
+            newest, newest_at = self._marks.get(key, (-_RETENTION.max_messages, 0.0))
+            self._marks[key] = (entry.sequence, at)
+            is_near = newest > entry.sequence - _RETENTION.max_messages
+            if is_near and at - newest_at < _RETENTION.max_age_seconds:
                 return None
-            self._marks[mark[0]] = entry.sequence
         return message
 
     def _entries(self, supply: Supply) -> list[Entry]:
