@@ -271,10 +271,3 @@ def test_an_id_of_another_user_brings_nothing_of_theirs(bystander: Bystander) ->
     assert "of user.7.note" not in heard
     assert heard[-1] == "live"
     bystander.lives_on(*EMITTED)
-
-
-@pytest.mark.bad_input(31)
-def test_an_id_of_another_user_is_a_gap(bystander: Bystander) -> None:
-    heard = heard_with_the_id_of_another_user()
-    bystander.lives_on(*EMITTED)
-    assert heard == ["invalid", "live"]
