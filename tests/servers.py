@@ -22,6 +22,9 @@ from playwright.sync_api import Page
 ROOT = Path(__file__).parent.parent
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
     """A port that nobody listens on: below those that the system gives to whoever connects, and in the range of this
     one of pytest's workers, so that nobody takes it before the server that it is for.
@@ -30,8 +33,11 @@ def free_port() -> int:
     first = 12_000 + 5_000 * (worker % 4)
     while True:
         port = random.randrange(first, first + 5_000)
+        if port in _given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
 
 

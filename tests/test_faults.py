@@ -34,6 +34,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.alone
 def test_a_stopped_process_is_ended_at_its_limit_and_the_others_hear_in_time(server: Server) -> None:
     """`kill -STOP` on a real curl: its kernel buffers fill, then the server's, then its limit is reached."""
     curl = shutil.which("curl")

@@ -18,7 +18,7 @@ import pytest
 from nitro import Grant
 from nitro.errors import ConfigurationError
 from nitro.publisher import Publisher
-from tests.apps.publisher import BILLING
+from tests.apps.keys import BILLING
 from tests.brokers import BROKERS
 from tests.servers import ROOT, Server
 from tests.sse import Stream

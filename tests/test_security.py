@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from tests.apps.publisher import BILLING
+from tests.apps.keys import BILLING
 from tests.servers import Server, free_port
 from tests.sse import Stream
 

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 import nitro
 from nitro import ANY, Client, EventSourceResponse, Grant, on
 from nitro.publisher import Publisher
+from tests.apps.keys import BILLING
 
-BILLING = "the key of billing, long enough"
 app = FastAPI()
 app.mount(
     "/publish",

@@ -73,7 +73,7 @@ class Client(Listener):
         muted_topics: Any = ANY,
         *,
         allowed: Any = None,
-        denied: Any = (),
+        denied: Any = None,
         user_id: Any = None,
         address: str | None = None,
         expires_at: datetime | float | None = None,
@@ -95,7 +95,7 @@ class Client(Listener):
             address,
             last_event_id,
         )
-        self._rights = Rights(allowed, denied)
+        self._rights = Rights(allowed, () if denied is None else denied)
         self._subscriptions = Subscriptions(topics, muted_topics, self._rights, hub.settings.max_topics_per_client)
 
     @property
