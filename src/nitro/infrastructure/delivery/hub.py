@@ -18,7 +18,7 @@ from nitro.domain.dismissal import DISMISSAL, Dismissal
 from nitro.domain.message import Gap, Message, Position
 from nitro.domain.topics import is_reserved
 from nitro.errors import NotConnected, Overloaded
-from nitro.infrastructure.access.admission import Admission, Seat
+from nitro.infrastructure.access.admission import Admission
 from nitro.infrastructure.access.holder import NO_HOLDER, Holder
 from nitro.infrastructure.brokers.base import Log
 from nitro.infrastructure.brokers.once import Mark
@@ -114,17 +114,12 @@ class Hub:
             self._obey(dismissal, None)
         self.publish(DISMISSAL, None, dismissal.payload)
 
-    def admit(self, user_id: str | None, address: str | None) -> Seat:
-        """A seat for one more client.
-
-        Raises:
-            TooManyClients: some limit is reached, even without those whose loops were closed under them.
-        """
-        closed = [lane for lane in tuple(self._lanes.values()) if lane.inbox.is_closed]
-        for lane in closed:
-            self._forget(lane)
+    def sweep(self) -> None:
+        """Let go of clients whose loops were closed under them. They are told, so no lock may be held."""
+        for lane in tuple(self._lanes.values()):
+            if lane.inbox.is_closed:
+                self._forget(lane)
         self.settle()
-        return self.admission.admit(user_id, address)
 
     def join(self, interest: Interest, on_ended: Action, limits: Limits, holder: Holder = NO_HOLDER) -> Outbox:
         """An outbox that hears `interest` from now on, in the running loop if there is one."""

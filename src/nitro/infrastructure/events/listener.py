@@ -98,12 +98,13 @@ class Listener:
             NotAuthenticated: its rights have expired.
         """
         hub = get_hub()
+        hub.sweep()  # whoever is gone with its loop takes nobody's seat
         with self._lock:
             if self.is_connected:
                 return self
             self._check_expiry()
             self._leave_seat()
-            self._seat = (hub.admission, hub.admit(self.user_id, self.address))
+            self._seat = (hub.admission, hub.admission.admit(self.user_id, self.address))
             try:
                 self._outbox = outbox = hub.join(self.interest, self._on_ended, self._limits, self._holder)
             except BaseException:
