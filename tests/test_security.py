@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.apps.keys import BILLING
-from tests.servers import Server, free_port
+from tests.servers import ROOT, Server, free_port
 from tests.sse import Stream
 
 STARLETTE = {"NITRO_RECIPE": "Starlette"}
@@ -63,6 +64,34 @@ def test_cors_a_trusted_origin_reads_the_stream_with_its_cookie_and_another_one_
     page.goto(f"{stranger.url}/test/page")
     assert page.evaluate(FETCH, f"{streams.url}/tickets") == "refused", "the answer can't be read"
     assert page.evaluate(READ, f"{streams.url}/events?{query}") == "refused"
+
+
+@pytest.mark.browser
+def test_the_script_of_the_ticket_recipe_reads_the_stream_and_gets_a_new_ticket_for_one_that_is_refused(
+    origins: tuple[Server, Server, Server], page: Page
+) -> None:
+    streams, trusted, _ = origins
+    text = (ROOT / "docs/access.md").read_text()
+    found = re.search(r"```js\n(async function open.*?)```", text, re.DOTALL)
+    assert found is not None
+    until_clients(streams, 0)
+    page.context.add_cookies([{"name": "user", "value": "ada", "url": streams.url}])
+    page.goto(f"{trusted.url}/test/page")
+    page.evaluate(
+        f"""(url) => {{
+            window.server = url; window.heard = []; window.show = (data) => heard.push(data);
+            const Native = EventSource; window.asked = 0;
+            window.EventSource = class extends Native {{ // the first ticket is spoilt on its way
+                constructor(url) {{ super(asked++ ? url : url.replace("ticket=", "ticket=x")); }}
+            }};
+            {found[1]}; open();
+        }}""",
+        streams.url,
+    )
+    until_clients(streams, 1)
+    streams.post("/test/emit?topic=todo.a&result=hello")
+    page.wait_for_function("heard.length > 0")
+    assert page.evaluate("[heard, asked]") == [["hello"], 2]
 
 
 def until_clients(server: Server, count: int) -> None:
