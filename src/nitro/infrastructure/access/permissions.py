@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Self
 
 from nitro.domain.topics import contains, matches
 
@@ -16,8 +16,6 @@ __all__ = ["Permissions", "Senders"]
 
 Senders = frozenset[str] | None
 """Keys of senders, or None for all of them."""
-
-_REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +30,9 @@ class Permissions:
     allowed: frozenset[tuple[str, Senders]] | None
     denied: frozenset[tuple[str, Senders]]
     _hash: int = field(init=False, repr=False, compare=False)
-    _answers: dict[tuple[str, str | None], bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((self.allowed, self.denied)))
-        object.__setattr__(self, "_answers", {})
 
     def __hash__(self) -> int:
         return self._hash
@@ -48,15 +44,8 @@ class Permissions:
 
     def permits(self, topic: str, sender: str | None) -> bool:
         """Whether a message of that topic and sender may be heard."""
-        answer = self._answers.get((topic, sender))
-        if answer is None:
-            answer = (self.allowed is None or _has(self.allowed, topic, sender)) and not _has(
-                self.denied, topic, sender
-            )
-            if len(self._answers) >= _REMEMBERED:
-                self._answers.clear()
-            self._answers[topic, sender] = answer
-        return answer
+        is_allowed = self.allowed is None or _has(self.allowed, topic, sender)
+        return is_allowed and not _has(self.denied, topic, sender)
 
     def cover(self, pattern: str, senders: Senders) -> bool:
         """Whether one may subscribe so: some of it may be heard, and all of it is allowed.

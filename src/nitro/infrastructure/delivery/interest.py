@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from typing import Final
 
 from nitro.domain.message import Message
 from nitro.domain.topics import is_reserved, matches
 from nitro.infrastructure.access.permissions import Permissions, Senders
 
-__all__ = ["Interest"]
+__all__ = ["Interest", "Kind"]
+
+Kind = tuple[str, str | None]
+"""What decides about a message: its topic and its sender."""
+
+_REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,12 @@ class Interest:
     permissions: Permissions | None = None
     is_narrowed: bool = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
+    _answers: dict[Kind, bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_narrowed", bool(self.mutes) or self.permissions is not None)
         object.__setattr__(self, "_hash", hash((self.subscriptions, self.mutes, self.permissions)))
+        object.__setattr__(self, "_answers", {})
 
     def __hash__(self) -> int:
         return self._hash
@@ -47,9 +55,18 @@ class Interest:
         """Whether a client with this interest has the right to `message`."""
         return self.permissions is None or self.permissions.permits(message.topic, message.sender)
 
-    def lets_through(self, message: Message) -> bool:
-        """Whether there is a right to what a subscription matches, and no mute keeps it away."""
-        return self.permits(message) and not any(matches(pattern, message.topic) for pattern in self.mutes)
+    def lets_through(self, kind: Kind) -> bool:
+        """Whether there is a right to messages of that kind, and no mute keeps them away. Answers are remembered."""
+        answer = self._answers.get(kind)
+        return self._decide(*kind) if answer is None else answer
+
+    def _decide(self, topic: str, sender: str | None) -> bool:
+        is_permitted = self.permissions is None or self.permissions.permits(topic, sender)
+        answer = is_permitted and not any(matches(pattern, topic) for pattern in self.mutes)
+        if len(self._answers) >= _REMEMBERED:
+            self._answers.clear()
+        self._answers[topic, sender] = answer
+        return answer
 
     def hears(self, message: Message) -> bool:
         """Whether a client with this interest gets `message`."""
@@ -59,5 +76,5 @@ class Interest:
                 matches(pattern, message.topic) and (senders is None or message.sender in senders)
                 for pattern, senders in self.subscriptions
             )
-            and self.lets_through(message)
+            and self.lets_through((message.topic, message.sender))
         )

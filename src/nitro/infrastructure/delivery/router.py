@@ -53,7 +53,8 @@ class Router(Generic[F]):
         found: dict[F, None] = {}
         for listeners in self._candidates(message.topic):
             listeners.collect(message.sender, found)
-        withheld = [feed for feed in found if feed.interest.is_narrowed and not feed.interest.lets_through(message)]
+        kind = (message.topic, message.sender)
+        withheld = [feed for feed in found if feed.interest.is_narrowed and not feed.interest.lets_through(kind)]
         for feed in withheld:
             del found[feed]
         return found
