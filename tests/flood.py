@@ -1,7 +1,7 @@
 """The flood: strangers who want what they may not have, send garbage and stop reading, beside clients that go on.
 
-`python -m tests.flood --strangers 5000 --good 500`. The server, the good clients and the strangers are a process each;
-that of the strangers has the lowest priority, since they would come from other machines.
+`python -m tests.flood --strangers 5000 --good 500`. The server, the good clients and the strangers are a process each.
+The server has a core of its own, and the strangers the lowest priority, since they would come from other machines.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ class Figures:
     p99_ms: float
 
 
+def leave_the_first_core_to_the_server() -> None:
+    first, *others = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, others or {first})
+
+
 # --- the good clients, a process
 
 
@@ -94,6 +99,7 @@ class Good(asyncio.Protocol):
 
 async def be_good(port: int, count: int) -> None:
     """Print a line when all are open, and one of figures for each line that is read."""
+    leave_the_first_core_to_the_server()
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     wrong: list[str] = []
@@ -135,6 +141,7 @@ async def be_a_stranger(port: int, number: int, kind: str, until: float, outcome
 
 async def be_strangers(port: int, count: int, seconds: float) -> None:
     """All of them within so many seconds, in no order; the last one stays a second longer."""
+    leave_the_first_core_to_the_server()
     os.nice(19)
     kinds = [kind for kind, _ in zip(list(KINDS) * (count // len(KINDS) + 1), range(count), strict=False)]
     random.Random(7).shuffle(kinds)
@@ -205,10 +212,14 @@ def what_is_left(server: Server, clients: int, before: dict[str, Any] | None = N
     return dict(left)
 
 
-def measure(strangers: int, good: int, seconds: float) -> str:
-    """Quiet, then a flood, twice; raises AssertionError where the good clients or the memory suffer."""
+def measure(strangers: int, good: int, seconds: float, slack_ms: float = 0.0) -> str:
+    """Quiet, then a flood, twice; raises AssertionError where the good clients or the memory suffer.
+
+    `slack_ms`: what their p99 may have beside twice that of the quiet time, where that is short.
+    """
     raise_file_limit(strangers + good + 500)
     with Server("tests.apps.flood:app", options=OPTIONS, environment=ENVIRONMENT) as server:
+        os.sched_setaffinity(server.process.pid, {min(os.sched_getaffinity(0))})
         clients = GoodClients(server.port, good)
         try:
             flood(server, max(100, strangers // 10), 2)  # what a process takes once, it keeps
@@ -232,7 +243,7 @@ def measure(strangers: int, good: int, seconds: float) -> str:
     for figures in (quiet, flooded, last):
         assert figures.events > 0, text
         assert figures.wrong == [], text
-    assert min(flooded.p99_ms, last.p99_ms) < 2 * quiet.p99_ms, text
+    assert min(flooded.p99_ms, last.p99_ms) < 2 * quiet.p99_ms + slack_ms, text
     assert again["resident_mib"] < first["resident_mib"] + 2, text
     return text
 
@@ -264,7 +275,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.flood", description="Flood a server with strangers.")
     parser.add_argument("--strangers", type=int, default=5000)
     parser.add_argument("--good", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--be", choices=["good", "strangers"], help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
