@@ -36,6 +36,7 @@ from nitro.errors import (
 )
 from nitro.infrastructure.access.admission import Admission
 from nitro.infrastructure.delivery.hub import Hub
+from nitro.infrastructure.delivery.process import get_hub
 from nitro.settings import get_settings
 from nitro.tickets import Tickets
 from tests.brokers import BROKERS
@@ -590,6 +591,7 @@ def test_a_dismissal_that_fell_into_a_gap_ends_all_who_have_a_user(
                 assert nitro.statistics().ended["dismissed"] == 1
 
         run(scenario)
+        get_hub().broker.close(1)
 
 
 def test_who_is_dismissed_while_the_broker_is_away_is_ended_here_at_once(
@@ -606,6 +608,7 @@ def test_who_is_dismissed_while_the_broker_is_away_is_ended_here_at_once(
                 await until(lambda: not client.is_connected, 1)
 
         run(scenario)
+        get_hub().broker.close(0.1)
 
 
 def test_a_process_that_reaches_the_log_late_obeys_what_it_retains(

@@ -285,9 +285,9 @@ async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in left:
             task.cancel()
         done, left = await asyncio.wait(left, timeout=0.05)
-        for task in done:
-            if not task.cancelled():
-                task.exception()
+        await asyncio.gather(*done, return_exceptions=True)
+    for _ in range(3):  # sockets that were closed a moment ago are let go in the next turns
+        await asyncio.sleep(0)
 
 
 def _fitting(bodies: list[bytes], longest: int) -> list[bytes]:
