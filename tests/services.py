@@ -259,10 +259,15 @@ class Proxy:
         await self._stop.wait()
         server.close()
         self._cut()
+        # Who is connecting gets there, and is cut then: to cancel it would leave a socket open.
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=2)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):  # what was cut is let go in the next turns
+            await asyncio.sleep(0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -271,6 +276,10 @@ class Proxy:
             writer.transport.abort()
             return
         pair = {writer, up_writer}
+        if self._stop.is_set():
+            for one in pair:
+                one.transport.abort()
+            return
         self._writers |= pair
         try:
             with contextlib.suppress(asyncio.CancelledError):  # asyncio would log it as an error of ours
