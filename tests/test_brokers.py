@@ -15,6 +15,8 @@ from nitro.testing.conformance import RETENTION, Heard, LogConformance
 from nitro.testing.conformance.delivery import DeliveryTests
 from tests.brokers import BROKERS, Broker
 
+pytestmark = pytest.mark.alone
+
 
 class OnBroker(LogConformance):
     """The suite over one kind of broker, whose server all its tests share."""

@@ -19,6 +19,8 @@ from tests.cast import cast_on, check_events_get_across, ends_on, wait_until_ope
 from tests.servers import free_port
 from tests.services import NatsServer
 
+pytestmark = pytest.mark.alone
+
 
 @contextlib.contextmanager
 def started(directory: Path, more: str = "") -> Iterator[NatsServer]:

@@ -43,10 +43,13 @@ class LogTests(Hooks):
             log = self.log(name)
             start = (await log.open()).newest
             await log.append("p", 1, [b"%d" % n for n in range(30)])
-            page = await log.read(start, 10, 5)
-            assert [entry.body for entry in page] == [b"%d" % n for n in range(10)]
-            page = await log.read(start + 25, 10, 5)
-            assert [entry.body for entry in page] == [b"%d" % n for n in range(25, 30)]
+            for first, last in ((0, 10), (25, 30)):
+                bodies: list[bytes | None] = []
+                while len(bodies) < last - first:  # a page may have fewer than there are
+                    page = await log.read(start + first + len(bodies), 10 - len(bodies), 5)
+                    assert 0 < len(page) <= 10 - len(bodies)
+                    bodies += [entry.body for entry in page]
+                assert bodies == [b"%d" % n for n in range(first, last)]
             began = time.monotonic()
             assert list(await log.read(start + 30, 10, 0.2)) == []
             assert 0.1 < time.monotonic() - began < 1.0
