@@ -91,8 +91,7 @@ class Backlog:
 
 def may_hear(frame: Frame, interest: Interest) -> bool:
     """Whether a client of that interest has the right to `frame`: to what was sent to it alone, always."""
-    message = frame.message
-    return not isinstance(message, Message) or message.position is None or interest.permits(message)
+    return not isinstance(frame.message, Message) or _is_private(frame) or interest.permits(frame.message)
 
 
 def _is_private(frame: Frame) -> bool:

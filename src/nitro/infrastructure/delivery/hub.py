@@ -215,8 +215,15 @@ class Hub:
         lane = self._lanes.get(loop)
         if lane is None:
             report = self._endings.add if loop is None else partial(tell_soon, loop)
-            numbers = (self.settings.heartbeat_seconds, self.settings.max_replay_bytes)
-            lane = Lane(loop, self._lock, self.broker, *numbers, report, self._forget_if_idle)
+            lane = Lane(
+                loop,
+                self._lock,
+                self.broker,
+                self.settings.heartbeat_seconds,
+                self.settings.max_replay_bytes,
+                report,
+                self._forget_if_idle,
+            )
             self._lanes[loop] = lane
             if loop is not None:
                 lane.draining.is_on = loop in self._draining

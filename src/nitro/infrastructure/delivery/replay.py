@@ -15,7 +15,7 @@ from nitro.domain.message import Gap, Message, Position
 from nitro.infrastructure.brokers.base import PositionLost
 from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch
 from nitro.infrastructure.delivery.frame import Frame
-from nitro.infrastructure.delivery.interest import Interest
+from nitro.infrastructure.delivery.interest import Interest, Kind
 
 __all__ = ["Read", "Replay"]
 
@@ -66,7 +66,7 @@ class Replay:
         self._until = until
         self._bytes_left = max_bytes
         self._gaps = gaps
-        self._heard: dict[tuple[str, str | None], bool] = {}  # a log has few topics and senders, mostly
+        self._heard: dict[Kind, bool] = {}  # a log has few topics and senders, mostly
         self.is_over = False
         self.starts_at = after
         self._page: Sequence[Message] | Gap

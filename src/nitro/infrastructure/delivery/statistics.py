@@ -93,8 +93,9 @@ def gather(
     lanes: Sequence[Lane], gone: Counts, emitted: tuple[int, int], broker: Broker, admission: Admission
 ) -> Statistics:
     """What all lanes of a process have counted, those that are gone too, and what waits in them."""
-    for lane in lanes:
-        gone.add(lane.counts)
+    counts = Counts()
+    for each in (gone, *(lane.counts for lane in lanes)):
+        counts.add(each)
     waiting = [outbox.waiting for lane in lanes for outbox in lane.feeds.behind()]
     retained, state = broker.retained, broker.state
     return Statistics(
@@ -103,12 +104,12 @@ def gather(
         loops=len(lanes),
         messages_in=emitted[0],
         bytes_in=emitted[1],
-        messages_out=gone.messages,
-        bytes_out=gone.bytes,
-        replays=gone.replays,
-        gaps=dict(gone.gaps),
-        dropped=dict(gone.dropped),
-        ended=dict(gone.ended),
+        messages_out=counts.messages,
+        bytes_out=counts.bytes,
+        replays=counts.replays,
+        gaps=dict(counts.gaps),
+        dropped=dict(counts.dropped),
+        ended=dict(counts.ended),
         refused=dict(admission.refused),
         slowest_messages=max((messages for messages, _ in waiting), default=0),
         slowest_bytes=max((size for _, size in waiting), default=0),

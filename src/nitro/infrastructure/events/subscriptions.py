@@ -51,9 +51,7 @@ class Subscriptions:
         pattern, keys = checked(topic), sender_keys(senders)
         if not self._rights.cover(pattern, keys):
             raise AccessDenied(f"the topic or pattern {pattern!r} is not among those that may be heard here")
-        if pattern not in self._senders:
-            self._make_room()
-        self._senders[pattern] = united(self._senders, pattern, keys)
+        self._hear(pattern, keys)
 
     def remove(self, topic: Any) -> None:
         """Drop the subscription that was made with this very pattern; nothing happens if there is none."""
@@ -83,9 +81,12 @@ class Subscriptions:
 
     def _follow_rights(self) -> None:
         for pattern, keys in (self._rights.allowed or {}).items():
-            if pattern not in self._senders:
-                self._make_room()
-            self._senders[pattern] = united(self._senders, pattern, keys)
+            self._hear(pattern, keys)
+
+    def _hear(self, pattern: str, keys: Senders) -> None:
+        if pattern not in self._senders:
+            self._make_room()
+        self._senders[pattern] = united(self._senders, pattern, keys)
 
     @property
     def topics(self) -> dict[str, Any]:
