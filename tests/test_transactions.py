@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 import nitro
-from nitro.errors import ConfigurationError
+from nitro.errors import ConfigurationError, InvalidPayload
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, Broker
@@ -98,6 +98,20 @@ def test_what_is_committed_is_heard_and_what_is_rolled_back_never_is(engine: Eng
         assert hearing.heard == ["kept", "last"]
 
 
+@pytest.mark.parametrize("ends", ["rollback", "close", "reset"])
+def test_what_was_not_committed_is_not_heard_after_the_sessions_next_commit(engine: Engine, ends: str) -> None:
+    with Hearing() as hearing, Session(engine) as session:
+        nitro.emit("todo.created", result="dropped", session=session)  # before the session has run any SQL
+        getattr(session, ends)()
+        nitro.emit("todo.created", result="kept", session=session)
+        session.commit()
+        getattr(session, ends)()
+        session.commit()
+        nitro.emit("todo.created", result="last")
+        eventually(lambda: hearing.heard[-1:] == ["last"], "the last is heard")
+        assert hearing.heard == ["kept", "last"]
+
+
 def test_savepoints_that_are_rolled_back_take_their_events_along(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":  # as SQLAlchemy's documentation has it, for savepoints with this driver
         event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
@@ -127,6 +141,14 @@ def test_an_emit_after_a_commit_comes_after_what_was_committed(engine: Engine) -
             nitro.flush()
         eventually(lambda: len(hearing.heard) == 40, "all are heard")
         assert hearing.heard == list(range(40))
+
+
+def test_what_no_log_takes_is_refused_before_the_commit(engine: Engine) -> None:
+    nitro.connect_broker()
+    with Session(engine) as session:
+        with pytest.raises(InvalidPayload, match="use shorter ids"):
+            nitro.emit("todo.created", "x" * 5_000, result=1, session=session)
+        session.commit()
 
 
 @pytest.mark.parametrize("broker", ["postgresql"], indirect=True)
@@ -167,12 +189,11 @@ def test_handlers_get_the_session(engine: Engine) -> None:
         session.rollback()
 
 
-@pytest.mark.parametrize("broker", ["sqlite", "postgresql"], indirect=True)
-def test_an_async_session_is_awaited(engine: Engine, broker: Broker) -> None:
-    driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}[broker.kind]
+def test_an_async_session_is_awaited(engine: Engine) -> None:
+    driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}[engine.dialect.name]
 
     async def scenario() -> None:
-        asynchronous = create_async_engine(f"{driver}://{broker.url.partition('://')[2]}")
+        asynchronous = create_async_engine(engine.url.set(drivername=driver))
         async with AsyncSession(asynchronous) as session:
             with pytest.raises(ConfigurationError, match="await emit_async"):
                 nitro.emit("todo.created", result=0, session=session)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,8 @@ __all__ = ["MemoryBroker"]
 _SURELY_SHORT_CHARS: Final = 600
 """So many characters of sender and key fit into the head of an entry, however they are escaped."""
 _WAITING: Final = "nitro: to be published after the commit"
+_Waiting = tuple[list["SessionTransaction"], Callable[[], object]]
+"""The transaction and the savepoints that have to be committed, and what is done then."""
 
 
 class MemoryBroker:
@@ -61,8 +64,12 @@ class MemoryBroker:
     def publish(
         self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
     ) -> None:
-        if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
-            wire.encode(topic, sender, b"", key)  # no log takes what another one would not
+        _check_head(topic, sender, key)
+        self._publish(topic, sender, payload, key, mark)
+
+    def _publish(
+        self, topic: str, sender: str | None, payload: bytes, key: str | None, mark: Mark | None = None
+    ) -> None:
         with self._lock:
             if mark is not None and not self._once.is_new(mark, self._sequence + 1):
                 return
@@ -72,7 +79,8 @@ class MemoryBroker:
             self._deliver(message)
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
-        after_commit(session, partial(self.publish, topic, sender, payload, key))
+        _check_head(topic, sender, key)  # after the commit it would be too late
+        after_commit(session, partial(self._publish, topic, sender, payload, key))
 
     def content_of(self, key: str) -> str | None:
         with self._lock:
@@ -92,30 +100,51 @@ class MemoryBroker:
         return f"<MemoryBroker on {self._window!r}>"
 
 
+def _check_head(topic: str, sender: str | None, key: str | None) -> None:
+    if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
+        wire.encode(topic, sender, b"", key)  # no log takes what another one would not
+
+
 def after_commit(session: Session, action: Callable[[], object]) -> None:
-    """Call `action` when the session's transaction is committed; never, if it or a savepoint around is rolled back."""
-    from sqlalchemy import event
+    """Call `action` when the session's transaction is committed; never, if it or a savepoint around is not.
 
-    waiting: list[tuple[list[SessionTransaction], Callable[[], object]]] | None = session.info.get(_WAITING)
+    It belongs to the transaction that the session is in, and begins one where no SQL has done so yet: as with the
+    brokers that are databases, what comes after belongs to it, too.
+    """
+    if not session.in_transaction():
+        session.begin()
+    waiting: deque[_Waiting] | None = session.info.get(_WAITING)
     if waiting is None:
-        waiting = session.info[_WAITING] = []
-
-        def committed(session: Session) -> None:
-            if not session.in_nested_transaction():  # else it is a savepoint that is let go
-                actions = [action for _, action in waiting]
-                waiting.clear()
-                for action in actions:
-                    action()
-
-        def rolled_back(_: Session, transaction: SessionTransaction) -> None:
-            is_all = transaction.parent is None
-            waiting[:] = [item for item in waiting if not is_all and transaction not in item[0]]
-
-        event.listen(session, "after_commit", committed)
-        event.listen(session, "after_soft_rollback", rolled_back)
+        waiting = session.info[_WAITING] = _watch(session)
     around: list[SessionTransaction] = []
     within = session.get_nested_transaction() or session.get_transaction()
     while within is not None:
         around.append(within)
         within = within.parent
     waiting.append((around, action))
+
+
+def _watch(session: Session) -> deque[_Waiting]:
+    """What waits for the session's commits, kept true by its own events."""
+    from sqlalchemy import event
+
+    waiting: deque[_Waiting] = deque()
+
+    def committed(session: Session) -> None:
+        if not session.in_nested_transaction():  # else it is a savepoint that is let go
+            while waiting:
+                waiting.popleft()[1]()
+
+    def rolled_back(_: Session, transaction: SessionTransaction) -> None:
+        left = [item for item in waiting if transaction not in item[0]]
+        waiting.clear()
+        waiting.extend(left)
+
+    def ended(_: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:  # it was closed without a word, if anything waits still
+            waiting.clear()
+
+    event.listen(session, "after_commit", committed)
+    event.listen(session, "after_soft_rollback", rolled_back)
+    event.listen(session, "after_transaction_end", ended)
+    return waiting
