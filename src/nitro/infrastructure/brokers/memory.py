@@ -64,12 +64,8 @@ class MemoryBroker:
     def publish(
         self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
     ) -> None:
-        _check_head(topic, sender, key)
-        self._publish(topic, sender, payload, key, mark)
-
-    def _publish(
-        self, topic: str, sender: str | None, payload: bytes, key: str | None, mark: Mark | None = None
-    ) -> None:
+        if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
+            wire.encode(topic, sender, b"", key)  # no log takes what another one would not
         with self._lock:
             if mark is not None and not self._once.is_new(mark, self._sequence + 1):
                 return
@@ -79,8 +75,8 @@ class MemoryBroker:
             self._deliver(message)
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
-        _check_head(topic, sender, key)  # after the commit it would be too late
-        after_commit(session, partial(self._publish, topic, sender, payload, key))
+        wire.encode(topic, sender, b"", key)  # after the commit it would be too late to refuse it
+        after_commit(session, partial(self.publish, topic, sender, payload, key))
 
     def content_of(self, key: str) -> str | None:
         with self._lock:
@@ -98,11 +94,6 @@ class MemoryBroker:
 
     def __repr__(self) -> str:
         return f"<MemoryBroker on {self._window!r}>"
-
-
-def _check_head(topic: str, sender: str | None, key: str | None) -> None:
-    if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
-        wire.encode(topic, sender, b"", key)  # no log takes what another one would not
 
 
 def after_commit(session: Session, action: Callable[[], object]) -> None:
