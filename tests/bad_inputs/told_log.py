@@ -44,9 +44,13 @@ class ToldLog:
     async def open(self) -> Extent:
         return Extent("told", 1, 0)
 
-    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         for body in bodies:
             self.tell(entry(self._newest + 1, body))
+        return self._newest
+
+    async def newest(self) -> int:
+        return self._newest
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
         deadline = time.monotonic() + wait_seconds

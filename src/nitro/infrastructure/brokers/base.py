@@ -2,7 +2,7 @@
 
 A `Broker` is this process's end: it takes what is emitted, at once, and hands every message of the log to the hub.
 `memory.py` is one by itself. `link.py` is one over any `Log`, and has everything that those share: the thread, the
-queue, the retries, the window of recent messages. A `Log` speaks to one kind of server and has five verbs.
+queue, the retries, the window of recent messages. A `Log` speaks to one kind of server and has six verbs.
 """
 
 from __future__ import annotations
@@ -161,6 +161,15 @@ class Broker(Protocol):
     def acknowledgement(self) -> Future[None] | None:
         """Done when all that was published so far is in the log; None if it is already."""
 
+    def until_read(self, place: Position | None = None) -> Future[None] | None:
+        """Done when all up to that place of the log was handed to the receiver, or can't be now; None if it was.
+
+        Without a place: all that was published here and is acknowledged.
+        """
+
+    def ask_head(self) -> Future[Position | None]:
+        """The newest place in the log, as the log itself says after this call; None if it can't be asked now."""
+
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         """The retained messages behind `after`, oldest first, `limit` of them at most.
 
@@ -213,12 +222,15 @@ class Log(Protocol):
     async def open(self) -> Extent:
         """Connect; make the log if there is none."""
 
-    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         """Add `bodies` in this order: all, or, if it is cut off, perhaps some of the first of them.
 
         They are acknowledged, and survive whatever the log survives, once it returns. They are the producer's
         messages number `first`, `first` + 1 and so on: one whose number is not above that producer's last in the
         log is there already and is left out, so that what was cut off can be tried again.
+
+        Returns:
+            The sequence of the last of them, or of a newer entry.
 
         Raises:
             LogChanged: the epoch is not the one that `open` returned.
@@ -232,6 +244,13 @@ class Log(Protocol):
 
         Raises:
             LogChanged: the epoch is not the one that `open` returned, or all that came behind `after` is gone.
+        """
+
+    async def newest(self) -> int:
+        """The sequence of the newest entry, of whoever has appended it. Never while an `append` is under way.
+
+        Raises:
+            LogChanged: the epoch is not the one that `open` returned.
         """
 
     async def renew(self) -> None:

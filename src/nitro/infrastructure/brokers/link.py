@@ -37,6 +37,7 @@ from nitro.infrastructure.brokers.base import (
 from nitro.infrastructure.brokers.follower import Follower
 from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.brokers.outgoing import Outgoing
+from nitro.infrastructure.brokers.progress import Progress
 from nitro.infrastructure.brokers.window import Window
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class Link:
         self._follower = Follower(Window(NOWHERE, retention), receiver, lock, max_payload_bytes)
         self._loop = asyncio.new_event_loop()
         self._more = asyncio.Event()
-        self._outgoing = Outgoing(max_outgoing_bytes, lambda: self._loop.call_soon_threadsafe(self._more.set))
+        self._outgoing = Outgoing(max_outgoing_bytes, self._wake_writer)
+        self._progress = Progress(self._wake_writer)
         self._gone_since: float | None = time.monotonic()
         self._why_gone = "it was not reached yet"
         self._logged_at = float("-inf")
@@ -144,6 +146,12 @@ class Link:
     def acknowledgement(self) -> Future[None] | None:
         return self._outgoing.acknowledgement()
 
+    def until_read(self, place: Position | None = None) -> Future[None] | None:
+        return self._progress.until_read(place or self._progress.appended)
+
+    def ask_head(self) -> Future[Position | None]:
+        return self._progress.ask()
+
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         with self._lock:
             if not self._follower.is_open:
@@ -161,9 +169,14 @@ class Link:
             log.error("%d events are lost with this process: %s", len(self._outgoing), self._why_waiting())  # noqa: TRY400
         finally:
             self._is_closed = True
+            self._progress.fail()
             self._outgoing.close(f"the link to {self._remote.name} is closed")
             self._loop.call_soon_threadsafe(self._cancel)
             self._thread.join(_ANSWER_SECONDS)
+
+    def _wake_writer(self) -> None:
+        if not self._is_closed:
+            self._loop.call_soon_threadsafe(self._more.set)
 
     def _why_waiting(self) -> str:
         if self._gone_since is None:
@@ -192,6 +205,8 @@ class Link:
             try:
                 await self._go_on_in(await _in_time(self._remote.open()))
                 self._came_back()
+                self._progress.read(self._follower.window.head)
+                self._progress.go_on()
                 await self._follow()
             except asyncio.CancelledError:
                 return
@@ -231,27 +246,38 @@ class Link:
             await _end(tasks)
 
     async def _write(self) -> None:
-        outgoing, remote = self._outgoing, self._remote
+        progress = self._progress
         while True:
             self._more.clear()
-            first, bodies = outgoing.batch()
-            longest = remote.max_body_bytes
-            if not bodies:
+            questions = progress.questions
+            first, bodies = self._outgoing.batch()
+            if bodies:
+                await self._append(first, bodies)
+            if questions:
+                newest = await _in_time(self._remote.newest())
+                progress.answer(questions, Position(self._follower.epoch, newest))
+            elif not bodies:
                 await self._more.wait()
-            elif longest is not None and len(bodies[0]) > longest:  # it was queued before the log was reached
-                error = PayloadTooLarge(f"{remote.name} takes {longest} bytes at most, not {len(bodies[0])}")
-                log.error("an event is lost: %s", error)
-                outgoing.acknowledge(1, error)
-            else:
-                fitting = bodies if longest is None else _fitting(bodies, longest)
-                await _in_time(remote.append(outgoing.producer, first, fitting))
-                outgoing.acknowledge(len(fitting))
+
+    async def _append(self, first: int, bodies: list[bytes]) -> None:
+        outgoing, remote = self._outgoing, self._remote
+        longest = remote.max_body_bytes
+        if longest is not None and len(bodies[0]) > longest:  # it was queued before the log was reached
+            error = PayloadTooLarge(f"{remote.name} takes {longest} bytes at most, not {len(bodies[0])}")
+            log.error("an event is lost: %s", error)
+            outgoing.acknowledge(1, error)
+            return
+        fitting = bodies if longest is None else _fitting(bodies, longest)
+        newest = await _in_time(remote.append(outgoing.producer, first, fitting))
+        self._progress.appended = Position(self._follower.epoch, newest)
+        outgoing.acknowledge(len(fitting))
 
     async def _read(self) -> None:
         follower = self._follower
         while True:
             after = follower.sequence
             follower.take(await _in_time(self._remote.read(after, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS))
+            self._progress.read(follower.window.head)
             while self._receiver.is_behind:  # noqa: ASYNC110 - it is in other threads, and has nothing to wait for
                 await asyncio.sleep(0.01)
 
@@ -267,6 +293,7 @@ class Link:
         self._gone_since = None
 
     def _went(self, error: Exception) -> None:
+        self._progress.fail()
         now = time.monotonic()
         self._why_gone = f"{type(error).__name__}: {error}"[:300]
         self._gone_since = self._gone_since or now

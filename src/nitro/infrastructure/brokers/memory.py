@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -84,6 +85,14 @@ class MemoryBroker:
 
     def acknowledgement(self) -> None:
         """All is in the log that was published."""
+
+    def until_read(self, place: Position | None = None) -> None:
+        """All is delivered that was published."""
+
+    def ask_head(self) -> Future[Position | None]:
+        answer: Future[Position | None] = Future()
+        answer.set_result(self.head)
+        return answer
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         with self._lock:

@@ -103,9 +103,10 @@ class NatsLog:
         oldest = info.state.first_seq if info.state.messages else info.state.last_seq + 1
         return Extent(self._epoch, oldest, info.state.last_seq)
 
-    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         subject = self._streams.subject(producer)
-        for is_second_try in (False, True):
+        is_second_try = False
+        while True:
             if producer not in self._last:
                 self._last[producer] = await self._find_last(subject)
             sequence, number = self._last.pop(producer)
@@ -113,16 +114,17 @@ class NatsLog:
             newest = first + len(bodies) - 1
             if not fresh:
                 self._last[producer] = sequence, number
-                return
+                return sequence
             answer = await self._publish(subject, fresh, sequence, newest)
             error = answer.get("error")
             if error is None:
                 self._last[producer] = answer["seq"], newest
-                return
+                return int(answer["seq"])
             if error.get("err_code") == _WRONG_STREAM:
                 raise LogChanged("it has another epoch")
             if error.get("err_code") != _WRONG_LAST or is_second_try:  # retention may have dropped the last one
                 raise ConnectionError(f"JetStream: {error.get('description')}")
+            is_second_try = True
 
     async def _publish(self, subject: str, bodies: Sequence[bytes], behind: int, newest: int) -> dict[str, Any]:
         """Publish a batch behind that sequence of the subject; what the server says to it."""
@@ -155,17 +157,23 @@ class NatsLog:
         entries = await self._tail.take(limit, wait_seconds)
         if entries:
             return entries
-        try:
-            info: StreamInfo = await self._jetstream.stream_info(self._stream)
-        except NotFoundError:
-            raise LogChanged("it was deleted") from None
-        if epoch(info) != self._epoch or info.state.last_seq < after:
+        newest = await self.newest()
+        if newest < after:
             raise LogChanged("it has another epoch")
-        if info.state.last_seq > after:
+        if newest > after:
             entries = await self._tail.take(limit, _TRANSIT_SECONDS)
             if not entries:
                 raise LogChanged("it was emptied")
         return entries
+
+    async def newest(self) -> int:
+        try:
+            info: StreamInfo = await self._jetstream.stream_info(self._stream)
+        except NotFoundError:
+            raise LogChanged("it was deleted") from None
+        if epoch(info) != self._epoch:
+            raise LogChanged("it has another epoch")
+        return int(info.state.last_seq)
 
     async def renew(self) -> None:
         await self._streams.succeed(self._nats, self._stream)

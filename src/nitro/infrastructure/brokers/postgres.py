@@ -155,9 +155,10 @@ class PostgresLog:
         self._epoch = extent.epoch
         return extent
 
-    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
-        await self._append(self._writer, producer, first, bodies)
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        newest = await self._append(self._writer, producer, first, bodies)
         await self._trim(sum(map(len, bodies)))
+        return newest
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
         deadline = time.monotonic() + wait_seconds
@@ -199,6 +200,9 @@ class PostgresLog:
         connection.execute(text("INSERT INTO nitro_outbox (namespace, body) VALUES (:namespace, :body)"), values)
         connection.execute(text("SELECT pg_notify(:channel, :outbox)"), values)
 
+    async def newest(self) -> int:
+        return await self._append(self._writer, "", 0, ())
+
     async def renew(self) -> None:
         writer = self._writer
         async with writer.transaction():
@@ -228,13 +232,14 @@ class PostgresLog:
             return "unknown", True
         return timeline, bool(await connection.fetchval("SELECT current_setting('synchronous_standby_names') <> ''"))
 
-    async def _append(self, connection: Any, producer: str, first: int, bodies: Sequence[bytes]) -> None:
-        newest = await connection.fetchval(
+    async def _append(self, connection: Any, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        newest: int | None = await connection.fetchval(
             "SELECT nitro_append($1, $2, $3, $4, $5, $6)",
             *(self._namespace, self._epoch, producer, first, bodies, self._retention.max_messages),
         )
         if newest is None:
             raise LogChanged("it has another epoch")
+        return newest
 
     async def _trim(self, more_bytes: int) -> None:
         """Forget by bytes and age, now and then; by number each append does it."""

@@ -52,7 +52,7 @@ local log, stream, producer = KEYS[1], KEYS[2], KEYS[3]
 local first, max_messages, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_age = tonumber(ARGV[5])
 local found = redis.call('HMGET', log, 'epoch', 'sequence', 'bytes')
-if found[1] ~= ARGV[1] then return 0 end
+if found[1] ~= ARGV[1] then return false end
 local sequence, bytes = tonumber(found[2]), tonumber(found[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -91,9 +91,10 @@ while count > 0 and not enough do
 end
 redis.call('PEXPIRE', stream, string.format('%.0f', max_age + 60000))
 redis.call('HSET', log, 'sequence', string.format('%.0f', sequence), 'bytes', string.format('%.0f', math.max(bytes, 0)))
-return 1
+return sequence
 """
-"""Log, stream, producer; epoch, the first one's number, retention, and the entries → 0 if the epoch is another."""
+"""Log, stream, producer; epoch, the first one's number, retention, and the entries → the newest sequence, or nothing if
+the epoch is another."""
 
 _BEHIND: Final = "18446744073709551615"
 """The second half of an id behind which the next sequence comes, whatever others have written."""
@@ -142,25 +143,30 @@ class RedisLog:
         oldest = await client.xrange(self._stream, count=1)
         return Extent(self._epoch, _sequence(oldest[0][0]) if oldest else int(newest) + 1, int(newest))
 
-    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         max_messages, max_bytes, max_age_seconds = self._retention
         keys = (self._log, self._stream, f"{self._stream}:{producer}")
         numbers = (first, max_messages, max_bytes, int(max_age_seconds * 1000))
-        if not await self._client.eval(_APPEND, 3, *keys, self._epoch, *numbers, *bodies):
+        newest = await self._client.eval(_APPEND, 3, *keys, self._epoch, *numbers, *bodies)
+        if newest is None:
             raise LogChanged("it has another epoch")
+        return int(newest)
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
         entries = await self._read(after, limit, round(wait_seconds * 1000))
         if entries:
             return entries
-        epoch, newest = await self._client.hmget(self._log, "epoch", "sequence")
-        if epoch is None or epoch.decode() != self._epoch:
-            raise LogChanged("it has another epoch")
-        if int(newest) != after:
+        if await self.newest() != after:
             entries = await self._read(after, limit, 0)
             if not entries:
                 raise LogChanged("it was emptied")
         return entries
+
+    async def newest(self) -> int:
+        epoch, newest = await self._client.hmget(self._log, "epoch", "sequence")
+        if epoch is None or epoch.decode() != self._epoch:
+            raise LogChanged("it has another epoch")
+        return int(newest)
 
     async def renew(self) -> None:
         await self._client.eval(_RENEW, 2, self._log, self._stream, self._epoch, new_epoch())

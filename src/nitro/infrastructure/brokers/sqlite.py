@@ -101,9 +101,10 @@ class SQLiteLog:
         self._epoch = extent.epoch
         return extent
 
-    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
-        await self._in_thread(self._append, producer, first, bodies)
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        newest = await self._in_thread(self._append, producer, first, bodies)
         self._appended.set()
+        return newest
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
         reader = self._reader
@@ -146,6 +147,14 @@ class SQLiteLog:
             (time.time(), body, namespace),
         )
 
+    async def newest(self) -> int:
+        assert self._reader is not None
+        extent = self._extent(self._reader)
+        if extent.epoch != self._epoch:
+            raise LogChanged("it has another epoch")
+        self._appended.set()  # whoever asks wants it to be read, too
+        return extent.newest
+
     async def renew(self) -> None:
         await self._in_thread(self._renew)
 
@@ -184,7 +193,7 @@ class SQLiteLog:
                 writer.execute(statement)
         writer.execute("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (self._namespace, new_epoch()))
 
-    def _append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+    def _append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         writer, namespace, now = self._writer, self._namespace, time.time()
         assert writer is not None
         with transaction(writer):
@@ -208,6 +217,7 @@ class SQLiteLog:
                 (namespace, producer, first + len(bodies) - 1, now),
             )
             self._trim(writer, newest, now, sum(map(len, new)))
+        return int(newest)
 
     def _trim(self, writer: sqlite3.Connection, newest: int, now: float, more_bytes: int) -> None:
         """Forget the oldest: by number at each time, by bytes and age now and then."""

@@ -22,6 +22,10 @@ __all__ = ["acknowledged", "configure", "connect_broker", "current_hub", "flush"
 _EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit waits for a broker's acknowledgement."""
 
+_READING_SECONDS: Final = 1.0
+"""How long a thread is held up for what it has published to be read. It may be that of the event loop which has to go
+on before more is read."""
+
 _hub: Hub | None = None
 _broker: str | Log | None = None
 _making = threading.Lock()
@@ -82,27 +86,37 @@ def connect_broker(timeout: float = 5.0) -> None:
 def flush(timeout: float = 5.0) -> None:
     """Wait until everything that was emitted so far is acknowledged by the broker; for scripts and workers that end.
 
+    This process has read it then, too, so a client that connects afterwards doesn't hear it.
+
     Raises:
-        BrokerUnavailable: it is not, after `timeout` seconds.
+        BrokerUnavailable: it is not acknowledged, after `timeout` seconds.
     """
-    acknowledgement = None if _hub is None else _hub.broker.acknowledgement()
+    if _hub is None:
+        return
+    acknowledgement = _hub.broker.acknowledgement()
     if acknowledgement is not None:
         wait([acknowledgement], timeout)
         _check(acknowledgement, timeout)
+    reading = _hub.broker.until_read()
+    if reading is not None:
+        wait([reading], min(timeout, _READING_SECONDS))
 
 
 async def acknowledged() -> None:
-    """The same in an event loop.
+    """The same in an event loop; and until this process has read it, too, so that who connects then doesn't hear it.
 
     Raises:
-        BrokerUnavailable: it is not, after `NITRO_PUBLISH_TIMEOUT_SECONDS`.
+        BrokerUnavailable: it is not acknowledged, after `NITRO_PUBLISH_TIMEOUT_SECONDS`.
     """
     hub = get_hub()
+    seconds = hub.settings.publish_timeout_seconds
     acknowledgement = hub.broker.acknowledgement()
     if acknowledgement is not None:
-        seconds = hub.settings.publish_timeout_seconds
         await asyncio.wait([asyncio.wrap_future(acknowledgement)], timeout=seconds)
         _check(acknowledgement, seconds)
+    reading = hub.broker.until_read()
+    if reading is not None:
+        await asyncio.wait([asyncio.wrap_future(reading)], timeout=seconds)
 
 
 def _check(acknowledgement: Future[None], seconds: float) -> None:

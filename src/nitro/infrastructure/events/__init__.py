@@ -4,7 +4,7 @@ from nitro.domain.message import Gap, Message
 from nitro.infrastructure.delivery.process import configure, connect_broker, flush
 from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.client import Client
-from nitro.infrastructure.events.emitting import emit, emit_async, on, position, statistics
+from nitro.infrastructure.events.emitting import emit, emit_async, on, position, position_async, statistics
 from nitro.infrastructure.events.events import Event, Namespace, default_namespace, event
 from nitro.infrastructure.events.grant import Grant
 from nitro.infrastructure.events.sender import ANY
@@ -34,6 +34,7 @@ __all__ = [
     "flush",
     "on",
     "position",
+    "position_async",
     "requested_topics",
     "shutdown",
     "statistics",

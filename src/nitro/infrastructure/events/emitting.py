@@ -22,9 +22,12 @@ from nitro.infrastructure.events.payload import encode, field_of
 from nitro.infrastructure.events.sender import ANY, sender_key
 from nitro.infrastructure.events.sessions import check_session, in_session
 
-__all__ = ["emit", "emit_async", "emit_marked", "on", "position", "statistics"]
+__all__ = ["emit", "emit_async", "emit_marked", "on", "position", "position_async", "statistics"]
 
 log = logging.getLogger("nitro.events")
+
+_ANSWER_SECONDS: Final = 1.0
+"""How long a broker is waited for that is asked where it stands. Then it is how far this process has read."""
 
 H = TypeVar("H", bound=Handler)
 
@@ -140,8 +143,19 @@ def position() -> str:
 
     Take it before you read the data that a page shows, put it into the page, and let the stream start there
     (`new EventSource("/events?last_event_id=" + position)`): then nothing falls between the page and its stream.
+
+    With a broker that other processes share, the broker is asked. An event loop is not held up for that, but for the
+    first time in a process: in coroutines this is how far the process has read, which may be some milliseconds behind,
+    so that a page hears again what its data has already. `await position_async()` asks there, too.
     """
-    return str(get_hub().broker.head)
+    hub = get_hub()
+    would_hold_up = hub.broker.is_open and asyncio._get_running_loop() is not None
+    return str(hub.broker.head if would_hold_up else hub.current(_ANSWER_SECONDS))
+
+
+async def position_async() -> str:
+    """As `position()`, in coroutines: what any process had emitted, and the broker acknowledged, is not behind it."""
+    return str(await get_hub().until_current(_ANSWER_SECONDS))
 
 
 def statistics() -> Statistics:

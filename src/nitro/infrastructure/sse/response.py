@@ -134,9 +134,11 @@ class EventSourceResponse(Response):
             return
         form = envelope if b"envelope=1" in scope.get("query_string", b"").split(b"&") else self._form
         hub = get_hub()
-        if not hub.broker.is_open:
+        if hub.broker.is_shared:
             drain_on_signals()  # one may come while it waits
             await hub.until_open(_PATIENCE_SECONDS)
+            if not last_event_id:  # then it begins behind what anybody was told to be in the log
+                await hub.until_current(_PATIENCE_SECONDS)
         peer = scope.get("client")
         self.client.address = self.client.address or (peer[0] if peer else None)
         try:

@@ -1,4 +1,4 @@
-"""The five verbs of a log by themselves."""
+"""The six verbs of a log by themselves."""
 
 from __future__ import annotations
 
@@ -35,6 +35,32 @@ class LogTests(Hooks):
         entries = self.run(scenario())
         assert [entry.body for entry in entries] == [*bodies[:7], *bodies[8:]]
         assert [entry.sequence - entries[0].sequence for entry in entries] == list(range(9))
+
+    def test_it_says_where_it_stands_and_where_what_was_appended_stands(self) -> None:
+        name = self.namespace()
+
+        async def scenario() -> None:
+            one, other = self.log(name), self.log(name)
+            start = (await one.open()).newest
+            assert (await other.open()).newest == start
+            assert await one.newest() == start
+            assert await one.append("p", 1, [b"1", b"2"]) == start + 2
+            assert await other.newest() == start + 2
+            assert await other.append("q", 1, [b"3"]) == start + 3
+            assert await one.append("p", 1, [b"1", b"2"]) in (start + 2, start + 3)  # they were there already
+            assert await one.newest() == start + 3
+            await one.renew()
+            for verb in (other.newest(), other.append("q", 2, [b"4"])):
+                try:
+                    await verb
+                except LogChanged:
+                    pass
+                else:
+                    raise AssertionError("a log with another epoch answered as if it had the old one")
+            await one.close()
+            await other.close()
+
+        self.run(scenario())
 
     def test_reading_goes_on_behind_a_sequence_a_page_at_a_time(self) -> None:
         name = self.namespace()
