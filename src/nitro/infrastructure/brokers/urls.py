@@ -12,6 +12,7 @@ from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Broker, Log, Receiver, Retention
 from nitro.infrastructure.brokers.link import Link
 from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.infrastructure.brokers.siblings import warn_of_siblings
 from nitro.infrastructure.brokers.wire import HEAD_BYTES
 from nitro.settings import Settings
 
@@ -49,6 +50,7 @@ def open_broker(settings: Settings, receiver: Receiver, lock: threading.RLock, r
                 f"NITRO_NAMESPACE is {settings.namespace!r}; use 1 to 48 ASCII letters, digits, '_' and '-'"
             )
         if settings.broker_url == "memory://":
+            warn_of_siblings()
             return MemoryBroker(receiver, lock, retention)
         remote = make_log(
             settings.broker_url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes

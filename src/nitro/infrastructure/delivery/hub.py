@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -269,32 +269,6 @@ class Hub:
         if not self.broker.is_open:
             self._known.add(asyncio.get_running_loop())
             await asyncio.wait([asyncio.wrap_future(self.opened)], timeout=seconds)
-
-    async def until_current(self, seconds: float) -> Position:
-        """Where the log stands now, whoever has published it, once this process has read so far; if that takes longer,
-        how far it has read.
-        """
-        if self.broker.is_shared:
-            asked = asyncio.wrap_future(self.broker.ask_head())
-            await asyncio.wait([asked], timeout=seconds)
-            if asked.done() and (head := asked.result()) is not None:
-                reading = self.broker.until_read(head)
-                if reading is not None:
-                    await asyncio.wait([asyncio.wrap_future(reading)], timeout=seconds)
-                return head
-        return self.broker.head
-
-    def current(self, seconds: float) -> Position:
-        """The same where no event loop runs."""
-        if self.broker.is_shared:
-            asked = self.broker.ask_head()
-            wait([asked], seconds)
-            if asked.done() and (head := asked.result()) is not None:
-                reading = self.broker.until_read(head)
-                if reading is not None:
-                    wait([reading], seconds)
-                return head
-        return self.broker.head
 
     def _forget_if_idle(self, lane: Lane) -> None:
         with self._lock:

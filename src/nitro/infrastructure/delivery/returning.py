@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from nitro.domain.message import Position
 from nitro.infrastructure.brokers.base import NOWHERE
+from nitro.infrastructure.delivery.foreign import ForeignIds
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.replay import Read, Replay
 
@@ -38,6 +39,7 @@ class Returning:
         self._read = read
         self._is_shared = is_shared
         self._held: dict[Outbox, None] = {}
+        self._foreign = ForeignIds()
 
     def resume(self, outbox: Outbox, after: Position | None) -> None:
         """Let `outbox` begin behind `after`, or with a gap if that is None; then its feed goes on from here."""
@@ -85,6 +87,8 @@ class Returning:
     def _replay(self, outbox: Outbox, after: Position | None) -> None:
         lane, feed = self._lane, outbox.feed
         assert feed is not None
+        if after is not None and after.epoch != lane.position.epoch and not self._is_shared:
+            self._foreign.note()
         lane.feeds.close(feed)
         outbox.resume(Replay(self._read, feed.interest, after, lane.position, self._max_bytes, lane.counts.gaps))
         lane.counts.replays += 1

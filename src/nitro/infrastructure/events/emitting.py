@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from nitro.domain.topics import check_topic
 from nitro.errors import InvalidTopic
 from nitro.infrastructure.brokers.once import Mark
+from nitro.infrastructure.delivery.current import current, current_async
 from nitro.infrastructure.delivery.process import acknowledged, get_hub
 from nitro.infrastructure.delivery.statistics import Statistics
 from nitro.infrastructure.events.background import start_soon
@@ -148,14 +149,14 @@ def position() -> str:
     first time in a process: in coroutines this is how far the process has read, which may be some milliseconds behind,
     so that a page hears again what its data has already. `await position_async()` asks there, too.
     """
-    hub = get_hub()
-    would_hold_up = hub.broker.is_open and asyncio._get_running_loop() is not None
-    return str(hub.broker.head if would_hold_up else hub.current(_ANSWER_SECONDS))
+    broker = get_hub().broker
+    would_hold_up = broker.is_open and asyncio._get_running_loop() is not None
+    return str(broker.head if would_hold_up else current(broker, _ANSWER_SECONDS))
 
 
 async def position_async() -> str:
     """As `position()`, in coroutines: what any process had emitted, and the broker acknowledged, is not behind it."""
-    return str(await get_hub().until_current(_ANSWER_SECONDS))
+    return str(await current_async(get_hub().broker, _ANSWER_SECONDS))
 
 
 def statistics() -> Statistics:

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from nitro.errors import InvalidField, NotAuthenticated, TooManyClients
+from nitro.infrastructure.delivery.current import current_async
 from nitro.infrastructure.delivery.frame import Form, encode_opening, encode_retry, named, unnamed
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.process import get_hub
@@ -138,7 +139,7 @@ class EventSourceResponse(Response):
             drain_on_signals()  # one may come while it waits
             await hub.until_open(_PATIENCE_SECONDS)
             if not last_event_id:  # then it begins behind what anybody was told to be in the log
-                await hub.until_current(_PATIENCE_SECONDS)
+                await current_async(hub.broker, _PATIENCE_SECONDS)
         peer = scope.get("client")
         self.client.address = self.client.address or (peer[0] if peer else None)
         try:

@@ -1,0 +1,47 @@
+"""Foreign ids: those of another process's log, which clients bring to one whose log is in its own memory.
+
+After a restart each client brings one, once. Where they come again and again, several processes serve the same page.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import Final
+
+__all__ = ["ForeignIds"]
+
+log = logging.getLogger("nitro.delivery")
+
+_ARE_MANY: Final = 10
+_WITHIN_SECONDS: Final = 60.0
+_AFTERMATH_SECONDS: Final = 20.0
+"""For so long after the first clients came they may be those of the process before."""
+
+
+class ForeignIds:
+    """Belongs to one lane."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._seen: deque[float] = deque(maxlen=_ARE_MANY)
+        self._is_told = False
+
+    def note(self) -> None:
+        """A client has brought one."""
+        now = time.monotonic()
+        if self._is_told or now - self._since < _AFTERMATH_SECONDS:
+            return
+        self._seen.append(now)
+        if len(self._seen) == _ARE_MANY and now - self._seen[0] < _WITHIN_SECONDS:
+            self._is_told = True
+            log.warning(
+                "%d clients came with ids of another process's log within %d s, and were told of a gap. If several "
+                "processes serve this page, memory:// is a log in each of them: set NITRO_BROKER_URL to one that they "
+                "share, such as sqlite:///events.db; docs/scaling.md has the others",
+                *(_ARE_MANY, _WITHIN_SECONDS),
+            )
+
+    def __repr__(self) -> str:
+        return f"<ForeignIds, {len(self._seen)} seen>"
