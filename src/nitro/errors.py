@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "AccessDenied",
+    "BrokerRefused",
     "BrokerUnavailable",
     "ConfigurationError",
     "InvalidField",
@@ -90,3 +91,7 @@ class Overloaded(NitroError, RuntimeError):
 
 class BrokerUnavailable(NitroError, RuntimeError):
     """The log of events can't be reached; the text says since when, and what became of the event."""
+
+
+class BrokerRefused(BrokerUnavailable):
+    """The log of events can't be used as it is configured, and waiting won't help; the text has the remedy."""

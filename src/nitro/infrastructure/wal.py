@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import Final
 
 __all__ = ["use_wal"]
+
+_LONGEST_KEPT_BYTES: Final = 8 * 1024 * 1024
+"""A log that a burst or a long reader made longer is cut to this when it is begun again. SQLite by itself keeps its
+length for ever; it begins anew at about half of this, so in daily work nothing is cut."""
 
 
 def use_wal(connection: sqlite3.Connection, seconds: float) -> None:
@@ -23,3 +28,4 @@ def use_wal(connection: sqlite3.Connection, seconds: float) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+    connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_KEPT_BYTES}")

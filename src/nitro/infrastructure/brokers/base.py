@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from nitro.domain.message import Message, Position
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOWHERE",
+    "TABLES",
     "Broker",
+    "DiagnosingLog",
     "Entry",
     "Extent",
     "Log",
@@ -34,12 +36,19 @@ __all__ = [
     "Retention",
     "State",
     "TransactionalLog",
+    "Verb",
     "new_epoch",
     "without_secrets",
 ]
 
+Verb = Literal["open", "append", "read"]
+"""What a link asks of a log."""
+
 NOWHERE: Final = Position("none", 0)
 """Where a process stands that has not reached its log yet. No log has this epoch."""
+
+TABLES: Final = ("nitro_logs", "nitro_messages", "nitro_producers", "nitro_outbox")
+"""The tables of a log in a database, which may be the application's own."""
 
 
 class PositionLost(NitroError):
@@ -84,12 +93,14 @@ class State(NamedTuple):
         skipped: entries of the log that were no messages of ours.
         gone_seconds: for how long the log has not been reached; 0 while it is there.
         why_gone: what was wrong when it was last tried, or the time before.
+        why_refused: why it can't be used as it is configured, and the remedy; empty if waiting may help.
     """
 
     outgoing: int = 0
     skipped: int = 0
     gone_seconds: float = 0.0
     why_gone: str = ""
+    why_refused: str = ""
 
 
 class Receiver(Protocol):
@@ -138,6 +149,10 @@ class Broker(Protocol):
     def state(self) -> State:
         """How it stands with its log."""
 
+    @property
+    def refusal(self) -> Future[None]:
+        """Fails with `BrokerRefused` when waiting won't help any more; another one after the log was there again."""
+
     def publish(
         self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
     ) -> None:
@@ -159,7 +174,10 @@ class Broker(Protocol):
         """The content of the mark with that key, if a message that can be read has it."""
 
     def acknowledgement(self) -> Future[None] | None:
-        """Done when all that was published so far is in the log; None if it is already."""
+        """Done when all that was published so far is in the log; None if it is already.
+
+        It fails with `BrokerRefused` when waiting won't help; what was published waits nevertheless.
+        """
 
     def until_read(self, place: Position | None = None) -> Future[None] | None:
         """Done when all up to that place of the log was handed to the receiver, or can't be now; None if it was.
@@ -208,7 +226,7 @@ class Log(Protocol):
 
     Any verb may raise what its driver raises. The link then calls `close` and, after a while, `open`. It does so
     as well when a verb takes too long, and cancels it first; a cancelled verb may leave the connection unusable, and
-    nothing else.
+    nothing else. A `ConfigurationError` says that waiting won't help.
     """
 
     @property
@@ -258,6 +276,14 @@ class Log(Protocol):
 
     async def close(self) -> None:
         """Let go of the connection; it may be broken. It can be opened again."""
+
+
+@runtime_checkable
+class DiagnosingLog(Protocol):
+    """A log that knows which of its driver's errors don't pass by themselves."""
+
+    def why_refused(self, error: Exception) -> str | None:
+        """What is wrong and what to do, if waiting won't help against this error of one of the verbs; else None."""
 
 
 @runtime_checkable

@@ -104,8 +104,13 @@ class Streams:
         try:
             answer = await nats.request("$JS.API.STREAM.NAMES", question, timeout=ANSWER_SECONDS)
         except NoRespondersError:
-            raise ConnectionError("JetStream doesn't answer; is it on (nats-server -js)?") from None
-        return sorted(json.loads(answer.data).get("streams") or ())
+            if len(nats.servers) > 1:  # another one of its cluster may have it, and be away
+                raise ConnectionError("JetStream doesn't answer; is it on (nats-server -js)?") from None
+            raise ConfigurationError("JetStream is not on in its server; start it with nats-server -js") from None
+        found = json.loads(answer.data)
+        if "error" in found:
+            APIError.from_error(found["error"])  # raises it
+        return sorted(found.get("streams") or ())
 
     def _number(self, name: str) -> int:
         """Of a stream that we made, in its name; 0 of another one."""

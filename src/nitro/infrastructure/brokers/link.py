@@ -14,13 +14,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import Future
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from nitro.domain.message import Message, Position
-from nitro.errors import ConfigurationError, PayloadTooLarge
+from nitro.errors import BrokerRefused, ConfigurationError, PayloadTooLarge
 from nitro.infrastructure.brokers import wire
 from nitro.infrastructure.brokers.base import (
     NOWHERE,
@@ -33,11 +33,14 @@ from nitro.infrastructure.brokers.base import (
     Retention,
     State,
     TransactionalLog,
+    Verb,
 )
 from nitro.infrastructure.brokers.follower import Follower
 from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.brokers.outgoing import Outgoing
+from nitro.infrastructure.brokers.presence import Presence
 from nitro.infrastructure.brokers.progress import Progress
+from nitro.infrastructure.brokers.tasks import end
 from nitro.infrastructure.brokers.window import Window
 
 if TYPE_CHECKING:
@@ -55,7 +58,6 @@ _ANSWER_SECONDS: Final = 5.0
 """How long a log may take for anything before it counts as gone."""
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 5.0
-_LOGGED_EVERY_SECONDS: Final = 30.0
 _PAGE_ENTRIES: Final = 500
 
 
@@ -92,9 +94,8 @@ class Link:
         self._more = asyncio.Event()
         self._outgoing = Outgoing(max_outgoing_bytes, self._wake_writer)
         self._progress = Progress(self._wake_writer)
-        self._gone_since: float | None = time.monotonic()
-        self._why_gone = "it was not reached yet"
-        self._logged_at = float("-inf")
+        self._presence = Presence(remote)
+        self._verb: Verb = "open"
         self._is_closed = False
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="nitro-broker", daemon=True)
@@ -116,9 +117,12 @@ class Link:
 
     @property
     def state(self) -> State:
-        since = self._gone_since
-        gone = 0.0 if since is None else time.monotonic() - since
-        return State(len(self._outgoing), self._follower.skipped, gone, self._why_gone)
+        of = self._presence
+        return State(len(self._outgoing), self._follower.skipped, of.gone_seconds, of.why_gone, of.why_refused)
+
+    @property
+    def refusal(self) -> Future[None]:
+        return self._presence.refusal
 
     def publish(
         self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
@@ -165,7 +169,7 @@ class Link:
         try:
             if acknowledgement is not None:
                 acknowledgement.result(timeout)
-        except TimeoutError:
+        except (TimeoutError, BrokerRefused):
             log.error("%d events are lost with this process: %s", len(self._outgoing), self._why_waiting())  # noqa: TRY400
         finally:
             self._is_closed = True
@@ -179,9 +183,11 @@ class Link:
             self._loop.call_soon_threadsafe(self._more.set)
 
     def _why_waiting(self) -> str:
-        if self._gone_since is None:
+        gone_seconds = self._presence.gone_seconds
+        if not gone_seconds:
             return f"{self._remote.name} takes events slower than they are emitted"
-        return f"{self._remote.name} has been gone for {time.monotonic() - self._gone_since:.1f} s ({self._why_gone})"
+        why = self._presence.why_refused or self._presence.why_gone
+        return f"{self._remote.name} has been gone for {gone_seconds:.1f} s ({why})"
 
     def _cancel(self) -> None:
         if self._task is not None:
@@ -193,7 +199,7 @@ class Link:
             with contextlib.suppress(asyncio.CancelledError):  # by `close`, while it waited
                 self._loop.run_until_complete(self._live())
         finally:
-            self._loop.run_until_complete(_end(asyncio.all_tasks(self._loop)))  # what drivers have left running
+            self._loop.run_until_complete(end(asyncio.all_tasks(self._loop)))  # what drivers have left running
             self._loop.close()
 
     async def _live(self) -> None:
@@ -202,21 +208,25 @@ class Link:
         backoff = _FIRST_BACKOFF
         while not self._is_closed:
             began = time.monotonic()
+            self._verb = "open"
             try:
                 await self._go_on_in(await _in_time(self._remote.open()))
-                self._came_back()
+                self._works("open")
                 self._progress.read(self._follower.window.head)
                 self._progress.go_on()
                 await self._follow()
             except asyncio.CancelledError:
                 return
             except Exception as error:  # noqa: BLE001 - whatever a driver raises: it is told, and tried again
-                self._went(error)
+                self._progress.fail()
+                self._presence.failed(self._verb, error)
+                self._outgoing.refuse(self._presence.text if self._presence.why_refused else "")
             finally:
                 await self._let_go()
             is_stable = time.monotonic() - began > _LONGEST_BACKOFF
             backoff = _FIRST_BACKOFF if is_stable else min(2 * backoff, _LONGEST_BACKOFF)
-            await asyncio.sleep(random.uniform(0, backoff))  # noqa: S311 - no secret
+            least = _LONGEST_BACKOFF / 2 if self._presence.why_refused else 0
+            await asyncio.sleep(random.uniform(least, max(backoff, 2 * least)))  # noqa: S311 - no secret
 
     async def _go_on_in(self, extent: Extent) -> None:
         """Find our place in a log that was opened, and fill the window at the first time."""
@@ -237,13 +247,17 @@ class Link:
         follower.begin()
 
     async def _follow(self) -> None:
-        tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
+        verbs: dict[asyncio.Task[None], Verb] = {
+            asyncio.create_task(self._write()): "append",
+            asyncio.create_task(self._read()): "read",
+        }
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(verbs, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
+                self._verb = verbs[task]
                 task.result()
         finally:
-            await _end(tasks)
+            await end(verbs)
 
     async def _write(self) -> None:
         progress = self._progress
@@ -269,6 +283,7 @@ class Link:
             return
         fitting = bodies if longest is None else _fitting(bodies, longest)
         newest = await _in_time(remote.append(outgoing.producer, first, fitting))
+        self._works("append")
         self._progress.appended = Position(self._follower.epoch, newest)
         outgoing.acknowledge(len(fitting))
 
@@ -277,6 +292,7 @@ class Link:
         while True:
             after = follower.sequence
             follower.take(await _in_time(self._remote.read(after, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS))
+            self._works("read")
             self._progress.read(follower.window.head)
             while self._receiver.is_behind:  # noqa: ASYNC110 - it is in other threads, and has nothing to wait for
                 await asyncio.sleep(0.01)
@@ -287,34 +303,12 @@ class Link:
         except Exception:
             log.debug("closing the connection to %s failed", self._remote.name, exc_info=True)
 
-    def _came_back(self) -> None:
-        if self._gone_since is not None and self._logged_at > self._gone_since:
-            log.warning("%s is there again, after %.1f s", self._remote.name, time.monotonic() - self._gone_since)
-        self._gone_since = None
-
-    def _went(self, error: Exception) -> None:
-        self._progress.fail()
-        now = time.monotonic()
-        self._why_gone = f"{type(error).__name__}: {error}"[:300]
-        self._gone_since = self._gone_since or now
-        if now - self._logged_at > _LOGGED_EVERY_SECONDS or self._logged_at < self._gone_since:
-            self._logged_at = now
-            log.warning("%s can't be used: %s. It is tried again, and events wait", self._remote.name, self._why_gone)
+    def _works(self, verb: Verb) -> None:
+        if self._presence.works(verb):
+            self._outgoing.refuse("")
 
     def __repr__(self) -> str:
         return f"<Link to {self._remote.name}: {self._follower!r}, {self._outgoing!r}>"
-
-
-async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel them until they end: a driver may swallow a cancellation that comes together with its answer."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        done, left = await asyncio.wait(left, timeout=0.05)
-        await asyncio.gather(*done, return_exceptions=True)
-    for _ in range(3):  # sockets that were closed a moment ago are let go in the next turns
-        await asyncio.sleep(0)
 
 
 def _fitting(bodies: list[bytes], longest: int) -> list[bytes]:

@@ -51,6 +51,7 @@ class MemoryBroker:
         self._sequence = 0
         self._once = Once(retention.max_messages, retention.max_age_seconds)
         self._window = Window(Position(self._epoch, 0), retention)
+        self.refusal: Future[None] = Future()  # never
 
     @property
     def head(self) -> Position:

@@ -8,38 +8,47 @@ be tried again, and nothing overtakes it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
-import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamInfo
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, without_secrets
+from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, Verb, without_secrets
 from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Streams, epoch
+from nitro.infrastructure.brokers.options import check_files, options_of, parts_of
+from nitro.infrastructure.brokers.tail import Tail
 
 __all__ = ["NatsLog"]
 
 log = logging.getLogger("nitro.brokers")
 
 _CONNECT_SECONDS: Final = 4
-_TRANSIT_SECONDS: Final = 1.0
-"""How long an entry that is in the stream may be on its way."""
+_TRANSIT_SECONDS: Final = 0.3
+"""How long an entry that is in the stream may be on its way, before its consumer is made anew."""
+_ARRIVAL_SECONDS: Final = 1.0
+"""How long the first entry of a new consumer may take."""
+_OPTIONS: Final = ("credentials", "replicas", "storage")
+_REMEDIES: Final = {
+    10039: "turn JetStream on for its account, or take another user",
+    10047: "let JetStream have more disk (max_file_store), or lower NITRO_HISTORY_BYTES",
+    10074: "leave replicas out of NITRO_BROKER_URL, or name a cluster",
+    10076: "turn JetStream on (nats-server -js)",
+}
+"""Error of JetStream's that stays → what to do."""
 _OLDEST_SERVER: Final = (2, 12)
 _NUMBER: Final = "Nitro-Number"
 """Header of a batch's last message: its number among the producer's."""
 _HEADER_BYTES: Final = 1024
 """What the headers of a message take at most, of the server's limit."""
-_MOST_WAITING: Final = 5_000
-_MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
-_PAGE_BYTES: Final = 4 * 1024 * 1024
 _WRONG_STREAM: Final = 10060
 _WRONG_LAST: Final = 10071
 
@@ -59,39 +68,53 @@ class NatsLog:
     """
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
-        parts = urlsplit(url)
-        options = parse_qs(parts.query)
+        parts = parts_of(url)
+        options = options_of(parts.query, _OPTIONS, "nats")
+        check_files(options, ("credentials",))
         try:
-            storage = StorageType(options.get("storage", ["file"])[-1])
-            replicas = int(options.get("replicas", ["1"])[-1])
+            storage = StorageType(options.get("storage", "file"))
+            replicas = int(options.get("replicas", "1"))
         except ValueError as error:
             raise ConfigurationError(
                 "NITRO_BROKER_URL: storage is file or memory, and replicas is a number, as in ?storage=file&replicas=3"
             ) from error
+        if parts.path not in ("", "/"):
+            raise ConfigurationError(
+                "NITRO_BROKER_URL: a nats:// URL has no path; NITRO_NAMESPACE says whose log it is"
+            )
         user, _, hosts = parts.netloc.rpartition("@")
         self.name = without_secrets(url)
         self.max_body_bytes: int | None = None
         self._servers = [f"{parts.scheme}://{host}" for host in hosts.split(",")]
-        self._access = _access(user, options.get("credentials", [""])[-1])
+        self._access = _access(user, options.get("credentials", ""))
         self._longest_body = max_body_bytes
         self._streams = Streams(namespace, retention, storage, replicas)
+        self._is_secret = parts.scheme == "tls"
+        self._denied = ""
+        self._limits: dict[Verb, asyncio.Timeout] = {}
         self._nats: Any = None
         self._jetstream: Any = None
         self._stream = self._epoch = ""
         self._last: dict[str, tuple[int, int]] = {}  # producer -> sequence and number of its last message
-        self._tail: _Tail | None = None
+        self._tail: Tail | None = None
 
     async def open(self) -> Extent:
         self._last.clear()
-        self._nats = Client()  # before it is connected: nats.connect leaves the socket open when it fails
-        await self._nats.connect(
-            self._servers,
-            name="nitro",
-            allow_reconnect=False,
-            connect_timeout=_CONNECT_SECONDS,
-            error_cb=_noted,
-            **self._access,
-        )
+        self._denied = ""
+        # Made before it is connected: nats.connect leaves the socket open when it fails.
+        self._nats = SecretClient() if self._is_secret else Client()
+        async with self._unless_denied("open"):
+            await self._nats.connect(
+                self._servers,
+                name="nitro",
+                allow_reconnect=False,
+                connect_timeout=_CONNECT_SECONDS,
+                error_cb=self._noted,
+                **self._access,
+            )
+            return await self._open()
+
+    async def _open(self) -> Extent:
         version = self._nats.connected_server_version
         if (version.major, version.minor) < _OLDEST_SERVER:
             raise ConfigurationError(f"it is nats-server {version}; 2.12 or newer is needed, for batches")
@@ -104,7 +127,10 @@ class NatsLog:
         return Extent(self._epoch, oldest, info.state.last_seq)
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
-        subject = self._streams.subject(producer)
+        async with self._unless_denied("append"):
+            return await self._append(self._streams.subject(producer), producer, first, bodies)
+
+    async def _append(self, subject: str, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         is_second_try = False
         while True:
             if producer not in self._last:
@@ -151,29 +177,72 @@ class NatsLog:
         return message.seq, int(message.headers[_NUMBER])
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
+        async with self._unless_denied("read"):
+            return await self._read(after, limit, wait_seconds)
+
+    async def _read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
         if self._tail is None or self._tail.after != after:
             await self._follow(after)
         assert self._tail is not None
         entries = await self._tail.take(limit, wait_seconds)
         if entries:
             return entries
-        newest = await self.newest()
-        if newest < after:
+        info = await self._info()
+        if info.state.last_seq < after:
             raise LogChanged("it has another epoch")
-        if newest > after:
+        if info.state.last_seq > after:
             entries = await self._tail.take(limit, _TRANSIT_SECONDS)
+            if not entries:  # its consumer may be gone: deleted, or with the server that had it
+                await self._follow(after)
+                entries = await self._tail.take(limit, _ARRIVAL_SECONDS)
             if not entries:
-                raise LogChanged("it was emptied")
+                raise LogChanged("it was emptied" if not info.state.messages else f"nothing comes from behind {after}")
         return entries
 
     async def newest(self) -> int:
+        return int((await self._info()).state.last_seq)
+
+    async def _info(self) -> StreamInfo:
         try:
             info: StreamInfo = await self._jetstream.stream_info(self._stream)
         except NotFoundError:
             raise LogChanged("it was deleted") from None
         if epoch(info) != self._epoch:
             raise LogChanged("it has another epoch")
-        return int(info.state.last_seq)
+        return info
+
+    def why_refused(self, error: Exception) -> str | None:
+        if self._denied:
+            return (
+                f"the server says: {self._denied}. Let its user publish to {self._streams.subjects} and $JS.API.>, and "
+                f"subscribe to _INBOX.>"
+            )
+        if isinstance(error, APIError):
+            remedy = _REMEDIES.get(error.err_code or 0)
+            return remedy and f"the server says: {error.description}. So {remedy}"
+        if isinstance(error, NatsError) and "auth" in str(error).lower():
+            return f"the server says: {error}. Correct user, password, token or credentials in NITRO_BROKER_URL"
+        return None
+
+    @contextlib.asynccontextmanager
+    async def _unless_denied(self, verb: Verb) -> AsyncIterator[None]:
+        """What the server says of a right that is missing is no answer, so what waits for one has to be woken."""
+        async with asyncio.timeout(None) as limit:
+            self._limits[verb] = limit
+            try:
+                yield
+            finally:
+                del self._limits[verb]
+
+    async def _noted(self, error: Exception) -> None:
+        log.debug("nats: %r", error)  # whoever waits for an answer gets the error too, unless it is this:
+        text = str(error)
+        if "permissions violation" in text.lower():
+            self._denied = text
+            is_append = 'publish to "nitro.' in text.lower()
+            for verb, limit in self._limits.items():
+                if is_append == (verb == "append"):
+                    limit.reschedule(asyncio.get_running_loop().time())
 
     async def renew(self) -> None:
         await self._streams.succeed(self._nats, self._stream)
@@ -186,7 +255,7 @@ class NatsLog:
     async def _follow(self, after: int) -> None:
         if self._tail is not None:
             await self._tail.stop()
-        self._tail = tail = _Tail(after, self._longest_body)
+        self._tail = tail = Tail(after, self._longest_body)
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=after + 1,
@@ -204,66 +273,6 @@ class NatsLog:
         return f"<NatsLog {self.name}, subjects {self._streams.subjects}>"
 
 
-class _Tail:
-    """What the server sends from a sequence on. It stops by itself when too much waits to be taken.
-
-    Attributes:
-        after: the sequence behind which the next entry is taken, or -1 when it has stopped and all is taken.
-        is_stopped: nothing more is kept.
-    """
-
-    def __init__(self, after: int, longest_body: int) -> None:
-        self.after = after
-        self.subscription: Any = None
-        self._longest_body = longest_body
-        self._entries: deque[Entry] = deque()
-        self._bytes = 0
-        self.is_stopped = False
-        self._news = asyncio.Event()
-
-    async def came(self, message: Any) -> None:
-        if self.is_stopped:
-            return
-        # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer's>.<nanoseconds>.<pending>, or with a domain
-        # and an account before the stream
-        fields = message.reply.split(".")
-        sequence, came = fields[-4 if len(fields) == 9 else 7], fields[-2 if len(fields) == 9 else 9]
-        body = message.data
-        age = max(0.0, time.time() - int(came) / 1e9)
-        self._entries.append(Entry(int(sequence), body if len(body) <= self._longest_body else None, age))
-        self._bytes += len(body)
-        self._news.set()
-        if len(self._entries) > _MOST_WAITING or self._bytes > _MOST_WAITING_BYTES:
-            await self.stop()
-
-    async def take(self, limit: int, wait_seconds: float) -> list[Entry]:
-        """The oldest that wait; waits so long if none does."""
-        if not self._entries and wait_seconds and not self.is_stopped:
-            self._news.clear()
-            try:
-                async with asyncio.timeout(wait_seconds):
-                    await self._news.wait()
-            except TimeoutError:
-                return []
-        entries: list[Entry] = []
-        size = 0
-        while self._entries and len(entries) < limit and size <= _PAGE_BYTES:
-            entry = self._entries.popleft()
-            entries.append(entry)
-            size += len(entry.body or b"")
-        self._bytes -= size
-        if entries:
-            self.after = entries[-1].sequence
-        if self.is_stopped and not self._entries:
-            self.after = -1
-        return entries
-
-    async def stop(self) -> None:
-        if not self.is_stopped and self.subscription is not None:
-            await self.subscription.unsubscribe()
-        self.is_stopped = True
-
-
 def _access(user: str, credentials: str) -> dict[str, Any]:
     """What nats-py wants to know of who we are: `user:password`, a token, or a file of credentials."""
     if credentials:
@@ -274,5 +283,10 @@ def _access(user: str, credentials: str) -> dict[str, Any]:
     return {"token": unquote(name)} if name else {}
 
 
-async def _noted(error: Exception) -> None:
-    log.debug("nats: %r", error)  # whoever waits for an answer gets the error too
+class SecretClient(Client):
+    """One that says nothing in clear. nats-py by itself has TLS only where the server asks for it, `tls://` or not."""
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if not info.get("tls_required"):
+            raise ConfigurationError("its server has no TLS, and NITRO_BROKER_URL says tls://; turn it on there")
+        await super()._process_info(info, initial_connection)

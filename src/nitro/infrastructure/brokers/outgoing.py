@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
 
-from nitro.errors import BrokerUnavailable
+from nitro.errors import BrokerRefused, BrokerUnavailable
 
 __all__ = ["Outgoing"]
 
@@ -45,6 +45,7 @@ class Outgoing:
         self._waiters: deque[tuple[int, Future[None]]] = deque()
         self._is_woken = False
         self._closed: str | None = None
+        self._refused = ""
 
     def add(self, body: bytes, why_waiting: Callable[[], str]) -> None:
         """Queue a message; `why_waiting` says what is wrong with the log, if there is no room.
@@ -104,8 +105,24 @@ class Outgoing:
                 return None
             future: Future[None] = Future()
             future.set_running_or_notify_cancel()  # nobody can cancel what will be set
-            self._waiters.append((self._published, future))
+            if self._refused:
+                future.set_exception(BrokerRefused(self._refused))
+            else:
+                self._waiters.append((self._published, future))
             return future
+
+    def refuse(self, reason: str) -> None:
+        """Whoever waits for an acknowledgement, or asks for one, waits in vain; without a reason, not any more.
+
+        What was published stays, and is taken, nevertheless.
+        """
+        waiters: deque[tuple[int, Future[None]]] = deque()
+        with self._lock:
+            self._refused = reason
+            if reason:
+                waiters, self._waiters = self._waiters, waiters
+        for _, future in waiters:
+            future.set_exception(BrokerRefused(reason))
 
     def close(self, reason: str) -> None:
         """Take nothing more; whoever waits for an acknowledgement is told."""

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch, without_secrets
+from nitro.infrastructure.brokers.dsn import target_of
 
 __all__ = ["SCHEMA", "PostgresLog"]
 
@@ -103,7 +104,16 @@ _FORGET_PRODUCERS: Final = "DELETE FROM nitro_producers WHERE at < clock_timesta
 OUTBOX: Final = "outbox"
 """What a NOTIFY says when something waits in the outbox; every other text is a mere wake-up."""
 
-_CONNECT_SECONDS: Final = 4.0
+_REMEDIES: Final = {
+    "28": "correct user, password or host in NITRO_BROKER_URL, or the server's pg_hba.conf",
+    "3D": "make the database, or correct its name in NITRO_BROKER_URL",
+    "3F": "make the schema, or correct the role's search_path",
+    "42501": "give the role its rights, by the SQL in docs/scaling.md",
+    "42704": "leave that option out of NITRO_BROKER_URL",
+    "22023": "correct that option in NITRO_BROKER_URL",
+    "42601": "take PostgreSQL 13 or newer, or what behaves like it",
+}
+"""Class or code of an error that stays → what to do."""
 _TRIMS_EVERY_SECONDS: Final = 1.0
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 
@@ -112,8 +122,8 @@ class PostgresLog:
     """See `base.Log` for what its verbs promise. Acknowledged is what is committed.
 
     Args:
-        url: `postgresql://user:password@host:5432/database`, as libpq takes it; a driver's name in it, such as
-            SQLAlchemy wants, is left out. Through PgBouncer only in session mode: LISTEN needs one connection.
+        url: `postgresql://user:password@host:5432/database`, as libpq or SQLAlchemy takes it, with any driver's name
+            and options; see `dsn`. Through PgBouncer only in session mode: LISTEN needs one connection.
         namespace: whose log, of those in the database.
         retention: what is kept in the table.
         max_body_bytes: a longer entry is not read.
@@ -122,9 +132,8 @@ class PostgresLog:
     max_body_bytes: int | None = None
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
-        scheme, _, rest = url.partition("://")
         self.name = without_secrets(url)
-        self._url = f"{scheme.partition('+')[0]}://{rest}"
+        self._target = target_of(url)
         self._namespace = namespace
         self._channel = f"nitro_{namespace}"
         self._retention = retention
@@ -203,6 +212,19 @@ class PostgresLog:
     async def newest(self) -> int:
         return await self._append(self._writer, "", 0, ())
 
+    def why_refused(self, error: Exception) -> str | None:
+        if isinstance(error, asyncpg.PostgresError):
+            code = error.sqlstate or ""
+            remedy = _REMEDIES.get(code) or _REMEDIES.get(code[:2])
+            if "startup parameter" in str(error):  # PgBouncer has one code for this and for much that passes
+                remedy = "leave it out of NITRO_BROKER_URL, or name it in PgBouncer's ignore_startup_parameters"
+            return remedy and f"the server says: {error}. So {remedy}"
+        if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
+            return f"{error}. Correct NITRO_BROKER_URL"
+        if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+            return "the server has no TLS, and NITRO_BROKER_URL wants it (sslmode); turn it on there, or off here"
+        return None
+
     async def renew(self) -> None:
         writer = self._writer
         async with writer.transaction():
@@ -218,8 +240,7 @@ class PostgresLog:
                 connection.terminate()  # whatever it is at: a polite end would wait for that
 
     async def _connect(self) -> Any:
-        named = {"application_name": "nitro"}
-        return await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS, server_settings=named)
+        return await asyncpg.connect(self._target.url, **self._target.arguments)
 
     async def _server(self, connection: Any) -> tuple[str, bool]:
         """The server's timeline, which another one gets that takes over; and whether that one has everything."""

@@ -9,20 +9,18 @@ could tell what, so the log begins a new epoch then. It is noticed by the run id
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch, without_secrets
+from nitro.infrastructure.brokers.redis_client import RedisSource, why_refused
 
 __all__ = ["RedisLog"]
 
@@ -100,9 +98,8 @@ _BEHIND: Final = "18446744073709551615"
 """The second half of an id behind which the next sequence comes, whatever others have written."""
 _FEWEST_ENTRIES: Final = 16
 _PAGE_BYTES: Final = 4 * 1024 * 1024
-_CONNECT_SECONDS: Final = 4.0
-_SOCKET_SECONDS: Final = 6.0
-"""Longer than any read waits. The link is faster, but redis-py forgets that it was cancelled while it connects."""
+_OLDEST_SERVER: Final = (6, 2)
+_UNKNOWN: Final = "unknown"
 
 
 class RedisLog:
@@ -120,7 +117,7 @@ class RedisLog:
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
         self.name = without_secrets(url)
-        self._url = url
+        self._source = RedisSource(url)
         self._retention = retention
         self._longest_body = max_body_bytes
         self._log = f"{{nitro:{namespace}}}"
@@ -128,16 +125,12 @@ class RedisLog:
         self._stream = ""
         self._page_entries = _FEWEST_ENTRIES
         self._client: Any = None
-        self._sentinels: list[Any] = []
-        try:
-            self._make_client()
-        except ValueError as error:
-            raise ConfigurationError(f"NITRO_BROKER_URL can't be used: {error}") from error
+        self._run = _UNKNOWN
 
     async def open(self) -> Extent:
-        self._client = client = self._make_client()
-        run_id, survives = await self._server(client)
-        epoch, newest = await client.eval(_OPEN, 1, self._log, run_id, int(survives), new_epoch())
+        self._client = client = self._source.client()
+        self._run, survives = await self._server(client)
+        epoch, newest = await client.eval(_OPEN, 1, self._log, self._run, int(survives), new_epoch())
         self._epoch = epoch.decode()
         self._stream = f"{self._log}:{self._epoch}"
         oldest = await client.xrange(self._stream, count=1)
@@ -147,7 +140,7 @@ class RedisLog:
         max_messages, max_bytes, max_age_seconds = self._retention
         keys = (self._log, self._stream, f"{self._stream}:{producer}")
         numbers = (first, max_messages, max_bytes, int(max_age_seconds * 1000))
-        newest = await self._client.eval(_APPEND, 3, *keys, self._epoch, *numbers, *bodies)
+        newest = await self._ask("eval", _APPEND, 3, *keys, self._epoch, *numbers, *bodies)
         if newest is None:
             raise LogChanged("it has another epoch")
         return int(newest)
@@ -163,10 +156,13 @@ class RedisLog:
         return entries
 
     async def newest(self) -> int:
-        epoch, newest = await self._client.hmget(self._log, "epoch", "sequence")
+        epoch, newest = await self._ask("hmget", self._log, "epoch", "sequence")
         if epoch is None or epoch.decode() != self._epoch:
             raise LogChanged("it has another epoch")
         return int(newest)
+
+    def why_refused(self, error: Exception) -> str | None:
+        return why_refused(error, is_plain=not isinstance(self._client, RedisCluster))
 
     async def renew(self) -> None:
         await self._client.eval(_RENEW, 2, self._log, self._stream, self._epoch, new_epoch())
@@ -178,13 +174,13 @@ class RedisLog:
         if isinstance(client, RedisCluster):  # its own `aclose` does nothing while it looks for the nodes anew
             for nodes in ("nodes_cache", "startup_nodes"):
                 await client.nodes_manager.aclose(nodes)
-        for sentinel in self._sentinels:
+        for sentinel in self._source.sentinels:
             await sentinel.aclose()
 
     async def _read(self, after: int, limit: int, wait_milliseconds: int) -> list[Entry]:
         start = {self._stream: f"{after}-{_BEHIND}"}
         count = min(limit, self._page_entries)
-        found = await self._client.xread(start, count=count, block=wait_milliseconds or None)
+        found = await self._ask("xread", start, count=count, block=wait_milliseconds or None)
         if not found:
             return []
         (_, items), *_ = found.items() if isinstance(found, dict) else found
@@ -202,47 +198,47 @@ class RedisLog:
         age = now - int(came) / 1000 if came.isdigit() and len(came) < 20 else 0.0
         return Entry(_sequence(id), body if len(body) <= self._longest_body else None, max(0.0, age))
 
+    async def _ask(self, command: str, *arguments: Any, **options: Any) -> Any:
+        """What the server answers; once more, if it or a proxy has closed a connection that was idle.
+
+        Whatever is asked here may be asked twice. But another run of the server may have lost something, which only
+        `open` notices.
+        """
+        ask = getattr(self._client, command)
+        try:
+            return await ask(*arguments, **options)
+        except RedisConnectionError as error:
+            if type(error) is not RedisConnectionError or self._run == _UNKNOWN:
+                raise
+            if await self._run_id(self._client) != self._run:
+                raise
+            return await ask(*arguments, **options)
+
     async def _server(self, client: Any) -> tuple[str, bool]:
         """The id of the server's run, and whether what it acknowledged survives its restart."""
+        run = await self._run_id(client)
+        if run == _UNKNOWN or self._source.has_replicas:
+            return run, False
+        try:
+            persistence, policy = await client.info("persistence"), await client.config_get("appendfsync")
+        except ResponseError:
+            return run, False
+        return run, bool(persistence["aof_enabled"]) and policy.get("appendfsync") == "always"
+
+    async def _run_id(self, client: Any) -> str:
         node: dict[str, Any] = {}
         if isinstance(client, RedisCluster):
             await client.initialize()
             node = {"target_nodes": client.get_node_from_key(self._log)}
         try:
-            run_id = (await client.info("server", **node))["run_id"]
+            server = await client.info("server", **node)
         except ResponseError:  # a user without the right to ask; then only what is missing shows that it was lost
-            return "unknown", False
-        if node or "sentinel" in self._url:  # another server may take over, and has not all
-            return run_id, False
-        try:
-            persistence, policy = await client.info("persistence"), await client.config_get("appendfsync")
-        except ResponseError:
-            return run_id, False
-        return run_id, bool(persistence["aof_enabled"]) and policy.get("appendfsync") == "always"
-
-    def _make_client(self) -> Any:
-        options: dict[str, Any] = {
-            "socket_connect_timeout": _CONNECT_SECONDS,
-            "socket_timeout": _SOCKET_SECONDS,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        parts = urlsplit(self._url)
-        if parts.scheme == "redis+sentinel":
-            hosts = [host.rpartition(":") for host in parts.netloc.rpartition("@")[2].split(",")]
-            name, _, db = parts.path.strip("/").partition("/")
-            if not name:
-                raise ValueError("a Sentinel URL names its master: redis+sentinel://host:26379/master-name")
-            user, _, password = parts.netloc.rpartition("@")[0].partition(":")
-            sentinel = Sentinel(  # type: ignore[no-untyped-call]
-                [(host or port, int(port) if host else 26379) for host, _, port in hosts], **options
-            )
-            self._sentinels = sentinel.sentinels
-            return sentinel.master_for(
-                name, db=int(db or 0), username=user or None, password=password or None, **options
-            )
-        if parts.scheme == "redis+cluster":
-            return RedisCluster.from_url(self._url.replace("redis+cluster://", "redis://", 1), **options)
-        return Redis.from_url(self._url.replace("redis+unix://", "unix://", 1), **options)
+            return _UNKNOWN
+        version = str(server.get("redis_version", ""))
+        found = re.match(r"(\d+)\.(\d+)", version)
+        if found and (int(found[1]), int(found[2])) < _OLDEST_SERVER:
+            raise ConfigurationError(f"it is Redis {version}; 6.2 or newer is needed")
+        return str(server["run_id"])
 
     def __repr__(self) -> str:
         return f"<RedisLog {self.name}, keys {self._log}>"

@@ -14,10 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import unquote
 
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch, without_secrets
+from nitro.infrastructure.brokers.base import (
+    TABLES,
+    Entry,
+    Extent,
+    LogChanged,
+    Retention,
+    new_epoch,
+    without_secrets,
+)
+from nitro.infrastructure.brokers.sqlite_file import is_same_file, path_of, why_refused
 from nitro.infrastructure.wal import use_wal
 
 if TYPE_CHECKING:
@@ -62,7 +70,7 @@ class SQLiteLog:
     """See `base.Log` for what its verbs promise. Acknowledged is what is on the disk (`synchronous = FULL`).
 
     Args:
-        url: `sqlite:///relative/path` or `sqlite:////absolute/path`.
+        url: `sqlite:///relative/path` or `sqlite:////absolute/path`, or a URL of SQLAlchemy's for a file.
         namespace: whose log, of those in the file.
         retention: what is kept in the file.
         max_body_bytes: a longer entry is not read.
@@ -71,12 +79,7 @@ class SQLiteLog:
     max_body_bytes: int | None = None
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
-        self._path = unquote(url.partition("://")[2].removeprefix("/").partition("?")[0])
-        if not self._path or ":memory:" in self._path:
-            raise ConfigurationError(
-                "NITRO_BROKER_URL names no file that processes could share: write sqlite:///events.db, or "
-                "sqlite:////var/lib/app/events.db for an absolute path; memory:// is the broker without a file"
-            )
+        self._path = path_of(url)
         self.name = without_secrets(url)
         self._namespace = namespace
         self._retention = retention
@@ -132,7 +135,7 @@ class SQLiteLog:
         return entries
 
     def append_in(self, connection: Connection, body: bytes) -> None:
-        if connection.dialect.name != "sqlite" or not _is_same(connection.engine.url.database, self._path):
+        if connection.dialect.name != "sqlite" or not is_same_file(connection.engine.url.database, self._path):
             raise ConfigurationError(
                 f"this session's database is {without_secrets(str(connection.engine.url))}, and the broker's is "
                 f"{self.name}: emit with session= needs them to be one; set NITRO_BROKER_URL to the database's URL"
@@ -154,6 +157,9 @@ class SQLiteLog:
             raise LogChanged("it has another epoch")
         self._appended.set()  # whoever asks wants it to be read, too
         return extent.newest
+
+    def why_refused(self, error: Exception) -> str | None:
+        return why_refused(self._path, error)
 
     async def renew(self) -> None:
         await self._in_thread(self._renew)
@@ -181,14 +187,14 @@ class SQLiteLog:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
     def _open(self) -> None:
         self._writer = writer = self._connect()
         use_wal(writer, _BUSY_SECONDS)
-        if writer.execute("SELECT 1 FROM sqlite_schema WHERE name = 'nitro_producers'").fetchone() is None:
+        if writer.execute("SELECT count(*) FROM sqlite_schema WHERE name IN (?, ?, ?)", TABLES[:3]).fetchone() != (3,):
             for statement in SCHEMA:
                 writer.execute(statement)
         writer.execute("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (self._namespace, new_epoch()))
@@ -280,10 +286,6 @@ class SQLiteLog:
 
     def __repr__(self) -> str:
         return f"<SQLiteLog {self.name}, namespace {self._namespace}>"
-
-
-def _is_same(path: str | None, other: str) -> bool:
-    return path is not None and os.path.realpath(path) == os.path.realpath(other)
 
 
 @contextmanager

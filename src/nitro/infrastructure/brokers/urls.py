@@ -30,10 +30,10 @@ _KINDS: Final = {
     "tls": (f"{_BROKERS}.nats", "NatsLog", "nats"),
     "postgresql": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
     "postgres": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
-    "postgresql+asyncpg": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
-    "postgresql+psycopg": (f"{_BROKERS}.postgres", "PostgresLog", "postgresql"),
 }
-"""Scheme of the URL → module, class, and the extra that brings its driver."""
+"""Scheme of the URL → module, class, and the extra that brings its driver. Behind a database's name may stand
+that of a driver, as SQLAlchemy has it."""
+_DATABASES: Final = ("sqlite", "postgresql")
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
 
 
@@ -72,7 +72,8 @@ def make_log(url: str, namespace: str, retention: Retention, *, max_payload_byte
         ConfigurationError: the URL can't be used, or the driver is not installed.
     """
     scheme, colon, _ = url.partition("://")
-    kind = _KINDS.get(scheme)
+    database, plus, _ = scheme.partition("+")
+    kind = _KINDS.get(database if plus and database in _DATABASES else scheme)
     if not colon or kind is None:
         known = ", ".join(f"{name}://" for name in ("memory", *_KINDS))
         raise ConfigurationError(f"NITRO_BROKER_URL starts with {scheme!r:.40}; it may start with {known}")

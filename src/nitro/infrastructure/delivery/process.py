@@ -7,12 +7,12 @@ import atexit
 import os
 import sys
 import threading
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import thread as _pools  # noqa: F401 - it registers at its import, and the last comes first
 from functools import cache
 from typing import Final
 
-from nitro.errors import BrokerUnavailable, ConfigurationError
+from nitro.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from nitro.infrastructure.brokers.base import Log
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.settings import get_settings
@@ -75,9 +75,13 @@ def connect_broker(timeout: float = 5.0) -> None:
 
     Raises:
         BrokerUnavailable: it was not reached within `timeout` seconds.
+        BrokerRefused: it can't be used as it is configured; at once.
     """
     hub = get_hub()
-    wait([hub.opened], timeout)
+    refusal = hub.broker.refusal
+    wait([hub.opened, refusal], timeout, return_when=FIRST_COMPLETED)
+    if refusal.done():
+        raise BrokerRefused(str(refusal.exception()))
     if not hub.opened.done():
         state = hub.broker.state
         raise BrokerUnavailable(f"the broker was not reached within {timeout:g} s: {state.why_gone}")
@@ -90,6 +94,7 @@ def flush(timeout: float = 5.0) -> None:
 
     Raises:
         BrokerUnavailable: it is not acknowledged, after `timeout` seconds.
+        BrokerRefused: the broker can't be used as it is configured; at once.
     """
     if _hub is None:
         return
@@ -107,12 +112,15 @@ async def acknowledged() -> None:
 
     Raises:
         BrokerUnavailable: it is not acknowledged, after `NITRO_PUBLISH_TIMEOUT_SECONDS`.
+        BrokerRefused: the broker can't be used as it is configured; at once.
     """
     hub = get_hub()
     seconds = hub.settings.publish_timeout_seconds
     acknowledgement = hub.broker.acknowledgement()
     if acknowledgement is not None:
-        await asyncio.wait([asyncio.wrap_future(acknowledgement)], timeout=seconds)
+        answer = asyncio.wrap_future(acknowledgement)
+        answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())  # asyncio need not report it
+        await asyncio.wait([answer], timeout=seconds)
         _check(acknowledgement, seconds)
     reading = hub.broker.until_read()
     if reading is not None:

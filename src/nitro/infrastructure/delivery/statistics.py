@@ -38,6 +38,7 @@ class Statistics:
         outgoing_messages: what was emitted and is not yet acknowledged by the broker.
         skipped_entries: entries of the broker's log that were no messages of ours.
         broker_gone_seconds: for how long the broker has not been reached; 0 while it is there.
+        broker_refused: why it can't be used as it is configured, and the remedy; empty if waiting may help.
     """
 
     clients: int
@@ -61,6 +62,7 @@ class Statistics:
     outgoing_messages: int
     skipped_entries: int
     broker_gone_seconds: float
+    broker_refused: str
 
 
 class Counts:
@@ -120,4 +122,5 @@ def gather(
         outgoing_messages=state.outgoing,
         skipped_entries=state.skipped,
         broker_gone_seconds=state.gone_seconds,
+        broker_refused=state.why_refused,
     )
