@@ -30,6 +30,7 @@ LINE = [
         "nitro.infrastructure.brokers.tasks",
     ),
     ("nitro.infrastructure.brokers.follower",),
+    ("nitro.infrastructure.brokers.writer",),
     (
         "nitro.infrastructure.brokers.link",
         "nitro.infrastructure.brokers.memory",

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_checkable
-from urllib.parse import urlsplit
 
 from nitro.domain.message import Message, Position
 from nitro.errors import NitroError
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOWHERE",
-    "TABLES",
     "Broker",
     "DiagnosingLog",
     "Entry",
@@ -38,7 +36,6 @@ __all__ = [
     "TransactionalLog",
     "Verb",
     "new_epoch",
-    "without_secrets",
 ]
 
 Verb = Literal["open", "append", "read"]
@@ -46,9 +43,6 @@ Verb = Literal["open", "append", "read"]
 
 NOWHERE: Final = Position("none", 0)
 """Where a process stands that has not reached its log yet. No log has this epoch."""
-
-TABLES: Final = ("nitro_logs", "nitro_messages", "nitro_producers", "nitro_outbox")
-"""The tables of a log in a database, which may be the application's own."""
 
 
 class PositionLost(NitroError):
@@ -301,9 +295,3 @@ class TransactionalLog(Protocol):
 def new_epoch() -> str:
     """The name of a new life of a log, which no other has."""
     return secrets.token_hex(5)
-
-
-def without_secrets(url: str) -> str:
-    """A URL that can be shown: without user, password and parameters."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -14,9 +14,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from itertools import takewhile
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from nitro.domain.message import Message, Position
@@ -40,8 +40,9 @@ from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.brokers.outgoing import Outgoing
 from nitro.infrastructure.brokers.presence import Presence
 from nitro.infrastructure.brokers.progress import Progress
-from nitro.infrastructure.brokers.tasks import end
+from nitro.infrastructure.brokers.tasks import ANSWER_SECONDS, end, in_time
 from nitro.infrastructure.brokers.window import Window
+from nitro.infrastructure.brokers.writer import Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -54,8 +55,6 @@ T = TypeVar("T")
 
 _WAIT_SECONDS: Final = 1.0
 """How long the log may have nothing new before it has to show that it is there."""
-_ANSWER_SECONDS: Final = 5.0
-"""How long a log may take for anything before it counts as gone."""
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 5.0
 _PAGE_ENTRIES: Final = 500
@@ -91,10 +90,11 @@ class Link:
         self._max_messages = retention.max_messages
         self._follower = Follower(Window(NOWHERE, retention), receiver, lock, max_payload_bytes)
         self._loop = asyncio.new_event_loop()
-        self._more = asyncio.Event()
         self._outgoing = Outgoing(max_outgoing_bytes, self._wake_writer)
         self._progress = Progress(self._wake_writer)
         self._presence = Presence(remote)
+        works = partial(self._works, "append")
+        self._writer = Writer(remote, self._outgoing, self._progress, self._follower, works)
         self._verb: Verb = "open"
         self._is_closed = False
         self._task: asyncio.Task[None] | None = None
@@ -176,11 +176,11 @@ class Link:
             self._progress.fail()
             self._outgoing.close(f"the link to {self._remote.name} is closed")
             self._loop.call_soon_threadsafe(self._cancel)
-            self._thread.join(_ANSWER_SECONDS)
+            self._thread.join(ANSWER_SECONDS)
 
     def _wake_writer(self) -> None:
         if not self._is_closed:
-            self._loop.call_soon_threadsafe(self._more.set)
+            self._loop.call_soon_threadsafe(self._writer.more.set)
 
     def _why_waiting(self) -> str:
         gone_seconds = self._presence.gone_seconds
@@ -210,7 +210,7 @@ class Link:
             began = time.monotonic()
             self._verb = "open"
             try:
-                await self._go_on_in(await _in_time(self._remote.open()))
+                await self._go_on_in(await in_time(self._remote.open()))
                 self._works("open")
                 self._progress.read(self._follower.window.head)
                 self._progress.go_on()
@@ -234,13 +234,13 @@ class Link:
         if follower.epoch == extent.epoch:
             is_back = extent.newest < follower.sequence
             is_there = extent.oldest <= follower.sequence <= extent.newest
-            last = await _in_time(remote.read(follower.sequence - 1, 1, 0)) if is_there else ()
+            last = await in_time(remote.read(follower.sequence - 1, 1, 0)) if is_there else ()
             if is_back or follower.has_lost(last):
-                await _in_time(remote.renew())
+                await in_time(remote.renew())
                 raise LogChanged("it has lost messages that it had, and begins a new epoch")
         follower.go_on_in(extent, self._max_messages)
         while not follower.is_open and follower.sequence < extent.newest:
-            entries = await _in_time(remote.read(follower.sequence, _PAGE_ENTRIES, 0))
+            entries = await in_time(remote.read(follower.sequence, _PAGE_ENTRIES, 0))
             if not entries:
                 raise LogChanged("it was emptied while it was read")
             follower.take(entries)
@@ -248,7 +248,7 @@ class Link:
 
     async def _follow(self) -> None:
         verbs: dict[asyncio.Task[None], Verb] = {
-            asyncio.create_task(self._write()): "append",
+            asyncio.create_task(self._writer.run()): "append",
             asyncio.create_task(self._read()): "read",
         }
         try:
@@ -259,39 +259,11 @@ class Link:
         finally:
             await end(verbs)
 
-    async def _write(self) -> None:
-        progress = self._progress
-        while True:
-            self._more.clear()
-            questions = progress.questions
-            first, bodies = self._outgoing.batch()
-            if bodies:
-                await self._append(first, bodies)
-            if questions:
-                newest = await _in_time(self._remote.newest())
-                progress.answer(questions, Position(self._follower.epoch, newest))
-            elif not bodies:
-                await self._more.wait()
-
-    async def _append(self, first: int, bodies: list[bytes]) -> None:
-        outgoing, remote = self._outgoing, self._remote
-        longest = remote.max_body_bytes
-        if longest is not None and len(bodies[0]) > longest:  # it was queued before the log was reached
-            error = PayloadTooLarge(f"{remote.name} takes {longest} bytes at most, not {len(bodies[0])}")
-            log.error("an event is lost: %s", error)
-            outgoing.acknowledge(1, error)
-            return
-        fitting = bodies if longest is None else _fitting(bodies, longest)
-        newest = await _in_time(remote.append(outgoing.producer, first, fitting))
-        self._works("append")
-        self._progress.appended = Position(self._follower.epoch, newest)
-        outgoing.acknowledge(len(fitting))
-
     async def _read(self) -> None:
         follower = self._follower
         while True:
             after = follower.sequence
-            follower.take(await _in_time(self._remote.read(after, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS))
+            follower.take(await in_time(self._remote.read(after, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS))
             self._works("read")
             self._progress.read(follower.window.head)
             while self._receiver.is_behind:  # noqa: ASYNC110 - it is in other threads, and has nothing to wait for
@@ -299,7 +271,7 @@ class Link:
 
     async def _let_go(self) -> None:
         try:
-            await _in_time(self._remote.close())
+            await in_time(self._remote.close())
         except Exception:
             log.debug("closing the connection to %s failed", self._remote.name, exc_info=True)
 
@@ -309,13 +281,3 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<Link to {self._remote.name}: {self._follower!r}, {self._outgoing!r}>"
-
-
-def _fitting(bodies: list[bytes], longest: int) -> list[bytes]:
-    return list(takewhile(lambda body: len(body) <= longest, bodies))
-
-
-async def _in_time(answer: Awaitable[T], more_seconds: float = 0.0) -> T:
-    """What the log answers; `TimeoutError` if it takes too long."""
-    async with asyncio.timeout(_ANSWER_SECONDS + more_seconds):
-        return await answer

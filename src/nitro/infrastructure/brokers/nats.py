@@ -22,9 +22,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, S
 from nats.js.errors import APIError, NotFoundError
 
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, Verb, without_secrets
+from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, Verb
 from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Streams, epoch
-from nitro.infrastructure.brokers.options import check_files, options_of, parts_of
+from nitro.infrastructure.brokers.options import check_files, options_of, parts_of, without_secrets
 from nitro.infrastructure.brokers.tail import Tail
 
 __all__ = ["NatsLog"]

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from nitro.errors import ConfigurationError
 
-__all__ = ["check_files", "check_options", "options_of", "parts_of"]
+__all__ = ["check_files", "check_options", "options_of", "parts_of", "without_secrets"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,40}", re.ASCII)
 
@@ -77,3 +77,9 @@ def check_files(options: Mapping[str, str], names: Collection[str]) -> None:
         path = options.get(name)
         if path is not None and not (os.path.isfile(path) and os.access(path, os.R_OK)):
             raise ConfigurationError(f"NITRO_BROKER_URL: {name} is no file that this process can read: {path!a:.200}")
+
+
+def without_secrets(url: str) -> str:
+    """A URL that can be shown: without user, password and parameters."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -16,8 +16,9 @@ import asyncpg
 from sqlalchemy import Connection, text
 
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch, without_secrets
+from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.dsn import target_of
+from nitro.infrastructure.brokers.options import without_secrets
 
 __all__ = ["SCHEMA", "PostgresLog"]
 

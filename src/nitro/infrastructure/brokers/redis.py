@@ -19,7 +19,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch, without_secrets
+from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.redis_client import RedisSource, why_refused
 
 __all__ = ["RedisLog"]

@@ -16,15 +16,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.brokers.base import (
-    TABLES,
-    Entry,
-    Extent,
-    LogChanged,
-    Retention,
-    new_epoch,
-    without_secrets,
-)
+from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.sqlite_file import is_same_file, path_of, why_refused
 from nitro.infrastructure.wal import use_wal
 
@@ -43,6 +36,7 @@ SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS nitro_producers (namespace TEXT NOT NULL, producer TEXT NOT NULL, "
     "number INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (namespace, producer))",
 )
+_TABLES: Final = "SELECT count(*) FROM sqlite_schema WHERE name IN ('nitro_logs', 'nitro_messages', 'nitro_producers')"
 _READ: Final = """
     SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END FROM nitro_messages AS message
     WHERE namespace = ? AND sequence > ? AND ? = (SELECT epoch FROM nitro_logs WHERE namespace = message.namespace)
@@ -152,11 +146,11 @@ class SQLiteLog:
 
     async def newest(self) -> int:
         assert self._reader is not None
-        extent = self._extent(self._reader)
-        if extent.epoch != self._epoch:
+        epoch, _, newest = self._extent(self._reader)
+        if epoch != self._epoch:
             raise LogChanged("it has another epoch")
         self._appended.set()  # whoever asks wants it to be read, too
-        return extent.newest
+        return newest
 
     def why_refused(self, error: Exception) -> str | None:
         return why_refused(self._path, error)
@@ -194,7 +188,7 @@ class SQLiteLog:
     def _open(self) -> None:
         self._writer = writer = self._connect()
         use_wal(writer, _BUSY_SECONDS)
-        if writer.execute("SELECT count(*) FROM sqlite_schema WHERE name IN (?, ?, ?)", TABLES[:3]).fetchone() != (3,):
+        if writer.execute(_TABLES).fetchone() != (3,):
             for statement in SCHEMA:
                 writer.execute(statement)
         writer.execute("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (self._namespace, new_epoch()))

@@ -1,12 +1,23 @@
-"""The tasks of a link's loop, and how they come to an end."""
+"""The tasks of a link's loop: how long they wait for the log, and how they come to an end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Iterable
+from typing import Any, Final, TypeVar
 
-__all__ = ["end"]
+__all__ = ["ANSWER_SECONDS", "end", "in_time"]
+
+T = TypeVar("T")
+
+ANSWER_SECONDS: Final = 5.0
+"""How long a log may take for anything before it counts as gone."""
+
+
+async def in_time(answer: Awaitable[T], more_seconds: float = 0.0) -> T:
+    """What the log answers; `TimeoutError` if it takes too long."""
+    async with asyncio.timeout(ANSWER_SECONDS + more_seconds):
+        return await answer
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
