@@ -12,11 +12,11 @@ from urllib.parse import parse_qsl, quote, urlencode
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.options import check_files, check_options, parts_of
 
-__all__ = ["DRIVERS", "Target", "target_of"]
+__all__ = ["Target", "target_of"]
 
 log = logging.getLogger("nitro.brokers")
 
-DRIVERS: Final = ("asyncpg", "pg8000", "psycopg", "psycopg2", "psycopg2cffi", "psycopg_async")
+_DRIVERS: Final = ("asyncpg", "pg8000", "psycopg", "psycopg2", "psycopg2cffi", "psycopg_async")
 """What SQLAlchemy's URLs name behind `postgresql+`; ours is always asyncpg."""
 _LONGEST_CONNECT_SECONDS: Final = 4.0
 
@@ -109,6 +109,9 @@ def target_of(url: str) -> Target:
         ConfigurationError: an option is unknown, or can't be done; the text has the remedy.
     """
     parts = parts_of(url)
+    _, plus, driver = parts.scheme.partition("+")
+    if plus and driver not in _DRIVERS:
+        raise ConfigurationError(f"NITRO_BROKER_URL names the driver {driver!r:.40}; it may name {', '.join(_DRIVERS)}")
     options = _joined(parse_qsl(parts.query, keep_blank_values=True))
     known = {*_TAKEN, *_SERVER, *_RENAMED, *_ASYNCPG, *_NEEDLESS, *_DROPPED, *_REFUSED}
     check_options([name for name in options if "." not in name], known, "postgresql")
