@@ -30,6 +30,7 @@ from starlette.types import Message, Receive, Send
 
 from nitro.infrastructure.delivery.frame import Form
 from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.sse.departure import departure
 
 __all__ = ["Connection"]
 
@@ -132,8 +133,7 @@ class Connection:
             async with asyncio.timeout(None) as self._ending:
                 if self._is_ended:
                     self.ended()
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                await departure(receive)
         except TimeoutError:
             if not self._is_ended:
                 raise
