@@ -86,10 +86,13 @@ async def _come_back(hub: Hub, options: int, headers: list[bytes], query: bytes)
 
 
 def _said(headers: list[bytes], query: bytes) -> str:
-    """What the client says that it has: by the header, or else in its query."""
+    """What the client says that it has: by the header, by what its library added to the query, or in the query."""
     if any(headers):
         return b",".join(headers).decode("latin-1")
-    return ",".join(value for name, value in pairs(query) if name == "last_event_id" and value)
+    given = [(name if name == "last_event_id" else name.lower(), value) for name, value in pairs(query) if value]
+    added = [value for name, value in given if name in ("lasteventid", "last-event-id", "evs_last_event_id")]
+    started = [value for name, value in given if name == "last_event_id"]
+    return (added or started or [""])[-1]
 
 
 def _start(said: str, epoch: str) -> int | None:

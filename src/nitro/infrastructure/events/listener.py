@@ -114,7 +114,7 @@ class Listener:
             self._is_active = True
             last_event_id, self._last_event_id = self._last_event_id, None
             if last_event_id:
-                self.resume(last_event_id)
+                hub.resume(outbox, last_event_id)
         try:
             emit(client_event, "system", action="connect", client=self)
         except BaseException:  # none that a handler may raise and that is logged: the process is being ended
@@ -194,10 +194,15 @@ class Listener:
                 yield message
 
     def resume(self, last_event_id: str) -> None:
-        """Begin behind the message with that id. It has to be connected, and nothing of it read; for responses."""
+        """Begin behind the message with that id: when it connects, or now, if it has and nothing of it was read.
+
+        For responses: what a browser says that it has is newer than what the client was made with.
+        """
         with self._lock:
-            if self._outbox is not None:
+            if self._outbox is not None and self.is_connected:
                 get_hub().resume(self._outbox, last_event_id)
+            else:
+                self._last_event_id = last_event_id
 
     def open_outbox(self) -> Outbox:
         """What waits for it, to be read in the running loop; for responses, applications use `stream()`.

@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any, Final, Protocol
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response
@@ -45,6 +45,7 @@ _FORMS: Final = {
     (True, True): forms.text_named,
 }
 """The wire form by `named` and `text`."""
+_ADDED_BY_LIBRARIES: Final = frozenset({"lasteventid", "last-event-id", "evs_last_event_id"})
 _STAY_AWAY: Final = "stop"
 """The id that a browser is left with which shall not come back. It is no position, so no log has it."""
 
@@ -54,14 +55,14 @@ class Subscriber(Protocol):
 
     address: str | None
 
+    def resume(self, last_event_id: str) -> None:
+        """Begin behind the message with that id, instead of where it would: when it connects, or now if it has."""
+
     def connect(self) -> Any:
         """Let it hear; raises TooManyClients or NotAuthenticated."""
 
     def close_outbox(self, outbox: Outbox) -> None:
         """Disconnect, unless the client listens by another outbox by now."""
-
-    def resume(self, last_event_id: str) -> None:
-        """Begin behind the message with that id."""
 
     def open_outbox(self) -> Outbox:
         """The connected client's outbox, in the running loop."""
@@ -70,10 +71,21 @@ class Subscriber(Protocol):
 class EventSourceResponse(Response):
     """A streaming response for FastAPI, Starlette and any other ASGI application.
 
-    It connects the client when the response starts and disconnects it when the stream ends, whoever ends it. A browser
-    that comes back gets what it missed, by the `Last-Event-ID` that it sends; where that can't be had it gets an
-    `event: gap` first. A client that can't set headers may send the query parameter `last_event_id` instead; with
+    It connects the client when the response starts and disconnects it when the stream ends, whoever ends it. With
     `envelope=1`, as the browser client asks, the data of each event begins with a line that holds its topic.
+
+    Who comes back gets what it missed; where that can't be had it gets an `event: gap` first. Where it stands says the
+    first of these that is there and not empty:
+
+    1. the header `Last-Event-ID`;
+    2. a query parameter under a name by which libraries that can't set the header add the newest id to the URL
+       themselves: `lastEventId` (event-source-polyfill, reconnecting-eventsource), `evs_last_event_id`
+       (eventsource-polyfill), `lastEventID` and `Last-Event-ID` (Mercure's), in whatever case;
+    3. the query parameter `last_event_id`: what a page put into its URL, and at a reconnect perhaps older than those;
+    4. `since`;
+    5. the `last_event_id` of the client.
+
+    Of a parameter that is there several times the last one counts, since libraries add theirs at the end.
 
     Args:
         client: whose events are sent, each as one server-sent event with JSON as its data.
@@ -142,13 +154,13 @@ class EventSourceResponse(Response):
                 await current_async(hub.broker, _PATIENCE_SECONDS)
         peer = scope.get("client")
         self.client.address = self.client.address or (peer[0] if peer else None)
+        if last_event_id:
+            self.client.resume(last_event_id)
         try:
             self.client.connect()
         except (TooManyClients, NotAuthenticated) as refusal:
             await Problem(refusal)(scope, receive, send)
             return
-        if last_event_id:
-            self.client.resume(last_event_id)
         outbox = self.client.open_outbox()
         connection: Connection | None = None
         try:
@@ -198,11 +210,17 @@ def _default_headers(media_type: str | None, charset: str) -> tuple[tuple[bytes,
 
 
 def _last_event_id(scope: Scope) -> str:
-    """What the client says that it has; the header wins. Nothing here is an error: what is wrong becomes a gap."""
+    """What the client says that it has. Nothing here is an error: what is wrong becomes a gap."""
     found = [value for name, value in scope.get("headers", ()) if name == b"last-event-id"]
     if any(found):
         return b",".join(found).decode("latin-1")
     query: bytes = scope.get("query_string", b"")
-    if b"last_event_id" not in query and b"%" not in query:
+    if not query or (b"%" not in query and b"event" not in query.lower()):
         return ""
-    return ",".join(parse_qs(query.decode("latin-1")).get("last_event_id", ()))
+    newest = started = ""
+    for name, value in parse_qsl(query.decode("latin-1")):  # leaves out what is empty
+        if name.lower() in _ADDED_BY_LIBRARIES:
+            newest = value
+        elif name == "last_event_id":
+            started = value
+    return newest or started
