@@ -12,6 +12,7 @@ from nitro.infrastructure.delivery import process
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.events.client import active_clients
+from nitro.infrastructure.events.events import default_namespace
 from nitro.settings import get_settings
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -53,6 +54,21 @@ def hub_with(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hub]:
         return get_hub()
 
     return make
+
+
+@pytest.fixture
+def no_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The default namespace without handlers, and nothing left in it for the tests behind this one."""
+
+    def clear() -> None:
+        for signal in tuple(default_namespace.values()):
+            signal.receivers.clear()
+            signal._clear_state()
+
+    monkeypatch.setattr(default_namespace, "_patterns", {})
+    clear()
+    yield
+    clear()
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ __all__ = [
     "InvalidQuery",
     "InvalidTopic",
     "NitroError",
+    "NitroWarning",
     "NotAuthenticated",
     "NotConnected",
     "Overloaded",
@@ -27,6 +28,10 @@ __all__ = [
 
 class NitroError(Exception):
     """Root of all errors that Nitro raises on purpose."""
+
+
+class NitroWarning(UserWarning):
+    """What works, and can hardly have been meant so; the text says what would do what was meant."""
 
 
 class ConfigurationError(NitroError, ValueError):

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from nitro.errors import NitroWarning
 from nitro.infrastructure.events import ANY, Client, emit, emit_async, event, on
 from nitro.infrastructure.events.client import active_clients, client_event
 from tests.specification.hearing import heard_by, run, topics_heard_by, until
@@ -625,8 +626,10 @@ def test_lifecycle_events_are_not_sent_to_clients() -> None:
 def test_clients_get_no_data_where_no_result_is_included() -> None:
     async def scenario() -> None:
         with Client() as client:
-            emit(event("todo.created"), "me")
-            emit(event("todo.created"), "me", data={"title": "Milk"})
+            with pytest.warns(NitroWarning, match="without result="):
+                emit(event("todo.created"), "me")
+            with pytest.warns(NitroWarning, match="data= is for handlers alone"):
+                emit(event("todo.created"), "me", data={"title": "Milk"})
             emit(event("todo.created"), "me", result=None)
             assert await heard_by(client) == []
 
