@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,3 +180,19 @@ def test_a_required_handler_is_held_however_it_was_connected() -> None:
     for name in ("a.b", "a.c"):
         with pytest.raises(Refused):
             emit(name, result=1)
+
+
+def test_the_example_of_the_documentation_does_what_it_says() -> None:
+    text = (Path(__file__).parent.parent / "docs/handlers.md").read_text()
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None
+    names: dict[str, Any] = {"may_be_told": lambda sender, result: sender != "stranger"}
+    todo = {"title": "Milk", "is_urgent": False}
+
+    def emitting() -> None:
+        exec(code[1], names)
+        assert emit("todo.created", "stranger", result=todo) == [False]
+        with pytest.raises(ValueError, match="no title"):
+            emit("todo.created", "me", result=todo | {"title": ""})
+
+    assert heard_after(emitting) == [todo, "the end"]

@@ -34,21 +34,10 @@ class Later(NamedTuple):
     awaitable: Any
 
 
-class Calls(NamedTuple):
-    """What came of calling the handlers of one emit.
-
-    Attributes:
-        results: of the synchronous ones, in their order.
-        later: the asynchronous ones.
-        is_cancelled: one of them returned False.
-        error: what a handler raised that must have run; nothing goes on then.
-    """
-
-    results: list[Any]
-    later: list[Later]
-    is_cancelled: bool = False
-    error: BaseException | None = None
-
+Calls = tuple[list[Any], list[Later], bool, BaseException | None]
+"""What came of calling the handlers of one emit: the results of the synchronous ones, in their order; the asynchronous
+ones; whether one of them returned False; and what one raised that must have run: nothing goes on then.
+"""
 
 FAILED: Final = object()
 """Instead of the result of an asynchronous handler that raised."""
@@ -77,13 +66,13 @@ def call_handlers(signal: Event, sender: Any, args: tuple[Any, ...], kwargs: Map
                 value = list(value)
         except (Exception, asyncio.CancelledError) as error:  # the latter of something that the handler asked
             if registration.is_required:
-                return Calls(results, later, error=error)
+                return results, later, False, error
             log.exception("handler %r of %r failed", handler, signal.name)
             continue
         results.append(value)
         if value is False:
-            return Calls(results, later, is_cancelled=True)
-    return Calls(results, later)
+            return results, later, True, None
+    return results, later, False, None
 
 
 async def settle(handler: Handler, awaitable: Any) -> Any:

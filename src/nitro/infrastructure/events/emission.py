@@ -27,19 +27,20 @@ __all__ = ["emit_and_wait", "emit_at_once"]
 def emit_at_once(signal: Event, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]) -> list[Any]:
     """See `emit`."""
     payload, key = _written(signal, sender, args, kwargs)
-    calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})
+    told = kwargs if session is None else {**kwargs, "session": session}
+    results, later, is_cancelled, error = call_handlers(signal, sender, args, told)
     try:
-        if calls.error is not None:
-            raise calls.error
-        if payload is not None and not calls.is_cancelled and signal.is_heard and not signal.is_muted:
+        if error is not None:
+            raise error
+        if payload is not None and not is_cancelled and signal.is_heard and not signal.is_muted:
             if session is None:
                 get_hub().publish(signal.name, sender_key(sender), payload, key)
             else:
                 get_hub().publish_in(check_session(session), signal.name, sender_key(sender), payload, key)
     finally:
-        for _, handler, awaitable in calls.later:
+        for _, handler, awaitable in later:
             start_soon(settle(handler, awaitable), name=f"nitro handler of {signal.name}")
-    return calls.results
+    return results
 
 
 async def emit_and_wait(
@@ -52,12 +53,13 @@ async def emit_and_wait(
 ) -> tuple[list[Any], bool]:
     """See `emit_async`; with an idempotency key; also returns whether no handler cancelled the event."""
     payload, key = _written(signal, sender, args, kwargs)
-    calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})
-    outcomes = [asyncio.ensure_future(settle(handler, awaitable)) for _, handler, awaitable in calls.later]
+    told = kwargs if session is None else {**kwargs, "session": session}
+    results, later, is_cancelled, error = call_handlers(signal, sender, args, told)
+    outcomes = [asyncio.ensure_future(settle(handler, awaitable)) for _, handler, awaitable in later]
     try:
-        if calls.error is not None:
-            raise calls.error
-        if payload is not None and not calls.is_cancelled and signal.is_heard and not signal.is_muted:
+        if error is not None:
+            raise error
+        if payload is not None and not is_cancelled and signal.is_heard and not signal.is_muted:
             message = (signal.name, sender_key(sender), payload, key)
             if session is None:
                 get_hub().publish(*message, mark)
@@ -66,11 +68,10 @@ async def emit_and_wait(
                 await in_session(session, lambda session: get_hub().publish_in(session, *message))
     finally:
         settled = await asyncio.gather(*outcomes, asyncio.sleep(0))
-    results = calls.results
-    for (place, _, _), outcome in reversed(list(zip(calls.later, settled, strict=False))):
+    for (place, _, _), outcome in reversed(list(zip(later, settled, strict=False))):
         if outcome is not FAILED:
             results.insert(place, outcome)
-    return results, not calls.is_cancelled
+    return results, not is_cancelled
 
 
 def _written(

@@ -95,7 +95,8 @@ def emit(event: Event | str, /, sender: Any = ANY, *args: Any, session: Any = No
         ConfigurationError: the broker can't take part in the session's transaction.
         Exception: whatever a required handler raised; nothing was delivered.
     """
-    return emit_at_once(_named(event), sender, args, session, kwargs)
+    signal = event if isinstance(event, Event) else _named(event)
+    return emit_at_once(signal, sender, args, session, kwargs)
 
 
 async def emit_async(

@@ -39,10 +39,15 @@ def tell_if_unheard(signal: Event, sender: Any, args: tuple[Any, ...], kwargs: M
     Raises:
         NitroWarning: where the application has made errors of warnings.
     """
+    slip = None
+    for name in kwargs:
+        if _is_misspelt(name):
+            slip = name
+    if slip is None and signal.receivers and type(sender) is str:
+        return  # as most are
     if "result" in kwargs or signal.name in _OWN or signal.is_muted or not signal.is_heard:
         return
     is_handled = signal.is_handled
-    slip = next((name for name in kwargs if _is_misspelt(name)), None)
     if slip is not None and is_handled and _is_asked_for(signal, sender, slip):
         slip = None
     is_data = _is_data(sender)
@@ -51,10 +56,10 @@ def tell_if_unheard(signal: Event, sender: Any, args: tuple[Any, ...], kwargs: M
     if slip is None:
         slip = next((name for name in kwargs if name.lower() in _MEANT), None)
     frame, level = _caller()
-    name = _shown_name(signal, frame)
+    shown = _shown_name(signal, frame)
     sends = "nothing is sent to clients" if is_handled else "nothing is sent to clients, and nobody handles it"
     warnings.warn(
-        f"emit({name}, …) without result=: {sends}; {_remedy(name, sender, args, slip, is_data)}",
+        f"emit({shown}, …) without result=: {sends}; {_remedy(shown, sender, args, slip, is_data)}",
         NitroWarning,
         stacklevel=level,
     )
@@ -76,7 +81,7 @@ def _remedy(name: str, sender: Any, args: tuple[Any, ...], slip: str | None, is_
 
 @lru_cache(maxsize=1024)
 def _is_misspelt(name: str) -> bool:
-    return SequenceMatcher(None, name.lower(), "result").ratio() >= _LEAST_LIKENESS
+    return name != "result" and SequenceMatcher(None, name.lower(), "result").ratio() >= _LEAST_LIKENESS
 
 
 def _is_asked_for(signal: Event, sender: Any, keyword: str) -> bool:
