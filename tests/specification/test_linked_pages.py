@@ -5,11 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
 import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
+from datastar_py.attributes import attribute_generator
+from pydantic import ValidationError
+from sqlalchemy import JSON, Column, true
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Field
 
+from nitro.domain.entities.base_entity import Entity
+from nitro.errors import InvalidQuery
 from nitro.infrastructure.events import (
     ANY,
     Client,
@@ -22,6 +34,7 @@ from nitro.infrastructure.events import (
     filter_signals,
     on,
 )
+from nitro.settings import get_settings
 from tests.specification.hearing import heard_by, run
 
 pytestmark = pytest.mark.usefixtures("hub", "no_handlers")
@@ -192,3 +205,181 @@ def test_a_handler_that_returns_false_leaves_out_those_behind_it() -> None:
     on("linked.a", priority=1)(lambda sender, **kwargs: False)
     on("linked.a")(lambda sender, **kwargs: "behind")
     assert emit("linked.a") == [False]
+
+
+# -- Entity ----------------------------------------------------------------------------------------------------
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class LinkedTodo(Entity, table=True):
+    title: str
+    notes: str | None = None
+    priority: int = 0
+    colour: Colour = Colour.RED
+    tags: list[str] = Field(default_factory=list, sa_column=Column(JSON))
+    due: datetime | None = None
+
+
+class LinkedCounter(Entity, table=True):
+    count: int
+    signals: str = "a field"
+
+
+@pytest.fixture
+def todos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LinkedTodo]]:
+    """Four of them: a, b, c and d, with priorities from 0 to 3."""
+    monkeypatch.setenv("NITRO_DB_URL", f"sqlite:///{tmp_path / 'linked.db'}")
+    get_settings.cache_clear()
+    LinkedTodo._repository.init_db()
+    yield [LinkedTodo(title=title, priority=n, notes="N" if n % 2 else None).save() for n, title in enumerate("abcd")]
+    LinkedTodo._repository.close()
+    get_settings.cache_clear()
+
+
+def titles(found: list[LinkedTodo]) -> str:
+    return "".join(sorted(one.title for one in found))
+
+
+def test_save_is_true_when_it_was_saved_and_gives_the_entity(todos: list[LinkedTodo]) -> None:
+    todo = LinkedTodo(title="e")
+    saved = todo.save()
+    assert saved
+    assert saved is todo
+    with pytest.raises(IntegrityError):
+        LinkedTodo.model_construct(id="1", title=None, priority=0).save()
+
+
+def test_find_by_takes_several_fields_and_gives_the_first_or_none(todos: list[LinkedTodo]) -> None:
+    assert LinkedTodo.find_by(title="b", priority=1) == todos[1]
+    assert LinkedTodo.find_by(notes="N") == todos[1]
+    assert LinkedTodo.find_by(title="b", priority=2) is None
+
+
+@pytest.mark.parametrize("order_by", ["priority", LinkedTodo.priority, LinkedTodo.priority.asc()])
+def test_where_takes_a_column_or_a_name_to_order_by_and_pages(todos: list[LinkedTodo], order_by: Any) -> None:
+    assert LinkedTodo.where(LinkedTodo.priority > 0, order_by=order_by, limit=2, offset=1) == todos[2:]
+    assert LinkedTodo.where(order_by=LinkedTodo.priority.desc()) == todos[::-1]
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"title": ["a", "c", "z"]}, "ac"),
+        ({"title": {"a", "d"}}, "ad"),
+        ({"title": []}, ""),
+        ({"notes": ["N", None]}, "abcd"),
+        ({"notes": [None]}, "ac"),
+        ({"priority": (1, 2)}, "bc"),
+        ({"priority": (2, None)}, "cd"),
+        ({"priority": (None, 0)}, "a"),
+        ({"priority": (2, 1)}, ""),
+        ({"priority": list(range(1, 40_000))}, "bcd"),
+        ({"colour": [Colour.BLUE]}, ""),
+        ({"tags": []}, "abcd"),
+        ({"title": "B"}, ""),
+        ({"title": "B", "exact_match": False}, "b"),
+        ({"title": ["A", "D"], "exact_match": False}, "ad"),
+        ({"title": "%", "exact_match": False}, ""),
+        ({"title": "", "priority": 3, "exact_match": False}, "d"),
+        ({"notes": None, "exact_match": False}, "ac"),
+        ({"colour": Colour.RED, "priority": 0, "exact_match": False}, "a"),
+        ({}, "abcd"),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_filter_takes_values_lists_of_them_and_ranges(todos: list[LinkedTodo], values: Any, found: str) -> None:
+    assert titles(LinkedTodo.filter(**values)) == found
+
+
+def test_filter_gives_dicts_and_only_the_fields_that_were_named(todos: list[LinkedTodo]) -> None:
+    page = {"sorting_field": "priority", "sort_direction": "desc", "limit": 2, "offset": 1}
+    assert LinkedTodo.filter(**page) == [todos[2], todos[1]]
+    assert LinkedTodo.filter(**page, as_dict=True) == [todos[2].model_dump(), todos[1].model_dump()]
+    named = LinkedTodo.filter(**page, as_dict=True, fields=["title", "priority"])
+    assert named == [{"title": "c", "priority": 2}, {"title": "b", "priority": 1}]
+    rows = LinkedTodo.filter(**page, fields=["title", "colour"])
+    assert [(row.title, row.colour) for row in rows] == rows == [("c", Colour.RED), ("b", Colour.RED)]
+
+
+@pytest.mark.parametrize(
+    ("ask", "text"),
+    [
+        (lambda: LinkedTodo.filter(titel="a"), r"no field 'titel' \(did you mean 'title'\?\)"),
+        (lambda: LinkedTodo.find_by(priorty=1), r"did you mean 'priority'\?"),
+        (lambda: LinkedTodo.filter(fields=["colur"]), r"did you mean 'colour'\?"),
+        (lambda: LinkedTodo.filter(sort_field="title"), r"did you mean 'sorting_field'\?"),
+        (lambda: LinkedTodo.filter(nothing_like_it=1), r"'nothing_like_it'; its fields are colour, due, id"),
+        (lambda: LinkedTodo.filter(fields=[]), "fields is empty"),
+        (lambda: LinkedTodo.filter(priority=(1, 2, 3)), "two ends of a range"),
+        (lambda: LinkedTodo.filter(priority=(None, None)), "two ends of a range"),
+        (lambda: LinkedTodo.search("a", as_dict=True, fields=["titel"]), r"did you mean 'title'\?"),
+    ],
+)
+def test_an_unknown_field_raises_and_names_the_nearest(todos: list[LinkedTodo], ask: Any, text: str) -> None:
+    with pytest.raises(InvalidQuery, match=text):
+        ask()
+
+
+def test_search_without_a_text_finds_all(todos: list[LinkedTodo]) -> None:
+    assert titles(LinkedTodo.search()) == titles(LinkedTodo.search("")) == titles(LinkedTodo.search(None)) == "abcd"
+    assert LinkedTodo.search(sorting_field="title", limit=1, offset=2) == [todos[2]]
+    assert titles(LinkedTodo.search(search_value="n")) == "bd"
+    assert titles(LinkedTodo.search("n", fields=["title"])) == ""
+    assert LinkedTodo.search("n", sorting_field="title", as_dict=True, fields=["title"]) == [
+        {"title": "b"},
+        {"title": "d"},
+    ]
+    assert LinkedTodo.search("A", as_dict=True) == [todos[0].model_dump()]
+
+
+def test_count_counts_and_delete_where_deletes(todos: list[LinkedTodo]) -> None:
+    assert (LinkedTodo.count(), LinkedTodo.count(LinkedTodo.priority > 1), todos[0].count()) == (4, 2, 4)
+    assert LinkedTodo.delete_where(LinkedTodo.priority > 1, LinkedTodo.title != "d") == 1
+    assert LinkedTodo.delete_where(LinkedTodo.title == "z") == 0
+    assert titles(LinkedTodo.all()) == "abd"
+    assert LinkedTodo.delete_where(true()) == 3
+    assert LinkedTodo.count() == 0
+
+
+def test_delete_where_deletes_nothing_without_an_expression_of_columns(todos: list[LinkedTodo]) -> None:
+    for expressions in ([], [True], [todos[0].title == "a"], [LinkedTodo.priority > 1, todos[0].title == "a"]):
+        with pytest.raises(InvalidQuery, match=r"LinkedTodo.some_field == value"):
+            LinkedTodo.delete_where(*expressions)
+    assert LinkedTodo.count() == 4
+
+
+def test_a_field_may_be_called_count_or_signals(todos: list[LinkedTodo]) -> None:
+    with pytest.raises(ValidationError, match="count"):
+        LinkedCounter()
+    one = LinkedCounter(count=3).save()
+    assert LinkedCounter.filter(count=3) == [one]
+    assert (one.count, one.signals) == (3, "a field")
+
+    class LinkedDraft(Entity):
+        count: int
+        signals: dict[str, int] = Field(default_factory=dict)
+
+    draft = LinkedDraft(count=1, signals={"a": 1})
+    draft.count = 2
+    assert (draft.count, draft.signals) == (2, {"a": 1})
+
+
+def test_signals_are_the_fields_as_what_datastars_attributes_take(todos: list[LinkedTodo]) -> None:
+    todo = LinkedTodo(id="1", title="\"'<", due=datetime(2026, 1, 2, tzinfo=UTC), tags=["x"])
+    expected = {
+        "id": "1",
+        "title": "\"'<",
+        "notes": None,
+        "priority": 0,
+        "colour": "red",
+        "tags": ["x"],
+        "due": "2026-01-02T00:00:00Z",
+    }
+    assert todo.signals == todo.save().signals == expected
+    assert list(todo.signals) == list(LinkedTodo.model_fields)
+    (written,) = dict(attribute_generator.signals(todo.signals)).values()
+    assert json.loads(written) == expected

@@ -8,12 +8,15 @@ value that may be kept, copied, pickled and handed to another thread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, overload
 from uuid import uuid4
 
+from pydantic import ConfigDict
+from pydantic_core import from_json
 from sqlmodel import Field
 
 from nitro.domain.entities.record import Record
+from nitro.domain.entities.yielding import YieldingProperty, yielding_method, yielding_property
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -47,8 +50,11 @@ class Entity(Record):
 
     A row that doesn't exist is `None` (or `False`); a database error is raised as SQLAlchemy raises it.
     A question that can't be asked (an unknown field, a negative limit, a class without a table) raises
-    `nitro.errors.InvalidQuery`. Fields whose names are those of methods (`filter`, `all`) can't be declared.
+    `nitro.errors.InvalidQuery`. Fields whose names are those of methods (`filter`, `all`) can't be declared, but
+    `count` and `signals` can, and then are those fields.
     """
+
+    model_config = ConfigDict(ignored_types=(YieldingProperty,))
 
     _repository: ClassVar[SQLModelRepository] = cast("SQLModelRepository", _SharedRepository())
 
@@ -58,10 +64,17 @@ class Entity(Record):
         """Insert this entity, or update the row with its `id`, and commit; return the entity itself.
 
         All columns are written, whoever loaded the entity and when. Afterwards it has the row's values,
-        those that the database made included. A database error is raised and leaves the entity as it was.
+        those that the database made included. A database error is raised and leaves the entity as it was: whatever
+        is returned was saved, and it is true, unless its class has a `__bool__` or `__len__` that says otherwise.
         """
         self._repository.save(self)
         return self
+
+    @yielding_property
+    def signals(self) -> dict[str, Any]:
+        """The fields as values of JSON, for Datastar's `data-signals` and whatever else takes such a dict."""
+        fields: dict[str, Any] = from_json(self.model_dump_json())
+        return fields
 
     def delete(self) -> bool:
         """Delete the row with this `id` and commit; False when there was none. The entity stays usable."""
@@ -101,10 +114,56 @@ class Entity(Record):
         """
         return cls._repository.where(cls, *expressions, order_by=order_by, limit=limit, offset=offset)
 
+    @yielding_method
+    def count(cls, *expressions: ColumnElement[bool] | bool) -> int:
+        """How many entities there are, or how many for which all SQL `expressions` hold."""
+        return cls._repository.count(cls, *expressions)
+
+    @classmethod
+    def delete_where(cls, *expressions: ColumnElement[bool]) -> int:
+        """Delete the rows for which all SQL `expressions` hold, in one statement; return how many there were.
+
+        What refers to them is left to the database (`ondelete=`), which refuses what would be left dangling.
+
+        Raises:
+            InvalidQuery: without an expression, or with one that Python has worked out already, it would delete all.
+        """
+        return cls._repository.delete_where(cls, *expressions)
+
     @classmethod
     def find_by(cls, **fields: Any) -> Self | None:
-        """The first entity, in the database's order, whose fields equal these, or `None`."""
+        """The first entity, in the database's order, whose fields equal all of these, or `None`."""
         return next(iter(cls._repository.filter(cls, fields, limit=1)), None)
+
+    @overload
+    @classmethod
+    def filter(
+        cls,
+        *,
+        sorting_field: str | None = None,
+        sort_direction: Literal["asc", "desc"] = "asc",
+        limit: int | None = None,
+        offset: int | None = None,
+        as_dict: Literal[False] = False,
+        fields: None = None,
+        exact_match: bool = True,
+        **values: Any,
+    ) -> list[Self]: ...
+
+    @overload
+    @classmethod
+    def filter(
+        cls,
+        *,
+        sorting_field: str | None = None,
+        sort_direction: Literal["asc", "desc"] = "asc",
+        limit: int | None = None,
+        offset: int | None = None,
+        as_dict: bool = False,
+        fields: Sequence[str] | None = None,
+        exact_match: bool = True,
+        **values: Any,
+    ) -> list[Any]: ...
 
     @classmethod
     def filter(
@@ -114,42 +173,91 @@ class Entity(Record):
         sort_direction: Literal["asc", "desc"] = "asc",
         limit: int | None = None,
         offset: int | None = None,
-        **fields: Any,
-    ) -> list[Self]:
-        """The entities whose fields equal these (`None` finds NULL), sorted by a field and then by `id`.
+        as_dict: bool = False,
+        fields: Sequence[str] | None = None,
+        exact_match: bool = True,
+        **values: Any,
+    ) -> list[Any]:
+        """The entities whose fields have these values, sorted by a field and then by `id`.
+
+        A value is equalled; `None` finds NULL, a list or a set one of its items, a tuple of two what lies between them,
+        both included (None leaves that end open). Of a JSON column each value is equalled.
 
         Use `where` for a field that is named as one of the options (`limit`).
+
+        Args:
+            as_dict: dicts of the fields instead of entities.
+            fields: these fields alone: named tuples, or dicts with `as_dict`; they can't be saved by accident.
+            exact_match: False finds text that contains the value, in any case; every character is literal.
         """
         return cls._repository.filter(
             cls,
-            fields,
+            values,
             sorting_field=sorting_field,
             sort_direction=sort_direction,
             limit=limit,
             offset=offset,
+            as_dict=as_dict,
+            fields=fields,
+            exact_match=exact_match,
         )
 
+    @overload
     @classmethod
     def search(
         cls,
-        text: str,
+        search_value: str | None = None,
         *,
-        fields: Sequence[str] | None = None,
         sorting_field: str | None = None,
         sort_direction: Literal["asc", "desc"] = "asc",
         limit: int | None = None,
         offset: int | None = None,
-    ) -> list[Self]:
-        """The entities that contain `text`, in any case, in one of `fields`; every character is literal.
+        as_dict: Literal[False] = False,
+        fields: Sequence[str] | None = None,
+    ) -> list[Self]: ...
 
-        Without `fields` all string columns are searched but keys, which are in `id` and foreign keys.
+    @overload
+    @classmethod
+    def search(
+        cls,
+        search_value: str | None = None,
+        *,
+        sorting_field: str | None = None,
+        sort_direction: Literal["asc", "desc"] = "asc",
+        limit: int | None = None,
+        offset: int | None = None,
+        as_dict: bool,
+        fields: Sequence[str] | None = None,
+    ) -> list[Any]: ...
+
+    @classmethod
+    def search(
+        cls,
+        search_value: str | None = None,
+        *,
+        sorting_field: str | None = None,
+        sort_direction: Literal["asc", "desc"] = "asc",
+        limit: int | None = None,
+        offset: int | None = None,
+        as_dict: bool = False,
+        fields: Sequence[str] | None = None,
+    ) -> list[Any]:
+        """The entities that contain a text, in any case, in one of their string columns; every character is literal.
+
+        Without a text, or with an empty one, these are all. Keys, which are in `id` and foreign keys, are not searched.
+
+        Args:
+            as_dict: dicts of the fields instead of entities.
+            fields: with `as_dict` the fields that the dicts have; for entities, which have all, the fields that are
+                searched, keys as well.
         """
         return cls._repository.search(
             cls,
-            text,
-            fields=fields,
+            search_value,
             sorting_field=sorting_field,
             sort_direction=sort_direction,
             limit=limit,
             offset=offset,
+            as_dict=as_dict,
+            fields=fields,
         )

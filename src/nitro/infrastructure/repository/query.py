@@ -5,20 +5,20 @@ Pure: builds statements and runs none. Whatever can't be asked raises `InvalidQu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from difflib import get_close_matches
+from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Enum, String, TypeDecorator, false, func, or_
+from sqlalchemy import JSON, ColumnElement, Enum, String, TypeDecorator, false, func, or_
 from sqlalchemy.orm import Mapper
 from sqlmodel import SQLModel
-from sqlmodel.sql.expression import SelectOfScalar
 
 from nitro.errors import InvalidQuery
 
-__all__ = ["Page", "column", "equal", "mapper_of", "order", "searched", "text_columns"]
+__all__ = ["Page", "column", "columns_of", "mapper_of", "matching", "order", "searched", "text_columns"]
 
-Row = TypeVar("Row", bound=SQLModel)
+OPTIONS: Final = ("sorting_field", "sort_direction", "limit", "offset", "as_dict", "fields", "exact_match")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Page:
             if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 0):
                 raise InvalidQuery(f"{name} is {rows!r}; it may be None or a whole number from 0 up")
 
-    def of(self, entity_type: type[Row], statement: SelectOfScalar[Row]) -> SelectOfScalar[Row]:
+    def of(self, entity_type: type[SQLModel], statement: Any) -> Any:
         """`statement` with this order and these limits."""
         if self.sorting_field is not None:
             by = column(entity_type, self.sorting_field)
@@ -59,13 +59,64 @@ def column(entity_type: type[SQLModel], name: str) -> Any:
     """The column of the field `name`."""
     names = mapper_of(entity_type).column_attrs.keys()
     if name not in names:
-        raise InvalidQuery(f"{entity_type.__name__} has no field {name!r}; its fields are {', '.join(sorted(names))}")
+        near = get_close_matches(name, (*names, *OPTIONS), n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise InvalidQuery(
+            f"{entity_type.__name__} has no field {name!r}{hint}; its fields are {', '.join(sorted(names))}"
+        )
     return getattr(entity_type, name)
 
 
-def equal(entity_type: type[SQLModel], fields: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    """A condition for each field; `None` is NULL."""
-    return [column(entity_type, name) == value for name, value in fields.items()]
+def columns_of(entity_type: type[SQLModel], fields: Iterable[str]) -> list[Any]:
+    """The columns of these fields."""
+    chosen = [column(entity_type, name) for name in ([fields] if isinstance(fields, str) else fields)]
+    if not chosen:
+        raise InvalidQuery("fields is empty; name those that are wanted, or leave it out for all")
+    return chosen
+
+
+def matching(
+    entity_type: type[SQLModel], values: Mapping[str, Any], *, exact: bool, casefold: str | None
+) -> list[ColumnElement[bool]]:
+    """A condition for each field: what `Entity.filter` says of its values."""
+    return [_matches(column(entity_type, name), value, exact, casefold) for name, value in values.items()]
+
+
+def _matches(field: Any, value: Any, exact: bool, casefold: str | None) -> ColumnElement[bool]:
+    if isinstance(field.type, JSON):
+        condition: ColumnElement[bool] = field == value
+    elif isinstance(value, list | set | frozenset):
+        condition = _among(field, value, exact, casefold)
+    elif isinstance(value, tuple):
+        condition = _between(field, value)
+    elif isinstance(value, str) and not exact and _is_text(field.type):
+        condition = searched([field], value, casefold=casefold)
+    else:
+        condition = field == value
+    return condition
+
+
+def _among(field: Any, values: Collection[Any], exact: bool, casefold: str | None) -> ColumnElement[bool]:
+    if not exact and _is_text(field.type):
+        return or_(false(), *(_matches(field, each, exact, casefold) for each in values))
+    known = field.in_([each for each in values if each is not None])
+    return or_(known, field.is_(None)) if None in values else cast("ColumnElement[bool]", known)
+
+
+def _between(field: Any, ends: tuple[Any, ...]) -> ColumnElement[bool]:
+    match ends:
+        case (None, None):
+            pass
+        case (low, None):
+            return cast("ColumnElement[bool]", field >= low)
+        case (None, high):
+            return cast("ColumnElement[bool]", field <= high)
+        case (low, high):
+            return cast("ColumnElement[bool]", field.between(low, high))
+    raise InvalidQuery(
+        f"{field.key} is to be in {ends!r}; a tuple has the two ends of a range, of which one may be None; for one of "
+        f"several values give a list"
+    )
 
 
 def order(entity_type: type[SQLModel], order_by: Any) -> list[Any]:

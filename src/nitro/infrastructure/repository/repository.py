@@ -5,10 +5,11 @@ Owns the transactions; `query` builds the statements, `database` keeps the conne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, inspect
+import sqlalchemy
+from sqlalchemy import ColumnElement, Engine, delete, func, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import set_committed_value
@@ -99,38 +100,71 @@ class SQLModelRepository:
         page = Page(limit=limit, offset=offset)
         return self._rows(entity_type, expressions, page, keys)
 
+    def count(self, entity_type: type[E], *expressions: ColumnElement[bool] | bool) -> int:
+        """How many rows there are for which all expressions hold."""
+        query.mapper_of(entity_type)
+        statement = select(func.count()).select_from(entity_type).where(*expressions)
+        with self._database.reading() as session:
+            return session.exec(statement).one()
+
+    def delete_where(self, entity_type: type[E], *expressions: ColumnElement[bool]) -> int:
+        """Delete the rows for which all expressions hold; return how many there were."""
+        query.mapper_of(entity_type)
+        if not expressions or any(isinstance(each, bool) for each in expressions):
+            name = entity_type.__name__
+            raise InvalidQuery(
+                f"{name}.delete_where({', '.join(map(repr, expressions))}) names no rows; give it expressions of the "
+                f"class's columns, {name}.some_field == value, or sqlalchemy.true() to delete all"
+            )
+        statement = delete(entity_type).where(*expressions).execution_options(synchronize_session=False)
+        with self._database.writing() as session:
+            return session.exec(statement).rowcount
+
     def filter(
         self,
         entity_type: type[E],
-        fields: Mapping[str, Any],
+        values: Mapping[str, Any],
         *,
         sorting_field: str | None = None,
         sort_direction: str = "asc",
         limit: int | None = None,
         offset: int | None = None,
-    ) -> list[E]:
-        """The entities whose fields equal these."""
+        as_dict: bool = False,
+        fields: Sequence[str] | None = None,
+        exact_match: bool = True,
+    ) -> list[Any]:
+        """The entities whose fields have these values; see `Entity.filter`."""
         page = Page(sorting_field, sort_direction, limit, offset)
-        return self._rows(entity_type, query.equal(entity_type, fields), page)
+        casefold = None if exact_match else self._casefold
+        conditions = query.matching(entity_type, values, exact=exact_match, casefold=casefold)
+        return self._rows(entity_type, conditions, page, fields=fields, as_dict=as_dict)
 
     def search(
         self,
         entity_type: type[E],
-        text: str,
+        text: str | None = None,
         *,
-        fields: Iterable[str] | None = None,
         sorting_field: str | None = None,
         sort_direction: str = "asc",
         limit: int | None = None,
         offset: int | None = None,
-    ) -> list[E]:
-        """The entities with `text`, in any case, in one of `fields` or, without them, of all string columns."""
-        if not isinstance(text, str):
+        as_dict: bool = False,
+        fields: Sequence[str] | None = None,
+    ) -> list[Any]:
+        """The entities with `text`, in any case, in one of their string columns; see `Entity.search`."""
+        if text is not None and not isinstance(text, str):
             raise InvalidQuery(f"the text to search for is {text!r}; it may be a string only")
         page = Page(sorting_field, sort_direction, limit, offset)
-        columns = query.text_columns(entity_type, fields)
-        casefold = CASEFOLD if self.engine.dialect.name == "sqlite" else None
-        return self._rows(entity_type, [query.searched(columns, text, casefold=casefold)], page)
+        looked_into, shown = (None, fields) if as_dict else (fields, None)
+        conditions = []
+        if text or looked_into is not None:
+            columns = query.text_columns(entity_type, looked_into)
+            conditions = [query.searched(columns, text, casefold=self._casefold)] if text else []
+        return self._rows(entity_type, conditions, page, fields=shown, as_dict=as_dict)
+
+    @property
+    def _casefold(self) -> str | None:
+        return CASEFOLD if self.engine.dialect.name == "sqlite" else None
 
     def _rows(
         self,
@@ -138,11 +172,20 @@ class SQLModelRepository:
         conditions: Iterable[ColumnElement[bool] | bool],
         page: Page,
         order: Iterable[Any] = (),
-    ) -> list[E]:
+        *,
+        fields: Sequence[str] | None = None,
+        as_dict: bool = False,
+    ) -> list[Any]:
         query.mapper_of(entity_type)
-        statement = page.of(entity_type, select(entity_type).where(*conditions).order_by(*order))
+        chosen = None if fields is None else query.columns_of(entity_type, fields)
+        selected: Any = select(entity_type) if chosen is None else sqlalchemy.select(*chosen)
+        statement = page.of(entity_type, selected.where(*conditions).order_by(*order))
         with self._database.reading() as session:
-            return list(session.exec(statement).all())
+            if chosen is not None:
+                rows = session.execute(statement).all()
+                return [dict(row._mapping) for row in rows] if as_dict else list(rows)
+            entities = session.scalars(statement).all()
+            return [entity.model_dump() for entity in entities] if as_dict else list(entities)
 
     def _write(self, entity: Entity) -> dict[str, Any]:
         """Merge, which copies, so that the caller's object never meets the session; return the row's values."""
