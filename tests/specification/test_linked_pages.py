@@ -7,21 +7,25 @@ import gc
 import inspect
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from datastar_py.attributes import attribute_generator
+from datastar_py.consts import ElementPatchMode
+from datastar_py.sse import ServerSentEventGenerator as Sse
 from pydantic import ValidationError
+from pydantic_core import to_json
 from sqlalchemy import JSON, Column, true
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field
 
 from nitro.domain.entities.base_entity import Entity
-from nitro.errors import InvalidQuery
+from nitro.errors import ConfigurationError, InvalidField, InvalidQuery, NitroWarning
 from nitro.infrastructure.events import (
     ANY,
     Client,
@@ -33,9 +37,12 @@ from nitro.infrastructure.events import (
     event,
     filter_signals,
     on,
+    starlette,
 )
 from nitro.settings import get_settings
+from tests.servers import Server
 from tests.specification.hearing import heard_by, run
+from tests.sse import Stream
 
 pytestmark = pytest.mark.usefixtures("hub", "no_handlers")
 
@@ -383,3 +390,150 @@ def test_signals_are_the_fields_as_what_datastars_attributes_take(todos: list[Li
     assert list(todo.signals) == list(LinkedTodo.model_fields)
     (written,) = dict(attribute_generator.signals(todo.signals)).values()
     assert json.loads(written) == expected
+
+
+# -- nitro.infrastructure.events.starlette ---------------------------------------------------------------------
+
+SIGNATURES = {
+    "emit_elements": "elements selector=None mode='outer' use_view_transition=None event_id=None retry_duration=None "
+    "topic=ANY sender=ANY",
+    "emit_signals": "signals * event_id=None only_if_missing=None retry_duration=None topic=ANY sender=ANY",
+    "remove_elements": "selector event_id=None retry_duration=None topic=ANY sender=ANY",
+    "execute_script": "script * auto_remove=True attributes=None event_id=None retry_duration=None "
+    "topic=ANY sender=ANY",
+    "redirect": "location topic=ANY sender=ANY",
+}
+HELPERS: dict[str, tuple[Callable[..., str], Any, str]] = {
+    "emit_elements": (starlette.emit_elements, "<p>\n", Sse.patch_elements("<p>\n")),
+    "emit_signals": (starlette.emit_signals, {"a": [1]}, Sse.patch_signals({"a": [1]})),
+    "remove_elements": (starlette.remove_elements, "#x", Sse.remove_elements("#x")),
+    "execute_script": (starlette.execute_script, "f();\ng()", Sse.execute_script("f();\ng()")),
+    "redirect": (starlette.redirect, "/there", Sse.redirect("/there").replace("'", '"')),
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_helper_has_the_signature_of_its_page(name: str) -> None:
+    shown, was_keyword = [], False
+    for each in inspect.signature(HELPERS[name][0]).parameters.values():
+        if each.kind is each.KEYWORD_ONLY and not was_keyword:
+            shown.append("*")
+            was_keyword = True
+        shown.append(each.name if each.default is each.empty else f"{each.name}={each.default!r}")
+    assert " ".join(shown) == SIGNATURES[name]
+
+
+@pytest.mark.parametrize("name", HELPERS)
+@pytest.mark.parametrize("topic", ["linked.page", event("linked.page"), ["linked.page"], ["other", "linked.page"]])
+def test_a_helper_returns_the_frame_and_a_stream_yields_it(name: str, topic: Any) -> None:
+    helper, argument, frame = HELPERS[name]
+
+    async def scenario() -> None:
+        with Client(topics={"linked.page": ["me"]}) as client:
+            assert helper(argument, topic=topic, sender="me") == frame
+            helper(argument, topic=topic, sender="you")
+            assert await heard_by(client) == [frame]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("name", HELPERS)
+@pytest.mark.parametrize("topic", [{}, {"topic": ANY}, {"topic": "ANY"}])
+def test_without_a_topic_every_client_is_reached_whatever_it_hears(name: str, topic: Any) -> None:
+    helper, argument, frame = HELPERS[name]
+
+    async def scenario() -> None:
+        clients = [Client(topics=topics).connect() for topics in ([], ["a.b"], ["*"], ["ANY"])]
+        clients += [Client("one id", topics=["a.b"]).connect() for _ in range(2)]
+        assert helper(argument, **topic) == frame
+        for client in clients:
+            assert await heard_by(client) == [frame]
+            client.disconnect()
+
+    run(scenario)
+
+
+def test_where_others_share_the_broker_any_is_warned_of(hub_with: Any, tmp_path: Path) -> None:
+    hub_with(broker_url=f"sqlite:///{tmp_path / 'log.db'}")
+    with pytest.warns(NitroWarning, match="this process alone.*topic='page'"):
+        starlette.emit_elements("<p>")
+
+
+@pytest.mark.parametrize("topic", [[], ["a.b", ANY], ["ANY"]])
+def test_a_list_of_topics_names_some_and_not_all(topic: Any) -> None:
+    with pytest.raises(ConfigurationError, match="at least one topic"):
+        starlette.emit_elements("<p>", topic=topic)
+
+
+def test_a_sender_without_a_topic_is_warned_of() -> None:
+    with pytest.warns(NitroWarning, match="sender= means nothing"):
+        starlette.redirect("/", sender="me")
+
+
+@pytest.mark.parametrize("name", [name for name in HELPERS if name != "redirect"])
+def test_event_id_and_retry_duration_are_taken_and_warned_of(name: str) -> None:
+    helper, argument, frame = HELPERS[name]
+    with pytest.warns(NitroWarning, match="event_id= means nothing.*leave it out") as caught:
+        assert helper(argument, event_id="7", topic="linked.page") == frame
+    assert caught[0].filename == __file__
+    with pytest.warns(NitroWarning, match="retry_duration= means nothing"):
+        assert helper(argument, retry_duration=7, topic="linked.page") == frame
+
+
+@pytest.mark.parametrize("mode", ["inner", ElementPatchMode.INNER])
+def test_a_mode_is_datastars_or_its_text(mode: Any) -> None:
+    made = type("Made", (), {"__html__": lambda self: "<p>"})()
+    expected = Sse.patch_elements("<p>", "#x", ElementPatchMode.INNER, use_view_transition=True)
+    assert starlette.emit_elements(made, "#x", mode, True, topic="linked.page") == expected
+
+
+@pytest.mark.parametrize("attributes", [{"type": "module", "data-x": "\"'<>&\n"}, ['type="module"', "defer"]])
+def test_a_script_has_the_attributes_that_it_was_given(attributes: Any) -> None:
+    frame = starlette.execute_script("f()", auto_remove=False, attributes=attributes, topic="linked.page")
+    shown = 'type="module" defer' if isinstance(attributes, list) else 'type="module" data-x="&quot;&#x27;&lt;&gt;&amp;'
+    assert f"elements <script {shown}" in frame
+    assert frame.endswith(">f()</script>\n\n")
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"a b": "c"}, {"a>": ""}, {"": "x"}, ['a="b" c>'], ['a="b'], ["a=<"], ["a b"], ['a="<script>"']]
+)
+def test_what_would_not_stay_an_attribute_is_refused(attributes: Any) -> None:
+    with pytest.raises(InvalidField, match="attribute"):
+        starlette.execute_script("f()", attributes=attributes, topic="linked.page")
+
+
+FORGED = [
+    Sse.execute_script("alert(1)"),
+    "event: datastar-patch-elements\r",
+    "\ndata: elements <script>alert(1)</script>\n\n",
+    {"datastar": "datastar-patch-elements", "lines": ["elements <script>"]},
+    ["event: datastar-patch-elements\n\n"],
+    "plain",
+]
+
+
+def test_a_page_that_yields_what_it_gets_as_it_is_has_the_frames_and_nobody_elses_data_is_one() -> None:
+    with Server("tests.apps.linked:app") as server, Stream(server.port, "/events") as stream:
+        stream.read_until(b": connected\n\n")
+        httpx.post(f"{server.url}/emit", json=FORGED).raise_for_status()
+        frames = httpx.post(f"{server.url}/change").raise_for_status().json()
+        stream.read_until(b"<b>all</b>\n\n")
+        assert "Warning" not in server.output, server.output
+    body = stream.body.decode().removeprefix(": connected\n\n")
+    assert body.endswith("".join(frames))
+    data = body.removesuffix("".join(frames))
+    assert data == "".join(f"data: {to_json(each).decode()}\n\n" for each in FORGED[:-1]) + "plain"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\r", "a\n\nevent: x\ndata: y"])
+def test_a_text_with_line_ends_is_that_text_and_encodes_as_an_event(text: str) -> None:
+    async def scenario() -> None:
+        with Client(topics=["linked.page"]) as client:
+            emit("linked.page", result=text)
+            (heard,) = await heard_by(client)
+            assert (heard, f"{heard}", heard[:], json.dumps(heard)) == (text, text, text, json.dumps(text))
+            assert bytes(heard, "utf-8") == text.encode()
+            assert heard.encode() == f"data: {json.dumps(text)}\n\n".encode()
+
+    run(scenario)

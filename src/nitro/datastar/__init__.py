@@ -8,24 +8,19 @@ raises what `emit` does, and ConfigurationError where datastar-py is not install
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from starlette.background import BackgroundTask
 
-from nitro.datastar.patch import Html, Patch, datastar
-from nitro.errors import InvalidField
+from nitro.datastar.patch import datastar
 from nitro.infrastructure.events.emitting import emit
 from nitro.infrastructure.events.events import Event
+from nitro.infrastructure.events.patch import Attributes, Html, Patch
 from nitro.infrastructure.events.sender import ANY
 from nitro.infrastructure.sse.response import EventSourceResponse, Subscriber
 
 __all__ = ["DatastarResponse", "emit_elements", "emit_signals", "execute_script", "redirect", "remove_elements"]
-
-_SCHEME: Final = re.compile(r"[\0-\x20]*([a-z][a-z0-9+.-]*):", re.IGNORECASE)
-_ENDS_SCRIPT: Final = re.compile(r"</script|<!--", re.IGNORECASE)
 
 
 def emit_elements(
@@ -59,9 +54,7 @@ def remove_elements(event: Event | str, sender: Any = ANY, *, selector: str) -> 
     Raises:
         InvalidField: `selector` is empty, or holds CR, LF or NUL.
     """
-    if not selector:
-        raise InvalidField("remove_elements needs a selector")
-    return emit_elements(event, sender, elements="", selector=selector, mode="remove")
+    return emit(event, sender, result=Patch.of_removal(selector))
 
 
 def emit_signals(
@@ -75,17 +68,26 @@ def emit_signals(
     return emit(event, sender, result=Patch.of_signals(signals, only_if_missing))
 
 
-def execute_script(event: Event | str, sender: Any = ANY, *, script: str, auto_remove: bool = True) -> list[Any]:
+def execute_script(
+    event: Event | str,
+    sender: Any = ANY,
+    *,
+    script: str,
+    auto_remove: bool = True,
+    attributes: Attributes | None = None,
+) -> list[Any]:
     r"""Emit a script of the application's that every page runs. Put a value in it as JSON with `\u003c` for each `<`.
 
+    Args:
+        event, sender: as in `emit`.
+        auto_remove: take its element out of the page once it has run.
+        attributes: of its element: a mapping of names and values, or a list of `name` and `name="value"`.
+
     Raises:
-        InvalidField: `script` holds `</script` or `<!--`, which end the element that it stands in, or hide its end.
+        InvalidField: `script` holds `</script` or `<!--`, which end the element that it stands in, or hide its end; or
+            something is no attribute.
     """
-    if _ENDS_SCRIPT.search(script):
-        raise InvalidField(r"a script can't hold </script or <!--; write \u003c for the < of a string in it")
-    attribute = ' data-effect="el.remove()"' if auto_remove else ""
-    element = f"<script{attribute}>{script}</script>"
-    return emit_elements(event, sender, elements=element, selector="body", mode="append")
+    return emit(event, sender, result=Patch.of_script(script, auto_remove, attributes))
 
 
 def redirect(event: Event | str, sender: Any = ANY, *, location: str) -> list[Any]:
@@ -94,11 +96,7 @@ def redirect(event: Event | str, sender: Any = ANY, *, location: str) -> list[An
     Raises:
         InvalidField: a URL of another kind, such as `javascript:`.
     """
-    scheme = _SCHEME.match(re.sub(r"[\t\r\n]", "", location))  # browsers leave them out, too
-    if scheme is not None and scheme[1].lower() not in ("http", "https"):
-        raise InvalidField(f"a page can be sent to a path, http or https, not to {location!a:.80}")
-    target = json.dumps(location).replace("<", r"\u003c")
-    return execute_script(event, sender, script=f"setTimeout(() => window.location = {target})")
+    return emit(event, sender, result=Patch.of_redirect(location))
 
 
 class DatastarResponse(EventSourceResponse):

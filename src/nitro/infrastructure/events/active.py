@@ -49,6 +49,11 @@ class ActiveClients(Mapping[str, "Client"]):
             if self._clients.get(client_id) is client:
                 del self._clients[client_id]
 
+    def connected(self) -> tuple[Client, ...]:
+        """All that are connected in this process, also those whose id another one has taken since."""
+        with self._lock:
+            return tuple(self._connected)
+
     def _forget(self) -> None:
         """In a forked child: whoever was connected isn't here, and may connect again."""
         self._lock = threading.RLock()

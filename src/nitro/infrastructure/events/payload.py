@@ -13,8 +13,9 @@ from typing import Any, Final, NoReturn
 from pydantic_core import from_json, to_json, to_jsonable_python
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
+from nitro.infrastructure.events.patch_text import frame_of
 
-__all__ = ["JsonArray", "JsonObject", "decode", "encode", "field_of"]
+__all__ = ["JsonArray", "JsonObject", "JsonText", "decode", "encode", "field_of"]
 
 
 _DEPTH: Final = 200
@@ -38,6 +39,10 @@ class _FormatsAsJson:
     def __format__(self, spec: str) -> str:
         return format(str(self), spec) if spec else str(self)
 
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """The server-sent event that a response makes of it where it is yielded as it is."""
+        return f"data: {self}\n\n".encode(encoding, errors)
+
 
 class JsonObject(_FormatsAsJson, dict[str, Any]):
     """A decoded JSON object: a dict that formats as JSON."""
@@ -51,6 +56,19 @@ class JsonArray(_FormatsAsJson, list[Any]):
 
     __slots__ = ()
     _plain = list
+
+
+class JsonText(str):
+    """A decoded text that has line ends: just that text, and no piece of a stream.
+
+    A response that is given it as it is would write its lines as fields of an event, whatever somebody wrote there.
+    """
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """The server-sent event that a response makes of it; its own bytes are `bytes(text, "utf-8")`."""
+        return f"data: {to_json(self[:]).decode()}\n\n".encode(encoding, errors)
 
 
 def encode(result: Any, max_bytes: int) -> bytes:
@@ -102,8 +120,17 @@ def field_of(result: Any, name: str) -> str:
 
 
 def decode(payload: bytes) -> Any:
-    """The value that `payload` spells, a new one at each call; objects and arrays format as JSON again."""
+    """The value that `payload` spells, a new one at each call; objects and arrays format as JSON again.
+
+    A patch for Datastar is the text of its frame. What a response is given as it is (and so asks to encode itself) is a
+    whole event for objects, arrays and texts with line ends: nothing that was emitted as data can become another.
+    """
+    frame = frame_of(payload)
+    if frame is not None:
+        return frame.decode()
     value = from_json(payload)
+    if isinstance(value, str):
+        return JsonText(value) if "\n" in value or "\r" in value else value
     if isinstance(value, dict):
         return JsonObject(value)
     if isinstance(value, list):

@@ -6,16 +6,13 @@ Fed by an emission that has no result; feeds Python's warnings.
 from __future__ import annotations
 
 import inspect
-import sys
-import warnings
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from nitro.errors import NitroWarning
+from nitro.infrastructure.events.caller import place_of_caller, warn_caller
 
 if TYPE_CHECKING:
     from nitro.infrastructure.events.events import Event
@@ -55,14 +52,9 @@ def tell_if_unheard(signal: Event, sender: Any, args: tuple[Any, ...], kwargs: M
         return
     if slip is None:
         slip = next((name for name in kwargs if name.lower() in _MEANT), None)
-    frame, level = _caller()
-    shown = _shown_name(signal, frame)
+    shown = _shown_name(signal)
     sends = "nothing is sent to clients" if is_handled else "nothing is sent to clients, and nobody handles it"
-    warnings.warn(
-        f"emit({shown}, …) without result=: {sends}; {_remedy(shown, sender, args, slip, is_data)}",
-        NitroWarning,
-        stacklevel=level,
-    )
+    warn_caller(f"emit({shown}, …) without result=: {sends}; {_remedy(shown, sender, args, slip, is_data)}")
 
 
 def _remedy(name: str, sender: Any, args: tuple[Any, ...], slip: str | None, is_data: bool) -> str:
@@ -106,17 +98,7 @@ def _is_data(sender: Any) -> bool:
     )
 
 
-def _caller() -> tuple[FrameType | None, int]:
-    """The frame that emits, outside of Nitro and of asyncio, and how far up from the caller's it is for `warnings`."""
-    frame: FrameType | None = sys._getframe(1)
-    level = 0
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("nitro", "asyncio"):
-        frame, level = frame.f_back, level + 1
-    return frame, level + 1
-
-
-def _shown_name(signal: Event, frame: FrameType | None) -> str:
-    if signal.is_kept:
+def _shown_name(signal: Event) -> str:
+    if signal.is_kept or _first_names.setdefault(place_of_caller(), signal.name) == signal.name:
         return repr(signal.name)
-    place = ("", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
-    return repr(signal.name) if _first_names.setdefault(place, signal.name) == signal.name else "event"
+    return "event"
