@@ -139,6 +139,7 @@ def test_every_public_name_can_be_had_from_nitro_and_from_its_place() -> None:
     assert set(nitro.__all__) - set(events.__all__) == {
         "Entity",
         "NitroError",
+        "NitroWarning",
         "active_clients",
         "assets",
         "client_event",

@@ -449,11 +449,11 @@ def test_send_is_in_order_with_what_is_emitted_and_tells_whether_it_was_taken() 
 
 def test_active_clients_can_be_iterated_while_clients_come_and_go() -> None:
     async def scenario() -> None:
-        clients = [Client(f"c{n}").connect() for n in range(3)]
+        clients = [Client(f"c{n}", ANY).connect() for n in range(3)]
         for _, client in active_clients.items():
             client.disconnect()
             if len(active_clients) == 1:
-                clients.append(Client("late").connect())
+                clients.append(Client("late", ANY).connect())
         assert list(active_clients) == ["late"]
         assert active_clients.get("c0") is None
         clients[-1].disconnect()
@@ -464,7 +464,7 @@ def test_active_clients_can_be_iterated_while_clients_come_and_go() -> None:
 
 def test_of_two_clients_with_one_id_the_registry_holds_the_later_and_both_hear() -> None:
     async def scenario() -> None:
-        first, second = Client("same").connect(), Client("same").connect()
+        first, second = Client("same", ANY).connect(), Client("same", ANY).connect()
         assert active_clients["same"] is second
         first.disconnect()
         assert active_clients["same"] is second
@@ -498,7 +498,7 @@ def test_the_lifecycle_is_told_once_for_each_connect_and_disconnect() -> None:
         told.append((sender, action, client.client_id))
 
     async def scenario() -> None:
-        client = Client("me")
+        client = Client("me", ANY)
         client.connect().connect()
         client.disconnect().disconnect()
 

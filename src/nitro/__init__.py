@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from nitro.domain.entities.base_entity import Entity
     from nitro.domain.topics import segment
-    from nitro.errors import NitroError
+    from nitro.errors import NitroError, NitroWarning
     from nitro.infrastructure.events import (
         ANY,
         Client,
@@ -52,6 +52,7 @@ __all__ = [
     "Message",
     "Namespace",
     "NitroError",
+    "NitroWarning",
     "Statistics",
     "active_clients",
     "assets",
@@ -78,6 +79,7 @@ _EVENTS: Final = "nitro.infrastructure.events"
 _ELSEWHERE: Final = {
     "Entity": "nitro.domain.entities.base_entity",
     "NitroError": "nitro.errors",
+    "NitroWarning": "nitro.errors",
     "active_clients": "nitro.infrastructure.events.client",
     "assets": "nitro.infrastructure.sse.assets",
     "client_event": "nitro.infrastructure.events.client",

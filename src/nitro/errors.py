@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "AccessDenied",
+    "ArgumentTypeError",
     "BrokerRefused",
     "BrokerUnavailable",
     "ConfigurationError",
@@ -44,6 +45,10 @@ class InvalidTopic(NitroError, ValueError):
 
 class TopicTypeError(NitroError, TypeError):
     """Something that is no string stands where a topic should."""
+
+
+class ArgumentTypeError(NitroError, TypeError):
+    """An argument is of another kind than is wanted; the text shows it, and says what is wanted."""
 
 
 class TooManyTopics(NitroError, ValueError):

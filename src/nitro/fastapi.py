@@ -7,19 +7,25 @@ Fed by a dependency of the application's, which knows the user; makes the respon
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from inspect import Parameter, Signature
+from types import CodeType
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
+from nitro.errors import ArgumentTypeError
 from nitro.infrastructure.events.client import Client
-from nitro.infrastructure.events.grant import Grant
+from nitro.infrastructure.events.grant import Grant, check_grant
 from nitro.infrastructure.events.streams import event_stream
 from nitro.infrastructure.sse.response import EventSourceResponse
 
 __all__ = ["EventStream"]
+
+log = logging.getLogger("nitro.fastapi")
 
 _REFUSALS: Final = {
     401: "nobody knows who asks",
@@ -54,6 +60,11 @@ class EventStream:
         grant: a dependency that returns what the user may hear, or None for 401. It may have dependencies of its own.
         response, topics, **options: as of `nitro.event_stream`.
 
+    An exception in `grant` is the application's, as in any dependency; it is logged with that function's name, too.
+
+    Raises:
+        ArgumentTypeError: `grant` is no such function, or returned neither a Grant nor None.
+
     Attributes:
         openapi: arguments of `app.get` that show the stream and its refusals in the documentation.
     """
@@ -66,6 +77,7 @@ class EventStream:
         topics: Any = None,
         **options: Any,
     ) -> None:
+        self._grant = _checked(grant)
         self._options: dict[str, Any] = {"response": response, "topics": topics, **options}
         self.openapi: dict[str, Any] = {
             "response_class": EventSourceResponse,
@@ -83,6 +95,9 @@ class EventStream:
         asked = Annotated[list[str] | None, Query(description="a topic or pattern to hear; repeat it for several")]
         parameters = [
             Parameter("request", Parameter.KEYWORD_ONLY, annotation=Request),
+            Parameter(
+                "watch", Parameter.KEYWORD_ONLY, annotation=Annotated[None, Depends(self._watch, scope="function")]
+            ),
             Parameter("grant", Parameter.KEYWORD_ONLY, annotation=Annotated[Grant | None, Depends(grant)]),
         ]
         if topics is None:  # shown in the documentation, and read from the request
@@ -91,4 +106,53 @@ class EventStream:
 
     async def __call__(self, *, request: Request, grant: Grant | None, **_: Any) -> Response:
         """The stream, or its refusal."""
+        if grant is not None:
+            check_grant(grant, f"what {_name_of(self._grant)} returned")
         return event_stream(request, grant, **self._options)
+
+    async def _watch(self, request: Request) -> AsyncIterator[None]:
+        """Ends before the stream begins. What is raised meanwhile passes here."""
+        try:
+            yield
+        except Exception as error:
+            handled = request.scope.get("starlette.exception_handlers", ({},))[0]
+            if _code_of(self._grant) in _codes(error) and not any(kind in handled for kind in type(error).__mro__):
+                name = _name_of(self._grant)
+                kind, text = type(error).__name__, str(error)
+                log.error("%s, which says who may hear what, raised %s: %.300a", name, kind, text)  # noqa: TRY400 - the server logs its traceback
+            raise
+
+
+def _checked(grant: Callable[..., Any]) -> Callable[..., Any]:
+    """`grant`, if it can be asked for the grant of a request.
+
+    Raises:
+        ArgumentTypeError: it can't, or it is `Grant` itself, whose arguments FastAPI would read from the URL.
+    """
+    inner = grant.func if isinstance(grant, partial) else grant
+    if not callable(grant) or (isinstance(inner, type) and issubclass(inner, Grant)):
+        raise ArgumentTypeError(
+            f"EventStream takes the function that says what the user of a request may hear, not {grant!a:.80}; for one "
+            "grant for everybody write EventStream(lambda: Grant(['todo.*']))"
+        )
+    return grant
+
+
+def _name_of(grant: Any) -> str:
+    named = grant.func if isinstance(grant, partial) else grant
+    named = named if hasattr(named, "__qualname__") else type(named)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _code_of(grant: Any) -> CodeType | None:
+    inner = grant.func if isinstance(grant, partial) else grant
+    inner = inner if hasattr(inner, "__code__") else getattr(inner, "__call__", None)  # noqa: B004 - not whether it is one
+    return getattr(inner, "__code__", None)
+
+
+def _codes(error: BaseException) -> Iterator[CodeType | None]:
+    """What ran when it was raised."""
+    place = error.__traceback__
+    while place is not None:
+        yield place.tb_frame.f_code
+        place = place.tb_next

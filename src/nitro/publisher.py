@@ -24,12 +24,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from nitro.domain.topics import check_topic
-from nitro.errors import AccessDenied, ConfigurationError, InvalidPayload, NitroError, NotAuthenticated, PayloadTooLarge
+from nitro.errors import (
+    AccessDenied,
+    ArgumentTypeError,
+    ConfigurationError,
+    InvalidPayload,
+    NitroError,
+    NotAuthenticated,
+    PayloadTooLarge,
+)
 from nitro.infrastructure.access.permissions import Permissions
 from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.events.emitting import emit_marked
-from nitro.infrastructure.events.grant import Grant
+from nitro.infrastructure.events.grant import Grant, check_grant
 from nitro.infrastructure.events.rights import Rights
 from nitro.infrastructure.events.sender import ANY
 from nitro.infrastructure.sse.problem import Problem
@@ -76,9 +84,15 @@ class Publisher:
 
     Raises:
         ConfigurationError: a key is too short, or a grant has no `user_id`.
+        ArgumentTypeError: `keys` is no mapping, or what a key opens no Grant.
     """
 
     def __init__(self, keys: Mapping[str, Grant]) -> None:
+        if not isinstance(keys, Mapping):
+            raise ArgumentTypeError(
+                f"a Publisher takes a mapping of keys to their grants, not {type(keys).__name__}: "
+                "Publisher({key: Grant(['order.*'], user_id='billing')})"
+            )
         self._keys = [_opened_by(key, grant) for key, grant in keys.items()]
         self._under_way: set[str] = set()
 
@@ -149,6 +163,7 @@ def _opened_by(key: str, grant: Grant) -> _Key:
         raise ConfigurationError(
             f"a key has {_LEAST_KEY_CHARS} ASCII characters or more; make one with secrets.token_urlsafe(32)"
         )
+    check_grant(grant, "what a key of a Publisher opens")
     if grant.user_id is None:
         raise ConfigurationError("the grant of a key says who owns it: Grant([…], user_id='billing')")
     rights = Rights(grant.allowed, grant.denied)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from nitro.errors import ConfigurationError, NitroError
 from nitro.infrastructure.access.admission import REMEMBERED_SECONDS
-from nitro.infrastructure.events.grant import Grant
+from nitro.infrastructure.events.grant import Grant, check_grant
 from nitro.infrastructure.events.sender import ANY
 
 try:
@@ -44,7 +44,7 @@ class Tickets:
     """
 
     def __init__(self, secret: str | Sequence[str], *, seconds: int = 60) -> None:
-        secrets = [secret] if isinstance(secret, str) else list(secret)
+        secrets = [secret] if isinstance(secret, str) else list(secret) if isinstance(secret, Sequence) else []
         if not secrets or any(not isinstance(each, str) or len(each) < _LEAST_SECRET_CHARS for each in secrets):
             raise ConfigurationError(
                 f"a secret has {_LEAST_SECRET_CHARS} characters or more; make one with secrets.token_urlsafe(32)"
@@ -61,7 +61,9 @@ class Tickets:
 
         Raises:
             ConfigurationError: the grant is too long for a URL.
+            ArgumentTypeError: it is no Grant.
         """
+        check_grant(grant, "what a ticket is issued for")
         fields = [_plain(grant.allowed), _plain(grant.denied), grant.user_id, grant.expires_at]
         ticket = str(self._serializer.dumps(fields))
         if len(ticket) > _MAX_TICKET_CHARS:

@@ -341,7 +341,7 @@ def test_stream_yields_the_data_of_events(block: Block, hub: Hub, capsys: pytest
 @covers("send(item)")
 def test_send_reaches_the_one_client_that_was_looked_up(block: Block, hub: Hub) -> None:
     async def scenario() -> None:
-        with Client("client-123") as client, Client("client-124") as other:
+        with Client("client-123", ANY) as client, Client("client-124", ANY) as other:
             assert execute(block)["success"] is True
             assert await heard_by(client) == [{"type": "notification", "message": "Hello!"}]
             assert await heard_by(other) == []
@@ -491,7 +491,7 @@ def test_active_clients_are_counted_found_and_all_reached(
 ) -> None:
     async def scenario() -> None:
         broadcast = {"broadcast": "Server restarting in 5 minutes"}
-        with Client("client-123") as found, Client() as other:
+        with Client("client-123", ANY) as found, Client() as other:
             execute(block)
             assert await heard_by(found) == [{"notification": "Hello!"}, broadcast]
             assert await heard_by(other) == [broadcast]

@@ -93,7 +93,7 @@ def test_the_client_id_is_generated_if_none() -> None:
 
 
 def test_the_client_id_that_was_given_is_kept() -> None:
-    assert Client("client-123").client_id == Client(client_id="client-123").client_id == "client-123"
+    assert Client("client-123", ANY).client_id == Client(client_id="client-123", topics=ANY).client_id == "client-123"
 
 
 @pytest.mark.parametrize(
@@ -516,7 +516,7 @@ def test_what_is_sent_comes_in_order_with_what_is_emitted() -> None:
 
 
 def test_the_context_manager_connects_on_enter_and_disconnects_on_exit() -> None:
-    client = Client("client-123")
+    client = Client("client-123", ANY)
     with client as entered:
         assert entered is client
         assert active_clients["client-123"] is client
@@ -551,7 +551,7 @@ def test_a_stream_whose_task_is_cancelled_leaves_no_client_behind() -> None:
 
 
 def test_active_clients_are_those_that_are_connected_by_their_id() -> None:
-    one, other = Client("one"), Client("other")
+    one, other = Client("one", ANY), Client("other", ANY)
     assert dict(active_clients) == {}
     one.connect()
     other.connect()
@@ -564,11 +564,11 @@ def test_active_clients_are_those_that_are_connected_by_their_id() -> None:
 
 
 def test_active_clients_may_come_and_go_while_they_are_iterated() -> None:
-    clients = [Client(f"client-{number}").connect() for number in range(10)]
+    clients = [Client(f"client-{number}", ANY).connect() for number in range(10)]
     found = []
     for client_id, client in active_clients.items():
         client.disconnect()
-        Client(f"{client_id}-again").connect()
+        Client(f"{client_id}-again", ANY).connect()
         found.append(client)
     assert found == clients
     assert len(active_clients) == 10

@@ -6,20 +6,26 @@ Fed by an outbox of the delivery; read by `stream()`, `messages()` or an `EventS
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, NitroWarning, TopicTypeError
 from nitro.infrastructure.access.holder import Holder, monotonic_end
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.limits import Overflow
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.events.listener import Listener, active_clients, client_event
+from nitro.infrastructure.events.patterns import Requested
 from nitro.infrastructure.events.rights import Rights
-from nitro.infrastructure.events.sender import ANY, user_key
+from nitro.infrastructure.events.sender import ANY, is_any, user_key
 from nitro.infrastructure.events.subscriptions import Subscriptions
 
 __all__ = ["Client", "active_clients", "client_event"]
+
+_EVERYTHING: Final = tuple(map(str, [ANY]))
+"""The topics of whoever names none; an object of its own, since `("ANY",)` of an application's is something said."""
 
 
 class Client(Listener):
@@ -33,14 +39,14 @@ class Client(Listener):
 
     Args:
         client_id: its key in `active_clients`; a UUID if None. Of two connected clients with the same id,
-            `active_clients` holds the one that connected last.
+            `active_clients` holds the one that connected last. It is no topic: `Client("todo.*")` is refused.
         topics: a topic or pattern, a list of them, or a dict of pattern → senders, or `ANY` (or `"ANY"`) for
             everything. `*` in a pattern stands for one or more characters, dots included. A sender is a
             string or an object with an `id`.
         muted_topics: topics or patterns never to hear, whatever `topics` says; `ANY` mutes nothing.
         allowed: what it may hear: topics or patterns, or a dict of those → senders. Each of `topics` has to be
             contained in one of them, and each message is checked again, live and replayed. `topics=ANY` then stands for
-            all of them. None trusts `topics`, which are the server's own.
+            all of them. None trusts `topics`, as the server's own; only `ANY` trusts those of `requested_topics`.
         denied: the same, never to be heard, whatever is allowed.
         user_id: for whom it listens: what `nitro.disconnect_user` and the limit for each user mean. An id, or an object
             that has one.
@@ -61,7 +67,10 @@ class Client(Listener):
         TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
         AccessDenied: one of `topics` is not contained in `allowed`, or is `denied`.
         NotAuthenticated: `expires_at` has passed.
-        ConfigurationError: a limit that makes no sense.
+        ConfigurationError: a limit that makes no sense, or `requested_topics` without `allowed`.
+
+    Warns:
+        NitroWarning: it has an id or a user, and nothing says what it hears, so it hears everything.
     """
 
     __slots__ = ("_rights", "_subscriptions")
@@ -69,7 +78,7 @@ class Client(Listener):
     def __init__(
         self,
         client_id: str | None = None,
-        topics: Any = ("ANY",),
+        topics: Any = _EVERYTHING,
         muted_topics: Any = ANY,
         *,
         allowed: Any = None,
@@ -85,8 +94,12 @@ class Client(Listener):
     ) -> None:
         if last_event_id is not None and not isinstance(last_event_id, str):
             raise TypeError(f"last_event_id is a string or None, not {type(last_event_id).__name__}")
-        if client_id is not None and not isinstance(client_id, str):
-            raise TypeError(f"client_id is a string or None, not {type(client_id).__name__}")
+        _check_id(client_id)
+        if isinstance(topics, Requested) and allowed is None:
+            raise ConfigurationError(
+                "a request names its topics itself, so say what it may hear: Client(topics=requested_topics(request), "
+                "allowed=['todo.*']), or allowed=ANY for everything"
+            )
         hub = get_hub()
         super().__init__(
             str(uuid.uuid4()) if client_id is None else client_id,
@@ -97,6 +110,8 @@ class Client(Listener):
         )
         self._rights = Rights(allowed, () if denied is None else denied)
         self._subscriptions = Subscriptions(topics, muted_topics, self._rights, hub.settings.max_topics_per_client)
+        if (client_id is not None or user_id is not None) and topics is _EVERYTHING and allowed is None:
+            warnings.warn(_HEARS_EVERYTHING, NitroWarning, stacklevel=2)
 
     @property
     def topics(self) -> dict[str, Any]:
@@ -159,3 +174,25 @@ class Client(Listener):
     def __repr__(self) -> str:
         state = "connected" if self.is_connected else "not connected"
         return f"<Client {self.client_id!a:.60} {state}, topics {list(self.topics)}>"
+
+
+_HEARS_EVERYTHING: Final = (
+    "this Client has an id or a user, and hears every event, since nothing says what it hears (its first argument is "
+    "its id). Name its topics, Client(topics=['todo.*']), or say that all of them are meant, Client(topics=ANY)"
+)
+
+
+def _check_id(client_id: object) -> None:
+    """Raises where topics were written in its place."""
+    if client_id is None:
+        return
+    if not isinstance(client_id, str):
+        wanted = f"a client_id is a string or None, not {type(client_id).__name__}"
+        if isinstance(client_id, Iterable) or is_any(client_id):
+            raise TopicTypeError(f"{wanted}; topics are named: Client(topics={client_id!a:.60})")
+        raise ArgumentTypeError(wanted)
+    if "*" in client_id or is_any(client_id):
+        raise InvalidTopic(
+            f"{client_id!a:.60} is a pattern, and the first argument of Client is its id; topics are named: "
+            f"Client(topics=[{client_id!a:.60}])"
+        )

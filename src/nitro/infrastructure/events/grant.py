@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from nitro.errors import TopicTypeError
+from nitro.errors import ArgumentTypeError, TopicTypeError
 from nitro.infrastructure.access.holder import unix_seconds
 from nitro.infrastructure.events.patterns import patterns_of
 from nitro.infrastructure.events.sender import ANY, user_key
 
-__all__ = ["Grant"]
+__all__ = ["Grant", "check_grant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,14 @@ class Grant:
         object.__setattr__(self, "denied", _written(patterns_of(self.denied, "denied")))
         object.__setattr__(self, "user_id", user_key(self.user_id))
         object.__setattr__(self, "expires_at", unix_seconds(self.expires_at))
+
+
+def check_grant(grant: object, what: str) -> None:
+    """Raises ArgumentTypeError if `grant`, called `what` in its text, is no Grant."""
+    if not isinstance(grant, Grant):
+        raise ArgumentTypeError(
+            f"{what} is no Grant, but {grant!a:.80}; say what the user may hear: Grant(['todo.*'], user_id=user.id)"
+        )
 
 
 def _written(patterns: Mapping[str, frozenset[str] | None]) -> dict[str, Any]:

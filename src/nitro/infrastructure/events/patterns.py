@@ -8,9 +8,15 @@ from typing import Any
 from nitro.domain.topics import EVERY_TOPIC, check_pattern
 from nitro.errors import TopicTypeError
 from nitro.infrastructure.access.permissions import Senders
-from nitro.infrastructure.events.sender import ANY, sender_key
+from nitro.infrastructure.events.sender import ANY, is_identity, sender_key
 
-__all__ = ["checked", "listed", "patterns_of", "sender_keys", "united"]
+__all__ = ["Requested", "checked", "listed", "patterns_of", "sender_keys", "united"]
+
+
+class Requested(list[str]):
+    """Topics that a request asks for. They are a stranger's, so a client takes them only beside what is allowed."""
+
+    __slots__ = ()
 
 
 def patterns_of(topics: Any, what: str) -> dict[str, Senders]:
@@ -66,5 +72,7 @@ def sender_keys(senders: Any) -> Senders:
         key = sender_key(sender)
         if key is None:
             raise TopicTypeError("a sender is None, or an object without an id yet; write ANY to hear all senders")
+        if not is_identity(sender):
+            raise TopicTypeError(f"a sender is an id, or an object that has one, not {sender!a:.80}; ANY means all")
         keys.add(key)
     return frozenset(keys)

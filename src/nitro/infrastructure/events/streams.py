@@ -14,8 +14,8 @@ from starlette.responses import Response
 from nitro.domain.topics import check_pattern
 from nitro.errors import AccessDenied, InvalidTopic, NotAuthenticated, TooManyTopics
 from nitro.infrastructure.events.client import Client
-from nitro.infrastructure.events.grant import Grant
-from nitro.infrastructure.events.sender import ANY
+from nitro.infrastructure.events.grant import Grant, check_grant
+from nitro.infrastructure.events.patterns import Requested
 from nitro.infrastructure.sse.problem import Problem
 from nitro.infrastructure.sse.response import EventSourceResponse
 from nitro.settings import get_settings
@@ -33,10 +33,11 @@ class HasScope(Protocol):
     def scope(self) -> Any: ...
 
 
-def requested_topics(request: HasScope) -> Any:
+def requested_topics(request: HasScope) -> Requested:
     """What a request asks to hear: `?topic=todo.*&topic=user.7`, one pattern for each parameter of that name.
 
-    Without any it asks for all that it may hear, and this is `ANY`. Each value is a topic or a pattern, percent-encoded
+    Without any it asks for all that it may hear, and this is `["ANY"]`. It is a list that a `Client` takes only beside
+    `allowed`, since a stranger wrote it. Each value is a topic or a pattern, percent-encoded
     as usual and otherwise as it is: no lists with commas, no `topic[]`, no empty one.
 
     Raises:
@@ -58,7 +59,7 @@ def requested_topics(request: HasScope) -> Any:
             raise InvalidTopic("write ?topic=a&topic=b for several topics, without brackets")
     if len(found) > limit:
         raise too_many
-    return list(found) or ANY
+    return Requested(found or ["ANY"])
 
 
 def event_stream(
@@ -81,7 +82,12 @@ def event_stream(
         topics: instead of what the request asks for.
         response: makes the response of the client: `partial(EventSourceResponse, named=True)`, `DatastarResponse`.
         **options: of `Client`: `muted_topics`, `overflow`, `max_messages` and so on.
+
+    Raises:
+        ArgumentTypeError: `grant` is neither a Grant nor None.
     """
+    if grant is not None:
+        check_grant(grant, "the grant of event_stream")
     try:
         if grant is None:
             raise NotAuthenticated("log in first: nobody knows who asks for this stream")  # noqa: TRY301

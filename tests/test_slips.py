@@ -1,0 +1,263 @@
+"""Slips of the pen: what was hardly meant is refused or told, and never gives more than was meant."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from nitro import ANY, Client, Grant, NitroWarning, event_stream, requested_topics
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, NitroError, TopicTypeError
+from nitro.fastapi import EventStream
+from nitro.publisher import Publisher
+from nitro.tickets import Tickets
+from tests.servers import Server
+from tests.sse import Stream
+
+SECRET = "a secret of the tests, which is long enough"
+
+
+class Request:
+    def __init__(self, query: bytes = b"") -> None:
+        self.scope = {"query_string": query}
+
+
+class Someone:
+    """A user of an application, who has an id under another name."""
+
+    user_id = 7
+
+
+def may_hear() -> Grant | None:
+    return None
+
+
+# --- a client that hears everything
+
+
+@pytest.mark.parametrize("text", ["todo.*", "user.5.*", "*", "ANY", "*.created", "**"])
+@pytest.mark.parametrize("more", [{}, {"topics": ["todo.*"]}, {"allowed": ["todo.*"]}], ids=str)
+def test_a_pattern_in_the_place_of_the_client_id_is_refused(text: str, more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidTopic) as refusal:
+        Client(text, **more)
+    assert f"Client(topics=[{text!r}])" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "topics", [["todo.*"], ANY, {"todo.*": ANY}, ("todo.*",), requested_topics(Request())], ids=str
+)
+def test_topics_in_the_place_of_the_client_id_are_refused(topics: Any) -> None:
+    with pytest.raises(TopicTypeError, match=r"topics are named: Client\(topics="):
+        Client(topics)
+
+
+@pytest.mark.parametrize("options", [{"client_id": "7"}, {"client_id": "todo.created"}, {"user_id": 7}], ids=str)
+def test_a_client_for_somebody_without_topics_is_warned_about_at_its_place(options: dict[str, Any]) -> None:
+    with pytest.warns(NitroWarning, match=r"Client\(topics=\['todo.*'\]\)") as told:
+        Client(**options)
+    assert [Path(each.filename).name for each in told] == ["test_slips.py"]
+    assert issubclass(NitroWarning, UserWarning)
+
+
+def test_a_warning_holds_nothing_of_the_client_so_that_it_is_told_once() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for n in range(100):
+            Client(f"client-{n}")
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"topics": ANY}, {"topics": "ANY"}, {"topics": ["ANY"]}, {"topics": ("ANY",)}, {"topics": []}, {"allowed": ANY}],
+    ids=str,
+)
+def test_a_client_with_an_id_that_says_what_it_hears_is_not_warned_about(said: dict[str, Any]) -> None:
+    Client("7", user_id=7, **said)
+    Client()
+
+
+@pytest.mark.parametrize("query", [b"", b"topic=todo.*", b"topic=*"])
+@pytest.mark.parametrize("options", [{}, {"denied": ["todo.secret"]}, {"client_id": "7", "user_id": 7}], ids=str)
+def test_what_a_request_asks_for_is_no_topics_without_what_is_allowed(query: bytes, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"allowed=\['todo.*'\]\), or allowed=ANY"):
+        Client(topics=requested_topics(Request(query)), **options)
+    assert list(Client(topics=requested_topics(Request(query)), allowed=ANY, **options).topics) == [
+        query.decode().removeprefix("topic=") or "*"
+    ]
+
+
+# --- what is granted
+
+
+@pytest.mark.parametrize("nothing", [[], (), {}, set()], ids=repr)
+def test_what_allows_nothing_is_nothing(nothing: Any) -> None:
+    for client in (
+        Client(topics=ANY, allowed=nothing),
+        Client("7", allowed=nothing),
+        Client(topics=requested_topics(Request()), allowed=nothing),
+        event_stream(Request(), Grant(nothing)).client,  # type: ignore[attr-defined]
+    ):
+        assert client.topics == {}
+        assert client.interest.permissions is not None
+        assert not client.interest.permissions.permits("todo.a", None)
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, True, False, 7, object(), b"todo.*", [None], [True], {"todo.*": None}], ids=repr
+)
+def test_what_is_no_list_of_topics_grants_nothing(wrong: Any) -> None:
+    for make in (
+        lambda: Grant(wrong),
+        lambda: Grant([], wrong),
+        lambda: Client(topics=wrong),
+        lambda: Client(topics=[], allowed=["a"], muted_topics=wrong if not isinstance(wrong, dict) else None),
+    ):
+        with pytest.raises(TopicTypeError):
+            make()
+    with pytest.raises(TypeError):
+        Grant()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("sender", [True, False, {"id": 7}, Someone(), may_hear, [["7"]]], ids=repr)
+def test_a_sender_that_names_nobody_is_refused_wherever_senders_are_written(sender: Any) -> None:
+    """`denied={"todo.secret": True}` would deny what comes from a sender whose name is True."""
+    senders = sender if isinstance(sender, list) else [sender]
+    for make in (
+        lambda: Grant(["todo.*"], denied={"todo.secret": senders}),
+        lambda: Client(topics=["todo.*"], denied={"todo.secret": senders}),
+        lambda: Client(topics={"todo.*": senders}),
+        lambda: Client(topics=[]).subscribe("todo.*", senders),
+    ):
+        with pytest.raises(TopicTypeError, match="ANY means all"):
+            make()
+
+
+@pytest.mark.parametrize("user", [True, {"id": 7}, Someone(), may_hear, [7], b"7"], ids=repr)
+def test_a_user_id_that_names_nobody_is_refused(user: Any) -> None:
+    """Nobody could be dismissed by it: each `Someone` has another text."""
+    for make in (lambda: Client(topics=[], user_id=user), lambda: Grant([], user_id=user)):
+        with pytest.raises(ConfigurationError, match="user_id is an id, or an object that has one"):
+            make()
+
+
+WRONG_GRANTS = [True, False, ["todo.*"], {"allowed": ["todo.*"]}, "todo.*", 0, "", Grant, may_hear, Request()]
+
+
+@pytest.mark.parametrize("grant", WRONG_GRANTS, ids=lambda grant: str(grant)[:20])
+def test_what_is_no_grant_opens_no_stream_no_ticket_and_no_publisher(grant: Any) -> None:
+    for use in (
+        lambda: event_stream(Request(), grant),
+        lambda: Tickets(SECRET).issue(grant),
+        lambda: Publisher({SECRET: grant}),
+    ):
+        with pytest.raises(ArgumentTypeError, match=r"is no Grant, but .*Grant\(\['todo.*'\]") as refusal:
+            use()
+        assert isinstance(refusal.value, NitroError)
+        assert isinstance(refusal.value, TypeError)
+
+
+def test_no_grant_is_no_ticket_and_no_key() -> None:
+    for use in (lambda: Tickets(SECRET).issue(None), lambda: Publisher({SECRET: None})):  # type: ignore[arg-type, dict-item]
+        with pytest.raises(ArgumentTypeError, match="is no Grant, but None"):
+            use()
+
+
+@pytest.mark.parametrize("secret", [None, "", [], [None], 7, b"a secret of bytes, long enough"], ids=repr)
+def test_a_secret_or_a_key_that_is_none_is_refused(secret: Any) -> None:
+    with pytest.raises(ConfigurationError, match="16 characters"):
+        Tickets(secret)
+    if not isinstance(secret, list):
+        with pytest.raises(ConfigurationError, match="16 ASCII characters"):
+            Publisher({secret: Grant(["a"], user_id="billing")})
+
+
+@pytest.mark.parametrize("keys", [None, True, SECRET, [SECRET], {SECRET}], ids=repr)
+def test_a_publisher_takes_a_mapping_of_keys(keys: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="a mapping of keys to their grants"):
+        Publisher(keys)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["todo.*"], True, None, "todo.*", Grant(["todo.*"]), Grant, partial(Grant, ["todo.*"])],
+    ids=lambda wrong: str(wrong)[:30],
+)
+def test_an_event_stream_takes_the_function_that_says_who_may_hear(wrong: Any) -> None:
+    """FastAPI would read the arguments of `Grant` itself from the URL."""
+    with pytest.raises(ArgumentTypeError, match=r"EventStream\(lambda: Grant\(\['todo.*'\]\)\)"):
+        EventStream(wrong)
+
+
+# --- over HTTP
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server("tests.apps.slips:app") as server:
+        yield server
+
+
+def ask(server: Server, path: str) -> int:
+    return httpx.get(server.url + path, timeout=10, trust_env=False).status_code
+
+
+def printed_by(server: Server, path: str, status: int, *wanted: str) -> str:
+    """What the server prints about a request, as soon as all that is wanted is there."""
+    before = len(server.output)
+    assert ask(server, path) == status
+    deadline = time.monotonic() + 10
+    while not all(text in server.output[before:] for text in (f"GET {path}", *wanted)):
+        assert time.monotonic() < deadline, f"{wanted} was not printed, but {server.output[before:]}"
+        time.sleep(0.01)
+    return server.output[before:]
+
+
+@pytest.mark.parametrize("what", ["true", "false", "list", "dict", "text", "class"])
+def test_a_function_that_returns_no_grant_is_named_and_nobody_gets_a_stream(server: Server, what: str) -> None:
+    printed_by(server, f"/returned?what={what}", 500, "what tests.apps.slips.returns returned is no Grant")
+    printed_by(server, f"/by-hand?what={what}", 500, "the grant of event_stream is no Grant")
+    assert server.get("/clients").json() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/raised?name=ann", "tests.apps.slips.raises"),
+        ("/raised-async?name=ann", "tests.apps.slips.raises_async"),
+        ("/raised-partial", "tests.apps.slips.raises"),
+        ("/raised-object?name=ann", "tests.apps.slips.Rights"),
+    ],
+)
+def test_an_exception_in_the_function_that_says_who_may_hear_is_logged_by_its_name(
+    server: Server, path: str, name: str
+) -> None:
+    printed = printed_by(server, path, 500, "Traceback", "KeyError")
+    told = [line for line in printed.splitlines() if "which says who may hear what" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"{name}, which says who may hear what, raised KeyError: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/raised?name=nobody", 401), ("/raised?name=stranger", 403), ("/raised-beside", 500)]
+)
+def test_what_the_application_answers_itself_or_raises_elsewhere_is_not_told_as_that_functions(
+    server: Server, path: str, status: int
+) -> None:
+    assert "which says who may hear what" not in printed_by(server, path, status)
+
+
+def test_a_stranger_gets_no_stream_where_nothing_says_what_is_allowed(server: Server) -> None:
+    for query in ("?topic=*", ""):
+        printed_by(server, f"/requested{query}", 500, "allowed=ANY for everything")
+    with Stream(server.port, "/requested-any?topic=todo.*") as stream:
+        stream.read_until(b"id: ")
+        server.post("/emit/order.a?result=other")
+        server.post("/emit/todo.a?result=asked")
+        assert stream.events(1) == ["asked"]
