@@ -23,7 +23,6 @@ from nitro import (
     emit,
     event_stream,
     requested_topics,
-    segment,
 )
 from nitro.errors import (
     AccessDenied,
@@ -483,12 +482,6 @@ def test_more_topics_in_a_request_than_the_limit_are_refused(hub_with: Callable[
 
 
 # --- what was found by attack
-
-
-@pytest.mark.parametrize("value", ["ANY", None])
-def test_a_room_that_is_called_any_is_no_segment(value: Any) -> None:
-    with pytest.raises(InvalidTopic):
-        segment(value)
 
 
 def test_a_grant_is_as_old_as_its_rights_however_late_its_client_is_made() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import jwt
 import pytest
 
-from nitro import ANY, Grant
+from nitro import ANY, Grant, segment
 from nitro.tickets import Tickets
 from tests.servers import Server
 from tests.sse import Stream
@@ -104,11 +105,21 @@ def test_the_answers_come_before_the_stream_as_problem_details(fastapi: Server) 
     until_clients(fastapi, 0)
 
 
-def test_a_user_whose_name_is_a_pattern_is_refused_in_the_grant() -> None:
+PEOPLE = ["ann@example.org", "a.b", "Jürgen", "*", "ANY", "user.bob.*", "名前", "x" * 300, " "]
+"""What people are called, who log in by their address of e-mail or by a name of their choice."""
+
+
+def test_a_user_of_any_name_hears_what_is_granted_and_nobody_elses() -> None:
     with serve("FastAPI") as server:
-        answer = ask(server, "", cookie_of(server, "*"))
-        assert answer.status_code == 500
-    assert "is no segment of a topic" in server.output
+        for name in PEOPLE:
+            with Stream(server.port, "/events", cookie_of(server, quote(name, safe=""))) as stream:
+                stream.read_until(b"id: ")
+                for other in ("bob", *(each for each in PEOPLE if each != name)):
+                    emit(server, f"user.{segment(other)}.mail", "not theirs")
+                emit(server, f"user.{segment(name)}.mail", name)
+                assert stream.events(1) == [name]
+            until_clients(server, 0)
+    assert "Traceback" not in server.output, server.output
 
 
 def test_the_documentation_shows_the_stream_and_its_refusals(fastapi: Server) -> None:

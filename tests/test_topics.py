@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nitro.domain.topics import check_pattern, check_topic, matches, segment
+from nitro.domain.topics import check_pattern, check_topic, matches
 from nitro.errors import InvalidTopic, NitroError, TopicTypeError
 
 NAMES = st.text("ab_-:1", min_size=1, max_size=3)
@@ -133,13 +133,3 @@ def test_a_hostile_pattern_is_decided_in_under_a_millisecond(pattern: str) -> No
         assert not matches(pattern, topic)
         took.append(time.perf_counter() - began)
     assert min(took) < 0.001
-
-
-@pytest.mark.parametrize("value", ["", "*", "a*", "a.b", ".", "a b", "é", "a\n", "\u202e"])
-def test_what_people_choose_is_one_segment_or_refused(value: str) -> None:
-    with pytest.raises(InvalidTopic):
-        segment(value)
-
-
-def test_a_segment_is_itself() -> None:
-    assert [segment(value) for value in ("a-b_c:7", 7, "nitro")] == ["a-b_c:7", "7", "nitro"]

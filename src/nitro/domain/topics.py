@@ -9,11 +9,14 @@ Fed by whoever names an event or a subscription; feeds the router's index.
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from functools import lru_cache
+from hashlib import sha256
 from string import ascii_letters, digits
 from typing import Final
 
-from nitro.errors import InvalidTopic, TopicTypeError
+from nitro.domain.identity import is_identity
+from nitro.errors import ArgumentTypeError, InvalidTopic, TopicTypeError
 
 __all__ = [
     "EVERY_TOPIC",
@@ -30,6 +33,8 @@ MAX_TOPIC_CHARS: Final = 255
 EVERY_TOPIC: Final = "*"
 
 _TOPIC_CHARS: Final = frozenset(ascii_letters + digits + "_-:.")
+_MAX_ESCAPED_CHARS: Final = 120
+_UNESCAPED: Final = frozenset((ascii_letters + digits + "_-").encode())
 _RESERVED: Final = "nitro"
 _GRAMMAR: Final = "use ASCII letters, digits, '_', '-' and ':' in segments joined by '.'"
 
@@ -64,23 +69,40 @@ def check_pattern(pattern: str) -> str:
 
 
 def segment(value: object) -> str:
-    """`value` as one segment of a topic or pattern, such as a user's id in `f"user.{segment(user.id)}.*"`.
+    """`value`, any id there can be, as one segment of a topic or pattern: `f"user.{segment(user.id)}.*"`.
 
-    Whoever puts what people choose into a pattern needs it: the user who is called `*` would hear everybody.
+    Whoever puts what people choose into a topic needs it, where it is emitted as where it is granted: the user who is
+    called `*` would hear everybody. Different ids are different segments.
+
+    An id of characters that a segment can have is itself. Any other is `::` and its UTF-8, in which each byte but ASCII
+    letters, digits, `_` and `-` is written as `:` and two hexadecimal digits: `a.b` is `::a:2eb`. Where that is longer
+    than 120 characters it is `::::` and the SHA-256 of the id, as URL-safe base64 without padding.
 
     Raises:
-        InvalidTopic: it is empty, holds a dot or a star, or another character that a topic can't have.
+        InvalidTopic: it is empty, None, or no text, with a surrogate of its own.
+        ArgumentTypeError: it is no id: an object that has one, a list, a function.
     """
-    text = str(value)
-    for place, char in enumerate(text):
-        if char == "." or char not in _TOPIC_CHARS:
-            raise InvalidTopic(
-                f"{_shown(text)} is no segment of a topic: it has {char!a} at character {place + 1}; use ASCII "
-                f"letters, digits, '_', '-' and ':'"
-            )
-    if value is None or not text or text == "ANY":
-        raise InvalidTopic(f"{value!r:.60} is no segment of a topic: 'ANY' means every topic, and nobody has no name")
-    return text
+    if value is not None and not isinstance(value, str) and (hasattr(value, "id") or not is_identity(value)):
+        raise ArgumentTypeError(f"segment takes an id, such as segment(user.id), and not {value!a:.80}")
+    text = str.__str__(value) if isinstance(value, str) else str(value)
+    if value is None or not text:
+        raise InvalidTopic(f"{value!a:.60} is no segment of a topic: nobody has no name")
+    if _TOPIC_CHARS.issuperset(text) and _is_plain(text):
+        return text
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidTopic(f"{_shown(text)} is no text: {text[error.start]!a} at character {error.start + 1}") from None
+    if len(data) < _MAX_ESCAPED_CHARS:
+        escaped = "::" + "".join(chr(byte) if byte in _UNESCAPED else f":{byte:02x}" for byte in data)
+        if len(escaped) <= _MAX_ESCAPED_CHARS:
+            return escaped
+    return "::::" + urlsafe_b64encode(sha256(data).digest()).decode().rstrip("=")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether an id of characters that topics have is a segment as it is."""
+    return "." not in text and text != "ANY" and not text.startswith("::") and 0 < len(text) <= MAX_TOPIC_CHARS
 
 
 def matches(pattern: str, topic: str) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nitro.domain.identity import is_identity
 from nitro.domain.topics import EVERY_TOPIC, check_pattern
 from nitro.errors import TopicTypeError
 from nitro.infrastructure.access.permissions import Senders
-from nitro.infrastructure.events.sender import ANY, is_identity, sender_key
+from nitro.infrastructure.events.sender import ANY, sender_key
 
 __all__ = ["Requested", "checked", "listed", "patterns_of", "sender_keys", "united"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final, final
 
+from nitro.domain.identity import is_identity
 from nitro.errors import ConfigurationError
 
-__all__ = ["ANY", "AnyType", "is_any", "is_identity", "sender_key", "user_key"]
+__all__ = ["ANY", "AnyType", "is_any", "sender_key", "user_key"]
 
 
 @final
@@ -51,17 +51,6 @@ def user_key(user: Any) -> str | None:
     if key is not None and any("\ud800" <= char <= "\udfff" for char in key):
         raise ConfigurationError(f"user_id is no text: {key!a:.80}")
     return key
-
-
-def is_identity(value: Any) -> bool:
-    """Whether `value` names somebody: an id, or an object that has one. True, a mapping, a list, a function, and an
-    object whose text is its address in memory don't.
-    """
-    value = getattr(value, "id", value)
-    if isinstance(value, str):
-        return True
-    has_text = any(getattr(type(value), name) is not getattr(object, name) for name in ("__str__", "__repr__"))
-    return has_text and not isinstance(value, bool | Iterable) and not callable(value)
 
 
 def sender_key(sender: Any) -> str | None:

@@ -1,0 +1,18 @@
+"""Identity: what names somebody, as a sender, as a user or as a segment of a topic. Pure; imports nothing of Nitro."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["is_identity"]
+
+
+def is_identity(value: object) -> bool:
+    """Whether `value` names somebody: an id, or an object that has one. None, True, a mapping, a list, a function, and
+    an object whose text is its address in memory don't.
+    """
+    value = getattr(value, "id", value)
+    if isinstance(value, str):
+        return True
+    has_text = any(getattr(type(value), name) is not getattr(object, name) for name in ("__str__", "__repr__"))
+    return value is not None and has_text and not isinstance(value, bool | Iterable) and not callable(value)
