@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 class Server:
-    """An ASGI application under uvicorn, granian or hypercorn in a process of its own."""
+    """An ASGI application under uvicorn, granian or hypercorn in a process of its own, on a port or a Unix socket."""
 
     def __init__(
         self,
@@ -53,8 +53,10 @@ class Server:
         environment: Mapping[str, str] | None = None,
         port: int | None = None,
         runner: str = "uvicorn",
+        uds: Path | None = None,
     ) -> None:
         self.port = port or free_port()
+        self.place: str | tuple[str, int] = str(uds) if uds else ("127.0.0.1", self.port)
         self.url = f"http://127.0.0.1:{self.port}"
         address = {
             "uvicorn": ["--port", str(self.port)],
@@ -62,6 +64,12 @@ class Server:
             "examples.serve": ["--port", str(self.port)],
             "hypercorn": ["--bind", f"127.0.0.1:{self.port}"],
         }
+        if uds is not None:
+            address = {
+                "uvicorn": ["--uds", str(uds)],
+                "granian": ["--interface", "asgi", "--uds", str(uds)],
+                "hypercorn": ["--bind", f"unix:{uds}"],
+            }
         command = [sys.executable, "-m", runner, *address[runner], *options, app]
         self.process = subprocess.Popen(
             command,
@@ -86,7 +94,9 @@ class Server:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended at once:\n{self._read_output()}")
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                with socket.socket(socket.AF_UNIX if isinstance(self.place, str) else socket.AF_INET) as probe:
+                    probe.settimeout(1)
+                    probe.connect(self.place)
                     return self
             except OSError:
                 time.sleep(0.02)

@@ -13,13 +13,16 @@ from typing import Any, Self
 class Stream:
     """One GET on a socket of its own; the body is read as chunked, without any library."""
 
-    def __init__(self, port: int, path: str, headers: str = "", method: str = "GET", receive_buffer: int = 0) -> None:
-        self.socket = socket.socket()
+    def __init__(
+        self, port: int | str, path: str, headers: str = "", method: str = "GET", receive_buffer: int = 0
+    ) -> None:
+        place = port if isinstance(port, str) else ("127.0.0.1", port)  # a Unix socket's, or a port
+        self.socket = socket.socket(socket.AF_UNIX if isinstance(port, str) else socket.AF_INET)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(10)
         try:
-            self.socket.connect(("127.0.0.1", port))
+            self.socket.connect(place)
         except OSError:
             self.socket.close()
             raise

@@ -7,7 +7,9 @@ one which was on its way meanwhile, with rights from before, doesn't slip in.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -18,6 +20,10 @@ from nitro.settings import Settings
 
 __all__ = ["REMEMBERED_SECONDS", "Admission", "Seat"]
 
+log = logging.getLogger("nitro.access")
+
+_WITH_PORT: Final = re.compile(r"\[(.*)\](?::\d*)?|([\d.]+):\d*", re.ASCII)
+"""`[2001:db8::1]:443` and `192.0.2.1:443`, as some proxies write an address."""
 _AFTERMATH_SECONDS: Final = 1.0
 """How old the rights of a client are at most when it is made: they were read before, and perhaps withdrawn since."""
 REMEMBERED_SECONDS: Final = 3600
@@ -51,14 +57,17 @@ class Admission:
         self._tokens = max(self._rate or 0.0, 1.0)
         self._counted_at = time.monotonic()
         self._dismissed: dict[str, float] = {}  # the oldest first
+        self._has_told = False
 
     def admit(self, user_id: str | None, address: str | None) -> Seat:
-        """A seat for one more, to be given back by `leave`.
+        """A seat for one more, to be given back by `leave`. An `address` that is no IP address is limited by none.
 
         Raises:
             TooManyClients: some limit is reached.
         """
         seat = Seat(user_id, None if address is None else _network(address))
+        if seat.address is None and address is not None and self._max_of_address is not None:
+            self._tell_once(address)
         with self._lock:
             if self._max_clients is not None and self._clients >= self._max_clients:
                 self._refuse("clients", f"this process has {self._clients} clients", "NITRO_MAX_CLIENTS", 5, 20)
@@ -101,6 +110,15 @@ class Admission:
         with self._lock:
             return self._dismissed.get(user_id, float("-inf")) > rights_from - _AFTERMATH_SECONDS
 
+    def _tell_once(self, address: str) -> None:
+        if not self._has_told:
+            self._has_told = True
+            log.warning(
+                "NITRO_MAX_CLIENTS_PER_ADDRESS can't limit a client without an IP address (%.60a): let the server read "
+                "X-Forwarded-For, as its documentation says, or limit in the proxy",
+                address,
+            )
+
     def _take_token(self, rate: float) -> None:
         now = time.monotonic()
         self._tokens = min(max(rate, 1.0), self._tokens + (now - self._counted_at) * rate)
@@ -122,14 +140,18 @@ def _is_full(counts: Counter[str], key: str | None, limit: int | None) -> bool:
     return limit is not None and key is not None and counts[key] >= limit
 
 
-def _network(address: str) -> str:
-    """What counts as one address: of IPv6 the first 64 bits, since whoever has one of those has all of them."""
+def _network(address: str) -> str | None:
+    """What counts as one address: of IPv6 the first 64 bits, since whoever has one of those has all of them.
+
+    None if it is no IP address: a socket's path, an empty one, a proxy's `unknown`. Those would make all strangers one.
+    """
+    found = _WITH_PORT.fullmatch(text := address.strip(' "'))
     try:
-        found = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address((found[1] or found[2]) if found else text)
     except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((int(found), 64), strict=False).network_address)
-    return address
+        return None
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((int(ip), 64), strict=False).network_address)

@@ -50,7 +50,8 @@ class Client(Listener):
         denied: the same, never to be heard, whatever is allowed.
         user_id: for whom it listens: what `nitro.disconnect_user` and the limit for each user mean. An id, or an object
             that has one.
-        address: from where it is connected, for the limit for each address; a response sets it by itself.
+        address: from where it is connected, for the limit for each address; a response sets it by itself. What is no IP
+            address is limited by none; a port is left out.
         expires_at: when its rights end, and with them its stream: an aware datetime, or seconds since 1970.
         last_event_id: id of the newest message that it had before it was cut off, or a `nitro.position()`: once
             connected it gets what came since, or a `Gap` if that can't be had. What a stranger sends may be passed

@@ -153,7 +153,7 @@ class EventSourceResponse(Response):
             if not last_event_id:  # then it begins behind what anybody was told to be in the log
                 await current_async(hub.broker, _PATIENCE_SECONDS)
         peer = scope.get("client")
-        self.client.address = self.client.address or (peer[0] if peer else None)
+        self.client.address = self.client.address or (peer[0] if peer else "") or ""
         if last_event_id:
             self.client.resume(last_event_id)
         try:
