@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
+from jinja2 import FunctionLoader
 
+import nitro
 from nitro import Client, EventSourceResponse, active_clients, emit
 
 ROOT = Path(__file__).parents[2]
@@ -18,11 +21,12 @@ NODE_MODULES = Path(os.environ.get("NITRO_NODE_MODULES", ROOT / "js/node_modules
 LIBRARIES = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "hx-sse.min.js": "htmx.org/dist/ext/hx-sse.min.js",
+    "hx-upsert.min.js": "htmx.org/dist/ext/hx-upsert.min.js",
     "htmx2.min.js": "htmx2/dist/htmx.min.js",
     "sse.min.js": "htmx-ext-sse/dist/sse.min.js",
     "turbo.es2017-umd.js": "@hotwired/turbo/dist/turbo.es2017-umd.js",
 }
-visits: Counter[tuple[str, bool, bool]] = Counter()
+visits: Counter[tuple[str, bool, bool, bool]] = Counter()
 
 
 def recipe(heading: str, language: str) -> str:
@@ -34,10 +38,24 @@ def recipe(heading: str, language: str) -> str:
     return found[1]
 
 
+def run(heading: str, namespace: dict[str, Any]) -> None:
+    """The Python under that heading."""
+    exec(compile(recipe(heading, "python"), f"docs/frontends.md, {heading}", "exec", dont_inherit=True), namespace)
+
+
 namespace: dict[str, Any] = {"__name__": "recipes"}
 for under in ("With other libraries", "Turbo", "Datastar"):
-    exec(compile(recipe(under, "python"), f"docs/frontends.md, {under}", "exec", dont_inherit=True), namespace)
+    run(under, namespace)
 app: FastAPI = namespace["app"]
+applying: dict[str, Any] = {"__name__": "applying"}
+run("Applying events", applying)
+app.include_router(applying["app"].router)
+app.mount("/nitro", nitro.assets)
+todos: dict[str, str] = namespace["todos"]
+template: ContextVar[str] = ContextVar("template")
+"""What the recipe's `todos.html` is for this request."""
+namespace["templates"].env.loader = FunctionLoader(lambda _: template.get())
+namespace["templates"].env.cache = None
 
 
 @app.get("/static/{name}")
@@ -49,25 +67,58 @@ def library(name: str) -> Path:
     return NODE_MODULES / LIBRARIES[name]
 
 
-@app.get("/pages/{heading}", response_class=HTMLResponse)
-async def page(heading: str, unnamed: bool = False, lost: bool = False, closes: bool = False) -> str:
-    """A page with a recipe; `lost` begins it once with an id that no log has; `closes` lets `todo.end` end it."""
-    html = recipe(heading, "html")
+@app.get("/pages/{heading}")
+async def page(
+    request: Request,
+    heading: str,
+    unnamed: bool = False,
+    lost: bool = False,
+    closes: bool = False,
+    plain: bool = False,
+    boosted: bool = False,
+) -> Response:
+    """A page with a recipe. `lost` begins it once with an id that no log has; `closes` lets `todo.end` end it; `plain`
+    is the second way that the documentation gives; `boosted` lets htmx follow the link to the other page.
+    """
+    html = recipe(heading, "html turbo-stream-source" if plain else "html")
     if unnamed:
-        html = html.replace("/events?named=true", "/events").replace('sse-swap="todo.added"', 'sse-swap="message"')
+        html = html.replace("named=true&", "").replace('sse-swap="todo.added"', 'sse-swap="message"')
     if closes:
-        connect = re.compile(r'(hx-sse:|sse-)connect="/events[^"]*"')
-        html = connect.sub(r'\1connect="/events?named=true" \1close="todo.end"', html)
-    visits[heading, unnamed, lost] += 1
-    if lost and visits[heading, unnamed, lost] == 1:
-        html = re.sub(r'"(/(?:events|streams))\??', r'"\1?last_event_id=nobodys&', html)
-    again = "again" if visits[heading, unnamed, lost] > 1 else ""
-    return f"<!doctype html><title>quiet</title>{html}<output>{again}</output>"
+        html = re.sub(
+            r'(hx-sse:|sse-)connect="/events\?(named=true&)?',
+            r'\1close="todo.end" \1connect="/events?named=true&',
+            html,
+        )
+    visits[heading, unnamed, lost, plain] += 1
+    if lost and visits[heading, unnamed, lost, plain] == 1:
+        html = html.replace("{{ position }}", "nobodys")
+    again = "again" if visits[heading, unnamed, lost, plain] > 1 else ""
+    boost = ' hx-boost="true" hx-boost:inherited="true"' if boosted else ""
+    head, body = html.split("<ul", 1)
+    template.set(
+        f"<!doctype html><html><head><title>quiet</title>{head}</head>"
+        f'<body{boost}><ul{body}<output>{again}</output><a href="/other">on</a></body></html>'
+    )
+    answer: Response = await namespace["page"](request)
+    return answer
 
 
-@app.get("/react", response_class=HTMLResponse)
-async def react() -> str:
-    return '<!doctype html><title>quiet</title><main></main><script type="module" src="/static/react.js"></script>'
+@app.get("/other", response_class=HTMLResponse)
+async def other() -> str:
+    return "<!doctype html><html><head><title>other</title></head><body><h1>Another page</h1></body></html>"
+
+
+@app.post("/forget")
+async def forget() -> None:
+    """Have no data, as before each test."""
+    todos.clear()
+    applying["items"].clear()
+
+
+@app.get("/react/{name}", response_class=HTMLResponse)
+async def react(name: str) -> str:
+    script = f'<script type="module" src="/static/{name}.js"></script>'
+    return f"<!doctype html><title>quiet</title><main></main>{script}"
 
 
 @app.get("/json")
@@ -75,9 +126,21 @@ async def json() -> EventSourceResponse:
     return EventSourceResponse(Client(topics=["json.*"]))
 
 
+@app.get("/position")
+async def position() -> str:
+    return nitro.position()
+
+
 @app.post("/json")
 async def emit_json(title: str) -> None:
     emit("json.added", result={"title": title})
+
+
+@app.get("/applying", response_class=HTMLResponse)
+async def applying_page() -> str:
+    """The script of `Applying events`, and the list that it shows."""
+    script = f'<script src="/static/show.js"></script><script type="module">{recipe("Applying events", "js")}</script>'
+    return f"<!doctype html><title>quiet</title><ul></ul>{script}"
 
 
 @app.get("/clients")
