@@ -6,7 +6,7 @@ PORT   ?= 8000
 JS     := js/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
-.PHONY: demo test lint soak fuzz flood bench client screenshots programs clean
+.PHONY: demo test quick lint soak fuzz flood bench client screenshots programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -17,6 +17,13 @@ test: $(VENV)/.test $(JS) programs
 	$(BIN)/mypy
 	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
 	$(WITH_NODE) $(BIN)/python -m pytest -m alone
+
+# What to run while working: all that needs no server and no browser, in less than a minute.
+quick: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not slow and not alone"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .

@@ -14,6 +14,7 @@ from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.events.client import active_clients
 from nitro.infrastructure.events.events import default_namespace
 from nitro.settings import get_settings
+from tests.reach import starts_a_process
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = [
@@ -25,6 +26,11 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and starts_a_process(item):
+        item.add_marker("server")
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def test_an_emit_to_one_of_ten_thousand_costs_under_twenty_microseconds_and_does
     assert many < 2 * few + 2
 
 
+@pytest.mark.slow
 def test_ten_thousand_connects_and_drops_leave_everything_as_it_was(hub: Hub) -> None:
     async def round_of(count: int) -> None:
         for n in range(count):

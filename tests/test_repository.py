@@ -55,6 +55,7 @@ def at_once(work: object) -> list[object]:
         return list(pool.map(started, range(THREADS)))
 
 
+@pytest.mark.slow
 def test_many_threads_write_and_read_at_once(repository: SQLModelRepository) -> None:
     def work(number: int) -> None:
         for step in range(25):
@@ -163,6 +164,7 @@ def test_a_forked_child_has_connections_of_its_own_and_the_parent_keeps_its(tmp_
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=4) | st.text("aAäÄßẞ%_\\/'\0", max_size=3)
 
 
+@pytest.mark.slow
 @given(titles=st.lists(words, max_size=4), text=words)
 @settings(max_examples=200, deadline=None)
 def test_search_finds_what_contains_the_text_in_any_case_and_script(titles: list[str], text: str) -> None:
