@@ -30,14 +30,19 @@ class Stream:
         self.head = ""
         self.body = b""
         self.is_complete = False
-        self._raw = b""
+        self._raw = bytearray()
 
     def read_head(self) -> Self:
         while b"\r\n\r\n" not in self._raw:
             self._raw += self._receive()
-        head, self._raw = self._raw.split(b"\r\n\r\n", 1)
-        self.head = head.decode()
+        end = self._raw.find(b"\r\n\r\n")
+        self.head = self._raw[:end].decode()
+        del self._raw[: end + 4]
         return self
+
+    def forget(self) -> None:
+        """Read what comes from now on as the answer to another request on this connection."""
+        self.head, self.body, self._raw = "", b"", bytearray()
 
     def read_until(self, wanted: bytes, seconds: float = 10) -> Self:
         """Read until `wanted` is in the body."""
@@ -72,22 +77,22 @@ class Stream:
         self.socket.close()
 
     def _read_more(self) -> None:
+        """Until another chunk is in the body; to look at all of it at each read would cost more than to read it."""
         if not self.head:
             self.read_head()
-        if not self._parse():  # it may have come with the head already
+        while not self._parse():  # it may have come with the head already
             self._raw += self._receive()
-            self._parse()
 
     def _parse(self) -> bool:
         """Move whole chunks to the body; whether there was one."""
         found = False
-        while b"\r\n" in self._raw and not self.is_complete:
-            size_text, rest = self._raw.split(b"\r\n", 1)
-            size = int(size_text, 16)
-            if len(rest) < size + 2:
+        while not self.is_complete and (end := self._raw.find(b"\r\n")) >= 0:
+            size = int(self._raw[:end], 16)
+            begin = end + 2
+            if len(self._raw) < begin + size + 2:
                 break
-            self.body += rest[:size]
-            self._raw = rest[size + 2 :]
+            self.body += self._raw[begin : begin + size]
+            del self._raw[: begin + size + 2]
             self.is_complete = size == 0
             found = True
         return found

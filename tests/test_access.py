@@ -289,6 +289,7 @@ def test_disconnect_user_wants_to_know_whom() -> None:
                 make()
 
 
+@pytest.mark.alone
 def test_a_stream_ends_when_its_rights_do() -> None:
     async def scenario() -> None:
         client = Client(topics=["t"], expires_at=datetime.now(UTC) + timedelta(seconds=0.3)).connect()

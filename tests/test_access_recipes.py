@@ -152,6 +152,7 @@ def test_26_rights_withdrawn_while_live_and_while_away(fastapi: Server) -> None:
     until_clients(fastapi, 0)
 
 
+@pytest.mark.alone
 def test_a_token_opens_a_stream_and_ends_it_when_it_expires() -> None:
     def bearer(**claims: Any) -> str:
         return f"Authorization: Bearer {jwt.encode(claims, KEY, 'HS256')}\r\n"

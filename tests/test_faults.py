@@ -66,6 +66,7 @@ def test_a_stopped_process_is_ended_at_its_limit_and_the_others_hear_in_time(ser
         stopped.stdout.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "request_text",
     [
@@ -77,7 +78,7 @@ def test_a_stopped_process_is_ended_at_its_limit_and_the_others_hear_in_time(ser
 def test_odd_requests_get_the_stream_and_leave_nothing_when_they_go(server: Server, request_text: str) -> None:
     with Stream(server.port, "/left") as stream:  # its own request, answered
         stream.read_head()
-        stream.head, stream.body, stream._raw = "", b"", b""
+        stream.forget()
         stream.socket.sendall(request_text.encode())
         stream.read_until(b"id: ")
         server.post("/emit?count=1&start=41")
@@ -102,6 +103,7 @@ def test_pipelined_requests_get_the_first_stream_and_are_let_go_at_the_next_writ
         time.sleep(0.05)
 
 
+@pytest.mark.alone
 def test_a_client_that_closes_its_sending_side_is_let_go(server: Server) -> None:
     with Stream(server.port, "/events") as stream:
         stream.read_until(b"id: ")

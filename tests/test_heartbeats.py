@@ -7,6 +7,8 @@ import re
 import time
 from collections.abc import Callable
 
+import pytest
+
 from nitro import Client, emit
 from nitro.domain.message import Position
 from nitro.infrastructure.delivery.frame import unnamed
@@ -37,6 +39,7 @@ class Keeps:
         """Nothing to do."""
 
 
+@pytest.mark.alone
 def test_heartbeats_over_thousands_of_feeds_give_the_loop_back_and_no_id_goes_back(
     hub_with: Callable[..., Hub],
 ) -> None:

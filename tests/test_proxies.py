@@ -124,6 +124,7 @@ def read_until(lines: Iterator[str], wanted: str) -> list[str]:
     raise AssertionError(f"{wanted} did not come: {found}")
 
 
+@pytest.mark.alone
 def test_nothing_is_held_back_and_a_browser_resumes(proxy: tuple[Server, httpx.Client]) -> None:
     _, http = proxy
     began = time.monotonic()

@@ -190,6 +190,7 @@ class TestInOneProcess:
         run(scenario)
 
 
+@pytest.mark.alone
 def test_live_clients_hear_while_many_replay(hub_with: Callable[..., Hub]) -> None:
     hub_with(history_messages=10_000)
 

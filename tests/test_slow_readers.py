@@ -195,6 +195,7 @@ def test_a_slow_reader_that_drops_never_hears_anything_twice_or_out_of_order() -
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
+@pytest.mark.alone
 def test_a_socket_that_takes_nothing_is_given_up_after_the_send_timeout() -> None:
     environment = {"NITRO_SEND_TIMEOUT_SECONDS": "1", "NITRO_CLIENT_MAX_BYTES": str(64 << 20)}
     with (
@@ -217,6 +218,7 @@ def test_a_socket_that_takes_nothing_is_given_up_after_the_send_timeout() -> Non
         stuck.reset()
 
 
+@pytest.mark.alone
 def test_a_socket_that_stops_and_goes_on_within_the_send_timeout_misses_nothing() -> None:
     environment = {"NITRO_SEND_TIMEOUT_SECONDS": "3", "NITRO_CLIENT_MAX_BYTES": str(64 << 20)}
     with (

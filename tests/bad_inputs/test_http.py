@@ -213,6 +213,7 @@ UNUSUAL = [
 ]
 
 
+@pytest.mark.alone
 @pytest.mark.bad_input(37)
 @pytest.mark.parametrize("header", UNUSUAL, ids=bytes.decode)
 def test_headers_that_ask_for_something_else_get_the_stream(header: bytes, neighbour: Neighbour) -> None:
@@ -227,6 +228,7 @@ def test_headers_that_ask_for_something_else_get_the_stream(header: bytes, neigh
     neighbour.lives_on()
 
 
+@pytest.mark.alone
 @pytest.mark.bad_input(37)
 @pytest.mark.parametrize("request_line", [b"GET /events HTTP/1.0", b"GET /events HTTP/1.0\r\nConnection: keep-alive"])
 def test_http_1_0_gets_the_stream_without_chunks(request_line: bytes, neighbour: Neighbour) -> None:
