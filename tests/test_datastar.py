@@ -139,7 +139,7 @@ def test_a_helper_sends_what_datastar_py_writes_and_the_position(helper: Callabl
 
 
 @settings(deadline=None)
-@given(elements=st.text(), selector=st.text(st.characters(exclude_characters="\r\n\0")))
+@given(elements=st.text(), selector=st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0")))
 def test_any_html_and_any_selector_arrive_as_they_were(elements: str, selector: str) -> None:
     wanted = re.sub(r"\r\n|\r", "\n", elements).removesuffix("\n")
     assume(wanted or selector)
@@ -198,7 +198,17 @@ def test_a_script_that_would_leave_its_element_is_refused(script: str) -> None:
         execute_script("page", script=script)
 
 
-@pytest.mark.parametrize("selector", ["#x\nelements <script>", "#x\r", "#x\r\ndata: y", "\0"])
+def test_half_of_a_surrogate_pair_is_refused_with_its_place_and_the_remedy() -> None:
+    says = r"half of a surrogate pair, '\\ud800' at character 4.*errors='replace'"
+    with pytest.raises(InvalidPayload, match=says):
+        emit_elements("page", elements="<p>\n\ud800</p>")
+    with pytest.raises(InvalidPayload, match="half of a surrogate pair"):
+        execute_script("page", script="title = '\udfff'")
+    with pytest.raises(InvalidPayload, match="surrogates not allowed"):
+        emit_signals("page", signals={"title": "\ud800"})
+
+
+@pytest.mark.parametrize("selector", ["#x\nelements <script>", "#x\r", "#x\r\ndata: y", "\0", "#\ud800"], ids=ascii)
 def test_a_selector_is_one_line(selector: str) -> None:
     with pytest.raises(InvalidField, match="selector"):
         emit_elements("page", elements="<p>", selector=selector)

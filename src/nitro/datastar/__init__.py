@@ -43,7 +43,8 @@ def emit_elements(
         use_view_transition: animate the change, in browsers that can.
 
     Raises:
-        InvalidField: there is no such mode, or `selector` holds CR, LF or NUL.
+        InvalidField: there is no such mode, or `selector` holds CR, LF, NUL or half of a surrogate pair.
+        InvalidPayload: `elements` hold half of a surrogate pair.
     """
     return emit(event, sender, result=Patch.of_elements(elements, selector, mode, use_view_transition))
 
@@ -52,7 +53,7 @@ def remove_elements(event: Event | str, sender: Any = ANY, *, selector: str) -> 
     """Emit that what `selector` finds goes.
 
     Raises:
-        InvalidField: `selector` is empty, or holds CR, LF or NUL.
+        InvalidField: `selector` is empty, or holds CR, LF, NUL or half of a surrogate pair.
     """
     return emit(event, sender, result=Patch.of_removal(selector))
 
