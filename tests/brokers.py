@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import signal
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -106,8 +107,15 @@ class SQLite(Broker):
     def cut(self) -> None:
         pytest.skip("a file has no connections that anybody could cut")
 
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """Somebody else's connection to the file, in a transaction; closed at the end, as `with` alone doesn't."""
+        connection = sqlite3.connect(self.directory / "events.db", timeout=10)
+        with contextlib.closing(connection), connection:
+            yield connection
+
     def _run(self, *statements: str, namespace: str) -> None:
-        with sqlite3.connect(self.directory / "events.db", timeout=10) as connection:
+        with self.connect() as connection:
             for statement in statements:
                 connection.execute(statement, (namespace,))
 

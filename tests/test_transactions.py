@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,16 @@ class Hearing:
         self._thread.join(10)
 
 
+@contextmanager
+def engine_on(url: str) -> Iterator[Engine]:
+    """An engine whose connections are closed with it."""
+    engine = create_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 @pytest.fixture(params=["sqlite", "postgresql", "memory"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker | None]:
     if request.param == "memory":
@@ -70,10 +81,9 @@ def engine(broker: Broker | None, tmp_path: Path, hub_with: Callable[..., Hub]) 
     else:
         url = broker.url.replace("postgresql://", "postgresql+psycopg://")
         hub_with(broker_url=broker.url)
-    engine = create_engine(url)
-    metadata.create_all(engine)
-    yield engine
-    engine.dispose()
+    with engine_on(url) as engine:
+        metadata.create_all(engine)
+        yield engine
 
 
 def test_what_is_committed_is_heard_and_what_is_rolled_back_never_is(engine: Engine) -> None:
@@ -212,7 +222,8 @@ def test_a_broker_elsewhere_is_refused_with_the_remedy(tmp_path: Path, hub_with:
     hub = hub_with(broker_url=f"sqlite:///{tmp_path / 'events.db'}")
     says = r"data\.db.*events\.db.*NITRO_BROKER_URL"
     with (
-        Session(create_engine(f"sqlite:///{tmp_path / 'data.db'}")) as session,
+        engine_on(f"sqlite:///{tmp_path / 'data.db'}") as elsewhere,
+        Session(elsewhere) as session,
         pytest.raises(ConfigurationError, match=says),
     ):
         nitro.emit("todo.created", result=1, session=session)
@@ -222,7 +233,11 @@ def test_a_broker_elsewhere_is_refused_with_the_remedy(tmp_path: Path, hub_with:
 def test_a_broker_that_is_no_database_is_refused(tmp_path: Path, hub_with: Callable[..., Hub]) -> None:
     hub = hub_with(broker_url="redis://127.0.0.1:1")
     says = "can't take part in a database transaction"
-    with Session(create_engine("sqlite://")) as session, pytest.raises(ConfigurationError, match=says):
+    with (
+        engine_on("sqlite://") as elsewhere,
+        Session(elsewhere) as session,
+        pytest.raises(ConfigurationError, match=says),
+    ):
         nitro.emit("todo.created", result=1, session=session)
     hub.broker.close(0)
 

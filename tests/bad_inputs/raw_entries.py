@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sqlite3
 import time
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ _LOG: Final = f"{{nitro:{NAMESPACE}}}"
 def write_raw(broker: Broker, *bodies: Any, skipping: int = 0) -> None:
     """Put entries into the log as somebody would who knows where it is, and not what is in it."""
     if isinstance(broker, SQLite):
-        with sqlite3.connect(broker.directory / "events.db", timeout=10) as connection:
+        with broker.connect() as connection:
             for body in bodies:
                 at, body = body if isinstance(body, tuple) else (time.time(), body)
                 connection.execute(
@@ -30,7 +29,6 @@ def write_raw(broker: Broker, *bodies: Any, skipping: int = 0) -> None:
                     "INSERT INTO nitro_messages SELECT namespace, sequence, ?, ? FROM nitro_logs WHERE namespace = ?",
                     (at, body, NAMESPACE),
                 )
-        connection.close()
     else:
         with redis.Redis.from_url(broker.url) as client:
             epoch = client.hget(_LOG, "epoch").decode()

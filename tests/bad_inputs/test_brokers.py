@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -123,11 +122,10 @@ def test_an_entry_that_is_written_behind_our_back_is_dropped(tmp_path: Path, hub
         nitro.emit("a.b", result="ours")
         nitro.flush()
         eventually(lambda: nitro.position().endswith("-1"), "it is read")
-        with sqlite3.connect(tmp_path / "events.db", timeout=10) as connection:
+        with broker.connect() as connection:
             theirs = b'[1,"a.b",null,null]\n"theirs"'
             connection.execute("INSERT INTO nitro_messages VALUES (?, 0, 0, ?)", (NAMESPACE, theirs))
             connection.execute("UPDATE nitro_messages SET body = ? WHERE sequence = 1", (theirs,))
-        connection.close()
         bystander.lives_on("ours")
 
 
