@@ -25,7 +25,8 @@ from nitro.settings import get_settings
 __all__ = ["Attributes", "Html", "Patch"]
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
-_NO_LINE: Final = re.compile(r"[\r\n\0]")
+_NO_LINE: Final = re.compile(r"[\r\n\0\ud800-\udfff]")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
 _SCHEME: Final = re.compile(r"[\0-\x20]*([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _ENDS_SCRIPT: Final = re.compile(r"</script|<!--", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"""([^\s"'<>/=\0-\x1f]+)(?:=(?:"([^"<>]*)"|'([^'<>]*)'))?""")
@@ -68,7 +69,7 @@ class Patch(BaseModel):
         if mode is not None and mode not in modes:
             raise InvalidField(f"{mode!r} is no mode of Datastar's; there are {', '.join(modes)}")
         if selector is not None and _NO_LINE.search(selector):
-            raise InvalidField(f"a selector can't hold a line end or NUL: {selector!a}")
+            raise InvalidField(f"a selector can't hold a line end, NUL or half of a surrogate pair: {selector!a}")
         lines = []
         if mode is not None and mode != consts.ElementPatchMode.OUTER:
             lines.append(f"{consts.MODE_DATALINE_LITERAL} {mode}")
@@ -76,7 +77,13 @@ class Patch(BaseModel):
             lines.append(f"{consts.SELECTOR_DATALINE_LITERAL} {selector}")
         if use_view_transition:
             lines.append(f"{consts.USE_VIEW_TRANSITION_DATALINE_LITERAL} true")
-        rows = _LINE_END.split(elements if isinstance(elements, str) else elements.__html__())
+        whole = elements if isinstance(elements, str) else elements.__html__()
+        if half := _HALF.search(whole):
+            raise InvalidPayload(
+                f"elements hold half of a surrogate pair, {half[0]!a} at character {half.start()}, which UTF-8 can't "
+                f"carry; text that a stranger sent is made whole by text.encode(errors='replace').decode()"
+            )
+        rows = _LINE_END.split(whole)
         if not rows[-1]:  # it ends with a line end, or there is none
             rows.pop()
         lines += [f"{consts.ELEMENTS_DATALINE_LITERAL} {row}" for row in rows]
