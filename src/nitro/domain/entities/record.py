@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import ConfigDict
 from pydantic_core import PydanticUndefined
-from sqlalchemy.orm import reconstructor
+from sqlalchemy import Table, event
+from sqlalchemy.orm import Mapper, reconstructor
 from sqlalchemy.orm.attributes import manager_of_class, set_attribute
 from sqlmodel import SQLModel
+
+from nitro.domain.entities.exact_decimal import keep_digits
 
 __all__ = ["Record"]
 
@@ -172,3 +175,9 @@ class Record(SQLModel):
 
     def _values(self) -> dict[str, Any]:
         return {name: self.__dict__.get(name) for name in type(self).model_fields}
+
+
+@event.listens_for(Record, "instrument_class", propagate=True)
+def _prepare_table(mapper: Mapper[Any], _class: type) -> None:
+    if isinstance(mapper.local_table, Table):
+        keep_digits(mapper.local_table)

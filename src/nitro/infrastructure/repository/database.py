@@ -21,6 +21,7 @@ from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
+from nitro.domain.entities.exact_decimal import give_collation
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.wal import use_wal
 from nitro.settings import get_settings
@@ -163,6 +164,7 @@ def _in_memory(url: URL) -> bool:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver opens no transactions of its own; _begin_sqlite does
+    give_collation(connection)
     connection.create_function(CASEFOLD, 1, _casefold, deterministic=True)
     connection.execute("PRAGMA foreign_keys = ON")
     use_wal(connection, BUSY_SECONDS)

@@ -5,6 +5,7 @@ Owns the transactions; `query` builds the statements, `database` keeps the conne
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -17,7 +18,8 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import SQLModel, select
 
 from nitro.domain.entities.base_entity import Entity
-from nitro.errors import InvalidQuery
+from nitro.domain.entities.exact_decimal import rounding_columns
+from nitro.errors import InvalidQuery, NitroWarning
 from nitro.infrastructure.repository import query
 from nitro.infrastructure.repository.database import CASEFOLD, Database
 from nitro.infrastructure.repository.query import Page
@@ -28,6 +30,7 @@ __all__ = ["SQLModelRepository", "default_repository"]
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
 
+_FROM_INIT_DB = 4  # frames from there to who called it
 OVERLAPS = 4  # how often in a row another writer may come first before its doing is our error
 
 
@@ -213,6 +216,14 @@ class SQLModelRepository:
     def _create_tables(self) -> None:
         with self._database.defining() as connection:
             SQLModel.metadata.create_all(connection)
+            rounding = rounding_columns(connection, SQLModel.metadata)
+        if rounding:
+            warnings.warn(
+                f"SQLite keeps 15 digits of {', '.join(rounding)} and no zeros at the end, since an older version made "
+                f"the table; rename it, let init_db() make it anew, and copy the rows",
+                NitroWarning,
+                stacklevel=_FROM_INIT_DB,
+            )
 
     def __repr__(self) -> str:
         return f"<SQLModelRepository {self._database!r}>"

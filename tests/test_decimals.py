@@ -1,0 +1,210 @@
+"""Decimal fields over SQLite: every digit is kept, and what is compared and sorted is numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Column, Numeric, create_engine, func
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.schema import CreateTable
+from sqlmodel import Field, Session, select
+
+from nitro.domain.entities.base_entity import Entity
+from nitro.errors import InvalidQuery, NitroWarning
+from nitro.infrastructure.repository import SQLModelRepository
+
+
+class DecimalPrice(Entity, table=True):
+    amount: Decimal
+    tax: Decimal | None = Field(default=None, max_digits=10, decimal_places=2)
+    rate: Decimal | None = Field(default=None, sa_column=Column(Numeric(6, 2)))
+    weight: float | None = Field(default=None, sa_column=Column(Numeric(asdecimal=False)))
+    code: Decimal | None = Field(default=None, unique=True)
+
+
+@pytest.fixture(autouse=True)
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SQLModelRepository]:
+    repository = SQLModelRepository(f"sqlite:///{tmp_path / 'prices.db'}")
+    repository.init_db()
+    monkeypatch.setattr(DecimalPrice, "_repository", repository)
+    yield repository
+    repository.close()
+
+
+def amounts(found: list[DecimalPrice]) -> list[str]:
+    return [str(one.amount) for one in found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2.50",
+        "2.5",
+        "0",
+        "-0.00",
+        "0.1",
+        "1E+3",
+        "1E-30",
+        "-12345678901234567890.1234567890",
+        "9" * 60 + ".10",
+        "1E+999999",
+    ],
+)
+def test_every_digit_is_kept(text: str) -> None:
+    price = DecimalPrice(amount=text).save()
+    loaded = DecimalPrice.get(price.id)
+    assert loaded is not None
+    assert str(price.amount) == str(loaded.amount) == text
+    assert amounts(DecimalPrice.filter(amount=Decimal(text))) == [text]
+
+
+def test_declared_columns_keep_theirs_too() -> None:
+    price = DecimalPrice(amount=1, tax="2.50", rate="1234567.123", weight=1.5).save()
+    loaded = DecimalPrice.get(price.id)
+    assert loaded is not None
+    assert (str(loaded.tax), str(loaded.rate), loaded.weight) == ("2.50", "1234567.123", 1.5)
+    assert type(loaded.weight) is float
+
+
+@pytest.fixture
+def prices() -> list[str]:
+    texts = ["10", "9.00", "2.50", "-3", "1E+3", "1E-20", "100000000000000000000.01"]
+    for text in texts:
+        DecimalPrice(amount=text).save()
+    return sorted(texts, key=Decimal)
+
+
+def test_sorting_and_ranges_are_of_numbers(prices: list[str]) -> None:
+    assert amounts(DecimalPrice.where(order_by="amount")) == prices
+    assert amounts(DecimalPrice.where(order_by=DecimalPrice.amount.desc())) == prices[::-1]
+    assert amounts(DecimalPrice.filter(sorting_field="amount", sort_direction="desc", limit=2)) == prices[:-3:-1]
+    between = DecimalPrice.filter(amount=(Decimal("2.500"), 10), sorting_field="amount")
+    assert amounts(between) == ["2.50", "9.00", "10"]
+    assert amounts(DecimalPrice.where(DecimalPrice.amount > Decimal("100000000000000000000.00"))) == prices[-1:]
+    assert amounts(DecimalPrice.where(DecimalPrice.amount < 0)) == ["-3"]
+    assert amounts(DecimalPrice.filter(amount=[9, "2.5", 7.25], sorting_field="amount")) == ["2.50", "9.00"]
+
+
+def test_equal_numbers_are_equal_however_they_are_written() -> None:
+    DecimalPrice(amount=1, code="2.50").save()
+    assert DecimalPrice.find_by(code=Decimal("2.5")) == DecimalPrice.find_by(code=2.5) != None  # noqa: E711
+    with pytest.raises(IntegrityError):
+        DecimalPrice(amount=1, code="2.500").save()
+
+
+def test_the_least_and_the_greatest_keep_their_digits(prices: list[str], repository: SQLModelRepository) -> None:
+    with Session(repository.engine) as session:
+        found = session.exec(select(func.min(DecimalPrice.amount), func.max(DecimalPrice.amount))).one()
+        assert [str(each) for each in found] == [prices[0], prices[-1]]
+        assert session.exec(select(func.count()).where(DecimalPrice.amount * 2 > 19)).one() == 3
+
+
+@pytest.mark.parametrize("value", ["x", "NaN", "Infinity", Decimal("sNaN"), float("inf"), object()])
+def test_what_is_no_number_is_an_error(value: Any) -> None:
+    for ask in (
+        lambda: DecimalPrice.filter(amount=value),
+        lambda: DecimalPrice.where(DecimalPrice.amount > value),
+        lambda: DecimalPrice.model_construct(amount=value, id="1").save(),
+    ):
+        with pytest.raises(InvalidQuery, match="no decimal number"):
+            ask()
+
+
+numbers = st.decimals(allow_nan=False, allow_infinity=False) | st.decimals(-100, 100, places=1)
+
+
+@given(st.lists(numbers, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_any_numbers_come_back_in_their_order_with_their_digits(given_numbers: list[Decimal]) -> None:
+    prices = [DecimalPrice(amount=number) for number in given_numbers]
+    for price in prices:
+        in_memory.save(price)
+    try:
+        found = in_memory.where(DecimalPrice, order_by="amount")
+        assert [one.amount for one in found] == sorted(given_numbers)
+        assert sorted(amounts(found)) == sorted(map(str, given_numbers))
+    finally:
+        in_memory.delete_where(DecimalPrice, DecimalPrice.id != "")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_memory_tables() -> Iterator[None]:
+    in_memory.init_db()
+    yield
+    in_memory.close()
+
+
+in_memory = SQLModelRepository("sqlite://")
+
+
+def test_engines_of_ones_own_compare_as_well(prices: list[str], tmp_path: Path) -> None:
+    statement = select(DecimalPrice.amount).where(DecimalPrice.amount >= 10).order_by(DecimalPrice.amount)
+    engine = create_engine(f"sqlite:///{tmp_path / 'prices.db'}")
+    with Session(engine) as session:
+        assert [str(each) for each in session.exec(statement)] == prices[-3:]
+    engine.dispose()
+
+    async def scenario() -> list[str]:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'prices.db'}")
+        try:
+            async with AsyncSession(engine) as session:
+                return [str(each) for each in await session.scalars(statement)]
+        finally:
+            await engine.dispose()
+
+    assert asyncio.run(scenario()) == prices[-3:]
+
+
+def test_a_program_that_does_not_know_the_order_is_told_so_instead_of_getting_another(
+    prices: list[str], tmp_path: Path
+) -> None:
+    connection = sqlite3.connect(tmp_path / "prices.db")
+    assert sorted(row[0] for row in connection.execute("SELECT amount FROM decimalprice")) == sorted(prices)
+    with pytest.raises(sqlite3.OperationalError, match="no such collation sequence: nitro_decimal"):
+        connection.execute("SELECT amount FROM decimalprice ORDER BY amount").fetchall()
+    connection.close()
+
+
+def test_texts_that_others_wrote_into_a_column_are_sorted_behind_the_numbers(
+    prices: list[str], repository: SQLModelRepository
+) -> None:
+    with repository.engine.begin() as connection:
+        for text in ("zero", "NaN", ""):
+            connection.exec_driver_sql("INSERT INTO decimalprice (id, amount) VALUES (?, ?)", (text, text))
+        found = connection.exec_driver_sql("SELECT amount FROM decimalprice ORDER BY amount").scalars().all()
+    assert found == [*prices, "", "NaN", "zero"]
+
+
+def test_a_table_that_rounds_is_told_of_when_it_is_opened(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.execute(
+            "CREATE TABLE decimalprice (id VARCHAR PRIMARY KEY, amount NUMERIC, tax NUMERIC(10, 2), rate TEXT, "
+            "weight NUMERIC)"
+        )
+        connection.execute("INSERT INTO decimalprice (id, amount) VALUES ('1', 2.5)")
+    connection.close()
+    repository = SQLModelRepository(f"sqlite:///{tmp_path / 'old.db'}")
+    with pytest.warns(NitroWarning, match=r"15 digits of decimalprice\.amount, decimalprice\.tax and") as caught:
+        repository.init_db()
+    assert caught[0].filename == __file__
+    with repository.engine.connect() as connection:
+        statement = select(DecimalPrice.amount).where(DecimalPrice.amount > 2)
+        assert [str(each) for each in connection.scalars(statement)] == ["2.5"]
+    repository.close()
+
+
+def test_other_databases_have_their_own_numbers() -> None:
+    ddl = str(CreateTable(DecimalPrice.__table__).compile(dialect=postgresql.dialect()))
+    assert "amount NUMERIC NOT NULL" in ddl
+    assert "tax NUMERIC(10, 2)" in ddl
+    assert "nitro_decimal" not in ddl
