@@ -201,6 +201,56 @@ def test_a_link_that_the_library_follows_leads_back_to_a_page_that_misses_nothin
     )
 
 
+def until_refused(server: Server) -> None:
+    deadline = time.monotonic() + 20
+    while server.get("/refusals").json():
+        assert time.monotonic() < deadline, "it doesn't ask again"
+        time.sleep(0.01)
+
+
+PASSING = [[502, 429], [503]]
+HOPELESS = [[401], [200]]
+"""A login that has ended: said so, and as the page to log in that a redirect led to."""
+REFUSED = [("htmx 4", statuses) for statuses in PASSING + HOPELESS] + [
+    *(("htmx 2", statuses) for statuses in PASSING + HOPELESS),
+    *((name, statuses) for name in ("Turbo", *DATA_PAGES) for statuses in PASSING),
+]
+
+
+@pytest.mark.parametrize(("name", "statuses"), REFUSED)
+def test_a_page_that_is_refused_at_first_is_not_defaced_and_gets_its_stream(
+    server: Server, page: Page, name: str, statuses: list[int]
+) -> None:
+    until_clients(server, 0)
+    server.post("/forget")
+    write(server, name, "before")
+    server.post("/refuse", json=statuses)
+    page.goto(server.url + DATA_PAGES.get(name, f"/pages/{name}"))
+    until_refused(server)
+    write(server, name, "meanwhile")
+    expect(page.locator("ul li")).to_have_text(["before", "meanwhile"], timeout=20_000)
+    assert "refused" not in page.locator("body").inner_text()
+    write(server, name, "after")
+    expect(page.locator("ul li")).to_have_text(["before", "meanwhile", "after"])
+
+
+@pytest.mark.parametrize(("name", "statuses"), REFUSED)
+def test_a_page_that_is_refused_when_it_comes_back_misses_nothing_and_shows_nothing_twice(
+    server: Server, page: Page, name: str, statuses: list[int]
+) -> None:
+    open_page(page, server, name)
+    write(server, name, "before")
+    expect(page.locator("ul li")).to_have_text(["before"])
+    server.post("/refuse", json=statuses)
+    server.post("/disconnect-all")
+    write(server, name, "meanwhile")
+    until_refused(server)
+    expect(page.locator("ul li")).to_have_text(["before", "meanwhile"], timeout=20_000)
+    assert "refused" not in page.locator("body").inner_text()
+    write(server, name, "after")
+    expect(page.locator("ul li")).to_have_text(["before", "meanwhile", "after"])
+
+
 @pytest.mark.parametrize("name", ["htmx 4", "htmx 2"])
 def test_htmx_goes_at_the_event_that_its_page_names(server: Server, page: Page, name: str) -> None:
     open_page(page, server, f"{name}?closes=true")

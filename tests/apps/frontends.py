@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from jinja2 import FunctionLoader
+from starlette.middleware.base import RequestResponseEndpoint
 
 import nitro
 from nitro import Client, EventSourceResponse, active_clients, emit
@@ -106,6 +107,27 @@ async def page(
 @app.get("/other", response_class=HTMLResponse)
 async def other() -> str:
     return "<!doctype html><html><head><title>other</title></head><body><h1>Another page</h1></body></html>"
+
+
+refusals: list[int] = []
+
+
+@app.middleware("http")
+async def refuse(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Answer who asks for a stream as it was ordered, as a proxy, a limit or a login would: with a piece of HTML."""
+    if refusals and request.method == "GET" and request.url.path in ("/events", "/streams", "/items/events"):
+        return HTMLResponse("<li>You were refused</li>", refusals.pop(0))
+    return await call_next(request)
+
+
+@app.post("/refuse")
+async def order(statuses: list[int]) -> None:
+    refusals[:] = statuses
+
+
+@app.get("/refusals")
+async def left() -> int:
+    return len(refusals)
 
 
 @app.post("/forget")
