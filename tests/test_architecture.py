@@ -73,7 +73,7 @@ LINE = [
     ("nitro.infrastructure.delivery.process",),
     ("nitro.infrastructure.sse",),
     ("nitro.infrastructure.events",),
-    ("nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
+    ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
 ]
 UPWARD = {("nitro.domain.entities.base_entity", "nitro.infrastructure.repository")}
 """The one edge that runs up: Entity finds its default repository, lazily."""
