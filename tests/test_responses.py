@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nitro import Client, EventSourceResponse, client_event, emit
-from nitro.errors import InvalidField
+from nitro.errors import ConfigurationError, InvalidField
 from tests.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("hub")
@@ -39,18 +39,25 @@ def test_the_rest_of_a_half_read_batch_is_the_responses() -> None:
     run(scenario)
 
 
-def test_the_end_of_a_clients_first_response_leaves_its_second_alone() -> None:
+def test_a_clients_second_response_is_refused_while_the_first_streams_and_answered_after_it() -> None:
     async def scenario() -> None:
         client = Client(topics=["a"])
         first, second = Wire(), Wire()
         earlier = first.answer(client)
-        await first.until(b"id: ")
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="streamed by another response"):
+                await second.answer(client)
+            await first.until(b"id: ")
+        assert second.body == b""
+        emit("a", result="heard")
+        await first.until(b'data: "heard"')
+        first.gone.set()
+        await earlier
+        assert not client.is_connected
         later = second.answer(client)
         await second.until(b"id: ")
-        await earlier
-        assert client.is_connected
-        emit("a", result="heard")
-        await second.until(b'data: "heard"')
+        emit("a", result="heard again")
+        await second.until(b'data: "heard again"')
         second.gone.set()
         await later
         assert not client.is_connected
@@ -123,23 +130,31 @@ def test_a_writer_that_was_overtaken_takes_nothing_from_its_successor() -> None:
                 await super().send(message)
 
         client = Client(topics=["a"])
-        first, second = Slow(), Wire()
+        first = Slow()
         earlier = first.answer(client)
         await first.until(b"id: ")
         emit("a", result=0)
         await asyncio.sleep(0.01)
-        later = second.answer(client)
-        await second.until(b"id: ")
+        heard: list[int] = []
+
+        async def overtake() -> None:
+            async for n in client.stream():
+                heard.append(n)
+                if n == 5:
+                    return
+
+        later = asyncio.create_task(overtake())
+        await asyncio.sleep(0)
         for n in range(1, 6):
             emit("a", result=n)
             if n == 3:
                 release.set()
             await asyncio.sleep(0.005)
-        await second.until(b"data: 5\n")
-        assert [f"data: {n}".encode() in second.body for n in range(1, 6)] == [True] * 5
-        assert b"data: 1" not in first.body
-        second.gone.set()
         await asyncio.gather(earlier, later)
+        assert heard == [1, 2, 3, 4, 5]
+        assert b"data: 1" not in first.body
+        assert client.is_connected, "the end of the response leaves its successor alone"
+        client.disconnect()
 
     run(scenario)
 

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import subprocess
+import sys
 import time
+import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from nitro import ANY, Client, Grant, NitroWarning, event_stream, requested_topics
-from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, NitroError, TopicTypeError
+import nitro
+from nitro import ANY, Client, EventSourceResponse, Grant, NitroWarning, emit, event_stream, requested_topics
+from nitro.datastar import DatastarResponse
+from nitro.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    InvalidPayload,
+    InvalidTopic,
+    NitroError,
+    TopicTypeError,
+)
 from nitro.fastapi import EventStream
+from nitro.infrastructure.delivery.hub import Hub
 from nitro.publisher import Publisher
+from nitro.settings import get_settings
 from nitro.tickets import Tickets
-from tests.servers import Server
+from tests.servers import ROOT, Server
+from tests.specification.hearing import heard_by, run
 from tests.sse import Stream
 
 SECRET = "a secret of the tests, which is long enough"
@@ -195,6 +215,177 @@ def test_an_event_stream_takes_the_function_that_says_who_may_hear(wrong: Any) -
         EventStream(wrong)
 
 
+# --- what is sent
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Row(Base):
+    __tablename__ = "rows"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+
+
+class RowOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    title: str
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda row: row, lambda row: [row], lambda row: {"rows": [1, row]}], ids=["alone", "in a list", "deeper"]
+)
+def test_a_model_of_sqlalchemys_is_told_how_to_be_sent(wrap: Callable[[Any], Any], hub: Hub) -> None:
+    row = Row(id=1, title="milk")
+    with pytest.raises(InvalidPayload, match="Row is a model of SQLAlchemy's: pass a pydantic model") as refusal:
+        emit("row.created", result=wrap(row))
+    assert "an Entity is passed as it is" in str(refusal.value)
+    found = re.search(r"\((\{.*?column_attrs\})\)", str(refusal.value))
+    assert found is not None
+    as_dict = eval(found[1], {"sqlalchemy": sqlalchemy, "row": row})
+    with Client(topics=["row.*"]) as client:
+        emit("row.created", result=wrap(RowOut.model_validate(row)))
+        emit("row.created", result=wrap(as_dict))
+        run(lambda: check_heard(client, [wrap({"id": 1, "title": "milk"})] * 2))
+
+
+def test_a_row_of_sqlalchemys_is_told_how_to_be_sent(hub: Hub) -> None:
+    engine = sqlalchemy.create_engine("sqlite://")
+    with engine.connect() as connection:
+        row = connection.execute(sqlalchemy.text("select 1 as id")).one()
+    engine.dispose()
+    with pytest.raises(InvalidPayload, match=r"is a row of SQLAlchemy's: pass dict\(row._mapping\)"):
+        emit("row.created", result=[row])
+    with Client(topics=["row.*"]) as client:
+        emit("row.created", result=dict(row._mapping))
+        run(lambda: check_heard(client, [{"id": 1}]))
+
+
+async def check_heard(client: Client, expected: list[Any]) -> None:
+    assert await heard_by(client) == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [Client, None, "todo.*", ["todo.*"], Grant(["todo.*"]), (n for n in range(3)), lambda: Client()],
+    ids=lambda wrong: str(wrong)[:20],
+)
+@pytest.mark.parametrize("response", [EventSourceResponse, DatastarResponse])
+def test_a_response_takes_a_client_and_shows_what_it_got(response: Any, wrong: Any) -> None:
+    with pytest.raises(
+        ArgumentTypeError, match=rf"{response.__name__} takes a Client, such as Client\(topics="
+    ) as refusal:
+        response(wrong)
+    assert ascii(wrong)[:40] in str(refusal.value)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("NITRO_BROKER_URI", "NITRO_BROKER_URL"),
+        ("NITRO_BROKERURL", "NITRO_BROKER_URL"),
+        ("NITRO_BROKER", "NITRO_BROKER_URL"),
+        ("nitro_broker_ulr", "NITRO_BROKER_URL"),
+        ("NITRO_DATABASE_URL", "NITRO_DB_URL"),
+        ("NITRO_MAX_CLIENT", "NITRO_MAX_CLIENTS"),
+        ("NITRO_MAX_CLIENTS_PER_IP", "NITRO_MAX_CLIENTS_PER_USER"),
+        ("NITRO_HEARTBEAT", "NITRO_HEARTBEAT_SECONDS"),
+        ("NITRO_NAME_SPACE", "NITRO_NAMESPACE"),
+        ("NITRO_RETRY_MILISECONDS", "NITRO_RETRY_MILLISECONDS"),
+    ],
+)
+def test_a_misspelt_variable_is_told_once_with_the_nearest_one(
+    name: str, nearest: str, hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(name, "1")
+    get_settings.cache_clear()
+    get_settings()
+    get_settings()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{name!r} is no setting of Nitro's and changes nothing; is {nearest} meant?"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PORT",
+        "HOST",
+        "PRESET",
+        "UNIX_SOCKET",
+        "SSL_KEY",
+        "APP_BASE_URL",
+        "ENV_PREFIX",
+        "SHUTDOWN_TIMEOUT",
+        "LOG_LEVEL",
+        "CLI_ARTIFACTS",
+        "TEST_EXAMPLES",
+        "SCREENSHOTS",
+        "RECIPE",
+        "BROKER_URL",
+        "db_url",
+    ],
+)
+def test_variables_of_others_and_those_that_are_right_are_not_told(
+    name: str, hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server of that name in JavaScript has a dozen; so have the tests of this one."""
+    monkeypatch.setenv(f"NITRO_{name}", "memory://")
+    monkeypatch.setenv("NITROGEN_BROKER_URI", "1")
+    get_settings.cache_clear()
+    get_settings()
+    assert caplog.records == []
+
+
+# --- what a type checker sees
+
+
+def test_a_type_checker_refuses_a_name_that_there_is_not_and_knows_those_that_are(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text("import nitro\nfrom nitro import nosuch\nnitro.emitt\n")
+    names = ", ".join(nitro.__all__)
+    (tmp_path / "right.py").write_text(
+        f"import nitro\nfrom nitro import {names}\nfrom typing import assert_type\n"
+        "assert_type(nitro.__version__, str)\nassert_type(segment(7), str)\nassert_type(NitroWarning(), NitroWarning)\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--no-error-summary",
+        "--config-file",
+        str(ROOT / "pyproject.toml"),
+    ]
+    told = subprocess.run(
+        [*command, "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "wrong.py"), str(tmp_path / "right.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    problems = [line.partition("wrong.py:")[2] for line in told.stdout.splitlines()]
+    assert told.stderr == ""
+    assert len(problems) == 2, told.stdout
+    assert problems[0].startswith('2: error: Module "nitro" has no attribute "nosuch"')
+    assert problems[1].startswith('3: error: Module has no attribute "emitt"')
+
+
+def test_a_name_that_there_is_not_is_an_error_of_pythons_own() -> None:
+    with pytest.raises(ImportError, match="nosuch"):
+        from nitro import nosuch  # type: ignore[attr-defined]  # noqa: F401
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert nitro.__version__ == project["version"]
+    assert "__version__" in dir(nitro)
+
+
 # --- over HTTP
 
 
@@ -212,11 +403,15 @@ def printed_by(server: Server, path: str, status: int, *wanted: str) -> str:
     """What the server prints about a request, as soon as all that is wanted is there."""
     before = len(server.output)
     assert ask(server, path) == status
-    deadline = time.monotonic() + 10
-    while not all(text in server.output[before:] for text in (f"GET {path}", *wanted)):
-        assert time.monotonic() < deadline, f"{wanted} was not printed, but {server.output[before:]}"
-        time.sleep(0.01)
+    wait_until(lambda: all(text in server.output[before:] for text in (f"GET {path}", *wanted)))
     return server.output[before:]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline, "it didn't come to that"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("what", ["true", "false", "list", "dict", "text", "class"])
@@ -261,3 +456,33 @@ def test_a_stranger_gets_no_stream_where_nothing_says_what_is_allowed(server: Se
         server.post("/emit/order.a?result=other")
         server.post("/emit/todo.a?result=asked")
         assert stream.events(1) == ["asked"]
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [("/one-response", "this response answers another request"), ("/one-client", "this Client is streamed by another")],
+)
+def test_what_streams_already_is_refused_to_a_second_request_and_the_first_goes_on(
+    server: Server, path: str, what: str
+) -> None:
+    for _ in range(2):  # one after the other it can be used again
+        with Stream(server.port, path) as stream:
+            stream.read_until(b"id: ")
+            printed_by(server, path, 500, what, "make both anew for each request")
+            server.post("/emit/todo.a?result=1")
+            assert stream.events(1) == ["1"]
+            printed_by(server, path, 500, what)
+            server.post("/emit/todo.a?result=2")
+            assert stream.events(2) == ["1", "2"]
+        wait_until(lambda: server.get("/clients").json() == 0)
+
+
+def test_of_many_requests_at_once_for_one_response_one_is_answered(server: Server) -> None:
+    """None of them has begun to read when the next one comes."""
+    with contextlib.ExitStack() as opened:
+        streams = [opened.enter_context(Stream(server.port, "/one-response")) for _ in range(5)]
+        assert sorted(stream.read_head().head.split()[1] for stream in streams) == ["200"] + ["500"] * 4
+        (first,) = (stream for stream in streams if "200" in stream.head.split()[1])
+        server.post("/emit/todo.a?result=1")
+        assert first.events(1) == ["1"]
+    wait_until(lambda: server.get("/clients").json() == 0)

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    __version__: str
+
     from nitro.domain.entities.base_entity import Entity
     from nitro.domain.topics import segment
     from nitro.errors import NitroError, NitroWarning
@@ -89,13 +91,18 @@ _ELSEWHERE: Final = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'nitro' has no attribute {name!r}")
-    value = getattr(import_module(_ELSEWHERE.get(name, _EVENTS)), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker would take it for every name there is, the misspelt ones, too
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            value = import_module("importlib.metadata").version("nitro-realtime")
+        elif name in __all__:
+            value = getattr(import_module(_ELSEWHERE.get(name, _EVENTS)), name)
+        else:
+            raise AttributeError(f"module 'nitro' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

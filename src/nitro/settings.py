@@ -5,8 +5,12 @@ Owns the defaults; the hub, the SSE responses and the repository read them.
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,11 +19,17 @@ from nitro.errors import ConfigurationError
 
 __all__ = ["Settings", "get_settings"]
 
+log = logging.getLogger("nitro.settings")
+
+_PREFIX: Final = "NITRO_"
+_LIKENESS: Final = 0.66
+"""How much alike two names are that one was meant by; other programs whose variables begin so have less in common."""
+
 
 class Settings(BaseSettings):
     """Nitro's settings. Each field `x` is read from the environment variable `NITRO_X`."""
 
-    model_config = SettingsConfigDict(env_prefix="NITRO_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
     db_url: str = Field("sqlite:///nitro.db", description="SQLAlchemy URL of the database behind Entity")
     broker_url: str = Field("memory://", description="the log that events are published to and read from")
@@ -62,9 +72,20 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The process's settings, read from the environment at the first call."""
+    """The process's settings, read from the environment at the first call. A misspelt variable is told in the log."""
+    _tell_misspelt(os.environ)
     try:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(f"NITRO_{str(e['loc'][0]).upper()} is {e['input']!r}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(wrong) from error
+
+
+def _tell_misspelt(names: Iterable[str]) -> None:
+    known = [name.upper() for name in Settings.model_fields]
+    for name in names:
+        rest = name.upper().removeprefix(_PREFIX)
+        if rest == name.upper() or rest in known:
+            continue
+        for nearest in get_close_matches(rest, known, 1, _LIKENESS):
+            log.warning("%.80a is no setting of Nitro's and changes nothing; is %s meant?", name, _PREFIX + nearest)

@@ -102,3 +102,17 @@ def emit(topic: str, result: str) -> None:
 @app.get("/clients")
 def clients() -> int:
     return len(active_clients)
+
+
+ONE_RESPONSE = EventSourceResponse(Client(topics=["todo.*"]))
+ONE_CLIENT = Client(topics=["todo.*"])
+
+
+@app.get("/one-response")
+async def one_response() -> Response:
+    return ONE_RESPONSE
+
+
+@app.get("/one-client")
+async def one_client() -> Response:
+    return EventSourceResponse(ONE_CLIENT)

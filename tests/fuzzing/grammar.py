@@ -18,7 +18,7 @@ def is_topic(text: str) -> bool:
 
 
 def is_pattern(text: str) -> bool:
-    return _is_name(_PATTERN, text)
+    return _is_name(_PATTERN, text) and "**" not in text
 
 
 def _is_name(grammar: re.Pattern[str], text: str) -> bool:

@@ -1,8 +1,8 @@
 """Topics and patterns: their grammar, whether one matches a topic, and whether one contains another. Pure functions.
 
 A topic is one or more segments of ASCII letters, digits, `_`, `-` and `:`, joined by dots, at most
-255 characters in all. A pattern is the same with `*` allowed anywhere; each `*` stands for one or more
-characters, dots included. Matching is linear in the length of the topic: no backtracking, no regex engine.
+255 characters in all. A pattern is the same with `*` allowed anywhere but beside another; each `*` stands for one or
+more characters, dots included. Matching is linear in the length of the topic: no backtracking, no regex engine.
 
 Fed by whoever names an event or a subscription; feeds the router's index.
 """
@@ -165,6 +165,11 @@ def _check_grammar(name: str, what: str) -> None:
         place = 1 if name.startswith(".") else name.find("..") + 2 if ".." in name else len(name)
         raise InvalidTopic(
             f"{what} {_shown(name)} has an empty segment at character {place}; put a name between the dots"
+        )
+    if "**" in name:
+        raise InvalidTopic(
+            f"{what} {_shown(name)} has '**' at character {name.find('**') + 1}; write '*', which stands for one or "
+            f"more characters, dots included"
         )
     if is_reserved(name):
         raise InvalidTopic(f"{what} {_shown(name)} is reserved: names under 'nitro.' are Nitro's own")

@@ -43,6 +43,7 @@ class Listener:
     Attributes:
         client_id: its key in `active_clients`.
         address: from where it is connected, for the limit for each address.
+        response: the response that streams it now; None if there is none.
         rights_from: when its rights were read, at the latest, on the clock of `time.monotonic`.
     """
 
@@ -57,6 +58,7 @@ class Listener:
         "_seat",
         "address",
         "client_id",
+        "response",
         "rights_from",
     )
 
@@ -65,6 +67,7 @@ class Listener:
     ) -> None:
         self.client_id = client_id
         self.address = address
+        self.response: object | None = None
         self.rights_from = time.monotonic()
         self._holder = holder
         self._limits = limits
@@ -235,6 +238,7 @@ class Listener:
         self._outbox = None
         self._seat = None
         self._is_active = False
+        self.response = None
         self._lock = threading.RLock()
 
     @property

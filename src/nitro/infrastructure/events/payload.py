@@ -24,6 +24,9 @@ _DIGITS: Final = 4300
 """How long a whole number a reader takes. With fewer digits than that a payload has no longer one."""
 
 
+_LOOKS: Final = 1000
+"""At how many of the values of what can't be sent an error looks for the one that is to blame."""
+
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -94,8 +97,7 @@ def encode(result: Any, max_bytes: int) -> bytes:
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
         raise InvalidPayload(
-            f"result ({type(result).__name__}) can't be sent as JSON: {reason}; pass dicts, lists, strings, "
-            f"finite numbers, models or entities"
+            f"result ({type(result).__name__}) can't be sent as JSON: {reason}; {_remedy(result)}"
         ) from error
     if len(payload) > max_bytes:
         raise PayloadTooLarge(
@@ -136,6 +138,28 @@ def decode(payload: bytes) -> Any:
     if isinstance(value, list):
         return JsonArray(value)
     return value
+
+
+def _remedy(result: Any) -> str:
+    """What to pass instead; for what SQLAlchemy gives, if such a thing is among the first that `result` holds."""
+    rest = [result]
+    for _ in range(_LOOKS):
+        if not rest:
+            break
+        value = rest.pop()
+        kind = type(value)
+        if hasattr(kind, "__mapper__") and not hasattr(kind, "model_dump"):
+            return (
+                f"{kind.__name__} is a model of SQLAlchemy's: pass a pydantic model of it (with "
+                f"ConfigDict(from_attributes=True), by model_validate), or a dict of its columns "
+                f"({{c.key: getattr(row, c.key) for c in sqlalchemy.inspect(row).mapper.column_attrs}}); an Entity is "
+                f"passed as it is"
+            )
+        if hasattr(kind, "_mapping"):
+            return f"{kind.__name__} is a row of SQLAlchemy's: pass dict(row._mapping)"
+        if isinstance(value, Mapping | list | tuple):
+            rest.extend(value.values() if isinstance(value, Mapping) else value)
+    return "pass dicts, lists, strings, finite numbers, models or entities"
 
 
 def _has_many_digits(payload: bytes) -> bool:

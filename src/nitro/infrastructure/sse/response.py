@@ -18,7 +18,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from nitro.errors import InvalidField, NotAuthenticated, TooManyClients
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField, NotAuthenticated, TooManyClients
 from nitro.infrastructure.delivery.current import current_async
 from nitro.infrastructure.delivery.frame import Form, encode_opening, encode_retry, named, unnamed
 from nitro.infrastructure.delivery.outbox import Outbox
@@ -54,6 +54,7 @@ class Subscriber(Protocol):
     """What the response needs of a client."""
 
     address: str | None
+    response: object | None  # the one that streams it now
 
     def resume(self, last_event_id: str) -> None:
         """Begin behind the message with that id, instead of where it would: when it connects, or now if it has."""
@@ -97,9 +98,12 @@ class EventSourceResponse(Response):
             `NITRO_RETRY_MILLISECONDS`.
         status_code, headers, background: as in Starlette's `Response`.
 
-    A client over a limit is answered with 429 and `Retry-After` instead, one whose rights have expired with 401.
+    A client over a limit is answered with 429 and `Retry-After` instead, one whose rights have expired with 401. A
+    response that answers a request, or whose client another one streams, can't answer a second one meanwhile: it raises
+    ConfigurationError, which the server logs and answers with 500, and the first stream goes on.
 
     Raises:
+        ArgumentTypeError: `client` is none: its class, a list of topics, a generator.
         InvalidField: `retry_milliseconds` is not a whole number, 0 or more, or a header holds CR, LF or NUL.
     """
 
@@ -117,6 +121,10 @@ class EventSourceResponse(Response):
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
     ) -> None:
+        if isinstance(client, type) or not hasattr(client, "open_outbox"):
+            raise ArgumentTypeError(
+                f"{type(self).__name__} takes a Client, such as Client(topics=['todo.*']), and not {client!a:.80}"
+            )
         settings = get_settings()
         self.client = client
         self._form = _FORMS[named, text]
@@ -152,6 +160,8 @@ class EventSourceResponse(Response):
             await hub.until_open(_PATIENCE_SECONDS)
             if not last_event_id:  # then it begins behind what anybody was told to be in the log
                 await current_async(hub.broker, _PATIENCE_SECONDS)
+        if self.client.response is not None:
+            raise ConfigurationError(_in_use(is_client=self.client.response is not self))
         peer = scope.get("client")
         self.client.address = self.client.address or (peer[0] if peer else "") or ""
         if last_event_id:
@@ -162,6 +172,7 @@ class EventSourceResponse(Response):
             await Problem(refusal)(scope, receive, send)
             return
         outbox = self.client.open_outbox()
+        self.client.response = self
         connection: Connection | None = None
         try:
             async with asyncio.timeout(outbox.limits.send_timeout):
@@ -175,6 +186,7 @@ class EventSourceResponse(Response):
             log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
             return
         finally:
+            self.client.response = None
             if connection is not None:
                 connection.abandon()
             if outbox.sink is NOBODY or outbox.sink is connection:  # else somebody else reads it by now
@@ -207,6 +219,12 @@ def _default_headers(media_type: str | None, charset: str) -> tuple[tuple[bytes,
     response.media_type, response.charset = media_type, charset
     response.init_headers(_HEADERS)
     return tuple(response.raw_headers)
+
+
+def _in_use(*, is_client: bool) -> str:
+    what = "this Client is streamed by another response" if is_client else "this response answers another request"
+    remedy = "make both anew for each request, in the endpoint: return EventSourceResponse(Client(topics=[…]))"
+    return f"{what} at this time, and each would end the other's stream; {remedy}"
 
 
 def _last_event_id(scope: Scope) -> str:
