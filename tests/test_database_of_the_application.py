@@ -17,9 +17,9 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.orm import Session
 
 import nitro
-from nitro.alembic import include_name
+from nitro.alembic import TABLES, include_name
 from nitro.errors import BrokerRefused
-from nitro.infrastructure.brokers.base import TABLES, Log
+from nitro.infrastructure.brokers.base import Log
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import BROKERS, Broker

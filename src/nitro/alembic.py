@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["include_name"]
+__all__ = ["TABLES", "include_name"]
 
-_OURS: Final = frozenset({"nitro_logs", "nitro_messages", "nitro_producers", "nitro_outbox"})
+TABLES: Final = frozenset({"nitro_logs", "nitro_messages", "nitro_producers", "nitro_outbox"})
 """The tables of a log: the last one on PostgreSQL alone."""
 
 
@@ -20,4 +20,4 @@ def include_name(name: str | None, kind: str, parent_names: Mapping[str, str | N
 
     It is what `context.configure(include_name=…)` wants. One with a filter of its own joins the two by `and`.
     """
-    return (name if kind == "table" else parent_names.get("table_name")) not in _OURS
+    return (name if kind == "table" else parent_names.get("table_name")) not in TABLES
