@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 class Server:
-    """An ASGI application under uvicorn, granian or hypercorn in a process of its own, on a port or a Unix socket."""
+    """An application under uvicorn, gunicorn, granian or hypercorn in a process of its own, on a port or a Unix socket."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Server:
             "granian": ["--interface", "asgi", "--host", "127.0.0.1", "--port", str(self.port)],
             "examples.serve": ["--port", str(self.port)],
             "hypercorn": ["--bind", f"127.0.0.1:{self.port}"],
+            "gunicorn": ["--bind", f"127.0.0.1:{self.port}", "--no-control-socket"],
         }
         if uds is not None:
             address = {
@@ -110,20 +111,28 @@ class Server:
         try:
             self.process.wait(within_seconds)
         except subprocess.TimeoutExpired:
+            for pid in self.children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.process.kill()
+            self.process.wait(10)
             raise RuntimeError(f"the server did not end:\n{self._read_output()}") from None
         took = time.monotonic() - began
         self._read_output()
         return took
 
+    def children(self) -> list[int]:
+        """The processes that it started."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for children in tasks for pid in children.read_text().split()]
+
     def workers(self) -> list[int]:
         """The processes that `--workers` started, those that serve requests."""
         found = []
-        for children in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            for pid in map(int, children.read_text().split()):
-                with contextlib.suppress(OSError):
-                    if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        found.append(pid)
+        for pid in self.children():
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
         return found
 
     def kill(self) -> None:

@@ -26,7 +26,7 @@ from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.delivery.sink import NOBODY
 from nitro.infrastructure.sse import forms
 from nitro.infrastructure.sse.connection import Connection
-from nitro.infrastructure.sse.drain import drain_on_signals
+from nitro.infrastructure.sse.drain import drain_on_signals, drain_with_listener
 from nitro.infrastructure.sse.forms import envelope, stream_event
 from nitro.infrastructure.sse.problem import Problem
 from nitro.settings import get_settings
@@ -173,6 +173,7 @@ class EventSourceResponse(Response):
             return
         outbox = self.client.open_outbox()
         self.client.response = self
+        drain_with_listener(outbox.lane.draining, scope.get("server"))
         connection: Connection | None = None
         try:
             async with asyncio.timeout(outbox.limits.send_timeout):
