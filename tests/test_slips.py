@@ -486,3 +486,30 @@ def test_of_many_requests_at_once_for_one_response_one_is_answered(server: Serve
         server.post("/emit/todo.a?result=1")
         assert first.events(1) == ["1"]
     wait_until(lambda: server.get("/clients").json() == 0)
+
+
+def test_a_parameter_of_the_path_may_be_called_as_those_of_the_stream_are(server: Server) -> None:
+    with Stream(server.port, "/rooms/7/a/b/c?topic=room.7.mail") as stream:
+        stream.read_until(b"id: ")
+        assert "x-room: 7" in stream.head
+        for topic in ("room.8.mail", "room.7.other", "room.7.mail"):
+            server.post(f"/emit/{topic}?result={topic}")
+        assert stream.events(1) == ["room.7.mail"]
+    assert ask(server, "/rooms/7/a/b/c?topic=room.8.*") == 403
+    with Stream(server.port, "/any-room/7?topic=room.8.*") as stream:
+        stream.read_until(b"id: ")
+        server.post("/emit/room.7.mail?result=7")
+        server.post("/emit/room.8.mail?result=8")
+        assert stream.events(1) == ["8"]
+
+
+def test_the_documentation_shows_the_topic_of_the_path_beside_that_of_the_query(server: Server) -> None:
+    paths = server.get("/openapi.json").json()["paths"]
+    shown = {(each["in"], each["name"], each["required"]) for each in paths["/any-room/{topic}"]["get"]["parameters"]}
+    assert ("query", "topic", False) in shown
+    in_room = paths["/rooms/{topic}/{request}/{grant}/{watch}"]["get"]["parameters"]
+    assert [(each["in"], each["name"]) for each in in_room if each["name"] == "topic"] == [
+        ("path", "topic"),
+        ("query", "topic"),
+    ]
+    assert not {each["name"] for each in in_room} & {"nitro_topics", "request", "grant"}

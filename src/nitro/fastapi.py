@@ -92,7 +92,7 @@ class EventStream:
                 },
             },
         }
-        asked = Annotated[list[str] | None, Query(description="a topic or pattern to hear; repeat it for several")]
+        asked = Query(alias="topic", description="a topic or pattern to hear; repeat it for several")
         parameters = [
             Parameter("request", Parameter.KEYWORD_ONLY, annotation=Request),
             Parameter(
@@ -101,7 +101,9 @@ class EventStream:
             Parameter("grant", Parameter.KEYWORD_ONLY, annotation=Annotated[Grant | None, Depends(grant)]),
         ]
         if topics is None:  # shown in the documentation, and read from the request
-            parameters.append(Parameter("topic", Parameter.KEYWORD_ONLY, annotation=asked, default=None))
+            wanted = Annotated[list[str] | None, asked]
+            # By another name than `topic`, which FastAPI would take for a parameter of the path that is called so.
+            parameters.append(Parameter("nitro_topics", Parameter.KEYWORD_ONLY, annotation=wanted, default=None))
         self.__signature__ = Signature(parameters)  # what FastAPI reads instead of that of `__call__`
 
     async def __call__(self, *, request: Request, grant: Grant | None, **_: Any) -> Response:

@@ -116,3 +116,22 @@ async def one_response() -> Response:
 @app.get("/one-client")
 async def one_client() -> Response:
     return EventSourceResponse(ONE_CLIENT)
+
+
+def may_hear_room(topic: str, watch: str) -> Grant:
+    return Grant([f"room.{segment(topic)}.*"])
+
+
+in_room = EventStream(may_hear_room)
+anywhere = EventStream(lambda: Grant(["room.*"]))
+
+
+@app.get("/rooms/{topic}/{request}/{grant}/{watch}", **in_room.openapi)
+async def room(topic: str, stream: Annotated[Response, Depends(in_room)]) -> Response:
+    stream.headers["x-room"] = topic
+    return stream
+
+
+@app.get("/any-room/{topic}", **anywhere.openapi)
+async def any_room(stream: Annotated[Response, Depends(anywhere)]) -> Response:
+    return stream
