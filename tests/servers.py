@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 class Server:
-    """An application under uvicorn, gunicorn, granian or hypercorn in a process of its own, on a port or a Unix socket."""
+    """An application under uvicorn, gunicorn, granian or hypercorn in a process of its own, at a port or a path."""
 
     def __init__(
         self,
