@@ -168,7 +168,9 @@ class PostgresServer(Service):
                         parent.chmod(parent.stat().st_mode | 0o011)
             initdb = [*as_nobody(), str(self._programs / "initdb"), "-D", str(self.directory / "data")]
             options = ["-U", "postgres", "-A", "trust", "--no-sync"]
-            subprocess.run([*initdb, *options], check=True, capture_output=True, cwd="/")
+            made = subprocess.run([*initdb, *options], capture_output=True, text=True, cwd="/")
+            if made.returncode:
+                raise RuntimeError(f"initdb failed:\n{made.stdout}{made.stderr}")
         return super().start()
 
     def end(self, signum: int = signal.SIGTERM) -> None:
