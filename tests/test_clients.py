@@ -21,6 +21,7 @@ from nitro import ANY, Client, active_clients, client_event, emit, event, on
 from nitro.errors import (
     InvalidPayload,
     InvalidTopic,
+    NitroWarning,
     NotConnected,
     Overloaded,
     PayloadTooLarge,
@@ -244,7 +245,8 @@ def test_a_delay_is_a_time(delay: float) -> None:
 def test_only_emits_with_a_result_reach_clients() -> None:
     async def scenario() -> list[Any]:
         with Client() as client:
-            emit("a")
+            with pytest.warns(NitroWarning, match="without result="):
+                emit("a")
             emit("a", result=None)
             for result in ("", 0, False, [], {}):
                 emit("a", result=result)

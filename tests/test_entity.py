@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
 
 import pytest
 from pydantic import PrivateAttr, TypeAdapter, ValidationError, field_validator, model_validator
@@ -22,7 +24,7 @@ from sqlmodel import Field, Relationship, Session
 
 from nitro import errors
 from nitro.domain.entities.base_entity import Entity
-from nitro.errors import InvalidQuery, NitroError
+from nitro.errors import ConfigurationError, InvalidQuery, NitroError, NotLoaded
 from nitro.infrastructure.repository import SQLModelRepository
 from nitro.settings import get_settings
 
@@ -488,3 +490,117 @@ def test_the_domain_is_imported_without_the_infrastructure_and_opens_nothing(tmp
     command = [sys.executable, "-W", "error", "-c", script]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=60)
     assert list(tmp_path.glob("nitro.db*")) == []
+
+
+# What is related, and ids
+
+
+def test_a_relationship_that_was_not_loaded_is_an_error_with_the_remedy() -> None:
+    team = EntityTeam(name="t").save()
+    player = EntityPlayer(name="a", team_id=team.id).save()
+    loaded = EntityPlayer.get(player.id)
+    assert loaded is not None
+    for one in (player, loaded, loaded.save(), *EntityPlayer.all(), EntityPlayer.find_by(name="a")):
+        with pytest.raises(
+            NotLoaded, match=r"EntityPlayer\.team was not loaded.*EntityTeam\.get\(entityplayer\.team_id\)"
+        ):
+            one.team
+    for one in (team, EntityTeam.find(team.id)):
+        with pytest.raises(NotLoaded, match=r"EntityPlayer\.filter\(team_id=entityteam\.id\)") as caught:
+            one.players
+        assert isinstance(caught.value, NitroError)
+        assert isinstance(caught.value, DetachedInstanceError)
+    assert EntityTeam.get(player.team_id) == team
+    assert EntityPlayer.filter(team_id=team.id) == [player]
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)), lambda one: one.model_copy()],
+)
+def test_copies_of_what_was_saved_know_no_more_than_it(duplicate: object) -> None:
+    player = EntityPlayer(name="a", team_id=EntityTeam(name="t").save().id).save()
+    twin = duplicate(player)
+    with pytest.raises(NotLoaded):
+        twin.team
+    twin.id = "another"
+    assert EntityPlayer.get(twin.save().id) == twin
+    assert {one.id for one in EntityPlayer.all()} == {player.id, "another"}
+    assert duplicate(EntityPlayer(name="new")).team is None
+
+
+def test_what_was_given_stays_and_all_that_was_saved_has_its_rows_values() -> None:
+    team = EntityTeam(name="t", players=[EntityPlayer(name="a"), EntityPlayer(name="b")]).save()
+    assert [(player.name, player.team_id) for player in team.players] == [("a", team.id), ("b", team.id)]
+    assert team.players[0].team is team
+    player = EntityPlayer(name="c", team=EntityTeam(name="u")).save()
+    assert player.team is not None
+    assert (player.team.name, player.team_id) == ("u", player.team.id)
+    assert EntityTeam.get(player.team.id) == player.team
+    assert EntityPlayer.get(player.id) == player
+
+
+def test_what_is_related_no_more_is_not_kept() -> None:
+    old, new = EntityTeam(name="old").save(), EntityTeam(name="new").save()
+    player = EntityPlayer(name="a", team=old).save()
+    assert player.team is old
+    player.team_id = new.id
+    player.save()
+    with pytest.raises(NotLoaded):
+        player.team
+    player.team = new
+    assert player.save().team is new
+    assert EntityPlayer.filter(team_id=new.id) == [player]
+
+
+def test_what_is_loaded_in_a_session_of_ones_own_stays_loaded() -> None:
+    team = EntityTeam(name="t", players=[EntityPlayer(name="a")]).save()
+    with Session(EntityTeam._repository.engine, expire_on_commit=False) as session:
+        found = session.get(EntityTeam, team.id)
+        assert found is not None
+        assert [player.name for player in found.players] == ["a"]
+    assert [player.name for player in found.players] == ["a"]
+    found.name = "u"
+    assert [player.name for player in found.save().players] == ["a"]
+    built = EntityTeam.model_validate(EntityTeam.get(team.id), update={"name": "v"})
+    assert (built.id, built.name) == (team.id, "v")
+
+
+def test_what_was_saved_can_be_added_to_a_session_of_ones_own() -> None:
+    task = EntityTask(title="a").save()
+    with Session(EntityTask._repository.engine) as session:
+        session.add(task)
+        task.title = "b"
+        session.commit()
+    assert titles(EntityTask.all()) == ["b"]
+
+
+@pytest.mark.parametrize("annotation", [int, int | None, str | int, UUID, Annotated[int, Field(gt=0)]])
+@pytest.mark.parametrize("table", [True, False])
+def test_an_id_that_is_no_string_is_refused_where_it_is_declared(annotation: object, table: bool) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"EntityNumbered\.id is declared as .*number: int = Field\(unique=True\)"
+    ):
+        type(Entity)(
+            "EntityNumbered",
+            (Entity,),
+            {
+                "__annotations__": {"id": annotation},
+                "id": Field(default=None, primary_key=True),
+                "__module__": __name__,
+            },
+            **({"table": True} if table else {}),
+        )
+    assert "entitynumbered" not in Entity.metadata.tables
+
+
+def test_an_id_may_be_any_kind_of_string() -> None:
+    class EntityNamed(Entity, table=True):
+        id: Annotated[str, Field(min_length=2)] = Field(primary_key=True)
+
+    class EntityChosen(Entity):
+        id: Literal["a", "b"] | None = None
+
+    assert EntityNamed(id="ab").id == "ab"
+    assert EntityChosen(id="a").id == "a"
+    Entity.metadata.remove(EntityNamed.__table__)

@@ -19,6 +19,7 @@ __all__ = [
     "NitroWarning",
     "NotAuthenticated",
     "NotConnected",
+    "NotLoaded",
     "Overloaded",
     "PayloadTooLarge",
     "TooManyClients",
@@ -85,6 +86,10 @@ class PayloadTooLarge(InvalidPayload):
 
 class InvalidQuery(NitroError, ValueError):
     """A question that the database behind an entity can't be asked; the text names what was wrong."""
+
+
+class NotLoaded(NitroError, RuntimeError):
+    """A relationship of an entity that was not loaded with it; the text says how to ask for it."""
 
 
 class InvalidField(NitroError, ValueError):

@@ -8,7 +8,8 @@ value that may be kept, copied, pickled and handed to another thread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, overload
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, cast, get_args, get_origin, overload
 from uuid import uuid4
 
 from pydantic import ConfigDict
@@ -17,6 +18,7 @@ from sqlmodel import Field
 
 from nitro.domain.entities.record import Record
 from nitro.domain.entities.yielding import YieldingProperty, yielding_method, yielding_property
+from nitro.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -41,6 +43,15 @@ def _new_id() -> str:
     return str(uuid4())
 
 
+def _kinds_of(annotation: Any) -> list[Any]:
+    """The types that a field may have."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for each in get_args(annotation) for kind in _kinds_of(each)]
+    if get_origin(annotation) is Literal:
+        return [type(value) for value in get_args(annotation)]
+    return [annotation]
+
+
 class Entity(Record):
     """A record with an `id`. With `table=True` it is also a row: `class Todo(Entity, table=True)`.
 
@@ -59,6 +70,23 @@ class Entity(Record):
     _repository: ClassVar[SQLModelRepository] = cast("SQLModelRepository", _SharedRepository())
 
     id: str = Field(default_factory=_new_id, primary_key=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse an `id` that is no string, where it is declared.
+
+        Raises:
+            ConfigurationError: it is one.
+        """
+        super().__pydantic_init_subclass__(**kwargs)
+        kinds = _kinds_of(cls.model_fields["id"].annotation)
+        if not all(isinstance(kind, type) and issubclass(kind, str | NoneType) for kind in kinds):
+            shown = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+            raise ConfigurationError(
+                f"{cls.__name__}.id is declared as {shown}; the id of an entity is a string, which senders and URLs "
+                f"take as it is. Leave `id` out, and give a number of your own another name: "
+                f"number: int = Field(unique=True)"
+            )
 
     def save(self) -> Self:
         """Insert this entity, or update the row with its `id`, and commit; return the entity itself.

@@ -22,10 +22,12 @@ from sqlalchemy.orm.attributes import manager_of_class, set_attribute
 from sqlmodel import SQLModel
 
 from nitro.domain.entities.exact_decimal import keep_digits
+from nitro.domain.entities.relationships import has, is_row, mark_as_row, tell_not_loaded
 
 __all__ = ["Record"]
 
 STATE = "_sa_instance_state"
+IS_ROW = "nitro_is_row"
 
 
 class Record(SQLModel):
@@ -79,7 +81,7 @@ class Record(SQLModel):
         if isinstance(obj, Mapping):
             obj = {**obj, **(update or {})}
         elif update or cls.__sqlmodel_relationships__:
-            obj = {name: getattr(obj, name) for name in names if hasattr(obj, name)} | (update or {})
+            obj = {name: getattr(obj, name) for name in names if has(obj, name)} | (update or {})
         candidate = cls._candidate(obj, strict=strict, from_attributes=from_attributes, context=context)
         record: Self = cls.__new__(cls)
         record._track()
@@ -97,7 +99,7 @@ class Record(SQLModel):
 
     def __copy__(self) -> Self:
         twin = self._without_state()
-        twin._track()
+        twin._track(as_row=is_row(self))
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -105,15 +107,15 @@ class Record(SQLModel):
         twin = memo[id(self)] = self._without_state()
         for slot in ("__dict__", "__pydantic_private__"):
             object.__setattr__(twin, slot, deepcopy(getattr(twin, slot), memo))
-        twin._track()
+        twin._track(as_row=is_row(self))
         return twin
 
     def __getstate__(self) -> dict[Any, Any]:
-        return super(Record, self._without_state()).__getstate__()
+        return {**super(Record, self._without_state()).__getstate__(), IS_ROW: is_row(self)}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        super().__setstate__(state)
-        self._track()
+        super().__setstate__({key: value for key, value in state.items() if key != IS_ROW})
+        self._track(as_row=state.get(IS_ROW, False))
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -154,10 +156,12 @@ class Record(SQLModel):
         candidate.__dict__.pop(STATE, None)
         return candidate
 
-    def _track(self) -> None:
+    def _track(self, *, as_row: bool = False) -> None:
         """Give an object that was made without `__init__` a state of its own: it belongs to no session."""
         if self._is_table():
             manager_of_class(type(self)).setup_instance(self)
+            if as_row:
+                mark_as_row(self)
 
     @reconstructor
     def _loaded(self) -> None:
@@ -178,6 +182,8 @@ class Record(SQLModel):
 
 
 @event.listens_for(Record, "instrument_class", propagate=True)
-def _prepare_table(mapper: Mapper[Any], _class: type) -> None:
+def _prepare_table(mapper: Mapper[Any], kind: type[Record]) -> None:
     if isinstance(mapper.local_table, Table):
         keep_digits(mapper.local_table)
+    if kind.__sqlmodel_relationships__:  # the others needn't pay for it at each attribute
+        type.__setattr__(kind, "__getattribute__", tell_not_loaded)

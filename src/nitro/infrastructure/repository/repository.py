@@ -19,6 +19,7 @@ from sqlmodel import SQLModel, select
 
 from nitro.domain.entities.base_entity import Entity
 from nitro.domain.entities.exact_decimal import rounding_columns
+from nitro.domain.entities.relationships import drop_stale, mark_as_row
 from nitro.errors import InvalidQuery, NitroWarning
 from nitro.infrastructure.repository import query
 from nitro.infrastructure.repository.database import CASEFOLD, Database
@@ -62,11 +63,15 @@ class SQLModelRepository:
         self._database.close()
 
     def save(self, entity: Entity) -> None:
-        """Insert `entity`, or update the row with its `id`; then give it the row's values."""
+        """Insert `entity`, or update the row with its `id`; then give all that was saved the rows' values."""
         query.mapper_of(type(entity))
-        values = self._until_settled(lambda: self._write(entity), IntegrityError, StaleDataError)
-        for name, value in values.items():
-            set_committed_value(entity, name, value)
+        written = self._until_settled(lambda: self._write(entity), IntegrityError, StaleDataError)
+        for saved, values in written:
+            for name, value in values.items():
+                set_committed_value(saved, name, value)
+            mark_as_row(saved)
+        for saved, _ in written:
+            drop_stale(saved)
 
     def delete(self, entity: Entity) -> bool:
         """Delete the row with the entity's `id`; False when there was none."""
@@ -190,8 +195,8 @@ class SQLModelRepository:
             entities = session.scalars(statement).all()
             return [entity.model_dump() for entity in entities] if as_dict else list(entities)
 
-    def _write(self, entity: Entity) -> dict[str, Any]:
-        """Merge, which copies, so that the caller's object never meets the session; return the row's values."""
+    def _write(self, entity: Entity) -> list[tuple[Any, dict[str, Any]]]:
+        """Merge, which copies, so that the caller's objects never meet the session; return those and their values."""
         names = query.mapper_of(type(entity)).column_attrs.keys()
         read_as = inspect(entity).identity
         if read_as is not None and read_as != (entity.id,):
@@ -202,7 +207,7 @@ class SQLModelRepository:
             session.flush()
             session.refresh(row, names)
             del locked  # the session holds rows weakly, and merge must find this one
-            return {name: getattr(row, name) for name in names}
+            return [(given, _values_of(row)) for given, row in _saved_with(entity, row)]
 
     def _until_settled(self, work: Callable[[], T], *failures: type[Exception]) -> T:
         """Do `work`; where writers overlap, again if what it looked for came or went before it could write."""
@@ -227,6 +232,29 @@ class SQLModelRepository:
 
     def __repr__(self) -> str:
         return f"<SQLModelRepository {self._database!r}>"
+
+
+def _saved_with(entity: Entity, row: Entity) -> list[tuple[Any, Any]]:
+    """Each object that a merge has copied, beginning with `entity`, and its copy."""
+    found: dict[int, tuple[Any, Any]] = {}
+    rest: list[tuple[Any, Any]] = [(entity, row)]
+    while rest:
+        given, copy = rest.pop()
+        if id(given) in found or given is None or copy is None:
+            continue
+        found[id(given)] = (given, copy)
+        for relationship in inspect(type(given)).relationships:
+            related, copied = given.__dict__.get(relationship.key), copy.__dict__.get(relationship.key)
+            if isinstance(related, list) and isinstance(copied, list):
+                rest += zip(related, copied, strict=False)
+            elif not relationship.uselist:
+                rest.append((related, copied))
+    return list(found.values())
+
+
+def _values_of(row: Any) -> dict[str, Any]:
+    names = query.mapper_of(type(row)).column_attrs.keys()
+    return {name: getattr(row, name) for name in names}
 
 
 def _check_id(entity_type: type[Entity], id: str) -> None:
