@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
+import re
+import shlex
+import sys
 import time
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import jwt
 import pytest
+from packaging.requirements import Requirement
 
 from nitro import ANY, Grant, segment
 from nitro.tickets import Tickets
-from tests.servers import Server
+from tests.servers import ROOT, Server
 from tests.sse import Stream
 
+ACCESS = (ROOT / "docs/access.md").read_text()
 KEY = "a key of the tests, which is long enough"
 SECRET = "a secret of the tests, which is long enough"
 ENVIRONMENT = {"SECRET": SECRET, "ORIGINS": "http://localhost:1", "NITRO_RETRY_MILLISECONDS": "100"}
@@ -230,3 +239,39 @@ def test_no_stream_holds_a_database_session() -> None:
         for stream in streams:
             stream.socket.close()
     assert "Traceback" not in server.output, server.output
+
+
+RECIPES = re.findall(r"^## (.*)\n(?:(?!^## ).*\n)*?```python\n((?:.*\n)*?)```", ACCESS, re.MULTILINE)
+ALSO_NEEDS = {"starlette.middleware.sessions": "itsdangerous", "nitro.tickets": "itsdangerous"}
+"""What a module needs that its own package doesn't bring."""
+
+
+@pytest.mark.parametrize(("heading", "code"), RECIPES, ids=[heading for heading, _ in RECIPES])
+def test_a_recipe_names_every_package_that_it_imports(heading: str, code: str) -> None:
+    section = ACCESS.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    (line,) = re.findall(r"`pip install ([^`]*)`", section)
+    named: set[str] = set()
+    for requirement in map(Requirement, shlex.split(line)):
+        named |= {requirement.name, *brought_by(requirement)}
+    nodes = list(ast.walk(ast.parse(code)))
+    modules = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    modules |= {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
+    packages = {**packages_distributions(), "nitro": ["nitro-realtime"]}  # it may be installed as editable
+    tops = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
+    wanted = {packages[name][0].lower() for name in tops}
+    wanted |= {ALSO_NEEDS[name] for name in modules & ALSO_NEEDS.keys()}
+    assert "nitro-realtime" in wanted
+    assert wanted <= named, f"{heading}: {wanted - named} is imported and not named"
+
+
+def brought_by(requirement: Requirement) -> set[str]:
+    """What nitro-realtime requires, with those extras."""
+    if requirement.name != "nitro-realtime":
+        return set()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["optional-dependencies"][extra] for extra in requirement.extras]
+    return {Requirement(each).name for each in [*project["dependencies"], *itertools.chain(*extras)]}
+
+
+def test_there_are_recipes_for_each_way_to_know_a_user() -> None:
+    assert len(RECIPES) == 6
