@@ -1,6 +1,6 @@
 """In FastAPI's way: a dependency that goes from what a user may hear to a stream.
 
-`from nitro.fastapi import EventStream`. Needs FastAPI 0.121 or newer.
+`from nitro.fastapi import EventStream`. Needs FastAPI 0.128.2 or newer.
 
 Fed by a dependency of the application's, which knows the user; makes the response of the endpoint.
 """
