@@ -1,4 +1,4 @@
-"""What happens to a broker behind our back, and costs nothing: connections and consumers that go, a journal that grows."""
+"""What happens to a broker behind our back, and costs nothing: connections and consumers that go, a growing journal."""
 
 from __future__ import annotations
 
