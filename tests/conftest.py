@@ -29,6 +29,7 @@ CHROMIUM_FLAGS = [
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
+    assert " at 0x" not in item.nodeid, f"{item.nodeid} has another name in each process; name its cases by `shown`"
     if isinstance(item, pytest.Function) and starts_a_process(item):
         item.add_marker("server")
 

@@ -159,7 +159,7 @@ def test_what_cannot_be_written_into_a_log_is_an_error_in_emit(shared: Hub) -> N
         ("sqlite://", r"names no file.*sqlite:///events\.db"),
         ("sqlite:///:memory:", "names no file"),
         ("redis+sentinel://localhost:26379", "names its master"),
-        ("redis://localhost/notanumber?db=x", "can't be used"),
+        ("redis://localhost/notanumber?db=x", r"NITRO_BROKER_URL: .*number of a database.*redis://host/0"),
     ],
 )
 def test_a_url_that_can_not_be_used_is_refused_with_the_remedy(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nitro import segment
 from nitro.domain.topics import check_pattern, check_topic, contains, matches
 from nitro.errors import ArgumentTypeError, InvalidTopic
+from tests.cases import shown
 
 PLAIN = st.text(ascii_letters + digits + "_-:", min_size=1, max_size=255).filter(
     lambda text: not text.startswith("::") and text != "ANY"
@@ -124,7 +125,7 @@ def test_nobody_and_what_is_no_text_have_no_segment(value: Any) -> None:
     assert str(refusal.value).isascii()
 
 
-@pytest.mark.parametrize("value", [User(), object(), [7], {"id": 7}, b"7", True, len, User], ids=repr)
+@pytest.mark.parametrize("value", [User(), object(), [7], {"id": 7}, b"7", True, len, User], ids=shown)
 def test_what_is_no_id_has_no_segment_and_says_where_the_id_is(value: Any) -> None:
     with pytest.raises(ArgumentTypeError, match=r"segment\(user.id\)"):
         segment(value)

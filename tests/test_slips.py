@@ -36,6 +36,7 @@ from nitro.infrastructure.delivery.hub import Hub
 from nitro.publisher import Publisher
 from nitro.settings import get_settings
 from nitro.tickets import Tickets
+from tests.cases import shown
 from tests.servers import ROOT, Server
 from tests.specification.hearing import heard_by, run
 from tests.sse import Stream
@@ -62,7 +63,7 @@ def may_hear() -> Grant | None:
 
 
 @pytest.mark.parametrize("text", ["todo.*", "user.5.*", "*", "ANY", "*.created", "**"])
-@pytest.mark.parametrize("more", [{}, {"topics": ["todo.*"]}, {"allowed": ["todo.*"]}], ids=str)
+@pytest.mark.parametrize("more", [{}, {"topics": ["todo.*"]}, {"allowed": ["todo.*"]}], ids=shown)
 def test_a_pattern_in_the_place_of_the_client_id_is_refused(text: str, more: dict[str, Any]) -> None:
     with pytest.raises(InvalidTopic) as refusal:
         Client(text, **more)
@@ -70,14 +71,14 @@ def test_a_pattern_in_the_place_of_the_client_id_is_refused(text: str, more: dic
 
 
 @pytest.mark.parametrize(
-    "topics", [["todo.*"], ANY, {"todo.*": ANY}, ("todo.*",), requested_topics(Request())], ids=str
+    "topics", [["todo.*"], ANY, {"todo.*": ANY}, ("todo.*",), requested_topics(Request())], ids=shown
 )
 def test_topics_in_the_place_of_the_client_id_are_refused(topics: Any) -> None:
     with pytest.raises(TopicTypeError, match=r"topics are named: Client\(topics="):
         Client(topics)
 
 
-@pytest.mark.parametrize("options", [{"client_id": "7"}, {"client_id": "todo.created"}, {"user_id": 7}], ids=str)
+@pytest.mark.parametrize("options", [{"client_id": "7"}, {"client_id": "todo.created"}, {"user_id": 7}], ids=shown)
 def test_a_client_for_somebody_without_topics_is_warned_about_at_its_place(options: dict[str, Any]) -> None:
     with pytest.warns(NitroWarning, match=r"Client\(topics=\['todo.*'\]\)") as told:
         Client(**options)
@@ -96,7 +97,7 @@ def test_a_warning_holds_nothing_of_the_client_so_that_it_is_told_once() -> None
 @pytest.mark.parametrize(
     "said",
     [{"topics": ANY}, {"topics": "ANY"}, {"topics": ["ANY"]}, {"topics": ("ANY",)}, {"topics": []}, {"allowed": ANY}],
-    ids=str,
+    ids=shown,
 )
 def test_a_client_with_an_id_that_says_what_it_hears_is_not_warned_about(said: dict[str, Any]) -> None:
     Client("7", user_id=7, **said)
@@ -104,7 +105,7 @@ def test_a_client_with_an_id_that_says_what_it_hears_is_not_warned_about(said: d
 
 
 @pytest.mark.parametrize("query", [b"", b"topic=todo.*", b"topic=*"])
-@pytest.mark.parametrize("options", [{}, {"denied": ["todo.secret"]}, {"client_id": "7", "user_id": 7}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"denied": ["todo.secret"]}, {"client_id": "7", "user_id": 7}], ids=shown)
 def test_what_a_request_asks_for_is_no_topics_without_what_is_allowed(query: bytes, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"allowed=\['todo.*'\]\), or allowed=ANY"):
         Client(topics=requested_topics(Request(query)), **options)
@@ -116,7 +117,7 @@ def test_what_a_request_asks_for_is_no_topics_without_what_is_allowed(query: byt
 # --- what is granted
 
 
-@pytest.mark.parametrize("nothing", [[], (), {}, set()], ids=repr)
+@pytest.mark.parametrize("nothing", [[], (), {}, set()], ids=shown)
 def test_what_allows_nothing_is_nothing(nothing: Any) -> None:
     for client in (
         Client(topics=ANY, allowed=nothing),
@@ -130,7 +131,7 @@ def test_what_allows_nothing_is_nothing(nothing: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, True, False, 7, object(), b"todo.*", [None], [True], {"todo.*": None}], ids=repr
+    "wrong", [None, True, False, 7, object(), b"todo.*", [None], [True], {"todo.*": None}], ids=shown
 )
 def test_what_is_no_list_of_topics_grants_nothing(wrong: Any) -> None:
     for make in (
@@ -145,7 +146,7 @@ def test_what_is_no_list_of_topics_grants_nothing(wrong: Any) -> None:
         Grant()  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("sender", [True, False, {"id": 7}, Someone(), may_hear, [["7"]]], ids=repr)
+@pytest.mark.parametrize("sender", [True, False, {"id": 7}, Someone(), may_hear, [["7"]]], ids=shown)
 def test_a_sender_that_names_nobody_is_refused_wherever_senders_are_written(sender: Any) -> None:
     """`denied={"todo.secret": True}` would deny what comes from a sender whose name is True."""
     senders = sender if isinstance(sender, list) else [sender]
@@ -159,7 +160,7 @@ def test_a_sender_that_names_nobody_is_refused_wherever_senders_are_written(send
             make()
 
 
-@pytest.mark.parametrize("user", [True, {"id": 7}, Someone(), may_hear, [7], b"7"], ids=repr)
+@pytest.mark.parametrize("user", [True, {"id": 7}, Someone(), may_hear, [7], b"7"], ids=shown)
 def test_a_user_id_that_names_nobody_is_refused(user: Any) -> None:
     """Nobody could be dismissed by it: each `Someone` has another text."""
     for make in (lambda: Client(topics=[], user_id=user), lambda: Grant([], user_id=user)):
@@ -170,7 +171,7 @@ def test_a_user_id_that_names_nobody_is_refused(user: Any) -> None:
 WRONG_GRANTS = [True, False, ["todo.*"], {"allowed": ["todo.*"]}, "todo.*", 0, "", Grant, may_hear, Request()]
 
 
-@pytest.mark.parametrize("grant", WRONG_GRANTS, ids=lambda grant: str(grant)[:20])
+@pytest.mark.parametrize("grant", WRONG_GRANTS, ids=shown)
 def test_what_is_no_grant_opens_no_stream_no_ticket_and_no_publisher(grant: Any) -> None:
     for use in (
         lambda: event_stream(Request(), grant),
@@ -189,7 +190,7 @@ def test_no_grant_is_no_ticket_and_no_key() -> None:
             use()
 
 
-@pytest.mark.parametrize("secret", [None, "", [], [None], 7, b"a secret of bytes, long enough"], ids=repr)
+@pytest.mark.parametrize("secret", [None, "", [], [None], 7, b"a secret of bytes, long enough"], ids=shown)
 def test_a_secret_or_a_key_that_is_none_is_refused(secret: Any) -> None:
     with pytest.raises(ConfigurationError, match="16 characters"):
         Tickets(secret)
@@ -198,7 +199,7 @@ def test_a_secret_or_a_key_that_is_none_is_refused(secret: Any) -> None:
             Publisher({secret: Grant(["a"], user_id="billing")})
 
 
-@pytest.mark.parametrize("keys", [None, True, SECRET, [SECRET], {SECRET}], ids=repr)
+@pytest.mark.parametrize("keys", [None, True, SECRET, [SECRET], {SECRET}], ids=shown)
 def test_a_publisher_takes_a_mapping_of_keys(keys: Any) -> None:
     with pytest.raises(ArgumentTypeError, match="a mapping of keys to their grants"):
         Publisher(keys)
@@ -207,7 +208,7 @@ def test_a_publisher_takes_a_mapping_of_keys(keys: Any) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [["todo.*"], True, None, "todo.*", Grant(["todo.*"]), Grant, partial(Grant, ["todo.*"])],
-    ids=lambda wrong: str(wrong)[:30],
+    ids=shown,
 )
 def test_an_event_stream_takes_the_function_that_says_who_may_hear(wrong: Any) -> None:
     """FastAPI would read the arguments of `Grant` itself from the URL."""
@@ -270,7 +271,7 @@ async def check_heard(client: Client, expected: list[Any]) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [Client, None, "todo.*", ["todo.*"], Grant(["todo.*"]), (n for n in range(3)), lambda: Client()],
-    ids=lambda wrong: str(wrong)[:20],
+    ids=shown,
 )
 @pytest.mark.parametrize("response", [EventSourceResponse, DatastarResponse])
 def test_a_response_takes_a_client_and_shows_what_it_got(response: Any, wrong: Any) -> None:

@@ -40,6 +40,7 @@ from nitro.infrastructure.events import (
     starlette,
 )
 from nitro.settings import get_settings
+from tests.cases import shown
 from tests.servers import Server
 from tests.specification.hearing import heard_by, run
 from tests.sse import Stream
@@ -296,7 +297,7 @@ def test_where_takes_a_column_or_a_name_to_order_by_and_pages(todos: list[Linked
         ({"colour": Colour.RED, "priority": 0, "exact_match": False}, "a"),
         ({}, "abcd"),
     ],
-    ids=lambda value: repr(value)[:60],
+    ids=shown,
 )
 def test_filter_takes_values_lists_of_them_and_ranges(todos: list[LinkedTodo], values: Any, found: str) -> None:
     assert titles(LinkedTodo.filter(**values)) == found
