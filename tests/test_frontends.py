@@ -251,6 +251,81 @@ def test_a_page_that_is_refused_when_it_comes_back_misses_nothing_and_shows_noth
     expect(page.locator("ul li")).to_have_text(["before", "meanwhile", "after"])
 
 
+def install(page: Page, server: Server, kind: str) -> None:
+    """Have a service worker in this browser, for each page from now on."""
+    page.goto(f"{server.url}/other")
+    page.evaluate(
+        "kind => navigator.serviceWorker.register(`/worker.js?kind=${kind}`).then(() => navigator.serviceWorker.ready)",
+        kind,
+    )
+
+
+def until_it_has_passed_the_worker(page: Page, streams: int) -> None:
+    page.wait_for_function(
+        "async (streams) => +(await (await fetch('/count')).text()) === streams", arg=streams, timeout=10_000
+    )
+
+
+@pytest.mark.parametrize("name", [*PAGES, *DATA_PAGES])
+def test_behind_a_service_worker_that_answers_nothing_is_missing_and_nothing_shown_twice(
+    server: Server, page: Page, name: str
+) -> None:
+    install(page, server, "answers")
+    open_page(page, server, name)
+    items = page.locator("ul li")
+    shown: list[str] = []
+    for n in range(2):
+        write(server, name, f"before {n}")
+        expect(items).to_have_text([*shown, f"before {n}"])
+        until_it_has_passed_the_worker(page, streams=n + 1)
+        server.post("/disconnect-all")
+        for title in (f"meanwhile {n}", f"and then {n}"):
+            write(server, name, title)
+        shown += [f"before {n}", f"meanwhile {n}", f"and then {n}"]
+        expect(items).to_have_text(shown)
+
+
+def hear_while_cut(server: Server, page: Page) -> list[str]:
+    """What the native page hears when its line is cut between the first event and the second."""
+    until_clients(server, 1)
+    write(server, "React", "first")
+    page.wait_for_function("heard.length === 1")
+    server.post("/disconnect-all", params={"then": "second"})
+    until_clients(server, 1)
+    write(server, "React", "third")
+    page.wait_for_function("heard.at(-1) === 'third'")
+    heard: list[str] = page.evaluate("heard")
+    return heard
+
+
+def test_a_service_worker_that_leaves_streams_alone_costs_an_event_source_nothing(server: Server, page: Page) -> None:
+    until_clients(server, 0)
+    install(page, server, "passes")
+    page.goto(f"{server.url}/native")
+    until_it_has_passed_the_worker(page, streams=1)
+    assert hear_while_cut(server, page) == ["first", "second", "third"]
+
+
+def test_a_service_worker_that_answers_streams_costs_an_event_source_what_came_meanwhile(
+    server: Server, page: Page
+) -> None:
+    """What the documentation warns of. When a browser fails this test, it sends the id, and the warning may go."""
+    until_clients(server, 0)
+    install(page, server, "answers")
+    page.goto(f"{server.url}/native")
+    assert hear_while_cut(server, page) == ["first", "third"]
+
+
+def test_an_event_source_that_begins_at_the_page_hears_all_again_behind_a_worker_that_answers(
+    server: Server, page: Page
+) -> None:
+    """Not less than all: the browser says nothing of what it has, so nobody else could know what it misses."""
+    until_clients(server, 0)
+    install(page, server, "answers")
+    page.goto(f"{server.url}/native?starts=true")
+    assert hear_while_cut(server, page) == ["first", "first", "second", "third"]
+
+
 @pytest.mark.parametrize("name", ["htmx 4", "htmx 2"])
 def test_htmx_goes_at_the_event_that_its_page_names(server: Server, page: Page, name: str) -> None:
     open_page(page, server, f"{name}?closes=true")

@@ -104,6 +104,35 @@ async def page(
     return answer
 
 
+WORKERS = {
+    "answers": "self.addEventListener('fetch', (event) => event.respondWith(fetch(event.request)));",
+    "passes": recipe("Behind a service worker", "js"),
+}
+COUNTS = """
+let count = 0;
+self.addEventListener("fetch", (event) => {
+  if (event.request.url.endsWith("/count")) event.respondWith(new Response(count));
+  else if (event.request.headers.get("accept")?.includes("text/event-stream")) count += 1;
+});
+"""
+"""How many streams it was asked for, at `/count`."""
+
+
+@app.get("/worker.js")
+async def worker(kind: str) -> Response:
+    """A service worker, and beside it what shows that it was there."""
+    return Response(COUNTS + WORKERS[kind], media_type="text/javascript")
+
+
+@app.get("/native", response_class=HTMLResponse)
+async def native(starts: bool = False) -> str:
+    """A page with nothing but an EventSource."""
+    url = f"/items/events?last_event_id={nitro.position()}" if starts else "/items/events"
+    script = f"""window.heard = []; window.source = new EventSource("{url}");
+        source.onmessage = ({{ data }}) => heard.push(JSON.parse(data).text);"""
+    return f"<!doctype html><title>quiet</title><script>{script}</script>"
+
+
 @app.get("/other", response_class=HTMLResponse)
 async def other() -> str:
     return "<!doctype html><html><head><title>other</title></head><body><h1>Another page</h1></body></html>"
@@ -176,6 +205,9 @@ async def end() -> None:
 
 
 @app.post("/disconnect-all")
-async def disconnect_all(stop: bool = False) -> None:
+async def disconnect_all(stop: bool = False, then: str = "") -> None:
+    """End all streams; and emit an item before anybody can be back."""
     for client in list(active_clients.values()):
         client.disconnect(stop=stop)
+    if then:
+        emit("item.written", result={"id": then, "text": then})
