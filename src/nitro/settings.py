@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     )
     send_timeout_seconds: float = Field(30.0, gt=0, description="how long one write to a client may be blocked")
 
+    max_unconfirmed_bytes: int = Field(
+        16 * 1024 * 1024, ge=1, description="bytes handed to a server over HTTP/2 that never makes the stream wait"
+    )
+
     heartbeat_seconds: float = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
     retry_milliseconds: int = Field(2_000, ge=0, description="how long a browser waits before it reconnects")
     inline_send: bool = Field(

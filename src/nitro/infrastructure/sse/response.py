@@ -29,6 +29,7 @@ from nitro.infrastructure.sse.connection import Connection
 from nitro.infrastructure.sse.drain import drain_on_signals, drain_with_listener
 from nitro.infrastructure.sse.forms import envelope, stream_event
 from nitro.infrastructure.sse.problem import Problem
+from nitro.infrastructure.sse.unconfirmed import bounded
 from nitro.settings import get_settings
 
 __all__ = ["EventSourceResponse", "Subscriber"]
@@ -179,6 +180,7 @@ class EventSourceResponse(Response):
             async with asyncio.timeout(outbox.limits.send_timeout):
                 await send(self._start())
                 await send(self._opening(outbox, form))
+            send = bounded(scope, outbox, send, hub.settings.max_unconfirmed_bytes)
             connection = Connection(outbox, send, partial(self._last_bytes, form), form, inline=self._inline)
             await connection.until_gone(receive)
         except TimeoutError:
