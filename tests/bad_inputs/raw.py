@@ -18,7 +18,7 @@ class RawStream(Stream):
         self.head = ""
         self.body = b""
         self.is_complete = False
-        self._raw = b""
+        self._raw = bytearray()
 
     @property
     def status(self) -> int:
