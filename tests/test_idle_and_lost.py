@@ -1,4 +1,4 @@
-"""What happens to a broker behind our back, and costs nothing: connections and consumers that go, a growing journal."""
+"""What happens to a broker behind our back, at no cost: connections and consumers that go, a journal that grows."""
 
 from __future__ import annotations
 
