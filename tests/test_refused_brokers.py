@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import BROKERS
 from tests.cast import ends_on, wait_until_open
 from tests.servers import ROOT
-from tests.services import NatsServer, PostgresServer, RedisServer
+from tests.services import NatsServer, PostgresServer, Proxy, RedisServer
 
 
 class Wrong(NamedTuple):
@@ -166,9 +167,8 @@ def nats_with_another_password(directory: Path) -> Iterator[Wrong]:
 
 @contextlib.contextmanager
 def nats_where_nothing_may_be_published(directory: Path) -> Iterator[Wrong]:
-    access = (
-        'authorization {{ users: [{{user: ann, password: pw, permissions: {{publish: [{}], subscribe: ">"}}}}] }}\n'
-    )
+    rights = 'permissions: {{publish: [{}], subscribe: "_INBOX.>"}}'
+    access = "authorization {{ users: [{{user: ann, password: pw, " + rights + "}}] }}\n"
     server = NatsServer(directory / "nats")
     server.more = access.format('"$JS.API.>"')
     with server:
@@ -337,6 +337,29 @@ def test_a_url_that_does_not_fit_its_server_is_refused(
         assert acknowledgement is not None
         with pytest.raises(BrokerRefused, match=f"(?s){says}"):
             acknowledgement.result(20)
+
+
+class Older(Proxy):
+    """A line on which Redis 7.0.15 looks as old as another one."""
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(re.sub(rb"redis_version:\d\.\d\.\d\d", b"redis_version:6.0.16", data))
+                await writer.drain()
+        writer.transport.abort()
+
+
+def test_a_redis_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path) as server,
+        Older(server.port) as proxy,
+        ends_on(f"redis://127.0.0.1:{proxy.port}", 1) as (end,),
+        pytest.raises(BrokerRefused, match=r"it is Redis 6\.0\.16; 6\.2 or newer is needed"),
+    ):
+        if not re.search(rb"redis_version:\d\.\d\.\d\d\r", server.run("INFO", "server")):
+            pytest.skip("ANOTHER REDIS: its version has not as many digits as the one that is put in its place")
+        end.link.refusal.result(20)
 
 
 def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
