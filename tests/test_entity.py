@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NewType
 from uuid import UUID
 
 import pytest
@@ -575,7 +575,9 @@ def test_what_was_saved_can_be_added_to_a_session_of_ones_own() -> None:
     assert titles(EntityTask.all()) == ["b"]
 
 
-@pytest.mark.parametrize("annotation", [int, int | None, str | int, UUID, Annotated[int, Field(gt=0)]])
+@pytest.mark.parametrize(
+    "annotation", [int, int | None, str | int, UUID, NewType("Number", int), Annotated[int, Field(gt=0)]]
+)
 @pytest.mark.parametrize("table", [True, False])
 def test_an_id_that_is_no_string_is_refused_where_it_is_declared(annotation: object, table: bool) -> None:
     with pytest.raises(
@@ -598,9 +600,13 @@ def test_an_id_may_be_any_kind_of_string() -> None:
     class EntityNamed(Entity, table=True):
         id: Annotated[str, Field(min_length=2)] = Field(primary_key=True)
 
+    class EntityAliased(Entity):
+        id: NewType("UserId", str) = "a"
+
     class EntityChosen(Entity):
         id: Literal["a", "b"] | None = None
 
     assert EntityNamed(id="ab").id == "ab"
+    assert EntityAliased().id == "a"
     assert EntityChosen(id="a").id == "a"
     Entity.metadata.remove(EntityNamed.__table__)

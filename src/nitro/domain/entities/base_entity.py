@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, cast, get_args, get_origin, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, Union, cast, get_args, get_origin, overload
 from uuid import uuid4
 
 from pydantic import ConfigDict
@@ -44,7 +44,12 @@ def _new_id() -> str:
 
 
 def _kinds_of(annotation: Any) -> list[Any]:
-    """The types that a field may have."""
+    """The types that a field may have; what can't be told is left as it is."""
+    for wrapped in ("__supertype__", "__value__"):  # of a NewType, of an alias
+        if hasattr(annotation, wrapped):
+            return _kinds_of(getattr(annotation, wrapped))
+    if get_origin(annotation) is Annotated:
+        return _kinds_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         return [kind for each in get_args(annotation) for kind in _kinds_of(each)]
     if get_origin(annotation) is Literal:
@@ -80,7 +85,7 @@ class Entity(Record):
         """
         super().__pydantic_init_subclass__(**kwargs)
         kinds = _kinds_of(cls.model_fields["id"].annotation)
-        if not all(isinstance(kind, type) and issubclass(kind, str | NoneType) for kind in kinds):
+        if any(isinstance(kind, type) and not issubclass(kind, str | NoneType) for kind in kinds):
             shown = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
             raise ConfigurationError(
                 f"{cls.__name__}.id is declared as {shown}; the id of an entity is a string, which senders and URLs "

@@ -38,7 +38,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
     impl = Numeric
     cache_ok = True
 
-    class comparator_factory(Numeric.Comparator[Decimal]):
+    class comparator_factory(TypeDecorator.Comparator[Decimal], Numeric.Comparator[Decimal]):
         """As of a `Numeric`: what is computed is one, and no text."""
 
         def _adapt_expression(self, op: Any, other_comparator: Any) -> tuple[Any, TypeEngine[Any]]:
