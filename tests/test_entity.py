@@ -598,7 +598,7 @@ def test_an_id_that_is_no_string_is_refused_where_it_is_declared(annotation: obj
 
 def test_an_id_may_be_any_kind_of_string() -> None:
     class EntityNamed(Entity, table=True):
-        id: Annotated[str, Field(min_length=2)] = Field(primary_key=True)
+        id: str = Field(primary_key=True, min_length=2)
 
     class EntityAliased(Entity):
         id: NewType("UserId", str) = "a"
