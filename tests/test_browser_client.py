@@ -292,6 +292,33 @@ def test_a_network_that_was_away_is_caught_up_with(
 
 
 @EACH_WAY
+@pytest.mark.parametrize("options", [{}, {"headers": True}])
+def test_behind_a_service_worker_that_answers_streams_nothing_is_lost_and_nothing_heard_twice(
+    context: BrowserContext, server: Server, options: dict[str, bool]
+) -> None:
+    """It takes the last id off what an `EventSource` asks for; the client has it in the URL."""
+    with Proxy(server.port) as proxy:
+        tab = context.new_page()
+        tab.goto(f"http://127.0.0.1:{proxy.port}/page")
+        tab.evaluate("navigator.serviceWorker.register('/service-worker.js').then(() => navigator.serviceWorker.ready)")
+        tab.reload()  # so that the worker controls it
+        headers = "() => ({})" if options else "undefined"
+        wait_for(tab, "typeof open_ === 'function'")
+        tab.evaluate(f"() => open_('/events', {{ topics: ['n.*'], headers: {headers} }})")
+        wait_for(tab, "window.live?.state === 'open'")
+        for n in range(0, 9, 3):
+            emit(server, ("n.x", n))
+            wait_for(tab, f"heard.length === {n + 1}")
+            proxy.cut()
+            emit(server, ("n.x", n + 1), ("n.x", n + 2))
+            wait_for(tab, f"heard.length === {n + 3}")
+        assert heard(tab) == list(range(9))
+        assert tab.evaluate("[gaps, errors]") == [[], []]
+        assert tab.evaluate("fetch('/count').then((answer) => answer.json())") >= 4, "the streams passed the worker by"
+        context.close()
+
+
+@EACH_WAY
 def test_a_server_that_was_killed_is_come_back_to(context: BrowserContext, mortal: Server) -> None:
     tab = open_tab(context, mortal.url, topics=["n.*"])
     emit(mortal, ("n.x", 1))

@@ -33,6 +33,15 @@ window.open_ = (url, options) => {
 const options = JSON.parse(new URLSearchParams(location.search).get("options") ?? "null");
 if (options) open_("/events", options);
 """
+SERVICE_WORKER = """
+let count = 0;
+self.addEventListener("fetch", (event) => {
+  if (event.request.url.endsWith("/count")) return event.respondWith(new Response(count));
+  if (event.request.url.includes("/events")) count += 1;
+  event.respondWith(fetch(event.request));
+});
+"""
+"""One that answers everything, and says at `/count` how many streams it was asked for."""
 answers: dict[str, object] = {"status": 200, "headers": {}}
 asked: list[dict[str, str]] = []
 
@@ -43,6 +52,10 @@ async def page(_: Request) -> Response:
 
 async def script(_: Request) -> Response:
     return Response(SCRIPT, media_type="text/javascript")
+
+
+async def service_worker(_: Request) -> Response:
+    return Response(SERVICE_WORKER, media_type="text/javascript")
 
 
 async def events(request: Request) -> Response:
@@ -102,6 +115,7 @@ app = Starlette(
     routes=[
         Route("/page", page),
         Route("/script.js", script),
+        Route("/service-worker.js", service_worker),
         Route("/events", events),
         Route("/answer", answer, methods=["POST"]),
         Route("/emit", emit_one, methods=["POST"]),
