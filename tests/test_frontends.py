@@ -201,6 +201,36 @@ def test_a_link_that_the_library_follows_leads_back_to_a_page_that_misses_nothin
     )
 
 
+@pytest.mark.parametrize("name", DATA_PAGES)
+def test_an_event_that_the_data_has_already_is_shown_once(server: Server, page: Page, name: str) -> None:
+    until_clients(server, 0)
+    server.post("/forget")
+    write(server, name, "a")
+    server.post("/write-early", params={"id": "b"})
+    page.goto(server.url + DATA_PAGES[name])
+    items = page.locator("ul li")
+    expect(items).to_have_text(["a", "b"])
+    until_clients(server, 1)
+    for title in ("b", "c"):
+        write(server, name, title)
+    expect(items).to_have_text(["a", "b", "c"])
+    httpx.put(f"{server.url}/items/b", params={"text": "changed"}, trust_env=False).raise_for_status()
+    expect(items).to_have_text(["a", "changed", "c"])
+    for _ in range(2):
+        httpx.delete(f"{server.url}/items/a", trust_env=False).raise_for_status()
+    write(server, name, "d")
+    expect(items).to_have_text(["changed", "c", "d"])
+
+
+@pytest.mark.parametrize("name", ["htmx 4", "Turbo", "Turbo?plain=true"])
+def test_an_element_that_comes_again_takes_its_own_place(server: Server, page: Page, name: str) -> None:
+    open_page(page, server, name)
+    write(server, name, "once")
+    expect(page.locator("ul li")).to_have_text(["once"])
+    server.post("/again", params={"id": "todo-1", "title": "changed"})
+    expect(page.locator("ul li")).to_have_text(["changed"])
+
+
 def until_refused(server: Server) -> None:
     deadline = time.monotonic() + 20
     while server.get("/refusals").json():

@@ -194,6 +194,23 @@ async def applying_page() -> str:
     return f"<!doctype html><title>quiet</title><ul></ul>{script}"
 
 
+@app.post("/write-early")
+async def write_early(id: str) -> None:
+    """Write an item, and emit nothing yet: who reads the data now gets it, and hears of it later."""
+    applying["items"][id] = {"id": id, "text": id}
+
+
+@app.post("/again")
+async def again(id: str, title: str) -> None:
+    """Emit a todo once more that pages show already."""
+    item = f'<li id="{id}">{title}</li>'
+    emit("todo.added", result=item)
+    emit(
+        "stream.todos",
+        result=f'<turbo-stream action="append" target="todos"><template>{item}</template></turbo-stream>',
+    )
+
+
 @app.get("/clients")
 async def clients() -> int:
     return len(active_clients)
