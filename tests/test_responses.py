@@ -45,7 +45,7 @@ def test_a_clients_second_response_is_refused_while_the_first_streams_and_answer
         first, second = Wire(), Wire()
         earlier = first.answer(client)
         for _ in range(2):
-            with pytest.raises(ConfigurationError, match="streamed by another response"):
+            with pytest.raises(ConfigurationError, match="streamed already, to another request"):
                 await second.answer(client)
             await first.until(b"id: ")
         assert second.body == b""
@@ -61,6 +61,35 @@ def test_a_clients_second_response_is_refused_while_the_first_streams_and_answer
         second.gone.set()
         await later
         assert not client.is_connected
+
+    run(scenario)
+
+
+def test_a_client_that_was_disconnected_can_be_streamed_again_while_its_last_bytes_are_on_the_way() -> None:
+    async def scenario() -> None:
+        release = asyncio.Event()
+
+        class Slow(Wire):
+            async def send(self, message: Any) -> None:
+                if not message.get("more_body", True):
+                    await release.wait()
+                await super().send(message)
+
+        client = Client(topics=["a"])
+        first, second, third = Slow(), Wire(), Wire()
+        earlier = first.answer(client)
+        await first.until(b"id: ")
+        client.disconnect()
+        later = second.answer(client)
+        await second.until(b"id: ")
+        release.set()
+        await earlier
+        with pytest.raises(ConfigurationError, match="streamed already"):  # the end of the first gave nothing free
+            await third.answer(client)
+        emit("a", result="heard")
+        await second.until(b'data: "heard"')
+        second.gone.set()
+        await later
 
     run(scenario)
 

@@ -43,7 +43,7 @@ class Listener:
     Attributes:
         client_id: its key in `active_clients`.
         address: from where it is connected, for the limit for each address.
-        response: the response that streams it now; None if there is none.
+        streamed: what a response streams to its browser now; None if there is none.
         rights_from: when its rights were read, at the latest, on the clock of `time.monotonic`.
     """
 
@@ -58,8 +58,8 @@ class Listener:
         "_seat",
         "address",
         "client_id",
-        "response",
         "rights_from",
+        "streamed",
     )
 
     def __init__(
@@ -67,7 +67,7 @@ class Listener:
     ) -> None:
         self.client_id = client_id
         self.address = address
-        self.response: object | None = None
+        self.streamed: Outbox | None = None
         self.rights_from = time.monotonic()
         self._holder = holder
         self._limits = limits
@@ -238,7 +238,7 @@ class Listener:
         self._outbox = None
         self._seat = None
         self._is_active = False
-        self.response = None
+        self.streamed = None
         self._lock = threading.RLock()
 
     @property

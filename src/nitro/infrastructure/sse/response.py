@@ -47,6 +47,10 @@ _FORMS: Final = {
 }
 """The wire form by `named` and `text`."""
 _ADDED_BY_LIBRARIES: Final = frozenset({"lasteventid", "last-event-id", "evs_last_event_id"})
+_STREAMED_ALREADY: Final = (
+    "this client is streamed already, to another request, and two would end each other's stream; make it and its "
+    "response anew for each request, in the endpoint: return EventSourceResponse(Client(topics=[…]))"
+)
 _STAY_AWAY: Final = "stop"
 """The id that a browser is left with which shall not come back. It is no position, so no log has it."""
 
@@ -55,7 +59,7 @@ class Subscriber(Protocol):
     """What the response needs of a client."""
 
     address: str | None
-    response: object | None  # the one that streams it now
+    streamed: Outbox | None  # what a response streams to its browser now
 
     def resume(self, last_event_id: str) -> None:
         """Begin behind the message with that id, instead of where it would: when it connects, or now if it has."""
@@ -161,8 +165,8 @@ class EventSourceResponse(Response):
             await hub.until_open(_PATIENCE_SECONDS)
             if not last_event_id:  # then it begins behind what anybody was told to be in the log
                 await current_async(hub.broker, _PATIENCE_SECONDS)
-        if self.client.response is not None:
-            raise ConfigurationError(_in_use(is_client=self.client.response is not self))
+        if self.client.streamed is not None and not self.client.streamed.is_ended:
+            raise ConfigurationError(_STREAMED_ALREADY)
         peer = scope.get("client")
         self.client.address = self.client.address or (peer[0] if peer else "") or ""
         if last_event_id:
@@ -173,7 +177,7 @@ class EventSourceResponse(Response):
             await Problem(refusal)(scope, receive, send)
             return
         outbox = self.client.open_outbox()
-        self.client.response = self
+        self.client.streamed = outbox
         drain_with_listener(outbox.lane.draining, scope.get("server"))
         connection: Connection | None = None
         try:
@@ -189,7 +193,8 @@ class EventSourceResponse(Response):
             log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
             return
         finally:
-            self.client.response = None
+            if self.client.streamed is outbox:
+                self.client.streamed = None
             if connection is not None:
                 connection.abandon()
             if outbox.sink is NOBODY or outbox.sink is connection:  # else somebody else reads it by now
@@ -222,12 +227,6 @@ def _default_headers(media_type: str | None, charset: str) -> tuple[tuple[bytes,
     response.media_type, response.charset = media_type, charset
     response.init_headers(_HEADERS)
     return tuple(response.raw_headers)
-
-
-def _in_use(*, is_client: bool) -> str:
-    what = "this Client is streamed by another response" if is_client else "this response answers another request"
-    remedy = "make both anew for each request, in the endpoint: return EventSourceResponse(Client(topics=[…]))"
-    return f"{what} at this time, and each would end the other's stream; {remedy}"
 
 
 def _last_event_id(scope: Scope) -> str:
