@@ -117,7 +117,7 @@ def test_an_id_is_ascii() -> None:
         encode_event(b"1", id="é")
 
 
-@pytest.mark.parametrize("bad", [-1, 1.5, True, "1e3", None])
+@pytest.mark.parametrize("bad", [-1, 1.5, True, "1e3", None, 2**31, 10**400])
 def test_retry_is_a_whole_number_of_milliseconds(bad: object) -> None:
     with pytest.raises(InvalidField):
         encode_retry(bad)  # type: ignore[arg-type]
@@ -129,8 +129,12 @@ def test_the_opening_moves_the_last_id_and_dispatches_nothing() -> None:
 
 
 def test_a_heartbeat_moves_the_last_id_and_dispatches_nothing() -> None:
-    parser = parsed(Beat(Position("e", 8)).encode(named), [])
+    parser = parsed(Beat(Position("e", 8), is_known=False).encode(named), [])
     assert (parser.events, parser.last_id) == ([], "e-8")
+
+
+def test_a_heartbeat_that_moves_nothing_is_a_comment_and_no_block() -> None:
+    assert Beat(Position("e", 8), is_known=True).encode(named) == b":\n"
 
 
 def test_a_frame_is_unnamed_or_carries_its_topic() -> None:

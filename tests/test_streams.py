@@ -55,11 +55,11 @@ def test_the_head_and_the_first_bytes_come_at_once(server: Server) -> None:
         head = opened.head.lower()
         assert head.startswith("http/1.1 200")
         assert "content-type: text/event-stream; charset=utf-8" in head
-        assert "cache-control: no-store" in head
+        assert "cache-control: no-store, no-transform" in head
         assert "x-accel-buffering: no" in head
         assert "content-length" not in head
         assert "content-encoding" not in head
-        assert opened.body.startswith(b":\nretry: 2000\n\nid: ")
+        assert opened.body.startswith(b":\nretry: 2000\nid: ")
 
 
 @pytest.mark.parametrize("headers", ["Accept-Encoding: gzip\r\n", "Range: bytes=0-5\r\n", "Accept: image/png\r\n"])
@@ -67,6 +67,19 @@ def test_unusual_requests_get_the_stream(server: Server, headers: str) -> None:
     with stream(server, headers=headers) as opened:
         server.post("/emit")
         assert opened.events(1) == [{"n": 0, "pad": ""}]
+
+
+def test_a_middleware_that_compresses_lets_the_stream_pass_as_it_is_and_at_once() -> None:
+    with (
+        Server("tests.apps.streams:app", environment={"TEST_MIDDLEWARE": "gzip"}) as compressing,
+        Stream(compressing.port, "/events", "Accept-Encoding: gzip, deflate, br, zstd\r\n") as opened,
+    ):
+        opened.read_until(b"id: ")
+        assert "content-encoding" not in opened.head.lower()
+        began = time.monotonic()
+        compressing.post("/emit")
+        assert opened.events(1) == [{"n": 0, "pad": ""}]
+        assert time.monotonic() - began < 2
 
 
 def test_http_1_0_gets_the_stream(server: Server) -> None:
@@ -158,8 +171,9 @@ def test_disconnecting_a_client_ends_its_stream_with_a_jittered_retry(server: Se
     with stream(server) as opened:
         assert server.post("/disconnect-all").json() == 1
         opened.read_to_end()
-        last = opened.body.split(b"\n\n")[-2]
+        last = opened.body.split(b"\n\n")[-1]
         assert last.startswith(b"retry: ")
+        assert last.endswith(b"\n")
         assert 2000 <= int(last[7:]) <= 4000
 
 

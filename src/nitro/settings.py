@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     )
 
     heartbeat_seconds: float = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
-    retry_milliseconds: int = Field(2_000, ge=0, description="how long a browser waits before it reconnects")
+    retry_milliseconds: int = Field(
+        2_000, ge=0, le=2**31 - 1, description="how long a browser waits before it reconnects"
+    )
     inline_send: bool = Field(
         True, description="write to sockets from the feed; False wakes the connection's task for each write"
     )

@@ -122,8 +122,12 @@ for name in os.environ.get("TEST_MIDDLEWARE", "").split():
 
 
 @app.get("/events")
-async def events(topics: str = "t.*", named: bool = False, text: bool = False) -> Response:
-    return EventSourceResponse(Client(topics=topics.split()), named=named, text=text)
+async def events(topics: str = "t.*", named: bool = False, text: bool = False, soon: bool = False) -> Response:
+    """`soon`: its last bytes ask for a shorter wait than its first ones."""
+    response = EventSourceResponse(Client(topics=topics.split()), named=named, text=text)
+    if soon:
+        asyncio.get_running_loop().call_later(0.5, setattr, response, "retry_milliseconds", 20)
+    return response
 
 
 @app.get("/events-of-a-server-that-stops")

@@ -10,7 +10,7 @@ from nitro.infrastructure.events.patch_text import frame_of
 __all__ = ["Html", "Patch", "datastar"]
 
 
-def datastar(content: Message | Gap | Position) -> bytes:
+def datastar(content: Message | Gap | Position | None) -> bytes:
     """A patch as Datastar's event, anything else as unnamed JSON."""
     if not isinstance(content, Message):
         return aside(content)

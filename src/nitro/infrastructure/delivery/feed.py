@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from nitro.domain.message import Position
 from nitro.infrastructure.delivery.frame import Form, Frame
 from nitro.infrastructure.delivery.interest import Interest
 
@@ -90,13 +91,18 @@ class Feed:
         "before_tick",
         "interest",
         "is_dirty",
+        "owes_id",
+        "starts_at",
         "tail",
         "tick",
         "turn",
     )
 
-    def __init__(self, interest: Interest) -> None:
+    def __init__(self, interest: Interest, starts_at: Position) -> None:
         self.interest = interest
+        self.starts_at = starts_at
+        self.owes_id = False
+        """Whether there is one of its clients that was told an older id than the others."""
         self._outboxes: dict[Outbox, None] = {}
         self._aside: dict[Outbox, None] = {}
         self.tail = Batch([], None)
@@ -166,7 +172,14 @@ class Feed:
         self.tail.next = batch
         self.tail = batch
         self.is_dirty = True
+        self.owes_id = False
         return True
+
+    def knows(self, position: Position) -> bool:
+        """Whether all its clients have that id, once they have taken what waits: no heartbeat needs to tell it."""
+        if self.owes_id:
+            return False
+        return position == (self.tail.frames[-1].position if self.tail.frames else self.starts_at)
 
     def __repr__(self) -> str:
         return f"<Feed of {len(self)} clients, {self.tail.total_messages} messages so far>"

@@ -14,6 +14,7 @@ from nitro.domain.message import Gap, Message, Position
 from nitro.errors import InvalidField
 
 __all__ = [
+    "LONGEST_RETRY",
     "Beat",
     "Form",
     "Frame",
@@ -27,10 +28,13 @@ __all__ = [
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
-Form = Callable[[Message | Gap | Position], bytes]
-"""A wire form: the frame of a message, of a gap, and at a heartbeat of the position where the stream stands."""
+Form = Callable[[Message | Gap | Position | None], bytes]
+"""A wire form: the frame of a message, of a gap, and at a heartbeat of the position where the stream stands, or of None
+if the client knows that."""
 
 _NOT_YET: Final = (None, b"")
+LONGEST_RETRY: Final = 2**31 - 1
+"""In milliseconds: the longest that a browser's timer takes."""
 
 
 class Frame:
@@ -56,43 +60,62 @@ class Frame:
             self._encoded = (form, encoded)
         return encoded
 
-    def _content(self) -> Message | Gap | Position:
-        assert self.message is not None
+    @property
+    def position(self) -> Position | None:
+        """Where a client stands that has got it; None if it is for one client alone."""
+        content = self.message
+        if content is None:
+            return None
+        return content.resumed_at if isinstance(content, Gap) else content.position
+
+    def _content(self) -> Message | Gap | Position | None:
         return self.message
 
 
 class Beat(Frame):
-    """A frame that keeps the line alive and moves the browser's last id on, without a message."""
+    """A frame that keeps the line alive without a message, and moves the browser's last id on.
 
-    __slots__ = ("_position",)
+    Args:
+        is_known: whether who gets it has that id already: then it says nothing, since there are clients that take
+            an id without data for a message.
+    """
 
-    def __init__(self, position: Position) -> None:
+    __slots__ = ("_is_known", "_position")
+
+    def __init__(self, position: Position, *, is_known: bool) -> None:
         self.message = None
         self.size = 0
         self._encoded = _NOT_YET
         self._position = position
+        self._is_known = is_known
 
-    def _content(self) -> Position:
+    @property
+    def position(self) -> Position:
         return self._position
 
+    def _content(self) -> Position | None:
+        return None if self._is_known else self._position
 
-def unnamed(content: Message | Gap | Position) -> bytes:
+
+def unnamed(content: Message | Gap | Position | None) -> bytes:
     """JSON as the data, and no name, so that `onmessage` hears it."""
     return encode_event(content.payload, id=content.id) if isinstance(content, Message) else aside(content)
 
 
-def named(content: Message | Gap | Position) -> bytes:
+def named(content: Message | Gap | Position | None) -> bytes:
     """JSON as the data, and the topic as the event's name, for `addEventListener`."""
     if isinstance(content, Message):
         return encode_event(content.payload, id=content.id, event=content.topic or None)
     return aside(content)
 
 
-def aside(content: Gap | Position) -> bytes:
-    """What is no message. A gap is always named, whatever the page listens to; a heartbeat is no event at all."""
+def aside(content: Gap | Position | None) -> bytes:
+    """What is no message. A gap is always named, whatever the page listens to; a heartbeat is no event at all: a line
+    that is a comment, and behind it the id, if that moved. Only the id needs the blank line that ends an event.
+    """
     if isinstance(content, Gap):
         return encode_event(content.json.encode(), id=content.id, event="gap")
-    return b":\nid: %b\n\n" % str(content).encode()
+    return b":\n" if content is None else b":\nid: %b\n\n" % str(content).encode()
 
 
 def encode_event(data: bytes, *, id: str | None = None, event: str | None = None) -> bytes:
@@ -114,20 +137,26 @@ def encode_event(data: bytes, *, id: str | None = None, event: str | None = None
 
 
 def encode_retry(milliseconds: int) -> bytes:
-    """The field that tells a browser how long to wait before it reconnects.
+    """The field that tells a browser how long to wait before it reconnects. It holds from the end of its line on.
 
     Raises:
-        InvalidField: not a whole number of milliseconds, 0 or more.
+        InvalidField: not a whole number of milliseconds, from 0 to what a browser's timer takes.
     """
     if type(milliseconds) is not int or milliseconds < 0:
         raise InvalidField(f"retry is a whole number of milliseconds, 0 or more, not {milliseconds!r}")
-    return b"retry: %d\n\n" % milliseconds
+    if milliseconds > LONGEST_RETRY:
+        raise InvalidField(
+            f"retry is a whole number of milliseconds, at most {LONGEST_RETRY}, and not longer than that"
+        )
+    return b"retry: %d\n" % milliseconds
 
 
 def encode_opening(position: Position | None, retry_milliseconds: int) -> bytes:
-    """The first bytes of a stream: a comment, so that proxies pass on the head; the retry; and the id alone,
+    """The first bytes of a stream: a comment, so that proxies pass on the head; the retry; and the id without data,
     so that a client which is cut before its first event knows where it stood. None for one that is told of a gap
     first: cut before that, it must not come back as if it knew.
+
+    They are one write of less than 512 bytes, since there are proxies that hold a longer first one back to compress it.
     """
     opening = b":\n" + encode_retry(retry_milliseconds)
     return opening if position is None else b"%bid: %b\n\n" % (opening, str(position).encode())

@@ -115,7 +115,7 @@ class Lane:
         if self.draining.is_on:
             self.end_by_itself(outbox)
             return
-        self.feeds.enter(outbox, interest)
+        self.feeds.enter(outbox, interest, self.position)
         self.turns.add_outbox(outbox)
         self._heartbeat.start()
         if outbox.held_for is not None:
@@ -125,7 +125,7 @@ class Lane:
         """Let `outbox` hear `interest` instead; what waits for it stays, but for what it may hear no more."""
         if outbox in self.outboxes and not outbox.is_ended:
             old = outbox.feed
-            self.feeds.enter(outbox, interest)
+            self.feeds.enter(outbox, interest, self.position)
             if old is not None and old is not outbox.feed:
                 self.feeds.leave(old, outbox)
                 if old.interest.permissions != interest.permissions:
@@ -293,7 +293,7 @@ class Lane:
         """One frame to every feed: proxies keep the line, and a quiet client's last id moves on."""
         self.route()
         for feed in self.feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
-            self.feeds.append_to(feed, Beat(self.position))
+            self.feeds.append_to(feed, Beat(self.position, is_known=feed.knows(self.position)))
             yield
 
     def __repr__(self) -> str:

@@ -265,6 +265,8 @@ class Outbox:
         resumed_at = self.lane.position if first is None else Position(first.epoch, first.sequence - 1)
         self._opened = self._backlog = None
         self._cursor = None if self._feed is None or self.held_for is not None else self._feed.tail
+        if self._feed is not None:
+            self._feed.owes_id = True  # a heartbeat's id may be among what is dropped
         for batch in in_writes([Frame(Gap("overflow", resumed_at)), *kept]):
             self._keep(batch)
         return dropped

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nitro.domain.message import Message
+from nitro.domain.message import Message, Position
 from nitro.infrastructure.delivery.feed import Feed
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
@@ -32,16 +32,17 @@ class FeedRegistry:
         """What comes from here on is no client's arrears before the next tick."""
         self._tick += 1
 
-    def enter(self, outbox: Outbox, interest: Interest) -> None:
-        """Let `outbox` follow the feed of `interest`, from what comes next."""
+    def enter(self, outbox: Outbox, interest: Interest, position: Position) -> None:
+        """Let `outbox` follow the feed of `interest`, from what comes next behind `position`."""
         feed = self._feeds.get(interest)
         if feed is None:
-            feed = self._feeds[interest] = Feed(interest)
+            feed = self._feeds[interest] = Feed(interest, position)
             self._router.add(feed)
         self.close(feed)
         self.close(outbox.feed)
         outbox.follow(feed)
         feed.add(outbox)
+        feed.owes_id |= outbox.starts_at != position
 
     def leave(self, feed: Feed | None, outbox: Outbox) -> None:
         """Take `outbox` out of `feed`; the last one takes the feed along."""

@@ -91,6 +91,7 @@ class Returning:
             self._foreign.note()
         lane.feeds.close(feed)
         outbox.resume(Replay(self._read, feed.interest, after, lane.position, self._max_bytes, lane.counts.gaps))
+        feed.owes_id |= outbox.starts_at != lane.position
         lane.counts.replays += 1
         lane.turns.add_replaying(outbox)
 

@@ -26,7 +26,7 @@ _DIGITS: Final = 4300
 
 _LOOKS: Final = 1000
 """At how many of the values of what can't be sent an error looks for the one that is to blame."""
-
+_LINE_ENDS_TO_SOME: Final = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -37,7 +37,7 @@ class _FormatsAsJson:
     _plain: type[Any]  # what pydantic writes twice as fast as a subclass of it
 
     def __str__(self) -> str:
-        return to_json(self._plain(self)).decode()
+        return _on_one_line(to_json(self._plain(self))).decode()
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec) if spec else str(self)
@@ -71,11 +71,13 @@ class JsonText(str):
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """The server-sent event that a response makes of it; its own bytes are `bytes(text, "utf-8")`."""
-        return f"data: {to_json(self[:]).decode()}\n\n".encode(encoding, errors)
+        return f"data: {_on_one_line(to_json(self[:])).decode()}\n\n".encode(encoding, errors)
 
 
 def encode(result: Any, max_bytes: int) -> bytes:
     """`result` as JSON in UTF-8: whatever pydantic can write, entities and models included.
+
+    U+0085, U+2028 and U+2029 are escaped: there are readers of streams that take them for line ends.
 
     Raises:
         InvalidPayload: it can't be written as JSON; NaN and infinity can't either.
@@ -99,6 +101,7 @@ def encode(result: Any, max_bytes: int) -> bytes:
         raise InvalidPayload(
             f"result ({type(result).__name__}) can't be sent as JSON: {reason}; {_remedy(result)}"
         ) from error
+    payload = _on_one_line(payload)
     if len(payload) > max_bytes:
         raise PayloadTooLarge(
             f"result has {len(payload)} bytes of JSON, limit {max_bytes}; send a reference instead, or raise "
@@ -160,6 +163,15 @@ def _remedy(result: Any) -> str:
         if isinstance(value, Mapping | list | tuple):
             rest.extend(value.values() if isinstance(value, Mapping) else value)
     return "pass dicts, lists, strings, finite numbers, models or entities"
+
+
+def _on_one_line(payload: bytes) -> bytes:
+    """The same JSON without what some readers take for line ends; it can only be in a string."""
+    if not payload.isascii():  # quick, and so are most payloads
+        for char, escape in _LINE_ENDS_TO_SOME:
+            if payload.find(char[:1]) >= 0:  # a single byte is found much quicker
+                payload = payload.replace(char, escape)
+    return payload
 
 
 def _has_many_digits(payload: bytes) -> bool:

@@ -19,29 +19,29 @@ __all__ = ["envelope", "stream_event", "text", "text_named"]
 _STREAM: Final = b"nitro.stream"
 
 
-def envelope(content: Message | Gap | Position) -> bytes:
+def envelope(content: Message | Gap | Position | None) -> bytes:
     """The topic, and JSON from the second line on; a heartbeat is an event of the stream's."""
     if isinstance(content, Message):
         return encode_event(b"%b\n%b" % (content.topic.encode(), content.payload), id=content.id)
-    return aside(content) if isinstance(content, Gap) else stream_event(id=str(content))
+    return aside(content) if isinstance(content, Gap) else stream_event(content)
 
 
-def stream_event(id: str | None = None, **fields: Any) -> bytes:
+def stream_event(position: Position | None = None, **fields: Any) -> bytes:
     """News of the stream itself: `retry` in milliseconds, `heartbeat` in seconds, `stop`; without any, a heartbeat."""
-    return encode_event(b"%b\n%b" % (_STREAM, to_json(fields)), id=id)
+    return encode_event(b"%b\n%b" % (_STREAM, to_json(fields)), id=None if position is None else str(position))
 
 
-def text(content: Message | Gap | Position) -> bytes:
+def text(content: Message | Gap | Position | None) -> bytes:
     """As unnamed JSON, but a string as it is, without quotes and escapes: HTML, most of all."""
     return _text(content, None)
 
 
-def text_named(content: Message | Gap | Position) -> bytes:
+def text_named(content: Message | Gap | Position | None) -> bytes:
     """The same, with the topic as the event's name."""
     return _text(content, content.topic or None) if isinstance(content, Message) else aside(content)
 
 
-def _text(content: Message | Gap | Position, event: str | None) -> bytes:
+def _text(content: Message | Gap | Position | None, event: str | None) -> bytes:
     if not isinstance(content, Message):
         return aside(content)
     data = content.payload

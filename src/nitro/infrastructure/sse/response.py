@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField, NotAuthenticated, TooManyClients
 from nitro.infrastructure.delivery.current import current_async
-from nitro.infrastructure.delivery.frame import Form, encode_opening, encode_retry, named, unnamed
+from nitro.infrastructure.delivery.frame import LONGEST_RETRY, Form, encode_opening, encode_retry, named, unnamed
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.delivery.sink import NOBODY
@@ -38,7 +38,8 @@ log = logging.getLogger("nitro.sse")
 
 _PATIENCE_SECONDS: Final = 2.0
 """How long a stream waits for a log that was never reached. Then it opens, and is told of a gap when it is."""
-_HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
+_HEADERS: Final = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
+"""Who compresses may hold back what is no full block yet: `no-transform` forbids it, the other asks nginx to flush."""
 _FORMS: Final = {
     (False, False): unnamed,
     (True, False): named,
@@ -109,7 +110,7 @@ class EventSourceResponse(Response):
 
     Raises:
         ArgumentTypeError: `client` is none: its class, a list of topics, a generator.
-        InvalidField: `retry_milliseconds` is not a whole number, 0 or more, or a header holds CR, LF or NUL.
+        InvalidField: `retry_milliseconds` is not a whole number from 0 to 2**31 - 1, or a header holds CR, LF or NUL.
     """
 
     media_type = "text/event-stream"
@@ -206,10 +207,11 @@ class EventSourceResponse(Response):
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
 
     def _opening(self, outbox: Outbox, form: Form) -> Message:
-        opening = encode_opening(outbox.starts_at, self.retry_milliseconds)
+        retry, at = self.retry_milliseconds, outbox.starts_at
         if form is envelope:
-            at = None if outbox.starts_at is None else str(outbox.starts_at)
-            opening += stream_event(at, retry=self.retry_milliseconds, heartbeat=self._heartbeat_seconds)
+            opening = encode_opening(None, retry) + stream_event(at, retry=retry, heartbeat=self._heartbeat_seconds)
+        else:
+            opening = encode_opening(at, retry)
         return {"type": "http.response.body", "body": opening, "more_body": True}
 
     def _last_bytes(self, form: Form, outbox: Outbox) -> bytes:
@@ -217,7 +219,7 @@ class EventSourceResponse(Response):
             last = b"id: %b\n\n" % _STAY_AWAY.encode()
             return stream_event(stop=True) + last if form is envelope else last
         # Spread over one to two times the wait, so that not all who are ended at once come back at once.
-        retry = round(self.retry_milliseconds * random.uniform(1, 2))  # noqa: S311 - no secret
+        retry = min(round(self.retry_milliseconds * random.uniform(1, 2)), LONGEST_RETRY)  # noqa: S311 - no secret
         return encode_retry(retry) + stream_event(retry=retry) if form is envelope else encode_retry(retry)
 
 
