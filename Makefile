@@ -29,11 +29,11 @@ quick: $(VENV)/.test
 # Before each release: the suite on each Python that pyproject.toml names, or on some: make test-all ONLY="3.14 3.15".
 # Pythons that this machine hasn't come from Debian's unstable distribution, into .pythons or NITRO_PYTHONS.
 PROCESSES ?= 2
-test-all: $(JS) programs
+test-all: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) $(if $(ONLY),--only $(ONLY))
 
 # Before each release, too: with the lowest versions that pyproject.toml allows of what Nitro is built on.
-test-least: $(JS) programs
+test-least: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --least
 
 lint: $(VENV)/.test
