@@ -1,0 +1,152 @@
+"""The recipes of `docs/clients.md`, as they stand there: each is cut, comes back, and misses and doubles nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import ROOT, Server
+from tests.services import Proxy
+
+NPM = ROOT / "tests/npm"
+PYTHON = """
+import asyncio, inspect, json, sys
+def show(value): print(json.dumps(value["n"]), flush=True)
+def fetch_anew(): print(json.dumps("gap"), flush=True)
+{recipe}
+asyncio.run(hear(sys.argv[1])) if inspect.iscoroutinefunction(hear) else hear(sys.argv[1])
+"""
+NODE = """
+globalThis.window = globalThis;
+globalThis.document = { hidden: false, readyState: "complete", addEventListener() {}, removeEventListener() {} };
+globalThis.EventSource = (await import("eventsource")).EventSource;
+globalThis.show = (value) => console.log(JSON.stringify(value.n));
+globalThis.fetchAnew = () => console.log(JSON.stringify("gap"));
+const { hear } = await import("./recipe.mjs");
+hear(process.argv[2]);
+setInterval(() => {}, 1e6);
+"""
+
+
+def recipes() -> dict[str, tuple[str, str]]:
+    """Language and text of each, by its heading."""
+    sections = re.split(r"^## (.*)\n", (ROOT / "docs/clients.md").read_text(), flags=re.MULTILINE)[1:]
+    found = {
+        name: re.search(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+        for name, text in zip(sections[::2], sections[1::2], strict=True)
+    }
+    return {name: (block[1], block[2]) for name, block in found.items() if block is not None}
+
+
+RECIPES = recipes()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """With heartbeats that are quick, and waits that are short."""
+    environment = {"NITRO_RETRY_MILLISECONDS": "200", "NITRO_HEARTBEAT_SECONDS": "0.2"}
+    with Server("tests.apps.streams:app", environment=environment) as started:
+        yield started
+    assert "Traceback" not in started.output, started.output
+
+
+def command(name: str, directory: Path) -> list[str]:
+    language, text = RECIPES[name]
+    if language == "python":
+        file = directory / "recipe.py"
+        file.write_text(PYTHON.format(recipe=text))
+        return [sys.executable, "-W", "error", str(file)]
+    node = shutil.which("node")
+    if node is None or not (NPM / "node_modules").exists():
+        pytest.skip("NO NODE CLIENTS: node, or tests/npm/node_modules, is missing; `make test` installs them")
+    (directory / "node_modules").symlink_to(NPM / "node_modules")
+    (directory / "source.mjs").write_text(text)
+    esbuild = ROOT / "js/node_modules/.bin/esbuild"
+    bundle = ["source.mjs", "--bundle", "--format=esm", "--main-fields=module,main", "--outfile=recipe.mjs"]
+    subprocess.run(
+        [str(esbuild), *bundle, "--platform=node"], cwd=directory, check=True, capture_output=True, timeout=60
+    )
+    (directory / "run.mjs").write_text(NODE)
+    return [node, "run.mjs"]
+
+
+class Heard:
+    """What the program of a recipe was told, and said."""
+
+    def __init__(self, name: str, url: str, directory: Path) -> None:
+        self._file = directory / "heard.txt"
+        with self._file.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*command(name, directory), url], cwd=directory, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def values(self) -> list[Any]:
+        return [
+            json.loads(line) for line in self._file.read_text().splitlines() if line.startswith(tuple('0123456789"'))
+        ]
+
+    def until(self, wanted: list[Any]) -> None:
+        deadline = time.monotonic() + 30
+        while self.values != wanted:
+            assert self.process.poll() is None, self._file.read_text()
+            assert time.monotonic() < deadline, f"{wanted} were not heard: {self._file.read_text()}"
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+def until_clients(server: Server, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while server.get("/left").json()["clients"] != count:
+        assert time.monotonic() < deadline, f"there are not {count} clients"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_hears_all_and_nothing_twice_over_cuts_and_blocks_without_data(
+    name: str, server: Server, tmp_path: Path
+) -> None:
+    until_clients(server, 0)
+    with Proxy(server.port) as line:
+        _go_through(Heard(name, f"http://127.0.0.1:{line.port}/events", tmp_path), server, line)
+
+
+def _go_through(heard: Heard, server: Server, line: Proxy) -> None:
+    try:
+        until_clients(server, 1)
+        server.post("/emit?start=0")
+        heard.until([0])
+        for n, cut in ((1, lambda: server.post("/disconnect-all")), (4, line.cut)):
+            server.post("/emit?topic=others")  # moves the id, and the next heartbeat says so
+            time.sleep(0.5)
+            cut()
+            server.post(f"/emit?count=2&start={n}")
+            heard.until(list(range(n + 2)))
+            server.post(f"/emit?start={n + 2}")
+            heard.until(list(range(n + 3)))
+    finally:
+        heard.end()
+    assert "Traceback" not in heard._file.read_text()
+
+
+def test_a_recipe_is_told_of_a_gap(server: Server, tmp_path: Path) -> None:
+    for number, name in enumerate(RECIPES):
+        (directory := tmp_path / str(number)).mkdir()
+        heard = Heard(name, f"{server.url}/events?last_event_id=nobodys", directory)
+        try:
+            heard.until(["gap"])
+        finally:
+            heard.end()
+    until_clients(server, 0)
