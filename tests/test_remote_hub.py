@@ -228,7 +228,9 @@ def emit_in_child(count: int) -> None:
         nitro.emit("a.b", result=n)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+# Python warns whoever forks beside threads; it is what this test is about, and what old applications do.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_worker_of_multiprocessing_publishes_and_so_does_its_parent(method: str, shared: Hub, other: End) -> None:
     nitro.emit("a.b", result="before")
     nitro.flush()
