@@ -288,7 +288,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
         ([Point(1), {"a": Colour.RED}], '[{"x":1},{"a":"red"}]'),
         ({"text": "NaN and Infinity"}, '{"text":"NaN and Infinity"}'),
         ({"__proto__": 1, "constructor": 2}, '{"__proto__":1,"constructor":2}'),
-        ("x\n\nevent: admin\ndata: y\u2028", '"x\\n\\nevent: admin\\ndata: y\u2028"'),
+        ("x\n\nevent: admin\ndata: y\u2028", '"x\\n\\nevent: admin\\ndata: y\\u2028"'),
     ],
 )
 def test_what_pydantic_can_write_is_sent_as_its_json(result: Any, text: str) -> None:

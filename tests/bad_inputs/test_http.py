@@ -56,7 +56,7 @@ def test_head_gets_the_head_of_the_stream_and_connects_nobody(path: str, neighbo
     head = neighbour.http.head(path)
     assert head.status_code == 200
     assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert head.headers["cache-control"] == "no-store"
+    assert head.headers["cache-control"] == "no-store, no-transform"
     assert head.content == b""
     assert neighbour.clients() == 1
     with Stream(neighbour.server.port, path).read_head() as stream:

@@ -84,22 +84,20 @@ class Application:
         page = f"<!doctype html><title>test</title><script>\n{javascript}</script>"
         self._directory.joinpath("app.py").write_text(prelude_of(python) + python + TEST_ROUTES, encoding="utf-8")
         self._directory.joinpath("page.html").write_text(page, encoding="utf-8")
-        return self._start(())
+        return self._start(None)
 
     def serve_again(self, port: int) -> Server:
         """Start what was written once more, at the port that it had."""
-        server = self._start(("--port", str(port)))
-        server.port, server.url = port, f"http://127.0.0.1:{port}"
-        return server.wait_until_up()
+        return self._start(port)
 
-    def _start(self, options: tuple[str, ...]) -> Server:
+    def _start(self, port: int | None) -> Server:
         environment = {
             "NITRO_DB_URL": f"sqlite:///{self._directory / 'app.db'}",
             "PYTHONPATH": os.pathsep.join([str(self._directory), str(SOURCES)]),
         }
-        server = Server("app:app", directory=self._directory, options=options, environment=environment)
+        server = Server("app:app", directory=self._directory, port=port, environment=environment)
         self._servers.append(server)
-        return server if options else server.wait_until_up()
+        return server.wait_until_up()
 
     def end(self) -> None:
         """End what still runs; no server may have printed an error or a warning."""
