@@ -40,7 +40,7 @@ from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.brokers.outgoing import Outgoing
 from nitro.infrastructure.brokers.presence import Presence
 from nitro.infrastructure.brokers.progress import Progress
-from nitro.infrastructure.brokers.tasks import ANSWER_SECONDS, end, in_time
+from nitro.infrastructure.brokers.tasks import ANSWER_SECONDS, end, in_time, started_pool
 from nitro.infrastructure.brokers.window import Window
 from nitro.infrastructure.brokers.writer import Writer
 
@@ -90,6 +90,7 @@ class Link:
         self._max_messages = retention.max_messages
         self._follower = Follower(Window(NOWHERE, retention), receiver, lock, max_payload_bytes)
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(started_pool("nitro-lookup"))  # in which asyncio looks up hosts
         self._outgoing = Outgoing(max_outgoing_bytes, self._wake_writer)
         self._progress = Progress(self._wake_writer)
         self._presence = Presence(remote)

@@ -11,7 +11,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,6 +18,7 @@ from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.sqlite_file import is_same_file, path_of, why_refused
+from nitro.infrastructure.brokers.tasks import started_pool
 from nitro.infrastructure.wal import use_wal
 
 if TYPE_CHECKING:
@@ -85,12 +85,10 @@ class SQLiteLog:
         self._trimmed_at = 0.0
         self._untrimmed_bytes = 0
         self._quiet_since = 0.0
-        self._threads: ThreadPoolExecutor | None = None
+        self._thread = started_pool("nitro-sqlite")
         self._appended = asyncio.Event()
 
     async def open(self) -> Extent:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(1, "nitro-sqlite")
         await self._in_thread(self._open)
         self._reader = self._connect()
         self._file = self._identity()
@@ -162,10 +160,7 @@ class SQLiteLog:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
-        if self._threads is not None:
-            await self._in_thread(self._close)
-            self._threads.shutdown(wait=False)
-            self._threads = None
+        await self._in_thread(self._close)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not longer than until this process has appended something itself."""
@@ -178,7 +173,7 @@ class SQLiteLog:
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         """Whatever may wait for the file's lock, one after the other."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)

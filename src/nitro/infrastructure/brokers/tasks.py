@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-__all__ = ["ANSWER_SECONDS", "end", "in_time"]
+__all__ = ["ANSWER_SECONDS", "end", "in_time", "started_pool"]
 
 T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 5.0
 """How long a log may take for anything before it counts as gone."""
+
+
+def started_pool(name: str) -> ThreadPoolExecutor:
+    """A pool of one thread, which runs already. While the interpreter ends Python 3.12 starts no more of them, and that
+    is when a short script publishes what it has emitted.
+    """
+    pool = ThreadPoolExecutor(1, name)
+    pool.submit(int)
+    return pool
 
 
 async def in_time(answer: Awaitable[T], more_seconds: float = 0.0) -> T:
