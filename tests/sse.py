@@ -23,10 +23,10 @@ class Stream:
         self.socket.settimeout(10)
         try:
             self.socket.connect(place)
-        except OSError:
+            self.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+        except OSError:  # a server that ends may take the connection and not the request
             self.socket.close()
             raise
-        self.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
         self.head = ""
         self.body = b""
         self.is_complete = False
