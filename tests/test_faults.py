@@ -141,6 +141,7 @@ def test_a_wall_clock_that_jumps_an_hour_changes_nothing(tmp_path: Path) -> None
             again.read_until(b":\n", seconds=2)  # a heartbeat
 
 
+@pytest.mark.alone
 def test_sixty_four_threads_emit_before_during_and_after_the_life_of_a_loop(hub: Hub) -> None:
     sent: list[Sent] = []
     stop = threading.Event()
