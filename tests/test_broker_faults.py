@@ -23,14 +23,14 @@ from tests.cast import Cast, cast_on, wait_until_open
 from tests.services import Proxy
 
 
-async def longest_lag(seconds: float) -> float:
-    """How late a loop beside all this wakes at worst."""
+async def lags(seconds: float) -> list[float]:
+    """How late a loop beside all this wakes, in seconds, the latest last."""
     until = time.monotonic() + seconds
-    longest = 0.0
+    lags = []
     while (began := time.monotonic()) < until:
         await asyncio.sleep(0.01)
-        longest = max(longest, time.monotonic() - began - 0.01)
-    return longest
+        lags.append(time.monotonic() - began - 0.01)
+    return sorted(lags)
 
 
 @pytest.fixture(params=SERVERS)
@@ -72,10 +72,11 @@ def test_3_a_frozen_broker_holds_nobody_up(server: Broker) -> None:
     with cast_on(server) as cast:
         server.freeze()
         emitted = len(cast.sent)
-        lag = asyncio.run(longest_lag(8))
+        late = asyncio.run(lags(8))
         server.thaw()
         assert len(cast.sent) > emitted + 1_000, "emitting went on"
-        assert lag < 0.05
+        assert late[len(late) * 98 // 100] < 0.05
+        assert late[-1] < 1, "who waits for a broker waits for its timeout, two seconds and more"
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert cast.gaps() == [[], [], []]
