@@ -1,17 +1,29 @@
-// The line: one stream, and the members that share it. It reads what any of them wants, and tells each what it asked for.
+// A line: one stream, and the members that share it. It reads what any of them wants, and tells each what it asked for.
 
+import type { Env, Undo } from "./env.js";
 import { isKnown, isOneLog } from "./position.js";
-import { type Config, CONFIRM_EACH, MOST_UNCONFIRMED, type Tell, type ToHost } from "./protocol.js";
-import { type Gap, type State, Stream } from "./stream.js";
+import { type Config, MOST_UNCONFIRMED, type Tell } from "./protocol.js";
+import { type Gap, Stream } from "./stream.js";
 import { matches } from "./topics.js";
-import type { Failure } from "./transports.js";
+import type { Failure, Headers } from "./transports.js";
 
-interface Member {
+export interface Member {
+  name: string;
   tell: Tell;
   topics: string[] | null;
+  /** Where it stands. */
   last: string;
+  /** For whom it has been greeted; empty before. */
+  user: string;
+  /** Whether `user` is what a page before this one was greeted with. */
+  isOfPageBefore: boolean;
+  /** It asked for what is not read yet: it stands still until the next attempt. */
+  isWaiting: boolean;
+  /** No attempt that asked for it has succeeded yet. */
+  isNewcomer: boolean;
   unconfirmed: number;
   isAsleep: boolean;
+  heardAt: number;
 }
 
 interface Recent {
@@ -20,127 +32,225 @@ interface Recent {
   id: string;
 }
 
+/** Whom a line belongs to, and who decides for it. */
+export interface Owner {
+  env: Env;
+  config: Config;
+  /** Ask a member for headers; null if it has none. */
+  headers(member: Member, give: (headers: Headers | null) => void): void;
+  /** A line was greeted: those who are not this user's have to leave it. `giver` gave the headers. */
+  greeted(line: Line, user: string, giver: Member | undefined): void;
+  refused(line: Line, failure: Failure): void;
+}
+
 const MOST_RECENT = 256;
 /** A page that is reloaded is back before this; topics that nobody wants any more are read until then. */
 const SETTLES_AFTER = 3000;
+/** Topics that change again and again are read anew after this pause, and after twice as long the next time. */
+const PAUSE = 20;
+const LONGEST_PAUSE = 2000;
 
 export class Line {
-  #members = new Map<string, Member>();
+  readonly members = new Set<Member>();
+  /** For whom it was greeted; empty before. */
+  user = "";
+  /** Its sum of topics was refused: it takes no more of them. */
+  isFull = false;
+  #owner: Owner;
   #stream: Stream;
-  #topics: string[] | null = null;
+  #topics: string[] | null = null; // what is read
   #recent: Recent[] = []; // what came behind `since`, for who joins with an id of its own
   #since = "";
-  #settling: ReturnType<typeof setTimeout> | undefined;
-  #opening: ReturnType<typeof setTimeout> | undefined;
-  #from = "";
-  #answers: ((headers: Record<string, string> | Promise<never>) => void)[] = [];
+  #newest = ""; // an id of the newest joiner's: of the log that the server has now, most likely
+  #hasBegun = false;
+  #isReading = false; // an attempt is on its way
+  #pause = PAUSE;
+  #begunAt = Number.NEGATIVE_INFINITY;
+  #opening: Undo | null = null;
+  #settling: Undo = () => {};
+  #tried = new Set<Member>(); // those whose headers were of no use
+  #giver: Member | undefined;
 
-  constructor(config: Config) {
-    const { url, credentials } = config;
-    const headers = () =>
-      new Promise<Record<string, string>>((resolve) => {
-        this.#answers.push(resolve);
-        for (const { tell } of this.#members.values()) tell({ is: "headers" });
-      });
-    this.#stream = new Stream(config.hasHeaders ? { url, credentials, headers } : { url, credentials }, {
-      state: (state, failure) => this.#state(state, failure),
+  constructor(owner: Owner) {
+    this.#owner = owner;
+    const { url, credentials, hasHeaders } = owner.config;
+    this.#stream = new Stream(owner.env, url, credentials, {
+      wanted: () => this.#wanted(),
+      ...(hasHeaders && { headers: (give: (headers: Headers | null) => void) => this.#headers(give) }),
+      state: (state, failure) => {
+        this.#isReading = state === "connecting";
+        for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
+      },
+      greeted: (user) => this.#greeted(user),
+      refused: (failure) => this.#refused(failure),
       message: (topic, text, id) => this.#message({ topic, text, id }),
       gap: (gap) => this.#gap(gap),
       at: (id) => this.#at(id),
     });
   }
 
-  hear(name: string, tell: Tell, request: ToHost): void {
-    const member = this.#members.get(name);
-    if (request.do === "join") this.#join(name, tell, request.topics, request.last);
-    else if (request.do === "leave") this.leave(name);
-    else if (request.do === "wake") this.#stream.wake();
-    else if (request.do === "ask") tell({ is: member ? "here" : "new" });
-    else if (request.do === "headers") for (const answer of this.#answers.splice(0)) answer(request.headers ?? Promise.reject());
-    else if (request.do === "heard" && member) {
-      member.unconfirmed -= CONFIRM_EACH;
-      if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#join(name, tell, member.topics, request.last);
-    }
+  /** Whether its first request is still to be sent, and so speaks for whoever joins now. */
+  get isFresh(): boolean {
+    return !this.#hasBegun;
   }
 
-  leave(name: string): void {
-    if (this.#members.delete(name)) this.#settleSoon();
+  /** Whether nothing has to be read anew for these topics. */
+  covers(topics: string[] | null): boolean {
+    const read = this.#topics;
+    if (this.#stream.state === "closed") return false;
+    return !topics || topics.every((topic) => read?.some((own) => own === topic || (!topic.includes("*") && matches(own, topic))));
   }
 
-  end(): void {
-    this.#members.clear();
-    clearTimeout(this.#settling);
-    clearTimeout(this.#opening);
-    this.#stream.end();
-  }
-
-  #join(name: string, tell: Tell, topics: string[] | null, last: string): void {
+  /** Serve a member that is new, that asks for other topics than before, or that woke up. */
+  add(member: Member): void {
     const stream = this.#stream;
-    if (last && stream.last && !isOneLog(last, stream.last)) {
-      last = stream.last;
-      tell({ is: "gap", gap: { reason: "epoch", resumed_at: last } });
+    const isNew = !this.members.has(member);
+    this.members.add(member);
+    if (member.user) stream.wasOpen ||= !member.isOfPageBefore;
+    if (member.last) this.#newest = member.last;
+    if (stream.state === "open" && stream.last) {
+      if (!member.last) member.last = stream.last;
+      else if (!isOneLog(member.last, stream.last)) this.#lose(member, { reason: "epoch", resumed_at: stream.last });
     }
-    const member: Member = { tell, topics, last: last || stream.last, unconfirmed: 0, isAsleep: false };
-    this.#members.set(name, member);
-    const isBehind = last && !isKnown(stream.last, last) && !isKnown(this.#since, last);
-    if (stream.state === "closed" || isBehind || !this.#covers(topics)) this.#open(last);
-    else {
+    const isBehind = member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
+    member.isWaiting = !!isBehind || !this.covers(member.topics);
+    if (member.isWaiting) {
+      member.isNewcomer = true;
+      if (isNew || stream.state !== "waiting") this.openSoon(); // the next attempt is on its way, and a page is told anew
+      if (isNew) member.tell({ is: "state", state: "connecting", failure: undefined });
+    } else {
       for (const message of this.#recent) this.#give(member, message);
       this.#settleSoon();
+      member.tell({ is: "state", state: stream.state, failure: stream.failure });
     }
-    tell({ is: "state", state: stream.state, failure: stream.failure });
   }
 
-  /** Read anew with everybody's topics, from `last` if it is the older one. Who joins at once with others, is read with them. */
-  #open(last: string): void {
-    const delay = this.#stream.state === "closed" ? 0 : 20;
-    if (last && (!this.#from || isKnown(last, this.#from))) this.#from = last;
-    this.#recent = [];
-    this.#since = "";
-    this.#stream.pause(); // what came now would move on those who wait for what is older
-    clearTimeout(this.#opening);
-    this.#opening = setTimeout(() => {
-      const from = this.#from;
-      const { last } = this.#stream;
-      this.#from = "";
-      this.#topics = this.#wanted();
-      this.#since = !last || isKnown(from, last) ? from : last;
-      if (this.#topics?.length === 0) this.#stream.end();
-      else this.#stream.open(this.#topics, this.#since);
-    }, delay);
+  remove(member: Member, isForGood: boolean): void {
+    this.members.delete(member);
+    this.#tried.delete(member);
+    if (isForGood && !this.members.size) this.end();
+    else this.#settleSoon();
+  }
+
+  wake(): void {
+    this.#stream.wake();
+  }
+
+  /** It is as new then. */
+  end(): void {
+    this.members.clear();
+    this.#settling();
+    this.#opening?.();
+    this.#opening = null;
+    this.#stream.end();
+    this.#stream.last = this.#newest = this.user = "";
+    this.#stream.wasOpen = this.#hasBegun = this.#isReading = this.isFull = false;
+  }
+
+  /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
+  openSoon(): void {
+    if (this.#opening || this.#isReading) return; // each attempt asks for all; the next one is opened when this one is greeted
+    const { env } = this.#owner;
+    const since = env.now() - this.#begunAt;
+    if (since > 2 * LONGEST_PAUSE) this.#pause = PAUSE;
+    const delay = this.#stream.state === "closed" ? 0 : Math.max(PAUSE, this.#pause - since);
+    this.#opening = env.after(delay, () => {
+      this.#opening = null;
+      this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
+      if (this.#topicsOfAll()?.length !== 0) this.#stream.open();
+    });
   }
 
   /** Null if the server decides; then it does for all members. */
-  #wanted(): string[] | null {
-    const all = [...this.#members.values()].flatMap(({ topics }) => topics);
+  #topicsOfAll(): string[] | null {
+    const all = [...this.members].flatMap(({ topics }) => topics);
     return all.includes(null) ? null : ([...new Set(all)].sort() as string[]);
   }
 
-  #covers(topics: string[] | null): boolean {
-    return !topics || topics.every((topic) => this.#topics?.includes(topic));
+  /** Of an attempt: everybody's topics, from where the one stands who has had least. */
+  #wanted(): { topics: string[] | null; last: string } {
+    this.#opening?.();
+    this.#opening = null;
+    const { state, last } = this.#stream;
+    const ids = this.#hasBegun ? [last] : [];
+    for (const member of this.members) {
+      if (!member.isWaiting) continue;
+      if (state === "open" && member.last && !isOneLog(member.last, last)) this.#lose(member, { reason: "epoch", resumed_at: last });
+      member.isWaiting = false;
+      ids.push(member.last);
+    }
+    const newest = ids.includes(this.#newest) ? this.#newest : last;
+    let from = "";
+    for (const id of ids) if (isOneLog(id, newest || id) && (!from || isKnown(id, from))) from = id || from;
+    this.#topics = this.#topicsOfAll();
+    this.#since = from;
+    this.#recent = [];
+    this.#hasBegun = this.#isReading = true;
+    this.#begunAt = this.#owner.env.now();
+    return { topics: this.#topics, last: from };
+  }
+
+  /** The newest member's first; the next one's if it has none, or if they are refused. */
+  #headers(give: (headers: Headers | null) => void): void {
+    const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
+    this.#giver = next;
+    if (!next) {
+      this.#tried.clear();
+      return give(null);
+    }
+    this.#tried.add(next);
+    return this.#owner.headers(next, (headers) => (headers ? give(headers) : this.#headers(give)));
+  }
+
+  #refused(failure: Failure): void {
+    // it counts as reading: who joins now doesn't open it
+    const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
+    if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
+    this.#tried.clear();
+    return this.#owner.refused(this, failure);
+  }
+
+  #greeted(user: string): void {
+    this.#tried.clear();
+    this.#isReading = false;
+    this.#owner.greeted(this, user, this.#giver);
+    if (this.#isReading || this.#stream.state === "closed") return;
+    for (const member of this.members) {
+      if (member.isWaiting) continue;
+      member.isNewcomer = false;
+      member.tell({ is: "state", state: "open", failure: undefined });
+    }
+    if ([...this.members].some(({ isWaiting }) => isWaiting)) this.openSoon();
+    else this.#settleSoon();
+  }
+
+  /** Ask again at once, as after somebody had to leave. */
+  again(): void {
+    this.#stream.open();
+  }
+
+  /** Ask again from where the members are: what was asked for was somebody else's. */
+  restart(): void {
+    this.#stream.last = "";
+    for (const member of this.members) member.isWaiting = true;
+    this.#stream.open();
   }
 
   #settleSoon(): void {
-    clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => {
-      if (!this.#members.size) {
-        this.#stream.end();
-        this.#stream.last = "";
-      } else if (this.#stream.state !== "closed" && this.#wanted()?.join() !== this.#topics?.join()) this.#open("");
-    }, SETTLES_AFTER);
-  }
-
-  #state(state: State, failure?: Failure): void {
-    for (const { tell } of this.#members.values()) tell({ is: "state", state, failure });
+    this.#settling();
+    this.#settling = this.#owner.env.after(SETTLES_AFTER, () => {
+      if (!this.members.size) this.end();
+      else if (this.#stream.state === "open" && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.openSoon();
+    });
   }
 
   #message(message: Recent): void {
     if (message.id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift()!.id;
-    for (const member of this.#members.values()) this.#give(member, message);
+    for (const member of this.members) this.#give(member, message);
   }
 
   #give(member: Member, { topic, text, id }: Recent): void {
-    if (member.isAsleep || (id && isKnown(id, member.last))) return;
+    if (member.isAsleep || member.isWaiting || (id && isKnown(id, member.last))) return;
     if (id) member.last = id;
     if (topic && member.topics && !member.topics.some((pattern) => matches(pattern, topic))) return;
     if (++member.unconfirmed > MOST_UNCONFIRMED) member.isAsleep = true;
@@ -150,20 +260,27 @@ export class Line {
   #gap(gap: Gap): void {
     this.#recent = [];
     this.#since = gap.resumed_at;
-    for (const member of this.#members.values()) {
-      if (isKnown(gap.resumed_at, member.last)) continue;
-      const isConcerned = member.last && !member.isAsleep;
-      member.last = gap.resumed_at;
-      if (isConcerned) member.tell({ is: "gap", gap });
+    for (const member of this.members) {
+      if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
+      this.#lose(member, gap);
     }
+  }
+
+  #lose(member: Member, gap: Gap): void {
+    const isConcerned = member.last && !member.isAsleep;
+    member.last = gap.resumed_at;
+    if (isConcerned) member.tell({ is: "gap", gap });
   }
 
   #at(id: string): void {
     if (!this.#since) this.#since = id;
-    for (const member of this.#members.values()) {
-      if (member.isAsleep || isKnown(id, member.last)) continue;
-      member.last = id;
-      member.tell({ is: "at", id });
+    for (const member of this.members) {
+      if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
+      if (member.last && !isOneLog(id, member.last)) this.#lose(member, { reason: "epoch", resumed_at: id });
+      else {
+        member.last = id;
+        member.tell({ is: "at", id });
+      }
     }
   }
 }

@@ -3,39 +3,47 @@
 import type { Gap, State } from "./stream.js";
 import type { Failure } from "./transports.js";
 
-/** To be raised with each change here: a worker may be older than the page that joins it. */
-export const PROTOCOL = 1;
+/** To be raised with each change here: it is in the name of what is shared, so that versions live side by side. */
+export const PROTOCOL = 2;
 
 export interface Config {
   url: string;
   credentials: RequestCredentials;
   hasHeaders: boolean;
+  /** Whoever shares it has said for whom it is, so nobody has to prove it. */
+  isTrusted: boolean;
 }
 
 export type ToHost =
-  | { do: "join"; topics: string[] | null; last: string }
-  | { do: "leave" }
+  /** `user`: for whom the member has been greeted so far, if at all; in the life of the page before it, perhaps. */
+  | { do: "join"; topics: string[] | null; last: string; user: string; isOfPageBefore: boolean }
+  /** `isForGood`: it does not come back, so nothing is kept for it. */
+  | { do: "leave"; isForGood: boolean }
   | { do: "wake" }
   | { do: "ask" }
   | { do: "heard"; last: string }
-  | { do: "headers"; headers?: Record<string, string> };
+  /** The answer to the question of that number; without headers if there are none to be had. */
+  | { do: "headers"; number: number; headers?: Record<string, string> };
 
 export type ToMember =
+  /** The host, by the name of the lock that it holds: it knows the member, or (`new`) wants it to join. */
+  | { is: "here" | "new"; host: string }
   | { is: "state"; state: State; failure: Failure | undefined }
+  /** For whom the stream is. */
+  | { is: "user"; user: string }
   | { is: "message"; topic: string; text: string; id: string }
   | { is: "gap"; gap: Gap }
+  /** There is nothing for it up to here. */
   | { is: "at"; id: string }
-  /** The host asks for headers, is there, or is a new one, whom to join. */
-  | { is: "headers" | "here" | "new" };
+  | { is: "headers"; number: number };
 
 export type Tell = (news: ToMember) => void;
-
-/** A member's way to its host. */
-export interface Way {
-  post(request: ToHost): void;
-  close(): void;
-}
 
 /** Members confirm each so many messages. One that has not confirmed `MOST_UNCONFIRMED` is asleep, and gets no more. */
 export const CONFIRM_EACH = 100;
 export const MOST_UNCONFIRMED = 1000;
+/** A member asks its host so often whether both know each other, and waits so long for any word, in milliseconds. */
+export const ASKS_EACH = 10_000;
+export const ANSWERS_WITHIN = 5000;
+/** A host forgets who has said nothing for so long: hidden pages may run their timers once a minute. */
+export const FORGETS_AFTER = 150_000;

@@ -1,17 +1,27 @@
 // One stream that resumes: it waits, comes back with its last id, and notices a dead line. Given up only for a reason.
 
 import { backoff } from "./backoff.js";
-import { type Close, explain, type Failure, openEventSource, openFetch, type Request } from "./transports.js";
+import type { Env, Undo } from "./env.js";
+import { type Close, explain, type Failure, type Headers } from "./transports.js";
 
 export type State = "connecting" | "open" | "waiting" | "closed";
 
 export interface Gap {
-  reason: "expired" | "epoch" | "overflow" | "invalid";
+  /** `"rights"`: the server lets this page hear something else than before. The others are the server's own. */
+  reason: "expired" | "epoch" | "overflow" | "invalid" | "rights";
   resumed_at: string;
 }
 
 export interface Listener {
+  /** What to ask for: it is asked at each attempt. */
+  wanted(): { topics: string[] | null; last: string };
+  /** Headers to ask with, or null if there are none to be had now. */
+  headers?(give: (headers: Headers | null) => void): void;
   state(state: State, failure?: Failure): void;
+  /** It is open, for this user. Nothing has been heard yet. */
+  greeted(user: string): void;
+  /** There is no hope. It stands still until it is opened again or ended. */
+  refused(failure: Failure): void;
   message(topic: string, text: string, id: string): void;
   gap(gap: Gap): void;
   /** There is nothing more up to here. */
@@ -21,42 +31,47 @@ export interface Listener {
 const OPENS_WITHIN = 20_000;
 /** Answers that may be others the next time. */
 const PASSING = [408, 425, 429];
+/** What proxies and captive portals answer in place of a server that was there before. */
+const PASSING_LATER = [200, 404, 421];
+/** So many characters of topics fit into any URL; a header has room for as many, and a request for so many headers. */
+const MOST_IN_URL = 4000;
+/** The user of a stream whose server doesn't say for whom it is. */
+export const NOBODY = "-";
 
 export class Stream {
   state: State = "closed";
   failure: Failure | undefined;
   last = "";
-  #request: Request;
+  /** Whether it has been open, so that the server is one of ours. */
+  wasOpen = false;
+  #env: Env;
+  #url: string;
+  #credentials: RequestCredentials;
   #listener: Listener;
-  #topics: string[] | null = null;
   #attempt = 0;
   #retry = 2000;
   #heartbeat = 15_000;
   #ending = -1; // what the server said at the end: how long to wait
   #asks = false; // the next attempt shall tell why it is refused
   #isGreeted = false;
+  #inHeaders = 0;
   #close: Close = () => {};
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #watchdog: ReturnType<typeof setTimeout> | undefined;
+  #timer: Undo = () => {};
+  #watchdog: Undo = () => {};
   #heardAt = 0;
 
-  constructor(request: Request, listener: Listener) {
-    this.#request = request;
+  constructor(env: Env, url: string, credentials: RequestCredentials, listener: Listener) {
+    this.#env = env;
+    this.#url = url;
+    this.#credentials = credentials;
     this.#listener = listener;
   }
 
-  /** Read on from `last`, with these topics, or those that the server chooses. */
-  open(topics: string[] | null, last: string): void {
-    this.#topics = topics;
-    this.last = last;
+  /** Read on, with what is wanted now. */
+  open(): void {
     this.#attempt = 0;
-    this.#connect();
-  }
-
-  /** Hear nothing more, until `open`. */
-  pause(): void {
-    this.#release();
     if (this.state !== "open") this.#tell("connecting");
+    this.#connect();
   }
 
   end(failure?: Failure): void {
@@ -67,43 +82,56 @@ export class Stream {
   /** There may be a network again, or somebody looks. */
   wake(): void {
     if (this.state === "waiting") this.#connect();
-    else if (this.state === "open" && Date.now() - this.#heardAt > this.#heartbeat * 1.5) this.#dropped();
+    else if (this.state === "open" && this.#env.now() - this.#heardAt > this.#heartbeat * 1.5) this.#dropped();
   }
 
   #release(): void {
     this.#close();
-    clearTimeout(this.#timer);
-    clearTimeout(this.#watchdog);
+    this.#timer();
+    this.#watchdog();
   }
 
   #connect(): void {
     this.#release();
-    const url = new URL(this.#request.url);
+    const { topics, last } = this.#listener.wanted();
+    const url = new URL(this.#url);
     url.searchParams.append("envelope", "1");
-    for (const topic of this.#topics ?? []) url.searchParams.append("topic", topic);
-    if (this.last) url.searchParams.append("last_event_id", this.last);
+    const headers = parcels(topics ?? []);
+    this.#inHeaders = headers ? topics!.length : 0;
+    if (!headers) for (const topic of topics ?? []) url.searchParams.append("topic", topic);
+    if (last) url.searchParams.append("last_event_id", last);
+    this.last = last;
     if (this.state === "waiting") this.#tell("connecting");
     this.#isGreeted = false;
     this.#ending = -1;
-    this.#heardAt = Date.now();
     let isMine = true;
-    const open = this.#request.headers || this.#asks || typeof EventSource === "undefined" ? openFetch : openEventSource;
-    const close = open(
-      { ...this.#request, url: url.href },
-      {
-        event: (type, data, id) => isMine && this.#hear(type, data, id),
-        end: (failure, seconds) => isMine && this.#dropped(failure, seconds),
-      },
-    );
+    let close: Close = () => {};
     this.#close = () => {
       isMine = false;
       close();
     };
-    this.#watch(OPENS_WITHIN);
+    const read = (more?: Headers) => {
+      this.#heardAt = this.#env.now();
+      this.#watch(OPENS_WITHIN);
+      close = this.#env.read(
+        {
+          url: url.href,
+          credentials: this.#credentials,
+          headers: more || headers ? { ...more, ...headers } : undefined,
+          asksWhy: this.#asks,
+        },
+        {
+          event: (type, data, id) => isMine && this.#hear(type, data, id),
+          end: (failure, seconds) => isMine && this.#dropped(failure, seconds),
+        },
+      );
+    };
+    if (this.#listener.headers) this.#listener.headers((more) => isMine && (more ? read(more) : this.#dropped()));
+    else read();
   }
 
   #hear(type: string, data: string, id: string): void {
-    this.#heardAt = Date.now();
+    this.#heardAt = this.#env.now();
     const [topic, text] = cut(data);
     if (type === "gap") {
       const gap = JSON.parse(data) as Gap;
@@ -111,20 +139,24 @@ export class Stream {
       return this.#listener.gap(gap);
     }
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
-    if (!this.#isGreeted) return this.end({ status: 200, message: explain(200) });
+    if (!this.#isGreeted) return this.#dropped({ status: 200, message: explain(200) });
     this.last = id || this.last;
     return this.#listener.message(topic, text, topic && id); // an EventSource repeats the last id where there is none
   }
 
-  #control(news: { retry?: number; heartbeat?: number; stop?: boolean }, id: string): void {
-    if (news.stop) return this.end({ status: 204, message: explain(204) });
+  #control(news: { retry?: number; heartbeat?: number; stop?: boolean; for?: string; topics?: number }, id: string): void {
+    if (news.stop) return this.#dropped({ status: 204, message: explain(204) });
     if (news.heartbeat) {
+      if (this.#inHeaders && !news.topics) return this.#dropped({ status: 414, message: explain(414) });
       this.#heartbeat = news.heartbeat * 1000;
       this.#retry = news.retry || this.#retry;
-      this.#isGreeted = true;
+      this.#isGreeted = this.wasOpen = true;
       this.#asks = false;
       this.#attempt = 0;
       this.#watch(this.#heartbeat * 2.5);
+      const close = this.#close;
+      this.#listener.greeted(news.for ?? NOBODY);
+      if (close !== this.#close || this.state === "closed") return; // it was opened anew, or ended
       if (this.state !== "open") this.#tell("open");
     } else if (news.retry) this.#ending = news.retry;
     if (id) this.#listener.at((this.last = id));
@@ -134,25 +166,31 @@ export class Stream {
   #dropped(failure?: Failure, seconds = 0): void {
     this.#release();
     const status = failure?.status;
-    if (status && status < 500 && !PASSING.includes(status)) return this.end(failure);
+    const isPassing = !status || status >= 500 || PASSING.includes(status) || (this.wasOpen && PASSING_LATER.includes(status));
+    if (!isPassing) {
+      if (this.state !== "connecting") this.#tell("connecting");
+      return this.#listener.refused(failure!);
+    }
     this.#asks = !!failure;
     const wait =
-      this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry) + (seconds && seconds * 1000 + this.#retry * Math.random());
+      this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, this.#env.random) + this.#politely(seconds);
     this.#attempt++;
     this.#tell("waiting", failure);
-    this.#timer = setTimeout(() => this.#connect(), wait);
+    this.#timer = this.#env.after(wait, () => this.#connect());
   }
+
+  #politely = (seconds: number) => seconds && seconds * 1000 + this.#retry * this.#env.random();
 
   /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
   #watch(limit: number, isForgiven?: boolean): void {
-    const due = Math.max(this.#heardAt + limit, Date.now() + 1000);
-    clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => {
-      const now = Date.now();
+    const due = Math.max(this.#heardAt + limit, this.#env.now() + 1000);
+    this.#watchdog();
+    this.#watchdog = this.#env.after(due - this.#env.now(), () => {
+      const now = this.#env.now();
       const isSilent = now - this.#heardAt >= limit;
       if (isSilent && (isForgiven || now - due < 2000)) this.#dropped();
       else this.#watch(limit, isSilent);
-    }, due - Date.now());
+    });
   }
 
   #tell(state: State, failure?: Failure): void {
@@ -165,4 +203,17 @@ export class Stream {
 function cut(data: string): [topic: string, text: string] {
   const end = data.indexOf("\n");
   return [data.slice(0, Math.max(end, 0)), data.slice(end + 1)];
+}
+
+/** Headers that name the topics; undefined where a URL has room for them. */
+function parcels(topics: string[]): Headers | undefined {
+  if (topics.join("&topic=").length <= MOST_IN_URL) return undefined;
+  const headers: Headers = {};
+  let [number, length] = [1, 0];
+  for (const topic of topics) {
+    if ((length += topic.length + 1) > MOST_IN_URL) [number, length] = [number + 1, topic.length + 1];
+    const name = `Nitro-Topics-${number}`;
+    headers[name] = headers[name] ? `${headers[name]},${topic}` : topic;
+  }
+  return headers;
 }

@@ -1,15 +1,15 @@
 // Patterns as on the server: `*` stands for one or more characters, dots included, anywhere. No regular expression.
 
-const GRAMMAR = /^[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*$/;
+const GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*$/;
 
-/** The pattern itself, if it is one. Throws a `TypeError` that says what is wrong. */
+/** The pattern itself, if it is one; `"ANY"` is `"*"`. Throws a `TypeError` that says what is wrong. */
 export function checked(pattern: string): string {
   if (typeof pattern !== "string" || pattern.length > 255 || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: use A-Z, a-z, 0-9, "_-:*" in segments joined by "."`,
+      `${JSON.stringify(pattern)} is no pattern: use A-Z, a-z, 0-9, "_-:" in segments joined by ".", and "*" for any characters; "nitro." is reserved`,
     );
   }
-  return pattern;
+  return pattern === "ANY" ? "*" : pattern;
 }
 
 export function matches(pattern: string, topic: string): boolean {

@@ -2,6 +2,8 @@
 
 import { createParser } from "eventsource-parser";
 
+export type Headers = Record<string, string>;
+
 /** Why a stream is not to be had. `status` is the server's, if it answered. */
 export interface Failure {
   status?: number;
@@ -17,13 +19,20 @@ export interface Sink {
 export interface Request {
   url: string;
   credentials: RequestCredentials;
-  headers?: () => Promise<Record<string, string>>;
+  headers: Headers | undefined;
+  /** Whether to learn why it is refused. */
+  asksWhy: boolean;
 }
 
 export type Close = () => void;
 
+export function read(request: Request, sink: Sink): Close {
+  const canTell = request.headers || request.asksWhy || typeof EventSource === "undefined";
+  return (canTell ? openFetch : openEventSource)(request, sink);
+}
+
 /** The browser's own. It can send no headers, and doesn't tell why it was refused. */
-export function openEventSource({ url, credentials }: Request, sink: Sink): Close {
+function openEventSource({ url, credentials }: Request, sink: Sink): Close {
   const source = new EventSource(url, { withCredentials: credentials === "include" });
   const hear = ({ type, data, lastEventId }: MessageEvent<string>) => sink.event(type, data, lastEventId);
   source.onmessage = hear;
@@ -36,11 +45,11 @@ export function openEventSource({ url, credentials }: Request, sink: Sink): Clos
   return () => source.close();
 }
 
-export function openFetch({ url, credentials, headers }: Request, sink: Sink): Close {
+function openFetch({ url, credentials, headers }: Request, sink: Sink): Close {
   const aborter = new AbortController();
-  const read = async () => {
+  const run = async () => {
     const response = await fetch(url, {
-      headers: { Accept: "text/event-stream", ...(await headers?.()) },
+      headers: { Accept: "text/event-stream", ...headers },
       cache: "no-store",
       credentials,
       signal: aborter.signal,
@@ -60,7 +69,7 @@ export function openFetch({ url, credentials, headers }: Request, sink: Sink): C
     for (let part = await reader.read(); !part.done; part = await reader.read()) parser.feed(part.value);
     return sink.end();
   };
-  read().catch(() => aborter.signal.aborted || sink.end());
+  run().catch(() => aborter.signal.aborted || sink.end());
   return () => aborter.abort();
 }
 
@@ -69,6 +78,9 @@ const REASONS: Record<number, string> = {
   204: "The server ended it, and wants nobody back.",
   401: "Log in, and connect again.",
   403: "You may not hear these topics.",
+  414: "So many topics are sent in headers: let the endpoint read them with nitro.requested_topics.",
+  419: "Somebody else has logged in: load the page again.",
 };
 
+/** 419 is nobody's status; here it says that the stream is for somebody else than before. */
 export const explain = (status: number) => REASONS[status] ?? `The server answered ${status}.`;

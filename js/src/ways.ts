@@ -1,152 +1,165 @@
-// The ways to share a line: in a worker, in the tab that leads, or not at all. Each says "new" when there is a host to join.
+// The ways to a host: in a worker, in the tab that leads, or beside the member. Each says "new" when there is a host to join.
 
-import { Line } from "./line.js";
-import type { Config, Tell, ToHost, ToMember, Way } from "./protocol.js";
+import type { Env, PageEnv, Port, Undo } from "./env.js";
+import { Host } from "./host.js";
+import type { Config, Tell, ToHost, ToMember } from "./protocol.js";
 
-const LOOKS_EACH = 10_000;
-const ANSWERS_WITHIN = 5000;
+/** A lock that is held as long as a member or a worker lives: however it ends, who waits for the lock gets to know. */
+export const lifeOf = (name: string) => `nitro life ${name}`;
 
-/** A lock that is held as long as the tab lives: however it ends, who waits for the lock gets to know. */
-const tabLock = (name: string) => `nitro tab ${name}`;
+export type Kind = "worker" | "leader" | "alone";
 
-export const holdTabLock = (name: string, end?: AbortSignal) =>
-  new Promise<unknown>((isHeld) => {
-    const hold = () => (isHeld(0), new Promise((free) => end && (end.onabort = free)));
-    // without HTTPS, or where the browser forbids it, only what a tab says itself is known
-    Promise.resolve(navigator.locks?.request(tabLock(name), hold)).then(isHeld, isHeld);
-  });
-
-/** Let `line` hear a member, and know when its tab is gone. */
-function hear(line: Line, watched: Set<string>, name: string, tell: Tell, request: ToHost): void {
-  if (request.do === "join" && !watched.has(name)) {
-    watched.add(name);
-    void navigator.locks?.request(tabLock(name), () => {
-      watched.delete(name);
-      line.leave(name);
-    });
-  }
-  line.hear(name, tell, request);
+export interface Way {
+  kind: Kind;
+  post(request: ToHost): void;
+  /** The host doesn't answer: have another one. */
+  replace?(): void;
+  close(): void;
 }
 
-export function alone(config: Config, name: string, tell: Tell): Way {
-  const line = new Line(config);
-  queueMicrotask(() => tell({ is: "new" }));
-  return { post: (request) => line.hear(name, tell, request), close: () => line.end() };
+/** Hears for a host, which learns when a member's tab is gone. */
+function listen(host: Host): (name: string, tell: Tell, request: ToHost) => void {
+  const watched = new Map<string, Undo>();
+  return (name, tell, request) => {
+    if (request.do === "join" && !watched.has(name)) {
+      const gone = () => {
+        watched.delete(name);
+        host.leave(name);
+      };
+      watched.set(name, host.env.locks?.watch(lifeOf(name), gone) ?? (() => {}));
+    }
+    if (request.do === "leave") {
+      watched.get(name)?.();
+      watched.delete(name);
+    }
+    host.hear(name, tell, request);
+  };
+}
+
+export function alone(env: PageEnv, config: Config, name: string, tell: Tell): Way {
+  const host = new Host(env, config, name);
+  return { kind: "alone", post: (request) => host.hear(name, tell, request), close: () => host.end() };
 }
 
 // ---- A shared worker: one for each key, since its name is part of what it is.
 
 type FirstWord = { name: string; config: Config };
 
-export function throughWorker(
-  script: string | URL,
-  key: string,
-  config: Config,
-  name: string,
-  tell: Tell,
-  gone: (isBroken: boolean) => void,
-): Way {
-  const worker = new SharedWorker(script, { type: "module", name: key });
-  const { port } = worker;
-  worker.onerror = () => gone(true);
-  port.onmessage = ({ data }: MessageEvent<ToMember>) => {
-    // held by the worker as long as it lives: it goes with the process of the tab that started it
-    if (data.is === "new") void navigator.locks?.request(tabLock(key), { mode: "shared" }, () => gone(false));
-    tell(data);
+export function throughWorker(env: PageEnv, script: string | URL, key: string, config: Config, name: string, tell: Tell, gone: (isBroken: boolean) => void): Way {
+  let watch: Undo | undefined;
+  const hear = (news: ToMember) => {
+    // it goes with the process of the tab that started it, or with its browser's patience
+    if ("host" in news) watch ??= env.locks?.watch(lifeOf(news.host), () => gone(false));
+    tell(news);
   };
-  port.postMessage({ name, config } satisfies FirstWord);
-  return { post: (request) => port.postMessage(request), close: () => ((gone = () => {}), port.close()) };
+  const port = env.worker!(script, key, hear, () => gone(true));
+  port.post({ name, config } satisfies FirstWord);
+  return {
+    kind: "worker",
+    post: port.post,
+    close() {
+      watch?.();
+      port.close();
+    },
+  };
 }
 
-/** The worker's side. */
-export function serve(scope: { name: string; onconnect: ((event: MessageEvent) => void) | null }): void {
-  let line: Line | undefined;
-  const watched = new Set<string>();
-  const isHeld = holdTabLock(scope.name);
-  scope.onconnect = ({ ports: [port] }) => {
-    if (!port) return;
-    const tell: Tell = (news) => port.postMessage(news);
+/** The worker's side: what to do with each port that connects to it. */
+export function serve(env: Env): (port: Port) => (data: FirstWord | ToHost) => void {
+  const own = env.name();
+  let host: Host | undefined;
+  let hear: ReturnType<typeof listen> | undefined;
+  let isReady = false;
+  let waiting: (() => void)[] = [];
+  const ready = () => {
+    isReady = true;
+    for (const tell of waiting.splice(0)) tell();
+  };
+  if (env.locks) env.locks.hold(lifeOf(own), ready);
+  else ready();
+  return (port) => {
+    const tell: Tell = (news) => port.post(news);
     let name = "";
-    port.onmessage = ({ data }: MessageEvent<FirstWord | ToHost>) => {
-      if ("do" in data) return line && hear(line, watched, name, tell, data);
-      line ??= new Line(data.config);
+    return (data) => {
+      if ("do" in data) return hear?.(name, tell, data);
+      host ??= new Host(env, data.config, own);
+      hear ??= listen(host);
       name = data.name;
-      void isHeld.then(() => tell({ is: "new" }));
+      const welcome = () => tell({ is: "new", host: own });
+      if (isReady) welcome();
+      else waiting.push(welcome);
     };
   };
 }
 
-// ---- The tab that leads: it holds a lock, and whoever waits for it is the next.
+// ---- The tab that leads: it holds a lock, and whoever waits for it is the next. Each member has a channel of its own.
 
-type Parcel = { to: string; news: ToMember } | { from: string; request: ToHost } | { isLed: true };
+type Parcel = { from: string; request: ToHost } | { isLed: string };
 
-export function throughLeader(key: string, config: Config, name: string, tell: Tell): Way {
-  const channel = new BroadcastChannel(key);
-  let line: Line | undefined;
-  const watched = new Set<string>();
-  let resign = () => {};
-  let answeredAt = Date.now();
-  let isClosed: boolean | undefined;
-
-  const lead = () =>
-    new Promise<void>((resolve) => {
-      if (isClosed) return resolve();
-      line = new Line(config);
-      watched.clear();
-      resign = resolve;
-      channel.postMessage({ isLed: true } satisfies Parcel);
-      tell({ is: "new" });
-    });
-  const apply = (options: LockOptions) =>
-    void navigator.locks
-      .request(key, options, lead)
-      // by somebody who took it from a leader that did not answer; or the browser forbids it
-      .catch(({ name }): unknown => name === "AbortError" || lead())
-      .finally(() => {
-        line?.end();
-        line = undefined;
-      });
-
-  channel.onmessage = ({ data }: MessageEvent<Parcel>) => {
-    if ("request" in data) {
-      if (!line) return;
-      const { from, request } = data;
-      hear(line, watched, from, (news) => channel.postMessage({ to: from, news } satisfies Parcel), request);
-    } else if ("isLed" in data) tell({ is: "new" });
-    else if (data.to === name) {
-      answeredAt = Date.now();
-      tell(data.news);
+export function throughLeader(env: PageEnv, key: string, config: Config, name: string, tell: Tell): Way {
+  const locks = env.locks!;
+  const open = env.channel!;
+  let host: Host | undefined;
+  let hear: ReturnType<typeof listen> | undefined;
+  let isClosed = false;
+  let resign: Undo | undefined;
+  const members = new Map<string, { port: Port; tell: Tell }>();
+  const memberAt = (from: string): Tell => {
+    let member = members.get(from);
+    if (!member) {
+      const port = open(`${key} ${from}`, () => {});
+      members.set(from, (member = { port, tell: (news) => port.post(news) }));
     }
+    return member.tell;
   };
-  const post = (request: ToHost) =>
-    line ? line.hear(name, tell, request) : isClosed || channel.postMessage({ from: name, request } satisfies Parcel);
-
-  let askedAt = 0;
-  const look = setInterval(() => {
-    if (line) return;
-    if (askedAt > answeredAt && Date.now() - askedAt > ANSWERS_WITHIN) {
-      askedAt = 0;
-      apply({ steal: true });
-    } else if (askedAt <= answeredAt) {
-      askedAt = Date.now();
-      post({ do: "ask" });
+  const step = (down: Undo) => {
+    resign = down;
+    if (isClosed) return down();
+    host = new Host(env, config, name);
+    hear = listen(host);
+    channel.post({ isLed: name } satisfies Parcel);
+    tell({ is: "new", host: name });
+  };
+  const over = () => {
+    host?.end();
+    host = hear = resign = undefined;
+    for (const { port } of members.values()) port.close();
+    members.clear();
+  };
+  const channel = open(key, (parcel: Parcel) => {
+    if ("isLed" in parcel) tell({ is: "new", host: parcel.isLed });
+    else if (hear) {
+      const { from, request } = parcel;
+      hear(from, memberAt(from), request);
+      if (request.do === "leave") {
+        members.get(from)?.port.close();
+        members.delete(from);
+      }
     }
-  }, LOOKS_EACH);
-  const freeze = () => {
-    if (line) apply({}); // again, behind all others
-    resign();
-  };
-  document.addEventListener("freeze", freeze);
-  apply({});
-  post({ do: "ask" });
+  });
+  const inbox = open(`${key} ${name}`, tell);
+  let candidacy = locks.lead(key, false, step, over);
+  const freeze = env.on("freeze", () => {
+    if (!host) return;
+    const down = resign;
+    candidacy = locks.lead(key, false, step, over); // again, behind all others
+    down?.();
+  });
   return {
-    post,
+    kind: "leader",
+    post: (request) => (hear ? hear(name, tell, request) : channel.post({ from: name, request } satisfies Parcel)),
+    replace() {
+      candidacy();
+      candidacy = locks.lead(key, true, step, over);
+    },
     close() {
       isClosed = true;
-      clearInterval(look);
-      document.removeEventListener("freeze", freeze);
-      resign();
+      freeze();
+      candidacy();
+      resign?.();
       channel.close();
+      inbox.close();
     },
   };
 }
+

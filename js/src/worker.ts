@@ -1,5 +1,5 @@
 // The shared worker of `connect(url, { worker: new URL("nitro-realtime/worker", import.meta.url) })`.
 
-import { serve } from "./ways.js";
+import { serveAll } from "./serve.js";
 
-serve(self as unknown as Parameters<typeof serve>[0]);
+serveAll();

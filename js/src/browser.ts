@@ -1,0 +1,124 @@
+// The surroundings of a page, or of a worker, as the browser has them.
+
+import type { Env, Locks, PageEnv, Port, Undo } from "./env.js";
+import { read } from "./transports.js";
+
+function after(milliseconds: number, act: () => void): Undo {
+  const timer = setTimeout(act, milliseconds);
+  return () => clearTimeout(timer);
+}
+
+function channel(name: string, hear: (data: any) => void): Port {
+  const opened = new BroadcastChannel(name);
+  opened.onmessage = ({ data }) => hear(data);
+  let isOpen = true;
+  return {
+    post: (data) => isOpen && opened.postMessage(data),
+    close() {
+      isOpen = false;
+      opened.close();
+    },
+  };
+}
+
+/** Web Locks. Where a request is refused, as the browser may for a frame, it is as if nobody else was there. */
+function locksOf(manager: LockManager): Locks {
+  /** Ask for a lock, and call `got` with what frees it; `over` once it is free, or never was. */
+  const ask = (name: string, options: LockOptions, got: (free: Undo) => void, over = (_: unknown) => {}): Undo => {
+    const aborter = new AbortController();
+    let free: Undo | undefined;
+    const hold = () =>
+      new Promise<void>((resolve) => {
+        free = resolve;
+        if (aborter.signal.aborted) resolve();
+        else got(resolve);
+      });
+    // a lock that is stolen can't be waited for, and so has no signal
+    const all = options.steal ? options : { ...options, signal: aborter.signal };
+    manager.request(name, all, hold).then(over, over);
+    return () => {
+      aborter.abort();
+      free?.();
+    };
+  };
+  return {
+    hold: (name, held) => ask(name, {}, held, held),
+    watch(name, gone) {
+      const undo = ask(name, { mode: "shared" }, (free) => {
+        free();
+        gone();
+      });
+      return undo;
+    },
+    lead(name, steal, led, over) {
+      let hasLed = false;
+      const step = (free: Undo) => {
+        hasLed = true;
+        led(free);
+      };
+      return ask(name, { steal }, step, (error) => {
+        if (hasLed) over();
+        else if ((error as DOMException | undefined)?.name !== "AbortError") step(over); // forbidden: each tab leads
+      });
+    },
+  };
+}
+
+export const browser = (): Env => ({
+  now: () => performance.now(),
+  after,
+  random: Math.random,
+  name: () => Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2),
+  read,
+  locks: navigator.locks ? locksOf(navigator.locks) : null,
+  channel: typeof BroadcastChannel === "undefined" ? null : channel,
+});
+
+function worker(script: string | URL, name: string, hear: (data: any) => void, broken: () => void): Port {
+  // It outlives the page, where the browser can do so: a site of many pages keeps its stream.
+  const started = new SharedWorker(script, { type: "module", name, extendedLifetime: true } as WorkerOptions);
+  const { port } = started;
+  started.onerror = broken;
+  port.onmessage = ({ data }) => hear(data);
+  return {
+    post: (data) => port.postMessage(data),
+    close() {
+      started.onerror = port.onmessage = null;
+      port.close();
+    },
+  };
+}
+
+const storage = <T>(use: (storage: Storage) => T): T | null => {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return null; // it is full, or the browser forbids it
+  }
+};
+
+export const page = (): PageEnv => ({
+  ...browser(),
+  worker: typeof SharedWorker === "undefined" ? null : worker,
+  keep: (key, text) => void storage((kept) => (text === null ? kept.removeItem(key) : kept.setItem(key, text))),
+  kept: (key) => storage((kept) => kept.getItem(key)),
+  date: Date.now,
+  isSeen: () => document.visibilityState === "visible",
+  isOnline: () => navigator.onLine,
+  isPrerendering: () => !!(document as { prerendering?: boolean }).prerendering,
+  on(what, act) {
+    const end = new AbortController(); // its `signal` is an option of listeners
+    const shown = ({ persisted }: PageTransitionEvent) => persisted && act();
+    if (what === "hide") addEventListener("pagehide", act, end);
+    else if (what === "show") addEventListener("pageshow", shown, end);
+    else if (what === "start") document.addEventListener("prerenderingchange", act, end);
+    else if (what === "freeze") document.addEventListener("freeze", act, end);
+    else {
+      addEventListener("online", act, end);
+      document.addEventListener("visibilitychange", act, end);
+      document.addEventListener("resume", act, end);
+    }
+    return () => end.abort();
+  },
+  report: (error) => reportError(error),
+});

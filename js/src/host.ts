@@ -1,0 +1,260 @@
+// The host: it knows the members, and puts each into a line whose user is its own and which may read what it asks for.
+//
+// Who joins a line that is read already proves first that it is the same user and may hear its topics: by a probe, which is
+// answered with a greeting and ends. What one may not hear ends that one alone; where only the sum is too much, there are
+// two lines.
+
+import type { Env, Undo } from "./env.js";
+import { Line, type Member, type Owner } from "./line.js";
+import { type Config, CONFIRM_EACH, FORGETS_AFTER, type Tell, type ToHost } from "./protocol.js";
+import { Stream } from "./stream.js";
+import { explain, type Failure, type Headers } from "./transports.js";
+
+type Join = Extract<ToHost, { do: "join" }>;
+
+const HEADERS_WITHIN = 5000;
+const OTHER_USER: Failure = { status: 419, message: explain(419) };
+const FRESH = { isWaiting: false, isNewcomer: true, topics: null, last: "", unconfirmed: 0, isAsleep: false, heardAt: 0 };
+
+interface Question {
+  member: Member;
+  give: (headers: Headers | null) => void;
+}
+
+export class Host implements Owner {
+  readonly env: Env;
+  readonly config: Config;
+  /** The lock that it holds, or whatever tells it from others. */
+  readonly name: string;
+  #members = new Map<string, Member>();
+  #lines: Line[] = [];
+  #probes = new Map<Member, { stream: Stream; end: () => void }>();
+  #questions = new Map<number, Question>();
+  #count = 0;
+  #sweeping: Undo | null = null;
+
+  constructor(env: Env, config: Config, name: string) {
+    this.env = env;
+    this.config = config;
+    this.name = name;
+  }
+
+  hear(name: string, tell: Tell, request: ToHost): void {
+    const member = this.#members.get(name);
+    if (member) member.heardAt = this.env.now();
+    if (request.do === "join") this.#join(name, tell, request, member);
+    else if (request.do === "ask") tell({ is: member ? "here" : "new", host: this.name });
+    else if (!member) return;
+    else if (request.do === "leave") this.leave(name, request.isForGood);
+    else if (request.do === "wake") this.#wake(member);
+    else if (request.do === "headers") this.#questions.get(request.number)?.give(request.headers ?? null);
+    else if (request.do === "heard") {
+      member.unconfirmed -= CONFIRM_EACH;
+      if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);
+    }
+  }
+
+  leave(name: string, isForGood = false): void {
+    const member = this.#members.get(name);
+    if (member) this.#forget(member, isForGood);
+  }
+
+  end(): void {
+    for (const member of [...this.#members.values()]) this.#forget(member, true);
+    for (const line of this.#lines) line.end();
+    this.#sweeping?.();
+  }
+
+  headers(member: Member, give: (headers: Headers | null) => void): void {
+    const number = ++this.#count;
+    const answer = (headers: Headers | null) => {
+      undo();
+      if (this.#questions.delete(number)) give(headers);
+    };
+    const undo = this.env.after(HEADERS_WITHIN, () => answer(null));
+    this.#questions.set(number, { member, give: answer });
+    member.tell({ is: "headers", number });
+  }
+
+  greeted(line: Line, user: string, giver: Member | undefined): void {
+    if (giver && line.user && line.user !== user) {
+      // its page has another user's token by now; the others have their own
+      if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
+      if (line.members.size) line.again();
+      return;
+    }
+    line.user = user;
+    let isMisplaced = false;
+    for (const member of [...line.members]) {
+      const { last } = member;
+      if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
+    }
+    if (!line.members.size) line.end();
+    else if (isMisplaced) line.restart();
+  }
+
+  /** Find out whose fault it is: of some of them, or of their number. */
+  refused(line: Line, failure: Failure): void {
+    const members = [...line.members];
+    if (members.length < 2) {
+      line.end();
+      for (const member of members) this.#expel(member, failure);
+      return;
+    }
+    let left = members.length;
+    let isAnyRefused = false;
+    for (const member of members) {
+      this.#probe(member, true, (verdict) => {
+        isAnyRefused ||= verdict === "refused";
+        if (--left) return;
+        if (!line.members.size) line.end();
+        else if (!isAnyRefused) this.#divide(line);
+        else line.again();
+      });
+    }
+  }
+
+  /** Those who came last, or one half, get a line of their own. */
+  #divide(line: Line): void {
+    const members = [...line.members];
+    const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
+    const parting = newcomers.length < members.length && newcomers.length ? newcomers : members.slice(members.length >> 1);
+    const other = this.#newLine();
+    other.user = line.user;
+    line.isFull = other.isFull = true;
+    for (const member of parting) {
+      line.members.delete(member);
+      other.add(member);
+    }
+    if (line.members.size) line.again();
+    else line.end();
+  }
+
+  #join(name: string, tell: Tell, request: Join, known?: Member): void {
+    const { topics, last, user, isOfPageBefore } = request;
+    const member: Member = known ?? { ...FRESH, name, tell, user, isOfPageBefore };
+    Object.assign(member, { topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
+    this.#members.set(name, member);
+    this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
+    this.#stopProbe(member);
+    const own = this.#lineOf(member);
+    if (topics?.length === 0) {
+      own?.remove(member, false);
+      return tell({ is: "state", state: "waiting", failure: undefined });
+    }
+    if (own && (own.covers(topics) || own.members.size === 1)) return own.add(member);
+    if (!own && this.#needsNoProof(member)) return this.#place(member);
+    member.isWaiting = true; // or what is heard meanwhile would move it on
+    if (!own) tell({ is: "state", state: "connecting", failure: undefined });
+    return this.#probe(member, false, (verdict) => verdict === "right" && this.#place(member));
+  }
+
+  /** Whether the first request speaks for it, or whoever shares the line has said that it is one user's. */
+  #needsNoProof({ topics }: Member): boolean {
+    const { isTrusted, hasHeaders } = this.config;
+    return this.#lines.every((line) => line.isFresh && !(hasHeaders && line.members.size)) || (isTrusted && this.#lines.some((line) => line.covers(topics)));
+  }
+
+  #place(member: Member): void {
+    const { user, topics } = member;
+    const own = this.#lineOf(member);
+    const fitting = this.#lines.filter((line) => line.isFresh || line.user === user || (this.config.isTrusted && !user));
+    const line =
+      fitting.find((each) => each.covers(topics)) ??
+      (own && fitting.includes(own) && !own.isFull ? own : fitting.find((each) => !each.isFull)) ??
+      this.#newLine();
+    if (own && own !== line) own.remove(member, false);
+    line.add(member);
+  }
+
+  #newLine(): Line {
+    const line = new Line(this);
+    this.#lines = [...this.#lines.filter((each) => each.members.size || !each.isFresh), line];
+    return line;
+  }
+
+  #lineOf(member: Member): Line | undefined {
+    return this.#lines.find((line) => line.members.has(member));
+  }
+
+  /** Ask for what it asks for, alone. `isOnce`: a server that is not to be had just now says nothing against it. */
+  #probe(member: Member, isOnce: boolean, then: (verdict?: "right" | "refused") => void): void {
+    this.#stopProbe(member);
+    const { env, config } = this;
+    const url = new URL(config.url);
+    url.searchParams.append("probe", "1");
+    const end = (verdict?: "right" | "refused") => {
+      if (this.#probes.get(member) !== probe) return;
+      this.#probes.delete(member);
+      probe.stream.end();
+      then(verdict);
+    };
+    const stream = new Stream(env, url.href, config.credentials, {
+      wanted: () => ({ topics: member.topics, last: "" }),
+      ...(config.hasHeaders && { headers: (give: (headers: Headers | null) => void) => this.headers(member, give) }),
+      state: (state, failure) => {
+        if (state !== "waiting" || this.#probes.get(member) !== probe) return;
+        if (isOnce) end();
+        else member.tell({ is: "state", state, failure });
+      },
+      greeted: (user) => end(this.#prove(member, user) ? "right" : "refused"),
+      refused: (failure) => {
+        this.#expel(member, failure, false);
+        end("refused");
+      },
+      message: () => {},
+      gap: () => {},
+      at: () => {},
+    });
+    const probe = { stream, end };
+    stream.wasOpen = !!member.user && !member.isOfPageBefore;
+    this.#probes.set(member, probe);
+    stream.open();
+  }
+
+  #stopProbe(member: Member): void {
+    this.#probes.get(member)?.end();
+  }
+
+  /** It is this user's, as a greeting says that was asked for after it had joined. False if it is not, and has to go. */
+  #prove(member: Member, user: string): boolean {
+    if (member.user && member.user !== user) {
+      if (member.isOfPageBefore) member.last = ""; // somebody else's place in the log
+      else if (member.user.startsWith("u")) {
+        this.#expel(member, OTHER_USER, false);
+        return false;
+      } else member.tell({ is: "gap", gap: { reason: "rights", resumed_at: member.last } });
+    }
+    if (member.user !== user || member.isOfPageBefore) member.tell({ is: "user", user });
+    member.user = user;
+    member.isOfPageBefore = false;
+    return true;
+  }
+
+  #expel(member: Member, failure: Failure, stopsProbe = true): void {
+    this.#forget(member, false, stopsProbe);
+    member.tell({ is: "state", state: "closed", failure });
+  }
+
+  #forget(member: Member, isForGood: boolean, stopsProbe = true): void {
+    this.#members.delete(member.name);
+    this.#lineOf(member)?.remove(member, isForGood);
+    for (const { member: asked, give } of [...this.#questions.values()]) if (asked === member) give(null);
+    if (stopsProbe) this.#stopProbe(member);
+  }
+
+  #rejoin(member: Member, last: string): void {
+    const { name, tell, topics, user, isOfPageBefore } = member;
+    this.#join(name, tell, { do: "join", topics, last, user, isOfPageBefore }, member);
+  }
+
+  #wake(member: Member): void {
+    this.#lineOf(member)?.wake();
+    this.#probes.get(member)?.stream.wake();
+  }
+
+  #sweep = (): void => {
+    this.#sweeping = this.#members.size ? this.env.after(FORGETS_AFTER / 4, this.#sweep) : null;
+    for (const member of [...this.#members.values()]) if (this.env.now() - member.heardAt > FORGETS_AFTER) this.#forget(member, false);
+  };
+}

@@ -1,0 +1,249 @@
+// A member: what a page's code holds. It says what it wants, keeps its place in the log, and hands on what it hears.
+
+import type { PageEnv, Undo } from "./env.js";
+import { Handlers } from "./handlers.js";
+import { isKnown } from "./position.js";
+import { type Config, CONFIRM_EACH, PROTOCOL, type ToMember } from "./protocol.js";
+import { Route } from "./route.js";
+import type { Gap, State } from "./stream.js";
+import { checked } from "./topics.js";
+import type { Failure } from "./transports.js";
+
+export interface Message {
+  /** The event's name on the server; empty for what was sent to this connection alone. */
+  topic: string;
+  /** Its position in the server's log; empty for what was sent to this connection alone. */
+  id: string;
+}
+
+export type Handler<T = any> = (data: T, message: Message) => void;
+
+export interface Options {
+  /** Patterns, sent as `?topic=…`; without them the server decides. With `[]` it waits for the first `subscribe`. */
+  topics?: string[];
+  /** Where to start: `nitro.position()` from before the data was read that the page shows. */
+  since?: string;
+  /** Headers, asked for at each attempt. The stream is then read by `fetch`. */
+  headers?: () => HeadersInit | Promise<HeadersInit>;
+  /** As of `fetch`: `"same-origin"` if left out; `"include"` sends cookies to another origin. */
+  credentials?: RequestCredentials;
+  /** `false`: a connection of this page's own. A string, as a user's id: share it only with those who give the same. */
+  share?: boolean | string;
+  /** The script of the shared worker; `false`: the tab that leads holds the connection. */
+  worker?: string | URL | false;
+  /** Makes data of an event's JSON; `JSON.parse` if left out. */
+  parse?: (json: string) => unknown;
+}
+
+/** What a tab keeps for its next page, which has so long to come. */
+interface Kept {
+  last: string;
+  user: string;
+  date: number;
+}
+
+const KEPT_FOR = 60_000;
+/** So long after the first `connect` to a stream, others to the same one start where the page before was, too. */
+const STARTS_WITHIN = 10_000;
+
+/** What the page before this one left, by the key under which it is kept. */
+const before = new WeakMap<object, Map<string, { kept: Kept; until: number }>>();
+
+export class Live {
+  /** `"waiting"`: it comes back by itself. `"closed"`: it does not. */
+  state: State = "connecting";
+  /** Why it is closed, or what it waits for. */
+  error: Failure | null = null;
+  /** Called at each change of `state`. */
+  onstate: ((state: State, error: Failure | null) => void) | null = null;
+  #env: PageEnv;
+  #options: Options;
+  #handlers: Handlers;
+  #topics: Set<string> | null;
+  #last: string;
+  #user = "";
+  #isOfPageBefore = false;
+  #storageKey: string;
+  #unconfirmed = 0;
+  #makeRoute: () => Route;
+  #route: Route | null = null;
+  #undo: Undo[] = [];
+
+  constructor(env: PageEnv, href: string, options: Options) {
+    this.#env = env;
+    this.#options = options;
+    const { topics, headers, credentials = "same-origin", share = true, worker = false } = options;
+    this.#topics = topics ? new Set(topics.map(checked)) : null;
+    this.#handlers = new Handlers(options.parse ?? JSON.parse, env.report);
+    const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
+    this.#storageKey = `${key} ${this.#names()}`;
+    const kept = options.since === undefined ? this.#keptBefore() : null;
+    this.#last = options.since ?? kept?.last ?? "";
+    this.#user = kept?.user ?? "";
+    this.#isOfPageBefore = !!kept;
+    const isTrusted = share === false || typeof share === "string";
+    const config: Config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
+    this.#makeRoute = () => new Route(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
+    this.#undo = [env.on("hide", this.#leave), env.on("show", this.#comeBack), env.on("look", this.#look)];
+    if (env.isPrerendering()) this.#undo.push(env.on("start", () => this.#enter()));
+    else this.#enter();
+  }
+
+  /**
+   * Hear what matches the pattern, or with `"gap"` what can't be had any more. Returns a function that ends it.
+   * Throws a `TypeError` for what is no pattern.
+   */
+  on(pattern: "gap", handler: (gap: Gap) => void): () => void;
+  on<T = any>(pattern: string, handler: Handler<T>): () => void;
+  on(pattern: string, handler: ((gap: Gap) => void) | Handler): () => void {
+    return this.#handlers.add(pattern === "gap" ? pattern : checked(pattern), handler as Handler);
+  }
+
+  /** Hear these topics too, from now on. Throws a `TypeError` if it was made without topics. */
+  subscribe(...topics: string[]): void {
+    const all = topics.map(checked);
+    this.#change((own) => all.forEach((topic) => own.add(topic)));
+  }
+
+  /** Drop topics that were subscribed to in the same words. */
+  unsubscribe(...topics: string[]): void {
+    this.#change((own) => topics.forEach((topic) => own.delete(topic === "ANY" ? "*" : topic)));
+  }
+
+  /** For good: nothing is heard any more, and nothing is held. */
+  close(): void {
+    this.#env.keep(this.#storageKey, null);
+    this.#end(true);
+    this.#tell("closed");
+  }
+
+  #names(): string {
+    return this.#topics ? [...this.#topics].sort().join() : "";
+  }
+
+  #enter(): void {
+    if (this.#route || this.state === "closed") return;
+    this.#route = this.#makeRoute();
+    this.#route.open();
+  }
+
+  #exit(isForGood: boolean): void {
+    const route = this.#route;
+    this.#route = null; // whatever it still says is not heard
+    route?.post({ do: "leave", isForGood });
+    route?.close();
+  }
+
+  #end(isForGood: boolean): void {
+    this.#exit(isForGood);
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  #hear(news: ToMember): void {
+    if (!this.#route) return;
+    if (news.is === "message") this.#message(news);
+    else if (news.is === "at") this.#last = isKnown(news.id, this.#last) ? this.#last : news.id;
+    else if (news.is === "new") this.#join();
+    else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
+    else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
+    else if (news.is === "gap") {
+      if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
+      this.#last = news.gap.resumed_at;
+      this.#handlers.tell("gap", (handler) => (handler as unknown as (gap: Gap) => void)(news.gap));
+    } else if (news.is === "state") {
+      if (news.state === "closed") this.#end(false);
+      this.#tell(news.state, news.failure);
+    }
+  }
+
+  #message({ topic, text, id }: { topic: string; text: string; id: string }): void {
+    const isKnownAlready = id && isKnown(id, this.#last);
+    if (id && !isKnownAlready) this.#last = id;
+    if (++this.#unconfirmed === CONFIRM_EACH) {
+      this.#unconfirmed = 0;
+      this.#route?.post({ do: "heard", last: this.#last });
+    }
+    if (!isKnownAlready) this.#handlers.hear(topic, text, id);
+  }
+
+  #join(): void {
+    this.#unconfirmed = 0;
+    const [last, user, isOfPageBefore] = [this.#last, this.#user, this.#isOfPageBefore];
+    this.#route?.post({ do: "join", topics: this.#topics && [...this.#topics], last, user, isOfPageBefore });
+  }
+
+  #change(change: (own: Set<string>) => void): void {
+    if (!this.#topics) throw new TypeError("It was made without topics: the server decides.");
+    const before = this.#names();
+    change(this.#topics);
+    if (this.#names() === before) return;
+    if (!this.#topics.size) this.#last = ""; // the next topic is heard from then on
+    this.#join();
+  }
+
+  async #giveHeaders(route: Route, number: number): Promise<void> {
+    let headers: Record<string, string> | undefined;
+    try {
+      headers = Object.fromEntries(new Headers(await this.#options.headers?.()));
+    } catch (error) {
+      this.#env.report(error);
+    }
+    route.post(headers ? { do: "headers", number, headers } : { do: "headers", number });
+  }
+
+  #tell(state: State, failure?: Failure): void {
+    if (state === this.state && !failure && !this.error) return;
+    this.state = state;
+    this.error = failure ?? null;
+    try {
+      this.onstate?.(state, this.error);
+    } catch (error) {
+      this.#env.report(error);
+    }
+  }
+
+  /** What the page before left, if it was there just now. */
+  #keptBefore(): Kept | null {
+    const { date, kept, keep, now } = this.#env;
+    const key = this.#storageKey;
+    const all = before.get(keep) ?? new Map<string, { kept: Kept; until: number }>();
+    before.set(keep, all);
+    const text = kept(key);
+    if (text && !all.has(key)) {
+      keep(key, null);
+      all.set(key, { kept: parsed(text), until: now() + STARTS_WITHIN });
+    }
+    const found = all.get(key);
+    const isFresh = found && now() < found.until && Math.abs(date() - found.kept.date) < KEPT_FOR;
+    return isFresh ? found.kept : null;
+  }
+
+  #leave = (): void => {
+    const { keep, kept, date } = this.#env;
+    if (this.#last) {
+      const other = kept(this.#storageKey); // of one beside this one, who asked for the same
+      const last = other && isKnown(parsed(other).last, this.#last) ? parsed(other).last : this.#last;
+      keep(this.#storageKey, JSON.stringify({ last, user: this.#user, date: date() } satisfies Kept));
+    }
+    this.#exit(false);
+  };
+
+  #comeBack = (): void => {
+    this.#env.keep(this.#storageKey, null);
+    this.#enter();
+  };
+
+  #look = (): void => {
+    if (!this.#env.isSeen() || !this.#env.isOnline()) return;
+    this.#route?.post({ do: "wake" });
+    this.#route?.ask();
+  };
+}
+
+function parsed(text: string): Kept {
+  try {
+    return JSON.parse(text) as Kept;
+  } catch {
+    return { last: "", user: "", date: 0 };
+  }
+}
