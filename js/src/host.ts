@@ -133,7 +133,7 @@ export class Host implements Owner {
   #join(name: string, tell: Tell, request: Join, known?: Member): void {
     const { topics, last, user, isOfPageBefore } = request;
     const member: Member = known ?? { ...FRESH, name, tell, user, isOfPageBefore };
-    Object.assign(member, { topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
+    Object.assign(member, { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     this.#stopProbe(member);
@@ -207,6 +207,7 @@ export class Host implements Owner {
       at: () => {},
     });
     const probe = { stream, end };
+    stream.asksWhy = true;
     stream.wasOpen = !!member.user && !member.isOfPageBefore;
     this.#probes.set(member, probe);
     stream.open();

@@ -109,7 +109,7 @@ export class Line {
     if (member.user) stream.wasOpen ||= !member.isOfPageBefore;
     if (member.last) this.#newest = member.last;
     if (stream.state === "open" && stream.last) {
-      if (!member.last) member.last = stream.last;
+      if (!member.last) member.tell({ is: "at", id: (member.last = stream.last) });
       else if (!isOneLog(member.last, stream.last)) this.#lose(member, { reason: "epoch", resumed_at: stream.last });
     }
     const isBehind = member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
@@ -119,7 +119,7 @@ export class Line {
       if (isNew || stream.state !== "waiting") this.openSoon(); // the next attempt is on its way, and a page is told anew
       if (isNew) member.tell({ is: "state", state: "connecting", failure: undefined });
     } else {
-      for (const message of this.#recent) this.#give(member, message);
+      if (member.last) for (const message of this.#recent) this.#give(member, message);
       this.#settleSoon();
       member.tell({ is: "state", state: stream.state, failure: stream.failure });
     }
@@ -267,9 +267,9 @@ export class Line {
   }
 
   #lose(member: Member, gap: Gap): void {
-    const isConcerned = member.last && !member.isAsleep;
+    const isNew = !member.last;
     member.last = gap.resumed_at;
-    if (isConcerned) member.tell({ is: "gap", gap });
+    if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
   }
 
   #at(id: string): void {

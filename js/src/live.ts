@@ -61,6 +61,7 @@ export class Live {
   #handlers: Handlers;
   #topics: Set<string> | null;
   #last: string;
+  #startsNow = false; // and not where it stands
   #user = "";
   #isOfPageBefore = false;
   #storageKey: string;
@@ -142,7 +143,7 @@ export class Live {
   #hear(news: ToMember): void {
     if (!this.#route) return;
     if (news.is === "message") this.#message(news);
-    else if (news.is === "at") this.#last = isKnown(news.id, this.#last) ? this.#last : news.id;
+    else if (news.is === "at") this.#stand(news.id);
     else if (news.is === "new") this.#join();
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
@@ -157,19 +158,31 @@ export class Live {
   }
 
   #message({ topic, text, id }: { topic: string; text: string; id: string }): void {
-    const isKnownAlready = id && isKnown(id, this.#last);
-    if (id && !isKnownAlready) this.#last = id;
+    const isOld = id && !this.#stand(id);
     if (++this.#unconfirmed === CONFIRM_EACH) {
       this.#unconfirmed = 0;
       this.#route?.post({ do: "heard", last: this.#last });
     }
-    if (!isKnownAlready) this.#handlers.hear(topic, text, id);
+    if (!isOld) this.#handlers.hear(topic, text, id);
+  }
+
+  /** False if it stands there or behind already. */
+  #stand(id: string): boolean {
+    this.#startsNow = false;
+    const isNew = !isKnown(id, this.#last);
+    if (isNew) this.#last = id;
+    return isNew;
   }
 
   #join(): void {
     this.#unconfirmed = 0;
-    const [last, user, isOfPageBefore] = [this.#last, this.#user, this.#isOfPageBefore];
-    this.#route?.post({ do: "join", topics: this.#topics && [...this.#topics], last, user, isOfPageBefore });
+    this.#route?.post({
+      do: "join",
+      topics: this.#topics && [...this.#topics],
+      last: this.#startsNow ? "" : this.#last,
+      user: this.#user,
+      isOfPageBefore: this.#isOfPageBefore,
+    });
   }
 
   #change(change: (own: Set<string>) => void): void {
@@ -177,7 +190,7 @@ export class Live {
     const before = this.#names();
     change(this.#topics);
     if (this.#names() === before) return;
-    if (!this.#topics.size) this.#last = ""; // the next topic is heard from then on
+    this.#startsNow ||= !this.#topics.size; // the next topic is heard from then on
     this.#join();
   }
 

@@ -44,6 +44,8 @@ export class Stream {
   last = "";
   /** Whether it has been open, so that the server is one of ours. */
   wasOpen = false;
+  /** Whether the next attempt shall tell why it is refused. */
+  asksWhy = false;
   #env: Env;
   #url: string;
   #credentials: RequestCredentials;
@@ -52,7 +54,6 @@ export class Stream {
   #retry = 2000;
   #heartbeat = 15_000;
   #ending = -1; // what the server said at the end: how long to wait
-  #asks = false; // the next attempt shall tell why it is refused
   #isGreeted = false;
   #inHeaders = 0;
   #close: Close = () => {};
@@ -118,7 +119,7 @@ export class Stream {
           url: url.href,
           credentials: this.#credentials,
           headers: more || headers ? { ...more, ...headers } : undefined,
-          asksWhy: this.#asks,
+          asksWhy: this.asksWhy,
         },
         {
           event: (type, data, id) => isMine && this.#hear(type, data, id),
@@ -151,7 +152,7 @@ export class Stream {
       this.#heartbeat = news.heartbeat * 1000;
       this.#retry = news.retry || this.#retry;
       this.#isGreeted = this.wasOpen = true;
-      this.#asks = false;
+      this.asksWhy = false;
       this.#attempt = 0;
       this.#watch(this.#heartbeat * 2.5);
       const close = this.#close;
@@ -171,7 +172,7 @@ export class Stream {
       if (this.state !== "connecting") this.#tell("connecting");
       return this.#listener.refused(failure!);
     }
-    this.#asks = !!failure;
+    this.asksWhy = !!failure;
     const wait =
       this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, this.#env.random) + this.#politely(seconds);
     this.#attempt++;

@@ -95,6 +95,7 @@ export function serve(env: Env): (port: Port) => (data: FirstWord | ToHost) => v
 // ---- The tab that leads: it holds a lock, and whoever waits for it is the next. Each member has a channel of its own.
 
 type Parcel = { from: string; request: ToHost } | { isLed: string };
+type Letter = { by: string; news: ToMember };
 
 export function throughLeader(env: PageEnv, key: string, config: Config, name: string, tell: Tell): Way {
   const locks = env.locks!;
@@ -103,12 +104,13 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
   let hear: ReturnType<typeof listen> | undefined;
   let isClosed = false;
   let resign: Undo | undefined;
+  let leader = "";
   const members = new Map<string, { port: Port; tell: Tell }>();
   const memberAt = (from: string): Tell => {
     let member = members.get(from);
     if (!member) {
       const port = open(`${key} ${from}`, () => {});
-      members.set(from, (member = { port, tell: (news) => port.post(news) }));
+      members.set(from, (member = { port, tell: (news) => port.post({ by: name, news } satisfies Letter) }));
     }
     return member.tell;
   };
@@ -125,9 +127,11 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
     host = hear = resign = undefined;
     for (const { port } of members.values()) port.close();
     members.clear();
+    leader = "";
+    if (!isClosed) channel.post({ from: name, request: { do: "ask" } } satisfies Parcel); // to whoever leads now
   };
   const channel = open(key, (parcel: Parcel) => {
-    if ("isLed" in parcel) tell({ is: "new", host: parcel.isLed });
+    if ("isLed" in parcel) host || tell({ is: "new", host: (leader = parcel.isLed) });
     else if (hear) {
       const { from, request } = parcel;
       hear(from, memberAt(from), request);
@@ -137,7 +141,11 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
       }
     }
   });
-  const inbox = open(`${key} ${name}`, tell);
+  const inbox = open(`${key} ${name}`, ({ by, news }: Letter) => {
+    if (host) return; // from one who has slept, and leads no more
+    if (by === leader) tell(news);
+    else if ("host" in news) tell({ is: "new", host: (leader = by) });
+  });
   let candidacy = locks.lead(key, false, step, over);
   const freeze = env.on("freeze", () => {
     if (!host) return;

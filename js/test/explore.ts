@@ -1,0 +1,354 @@
+// One run: tabs that come and go in a world full of faults, and then quiet. What each heard is judged at the end.
+//
+// Each member hears what it asked for, once, in order, or is told of a gap; hears nothing that is another user's; nobody
+// stays without a stream in the quiet; nothing is held by those who closed.
+
+import { Live, type Options } from "../src/live.js";
+import { isOneLog } from "../src/position.js";
+import { type Random, NO_TOKEN, randomFrom, PUBLIC, Realm, World } from "./world.js";
+
+const STORM = 40_000;
+const QUIET = 150_000;
+const USERS = ["ann", "bob"];
+const FORBIDDEN = "secret.1";
+
+type Way = "worker" | "leader" | "alone";
+
+interface Tab {
+  realm: Realm;
+  storage: Map<string, string>;
+  tell: (what: string) => void;
+  watched: Watched[];
+  env: ReturnType<World["page"]>["env"];
+  user: string;
+  isCached: boolean;
+}
+
+/** A member, and what the judge knows of it. */
+interface Watched {
+  live: Live;
+  tab: Tab;
+  options: Options;
+  name: string;
+  /** Who was logged in from when it was made until it was greeted, and whose events it heard. */
+  possible: Set<string>;
+  wasOpen: boolean;
+  isClosed: boolean;
+  heard: [topic: string, id: string][];
+  /** Where it stands. */
+  at: string;
+  /** By topic: behind which position everything has to be heard. */
+  owed: Map<string, string>;
+  hasAskedForbidden: boolean;
+}
+
+export interface Verdict {
+  problems: string[];
+  steps: number;
+  heard: number;
+  requests: number;
+}
+
+/** What a seed stands for; a field that is given is not drawn. */
+export interface Setting {
+  way?: Way;
+  hasHeaders?: boolean;
+}
+
+export async function explore(seed: number, setting: Setting = {}, trace?: (line: string) => void): Promise<Verdict> {
+  const random = randomFrom(seed);
+  const pick = <T>(all: readonly T[]): T => all[Math.floor(random() * all.length)]!;
+  const chance = (share: number) => random() < share;
+  const world = new World(random);
+  const way = setting.way ?? pick<Way>(["worker", "worker", "leader", "alone"]);
+  const hasHeaders = setting.hasHeaders ?? chance(0.2);
+  world.hasWorkers = way === "worker";
+  world.hasLocks = way === "leader" || (way === "worker" && chance(0.8));
+  const changesUsers = chance(0.3);
+  const forgets = chance(0.4);
+  const tabs: Tab[] = [];
+  const all: Watched[] = [];
+  const { problems, clock } = world;
+  let heardInAll = 0;
+  const say = (line: string) => trace?.(`${(clock.now / 1000).toFixed(2)} ${line}`);
+  const wrong = (line: string) => {
+    problems.push(`${(clock.now / 1000).toFixed(2)} ${line}`);
+    say(`WRONG ${line}`);
+  };
+  for (const user of USERS) world.tokens.set(user, `${user}:0`);
+
+  const connect = (tab: Tab, predecessor?: Watched) => {
+    const topics = predecessor ? [...predecessor.options.topics!] : PUBLIC.filter(() => chance(0.5));
+    if (!predecessor) {
+      if (chance(0.4)) topics.push(`${tab.user}.*`);
+      if (chance(0.1)) topics.push("a.*");
+      if (chance(0.06)) topics.push(FORBIDDEN);
+    }
+    const options: Options = { topics, worker: "w.js" };
+    if (way === "alone") options.share = false;
+    if (!predecessor && chance(0.4)) options.since = world.position;
+    if (hasHeaders) {
+      options.headers = () => {
+        if (chance(0.1)) throw new Error(NO_TOKEN);
+        if (chance(0.05)) return new Promise(() => {});
+        return { authorization: chance(0.1) ? `${tab.user}:stale` : world.tokens.get(tab.user)! };
+      };
+    }
+    const live = new Live(tab.env, "http://x/events", options);
+    const watched: Watched = {
+      live, tab, options, name: `m${all.length}`, possible: new Set([hasHeaders ? tab.user : world.cookie]), wasOpen: false, isClosed: false,
+      heard: [], at: "", owed: new Map(), hasAskedForbidden: topics.includes(FORBIDDEN),
+    };
+    const baseline = options.since ?? predecessor?.at;
+    if (baseline) for (const topic of topics) watched.owed.set(topic, baseline);
+    say(`${watched.name} connects in ${tab.realm.name} ${JSON.stringify({ topics, since: options.since, after: predecessor?.name })}`);
+    live.onstate = (state, error) => {
+      say(`${watched.name} ${state} ${error ? JSON.stringify(error) : ""}`);
+      if (watched.isClosed && state !== "closed") wrong(`${watched.name} lives on after close`);
+      if (state === "open") {
+        watched.wasOpen = true;
+        for (const topic of topicsOf(live)) if (!watched.owed.has(topic)) watched.owed.set(topic, world.position);
+      }
+    };
+    live.on("*", (_, { topic, id }) => {
+      say(`${watched.name} hears ${topic} ${id}`);
+      heardInAll++;
+      const last = watched.heard.at(-1)?.[1] ?? "";
+      if (watched.isClosed) wrong(`${watched.name} hears after close`);
+      if (last && isOneLog(last, id) && place(id) <= place(last)) wrong(`${watched.name} hears ${id} behind ${last}`);
+      const [owner] = topic.split(".") as [string];
+      if (USERS.includes(owner)) {
+        if (!watched.possible.has(owner)) wrong(`${watched.name} hears ${owner}'s, and may be only ${[...watched.possible]}'s`);
+        watched.possible = new Set([owner]);
+      }
+      watched.heard.push([topic, id]);
+      watched.at = id;
+    });
+    live.on("gap", (gap) => {
+      say(`${watched.name} gap ${JSON.stringify(gap)}`);
+      watched.at = gap.resumed_at;
+      for (const topic of watched.owed.keys()) watched.owed.set(topic, gap.resumed_at);
+    });
+    tab.watched.push(watched);
+    all.push(watched);
+  };
+
+  const close = (watched: Watched) => {
+    say(`${watched.name} is closed`);
+    watched.live.close();
+    watched.isClosed = true;
+    watched.tab.watched = watched.tab.watched.filter((other) => other !== watched);
+  };
+
+  const load = (storage = new Map<string, string>(), predecessors: Watched[] = []) => {
+    const realm = new Realm(`tab${tabs.length}`);
+    const { env, tell } = world.page(realm, storage);
+    const tab: Tab = { realm, storage, tell, env, watched: [], user: world.cookie, isCached: false };
+    tabs.push(tab);
+    if (predecessors.length) for (const one of predecessors) connect(tab, one.live.state === "open" && one.tab.user === tab.user && !one.options.since ? one : undefined);
+    else connect(tab);
+    if (chance(0.15)) {
+      close(tab.watched[0]!); // as StrictMode does
+      connect(tab);
+    }
+  };
+
+  const gone = (tab: Tab) => {
+    world.kill(tab.realm);
+    for (const watched of tab.watched) watched.isClosed = true;
+  };
+
+  const actions: [weight: number, act: () => void][] = [
+    [30, () => {
+      const count = chance(0.02) ? 30 : 1 + Math.floor(random() * 3);
+      for (let n = 0; n < count; n++) world.emit(pick([...PUBLIC, ...USERS.map((user) => `${user}.1`)]));
+      say(`emitted up to ${world.position}`);
+    }],
+    [4, () => living().length < 5 && load()],
+    [2, () => living().length && connect(pick(living()))],
+    [3, () => { // reload
+      const tab = pick(living());
+      if (!tab) return;
+      say(`${tab.realm.name} is reloaded`);
+      tab.tell("hide");
+      const { watched } = tab;
+      gone(tab);
+      clock.after(random() * 500, () => load(tab.storage, watched));
+    }],
+    [2, () => { // into the browser's cache of pages, and back
+      const tab = pick(living());
+      if (!tab) return;
+      say(`${tab.realm.name} goes into the cache`);
+      tab.tell("hide");
+      tab.realm.isFrozen = tab.isCached = true;
+      if (chance(0.5)) world.dropLocks(tab.realm);
+      clock.after(random() * 15_000, () => back(tab));
+    }],
+    [2, () => { // freeze
+      const tab = pick(living());
+      if (!tab) return;
+      say(`${tab.realm.name} is frozen`);
+      if (chance(0.7)) tab.tell("freeze");
+      tab.realm.isFrozen = true;
+      clock.after(random() * 30_000, () => thaw(tab));
+    }],
+    [2, () => {
+      const tab = pick(living());
+      if (tab) say(`${tab.realm.name} crashes`), gone(tab);
+    }],
+    [2, () => {
+      const watched = pick(members());
+      if (watched) close(watched);
+    }],
+    [5, () => {
+      const watched = pick(members());
+      if (!watched || watched.live.state === "closed") return;
+      const own = topicsOf(watched.live);
+      const topic = chance(0.04) ? FORBIDDEN : pick(PUBLIC);
+      if (own.includes(topic)) {
+        say(`${watched.name} unsubscribes ${topic}`);
+        watched.live.unsubscribe(topic);
+        watched.owed.delete(topic);
+      } else {
+        say(`${watched.name} subscribes ${topic}`);
+        watched.hasAskedForbidden ||= topic === FORBIDDEN;
+        watched.live.subscribe(topic);
+        if (watched.live.state === "open") watched.owed.set(topic, world.position);
+      }
+      topicsNow.set(watched.live, own.includes(topic) ? own.filter((each) => each !== topic) : [...own, topic]);
+    }],
+    [2, () => { // a worker that dies or hangs
+      const worker = pick([...world.workers.values()]);
+      if (!worker) return;
+      if (chance(0.7)) say("the worker dies"), world.kill(worker.realm);
+      else {
+        say("the worker hangs");
+        worker.realm.isFrozen = true;
+        clock.after(random() * 60_000, () => worker.realm.thaw());
+      }
+    }],
+    [2, () => {
+      world.workerStart = pick([5, 5, 5, 3000, 8000, "never", "broken"] as const);
+      say(`workers start: ${world.workerStart}`);
+    }],
+    [3, () => {
+      world.faults.answer = pick(["streams", 0, 503, "hangs", 404, "html"] as const);
+      say(`the server answers ${world.faults.answer}`);
+      if (world.faults.answer !== "streams") clock.after(random() * 8000, () => (world.faults.answer = "streams"));
+    }],
+    [3, () => {
+      const isSilent = chance(0.4);
+      say(isSilent ? "all lines die in silence" : "all lines are cut");
+      world.cut(isSilent);
+    }],
+    [3, () => {
+      const forgetsNow = forgets && chance(0.5);
+      say(`the server starts again${forgetsNow ? ", and forgets" : ""}`);
+      world.restart(forgetsNow);
+    }],
+    [changesUsers ? 2 : 0, () => {
+      world.cookie = pick(USERS);
+      say(`${world.cookie} logs in`);
+      if (!hasHeaders) for (const { possible, heard } of all) if (!heard.some(([topic]) => USERS.includes(topic.split(".")[0]!))) possible.add(world.cookie);
+    }],
+    [hasHeaders ? 2 : 0, () => {
+      const user = pick(USERS);
+      world.tokens.set(user, `${user}:${clock.now}`);
+      say(`${user}'s token is renewed`);
+    }],
+  ];
+  const topicsNow = new Map<Live, string[]>();
+  const topicsOf = (live: Live): string[] => topicsNow.get(live) ?? [...(all.find((each) => each.live === live)?.options.topics ?? [])];
+  const living = () => tabs.filter(({ realm, isCached }) => realm.isAlive && !realm.isFrozen && !isCached);
+  const members = () => living().flatMap(({ watched }) => watched);
+  const thaw = (tab: Tab) => {
+    if (!tab.realm.isAlive || tab.isCached || !tab.realm.isFrozen) return;
+    say(`${tab.realm.name} is thawed`);
+    tab.realm.thaw();
+    tab.tell("look");
+  };
+  const back = (tab: Tab) => {
+    if (!tab.isCached || !tab.realm.isAlive) return;
+    say(`${tab.realm.name} comes back from the cache`);
+    tab.isCached = false;
+    tab.realm.thaw();
+    tab.tell("show");
+  };
+
+  load();
+  const weights = actions.reduce((sum, [weight]) => sum + weight, 0);
+  const act = () => {
+    if (clock.now > STORM) return;
+    let left = random() * weights;
+    for (const [weight, does] of actions) if ((left -= weight) < 0) {
+      does();
+      break;
+    }
+    clock.after(random() * random() * 3000, act);
+  };
+  clock.after(10, act);
+  let steps = 0;
+  const run = async (until: number) => {
+    while (clock.step(until)) {
+      if (++steps > 200_000) return wrong("it never comes to rest");
+      if (hasHeaders) for (let n = 0; n < 6; n++) await null;
+      if (problems.length > 5) return;
+    }
+  };
+  const judgeStates = () => {
+    for (const watched of members()) {
+      const { live, name } = watched;
+      const topics = topicsOf(live);
+      const { status } = live.error ?? {};
+      if (topics.length === 0) {
+        if (live.state !== "waiting") wrong(`${name} has no topics, and is ${live.state}`);
+      } else if (live.state === "closed") {
+        const isDue =
+          (status === 403 && watched.hasAskedForbidden) || (status === 419 && changesUsers) || (status === 401 && hasHeaders) || status === 404 || status === 200 ||
+          (status === 403 && changesUsers) || (status === 422 && topics.length > 5);
+        if (!isDue) wrong(`${name} is closed: ${JSON.stringify(live.error)}`);
+      } else if (live.state !== "open") wrong(`${name} is ${live.state} in the quiet: ${JSON.stringify(live.error)}`);
+    }
+  };
+  await run(STORM);
+  say("quiet");
+  world.faults.answer = "streams";
+  world.workerStart = 5;
+  for (const tab of tabs) {
+    back(tab);
+    thaw(tab);
+  }
+  for (const { realm } of world.workers.values()) realm.thaw();
+  await run(STORM + QUIET);
+  for (const topic of [...PUBLIC, ...USERS.map((user) => `${user}.1`)]) world.emit(topic);
+  await run(STORM + QUIET + 20_000);
+  judgeStates();
+  for (const watched of members()) {
+    if (watched.live.state !== "open") continue;
+    const ids = new Set(watched.heard.map(([, id]) => id));
+    for (const { position, topic } of world.log) {
+      for (const [pattern, behind] of watched.owed) {
+        const isMeant = pattern === topic || (pattern.endsWith("*") && topic.startsWith(pattern.slice(0, -1)));
+        if (!isMeant || !isOneLog(behind, world.position) || place(behind) >= position) continue;
+        const [owner] = topic.split(".") as [string];
+        if (USERS.includes(owner) && !watched.possible.has(owner)) continue;
+        if (!ids.has(`${world.epoch}-${position}`)) wrong(`${watched.name} has not heard ${topic} ${world.epoch}-${position}, owed behind ${behind}`);
+      }
+    }
+    for (const [pattern, behind] of watched.owed) {
+      if (!isOneLog(behind, world.position)) wrong(`${watched.name} was told of no gap for ${pattern}: it stands at ${behind} of ${world.position}`);
+    }
+  }
+  for (const watched of members()) close(watched);
+  await run(STORM + QUIET + 220_000);
+  if (world.connections.size) wrong(`${world.connections.size} connections are left`);
+  const held = [...world.locks].flatMap(([name, { held, queue }]) => [...held, ...queue].filter(({ realm }) => tabs.some((tab) => tab.realm === realm)).map(() => name));
+  if (held.length) wrong(`locks are left: ${held}`);
+  for (const { realm } of tabs) if (realm.isAlive && realm.timers.size) wrong(`${realm.name} has ${realm.timers.size} timers left`);
+  for (const { realm } of world.workers.values()) if (realm.timers.size) wrong(`the worker has ${realm.timers.size} timers left`);
+  if (world.channels.size) wrong(`channels are left: ${[...world.channels.keys()]}`);
+  return { problems, steps, heard: heardInAll, requests: world.requests };
+}
+
+const place = (id: string) => Number(id.split("-")[1]);
+export type { Random };

@@ -1,0 +1,52 @@
+// node test/explorer.mjs --runs 1000 --from 1 [--seconds 60] [--trace SEED]
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { availableParallelism } from "node:os";
+
+import { explore } from "./explore.js";
+
+const value = (name: string, otherwise: number) => {
+  const place = process.argv.indexOf(`--${name}`);
+  return place < 0 ? otherwise : Number(process.argv[place + 1]);
+};
+
+interface Part {
+  from: number;
+  runs: number;
+}
+
+async function runs({ from, runs }: Part): Promise<{ steps: number; heard: number; failed: [number, string[]][] }> {
+  const failed: [number, string[]][] = [];
+  let [steps, heard] = [0, 0];
+  for (let seed = from; seed < from + runs && failed.length < 20; seed++) {
+    const verdict = await explore(seed);
+    steps += verdict.steps;
+    heard += verdict.heard;
+    if (verdict.problems.length) failed.push([seed, verdict.problems]);
+  }
+  return { steps, heard, failed };
+}
+
+if (!isMainThread) {
+  parentPort!.postMessage(await runs(workerData as Part));
+} else if (process.argv.includes("--trace")) {
+  const { problems } = await explore(value("trace", 1), {}, console.log);
+  console.log(problems.join("\n") || "nothing wrong");
+} else {
+  const [from, total] = [value("from", 1), value("runs", 1000)];
+  const count = Math.min(availableParallelism(), value("threads", 64), total);
+  const size = Math.ceil(total / count);
+  const began = performance.now();
+  const parts = await Promise.all(
+    Array.from({ length: count }, (_, n) => {
+      const part: Part = { from: from + n * size, runs: Math.min(size, total - n * size) };
+      const worker = new Worker(new URL(import.meta.url), { workerData: part });
+      return new Promise<Awaited<ReturnType<typeof runs>>>((resolve, reject) => worker.on("message", resolve).on("error", reject));
+    }),
+  );
+  const failed = parts.flatMap((part) => part.failed);
+  const sum = (what: "steps" | "heard") => parts.reduce((all, part) => all + part[what], 0);
+  const seconds = (performance.now() - began) / 1000;
+  console.log(`${total} runs, ${sum("steps")} steps, ${sum("heard")} messages heard, ${failed.length} failed, ${seconds.toFixed(1)} s`);
+  for (const [seed, problems] of failed.slice(0, 12)) console.log(`seed ${seed}: ${problems.slice(0, 2).map((each) => each.slice(0, 300)).join("\n    ")}`);
+  process.exitCode = failed.length ? 1 : 0;
+}

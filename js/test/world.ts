@@ -1,0 +1,499 @@
+// A world for the client, in which time stands still until the next thing happens: a browser with tabs, workers, locks and
+// channels, and a server with a log. What happens, and when, is drawn from a seed.
+
+import type { Env, Locks, PageEnv, Port, Undo } from "../src/env.js";
+import { matches } from "../src/topics.js";
+import type { Close, Request, Sink } from "../src/transports.js";
+import { serve } from "../src/ways.js";
+
+export type Random = () => number;
+
+/** mulberry32: the same numbers for the same seed, everywhere. */
+export function randomFrom(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+interface Entry {
+  at: number;
+  order: number;
+  act: (() => void) | null;
+}
+
+/** What happens next, first: a binary heap. */
+export class Clock {
+  now = 0;
+  #heap: Entry[] = [];
+  #count = 0;
+
+  after(delay: number, act: () => void): Undo {
+    const entry: Entry = { at: this.now + Math.max(0, delay), order: this.#count++, act };
+    const heap = this.#heap;
+    let place = heap.push(entry) - 1;
+    while (place > 0) {
+      const above = (place - 1) >> 1;
+      if (!before(entry, heap[above]!)) break;
+      heap[place] = heap[above]!;
+      place = above;
+    }
+    heap[place] = entry;
+    return () => {
+      entry.act = null;
+    };
+  }
+
+  /** False if nothing is left to happen until then. */
+  step(until: number): boolean {
+    for (;;) {
+      const next = this.#heap[0];
+      if (!next || next.at > until) {
+        this.now = until;
+        return false;
+      }
+      const last = this.#heap.pop()!;
+      if (last !== next) this.#sink(last);
+      if (!next.act) continue;
+      this.now = Math.max(this.now, next.at);
+      next.act();
+      return true;
+    }
+  }
+
+  #sink(entry: Entry): void {
+    const heap = this.#heap;
+    let place = 0;
+    for (;;) {
+      let below = 2 * place + 1;
+      if (below >= heap.length) break;
+      if (below + 1 < heap.length && before(heap[below + 1]!, heap[below]!)) below++;
+      if (!before(heap[below]!, entry)) break;
+      heap[place] = heap[below]!;
+      place = below;
+    }
+    heap[place] = entry;
+  }
+}
+
+const before = (a: Entry, b: Entry) => a.at < b.at || (a.at === b.at && a.order < b.order);
+
+/** A page or a worker: it can be frozen, and it can die. */
+export class Realm {
+  isAlive = true;
+  isFrozen = false;
+  readonly timers = new Set<object>();
+  #waiting: (() => void)[] = [];
+
+  constructor(readonly name: string) {}
+
+  /** Now, or when it is thawed, or never. */
+  run(act: () => void): void {
+    if (!this.isAlive) return;
+    if (this.isFrozen) this.#waiting.push(act);
+    else act();
+  }
+
+  thaw(): void {
+    this.isFrozen = false;
+    for (const act of this.#waiting.splice(0)) this.run(act);
+  }
+}
+
+interface Asked {
+  realm: Realm;
+  isShared: boolean;
+  granted: () => void;
+  stolen: () => void;
+}
+
+interface Lock {
+  held: Asked[];
+  queue: Asked[];
+}
+
+export interface Posted {
+  position: number;
+  topic: string;
+}
+
+interface Connection {
+  sink: Sink;
+  realm: Realm;
+  topics: string[] | null;
+  user: string;
+  isSilent: boolean;
+  isOver: boolean;
+  due: number;
+}
+
+export interface Faults {
+  /** What the server answers instead of streams; 0 for nothing: no network; "hangs": it says nothing. */
+  answer: "streams" | "hangs" | 0 | 404 | 503 | "html";
+}
+
+/** What anybody may hear, what a user may hear, and what nobody may. */
+export const PUBLIC = ["a.1", "a.2", "b.1"];
+export const NO_TOKEN = "no token";
+const HEARTBEAT = 15;
+const MOST_TOPICS = 5;
+const KEPT = 12;
+
+export class World {
+  readonly clock = new Clock();
+  readonly faults: Faults = { answer: "streams" };
+  /** Who is logged in. */
+  cookie = "ann";
+  /** Tokens that the server takes, by user. */
+  readonly tokens = new Map<string, string>();
+  epoch = 1;
+  log: Posted[] = [];
+  head = 0;
+  readonly connections = new Set<Connection>();
+  readonly problems: string[] = [];
+  requests = 0;
+  readonly locks = new Map<string, Lock>();
+  readonly channels = new Map<string, Set<{ realm: Realm; hear: (data: any) => void }>>();
+  readonly workers = new Map<string, { realm: Realm; connect: ReturnType<typeof serve>; owners: Set<Realm> }>();
+  hasLocks = true;
+  hasWorkers = true;
+  workerStart: number | "never" | "broken" = 5;
+  #names = 0;
+
+  constructor(readonly random: Random) {}
+
+  // ---- the server
+
+  get position(): string {
+    return `${this.epoch}-${this.head}`;
+  }
+
+  emit(topic: string): void {
+    this.head++;
+    this.log.push({ position: this.head, topic });
+    if (this.log.length > KEPT) this.log.shift();
+    for (const connection of this.connections) this.#send(connection, topic, this.head);
+  }
+
+  /** Started again: its log is gone, unless it is kept elsewhere. */
+  restart(forgets: boolean): void {
+    for (const connection of [...this.connections]) this.#hangUp(connection);
+    if (!forgets) return;
+    this.epoch++;
+    this.log = [];
+    this.head = 0;
+  }
+
+  cut(isSilent: boolean): void {
+    for (const connection of [...this.connections]) {
+      if (isSilent) connection.isSilent = true;
+      else this.#hangUp(connection);
+    }
+  }
+
+  #mayHear(user: string, topic: string): boolean {
+    return topic.startsWith("a.") || topic.startsWith("b.") || topic.startsWith(`${user}.`);
+  }
+
+  /** In order, some milliseconds later, if the one who hears it lives and the connection does. */
+  #later(connection: Connection, act: () => void): void {
+    connection.due = Math.max(this.clock.now + this.random() * 4, connection.due);
+    this.clock.after(connection.due - this.clock.now, () => connection.realm.run(() => connection.isOver || act()));
+  }
+
+  #send(connection: Connection, topic: string, position: number): void {
+    if (connection.isSilent || !this.#mayHear(connection.user, topic)) return;
+    if (connection.topics && !connection.topics.some((pattern) => matches(pattern, topic))) return;
+    const [text, id] = [`${topic}\n${JSON.stringify({ topic, position })}`, `${this.epoch}-${position}`];
+    this.#later(connection, () => connection.sink.event("message", text, id));
+  }
+
+  #control(connection: Connection, fields: object, id: string): void {
+    this.#later(connection, () => connection.sink.event("message", `nitro.stream\n${JSON.stringify(fields)}`, id));
+  }
+
+  #hangUp(connection: Connection): void {
+    this.connections.delete(connection);
+    this.#later(connection, () => {
+      connection.isOver = true;
+      connection.sink.end();
+    });
+  }
+
+  read(realm: Realm, request: Request, sink: Sink): Close {
+    this.requests++;
+    const connection: Connection = { sink, realm, topics: null, user: "", isSilent: false, isOver: false, due: 0 };
+    const cookie = this.cookie;
+    this.clock.after(1 + this.random() * 20, () => {
+      if (!connection.isOver && realm.isAlive) this.#answer(connection, request, cookie);
+    });
+    return () => {
+      connection.isOver = true;
+      this.connections.delete(connection);
+    };
+  }
+
+  #answer(connection: Connection, request: Request, cookie: string): void {
+    const { answer } = this.faults;
+    const refuse = (status?: number) =>
+      this.#later(connection, () => {
+        connection.isOver = true;
+        if (!status) connection.sink.end();
+        else if (request.asksWhy || request.headers) connection.sink.end({ status, message: `${status}` });
+        else connection.sink.end({ message: "refused" });
+      });
+    if (answer === "hangs") return;
+    if (answer !== "streams") return refuse(answer === "html" ? 200 : answer || undefined);
+    const query = new URL(request.url).searchParams;
+    const token = request.headers?.authorization;
+    let user = cookie;
+    if (token !== undefined) {
+      user = token.split(":")[0]!;
+      if (this.tokens.get(user) !== token) return refuse(401);
+    }
+    const topics = query.getAll("topic");
+    for (const [name, value] of Object.entries(request.headers ?? {})) {
+      if (name.toLowerCase().startsWith("nitro-topics")) topics.push(...value.split(","));
+    }
+    if (topics.some((topic) => !this.#mayHear(user, topic))) return refuse(403);
+    if (topics.length > MOST_TOPICS) return refuse(422);
+    Object.assign(connection, { topics: topics.length ? topics : null, user });
+    const greeting = { retry: 500, heartbeat: HEARTBEAT, for: `u${user}` };
+    if (query.has("probe")) {
+      this.#control(connection, greeting, "");
+      return this.#hangUp(connection);
+    }
+    this.connections.add(connection);
+    const last = query.get("last_event_id") ?? "";
+    const [epoch, place] = last.split("-");
+    const oldest = this.log[0]?.position ?? this.head + 1;
+    if (!last) this.#control(connection, greeting, this.position);
+    else if (Number(epoch) === this.epoch && Number(place) + 1 >= oldest) {
+      this.#control(connection, greeting, last);
+      for (const { topic, position } of this.log) if (position > Number(place)) this.#send(connection, topic, position);
+    } else {
+      this.#control(connection, greeting, "");
+      const gap = JSON.stringify({ reason: Number(epoch) === this.epoch ? "expired" : "epoch", resumed_at: this.position });
+      this.#later(connection, () => connection.sink.event("gap", gap, ""));
+    }
+    this.#beat(connection);
+  }
+
+  #beat(connection: Connection): void {
+    this.clock.after(HEARTBEAT * 1000, () => {
+      if (!this.connections.has(connection)) return;
+      if (!connection.isSilent) this.#control(connection, {}, this.position);
+      this.#beat(connection);
+    });
+  }
+
+  // ---- the browser
+
+  kill(realm: Realm): void {
+    realm.isAlive = false;
+    for (const connection of [...this.connections]) if (connection.realm === realm) this.connections.delete(connection);
+    this.dropLocks(realm);
+    for (const [name, all] of this.channels) {
+      for (const each of all) if (each.realm === realm) all.delete(each);
+      if (!all.size) this.channels.delete(name);
+    }
+    for (const [key, { owners, realm: own }] of this.workers) {
+      owners.delete(realm);
+      if (own === realm || !owners.size) {
+        this.workers.delete(key);
+        if (own !== realm) this.kill(own);
+      }
+    }
+  }
+
+  dropLocks(realm: Realm): void {
+    for (const [name, lock] of this.locks) {
+      lock.held = lock.held.filter((asked) => asked.realm !== realm);
+      lock.queue = lock.queue.filter((asked) => asked.realm !== realm);
+      this.#grant(name);
+    }
+  }
+
+  #grant(name: string): void {
+    const lock = this.locks.get(name);
+    if (!lock) return;
+    for (let next = lock.queue[0]; next; next = lock.queue[0]) {
+      const { isShared, realm, granted } = next;
+      if (lock.held.length && !(isShared && lock.held.every((held) => held.isShared))) break;
+      lock.held.push(lock.queue.shift()!);
+      this.clock.after(this.random() * 2, () => realm.run(granted));
+    }
+    if (!lock.held.length && !lock.queue.length) this.locks.delete(name);
+  }
+
+  #request(realm: Realm, name: string, isShared: boolean, isStolen: boolean, got: (free: Undo) => void, stolen: () => void): Undo {
+    const lock = this.locks.get(name) ?? { held: [], queue: [] };
+    this.locks.set(name, lock);
+    let isFree = false;
+    const asked: Asked = { realm, isShared, granted: () => isFree || got(free), stolen };
+    const free = () => {
+      if (isFree) return;
+      isFree = true;
+      const own = this.locks.get(name);
+      if (!own) return;
+      own.held = own.held.filter((each) => each !== asked);
+      own.queue = own.queue.filter((each) => each !== asked);
+      this.#grant(name);
+    };
+    if (isStolen) {
+      for (const { realm: robbed, stolen } of lock.held.splice(0)) this.clock.after(0, () => robbed.run(stolen));
+      lock.queue.unshift(asked);
+    } else lock.queue.push(asked);
+    this.#grant(name);
+    return free;
+  }
+
+  #locksOf(realm: Realm): Locks {
+    return {
+      hold: (name, held) => this.#request(realm, name, false, false, held, () => {}),
+      watch: (name, gone) =>
+        this.#request(realm, name, true, false, (free) => (free(), gone()), () => {}),
+      lead: (name, isStolen, led, over) => {
+        let hasLed = false;
+        let isOver = false;
+        const end = () => {
+          if (!hasLed || isOver) return;
+          isOver = true;
+          over();
+        };
+        const undo = this.#request(realm, name, false, isStolen, (free) => {
+          hasLed = true;
+          led(() => {
+            free();
+            this.clock.after(0, () => realm.run(end));
+          });
+        }, end);
+        return () => {
+          undo();
+          this.clock.after(0, () => realm.run(end));
+        };
+      },
+    };
+  }
+
+  #port(target: Realm, hear: (data: any) => void): Port {
+    let isOpen = true;
+    let due = 0;
+    return {
+      post: (data) => {
+        if (!isOpen) return;
+        due = Math.max(due, this.clock.now + this.random() * 3);
+        this.clock.after(due - this.clock.now, () => target.run(() => hear(data)));
+      },
+      close: () => {
+        isOpen = false;
+      },
+    };
+  }
+
+  #channel(realm: Realm, name: string, hear: (data: any) => void): Port {
+    const all = this.channels.get(name) ?? new Set();
+    this.channels.set(name, all);
+    const own = { realm, hear };
+    all.add(own);
+    const ports = new Map<object, Port>();
+    return {
+      post: (data) => {
+        for (const other of all) {
+          if (other === own || !all.has(own)) continue;
+          const hears = (heard: any) => all.has(other) && other.hear(heard);
+          const port = ports.get(other) ?? this.#port(other.realm, hears);
+          ports.set(other, port);
+          port.post(data);
+        }
+      },
+      close: () => {
+        all.delete(own);
+        if (!all.size) this.channels.delete(name);
+      },
+    };
+  }
+
+  #env(realm: Realm): Env {
+    return {
+      now: () => this.clock.now,
+      after: (delay, act) => {
+        const timer = {};
+        realm.timers.add(timer);
+        const undo = this.clock.after(delay, () =>
+          realm.run(() => {
+            if (realm.timers.delete(timer)) act();
+          }),
+        );
+        return () => {
+          realm.timers.delete(timer);
+          undo();
+        };
+      },
+      random: this.random,
+      name: () => `n${this.#names++}`,
+      read: (request, sink) => this.read(realm, request, sink),
+      locks: this.hasLocks ? this.#locksOf(realm) : null,
+      channel: this.hasLocks ? (name, hear) => this.#channel(realm, name, hear) : null,
+    };
+  }
+
+  #worker(page: Realm, script: string | URL, name: string, hear: (data: any) => void, broken: () => void): Port {
+    const key = `${script} ${name}`;
+    const start = this.workerStart;
+    let inner: Port | undefined;
+    let isOpen = true;
+    const early: unknown[] = [];
+    if (start === "broken") this.clock.after(3, () => page.run(() => isOpen && broken()));
+    else if (start !== "never") {
+      this.clock.after(this.workers.has(key) ? 0 : start, () => {
+        if (!page.isAlive) return;
+        let worker = this.workers.get(key);
+        if (!worker) {
+          const realm = new Realm(`worker ${key}`);
+          worker = { realm, connect: serve(this.#env(realm)), owners: new Set() };
+          this.workers.set(key, worker);
+        }
+        worker.owners.add(page);
+        const back = this.#port(page, (data) => isOpen && hear(data));
+        inner = this.#port(worker.realm, worker.connect(back));
+        for (const data of early.splice(0)) inner.post(data);
+      });
+    }
+    return {
+      post: (data) => isOpen && (inner ? inner.post(data) : early.push(data)),
+      close: () => {
+        isOpen = false;
+        this.clock.after(5, () => inner?.close());
+      },
+    };
+  }
+
+  /** What a page has, and how to tell it what happens to it. */
+  page(realm: Realm, storage: Map<string, string>): { env: PageEnv; tell: (what: string) => void } {
+    const listeners = new Map<string, Set<() => void>>();
+    const env: PageEnv = {
+      ...this.#env(realm),
+      worker: this.hasWorkers ? (script, name, hear, broken) => this.#worker(realm, script, name, hear, broken) : null,
+      keep: (key, text) => void (text === null ? storage.delete(key) : storage.set(key, text)),
+      kept: (key) => storage.get(key) ?? null,
+      date: () => this.clock.now,
+      isSeen: () => true,
+      isOnline: () => true,
+      isPrerendering: () => false,
+      on: (what, act) => {
+        const all = listeners.get(what) ?? new Set();
+        listeners.set(what, all.add(act));
+        return () => void all.delete(act);
+      },
+      report: (error) => {
+        const { message, stack } = error as Error;
+        if (message !== NO_TOKEN) this.problems.push(`${realm.name}: ${stack}`);
+      },
+    };
+    return { env, tell: (what) => [...(listeners.get(what) ?? [])].forEach((act) => act()) };
+  }
+}
