@@ -131,12 +131,13 @@ export class Host implements Owner {
   }
 
   #join(name: string, tell: Tell, request: Join, known?: Member): void {
-    const { topics, last, user, isOfPageBefore } = request;
+    const { topics, last, user, isOfPageBefore, turn } = request;
     const member: Member = known ?? { ...FRESH, name, tell, user, isOfPageBefore };
     Object.assign(member, { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     this.#stopProbe(member);
+    if (turn) tell({ is: "joined", turn });
     const own = this.#lineOf(member);
     if (topics?.length === 0) {
       own?.remove(member, false);
@@ -246,7 +247,7 @@ export class Host implements Owner {
 
   #rejoin(member: Member, last: string): void {
     const { name, tell, topics, user, isOfPageBefore } = member;
-    this.#join(name, tell, { do: "join", topics, last, user, isOfPageBefore }, member);
+    this.#join(name, tell, { do: "join", turn: 0, topics, last, user, isOfPageBefore }, member);
   }
 
   #wake(member: Member): void {

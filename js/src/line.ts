@@ -207,6 +207,7 @@ export class Line {
     const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
     if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
     this.#tried.clear();
+    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open(); // it was another's fault
     return this.#owner.refused(this, failure);
   }
 

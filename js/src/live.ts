@@ -66,6 +66,8 @@ export class Live {
   #isOfPageBefore = false;
   #storageKey: string;
   #unconfirmed = 0;
+  #turn = 0;
+  #isJoined = false; // whether what comes is the answer to the newest turn
   #makeRoute: () => Route;
   #route: Route | null = null;
   #undo: Undo[] = [];
@@ -142,10 +144,15 @@ export class Live {
 
   #hear(news: ToMember): void {
     if (!this.#route) return;
-    if (news.is === "message") this.#message(news);
-    else if (news.is === "at") this.#stand(news.id);
-    else if (news.is === "new") this.#join();
+    if (news.is === "new") {
+      this.#isJoined = false;
+      this.#turn++;
+      this.#join();
+    } else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
+    else if (!this.#isJoined) return;
+    else if (news.is === "message") this.#message(news);
+    else if (news.is === "at") this.#stand(news.id);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
     else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
@@ -178,6 +185,7 @@ export class Live {
     this.#unconfirmed = 0;
     this.#route?.post({
       do: "join",
+      turn: this.#turn,
       topics: this.#topics && [...this.#topics],
       last: this.#startsNow ? "" : this.#last,
       user: this.#user,
@@ -190,7 +198,10 @@ export class Live {
     const before = this.#names();
     change(this.#topics);
     if (this.#names() === before) return;
-    this.#startsNow ||= !this.#topics.size; // the next topic is heard from then on
+    if (!this.#topics.size) {
+      this.#startsNow = true; // the next topic is heard from then on
+      this.#tell("waiting");
+    }
     this.#join();
   }
 

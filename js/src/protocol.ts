@@ -16,7 +16,7 @@ export interface Config {
 
 export type ToHost =
   /** `user`: for whom the member has been greeted so far, if at all; in the life of the page before it, perhaps. */
-  | { do: "join"; topics: string[] | null; last: string; user: string; isOfPageBefore: boolean }
+  | { do: "join"; turn: number; topics: string[] | null; last: string; user: string; isOfPageBefore: boolean }
   /** `isForGood`: it does not come back, so nothing is kept for it. */
   | { do: "leave"; isForGood: boolean }
   | { do: "wake" }
@@ -28,6 +28,8 @@ export type ToHost =
 export type ToMember =
   /** The host, by the name of the lock that it holds: it knows the member, or (`new`) wants it to join. */
   | { is: "here" | "new"; host: string }
+  /** What comes behind this answers the join of that number; what came before it is of an earlier one. */
+  | { is: "joined"; turn: number }
   | { is: "state"; state: State; failure: Failure | undefined }
   /** For whom the stream is. */
   | { is: "user"; user: string }

@@ -176,8 +176,8 @@ export class Stream {
     const wait =
       this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, this.#env.random) + this.#politely(seconds);
     this.#attempt++;
-    this.#tell("waiting", failure);
     this.#timer = this.#env.after(wait, () => this.#connect());
+    this.#tell("waiting", failure); // which may end it
   }
 
   #politely = (seconds: number) => seconds && seconds * 1000 + this.#retry * this.#env.random();

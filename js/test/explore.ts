@@ -99,7 +99,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       live, tab, options, name: `m${all.length}`, possible: new Set([hasHeaders ? tab.user : world.cookie]), wasOpen: false, isClosed: false,
       heard: [], at: "", owed: new Map(), hasAskedForbidden: topics.includes(FORBIDDEN),
     };
-    const baseline = options.since ?? predecessor?.at;
+    const baseline = options.since ?? (changesUsers ? "" : predecessor?.at);
     if (baseline) for (const topic of topics) watched.owed.set(topic, baseline);
     say(`${watched.name} connects in ${tab.realm.name} ${JSON.stringify({ topics, since: options.since, after: predecessor?.name })}`);
     live.onstate = (state, error) => {

@@ -234,8 +234,8 @@ var Stream = class {
     this.asksWhy = !!failure;
     const wait = this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, this.#env.random) + this.#politely(seconds);
     this.#attempt++;
-    this.#tell("waiting", failure);
     this.#timer = this.#env.after(wait, () => this.#connect());
+    this.#tell("waiting", failure);
   }
   #politely = (seconds) => seconds && seconds * 1e3 + this.#retry * this.#env.random();
   /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
@@ -426,6 +426,7 @@ var Line = class {
     const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
     if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
     this.#tried.clear();
+    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open();
     return this.#owner.refused(this, failure);
   }
   #greeted(user) {
@@ -599,12 +600,13 @@ var Host = class {
     else line.end();
   }
   #join(name, tell, request, known) {
-    const { topics, last, user, isOfPageBefore } = request;
+    const { topics, last, user, isOfPageBefore, turn } = request;
     const member = known ?? { ...FRESH, name, tell, user, isOfPageBefore };
     Object.assign(member, { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     this.#stopProbe(member);
+    if (turn) tell({ is: "joined", turn });
     const own = this.#lineOf(member);
     if (topics?.length === 0) {
       own?.remove(member, false);
@@ -704,7 +706,7 @@ var Host = class {
   }
   #rejoin(member, last) {
     const { name, tell, topics, user, isOfPageBefore } = member;
-    this.#join(name, tell, { do: "join", topics, last, user, isOfPageBefore }, member);
+    this.#join(name, tell, { do: "join", turn: 0, topics, last, user, isOfPageBefore }, member);
   }
   #wake(member) {
     this.#lineOf(member)?.wake();
@@ -1024,6 +1026,9 @@ var Live = class {
   #isOfPageBefore = false;
   #storageKey;
   #unconfirmed = 0;
+  #turn = 0;
+  #isJoined = false;
+  // whether what comes is the answer to the newest turn
   #makeRoute;
   #route = null;
   #undo = [];
@@ -1084,10 +1089,15 @@ var Live = class {
   }
   #hear(news) {
     if (!this.#route) return;
-    if (news.is === "message") this.#message(news);
-    else if (news.is === "at") this.#stand(news.id);
-    else if (news.is === "new") this.#join();
+    if (news.is === "new") {
+      this.#isJoined = false;
+      this.#turn++;
+      this.#join();
+    } else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
+    else if (!this.#isJoined) return;
+    else if (news.is === "message") this.#message(news);
+    else if (news.is === "at") this.#stand(news.id);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
     else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
@@ -1117,6 +1127,7 @@ var Live = class {
     this.#unconfirmed = 0;
     this.#route?.post({
       do: "join",
+      turn: this.#turn,
       topics: this.#topics && [...this.#topics],
       last: this.#startsNow ? "" : this.#last,
       user: this.#user,
@@ -1128,7 +1139,10 @@ var Live = class {
     const before3 = this.#names();
     change(this.#topics);
     if (this.#names() === before3) return;
-    this.#startsNow ||= !this.#topics.size;
+    if (!this.#topics.size) {
+      this.#startsNow = true;
+      this.#tell("waiting");
+    }
     this.#join();
   }
   async #giveHeaders(route, number) {
@@ -1453,7 +1467,11 @@ ${JSON.stringify(fields)}`, id));
     const lock = this.locks.get(name) ?? { held: [], queue: [] };
     this.locks.set(name, lock);
     let isFree = false;
-    const asked = { realm, isShared, granted: () => isFree || got(free), stolen };
+    const robbed = () => {
+      isFree = true;
+      stolen();
+    };
+    const asked = { realm, isShared, granted: () => isFree || got(free), stolen: robbed };
     const free = () => {
       if (isFree) return;
       isFree = true;
@@ -1464,7 +1482,7 @@ ${JSON.stringify(fields)}`, id));
       this.#grant(name);
     };
     if (isStolen) {
-      for (const { realm: robbed, stolen: stolen2 } of lock.held.splice(0)) this.clock.after(0, () => robbed.run(stolen2));
+      for (const { realm: robbed2, stolen: tell } of lock.held.splice(0)) this.clock.after(0, () => robbed2.run(tell));
       lock.queue.unshift(asked);
     } else lock.queue.push(asked);
     this.#grant(name);

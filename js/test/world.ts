@@ -333,7 +333,11 @@ export class World {
     const lock = this.locks.get(name) ?? { held: [], queue: [] };
     this.locks.set(name, lock);
     let isFree = false;
-    const asked: Asked = { realm, isShared, granted: () => isFree || got(free), stolen };
+    const robbed = () => {
+      isFree = true;
+      stolen();
+    };
+    const asked: Asked = { realm, isShared, granted: () => isFree || got(free), stolen: robbed };
     const free = () => {
       if (isFree) return;
       isFree = true;
@@ -344,7 +348,7 @@ export class World {
       this.#grant(name);
     };
     if (isStolen) {
-      for (const { realm: robbed, stolen } of lock.held.splice(0)) this.clock.after(0, () => robbed.run(stolen));
+      for (const { realm: robbed, stolen: tell } of lock.held.splice(0)) this.clock.after(0, () => robbed.run(tell));
       lock.queue.unshift(asked);
     } else lock.queue.push(asked);
     this.#grant(name);

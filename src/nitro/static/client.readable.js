@@ -433,6 +433,8 @@ var Stream = class {
   last = "";
   /** Whether it has been open, so that the server is one of ours. */
   wasOpen = false;
+  /** Whether the next attempt shall tell why it is refused. */
+  asksWhy = false;
   #env;
   #url;
   #credentials;
@@ -442,8 +444,6 @@ var Stream = class {
   #heartbeat = 15e3;
   #ending = -1;
   // what the server said at the end: how long to wait
-  #asks = false;
-  // the next attempt shall tell why it is refused
   #isGreeted = false;
   #inHeaders = 0;
   #close = () => {
@@ -507,7 +507,7 @@ var Stream = class {
           url: url.href,
           credentials: this.#credentials,
           headers: more || headers ? { ...more, ...headers } : void 0,
-          asksWhy: this.#asks
+          asksWhy: this.asksWhy
         },
         {
           event: (type, data, id) => isMine && this.#hear(type, data, id),
@@ -538,7 +538,7 @@ var Stream = class {
       this.#heartbeat = news.heartbeat * 1e3;
       this.#retry = news.retry || this.#retry;
       this.#isGreeted = this.wasOpen = true;
-      this.#asks = false;
+      this.asksWhy = false;
       this.#attempt = 0;
       this.#watch(this.#heartbeat * 2.5);
       const close = this.#close;
@@ -557,11 +557,11 @@ var Stream = class {
       if (this.state !== "connecting") this.#tell("connecting");
       return this.#listener.refused(failure);
     }
-    this.#asks = !!failure;
+    this.asksWhy = !!failure;
     const wait = this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, this.#env.random) + this.#politely(seconds);
     this.#attempt++;
-    this.#tell("waiting", failure);
     this.#timer = this.#env.after(wait, () => this.#connect());
+    this.#tell("waiting", failure);
   }
   #politely = (seconds) => seconds && seconds * 1e3 + this.#retry * this.#env.random();
   /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
@@ -663,7 +663,7 @@ var Line = class {
     if (member.user) stream.wasOpen ||= !member.isOfPageBefore;
     if (member.last) this.#newest = member.last;
     if (stream.state === "open" && stream.last) {
-      if (!member.last) member.last = stream.last;
+      if (!member.last) member.tell({ is: "at", id: member.last = stream.last });
       else if (!isOneLog(member.last, stream.last)) this.#lose(member, { reason: "epoch", resumed_at: stream.last });
     }
     const isBehind = member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
@@ -673,7 +673,7 @@ var Line = class {
       if (isNew || stream.state !== "waiting") this.openSoon();
       if (isNew) member.tell({ is: "state", state: "connecting", failure: void 0 });
     } else {
-      for (const message of this.#recent) this.#give(member, message);
+      if (member.last) for (const message of this.#recent) this.#give(member, message);
       this.#settleSoon();
       member.tell({ is: "state", state: stream.state, failure: stream.failure });
     }
@@ -752,6 +752,7 @@ var Line = class {
     const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
     if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
     this.#tried.clear();
+    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open();
     return this.#owner.refused(this, failure);
   }
   #greeted(user) {
@@ -804,9 +805,9 @@ var Line = class {
     }
   }
   #lose(member, gap) {
-    const isConcerned = member.last && !member.isAsleep;
+    const isNew = !member.last;
     member.last = gap.resumed_at;
-    if (isConcerned) member.tell({ is: "gap", gap });
+    if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
   }
   #at(id) {
     if (!this.#since) this.#since = id;
@@ -925,12 +926,13 @@ var Host = class {
     else line.end();
   }
   #join(name, tell, request, known) {
-    const { topics, last, user, isOfPageBefore } = request;
+    const { topics, last, user, isOfPageBefore, turn } = request;
     const member = known ?? { ...FRESH, name, tell, user, isOfPageBefore };
-    Object.assign(member, { topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
+    Object.assign(member, { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     this.#stopProbe(member);
+    if (turn) tell({ is: "joined", turn });
     const own = this.#lineOf(member);
     if (topics?.length === 0) {
       own?.remove(member, false);
@@ -996,6 +998,7 @@ var Host = class {
       }
     });
     const probe = { stream, end };
+    stream.asksWhy = true;
     stream.wasOpen = !!member.user && !member.isOfPageBefore;
     this.#probes.set(member, probe);
     stream.open();
@@ -1029,7 +1032,7 @@ var Host = class {
   }
   #rejoin(member, last) {
     const { name, tell, topics, user, isOfPageBefore } = member;
-    this.#join(name, tell, { do: "join", topics, last, user, isOfPageBefore }, member);
+    this.#join(name, tell, { do: "join", turn: 0, topics, last, user, isOfPageBefore }, member);
   }
   #wake(member) {
     this.#lineOf(member)?.wake();
@@ -1115,13 +1118,14 @@ function throughLeader(env2, key, config, name, tell) {
   let hear;
   let isClosed = false;
   let resign;
+  let leader = "";
   const members = /* @__PURE__ */ new Map();
   const memberAt = (from) => {
     let member = members.get(from);
     if (!member) {
       const port = open(`${key} ${from}`, () => {
       });
-      members.set(from, member = { port, tell: (news) => port.post(news) });
+      members.set(from, member = { port, tell: (news) => port.post({ by: name, news }) });
     }
     return member.tell;
   };
@@ -1138,9 +1142,11 @@ function throughLeader(env2, key, config, name, tell) {
     host = hear = resign = void 0;
     for (const { port } of members.values()) port.close();
     members.clear();
+    leader = "";
+    if (!isClosed) channel2.post({ from: name, request: { do: "ask" } });
   };
   const channel2 = open(key, (parcel) => {
-    if ("isLed" in parcel) tell({ is: "new", host: parcel.isLed });
+    if ("isLed" in parcel) host || tell({ is: "new", host: leader = parcel.isLed });
     else if (hear) {
       const { from, request } = parcel;
       hear(from, memberAt(from), request);
@@ -1150,7 +1156,11 @@ function throughLeader(env2, key, config, name, tell) {
       }
     }
   });
-  const inbox = open(`${key} ${name}`, tell);
+  const inbox = open(`${key} ${name}`, ({ by, news }) => {
+    if (host) return;
+    if (by === leader) tell(news);
+    else if ("host" in news) tell({ is: "new", host: leader = by });
+  });
   let candidacy = locks.lead(key, false, step, over);
   const freeze = env2.on("freeze", () => {
     if (!host) return;
@@ -1336,10 +1346,15 @@ var Live = class {
   #handlers;
   #topics;
   #last;
+  #startsNow = false;
+  // and not where it stands
   #user = "";
   #isOfPageBefore = false;
   #storageKey;
   #unconfirmed = 0;
+  #turn = 0;
+  #isJoined = false;
+  // whether what comes is the answer to the newest turn
   #makeRoute;
   #route = null;
   #undo = [];
@@ -1400,10 +1415,15 @@ var Live = class {
   }
   #hear(news) {
     if (!this.#route) return;
-    if (news.is === "message") this.#message(news);
-    else if (news.is === "at") this.#last = isKnown(news.id, this.#last) ? this.#last : news.id;
-    else if (news.is === "new") this.#join();
+    if (news.is === "new") {
+      this.#isJoined = false;
+      this.#turn++;
+      this.#join();
+    } else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
+    else if (!this.#isJoined) return;
+    else if (news.is === "message") this.#message(news);
+    else if (news.is === "at") this.#stand(news.id);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
     else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
@@ -1415,25 +1435,40 @@ var Live = class {
     }
   }
   #message({ topic, text, id }) {
-    const isKnownAlready = id && isKnown(id, this.#last);
-    if (id && !isKnownAlready) this.#last = id;
+    const isOld = id && !this.#stand(id);
     if (++this.#unconfirmed === CONFIRM_EACH) {
       this.#unconfirmed = 0;
       this.#route?.post({ do: "heard", last: this.#last });
     }
-    if (!isKnownAlready) this.#handlers.hear(topic, text, id);
+    if (!isOld) this.#handlers.hear(topic, text, id);
+  }
+  /** False if it stands there or behind already. */
+  #stand(id) {
+    this.#startsNow = false;
+    const isNew = !isKnown(id, this.#last);
+    if (isNew) this.#last = id;
+    return isNew;
   }
   #join() {
     this.#unconfirmed = 0;
-    const [last, user, isOfPageBefore] = [this.#last, this.#user, this.#isOfPageBefore];
-    this.#route?.post({ do: "join", topics: this.#topics && [...this.#topics], last, user, isOfPageBefore });
+    this.#route?.post({
+      do: "join",
+      turn: this.#turn,
+      topics: this.#topics && [...this.#topics],
+      last: this.#startsNow ? "" : this.#last,
+      user: this.#user,
+      isOfPageBefore: this.#isOfPageBefore
+    });
   }
   #change(change) {
     if (!this.#topics) throw new TypeError("It was made without topics: the server decides.");
     const before2 = this.#names();
     change(this.#topics);
     if (this.#names() === before2) return;
-    if (!this.#topics.size) this.#last = "";
+    if (!this.#topics.size) {
+      this.#startsNow = true;
+      this.#tell("waiting");
+    }
     this.#join();
   }
   async #giveHeaders(route, number) {
