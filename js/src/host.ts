@@ -1,8 +1,8 @@
-// The host: it knows the members, and puts each into a line whose user is its own and which may read what it asks for.
+// The host: it knows the members, and who of them may share its line.
 //
 // Who joins a line that is read already proves first that it is the same user and may hear its topics: by a probe, which is
-// answered with a greeting and ends. What one may not hear ends that one alone; where only the sum is too much, there are
-// two lines.
+// answered with a greeting and ends. What one may not hear ends that one alone. Who may hear it, but not with the others,
+// since it is somebody else or asks for too much, has to go apart.
 
 import type { Env, Undo } from "./env.js";
 import { Line, type Member, type Owner } from "./line.js";
@@ -27,7 +27,7 @@ export class Host implements Owner {
   /** The lock that it holds, or whatever tells it from others. */
   readonly name: string;
   #members = new Map<string, Member>();
-  #lines: Line[] = [];
+  #line: Line;
   #probes = new Map<Member, { stream: Stream; end: () => void }>();
   #questions = new Map<number, Question>();
   #count = 0;
@@ -37,6 +37,7 @@ export class Host implements Owner {
     this.env = env;
     this.config = config;
     this.name = name;
+    this.#line = new Line(this);
   }
 
   hear(name: string, tell: Tell, request: ToHost): void {
@@ -61,7 +62,7 @@ export class Host implements Owner {
 
   end(): void {
     for (const member of [...this.#members.values()]) this.#forget(member, true);
-    for (const line of this.#lines) line.end();
+    this.#line.end();
     this.#sweeping?.();
   }
 
@@ -76,7 +77,8 @@ export class Host implements Owner {
     member.tell({ is: "headers", number });
   }
 
-  greeted(line: Line, user: string, giver: Member | undefined): void {
+  greeted(user: string, giver: Member | undefined): void {
+    const line = this.#line;
     if (giver && line.user && line.user !== user) {
       // its page has another user's token by now; the others have their own
       if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
@@ -94,7 +96,8 @@ export class Host implements Owner {
   }
 
   /** Find out whose fault it is: of some of them, or of their number. */
-  refused(line: Line, failure: Failure): void {
+  refused(failure: Failure): void {
+    const line = this.#line;
     const members = [...line.members];
     if (members.length < 2) {
       line.end();
@@ -107,27 +110,13 @@ export class Host implements Owner {
       this.#probe(member, true, (verdict) => {
         isAnyRefused ||= verdict === "refused";
         if (--left) return;
-        if (!line.members.size) line.end();
-        else if (!isAnyRefused) this.#divide(line);
-        else line.again();
+        const newcomers = [...line.members].filter(({ isNewcomer }) => isNewcomer);
+        const half = newcomers.length < line.members.size && newcomers.length ? newcomers : [...line.members].slice(line.members.size >> 1);
+        if (!isAnyRefused) for (const each of half) this.#part(each);
+        if (line.members.size) line.again();
+        else line.end();
       });
     }
-  }
-
-  /** Those who came last, or one half, get a line of their own. */
-  #divide(line: Line): void {
-    const members = [...line.members];
-    const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
-    const parting = newcomers.length < members.length && newcomers.length ? newcomers : members.slice(members.length >> 1);
-    const other = this.#newLine();
-    other.user = line.user;
-    line.isFull = other.isFull = true;
-    for (const member of parting) {
-      line.members.delete(member);
-      other.add(member);
-    }
-    if (line.members.size) line.again();
-    else line.end();
   }
 
   #join(name: string, tell: Tell, request: Join, known?: Member): void {
@@ -138,44 +127,32 @@ export class Host implements Owner {
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     this.#stopProbe(member);
     if (turn) tell({ is: "joined", turn });
-    const own = this.#lineOf(member);
+    const line = this.#line;
+    const isIn = line.members.has(member);
     if (topics?.length === 0) {
-      own?.remove(member, false);
+      line.remove(member, false);
       return tell({ is: "state", state: "waiting", failure: undefined });
     }
-    if (own && (own.covers(topics) || own.members.size === 1)) return own.add(member);
-    if (!own && this.#needsNoProof(member)) return this.#place(member);
+    if (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics)) return line.add(member);
     member.isWaiting = true; // or what is heard meanwhile would move it on
-    if (!own) tell({ is: "state", state: "connecting", failure: undefined });
-    return this.#probe(member, false, (verdict) => verdict === "right" && this.#place(member));
+    if (!isIn) tell({ is: "state", state: "connecting", failure: undefined });
+    return this.#probe(member, false, (verdict) => {
+      if (verdict !== "right") return;
+      const { user } = member;
+      if (!line.user || line.user === user) line.add(member);
+      else if (this.config.hasHeaders) this.#part(member);
+      else {
+        line.add(member);
+        line.again(); // the others are asked, too: somebody else has logged in
+      }
+    });
   }
 
   /** Whether the first request speaks for it, or whoever shares the line has said that it is one user's. */
-  #needsNoProof({ topics }: Member): boolean {
+  #needsNoProof(topics: string[] | null): boolean {
     const { isTrusted, hasHeaders } = this.config;
-    return this.#lines.every((line) => line.isFresh && !(hasHeaders && line.members.size)) || (isTrusted && this.#lines.some((line) => line.covers(topics)));
-  }
-
-  #place(member: Member): void {
-    const { user, topics } = member;
-    const own = this.#lineOf(member);
-    const fitting = this.#lines.filter((line) => line.isFresh || line.user === user || (this.config.isTrusted && !user));
-    const line =
-      fitting.find((each) => each.covers(topics)) ??
-      (own && fitting.includes(own) && !own.isFull ? own : fitting.find((each) => !each.isFull)) ??
-      this.#newLine();
-    if (own && own !== line) own.remove(member, false);
-    line.add(member);
-  }
-
-  #newLine(): Line {
-    const line = new Line(this);
-    this.#lines = [...this.#lines.filter((each) => each.members.size || !each.isFresh), line];
-    return line;
-  }
-
-  #lineOf(member: Member): Line | undefined {
-    return this.#lines.find((line) => line.members.has(member));
+    const line = this.#line;
+    return (line.isFresh && !(hasHeaders && line.members.size)) || (isTrusted && line.covers(topics));
   }
 
   /** Ask for what it asks for, alone. `isOnce`: a server that is not to be had just now says nothing against it. */
@@ -233,6 +210,12 @@ export class Host implements Owner {
     return true;
   }
 
+  /** It has to have a stream of its own. */
+  #part(member: Member): void {
+    this.#forget(member, false);
+    member.tell({ is: "apart" });
+  }
+
   #expel(member: Member, failure: Failure, stopsProbe = true): void {
     this.#forget(member, false, stopsProbe);
     member.tell({ is: "state", state: "closed", failure });
@@ -240,7 +223,7 @@ export class Host implements Owner {
 
   #forget(member: Member, isForGood: boolean, stopsProbe = true): void {
     this.#members.delete(member.name);
-    this.#lineOf(member)?.remove(member, isForGood);
+    this.#line.remove(member, isForGood);
     for (const { member: asked, give } of [...this.#questions.values()]) if (asked === member) give(null);
     if (stopsProbe) this.#stopProbe(member);
   }
@@ -251,7 +234,7 @@ export class Host implements Owner {
   }
 
   #wake(member: Member): void {
-    this.#lineOf(member)?.wake();
+    this.#line.wake();
     this.#probes.get(member)?.stream.wake();
   }
 

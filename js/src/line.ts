@@ -32,15 +32,15 @@ interface Recent {
   id: string;
 }
 
-/** Whom a line belongs to, and who decides for it. */
+/** Whom it belongs to, and who decides for it. */
 export interface Owner {
   env: Env;
   config: Config;
   /** Ask a member for headers; null if it has none. */
   headers(member: Member, give: (headers: Headers | null) => void): void;
-  /** A line was greeted: those who are not this user's have to leave it. `giver` gave the headers. */
-  greeted(line: Line, user: string, giver: Member | undefined): void;
-  refused(line: Line, failure: Failure): void;
+  /** It was greeted: those who are not this user's have to leave. `giver` gave the headers. */
+  greeted(user: string, giver: Member | undefined): void;
+  refused(failure: Failure): void;
 }
 
 const MOST_RECENT = 256;
@@ -54,8 +54,6 @@ export class Line {
   readonly members = new Set<Member>();
   /** For whom it was greeted; empty before. */
   user = "";
-  /** Its sum of topics was refused: it takes no more of them. */
-  isFull = false;
   #owner: Owner;
   #stream: Stream;
   #topics: string[] | null = null; // what is read
@@ -126,7 +124,7 @@ export class Line {
   }
 
   remove(member: Member, isForGood: boolean): void {
-    this.members.delete(member);
+    if (!this.members.delete(member)) return;
     this.#tried.delete(member);
     if (isForGood && !this.members.size) this.end();
     else this.#settleSoon();
@@ -144,7 +142,7 @@ export class Line {
     this.#opening = null;
     this.#stream.end();
     this.#stream.last = this.#newest = this.user = "";
-    this.#stream.wasOpen = this.#hasBegun = this.#isReading = this.isFull = false;
+    this.#stream.wasOpen = this.#hasBegun = this.#isReading = false;
   }
 
   /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
@@ -208,13 +206,13 @@ export class Line {
     if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
     this.#tried.clear();
     if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open(); // it was another's fault
-    return this.#owner.refused(this, failure);
+    return this.#owner.refused(failure);
   }
 
   #greeted(user: string): void {
     this.#tried.clear();
     this.#isReading = false;
-    this.#owner.greeted(this, user, this.#giver);
+    this.#owner.greeted(user, this.#giver);
     if (this.#isReading || this.#stream.state === "closed") return;
     for (const member of this.members) {
       if (member.isWaiting) continue;

@@ -37,7 +37,9 @@ export type ToMember =
   | { is: "gap"; gap: Gap }
   /** There is nothing for it up to here. */
   | { is: "at"; id: string }
-  | { is: "headers"; number: number };
+  | { is: "headers"; number: number }
+  /** It can't share this stream: it needs one of its own. */
+  | { is: "apart" };
 
 export type Tell = (news: ToMember) => void;
 

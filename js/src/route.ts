@@ -101,6 +101,7 @@ export class Route {
     if (way !== this.#way) return;
     this.#isHeard = this.#wasHeard = true;
     if (news.is === "here") this.#deaths = 0;
+    else if (news.is === "apart") this.#goApart();
     else if (news.is === "new" && !this.#isHeld) this.#isWelcome = true;
     else this.#tell(news);
   }
@@ -151,6 +152,12 @@ export class Route {
       }
       this.#tryLater();
     });
+  }
+
+  #goApart(): void {
+    this.#later();
+    this.#way.close();
+    this.#use("alone");
   }
 
   /** A worker is to be had again. */

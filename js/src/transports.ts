@@ -1,6 +1,6 @@
 // The two ways to read a stream. Both give the same to their sink, and say once that it is over.
 
-import { createParser } from "eventsource-parser";
+import { parser } from "./parser.js";
 
 export type Headers = Record<string, string>;
 
@@ -61,12 +61,9 @@ function openFetch({ url, credentials, headers }: Request, sink: Sink): Close {
       const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
       return sink.end({ status, message: explain(status) }, Math.min(Math.max(seconds || 0, 0), 3600));
     }
-    let last = "";
-    const parser = createParser({
-      onEvent: ({ event = "message", data, id }) => sink.event(event, data, (last = id ?? last)),
-    });
+    const feed = parser(sink.event);
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) parser.feed(part.value);
+    for (let part = await reader.read(); !part.done; part = await reader.read()) feed(part.value);
     return sink.end();
   };
   run().catch(() => aborter.signal.aborted || sink.end());

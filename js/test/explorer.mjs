@@ -280,8 +280,6 @@ var Line = class {
   members = /* @__PURE__ */ new Set();
   /** For whom it was greeted; empty before. */
   user = "";
-  /** Its sum of topics was refused: it takes no more of them. */
-  isFull = false;
   #owner;
   #stream;
   #topics = null;
@@ -353,7 +351,7 @@ var Line = class {
     }
   }
   remove(member, isForGood) {
-    this.members.delete(member);
+    if (!this.members.delete(member)) return;
     this.#tried.delete(member);
     if (isForGood && !this.members.size) this.end();
     else this.#settleSoon();
@@ -369,7 +367,7 @@ var Line = class {
     this.#opening = null;
     this.#stream.end();
     this.#stream.last = this.#newest = this.user = "";
-    this.#stream.wasOpen = this.#hasBegun = this.#isReading = this.isFull = false;
+    this.#stream.wasOpen = this.#hasBegun = this.#isReading = false;
   }
   /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
   openSoon() {
@@ -427,12 +425,12 @@ var Line = class {
     if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
     this.#tried.clear();
     if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open();
-    return this.#owner.refused(this, failure);
+    return this.#owner.refused(failure);
   }
   #greeted(user) {
     this.#tried.clear();
     this.#isReading = false;
-    this.#owner.greeted(this, user, this.#giver);
+    this.#owner.greeted(user, this.#giver);
     if (this.#isReading || this.#stream.state === "closed") return;
     for (const member of this.members) {
       if (member.isWaiting) continue;
@@ -506,7 +504,7 @@ var Host = class {
   /** The lock that it holds, or whatever tells it from others. */
   name;
   #members = /* @__PURE__ */ new Map();
-  #lines = [];
+  #line;
   #probes = /* @__PURE__ */ new Map();
   #questions = /* @__PURE__ */ new Map();
   #count = 0;
@@ -515,6 +513,7 @@ var Host = class {
     this.env = env;
     this.config = config;
     this.name = name;
+    this.#line = new Line(this);
   }
   hear(name, tell, request) {
     const member = this.#members.get(name);
@@ -536,7 +535,7 @@ var Host = class {
   }
   end() {
     for (const member of [...this.#members.values()]) this.#forget(member, true);
-    for (const line of this.#lines) line.end();
+    this.#line.end();
     this.#sweeping?.();
   }
   headers(member, give) {
@@ -549,7 +548,8 @@ var Host = class {
     this.#questions.set(number, { member, give: answer });
     member.tell({ is: "headers", number });
   }
-  greeted(line, user, giver) {
+  greeted(user, giver) {
+    const line = this.#line;
     if (giver && line.user && line.user !== user) {
       if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
       if (line.members.size) line.again();
@@ -565,7 +565,8 @@ var Host = class {
     else if (isMisplaced) line.restart();
   }
   /** Find out whose fault it is: of some of them, or of their number. */
-  refused(line, failure) {
+  refused(failure) {
+    const line = this.#line;
     const members = [...line.members];
     if (members.length < 2) {
       line.end();
@@ -578,26 +579,13 @@ var Host = class {
       this.#probe(member, true, (verdict) => {
         isAnyRefused ||= verdict === "refused";
         if (--left) return;
-        if (!line.members.size) line.end();
-        else if (!isAnyRefused) this.#divide(line);
-        else line.again();
+        const newcomers = [...line.members].filter(({ isNewcomer }) => isNewcomer);
+        const half = newcomers.length < line.members.size && newcomers.length ? newcomers : [...line.members].slice(line.members.size >> 1);
+        if (!isAnyRefused) for (const each of half) this.#part(each);
+        if (line.members.size) line.again();
+        else line.end();
       });
     }
-  }
-  /** Those who came last, or one half, get a line of their own. */
-  #divide(line) {
-    const members = [...line.members];
-    const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
-    const parting = newcomers.length < members.length && newcomers.length ? newcomers : members.slice(members.length >> 1);
-    const other = this.#newLine();
-    other.user = line.user;
-    line.isFull = other.isFull = true;
-    for (const member of parting) {
-      line.members.delete(member);
-      other.add(member);
-    }
-    if (line.members.size) line.again();
-    else line.end();
   }
   #join(name, tell, request, known) {
     const { topics, last, user, isOfPageBefore, turn } = request;
@@ -607,37 +595,31 @@ var Host = class {
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     this.#stopProbe(member);
     if (turn) tell({ is: "joined", turn });
-    const own = this.#lineOf(member);
+    const line = this.#line;
+    const isIn = line.members.has(member);
     if (topics?.length === 0) {
-      own?.remove(member, false);
+      line.remove(member, false);
       return tell({ is: "state", state: "waiting", failure: void 0 });
     }
-    if (own && (own.covers(topics) || own.members.size === 1)) return own.add(member);
-    if (!own && this.#needsNoProof(member)) return this.#place(member);
+    if (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics)) return line.add(member);
     member.isWaiting = true;
-    if (!own) tell({ is: "state", state: "connecting", failure: void 0 });
-    return this.#probe(member, false, (verdict) => verdict === "right" && this.#place(member));
+    if (!isIn) tell({ is: "state", state: "connecting", failure: void 0 });
+    return this.#probe(member, false, (verdict) => {
+      if (verdict !== "right") return;
+      const { user: user2 } = member;
+      if (!line.user || line.user === user2) line.add(member);
+      else if (this.config.hasHeaders) this.#part(member);
+      else {
+        line.add(member);
+        line.again();
+      }
+    });
   }
   /** Whether the first request speaks for it, or whoever shares the line has said that it is one user's. */
-  #needsNoProof({ topics }) {
+  #needsNoProof(topics) {
     const { isTrusted, hasHeaders } = this.config;
-    return this.#lines.every((line) => line.isFresh && !(hasHeaders && line.members.size)) || isTrusted && this.#lines.some((line) => line.covers(topics));
-  }
-  #place(member) {
-    const { user, topics } = member;
-    const own = this.#lineOf(member);
-    const fitting = this.#lines.filter((line2) => line2.isFresh || line2.user === user || this.config.isTrusted && !user);
-    const line = fitting.find((each) => each.covers(topics)) ?? (own && fitting.includes(own) && !own.isFull ? own : fitting.find((each) => !each.isFull)) ?? this.#newLine();
-    if (own && own !== line) own.remove(member, false);
-    line.add(member);
-  }
-  #newLine() {
-    const line = new Line(this);
-    this.#lines = [...this.#lines.filter((each) => each.members.size || !each.isFresh), line];
-    return line;
-  }
-  #lineOf(member) {
-    return this.#lines.find((line) => line.members.has(member));
+    const line = this.#line;
+    return line.isFresh && !(hasHeaders && line.members.size) || isTrusted && line.covers(topics);
   }
   /** Ask for what it asks for, alone. `isOnce`: a server that is not to be had just now says nothing against it. */
   #probe(member, isOnce, then) {
@@ -694,13 +676,18 @@ var Host = class {
     member.isOfPageBefore = false;
     return true;
   }
+  /** It has to have a stream of its own. */
+  #part(member) {
+    this.#forget(member, false);
+    member.tell({ is: "apart" });
+  }
   #expel(member, failure, stopsProbe = true) {
     this.#forget(member, false, stopsProbe);
     member.tell({ is: "state", state: "closed", failure });
   }
   #forget(member, isForGood, stopsProbe = true) {
     this.#members.delete(member.name);
-    this.#lineOf(member)?.remove(member, isForGood);
+    this.#line.remove(member, isForGood);
     for (const { member: asked, give } of [...this.#questions.values()]) if (asked === member) give(null);
     if (stopsProbe) this.#stopProbe(member);
   }
@@ -709,7 +696,7 @@ var Host = class {
     this.#join(name, tell, { do: "join", turn: 0, topics, last, user, isOfPageBefore }, member);
   }
   #wake(member) {
-    this.#lineOf(member)?.wake();
+    this.#line.wake();
     this.#probes.get(member)?.stream.wake();
   }
   #sweep = () => {
@@ -945,6 +932,7 @@ var Route = class {
     if (way !== this.#way) return;
     this.#isHeard = this.#wasHeard = true;
     if (news.is === "here") this.#deaths = 0;
+    else if (news.is === "apart") this.#goApart();
     else if (news.is === "new" && !this.#isHeld) this.#isWelcome = true;
     else this.#tell(news);
   }
@@ -991,6 +979,11 @@ var Route = class {
       }
       this.#tryLater();
     });
+  }
+  #goApart() {
+    this.#later();
+    this.#way.close();
+    this.#use("alone");
   }
   /** A worker is to be had again. */
   #adopt(worker) {
@@ -1690,7 +1683,7 @@ async function explore(seed, setting = {}, trace) {
       owed: /* @__PURE__ */ new Map(),
       hasAskedForbidden: topics.includes(FORBIDDEN)
     };
-    const baseline = options.since ?? predecessor?.at;
+    const baseline = options.since ?? (changesUsers ? "" : predecessor?.at);
     if (baseline) for (const topic of topics) watched.owed.set(topic, baseline);
     say(`${watched.name} connects in ${tab.realm.name} ${JSON.stringify({ topics, since: options.since, after: predecessor?.name })}`);
     live.onstate = (state, error) => {
