@@ -68,7 +68,7 @@ export const browser = (): Env => ({
   now: () => performance.now(),
   after,
   random: Math.random,
-  name: () => Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2),
+  name: () => `${Math.random()}`,
   read,
   locks: navigator.locks ? locksOf(navigator.locks) : null,
   channel: typeof BroadcastChannel === "undefined" ? null : channel,
@@ -89,19 +89,20 @@ function worker(script: string | URL, name: string, hear: (data: any) => void, b
   };
 }
 
-const storage = <T>(use: (storage: Storage) => T): T | null => {
+function storage(use: (storage: Storage) => unknown): any {
   try {
     return use(sessionStorage);
   } catch {
     return null; // it is full, or the browser forbids it
   }
-};
+}
 
 export const page = (): PageEnv => ({
   ...browser(),
   worker: typeof SharedWorker === "undefined" ? null : worker,
-  keep: (key, text) => void storage((kept) => (text === null ? kept.removeItem(key) : kept.setItem(key, text))),
-  kept: (key) => storage((kept) => kept.getItem(key)),
+  keep: (key, thing) => storage((kept) => (thing ? kept.setItem(key, JSON.stringify(thing)) : kept.removeItem(key))),
+  kept: (key) => storage((kept) => JSON.parse(kept.getItem(key)!)),
+  before: new Map(),
   date: Date.now,
   isSeen: () => document.visibilityState === "visible",
   isOnline: () => navigator.onLine,

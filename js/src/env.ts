@@ -30,7 +30,6 @@ export interface Env {
   random(): number;
   /** Whatever nobody else has as a name. */
   name(): string;
-  /** Read a stream, by an `EventSource` where that suffices. */
   read(request: Request, sink: Sink): Close;
   /** Null where the browser has none or forbids them: pages without HTTPS, frames in a sandbox. */
   locks: Locks | null;
@@ -40,9 +39,12 @@ export interface Env {
 /** What a page has beyond that. */
 export interface PageEnv extends Env {
   worker: ((script: string | URL, name: string, hear: (data: any) => void, broken: () => void) => Port) | null;
-  /** Where the tab keeps a text for the next page; null removes it. Never throws. */
-  keep(key: string, text: string | null): void;
-  kept(key: string): string | null;
+  /** Where the tab keeps something for its next page; null removes it. Never throws. */
+  keep(key: string, thing: object | null): void;
+  /** What is kept there, or null. */
+  kept(key: string): any;
+  /** What the page before left, as it is used up. */
+  before: Map<string, any>;
   /** Milliseconds since 1970, by which pages compare what they kept. */
   date(): number;
   isSeen(): boolean;

@@ -67,6 +67,7 @@ export class Host implements Owner {
   }
 
   headers(member: Member, give: (headers: Headers | null) => void): void {
+    if (!this.config.hasHeaders) return give({});
     const number = ++this.#count;
     const answer = (headers: Headers | null) => {
       undo();
@@ -79,7 +80,7 @@ export class Host implements Owner {
 
   greeted(user: string, giver: Member | undefined): void {
     const line = this.#line;
-    if (giver && line.user && line.user !== user) {
+    if (this.config.hasHeaders && giver && line.user && line.user !== user) {
       // its page has another user's token by now; the others have their own
       if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
       if (line.members.size) line.again();
@@ -131,11 +132,11 @@ export class Host implements Owner {
     const isIn = line.members.has(member);
     if (topics?.length === 0) {
       line.remove(member, false);
-      return tell({ is: "state", state: "waiting", failure: undefined });
+      return tell({ is: "state", state: "waiting" });
     }
     if (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics)) return line.add(member);
     member.isWaiting = true; // or what is heard meanwhile would move it on
-    if (!isIn) tell({ is: "state", state: "connecting", failure: undefined });
+    if (!isIn) tell({ is: "state", state: "connecting" });
     return this.#probe(member, false, (verdict) => {
       if (verdict !== "right") return;
       const { user } = member;
@@ -167,9 +168,9 @@ export class Host implements Owner {
       probe.stream.end();
       then(verdict);
     };
-    const stream = new Stream(env, url.href, config.credentials, {
+    const stream = new Stream(env, { url: url.href, credentials: config.credentials }, {
       wanted: () => ({ topics: member.topics, last: "" }),
-      ...(config.hasHeaders && { headers: (give: (headers: Headers | null) => void) => this.headers(member, give) }),
+      headers: (give) => this.headers(member, give),
       state: (state, failure) => {
         if (state !== "waiting" || this.#probes.get(member) !== probe) return;
         if (isOnce) end();
@@ -185,7 +186,6 @@ export class Host implements Owner {
       at: () => {},
     });
     const probe = { stream, end };
-    stream.asksWhy = true;
     stream.wasOpen = !!member.user && !member.isOfPageBefore;
     this.#probes.set(member, probe);
     stream.open();

@@ -3,7 +3,7 @@
 import type { Env, Undo } from "./env.js";
 import { isKnown, isOneLog } from "./position.js";
 import { type Config, MOST_UNCONFIRMED, type Tell } from "./protocol.js";
-import { type Gap, Stream } from "./stream.js";
+import { type Gap, type Listener, type State, Stream } from "./stream.js";
 import { matches } from "./topics.js";
 import type { Failure, Headers } from "./transports.js";
 
@@ -50,7 +50,7 @@ const SETTLES_AFTER = 3000;
 const PAUSE = 20;
 const LONGEST_PAUSE = 2000;
 
-export class Line {
+export class Line implements Listener {
   readonly members = new Set<Member>();
   /** For whom it was greeted; empty before. */
   user = "";
@@ -63,7 +63,7 @@ export class Line {
   #hasBegun = false;
   #isReading = false; // an attempt is on its way
   #pause = PAUSE;
-  #begunAt = Number.NEGATIVE_INFINITY;
+  #begunAt = -LONGEST_PAUSE * 3;
   #opening: Undo | null = null;
   #settling: Undo = () => {};
   #tried = new Set<Member>(); // those whose headers were of no use
@@ -71,20 +71,7 @@ export class Line {
 
   constructor(owner: Owner) {
     this.#owner = owner;
-    const { url, credentials, hasHeaders } = owner.config;
-    this.#stream = new Stream(owner.env, url, credentials, {
-      wanted: () => this.#wanted(),
-      ...(hasHeaders && { headers: (give: (headers: Headers | null) => void) => this.#headers(give) }),
-      state: (state, failure) => {
-        this.#isReading = state === "connecting";
-        for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
-      },
-      greeted: (user) => this.#greeted(user),
-      refused: (failure) => this.#refused(failure),
-      message: (topic, text, id) => this.#message({ topic, text, id }),
-      gap: (gap) => this.#gap(gap),
-      at: (id) => this.#at(id),
-    });
+    this.#stream = new Stream(owner.env, owner.config, this);
   }
 
   /** Whether its first request is still to be sent, and so speaks for whoever joins now. */
@@ -115,7 +102,7 @@ export class Line {
     if (member.isWaiting) {
       member.isNewcomer = true;
       if (isNew || stream.state !== "waiting") this.openSoon(); // the next attempt is on its way, and a page is told anew
-      if (isNew) member.tell({ is: "state", state: "connecting", failure: undefined });
+      if (isNew) member.tell({ is: "state", state: "connecting" });
     } else {
       if (member.last) for (const message of this.#recent) this.#give(member, message);
       this.#settleSoon();
@@ -145,6 +132,12 @@ export class Line {
     this.#stream.wasOpen = this.#hasBegun = this.#isReading = false;
   }
 
+  state(state: State, failure?: Failure): void {
+    this.#isReading = state === "connecting";
+    if (state === "waiting") this.#tried.clear();
+    for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
+  }
+
   /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
   openSoon(): void {
     if (this.#opening || this.#isReading) return; // each attempt asks for all; the next one is opened when this one is greeted
@@ -166,7 +159,7 @@ export class Line {
   }
 
   /** Of an attempt: everybody's topics, from where the one stands who has had least. */
-  #wanted(): { topics: string[] | null; last: string } {
+  wanted(): { topics: string[] | null; last: string } {
     this.#opening?.();
     this.#opening = null;
     const { state, last } = this.#stream;
@@ -189,7 +182,7 @@ export class Line {
   }
 
   /** The newest member's first; the next one's if it has none, or if they are refused. */
-  #headers(give: (headers: Headers | null) => void): void {
+  headers(give: (headers: Headers | null) => void): void {
     const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
     this.#giver = next;
     if (!next) {
@@ -197,19 +190,19 @@ export class Line {
       return give(null);
     }
     this.#tried.add(next);
-    return this.#owner.headers(next, (headers) => (headers ? give(headers) : this.#headers(give)));
+    return this.#owner.headers(next, (headers) => (headers ? give(headers) : this.headers(give)));
   }
 
-  #refused(failure: Failure): void {
+  refused(failure: Failure): void {
     // it counts as reading: who joins now doesn't open it
-    const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
+    const isOfToken = this.#owner.config.hasHeaders && (failure.status === 401 || failure.status === 403);
     if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
     this.#tried.clear();
     if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open(); // it was another's fault
     return this.#owner.refused(failure);
   }
 
-  #greeted(user: string): void {
+  greeted(user: string): void {
     this.#tried.clear();
     this.#isReading = false;
     this.#owner.greeted(user, this.#giver);
@@ -217,7 +210,7 @@ export class Line {
     for (const member of this.members) {
       if (member.isWaiting) continue;
       member.isNewcomer = false;
-      member.tell({ is: "state", state: "open", failure: undefined });
+      member.tell({ is: "state", state: "open" });
     }
     if ([...this.members].some(({ isWaiting }) => isWaiting)) this.openSoon();
     else this.#settleSoon();
@@ -243,8 +236,9 @@ export class Line {
     });
   }
 
-  #message(message: Recent): void {
-    if (message.id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift()!.id;
+  message(topic: string, text: string, id: string): void {
+    const message = { topic, text, id };
+    if (id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift()!.id;
     for (const member of this.members) this.#give(member, message);
   }
 
@@ -256,7 +250,7 @@ export class Line {
     else member.tell({ is: "message", topic, text, id });
   }
 
-  #gap(gap: Gap): void {
+  gap(gap: Gap): void {
     this.#recent = [];
     this.#since = gap.resumed_at;
     for (const member of this.members) {
@@ -271,7 +265,7 @@ export class Line {
     if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
   }
 
-  #at(id: string): void {
+  at(id: string): void {
     if (!this.#since) this.#since = id;
     for (const member of this.members) {
       if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;

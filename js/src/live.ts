@@ -4,7 +4,7 @@ import type { PageEnv, Undo } from "./env.js";
 import { Handlers } from "./handlers.js";
 import { isKnown } from "./position.js";
 import { type Config, CONFIRM_EACH, PROTOCOL, type ToMember } from "./protocol.js";
-import { Route } from "./route.js";
+import { makeRoute, type Route } from "./route.js";
 import type { Gap, State } from "./stream.js";
 import { checked } from "./topics.js";
 import type { Failure } from "./transports.js";
@@ -46,9 +46,6 @@ const KEPT_FOR = 60_000;
 /** So long after the first `connect` to a stream, others to the same one start where the page before was, too. */
 const STARTS_WITHIN = 10_000;
 
-/** What the page before this one left, by the key under which it is kept. */
-const before = new WeakMap<object, Map<string, { kept: Kept; until: number }>>();
-
 export class Live {
   /** `"waiting"`: it comes back by itself. `"closed"`: it does not. */
   state: State = "connecting";
@@ -86,7 +83,7 @@ export class Live {
     this.#isOfPageBefore = !!kept;
     const isTrusted = share === false || typeof share === "string";
     const config: Config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
-    this.#makeRoute = () => new Route(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
+    this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
     this.#undo = [env.on("hide", this.#leave), env.on("show", this.#comeBack), env.on("look", this.#look)];
     if (env.isPrerendering()) this.#undo.push(env.on("start", () => this.#enter()));
     else this.#enter();
@@ -228,27 +225,19 @@ export class Live {
 
   /** What the page before left, if it was there just now. */
   #keptBefore(): Kept | null {
-    const { date, kept, keep, now } = this.#env;
+    const { before, date, kept, keep, now } = this.#env;
     const key = this.#storageKey;
-    const all = before.get(keep) ?? new Map<string, { kept: Kept; until: number }>();
-    before.set(keep, all);
-    const text = kept(key);
-    if (text && !all.has(key)) {
-      keep(key, null);
-      all.set(key, { kept: parsed(text), until: now() + STARTS_WITHIN });
-    }
-    const found = all.get(key);
-    const isFresh = found && now() < found.until && Math.abs(date() - found.kept.date) < KEPT_FOR;
-    return isFresh ? found.kept : null;
+    if (!before.has(key)) before.set(key, { ...kept(key), until: now() + STARTS_WITHIN });
+    keep(key, null);
+    const found = before.get(key);
+    return found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
 
   #leave = (): void => {
     const { keep, kept, date } = this.#env;
-    if (this.#last) {
-      const other = kept(this.#storageKey); // of one beside this one, who asked for the same
-      const last = other && isKnown(parsed(other).last, this.#last) ? parsed(other).last : this.#last;
-      keep(this.#storageKey, JSON.stringify({ last, user: this.#user, date: date() } satisfies Kept));
-    }
+    const other = kept(this.#storageKey)?.last; // of one beside this one, who asked for the same
+    const last = other && isKnown(other, this.#last) ? other : this.#last;
+    if (last) keep(this.#storageKey, { last, user: this.#user, date: date() } satisfies Kept);
     this.#exit(false);
   };
 
@@ -262,12 +251,4 @@ export class Live {
     this.#route?.post({ do: "wake" });
     this.#route?.ask();
   };
-}
-
-function parsed(text: string): Kept {
-  try {
-    return JSON.parse(text) as Kept;
-  } catch {
-    return { last: "", user: "", date: 0 };
-  }
 }

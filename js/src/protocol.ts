@@ -30,7 +30,7 @@ export type ToMember =
   | { is: "here" | "new"; host: string }
   /** What comes behind this answers the join of that number; what came before it is of an earlier one. */
   | { is: "joined"; turn: number }
-  | { is: "state"; state: State; failure: Failure | undefined }
+  | { is: "state"; state: State; failure?: Failure | undefined }
   /** For whom the stream is. */
   | { is: "user"; user: string }
   | { is: "message"; topic: string; text: string; id: string }

@@ -5,6 +5,15 @@ import type { PageEnv, Undo } from "./env.js";
 import { ANSWERS_WITHIN, ASKS_EACH, type Config, type Tell, type ToHost, type ToMember } from "./protocol.js";
 import { alone, type Kind, lifeOf, throughLeader, throughWorker, type Way } from "./ways.js";
 
+export interface Route {
+  /** Take the best way there is. */
+  open(): void;
+  post(request: ToHost): void;
+  /** Find out at once whether the host is there: time may have passed in which this page did not run. */
+  ask(): void;
+  close(): void;
+}
+
 export interface RouteOptions {
   /** What those have in common who share a host; null for a host of one's own. */
   key: string | null;
@@ -18,156 +27,122 @@ const TRIES_AGAIN_AT_LATEST = 3_600_000;
 /** Workers that die one after the other, none older than a question, before another way is taken. */
 const MOST_DEATHS = 3;
 
-export class Route {
-  #env: PageEnv;
-  #options: RouteOptions;
-  #tell: Tell;
-  #name: string;
-  #letGo: Undo = () => {};
-  #isHeld = false;
-  #isWelcome = false; // there is a host to join, and we may not yet
-  #way!: Way;
-  #spare: Way | undefined; // a worker that is waited for, while another way is in use
-  #deaths = 0;
-  #pause = TRIES_AGAIN_AFTER;
-  #timer: Undo = () => {};
-  #later: Undo = () => {};
-  #isHeard = false; // since it was asked
-  #wasHeard = false; // at all
+export function makeRoute(env: PageEnv, { key, config, worker }: RouteOptions, tell: Tell): Route {
+  const name = env.name();
+  const secondBest: Kind = key !== null && env.locks && env.channel ? "leader" : "alone";
+  let way: Way | undefined;
+  let spare: Way | undefined; // a worker that is waited for, while another way is in use
+  let deaths = 0;
+  let pause = TRIES_AGAIN_AFTER;
+  let isHeard = false; // since it was asked
+  let wasHeard = false; // at all
+  let letGo: Undo = () => {};
+  let timer: Undo = () => {};
+  let later: Undo = () => {};
 
-  constructor(env: PageEnv, options: RouteOptions, tell: Tell) {
-    this.#env = env;
-    this.#options = options;
-    this.#tell = tell;
-    this.#name = env.name();
-  }
-
-  open(): void {
-    const held = () => {
-      this.#isHeld = true;
-      if (this.#isWelcome) this.#tell({ is: "new", host: "" });
-    };
-    const { key, worker } = this.#options;
-    if (key !== null && this.#env.locks) this.#letGo = this.#env.locks.hold(lifeOf(this.#name), held);
-    else this.#isHeld = true;
-    this.#use(key !== null && worker && this.#env.worker ? "worker" : this.#secondBest());
-  }
-
-  post(request: ToHost): void {
-    if (this.#isHeld) this.#way.post(request); // or the host would take us for gone
-  }
-
-  /** Find out at once whether the host is there: time may have passed in which this page did not run. */
-  ask(): void {
-    if (this.#wasHeard) this.#ask();
-  }
-
-  close(): void {
-    this.#timer();
-    this.#later();
-    this.#spare?.close();
-    this.#way.close();
-    this.#letGo();
-  }
-
-  #secondBest(): Kind {
-    return this.#options.key !== null && this.#env.locks && this.#env.channel ? "leader" : "alone";
-  }
-
-  #use(kind: Kind): void {
-    this.#isHeard = this.#wasHeard = false;
+  function use(kind: Kind): void {
+    isHeard = wasHeard = false;
     try {
-      this.#way = this.#open(kind);
+      way = open(kind);
     } catch {
-      return this.#use(this.#secondBest()); // as for a script of another origin
+      return use(secondBest); // as for a script of another origin
     }
-    if (kind === "alone") this.#hear(this.#way, { is: "new", host: "" });
-    if (kind === "leader") this.#way.post({ do: "ask" });
-    this.#await();
+    if (kind !== "worker") way.post({ do: "ask" });
+    wait();
   }
 
-  #open(kind: Kind): Way {
-    let way: Way | undefined;
-    const { config, key, worker } = this.#options;
-    const tell: Tell = (news) => this.#hear(way, news);
-    if (kind === "alone") way = alone(this.#env, config, this.#name, tell);
-    else if (kind === "leader") way = throughLeader(this.#env, key!, config, this.#name, tell);
-    else way = throughWorker(this.#env, worker as URL, key!, config, this.#name, tell, (isBroken) => this.#lost(way, isBroken));
-    return way;
+  function open(kind: Kind): Way {
+    let own: Way | undefined;
+    const hearOwn: Tell = (news) => hear(own, news);
+    if (kind === "alone") own = alone(env, config, name, hearOwn);
+    else if (kind === "leader") own = throughLeader(env, key!, config, name, hearOwn);
+    else own = throughWorker(env, worker as URL, key!, config, name, hearOwn, (isBroken) => lose(own, isBroken));
+    return own;
   }
 
-  #hear(way: Way | undefined, news: ToMember): void {
-    if (way && way === this.#spare) this.#adopt(way);
-    if (way !== this.#way) return;
-    this.#isHeard = this.#wasHeard = true;
-    if (news.is === "here") this.#deaths = 0;
-    else if (news.is === "apart") this.#goApart();
-    else if (news.is === "new" && !this.#isHeld) this.#isWelcome = true;
-    else this.#tell(news);
+  function hear(from: Way | undefined, news: ToMember): void {
+    if (from && from === spare) adopt(from);
+    if (from !== way) return;
+    isHeard = wasHeard = true;
+    if (news.is === "here") deaths = 0;
+    else if (news.is === "apart") {
+      later();
+      way?.close();
+      use("alone");
+    } else tell(news);
   }
 
-  #ask(): void {
-    this.#isHeard = false;
-    this.#way.post({ do: "ask" });
-    this.#await();
+  function ask(): void {
+    isHeard = false;
+    way?.post({ do: "ask" });
+    wait();
   }
 
-  #await(): void {
-    const due = this.#env.now() + ANSWERS_WITHIN;
-    this.#timer();
-    this.#timer = this.#env.after(ANSWERS_WITHIN, () => {
-      if (this.#isHeard) this.#timer = this.#env.after(ASKS_EACH - ANSWERS_WITHIN, () => this.#ask());
-      else if (this.#env.now() - due > 2000 && this.#wasHeard) this.#ask(); // this page has slept
-      else this.#lost(this.#way, false);
+  function wait(): void {
+    const due = env.now() + ANSWERS_WITHIN;
+    timer();
+    timer = env.after(ANSWERS_WITHIN, () => {
+      if (isHeard) timer = env.after(ASKS_EACH - ANSWERS_WITHIN, ask);
+      else if (env.now() - due > 2000 && wasHeard) ask(); // this page has slept
+      else lose(way, false);
     });
   }
 
   /** A way whose host is gone, doesn't answer, or (`isBroken`) can't be. */
-  #lost(way: Way | undefined, isBroken: boolean): void {
-    if (!way || way === this.#spare) return; // it is tried again by and by
-    if (way !== this.#way) return;
-    if (way.kind === "leader") {
-      way.replace!();
-      return this.#await();
+  function lose(lost: Way | undefined, isBroken: boolean): void {
+    if (!lost || lost !== way) return; // one that is spare is tried again by and by
+    if (lost.kind === "leader") {
+      lost.replace!();
+      return wait();
     }
-    const isAlive = !isBroken && this.#wasHeard && ++this.#deaths <= MOST_DEATHS;
-    if (isAlive) {
-      way.close();
-      return this.#use("worker");
+    if (!isBroken && wasHeard && ++deaths <= MOST_DEATHS) {
+      lost.close();
+      return use(lost.kind);
     }
-    if (isBroken || this.#wasHeard) way.close();
-    else this.#spare = way; // slow, perhaps
-    this.#tryLater();
-    return this.#use(this.#secondBest());
+    if (isBroken || wasHeard) lost.close();
+    else spare = lost; // slow, perhaps
+    tryLater();
+    return use(secondBest);
   }
 
-  #tryLater(): void {
-    this.#later = this.#env.after(this.#pause, () => {
-      this.#pause = Math.min(this.#pause * 2, TRIES_AGAIN_AT_LATEST);
-      this.#spare?.close();
+  function tryLater(): void {
+    later = env.after(pause, () => {
+      pause = Math.min(pause * 2, TRIES_AGAIN_AT_LATEST);
+      spare?.close();
       try {
-        this.#spare = this.#open("worker");
+        spare = open("worker");
       } catch {
-        this.#spare = undefined;
+        spare = undefined;
       }
-      this.#tryLater();
+      tryLater();
     });
   }
 
-  #goApart(): void {
-    this.#later();
-    this.#way.close();
-    this.#use("alone");
+  /** A worker is to be had again. */
+  function adopt(found: Way): void {
+    later();
+    way?.post({ do: "leave", isForGood: false });
+    way?.close();
+    way = found;
+    spare = undefined;
+    pause = TRIES_AGAIN_AFTER;
+    wait();
   }
 
-  /** A worker is to be had again. */
-  #adopt(worker: Way): void {
-    this.#later();
-    this.post({ do: "leave", isForGood: false });
-    this.#way.close();
-    this.#way = worker;
-    this.#spare = undefined;
-    this.#pause = TRIES_AGAIN_AFTER;
-    this.#await();
-  }
+  return {
+    open() {
+      const begin = () => use(key !== null && worker && env.worker ? "worker" : secondBest);
+      if (key !== null && env.locks) letGo = env.locks.hold(lifeOf(name), begin); // or the host would take us for gone
+      else begin();
+    },
+    post: (request) => way?.post(request),
+    ask: () => void (wasHeard && ask()),
+    close() {
+      timer();
+      later();
+      spare?.close();
+      way?.close();
+      letGo();
+    },
+  };
 }

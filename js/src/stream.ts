@@ -12,11 +12,17 @@ export interface Gap {
   resumed_at: string;
 }
 
+/** Where a stream is to be had, but for what is asked of it. */
+export interface Source {
+  url: string;
+  credentials: RequestCredentials;
+}
+
 export interface Listener {
   /** What to ask for: it is asked at each attempt. */
   wanted(): { topics: string[] | null; last: string };
   /** Headers to ask with, or null if there are none to be had now. */
-  headers?(give: (headers: Headers | null) => void): void;
+  headers(give: (headers: Headers | null) => void): void;
   state(state: State, failure?: Failure): void;
   /** It is open, for this user. Nothing has been heard yet. */
   greeted(user: string): void;
@@ -44,27 +50,23 @@ export class Stream {
   last = "";
   /** Whether it has been open, so that the server is one of ours. */
   wasOpen = false;
-  /** Whether the next attempt shall tell why it is refused. */
-  asksWhy = false;
   #env: Env;
-  #url: string;
-  #credentials: RequestCredentials;
+  #source: Source;
   #listener: Listener;
   #attempt = 0;
   #retry = 2000;
   #heartbeat = 15_000;
   #ending = -1; // what the server said at the end: how long to wait
   #isGreeted = false;
-  #inHeaders = 0;
+  #inHeaders = false;
   #close: Close = () => {};
   #timer: Undo = () => {};
   #watchdog: Undo = () => {};
   #heardAt = 0;
 
-  constructor(env: Env, url: string, credentials: RequestCredentials, listener: Listener) {
+  constructor(env: Env, source: Source, listener: Listener) {
     this.#env = env;
-    this.#url = url;
-    this.#credentials = credentials;
+    this.#source = source;
     this.#listener = listener;
   }
 
@@ -95,12 +97,14 @@ export class Stream {
   #connect(): void {
     this.#release();
     const { topics, last } = this.#listener.wanted();
-    const url = new URL(this.#url);
-    url.searchParams.append("envelope", "1");
+    const { credentials } = this.#source;
+    const url = new URL(this.#source.url);
+    const add = (name: string, value: string) => url.searchParams.append(name, value);
+    add("envelope", "1");
     const headers = parcels(topics ?? []);
-    this.#inHeaders = headers ? topics!.length : 0;
-    if (!headers) for (const topic of topics ?? []) url.searchParams.append("topic", topic);
-    if (last) url.searchParams.append("last_event_id", last);
+    this.#inHeaders = !!headers;
+    if (!headers) for (const topic of topics ?? []) add("topic", topic);
+    if (last) add("last_event_id", last);
     this.last = last;
     if (this.state === "waiting") this.#tell("connecting");
     this.#isGreeted = false;
@@ -111,24 +115,19 @@ export class Stream {
       isMine = false;
       close();
     };
-    const read = (more?: Headers) => {
+    this.#listener.headers((more) => {
+      if (!isMine) return;
+      if (!more) return this.#dropped();
       this.#heardAt = this.#env.now();
       this.#watch(OPENS_WITHIN);
       close = this.#env.read(
-        {
-          url: url.href,
-          credentials: this.#credentials,
-          headers: more || headers ? { ...more, ...headers } : undefined,
-          asksWhy: this.asksWhy,
-        },
+        { url: url.href, credentials, headers: { ...more, ...headers } },
         {
           event: (type, data, id) => isMine && this.#hear(type, data, id),
           end: (failure, seconds) => isMine && this.#dropped(failure, seconds),
         },
       );
-    };
-    if (this.#listener.headers) this.#listener.headers((more) => isMine && (more ? read(more) : this.#dropped()));
-    else read();
+    });
   }
 
   #hear(type: string, data: string, id: string): void {
@@ -142,7 +141,7 @@ export class Stream {
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
     if (!this.#isGreeted) return this.#dropped({ status: 200, message: explain(200) });
     this.last = id || this.last;
-    return this.#listener.message(topic, text, topic && id); // an EventSource repeats the last id where there is none
+    return this.#listener.message(topic, text, topic && id); // an id holds until the next one
   }
 
   #control(news: { retry?: number; heartbeat?: number; stop?: boolean; for?: string; topics?: number }, id: string): void {
@@ -152,7 +151,6 @@ export class Stream {
       this.#heartbeat = news.heartbeat * 1000;
       this.#retry = news.retry || this.#retry;
       this.#isGreeted = this.wasOpen = true;
-      this.asksWhy = false;
       this.#attempt = 0;
       this.#watch(this.#heartbeat * 2.5);
       const close = this.#close;
@@ -172,15 +170,13 @@ export class Stream {
       if (this.state !== "connecting") this.#tell("connecting");
       return this.#listener.refused(failure!);
     }
-    this.asksWhy = !!failure;
-    const wait =
-      this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, this.#env.random) + this.#politely(seconds);
+    const { random } = this.#env;
+    const atLeast = seconds && seconds * 1000 + this.#retry * random();
+    const wait = this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, random) + atLeast;
     this.#attempt++;
     this.#timer = this.#env.after(wait, () => this.#connect());
     this.#tell("waiting", failure); // which may end it
   }
-
-  #politely = (seconds: number) => seconds && seconds * 1000 + this.#retry * this.#env.random();
 
   /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
   #watch(limit: number, isForgiven?: boolean): void {

@@ -1,4 +1,4 @@
-// The two ways to read a stream. Both give the same to their sink, and say once that it is over.
+// How a stream is read: by `fetch`, which can send headers and tells why it was refused. An `EventSource` does neither.
 
 import { parser } from "./parser.js";
 
@@ -19,33 +19,12 @@ export interface Sink {
 export interface Request {
   url: string;
   credentials: RequestCredentials;
-  headers: Headers | undefined;
-  /** Whether to learn why it is refused. */
-  asksWhy: boolean;
+  headers: Headers;
 }
 
 export type Close = () => void;
 
-export function read(request: Request, sink: Sink): Close {
-  const canTell = request.headers || request.asksWhy || typeof EventSource === "undefined";
-  return (canTell ? openFetch : openEventSource)(request, sink);
-}
-
-/** The browser's own. It can send no headers, and doesn't tell why it was refused. */
-function openEventSource({ url, credentials }: Request, sink: Sink): Close {
-  const source = new EventSource(url, { withCredentials: credentials === "include" });
-  const hear = ({ type, data, lastEventId }: MessageEvent<string>) => sink.event(type, data, lastEventId);
-  source.onmessage = hear;
-  source.addEventListener("gap", hear);
-  source.onerror = () => {
-    const isRefused = source.readyState === EventSource.CLOSED;
-    source.close();
-    sink.end(isRefused ? { message: "The server refused it." } : undefined);
-  };
-  return () => source.close();
-}
-
-function openFetch({ url, credentials, headers }: Request, sink: Sink): Close {
+export function read({ url, credentials, headers }: Request, sink: Sink): Close {
   const aborter = new AbortController();
   const run = async () => {
     const response = await fetch(url, {
@@ -57,8 +36,8 @@ function openFetch({ url, credentials, headers }: Request, sink: Sink): Close {
     const { status, body } = response;
     if (status !== 200 || !body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
       aborter.abort();
-      const after = response.headers.get("retry-after") ?? "";
-      const seconds = /^\d+$/.test(after) ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
+      const after = response.headers.get("retry-after");
+      const seconds = Number(after) || (Date.parse(after!) - Date.now()) / 1000;
       return sink.end({ status, message: explain(status) }, Math.min(Math.max(seconds || 0, 0), 3600));
     }
     const feed = parser(sink.event);
@@ -71,12 +50,12 @@ function openFetch({ url, credentials, headers }: Request, sink: Sink): Close {
 }
 
 const REASONS: Record<number, string> = {
-  200: "This is no stream of Nitro's: return an EventSourceResponse.",
-  204: "The server ended it, and wants nobody back.",
+  200: "No stream of Nitro's: return an EventSourceResponse.",
+  204: "The server ended it for good.",
   401: "Log in, and connect again.",
   403: "You may not hear these topics.",
-  414: "So many topics are sent in headers: let the endpoint read them with nitro.requested_topics.",
-  419: "Somebody else has logged in: load the page again.",
+  414: "Too many topics for a URL: read them with nitro.requested_topics.",
+  419: "Somebody else has logged in: reload the page.",
 };
 
 /** 419 is nobody's status; here it says that the stream is for somebody else than before. */

@@ -16,7 +16,7 @@ type Way = "worker" | "leader" | "alone";
 
 interface Tab {
   realm: Realm;
-  storage: Map<string, string>;
+  storage: Map<string, object>;
   tell: (what: string) => void;
   watched: Watched[];
   env: ReturnType<World["page"]>["env"];
@@ -140,7 +140,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     watched.tab.watched = watched.tab.watched.filter((other) => other !== watched);
   };
 
-  const load = (storage = new Map<string, string>(), predecessors: Watched[] = []) => {
+  const load = (storage = new Map<string, object>(), predecessors: Watched[] = []) => {
     const realm = new Realm(`tab${tabs.length}`);
     const { env, tell } = world.page(realm, storage);
     const tab: Tab = { realm, storage, tell, env, watched: [], user: world.cookie, isCached: false };

@@ -7,7 +7,7 @@ var GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*$/
 function checked(pattern) {
   if (typeof pattern !== "string" || pattern.length > 255 || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: use A-Z, a-z, 0-9, "_-:" in segments joined by ".", and "*" for any characters; "nitro." is reserved`
+      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:" in segments joined by ".", "*" for any text; "nitro." is reserved`
     );
   }
   return pattern === "ANY" ? "*" : pattern;
@@ -86,12 +86,12 @@ var backoff = (attempt, retry, random = Math.random) => random() * Math.min(LONG
 
 // src/transports.ts
 var REASONS = {
-  200: "This is no stream of Nitro's: return an EventSourceResponse.",
-  204: "The server ended it, and wants nobody back.",
+  200: "No stream of Nitro's: return an EventSourceResponse.",
+  204: "The server ended it for good.",
   401: "Log in, and connect again.",
   403: "You may not hear these topics.",
-  414: "So many topics are sent in headers: let the endpoint read them with nitro.requested_topics.",
-  419: "Somebody else has logged in: load the page again."
+  414: "Too many topics for a URL: read them with nitro.requested_topics.",
+  419: "Somebody else has logged in: reload the page."
 };
 var explain = (status) => REASONS[status] ?? `The server answered ${status}.`;
 
@@ -107,11 +107,8 @@ var Stream = class {
   last = "";
   /** Whether it has been open, so that the server is one of ours. */
   wasOpen = false;
-  /** Whether the next attempt shall tell why it is refused. */
-  asksWhy = false;
   #env;
-  #url;
-  #credentials;
+  #source;
   #listener;
   #attempt = 0;
   #retry = 2e3;
@@ -119,7 +116,7 @@ var Stream = class {
   #ending = -1;
   // what the server said at the end: how long to wait
   #isGreeted = false;
-  #inHeaders = 0;
+  #inHeaders = false;
   #close = () => {
   };
   #timer = () => {
@@ -127,10 +124,9 @@ var Stream = class {
   #watchdog = () => {
   };
   #heardAt = 0;
-  constructor(env, url, credentials, listener) {
+  constructor(env, source, listener) {
     this.#env = env;
-    this.#url = url;
-    this.#credentials = credentials;
+    this.#source = source;
     this.#listener = listener;
   }
   /** Read on, with what is wanted now. */
@@ -156,12 +152,14 @@ var Stream = class {
   #connect() {
     this.#release();
     const { topics, last } = this.#listener.wanted();
-    const url = new URL(this.#url);
-    url.searchParams.append("envelope", "1");
+    const { credentials } = this.#source;
+    const url = new URL(this.#source.url);
+    const add = (name, value2) => url.searchParams.append(name, value2);
+    add("envelope", "1");
     const headers = parcels(topics ?? []);
-    this.#inHeaders = headers ? topics.length : 0;
-    if (!headers) for (const topic of topics ?? []) url.searchParams.append("topic", topic);
-    if (last) url.searchParams.append("last_event_id", last);
+    this.#inHeaders = !!headers;
+    if (!headers) for (const topic of topics ?? []) add("topic", topic);
+    if (last) add("last_event_id", last);
     this.last = last;
     if (this.state === "waiting") this.#tell("connecting");
     this.#isGreeted = false;
@@ -173,24 +171,19 @@ var Stream = class {
       isMine = false;
       close();
     };
-    const read = (more) => {
+    this.#listener.headers((more) => {
+      if (!isMine) return;
+      if (!more) return this.#dropped();
       this.#heardAt = this.#env.now();
       this.#watch(OPENS_WITHIN);
       close = this.#env.read(
-        {
-          url: url.href,
-          credentials: this.#credentials,
-          headers: more || headers ? { ...more, ...headers } : void 0,
-          asksWhy: this.asksWhy
-        },
+        { url: url.href, credentials, headers: { ...more, ...headers } },
         {
           event: (type, data, id) => isMine && this.#hear(type, data, id),
           end: (failure, seconds) => isMine && this.#dropped(failure, seconds)
         }
       );
-    };
-    if (this.#listener.headers) this.#listener.headers((more) => isMine && (more ? read(more) : this.#dropped()));
-    else read();
+    });
   }
   #hear(type, data, id) {
     this.#heardAt = this.#env.now();
@@ -212,7 +205,6 @@ var Stream = class {
       this.#heartbeat = news.heartbeat * 1e3;
       this.#retry = news.retry || this.#retry;
       this.#isGreeted = this.wasOpen = true;
-      this.asksWhy = false;
       this.#attempt = 0;
       this.#watch(this.#heartbeat * 2.5);
       const close = this.#close;
@@ -231,13 +223,13 @@ var Stream = class {
       if (this.state !== "connecting") this.#tell("connecting");
       return this.#listener.refused(failure);
     }
-    this.asksWhy = !!failure;
-    const wait = this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, this.#env.random) + this.#politely(seconds);
+    const { random } = this.#env;
+    const atLeast = seconds && seconds * 1e3 + this.#retry * random();
+    const wait = this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, random) + atLeast;
     this.#attempt++;
     this.#timer = this.#env.after(wait, () => this.#connect());
     this.#tell("waiting", failure);
   }
-  #politely = (seconds) => seconds && seconds * 1e3 + this.#retry * this.#env.random();
   /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
   #watch(limit, isForgiven) {
     const due = Math.max(this.#heardAt + limit, this.#env.now() + 1e3);
@@ -293,7 +285,7 @@ var Line = class {
   #isReading = false;
   // an attempt is on its way
   #pause = PAUSE;
-  #begunAt = Number.NEGATIVE_INFINITY;
+  #begunAt = -LONGEST_PAUSE * 3;
   #opening = null;
   #settling = () => {
   };
@@ -302,20 +294,7 @@ var Line = class {
   #giver;
   constructor(owner) {
     this.#owner = owner;
-    const { url, credentials, hasHeaders } = owner.config;
-    this.#stream = new Stream(owner.env, url, credentials, {
-      wanted: () => this.#wanted(),
-      ...hasHeaders && { headers: (give) => this.#headers(give) },
-      state: (state, failure) => {
-        this.#isReading = state === "connecting";
-        for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
-      },
-      greeted: (user) => this.#greeted(user),
-      refused: (failure) => this.#refused(failure),
-      message: (topic, text, id) => this.#message({ topic, text, id }),
-      gap: (gap) => this.#gap(gap),
-      at: (id) => this.#at(id)
-    });
+    this.#stream = new Stream(owner.env, owner.config, this);
   }
   /** Whether its first request is still to be sent, and so speaks for whoever joins now. */
   get isFresh() {
@@ -343,7 +322,7 @@ var Line = class {
     if (member.isWaiting) {
       member.isNewcomer = true;
       if (isNew || stream.state !== "waiting") this.openSoon();
-      if (isNew) member.tell({ is: "state", state: "connecting", failure: void 0 });
+      if (isNew) member.tell({ is: "state", state: "connecting" });
     } else {
       if (member.last) for (const message of this.#recent) this.#give(member, message);
       this.#settleSoon();
@@ -369,6 +348,11 @@ var Line = class {
     this.#stream.last = this.#newest = this.user = "";
     this.#stream.wasOpen = this.#hasBegun = this.#isReading = false;
   }
+  state(state, failure) {
+    this.#isReading = state === "connecting";
+    if (state === "waiting") this.#tried.clear();
+    for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
+  }
   /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
   openSoon() {
     if (this.#opening || this.#isReading) return;
@@ -388,7 +372,7 @@ var Line = class {
     return all.includes(null) ? null : [...new Set(all)].sort();
   }
   /** Of an attempt: everybody's topics, from where the one stands who has had least. */
-  #wanted() {
+  wanted() {
     this.#opening?.();
     this.#opening = null;
     const { state, last } = this.#stream;
@@ -410,7 +394,7 @@ var Line = class {
     return { topics: this.#topics, last: from };
   }
   /** The newest member's first; the next one's if it has none, or if they are refused. */
-  #headers(give) {
+  headers(give) {
     const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
     this.#giver = next;
     if (!next) {
@@ -418,16 +402,16 @@ var Line = class {
       return give(null);
     }
     this.#tried.add(next);
-    return this.#owner.headers(next, (headers) => headers ? give(headers) : this.#headers(give));
+    return this.#owner.headers(next, (headers) => headers ? give(headers) : this.headers(give));
   }
-  #refused(failure) {
-    const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
+  refused(failure) {
+    const isOfToken = this.#owner.config.hasHeaders && (failure.status === 401 || failure.status === 403);
     if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
     this.#tried.clear();
     if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open();
     return this.#owner.refused(failure);
   }
-  #greeted(user) {
+  greeted(user) {
     this.#tried.clear();
     this.#isReading = false;
     this.#owner.greeted(user, this.#giver);
@@ -435,7 +419,7 @@ var Line = class {
     for (const member of this.members) {
       if (member.isWaiting) continue;
       member.isNewcomer = false;
-      member.tell({ is: "state", state: "open", failure: void 0 });
+      member.tell({ is: "state", state: "open" });
     }
     if ([...this.members].some(({ isWaiting }) => isWaiting)) this.openSoon();
     else this.#settleSoon();
@@ -457,8 +441,9 @@ var Line = class {
       else if (this.#stream.state === "open" && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.openSoon();
     });
   }
-  #message(message) {
-    if (message.id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift().id;
+  message(topic, text, id) {
+    const message = { topic, text, id };
+    if (id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift().id;
     for (const member of this.members) this.#give(member, message);
   }
   #give(member, { topic, text, id }) {
@@ -468,7 +453,7 @@ var Line = class {
     if (++member.unconfirmed > MOST_UNCONFIRMED) member.isAsleep = true;
     else member.tell({ is: "message", topic, text, id });
   }
-  #gap(gap) {
+  gap(gap) {
     this.#recent = [];
     this.#since = gap.resumed_at;
     for (const member of this.members) {
@@ -481,7 +466,7 @@ var Line = class {
     member.last = gap.resumed_at;
     if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
   }
-  #at(id) {
+  at(id) {
     if (!this.#since) this.#since = id;
     for (const member of this.members) {
       if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
@@ -539,6 +524,7 @@ var Host = class {
     this.#sweeping?.();
   }
   headers(member, give) {
+    if (!this.config.hasHeaders) return give({});
     const number = ++this.#count;
     const answer = (headers) => {
       undo();
@@ -550,7 +536,7 @@ var Host = class {
   }
   greeted(user, giver) {
     const line = this.#line;
-    if (giver && line.user && line.user !== user) {
+    if (this.config.hasHeaders && giver && line.user && line.user !== user) {
       if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
       if (line.members.size) line.again();
       return;
@@ -599,11 +585,11 @@ var Host = class {
     const isIn = line.members.has(member);
     if (topics?.length === 0) {
       line.remove(member, false);
-      return tell({ is: "state", state: "waiting", failure: void 0 });
+      return tell({ is: "state", state: "waiting" });
     }
     if (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics)) return line.add(member);
     member.isWaiting = true;
-    if (!isIn) tell({ is: "state", state: "connecting", failure: void 0 });
+    if (!isIn) tell({ is: "state", state: "connecting" });
     return this.#probe(member, false, (verdict) => {
       if (verdict !== "right") return;
       const { user: user2 } = member;
@@ -633,9 +619,9 @@ var Host = class {
       probe.stream.end();
       then(verdict);
     };
-    const stream = new Stream(env, url.href, config.credentials, {
+    const stream = new Stream(env, { url: url.href, credentials: config.credentials }, {
       wanted: () => ({ topics: member.topics, last: "" }),
-      ...config.hasHeaders && { headers: (give) => this.headers(member, give) },
+      headers: (give) => this.headers(member, give),
       state: (state, failure) => {
         if (state !== "waiting" || this.#probes.get(member) !== probe) return;
         if (isOnce) end();
@@ -654,7 +640,6 @@ var Host = class {
       }
     });
     const probe = { stream, end };
-    stream.asksWhy = true;
     stream.wasOpen = !!member.user && !member.isOfPageBefore;
     this.#probes.set(member, probe);
     stream.open();
@@ -851,156 +836,121 @@ function throughLeader(env, key, config, name, tell) {
 var TRIES_AGAIN_AFTER = 3e4;
 var TRIES_AGAIN_AT_LATEST = 36e5;
 var MOST_DEATHS = 3;
-var Route = class {
-  #env;
-  #options;
-  #tell;
-  #name;
-  #letGo = () => {
+function makeRoute(env, { key, config, worker }, tell) {
+  const name = env.name();
+  const secondBest = key !== null && env.locks && env.channel ? "leader" : "alone";
+  let way;
+  let spare;
+  let deaths = 0;
+  let pause = TRIES_AGAIN_AFTER;
+  let isHeard = false;
+  let wasHeard = false;
+  let letGo = () => {
   };
-  #isHeld = false;
-  #isWelcome = false;
-  // there is a host to join, and we may not yet
-  #way;
-  #spare;
-  // a worker that is waited for, while another way is in use
-  #deaths = 0;
-  #pause = TRIES_AGAIN_AFTER;
-  #timer = () => {
+  let timer = () => {
   };
-  #later = () => {
+  let later = () => {
   };
-  #isHeard = false;
-  // since it was asked
-  #wasHeard = false;
-  // at all
-  constructor(env, options, tell) {
-    this.#env = env;
-    this.#options = options;
-    this.#tell = tell;
-    this.#name = env.name();
-  }
-  open() {
-    const held = () => {
-      this.#isHeld = true;
-      if (this.#isWelcome) this.#tell({ is: "new", host: "" });
-    };
-    const { key, worker } = this.#options;
-    if (key !== null && this.#env.locks) this.#letGo = this.#env.locks.hold(lifeOf(this.#name), held);
-    else this.#isHeld = true;
-    this.#use(key !== null && worker && this.#env.worker ? "worker" : this.#secondBest());
-  }
-  post(request) {
-    if (this.#isHeld) this.#way.post(request);
-  }
-  /** Find out at once whether the host is there: time may have passed in which this page did not run. */
-  ask() {
-    if (this.#wasHeard) this.#ask();
-  }
-  close() {
-    this.#timer();
-    this.#later();
-    this.#spare?.close();
-    this.#way.close();
-    this.#letGo();
-  }
-  #secondBest() {
-    return this.#options.key !== null && this.#env.locks && this.#env.channel ? "leader" : "alone";
-  }
-  #use(kind) {
-    this.#isHeard = this.#wasHeard = false;
+  function use(kind) {
+    isHeard = wasHeard = false;
     try {
-      this.#way = this.#open(kind);
+      way = open(kind);
     } catch {
-      return this.#use(this.#secondBest());
+      return use(secondBest);
     }
-    if (kind === "alone") this.#hear(this.#way, { is: "new", host: "" });
-    if (kind === "leader") this.#way.post({ do: "ask" });
-    this.#await();
+    if (kind !== "worker") way.post({ do: "ask" });
+    wait();
   }
-  #open(kind) {
-    let way;
-    const { config, key, worker } = this.#options;
-    const tell = (news) => this.#hear(way, news);
-    if (kind === "alone") way = alone(this.#env, config, this.#name, tell);
-    else if (kind === "leader") way = throughLeader(this.#env, key, config, this.#name, tell);
-    else way = throughWorker(this.#env, worker, key, config, this.#name, tell, (isBroken) => this.#lost(way, isBroken));
-    return way;
+  function open(kind) {
+    let own;
+    const hearOwn = (news) => hear(own, news);
+    if (kind === "alone") own = alone(env, config, name, hearOwn);
+    else if (kind === "leader") own = throughLeader(env, key, config, name, hearOwn);
+    else own = throughWorker(env, worker, key, config, name, hearOwn, (isBroken) => lose(own, isBroken));
+    return own;
   }
-  #hear(way, news) {
-    if (way && way === this.#spare) this.#adopt(way);
-    if (way !== this.#way) return;
-    this.#isHeard = this.#wasHeard = true;
-    if (news.is === "here") this.#deaths = 0;
-    else if (news.is === "apart") this.#goApart();
-    else if (news.is === "new" && !this.#isHeld) this.#isWelcome = true;
-    else this.#tell(news);
+  function hear(from, news) {
+    if (from && from === spare) adopt(from);
+    if (from !== way) return;
+    isHeard = wasHeard = true;
+    if (news.is === "here") deaths = 0;
+    else if (news.is === "apart") {
+      later();
+      way?.close();
+      use("alone");
+    } else tell(news);
   }
-  #ask() {
-    this.#isHeard = false;
-    this.#way.post({ do: "ask" });
-    this.#await();
+  function ask() {
+    isHeard = false;
+    way?.post({ do: "ask" });
+    wait();
   }
-  #await() {
-    const due = this.#env.now() + ANSWERS_WITHIN;
-    this.#timer();
-    this.#timer = this.#env.after(ANSWERS_WITHIN, () => {
-      if (this.#isHeard) this.#timer = this.#env.after(ASKS_EACH - ANSWERS_WITHIN, () => this.#ask());
-      else if (this.#env.now() - due > 2e3 && this.#wasHeard) this.#ask();
-      else this.#lost(this.#way, false);
+  function wait() {
+    const due = env.now() + ANSWERS_WITHIN;
+    timer();
+    timer = env.after(ANSWERS_WITHIN, () => {
+      if (isHeard) timer = env.after(ASKS_EACH - ANSWERS_WITHIN, ask);
+      else if (env.now() - due > 2e3 && wasHeard) ask();
+      else lose(way, false);
     });
   }
-  /** A way whose host is gone, doesn't answer, or (`isBroken`) can't be. */
-  #lost(way, isBroken) {
-    if (!way || way === this.#spare) return;
-    if (way !== this.#way) return;
-    if (way.kind === "leader") {
-      way.replace();
-      return this.#await();
+  function lose(lost, isBroken) {
+    if (!lost || lost !== way) return;
+    if (lost.kind === "leader") {
+      lost.replace();
+      return wait();
     }
-    const isAlive = !isBroken && this.#wasHeard && ++this.#deaths <= MOST_DEATHS;
-    if (isAlive) {
-      way.close();
-      return this.#use("worker");
+    if (!isBroken && wasHeard && ++deaths <= MOST_DEATHS) {
+      lost.close();
+      return use(lost.kind);
     }
-    if (isBroken || this.#wasHeard) way.close();
-    else this.#spare = way;
-    this.#tryLater();
-    return this.#use(this.#secondBest());
+    if (isBroken || wasHeard) lost.close();
+    else spare = lost;
+    tryLater();
+    return use(secondBest);
   }
-  #tryLater() {
-    this.#later = this.#env.after(this.#pause, () => {
-      this.#pause = Math.min(this.#pause * 2, TRIES_AGAIN_AT_LATEST);
-      this.#spare?.close();
+  function tryLater() {
+    later = env.after(pause, () => {
+      pause = Math.min(pause * 2, TRIES_AGAIN_AT_LATEST);
+      spare?.close();
       try {
-        this.#spare = this.#open("worker");
+        spare = open("worker");
       } catch {
-        this.#spare = void 0;
+        spare = void 0;
       }
-      this.#tryLater();
+      tryLater();
     });
   }
-  #goApart() {
-    this.#later();
-    this.#way.close();
-    this.#use("alone");
+  function adopt(found) {
+    later();
+    way?.post({ do: "leave", isForGood: false });
+    way?.close();
+    way = found;
+    spare = void 0;
+    pause = TRIES_AGAIN_AFTER;
+    wait();
   }
-  /** A worker is to be had again. */
-  #adopt(worker) {
-    this.#later();
-    this.post({ do: "leave", isForGood: false });
-    this.#way.close();
-    this.#way = worker;
-    this.#spare = void 0;
-    this.#pause = TRIES_AGAIN_AFTER;
-    this.#await();
-  }
-};
+  return {
+    open() {
+      const begin = () => use(key !== null && worker && env.worker ? "worker" : secondBest);
+      if (key !== null && env.locks) letGo = env.locks.hold(lifeOf(name), begin);
+      else begin();
+    },
+    post: (request) => way?.post(request),
+    ask: () => void (wasHeard && ask()),
+    close() {
+      timer();
+      later();
+      spare?.close();
+      way?.close();
+      letGo();
+    }
+  };
+}
 
 // src/live.ts
 var KEPT_FOR = 6e4;
 var STARTS_WITHIN = 1e4;
-var before = /* @__PURE__ */ new WeakMap();
 var Live = class {
   /** `"waiting"`: it comes back by itself. `"closed"`: it does not. */
   state = "connecting";
@@ -1039,7 +989,7 @@ var Live = class {
     this.#isOfPageBefore = !!kept;
     const isTrusted = share === false || typeof share === "string";
     const config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
-    this.#makeRoute = () => new Route(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
+    this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
     this.#undo = [env.on("hide", this.#leave), env.on("show", this.#comeBack), env.on("look", this.#look)];
     if (env.isPrerendering()) this.#undo.push(env.on("start", () => this.#enter()));
     else this.#enter();
@@ -1129,9 +1079,9 @@ var Live = class {
   }
   #change(change) {
     if (!this.#topics) throw new TypeError("It was made without topics: the server decides.");
-    const before3 = this.#names();
+    const before2 = this.#names();
     change(this.#topics);
-    if (this.#names() === before3) return;
+    if (this.#names() === before2) return;
     if (!this.#topics.size) {
       this.#startsNow = true;
       this.#tell("waiting");
@@ -1159,26 +1109,18 @@ var Live = class {
   }
   /** What the page before left, if it was there just now. */
   #keptBefore() {
-    const { date, kept, keep, now } = this.#env;
+    const { before: before2, date, kept, keep, now } = this.#env;
     const key = this.#storageKey;
-    const all = before.get(keep) ?? /* @__PURE__ */ new Map();
-    before.set(keep, all);
-    const text = kept(key);
-    if (text && !all.has(key)) {
-      keep(key, null);
-      all.set(key, { kept: parsed(text), until: now() + STARTS_WITHIN });
-    }
-    const found = all.get(key);
-    const isFresh = found && now() < found.until && Math.abs(date() - found.kept.date) < KEPT_FOR;
-    return isFresh ? found.kept : null;
+    if (!before2.has(key)) before2.set(key, { ...kept(key), until: now() + STARTS_WITHIN });
+    keep(key, null);
+    const found = before2.get(key);
+    return found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
   #leave = () => {
     const { keep, kept, date } = this.#env;
-    if (this.#last) {
-      const other = kept(this.#storageKey);
-      const last = other && isKnown(parsed(other).last, this.#last) ? parsed(other).last : this.#last;
-      keep(this.#storageKey, JSON.stringify({ last, user: this.#user, date: date() }));
-    }
+    const other = kept(this.#storageKey)?.last;
+    const last = other && isKnown(other, this.#last) ? other : this.#last;
+    if (last) keep(this.#storageKey, { last, user: this.#user, date: date() });
     this.#exit(false);
   };
   #comeBack = () => {
@@ -1191,13 +1133,6 @@ var Live = class {
     this.#route?.ask();
   };
 };
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return { last: "", user: "", date: 0 };
-  }
-}
 
 // test/world.ts
 function randomFrom(seed) {
@@ -1219,7 +1154,7 @@ var Clock = class {
     let place2 = heap.push(entry) - 1;
     while (place2 > 0) {
       const above = place2 - 1 >> 1;
-      if (!before2(entry, heap[above])) break;
+      if (!before(entry, heap[above])) break;
       heap[place2] = heap[above];
       place2 = above;
     }
@@ -1250,15 +1185,15 @@ var Clock = class {
     for (; ; ) {
       let below = 2 * place2 + 1;
       if (below >= heap.length) break;
-      if (below + 1 < heap.length && before2(heap[below + 1], heap[below])) below++;
-      if (!before2(heap[below], entry)) break;
+      if (below + 1 < heap.length && before(heap[below + 1], heap[below])) below++;
+      if (!before(heap[below], entry)) break;
       heap[place2] = heap[below];
       place2 = below;
     }
     heap[place2] = entry;
   }
 };
-var before2 = (a, b) => a.at < b.at || a.at === b.at && a.order < b.order;
+var before = (a, b) => a.at < b.at || a.at === b.at && a.order < b.order;
 var Realm = class {
   constructor(name) {
     this.name = name;
@@ -1375,20 +1310,19 @@ ${JSON.stringify(fields)}`, id));
     const refuse = (status) => this.#later(connection, () => {
       connection.isOver = true;
       if (!status) connection.sink.end();
-      else if (request.asksWhy || request.headers) connection.sink.end({ status, message: `${status}` });
-      else connection.sink.end({ message: "refused" });
+      else connection.sink.end({ status, message: `${status}` });
     });
     if (answer === "hangs") return;
     if (answer !== "streams") return refuse(answer === "html" ? 200 : answer || void 0);
     const query = new URL(request.url).searchParams;
-    const token = request.headers?.authorization;
+    const token = request.headers.authorization;
     let user = cookie;
     if (token !== void 0) {
       user = token.split(":")[0];
       if (this.tokens.get(user) !== token) return refuse(401);
     }
     const topics = query.getAll("topic");
-    for (const [name, value2] of Object.entries(request.headers ?? {})) {
+    for (const [name, value2] of Object.entries(request.headers)) {
       if (name.toLowerCase().startsWith("nitro-topics")) topics.push(...value2.split(","));
     }
     if (topics.some((topic) => !this.#mayHear(user, topic))) return refuse(403);
@@ -1605,8 +1539,9 @@ ${JSON.stringify(fields)}`, id));
     const env = {
       ...this.#env(realm),
       worker: this.hasWorkers ? (script, name, hear, broken) => this.#worker(realm, script, name, hear, broken) : null,
-      keep: (key, text) => void (text === null ? storage.delete(key) : storage.set(key, text)),
+      keep: (key, thing) => void (thing ? storage.set(key, thing) : storage.delete(key)),
       kept: (key) => storage.get(key) ?? null,
+      before: /* @__PURE__ */ new Map(),
       date: () => this.clock.now,
       isSeen: () => true,
       isOnline: () => true,

@@ -242,20 +242,19 @@ export class World {
       this.#later(connection, () => {
         connection.isOver = true;
         if (!status) connection.sink.end();
-        else if (request.asksWhy || request.headers) connection.sink.end({ status, message: `${status}` });
-        else connection.sink.end({ message: "refused" });
+        else connection.sink.end({ status, message: `${status}` });
       });
     if (answer === "hangs") return;
     if (answer !== "streams") return refuse(answer === "html" ? 200 : answer || undefined);
     const query = new URL(request.url).searchParams;
-    const token = request.headers?.authorization;
+    const token = request.headers.authorization;
     let user = cookie;
     if (token !== undefined) {
       user = token.split(":")[0]!;
       if (this.tokens.get(user) !== token) return refuse(401);
     }
     const topics = query.getAll("topic");
-    for (const [name, value] of Object.entries(request.headers ?? {})) {
+    for (const [name, value] of Object.entries(request.headers)) {
       if (name.toLowerCase().startsWith("nitro-topics")) topics.push(...value.split(","));
     }
     if (topics.some((topic) => !this.#mayHear(user, topic))) return refuse(403);
@@ -477,13 +476,14 @@ export class World {
   }
 
   /** What a page has, and how to tell it what happens to it. */
-  page(realm: Realm, storage: Map<string, string>): { env: PageEnv; tell: (what: string) => void } {
+  page(realm: Realm, storage: Map<string, object>): { env: PageEnv; tell: (what: string) => void } {
     const listeners = new Map<string, Set<() => void>>();
     const env: PageEnv = {
       ...this.#env(realm),
       worker: this.hasWorkers ? (script, name, hear, broken) => this.#worker(realm, script, name, hear, broken) : null,
-      keep: (key, text) => void (text === null ? storage.delete(key) : storage.set(key, text)),
+      keep: (key, thing) => void (thing ? storage.set(key, thing) : storage.delete(key)),
       kept: (key) => storage.get(key) ?? null,
+      before: new Map(),
       date: () => this.clock.now,
       isSeen: () => true,
       isOnline: () => true,
