@@ -5,7 +5,7 @@
 // since it is somebody else or asks for too much, has to go apart.
 
 import type { Env, Undo } from "./env.js";
-import { Line, type Member, type Owner } from "./line.js";
+import { Line, LONGEST_PAUSE, type Member, type Owner, PAUSE } from "./line.js";
 import { type Config, CONFIRM_EACH, FORGETS_AFTER, type Tell, type ToHost } from "./protocol.js";
 import { Stream } from "./stream.js";
 import { explain, type Failure, type Headers } from "./transports.js";
@@ -14,7 +14,12 @@ type Join = Extract<ToHost, { do: "join" }>;
 
 const HEADERS_WITHIN = 5000;
 const OTHER_USER: Failure = { status: 419, message: explain(419) };
-const FRESH = { isWaiting: false, isNewcomer: true, topics: null, last: "", unconfirmed: 0, isAsleep: false, heardAt: 0 };
+const FRESH = { isWaiting: false, isNewcomer: true, topics: null, last: "", unconfirmed: 0, isAsleep: false, heardAt: 0, probedAt: -LONGEST_PAUSE };
+
+interface Probe {
+  stream: Stream;
+  end: () => void;
+}
 
 interface Question {
   member: Member;
@@ -28,7 +33,7 @@ export class Host implements Owner {
   readonly name: string;
   #members = new Map<string, Member>();
   #line: Line;
-  #probes = new Map<Member, { stream: Stream; end: () => void }>();
+  #probes = new Map<Member, Probe>();
   #questions = new Map<number, Question>();
   #count = 0;
   #sweeping: Undo | null = null;
@@ -96,28 +101,25 @@ export class Host implements Owner {
     else if (isMisplaced) line.restart();
   }
 
-  /** Find out whose fault it is: of some of them, or of their number. */
+  /**
+   * Those who are new have asked for too much, and go apart. Where nobody is, or everybody, the first one stays, and the
+   * others join again, each by itself.
+   */
   refused(failure: Failure): void {
     const line = this.#line;
     const members = [...line.members];
-    if (members.length < 2) {
-      line.end();
-      for (const member of members) this.#expel(member, failure);
-      return;
+    const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
+    const areSomeNew = newcomers.length && newcomers.length < members.length;
+    for (const member of areSomeNew ? newcomers : members.slice(1)) {
+      if (areSomeNew) this.#part(member);
+      else {
+        line.remove(member, false);
+        this.#prepare(member, 0);
+      }
     }
-    let left = members.length;
-    let isAnyRefused = false;
-    for (const member of members) {
-      this.#probe(member, true, (verdict) => {
-        isAnyRefused ||= verdict === "refused";
-        if (--left) return;
-        const newcomers = [...line.members].filter(({ isNewcomer }) => isNewcomer);
-        const half = newcomers.length < line.members.size && newcomers.length ? newcomers : [...line.members].slice(line.members.size >> 1);
-        if (!isAnyRefused) for (const each of half) this.#part(each);
-        if (line.members.size) line.again();
-        else line.end();
-      });
-    }
+    if (members.length > 1) return line.again();
+    line.end();
+    for (const member of members) this.#expel(member, failure);
   }
 
   #join(name: string, tell: Tell, request: Join, known?: Member): void {
@@ -126,27 +128,18 @@ export class Host implements Owner {
     Object.assign(member, { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
-    this.#stopProbe(member);
     if (turn) tell({ is: "joined", turn });
     const line = this.#line;
     const isIn = line.members.has(member);
-    if (topics?.length === 0) {
+    const hasTopics = topics?.length !== 0;
+    if (!hasTopics || (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics))) {
+      this.#stopProbe(member);
+      if (hasTopics) return line.add(member);
       line.remove(member, false);
       return tell({ is: "state", state: "waiting" });
     }
-    if (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics)) return line.add(member);
-    member.isWaiting = true; // or what is heard meanwhile would move it on
     if (!isIn) tell({ is: "state", state: "connecting" });
-    return this.#probe(member, false, (verdict) => {
-      if (verdict !== "right") return;
-      const { user } = member;
-      if (!line.user || line.user === user) line.add(member);
-      else if (this.config.hasHeaders) this.#part(member);
-      else {
-        line.add(member);
-        line.again(); // the others are asked, too: somebody else has logged in
-      }
-    });
+    if (!this.#probes.has(member)) this.#prepare(member, known ? PAUSE : 0);
   }
 
   /** Whether the first request speaks for it, or whoever shares the line has said that it is one user's. */
@@ -156,39 +149,43 @@ export class Host implements Owner {
     return (line.isFresh && !(hasHeaders && line.members.size)) || (isTrusted && line.covers(topics));
   }
 
-  /** Ask for what it asks for, alone. `isOnce`: a server that is not to be had just now says nothing against it. */
-  #probe(member: Member, isOnce: boolean, then: (verdict?: "right" | "refused") => void): void {
-    this.#stopProbe(member);
+  /** Let it in if a probe is right. Who asks for more all the time is probed as seldom as a line is read anew. */
+  #prepare(member: Member, pause: number): void {
     const { env, config } = this;
+    const line = this.#line;
     const url = new URL(config.url);
     url.searchParams.append("probe", "1");
-    const end = (verdict?: "right" | "refused") => {
-      if (this.#probes.get(member) !== probe) return;
+    let asked: string[] | null;
+    member.isWaiting = true; // or what is heard meanwhile would move it on
+    const end = () => {
       this.#probes.delete(member);
-      probe.stream.end();
-      then(verdict);
+      undo();
+      stream.end();
     };
     const stream = new Stream(env, { url: url.href, credentials: config.credentials }, {
-      wanted: () => ({ topics: member.topics, last: "" }),
+      wanted: () => ({ topics: (asked = member.topics), last: "" }),
       headers: (give) => this.headers(member, give),
-      state: (state, failure) => {
-        if (state !== "waiting" || this.#probes.get(member) !== probe) return;
-        if (isOnce) end();
-        else member.tell({ is: "state", state, failure });
+      state: (state, failure) => state === "waiting" && member.tell({ is: "state", state, failure }),
+      greeted: (user) => {
+        end();
+        if (!this.#prove(member, user)) return;
+        if (asked !== member.topics) return this.#prepare(member, PAUSE);
+        const isSame = !line.user || line.user === user;
+        if (!isSame && config.hasHeaders) return this.#part(member);
+        line.add(member);
+        if (!isSame) line.again(); // the others are asked, too: somebody else has logged in
       },
-      greeted: (user) => end(this.#prove(member, user) ? "right" : "refused"),
-      refused: (failure) => {
-        this.#expel(member, failure, false);
-        end("refused");
-      },
+      refused: (failure) => this.#expel(member, failure),
       message: () => {},
       gap: () => {},
       at: () => {},
     });
-    const probe = { stream, end };
     stream.wasOpen = !!member.user && !member.isOfPageBefore;
-    this.#probes.set(member, probe);
-    stream.open();
+    this.#probes.set(member, { stream, end });
+    const undo = env.after(Math.max(pause, member.probedAt + LONGEST_PAUSE - env.now()), () => {
+      member.probedAt = env.now();
+      stream.open();
+    });
   }
 
   #stopProbe(member: Member): void {
@@ -200,7 +197,7 @@ export class Host implements Owner {
     if (member.user && member.user !== user) {
       if (member.isOfPageBefore) member.last = ""; // somebody else's place in the log
       else if (member.user.startsWith("u")) {
-        this.#expel(member, OTHER_USER, false);
+        this.#expel(member, OTHER_USER);
         return false;
       } else member.tell({ is: "gap", gap: { reason: "rights", resumed_at: member.last } });
     }
@@ -216,16 +213,16 @@ export class Host implements Owner {
     member.tell({ is: "apart" });
   }
 
-  #expel(member: Member, failure: Failure, stopsProbe = true): void {
-    this.#forget(member, false, stopsProbe);
+  #expel(member: Member, failure: Failure): void {
+    this.#forget(member, false);
     member.tell({ is: "state", state: "closed", failure });
   }
 
-  #forget(member: Member, isForGood: boolean, stopsProbe = true): void {
+  #forget(member: Member, isForGood: boolean): void {
     this.#members.delete(member.name);
     this.#line.remove(member, isForGood);
     for (const { member: asked, give } of [...this.#questions.values()]) if (asked === member) give(null);
-    if (stopsProbe) this.#stopProbe(member);
+    this.#stopProbe(member);
   }
 
   #rejoin(member: Member, last: string): void {

@@ -24,6 +24,7 @@ export interface Member {
   unconfirmed: number;
   isAsleep: boolean;
   heardAt: number;
+  probedAt: number;
 }
 
 interface Recent {
@@ -47,8 +48,8 @@ const MOST_RECENT = 256;
 /** A page that is reloaded is back before this; topics that nobody wants any more are read until then. */
 const SETTLES_AFTER = 3000;
 /** Topics that change again and again are read anew after this pause, and after twice as long the next time. */
-const PAUSE = 20;
-const LONGEST_PAUSE = 2000;
+export const PAUSE = 20;
+export const LONGEST_PAUSE = 500;
 
 export class Line implements Listener {
   readonly members = new Set<Member>();

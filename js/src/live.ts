@@ -147,7 +147,7 @@ export class Live {
       this.#join();
     } else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
-    else if (!this.#isJoined) return;
+    else if (!this.#isJoined || (this.#topics?.size === 0 && ("id" in news || "gap" in news))) return; // it moves us nowhere
     else if (news.is === "message") this.#message(news);
     else if (news.is === "at") this.#stand(news.id);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];

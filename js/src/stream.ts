@@ -23,7 +23,7 @@ export interface Listener {
   wanted(): { topics: string[] | null; last: string };
   /** Headers to ask with, or null if there are none to be had now. */
   headers(give: (headers: Headers | null) => void): void;
-  state(state: State, failure?: Failure): void;
+  state(state: State, failure?: Failure): unknown;
   /** It is open, for this user. Nothing has been heard yet. */
   greeted(user: string): void;
   /** There is no hope. It stands still until it is opened again or ended. */

@@ -17,14 +17,15 @@ export interface Way {
   close(): void;
 }
 
-/** Hears for a host, which learns when a member's tab is gone. */
-function listen(host: Host): (name: string, tell: Tell, request: ToHost) => void {
+/** Hears for a host, which learns when a member's tab is gone, as `forget` does. */
+function listen(host: Host, forget = (_: string) => {}): (name: string, tell: Tell, request: ToHost) => void {
   const watched = new Map<string, Undo>();
   return (name, tell, request) => {
     if (request.do === "join" && !watched.has(name)) {
       const gone = () => {
         watched.delete(name);
         host.leave(name);
+        forget(name);
       };
       watched.set(name, host.env.locks?.watch(lifeOf(name), gone) ?? (() => {}));
     }
@@ -105,28 +106,23 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
   let isClosed = false;
   let resign: Undo | undefined;
   let leader = "";
-  const members = new Map<string, { port: Port; tell: Tell }>();
-  const memberAt = (from: string): Tell => {
-    let member = members.get(from);
-    if (!member) {
-      const port = open(`${key} ${from}`, () => {});
-      members.set(from, (member = { port, tell: (news) => port.post({ by: name, news } satisfies Letter) }));
-    }
-    return member.tell;
+  const members = new Map<string, Port>();
+  const forget = (member: string) => {
+    members.get(member)?.close();
+    members.delete(member);
   };
   const step = (down: Undo) => {
     resign = down;
     if (isClosed) return down();
     host = new Host(env, config, name);
-    hear = listen(host);
+    hear = listen(host, forget);
     channel.post({ isLed: name } satisfies Parcel);
     tell({ is: "new", host: name });
   };
   const over = () => {
     host?.end();
     host = hear = resign = undefined;
-    for (const { port } of members.values()) port.close();
-    members.clear();
+    for (const member of [...members.keys()]) forget(member);
     leader = "";
     if (!isClosed) channel.post({ from: name, request: { do: "ask" } } satisfies Parcel); // to whoever leads now
   };
@@ -134,11 +130,11 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
     if ("isLed" in parcel) host || tell({ is: "new", host: (leader = parcel.isLed) });
     else if (hear) {
       const { from, request } = parcel;
-      hear(from, memberAt(from), request);
-      if (request.do === "leave") {
-        members.get(from)?.port.close();
-        members.delete(from);
-      }
+      const port = members.get(from) ?? open(`${key} ${from}`, () => {});
+      if (request.do === "join") members.set(from, port);
+      hear(from, (news) => port.post({ by: name, news } satisfies Letter), request);
+      if (request.do === "leave") forget(from);
+      if (!members.has(from)) port.close(); // who asks may go without a word
     }
   });
   const inbox = open(`${key} ${name}`, ({ by, news }: Letter) => {
