@@ -172,6 +172,16 @@ def test_nothing_is_left_of_what_was_connected_and_closed(context: BrowserContex
         assert each.evaluate("[gaps, errors]") == [[], []]
 
 
+@SHARED
+def test_nothing_is_left_of_a_tab_that_crashed(context: BrowserContext, server: Server) -> None:
+    tab = connected_tab(context, server.url, topics=["n.*"])
+    before = left_over(context, tab)
+    other = connected_tab(context, server.url, topics=["n.*", "own"])
+    eventually(lambda: left_over(context, tab) != before, "the other one's lock, at least")
+    crash(other)
+    eventually(lambda: left_over(context, tab) == before, "as before")
+
+
 def left_over(context: BrowserContext, tab: Page) -> dict[str, object]:
     """What a page holds that it may have forgotten to let go."""
     session = context.new_cdp_session(tab)
