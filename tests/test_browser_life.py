@@ -107,7 +107,7 @@ def test_two_versions_of_the_script_live_side_by_side_and_a_new_tab_opens_within
         assert {state for state, _ in tab.evaluate("states")} <= {"connecting", "open"}, (
             "no new tab disturbs an old one"
         )
-    assert clients(ticking) == 2
+    eventually(lambda: clients(ticking) == 2, "each script has a worker, which has a stream")
     old.pop(0).close()
     eventually(lambda: clients(ticking) == 1, "the worker of the one script ends its stream")
     judged(old[0])
