@@ -156,6 +156,7 @@ export class Host implements Owner {
     const url = new URL(config.url);
     url.searchParams.append("probe", "1");
     let asked: string[] | null;
+    this.#stopProbe(member);
     member.isWaiting = true; // or what is heard meanwhile would move it on
     const end = () => {
       this.#probes.delete(member);

@@ -69,6 +69,7 @@ export class Line implements Listener {
   #settling: Undo = () => {};
   #tried = new Set<Member>(); // those whose headers were of no use
   #giver: Member | undefined;
+  #failure: Failure | undefined; // what the last one of them was answered
 
   constructor(owner: Owner) {
     this.#owner = owner;
@@ -135,7 +136,7 @@ export class Line implements Listener {
 
   state(state: State, failure?: Failure): void {
     this.#isReading = state === "connecting";
-    if (state === "waiting") this.#tried.clear();
+    if (state === "waiting") this.#forgetTrials();
     for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
   }
 
@@ -187,24 +188,35 @@ export class Line implements Listener {
     const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
     this.#giver = next;
     if (!next) {
-      this.#tried.clear();
-      return give(null);
+      const failure = this.#failure;
+      this.#forgetTrials();
+      return failure ? this.#blame(failure) : give(null);
     }
     this.#tried.add(next);
     return this.#owner.headers(next, (headers) => (headers ? give(headers) : this.headers(give)));
   }
 
+  /** It counts as reading until it is settled: who joins now doesn't open it. */
   refused(failure: Failure): void {
-    // it counts as reading: who joins now doesn't open it
     const isOfToken = this.#owner.config.hasHeaders && (failure.status === 401 || failure.status === 403);
-    if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
+    this.#failure = failure;
+    if (isOfToken && this.members.size) this.#stream.open();
+    else this.#blame(failure);
+  }
+
+  #blame(failure: Failure): void {
+    this.#forgetTrials();
+    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.#stream.open(); // it was another's fault
+    else this.#owner.refused(failure);
+  }
+
+  #forgetTrials(): void {
     this.#tried.clear();
-    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open(); // it was another's fault
-    return this.#owner.refused(failure);
+    this.#failure = undefined;
   }
 
   greeted(user: string): void {
-    this.#tried.clear();
+    this.#forgetTrials();
     this.#isReading = false;
     this.#owner.greeted(user, this.#giver);
     if (this.#isReading || this.#stream.state === "closed") return;

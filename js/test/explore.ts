@@ -170,13 +170,13 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       const watched = pick(members());
       if (!watched || watched.live.state === "closed") return;
       say(`${watched.name} changes its topics again and again`);
-      const own = topicsOf(watched.live);
       for (let n = 0; n < 20; n++) clock.after(n * 30, () => {
         if (!watched.tab.realm.isAlive || watched.tab.realm.isFrozen || watched.tab.isCached || watched.isClosed || watched.live.state === "closed") return;
-        if (n % 2) watched.live.unsubscribe(`b.x${n - 1}`);
+        const others = topicsOf(watched.live).filter((topic) => !topic.startsWith("b.x"));
+        if (n % 2) watched.live.unsubscribe(`b.x${n - 1}`), watched.owed.delete(`b.x${n - 1}`);
         else watched.live.subscribe(`b.x${n}`);
+        topicsNow.set(watched.live, n % 2 ? others : [...others, `b.x${n}`]);
       });
-      if (own.length === 0) topicsNow.set(watched.live, own);
     }],
     [3, () => { // reload
       const tab = pick(living());
