@@ -16,14 +16,16 @@ test: $(VENV)/.test $(JS) $(NPM) programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd js && $(WITH_NODE) npm run --silent lint
 	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
 	$(WITH_NODE) $(BIN)/python -m pytest -m alone
 
 # What to run while working: all that needs no server and no browser, in less than a minute.
-quick: $(VENV)/.test
+quick: $(VENV)/.test $(JS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd js && $(WITH_NODE) npm run --silent lint
 	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not slow and not alone"
 
 # Before each release: the suite on each Python that pyproject.toml names, or on some: make test-all ONLY="3.14 3.15".
@@ -112,4 +114,4 @@ programs:
 	fi
 
 clean:
-	rm -rf --one-file-system $(VENV) .venv-* .pythons js/node_modules tests/npm/node_modules js/dist .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf --one-file-system $(VENV) .venv-* .pythons js/node_modules tests/npm/node_modules js/dist js/types .pytest_cache .mypy_cache .ruff_cache dist

@@ -1,16 +1,44 @@
 // Builds what npm gets (dist/) and what the wheel serves (src/nitro/static/). `--out DIRECTORY` puts the latter elsewhere.
 import { build } from "esbuild";
-import { cp } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
+import { rollup } from "rollup";
+import { dts } from "rollup-plugin-dts";
 
 const place = process.argv.indexOf("--out");
 const wheel = place > 0 ? process.argv[place + 1] : "../src/nitro/static";
-const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning" };
+const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning", metafile: true };
 
 if (process.argv.includes("--tests")) {
   await build({ ...common, entryPoints: ["test/all.ts"], outfile: "test/built.mjs", platform: "node" });
 } else {
-  await build({ ...common, entryPoints: ["src/index.ts", "src/worker.ts"], outdir: "dist", sourcemap: true });
+  await rm("dist", { recursive: true, force: true });
+  const { metafile } = await build({
+    ...common,
+    entryPoints: ["src/index.ts", "src/worker.ts"],
+    outdir: "dist",
+    sourcemap: true,
+  });
   await build({ ...common, entryPoints: ["src/client.ts"], outfile: `${wheel}/client.js`, minify: true, sourcemap: true });
   await build({ ...common, entryPoints: ["src/client.ts"], outfile: `${wheel}/client.readable.js` });
-  await cp("dist/index.d.ts", `${wheel}/client.d.ts`);
+  const values = metafile.outputs["dist/index.js"].exports;
+  await declare("index", "dist/index.d.ts", values);
+  await declare("client", `${wheel}/client.d.ts`, values);
+  await writeFile("dist/worker.d.ts", "export {};\n");
+}
+
+/** Write the declarations of one entry, with all that they need. What the script does not export is a type only. */
+async function declare(entry, file, values) {
+  const bundle = await rollup({ input: `types/${entry}.d.ts`, plugins: [dts()], onLog: refuse });
+  const { output } = await bundle.generate({ format: "es" });
+  const code = output[0].code.replace(/^export \{ (.+) \};$/m, (_, names) => {
+    const types = names.split(", ").filter((name) => !values.includes(name));
+    const all = [...values, ...types.map((name) => `type ${name}`)];
+    return `export { ${all.join(", ")} };`;
+  });
+  await writeFile(file, code);
+}
+
+/** Such as a file that is imported and missing. */
+function refuse(_level, log) {
+  throw new Error(log.message);
 }
