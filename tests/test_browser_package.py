@@ -1,0 +1,207 @@
+"""The browser client as a package: what npm would publish, checked, type-checked, and built by others' bundlers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext
+
+from nitro.testing.conformance import eventually
+from tests.servers import ROOT, Server
+
+JS = ROOT / "js"
+NPM = ROOT / "tests/npm"
+TOOLS = NPM / "node_modules/.bin"
+WORKER = 'worker: new URL("nitro-realtime/worker", import.meta.url)'
+QUICK = {"NITRO_RETRY_MILLISECONDS": "200", "NITRO_HEARTBEAT_SECONDS": "0.5"}
+
+CONSUMER = """
+import { connect, type Failure, type Gap, type Handler, type Live, type Message, type Options, type State } from "FROM";
+// @ts-expect-error: the script exports no such value
+import { Live as Value } from "FROM";
+
+interface Todo { id: number; title: string }
+
+const seen: [State, string | undefined][] = [];
+const options: Options = { topics: ["todo.*"], credentials: "include", share: "user-7", headers: () => ({ a: "b" }) };
+const live: Live = connect("/events", options);
+const show: Handler = (data: Todo, { topic, id }: Message) => console.log(data.title, topic.length, id.length);
+const say = ({ reason, resumed_at }: Gap): void => console.log(reason, resumed_at);
+const offs: (() => void)[] = [live.on("todo.*", show), live.on("gap", say)];
+live.on("*", (data, message) => console.log(data, message.topic));
+live.onstate = (state, error: Failure | null) => seen.push([state, error?.message]);
+live.subscribe("user.*", "team.*");
+live.unsubscribe("user.*");
+const state: "connecting" | "open" | "waiting" | "closed" = live.state;
+for (const off of offs) off();
+live.close();
+
+// @ts-expect-error: a topic is a string
+connect("/events", { topics: [7] });
+// @ts-expect-error: what is left out is not undefined
+connect("/events", { since: undefined });
+// @ts-expect-error: there is no such option
+connect("/events", { topic: ["a"] });
+// @ts-expect-error: a gap has no such reason
+live.on("gap", (gap: Gap) => gap.reason === "boredom");
+export { state, type Value };
+"""
+STRICT = {
+    "target": "es2022",
+    "lib": ["es2022", "dom", "dom.iterable"],
+    "types": [],
+    "noEmit": True,
+    "strict": True,
+    "noUncheckedIndexedAccess": True,
+    "exactOptionalPropertyTypes": True,
+    "verbatimModuleSyntax": True,
+    "skipLibCheck": False,
+}
+
+MAIN = f"""
+import {{ connect }} from "nitro-realtime";
+window.heard = [];
+window.live = connect("/events", {{ topics: ["n.*"], {WORKER} }});
+live.on("n.*", (data) => heard.push(data));
+window.start = () => new SharedWorker(new URL("./own.worker.js", import.meta.url), {{ type: "module" }});
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What `npm pack` made of the sources, and what the same build gives the wheel."""
+
+    file: Path
+    static: Path
+
+    def install(self, project: Path) -> None:
+        """As `npm install` would, without a registry."""
+        with tarfile.open(self.file) as archive:
+            archive.extractall(project, filter="data")
+        (project / "node_modules").mkdir()
+        (project / "package").rename(project / "node_modules/nitro-realtime")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    """Of a copy, so that nothing is written into the sources."""
+    if shutil.which("npm") is None or not (JS / "node_modules").is_dir() or not TOOLS.is_dir():
+        pytest.skip("NO NODE: npm, or node_modules in js/ or tests/npm/, is missing; `make test` installs them")
+    top = tmp_path_factory.mktemp("package")
+    static = top / "src/nitro/static"
+    static.mkdir(parents=True)
+    shutil.copytree(JS, top / "js", ignore=shutil.ignore_patterns("node_modules", "dist", "types"))
+    (top / "js/node_modules").symlink_to(JS / "node_modules")
+    run("npm", "pack", cwd=top / "js")
+    [file] = (top / "js").glob("*.tgz")
+    return Packed(file, static)
+
+
+def test_what_is_published_is_found_by_all_who_import_it(packed: Packed, tmp_path: Path) -> None:
+    """By all who import ES modules: there is no other build, since browsers and bundlers need none."""
+    run(TOOLS / "publint", "run", "--strict", packed.file, cwd=tmp_path)
+    run(TOOLS / "attw", "--profile", "esm-only", packed.file, cwd=tmp_path)
+
+
+def test_what_is_published_holds_no_more_than_it_names(packed: Packed) -> None:
+    with tarfile.open(packed.file) as archive:
+        names = [name.removeprefix("package/") for name in archive.getnames()]
+    built = {name for name in names if not name.startswith("src/")}
+    files = {f"dist/{name}.{end}" for name in ("index", "worker") for end in ("js", "js.map", "d.ts")}
+    assert built == {*files, "package.json"}
+
+
+def test_the_declarations_are_whole_and_name_no_place(packed: Packed, tmp_path: Path) -> None:
+    packed.install(tmp_path)
+    for file in (tmp_path / "node_modules/nitro-realtime/dist/index.d.ts", packed.static / "client.d.ts"):
+        text = file.read_text()
+        assert re.findall(r"^import .*|^export .* from .*|import\(.*|^///.*", text, re.MULTILINE) == []
+        assert str(packed.static.parents[2]) not in text
+        assert re.search(r"^export \{.*\bconnect\b", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "module", "resolution"),
+    [("tsc", "node16", "node16"), ("tsc", "esnext", "bundler"), ("tsc6", "esnext", "bundler")],
+)
+def test_a_strict_project_compiles_with_the_package_and_with_what_the_wheel_serves(
+    packed: Packed, tmp_path: Path, compiler: str, module: str, resolution: str
+) -> None:
+    """With TypeScript 7, which builds the client, and 6, which others still have."""
+    packed.install(tmp_path)
+    (tmp_path / "package.json").write_text('{ "type": "module" }')
+    (tmp_path / "packed.ts").write_text(CONSUMER.replace("FROM", "nitro-realtime"))
+    (tmp_path / "served.ts").write_text(CONSUMER.replace("FROM", "/nitro/client.js"))
+    paths = {"/nitro/client.js": [str(packed.static / "client.d.ts")]}
+    options = {**STRICT, "module": module, "moduleResolution": resolution, "paths": paths}
+    (tmp_path / "tsconfig.json").write_text(
+        json.dumps({"compilerOptions": options, "files": ["packed.ts", "served.ts"]})
+    )
+    run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
+
+
+@pytest.fixture(scope="module", params=["vite", "webpack"])
+def bundle(request: pytest.FixtureRequest, packed: Packed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page, built for production."""
+    project = tmp_path_factory.mktemp(request.param)
+    packed.install(project)
+    (project / "main.js").write_text(MAIN)
+    (project / "own.worker.js").write_text('import "nitro-realtime/worker";')
+    (project / "index.html").write_text('<!doctype html><script type="module" src="./main.js"></script>')
+    out = project / "out"
+    run("node", NPM / "bundle.js", request.param, project, out, cwd=project)
+    if request.param == "webpack":
+        shutil.copy(project / "index.html", out)
+    return out
+
+
+def test_a_worker_that_only_imports_ours_is_not_emptied(bundle: Path) -> None:
+    workers = [file for file in bundle.rglob("*.js") if "onconnect" in file.read_text()]
+    assert len(workers) == 2, "the package's, which the page names, and its own"
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    opened = browser.new_context()
+    yield opened
+    opened.close()
+
+
+def shared_workers(browser: Browser, origin: str) -> list[str]:
+    """The URLs of the scripts of that origin whose shared workers run."""
+    targets = browser.new_browser_cdp_session().send("Target.getTargets")["targetInfos"]
+    return [it["url"] for it in targets if it["type"] == "shared_worker" and it["url"].startswith(origin)]
+
+
+@pytest.mark.browser
+def test_a_bundled_page_shares_its_stream_by_a_worker_of_its_own_file(
+    bundle: Path, browser: Browser, context: BrowserContext
+) -> None:
+    with Server("tests.apps.bundles:app", environment={**QUICK, "BUNDLE": str(bundle)}) as server:
+        tabs = [context.new_page() for _ in range(2)]
+        for tab in tabs:
+            tab.goto(server.url)
+            tab.wait_for_function("window.live?.state === 'open'")
+        server.post("/emit", json=[("n.x", 7)])
+        for tab in tabs:
+            tab.wait_for_function("heard.length === 1")
+            assert tab.evaluate("heard") == [7]
+        eventually(lambda: server.get("/state").json()["clients"] == 1, "one connection for both")
+        [script] = shared_workers(browser, server.url)
+        scripts = [tab.evaluate("document.scripts[0].src") for tab in tabs]
+        assert script not in scripts
+        assert (bundle / script.removeprefix(server.url + "/")).is_file()
