@@ -5,6 +5,10 @@ import { serveAll } from "./serve.js";
 
 export type * from "./index.js";
 
+/**
+ * Connect to a stream of `EventSourceResponse`, whose URL is resolved as a link in the page is.
+ * Throws a `TypeError` for a topic that is no pattern.
+ */
 export const connect = (url: string | URL, options: Options = {}): Live =>
   connectThrough(url, { worker: import.meta.url, ...options });
 

@@ -2,7 +2,7 @@
 
 import { page } from "./browser.js";
 import type { PageEnv } from "./env.js";
-import { Live, type Options } from "./live.js";
+import { type Live, Member, type Options } from "./live.js";
 
 export type { Handler, Live, Message, Options } from "./live.js";
 export type { Gap, State } from "./stream.js";
@@ -15,4 +15,4 @@ let env: PageEnv | undefined;
  * Throws a `TypeError` for a topic that is no pattern.
  */
 export const connect = (url: string | URL, options: Options = {}): Live =>
-  new Live((env ??= page()), new URL(url, document.baseURI).href, options);
+  new Member((env ??= page()), new URL(url, document.baseURI).href, options);

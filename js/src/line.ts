@@ -156,8 +156,8 @@ export class Line implements Listener {
 
   /** Null if the server decides; then it does for all members. */
   #topicsOfAll(): string[] | null {
-    const all = [...this.members].flatMap(({ topics }) => topics);
-    return all.includes(null) ? null : ([...new Set(all)].sort() as string[]);
+    const all = new Set([...this.members].flatMap(({ topics }) => topics ?? [""]));
+    return all.has("") ? null : [...all].sort();
   }
 
   /** Of an attempt: everybody's topics, from where the one stands who has had least. */
@@ -175,7 +175,9 @@ export class Line implements Listener {
     const newest = ids.includes(this.#newest) ? this.#newest : last;
     let from = "";
     for (const id of ids) if (isOneLog(id, newest || id) && (!from || isKnown(id, from))) from = id || from;
-    this.#topics = this.#topicsOfAll();
+    const topics = this.#topicsOfAll();
+    if (topics?.join() !== this.#topics?.join()) this.#forgetTrials(); // they were of others
+    this.#topics = topics;
     this.#since = from;
     this.#recent = [];
     this.#hasBegun = this.#isReading = true;

@@ -46,12 +46,31 @@ const KEPT_FOR = 60_000;
 /** So long after the first `connect` to a stream, others to the same one start where the page before was, too. */
 const STARTS_WITHIN = 10_000;
 
-export class Live {
+/** A connection of a page's, which may be one that all its tabs share. */
+export interface Live {
   /** `"waiting"`: it comes back by itself. `"closed"`: it does not. */
-  state: State = "connecting";
+  readonly state: State;
   /** Why it is closed, or what it waits for. */
-  error: Failure | null = null;
+  readonly error: Failure | null;
   /** Called at each change of `state`. */
+  onstate: ((state: State, error: Failure | null) => void) | null;
+  /**
+   * Hear what matches the pattern, or with `"gap"` what can't be had any more. Returns a function that ends it.
+   * Throws a `TypeError` for what is no pattern.
+   */
+  on(pattern: "gap", handler: (gap: Gap) => void): () => void;
+  on<T = any>(pattern: string, handler: Handler<T>): () => void;
+  /** Hear these topics too, from now on. Throws a `TypeError` if it was made without topics. */
+  subscribe(...topics: string[]): void;
+  /** Drop topics that were subscribed to in the same words. */
+  unsubscribe(...topics: string[]): void;
+  /** For good: nothing is heard any more, and nothing is held. */
+  close(): void;
+}
+
+export class Member implements Live {
+  state: State = "connecting";
+  error: Failure | null = null;
   onstate: ((state: State, error: Failure | null) => void) | null = null;
   #env: PageEnv;
   #options: Options;
@@ -89,28 +108,19 @@ export class Live {
     else this.#enter();
   }
 
-  /**
-   * Hear what matches the pattern, or with `"gap"` what can't be had any more. Returns a function that ends it.
-   * Throws a `TypeError` for what is no pattern.
-   */
-  on(pattern: "gap", handler: (gap: Gap) => void): () => void;
-  on<T = any>(pattern: string, handler: Handler<T>): () => void;
   on(pattern: string, handler: ((gap: Gap) => void) | Handler): () => void {
     return this.#handlers.add(pattern === "gap" ? pattern : checked(pattern), handler as Handler);
   }
 
-  /** Hear these topics too, from now on. Throws a `TypeError` if it was made without topics. */
   subscribe(...topics: string[]): void {
     const all = topics.map(checked);
     this.#change((own) => all.forEach((topic) => own.add(topic)));
   }
 
-  /** Drop topics that were subscribed to in the same words. */
   unsubscribe(...topics: string[]): void {
     this.#change((own) => topics.forEach((topic) => own.delete(topic === "ANY" ? "*" : topic)));
   }
 
-  /** For good: nothing is heard any more, and nothing is held. */
   close(): void {
     this.#env.keep(this.#storageKey, null);
     this.#end(true);

@@ -166,9 +166,9 @@ export class Stream {
     this.#release();
     const status = failure?.status;
     const isPassing = !status || status >= 500 || PASSING.includes(status) || (this.wasOpen && PASSING_LATER.includes(status));
-    if (!isPassing) {
+    if (failure && !isPassing) {
       if (this.state !== "connecting") this.#tell("connecting");
-      return this.#listener.refused(failure!);
+      return this.#listener.refused(failure);
     }
     const { random } = this.#env;
     const atLeast = seconds && seconds * 1000 + this.#retry * random();

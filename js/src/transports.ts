@@ -36,9 +36,8 @@ export function read({ url, credentials, headers }: Request, sink: Sink): Close 
     const { status, body } = response;
     if (status !== 200 || !body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
       aborter.abort();
-      const after = response.headers.get("retry-after");
-      const seconds = Number(after) || (Date.parse(after!) - Date.now()) / 1000;
-      return sink.end({ status, message: explain(status) }, Math.min(Math.max(seconds || 0, 0), 3600));
+      const seconds = Number(response.headers.get("retry-after")) || 0; // a date is left to the wait that grows
+      return sink.end({ status, message: explain(status) }, Math.min(seconds, 3600));
     }
     const feed = parser(sink.event);
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -50,11 +49,11 @@ export function read({ url, credentials, headers }: Request, sink: Sink): Close 
 }
 
 const REASONS: Record<number, string> = {
-  200: "No stream of Nitro's: return an EventSourceResponse.",
+  200: "No stream of Nitro's: use EventSourceResponse.",
   204: "The server ended it for good.",
   401: "Log in, and connect again.",
   403: "You may not hear these topics.",
-  414: "Too many topics for a URL: read them with nitro.requested_topics.",
+  414: "Too many topics: read them by requested_topics.",
   419: "Somebody else has logged in: reload the page.",
 };
 

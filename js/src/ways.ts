@@ -71,7 +71,7 @@ export function serve(env: Env): (port: Port) => (data: FirstWord | ToHost) => v
   let host: Host | undefined;
   let hear: ReturnType<typeof listen> | undefined;
   let isReady = false;
-  let waiting: (() => void)[] = [];
+  const waiting: (() => void)[] = [];
   const ready = () => {
     isReady = true;
     for (const tell of waiting.splice(0)) tell();

@@ -3,9 +3,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { createParser } from "eventsource-parser";
+
 import { backoff } from "../src/backoff.js";
+import { parser } from "../src/parser.js";
 import { isKnown } from "../src/position.js";
 import { checked, matches } from "../src/topics.js";
+import { randomFrom } from "./world.js";
 
 test("patterns match as on the server", () => {
   const yes = ["a a", "* a.b", "todo.* todo.a.b", "*.created a.created", "order-* order-7", "t*e*d todo.created", "** ab"];
@@ -36,4 +40,29 @@ test("the wait is anything up to a bound that doubles", () => {
   assert.equal(backoff(3, 2000, () => 0.5), 8000);
   assert.equal(backoff(40, 2000, () => 0.5), 15_000);
   assert.equal(backoff(5, 2000, () => 0), 0);
+});
+
+test("what comes in pieces is parsed as another parser does", () => {
+  const random = randomFrom(15);
+  const pick = <T>(all: T[]): T => all[Math.floor(random() * all.length)]!;
+  const words = ["data", "data:", "data: ", "event: x", "id: ", "id", ": comment", "retry: 5", "a", ":", " ", "é", "\n", "\n\n", "\r\n", "\r"];
+  for (let run = 0; run < 20_000; run++) {
+    const text = Array.from({ length: 2 + Math.floor(random() * 14) }, () => pick(words)).join("") + "x\n\n";
+    const [ours, theirs]: string[][] = [[], []];
+    const feed = parser((type, data) => ours!.push(JSON.stringify([type, data])));
+    const other = createParser({ onEvent: ({ event = "message", data }) => theirs!.push(JSON.stringify([event, data])) });
+    for (let place = 0; place < text.length; ) {
+      const end = place + 1 + Math.floor(random() * 6);
+      feed(text.slice(place, end));
+      place = end;
+    }
+    other.feed(text);
+    assert.deepEqual(ours, theirs, JSON.stringify(text));
+  }
+});
+
+test("an id holds until the next one, also that of a block without data", () => {
+  const heard: string[] = [];
+  parser((_, data, id) => heard.push(`${id} ${data}`))("id: 7\n\ndata: a\n\ndata: b\n\nid: 8\0\nid\ndata: c\n\n");
+  assert.deepEqual(heard, ["7 a", "7 b", " c"]);
 });

@@ -3,7 +3,7 @@
 // Each member hears what it asked for, once, in order, or is told of a gap; hears nothing that is another user's; nobody
 // stays without a stream in the quiet; nothing is held by those who closed.
 
-import { Live, type Options } from "../src/live.js";
+import { type Live, Member, type Options } from "../src/live.js";
 import { isOneLog } from "../src/position.js";
 import { type Random, NO_TOKEN, randomFrom, PUBLIC, Realm, World } from "./world.js";
 
@@ -94,7 +94,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
         return { authorization: chance(0.1) ? `${tab.user}:stale` : world.tokens.get(tab.user)! };
       };
     }
-    const live = new Live(tab.env, "http://x/events", options);
+    const live = new Member(tab.env, "http://x/events", options);
     const watched: Watched = {
       live, tab, options, name: `m${all.length}`, possible: new Set([hasHeaders ? tab.user : world.cookie]), wasOpen: false, isClosed: false,
       heard: [], at: "", owed: new Map(), hasAskedForbidden: topics.includes(FORBIDDEN),

@@ -1,197 +1,29 @@
-// node_modules/eventsource-parser/dist/index.js
-var ParseError = class extends Error {
-  constructor(message, options) {
-    super(message), this.name = "ParseError", this.type = options.type, this.field = options.field, this.value = options.value, this.line = options.line;
-  }
-};
-var LF = 10;
-var CR = 13;
-var SPACE = 32;
-function noop(_arg) {
-}
-function createParser(config) {
-  if (typeof config == "function")
-    throw new TypeError(
-      "`config` must be an object, got a function instead. Did you mean `createParser({onEvent: fn})`?"
-    );
-  const { onEvent = noop, onError = noop, onRetry = noop, onComment, maxBufferSize } = config, pendingFragments = [];
-  let pendingFragmentsLength = 0, isFirstChunk = true, id, data = "", dataLines = 0, eventType, terminated = false;
-  function feed(chunk) {
-    if (terminated)
-      throw new Error(
-        "Cannot feed parser: it was terminated after exceeding the configured max buffer size. Call `reset()` to resume parsing."
-      );
-    if (isFirstChunk && (isFirstChunk = false, chunk.charCodeAt(0) === 239 && chunk.charCodeAt(1) === 187 && chunk.charCodeAt(2) === 191 && (chunk = chunk.slice(3))), pendingFragments.length === 0) {
-      const trailing2 = processLines(chunk);
-      trailing2 !== "" && (pendingFragments.push(trailing2), pendingFragmentsLength = trailing2.length), checkBufferSize();
-      return;
-    }
-    if (chunk.indexOf(`
-`) === -1 && chunk.indexOf("\r") === -1) {
-      pendingFragments.push(chunk), pendingFragmentsLength += chunk.length, checkBufferSize();
-      return;
-    }
-    pendingFragments.push(chunk);
-    const input = pendingFragments.join("");
-    pendingFragments.length = 0, pendingFragmentsLength = 0;
-    const trailing = processLines(input);
-    trailing !== "" && (pendingFragments.push(trailing), pendingFragmentsLength = trailing.length), checkBufferSize();
-  }
-  function checkBufferSize() {
-    maxBufferSize !== void 0 && (pendingFragmentsLength + data.length <= maxBufferSize || (terminated = true, pendingFragments.length = 0, pendingFragmentsLength = 0, id = void 0, data = "", dataLines = 0, eventType = void 0, onError(
-      new ParseError(`Buffered data exceeded max buffer size of ${maxBufferSize} characters`, {
-        type: "max-buffer-size-exceeded"
-      })
-    )));
-  }
-  function processLines(chunk) {
-    let searchIndex = 0;
-    if (chunk.indexOf("\r") === -1) {
-      let lfIndex = chunk.indexOf(`
-`, searchIndex);
-      for (; lfIndex !== -1; ) {
-        if (searchIndex === lfIndex) {
-          dataLines > 0 && onEvent({ id, event: eventType, data }), id = void 0, data = "", dataLines = 0, eventType = void 0, searchIndex = lfIndex + 1, lfIndex = chunk.indexOf(`
-`, searchIndex);
-          continue;
-        }
-        const firstCharCode = chunk.charCodeAt(searchIndex);
-        if (isDataPrefix(chunk, searchIndex, firstCharCode)) {
-          const valueStart = chunk.charCodeAt(searchIndex + 5) === SPACE ? searchIndex + 6 : searchIndex + 5, value = chunk.slice(valueStart, lfIndex);
-          if (dataLines === 0 && chunk.charCodeAt(lfIndex + 1) === LF) {
-            onEvent({ id, event: eventType, data: value }), id = void 0, data = "", eventType = void 0, searchIndex = lfIndex + 2, lfIndex = chunk.indexOf(`
-`, searchIndex);
-            continue;
-          }
-          data = dataLines === 0 ? value : `${data}
-${value}`, dataLines++;
-        } else isEventPrefix(chunk, searchIndex, firstCharCode) ? eventType = chunk.slice(
-          chunk.charCodeAt(searchIndex + 6) === SPACE ? searchIndex + 7 : searchIndex + 6,
-          lfIndex
-        ) || void 0 : parseLine(chunk, searchIndex, lfIndex);
-        searchIndex = lfIndex + 1, lfIndex = chunk.indexOf(`
-`, searchIndex);
-      }
-      return chunk.slice(searchIndex);
-    }
-    for (; searchIndex < chunk.length; ) {
-      const crIndex = chunk.indexOf("\r", searchIndex), lfIndex = chunk.indexOf(`
-`, searchIndex);
-      let lineEnd = -1;
-      if (crIndex !== -1 && lfIndex !== -1 ? lineEnd = crIndex < lfIndex ? crIndex : lfIndex : crIndex !== -1 ? crIndex === chunk.length - 1 ? lineEnd = -1 : lineEnd = crIndex : lfIndex !== -1 && (lineEnd = lfIndex), lineEnd === -1)
-        break;
-      parseLine(chunk, searchIndex, lineEnd), searchIndex = lineEnd + 1, chunk.charCodeAt(searchIndex - 1) === CR && chunk.charCodeAt(searchIndex) === LF && searchIndex++;
-    }
-    return chunk.slice(searchIndex);
-  }
-  function parseLine(chunk, start, end) {
-    if (start === end) {
-      dispatchEvent();
-      return;
-    }
-    const firstCharCode = chunk.charCodeAt(start);
-    if (isDataPrefix(chunk, start, firstCharCode)) {
-      const valueStart = chunk.charCodeAt(start + 5) === SPACE ? start + 6 : start + 5, value2 = chunk.slice(valueStart, end);
-      data = dataLines === 0 ? value2 : `${data}
-${value2}`, dataLines++;
-      return;
-    }
-    if (isEventPrefix(chunk, start, firstCharCode)) {
-      eventType = chunk.slice(chunk.charCodeAt(start + 6) === SPACE ? start + 7 : start + 6, end) || void 0;
-      return;
-    }
-    if (firstCharCode === 105 && chunk.charCodeAt(start + 1) === 100 && chunk.charCodeAt(start + 2) === 58) {
-      const value2 = chunk.slice(chunk.charCodeAt(start + 3) === SPACE ? start + 4 : start + 3, end);
-      value2.includes("\0") || (id = value2);
-      return;
-    }
-    if (firstCharCode === 58) {
-      if (onComment) {
-        const line2 = chunk.slice(start, end);
-        onComment(line2.slice(chunk.charCodeAt(start + 1) === SPACE ? 2 : 1));
-      }
-      return;
-    }
-    const line = chunk.slice(start, end), fieldSeparatorIndex = line.indexOf(":");
-    if (fieldSeparatorIndex === -1) {
-      processField(line, "", line);
-      return;
-    }
-    const field = line.slice(0, fieldSeparatorIndex), offset = line.charCodeAt(fieldSeparatorIndex + 1) === SPACE ? 2 : 1, value = line.slice(fieldSeparatorIndex + offset);
-    processField(field, value, line);
-  }
-  function processField(field, value, line) {
-    switch (field) {
-      case "event":
-        eventType = value || void 0;
-        break;
-      case "data":
-        data = dataLines === 0 ? value : `${data}
-${value}`, dataLines++;
-        break;
-      case "id":
-        value.includes("\0") || (id = value);
-        break;
-      case "retry":
-        /^\d+$/.test(value) ? onRetry(parseInt(value, 10)) : onError(
-          new ParseError(`Invalid \`retry\` value: "${value}"`, {
-            type: "invalid-retry",
-            value,
-            line
-          })
-        );
-        break;
-      default:
-        onError(
-          new ParseError(
-            `Unknown field "${field.length > 20 ? `${field.slice(0, 20)}\u2026` : field}"`,
-            { type: "unknown-field", field, value, line }
-          )
-        );
-        break;
-    }
-  }
-  function dispatchEvent() {
-    dataLines > 0 && onEvent({
-      id,
-      event: eventType,
-      data
-    }), id = void 0, data = "", dataLines = 0, eventType = void 0;
-  }
-  function reset(options = {}) {
-    if (options.consume && pendingFragments.length > 0) {
-      const incompleteLine = pendingFragments.join("");
-      parseLine(incompleteLine, 0, incompleteLine.length);
-    }
-    isFirstChunk = true, id = void 0, data = "", dataLines = 0, eventType = void 0, pendingFragments.length = 0, pendingFragmentsLength = 0, terminated = false;
-  }
-  return { feed, reset };
-}
-function isDataPrefix(chunk, i, firstCharCode) {
-  return firstCharCode === 100 && chunk.charCodeAt(i + 1) === 97 && chunk.charCodeAt(i + 2) === 116 && chunk.charCodeAt(i + 3) === 97 && chunk.charCodeAt(i + 4) === 58;
-}
-function isEventPrefix(chunk, i, firstCharCode) {
-  return firstCharCode === 101 && chunk.charCodeAt(i + 1) === 118 && chunk.charCodeAt(i + 2) === 101 && chunk.charCodeAt(i + 3) === 110 && chunk.charCodeAt(i + 4) === 116 && chunk.charCodeAt(i + 5) === 58;
+// src/parser.ts
+function parser(hear) {
+  let rest = "";
+  let isBehindReturn = false;
+  let [type, last] = ["", ""];
+  let data = [];
+  const take = (line) => {
+    const [, field, value = ""] = /^([^:]*):? ?([^]*)$/.exec(line);
+    if (!line) {
+      if (data.length) hear(type || "message", data.join("\n"), last);
+      [type, data] = ["", []];
+    } else if (field === "data") data.push(value);
+    else if (field === "event") type = value;
+    else if (field === "id" && !value.includes("\0")) last = value;
+  };
+  return (piece) => {
+    const text = isBehindReturn && piece[0] === "\n" ? piece.slice(1) : piece;
+    if (piece) isBehindReturn = piece.endsWith("\r");
+    const lines = (rest + text).split(/\r\n|\r|\n/);
+    rest = lines.pop();
+    lines.forEach(take);
+  };
 }
 
 // src/transports.ts
-function read(request, sink) {
-  const canTell = request.headers || request.asksWhy || typeof EventSource === "undefined";
-  return (canTell ? openFetch : openEventSource)(request, sink);
-}
-function openEventSource({ url, credentials }, sink) {
-  const source = new EventSource(url, { withCredentials: credentials === "include" });
-  const hear = ({ type, data, lastEventId }) => sink.event(type, data, lastEventId);
-  source.onmessage = hear;
-  source.addEventListener("gap", hear);
-  source.onerror = () => {
-    const isRefused = source.readyState === EventSource.CLOSED;
-    source.close();
-    sink.end(isRefused ? { message: "The server refused it." } : void 0);
-  };
-  return () => source.close();
-}
-function openFetch({ url, credentials, headers }, sink) {
+function read({ url, credentials, headers }, sink) {
   const aborter = new AbortController();
   const run = async () => {
     const response = await fetch(url, {
@@ -203,28 +35,24 @@ function openFetch({ url, credentials, headers }, sink) {
     const { status, body } = response;
     if (status !== 200 || !body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
       aborter.abort();
-      const after2 = response.headers.get("retry-after") ?? "";
-      const seconds = /^\d+$/.test(after2) ? Number(after2) : (Date.parse(after2) - Date.now()) / 1e3;
-      return sink.end({ status, message: explain(status) }, Math.min(Math.max(seconds || 0, 0), 3600));
+      const seconds = Number(response.headers.get("retry-after")) || 0;
+      return sink.end({ status, message: explain(status) }, Math.min(seconds, 3600));
     }
-    let last = "";
-    const parser = createParser({
-      onEvent: ({ event = "message", data, id }) => sink.event(event, data, last = id ?? last)
-    });
+    const feed = parser(sink.event);
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) parser.feed(part.value);
+    for (let part = await reader.read(); !part.done; part = await reader.read()) feed(part.value);
     return sink.end();
   };
   run().catch(() => aborter.signal.aborted || sink.end());
   return () => aborter.abort();
 }
 var REASONS = {
-  200: "This is no stream of Nitro's: return an EventSourceResponse.",
-  204: "The server ended it, and wants nobody back.",
+  200: "No stream of Nitro's: use EventSourceResponse.",
+  204: "The server ended it for good.",
   401: "Log in, and connect again.",
   403: "You may not hear these topics.",
-  414: "So many topics are sent in headers: let the endpoint read them with nitro.requested_topics.",
-  419: "Somebody else has logged in: load the page again."
+  414: "Too many topics: read them by requested_topics.",
+  419: "Somebody else has logged in: reload the page."
 };
 var explain = (status) => REASONS[status] ?? `The server answered ${status}.`;
 
@@ -288,7 +116,7 @@ var browser = () => ({
   now: () => performance.now(),
   after,
   random: Math.random,
-  name: () => Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2),
+  name: () => `${Math.random()}`,
   read,
   locks: navigator.locks ? locksOf(navigator.locks) : null,
   channel: typeof BroadcastChannel === "undefined" ? null : channel
@@ -306,18 +134,19 @@ function worker(script, name, hear, broken) {
     }
   };
 }
-var storage = (use) => {
+function storage(use) {
   try {
     return use(sessionStorage);
   } catch {
     return null;
   }
-};
+}
 var page = () => ({
   ...browser(),
   worker: typeof SharedWorker === "undefined" ? null : worker,
-  keep: (key, text) => void storage((kept) => text === null ? kept.removeItem(key) : kept.setItem(key, text)),
-  kept: (key) => storage((kept) => kept.getItem(key)),
+  keep: (key, thing) => storage((kept) => thing ? kept.setItem(key, JSON.stringify(thing)) : kept.removeItem(key)),
+  kept: (key) => storage((kept) => JSON.parse(kept.getItem(key))),
+  before: /* @__PURE__ */ new Map(),
   date: Date.now,
   isSeen: () => document.visibilityState === "visible",
   isOnline: () => navigator.onLine,
@@ -344,7 +173,7 @@ var GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*$/
 function checked(pattern) {
   if (typeof pattern !== "string" || pattern.length > 255 || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: use A-Z, a-z, 0-9, "_-:" in segments joined by ".", and "*" for any characters; "nitro." is reserved`
+      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:" in segments joined by ".", "*" for any text; "nitro." is reserved`
     );
   }
   return pattern === "ANY" ? "*" : pattern;
@@ -433,11 +262,8 @@ var Stream = class {
   last = "";
   /** Whether it has been open, so that the server is one of ours. */
   wasOpen = false;
-  /** Whether the next attempt shall tell why it is refused. */
-  asksWhy = false;
   #env;
-  #url;
-  #credentials;
+  #source;
   #listener;
   #attempt = 0;
   #retry = 2e3;
@@ -445,7 +271,7 @@ var Stream = class {
   #ending = -1;
   // what the server said at the end: how long to wait
   #isGreeted = false;
-  #inHeaders = 0;
+  #inHeaders = false;
   #close = () => {
   };
   #timer = () => {
@@ -453,10 +279,9 @@ var Stream = class {
   #watchdog = () => {
   };
   #heardAt = 0;
-  constructor(env2, url, credentials, listener) {
+  constructor(env2, source, listener) {
     this.#env = env2;
-    this.#url = url;
-    this.#credentials = credentials;
+    this.#source = source;
     this.#listener = listener;
   }
   /** Read on, with what is wanted now. */
@@ -482,12 +307,14 @@ var Stream = class {
   #connect() {
     this.#release();
     const { topics, last } = this.#listener.wanted();
-    const url = new URL(this.#url);
-    url.searchParams.append("envelope", "1");
+    const { credentials } = this.#source;
+    const url = new URL(this.#source.url);
+    const add = (name, value) => url.searchParams.append(name, value);
+    add("envelope", "1");
     const headers = parcels(topics ?? []);
-    this.#inHeaders = headers ? topics.length : 0;
-    if (!headers) for (const topic of topics ?? []) url.searchParams.append("topic", topic);
-    if (last) url.searchParams.append("last_event_id", last);
+    this.#inHeaders = !!headers;
+    if (!headers) for (const topic of topics ?? []) add("topic", topic);
+    if (last) add("last_event_id", last);
     this.last = last;
     if (this.state === "waiting") this.#tell("connecting");
     this.#isGreeted = false;
@@ -499,24 +326,19 @@ var Stream = class {
       isMine = false;
       close();
     };
-    const read2 = (more) => {
+    this.#listener.headers((more) => {
+      if (!isMine) return;
+      if (!more) return this.#dropped();
       this.#heardAt = this.#env.now();
       this.#watch(OPENS_WITHIN);
       close = this.#env.read(
-        {
-          url: url.href,
-          credentials: this.#credentials,
-          headers: more || headers ? { ...more, ...headers } : void 0,
-          asksWhy: this.asksWhy
-        },
+        { url: url.href, credentials, headers: { ...more, ...headers } },
         {
           event: (type, data, id) => isMine && this.#hear(type, data, id),
           end: (failure, seconds) => isMine && this.#dropped(failure, seconds)
         }
       );
-    };
-    if (this.#listener.headers) this.#listener.headers((more) => isMine && (more ? read2(more) : this.#dropped()));
-    else read2();
+    });
   }
   #hear(type, data, id) {
     this.#heardAt = this.#env.now();
@@ -538,7 +360,6 @@ var Stream = class {
       this.#heartbeat = news.heartbeat * 1e3;
       this.#retry = news.retry || this.#retry;
       this.#isGreeted = this.wasOpen = true;
-      this.asksWhy = false;
       this.#attempt = 0;
       this.#watch(this.#heartbeat * 2.5);
       const close = this.#close;
@@ -553,17 +374,17 @@ var Stream = class {
     this.#release();
     const status = failure?.status;
     const isPassing = !status || status >= 500 || PASSING.includes(status) || this.wasOpen && PASSING_LATER.includes(status);
-    if (!isPassing) {
+    if (failure && !isPassing) {
       if (this.state !== "connecting") this.#tell("connecting");
       return this.#listener.refused(failure);
     }
-    this.asksWhy = !!failure;
-    const wait = this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, this.#env.random) + this.#politely(seconds);
+    const { random } = this.#env;
+    const atLeast = seconds && seconds * 1e3 + this.#retry * random();
+    const wait = this.#ending >= 0 ? this.#ending : backoff(this.#attempt, this.#retry, random) + atLeast;
     this.#attempt++;
     this.#timer = this.#env.after(wait, () => this.#connect());
     this.#tell("waiting", failure);
   }
-  #politely = (seconds) => seconds && seconds * 1e3 + this.#retry * this.#env.random();
   /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
   #watch(limit, isForgiven) {
     const due = Math.max(this.#heardAt + limit, this.#env.now() + 1e3);
@@ -601,13 +422,11 @@ function parcels(topics) {
 var MOST_RECENT = 256;
 var SETTLES_AFTER = 3e3;
 var PAUSE = 20;
-var LONGEST_PAUSE = 2e3;
+var LONGEST_PAUSE = 500;
 var Line = class {
   members = /* @__PURE__ */ new Set();
   /** For whom it was greeted; empty before. */
   user = "";
-  /** Its sum of topics was refused: it takes no more of them. */
-  isFull = false;
   #owner;
   #stream;
   #topics = null;
@@ -621,29 +440,18 @@ var Line = class {
   #isReading = false;
   // an attempt is on its way
   #pause = PAUSE;
-  #begunAt = Number.NEGATIVE_INFINITY;
+  #begunAt = -LONGEST_PAUSE * 3;
   #opening = null;
   #settling = () => {
   };
   #tried = /* @__PURE__ */ new Set();
   // those whose headers were of no use
   #giver;
+  #failure;
+  // what the last one of them was answered
   constructor(owner) {
     this.#owner = owner;
-    const { url, credentials, hasHeaders } = owner.config;
-    this.#stream = new Stream(owner.env, url, credentials, {
-      wanted: () => this.#wanted(),
-      ...hasHeaders && { headers: (give) => this.#headers(give) },
-      state: (state, failure) => {
-        this.#isReading = state === "connecting";
-        for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
-      },
-      greeted: (user) => this.#greeted(user),
-      refused: (failure) => this.#refused(failure),
-      message: (topic, text, id) => this.#message({ topic, text, id }),
-      gap: (gap) => this.#gap(gap),
-      at: (id) => this.#at(id)
-    });
+    this.#stream = new Stream(owner.env, owner.config, this);
   }
   /** Whether its first request is still to be sent, and so speaks for whoever joins now. */
   get isFresh() {
@@ -671,7 +479,7 @@ var Line = class {
     if (member.isWaiting) {
       member.isNewcomer = true;
       if (isNew || stream.state !== "waiting") this.openSoon();
-      if (isNew) member.tell({ is: "state", state: "connecting", failure: void 0 });
+      if (isNew) member.tell({ is: "state", state: "connecting" });
     } else {
       if (member.last) for (const message of this.#recent) this.#give(member, message);
       this.#settleSoon();
@@ -679,7 +487,7 @@ var Line = class {
     }
   }
   remove(member, isForGood) {
-    this.members.delete(member);
+    if (!this.members.delete(member)) return;
     this.#tried.delete(member);
     if (isForGood && !this.members.size) this.end();
     else this.#settleSoon();
@@ -695,7 +503,12 @@ var Line = class {
     this.#opening = null;
     this.#stream.end();
     this.#stream.last = this.#newest = this.user = "";
-    this.#stream.wasOpen = this.#hasBegun = this.#isReading = this.isFull = false;
+    this.#stream.wasOpen = this.#hasBegun = this.#isReading = false;
+  }
+  state(state, failure) {
+    this.#isReading = state === "connecting";
+    if (state === "waiting") this.#forgetTrials();
+    for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
   }
   /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
   openSoon() {
@@ -712,11 +525,11 @@ var Line = class {
   }
   /** Null if the server decides; then it does for all members. */
   #topicsOfAll() {
-    const all = [...this.members].flatMap(({ topics }) => topics);
-    return all.includes(null) ? null : [...new Set(all)].sort();
+    const all = new Set([...this.members].flatMap(({ topics }) => topics ?? [""]));
+    return all.has("") ? null : [...all].sort();
   }
   /** Of an attempt: everybody's topics, from where the one stands who has had least. */
-  #wanted() {
+  wanted() {
     this.#opening?.();
     this.#opening = null;
     const { state, last } = this.#stream;
@@ -730,7 +543,9 @@ var Line = class {
     const newest = ids.includes(this.#newest) ? this.#newest : last;
     let from = "";
     for (const id of ids) if (isOneLog(id, newest || id) && (!from || isKnown(id, from))) from = id || from;
-    this.#topics = this.#topicsOfAll();
+    const topics = this.#topicsOfAll();
+    if (topics?.join() !== this.#topics?.join()) this.#forgetTrials();
+    this.#topics = topics;
     this.#since = from;
     this.#recent = [];
     this.#hasBegun = this.#isReading = true;
@@ -738,32 +553,42 @@ var Line = class {
     return { topics: this.#topics, last: from };
   }
   /** The newest member's first; the next one's if it has none, or if they are refused. */
-  #headers(give) {
+  headers(give) {
     const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
     this.#giver = next;
     if (!next) {
-      this.#tried.clear();
-      return give(null);
+      const failure = this.#failure;
+      this.#forgetTrials();
+      return failure ? this.#blame(failure) : give(null);
     }
     this.#tried.add(next);
-    return this.#owner.headers(next, (headers) => headers ? give(headers) : this.#headers(give));
+    return this.#owner.headers(next, (headers) => headers ? give(headers) : this.headers(give));
   }
-  #refused(failure) {
-    const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
-    if (isOfToken && [...this.members].some((member) => !this.#tried.has(member))) return this.#stream.open();
-    this.#tried.clear();
-    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) return this.#stream.open();
-    return this.#owner.refused(this, failure);
+  /** It counts as reading until it is settled: who joins now doesn't open it. */
+  refused(failure) {
+    const isOfToken = this.#owner.config.hasHeaders && (failure.status === 401 || failure.status === 403);
+    this.#failure = failure;
+    if (isOfToken && this.members.size) this.#stream.open();
+    else this.#blame(failure);
   }
-  #greeted(user) {
+  #blame(failure) {
+    this.#forgetTrials();
+    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.#stream.open();
+    else this.#owner.refused(failure);
+  }
+  #forgetTrials() {
     this.#tried.clear();
+    this.#failure = void 0;
+  }
+  greeted(user) {
+    this.#forgetTrials();
     this.#isReading = false;
-    this.#owner.greeted(this, user, this.#giver);
+    this.#owner.greeted(user, this.#giver);
     if (this.#isReading || this.#stream.state === "closed") return;
     for (const member of this.members) {
       if (member.isWaiting) continue;
       member.isNewcomer = false;
-      member.tell({ is: "state", state: "open", failure: void 0 });
+      member.tell({ is: "state", state: "open" });
     }
     if ([...this.members].some(({ isWaiting }) => isWaiting)) this.openSoon();
     else this.#settleSoon();
@@ -785,8 +610,9 @@ var Line = class {
       else if (this.#stream.state === "open" && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.openSoon();
     });
   }
-  #message(message) {
-    if (message.id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift().id;
+  message(topic, text, id) {
+    const message = { topic, text, id };
+    if (id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift().id;
     for (const member of this.members) this.#give(member, message);
   }
   #give(member, { topic, text, id }) {
@@ -796,7 +622,7 @@ var Line = class {
     if (++member.unconfirmed > MOST_UNCONFIRMED) member.isAsleep = true;
     else member.tell({ is: "message", topic, text, id });
   }
-  #gap(gap) {
+  gap(gap) {
     this.#recent = [];
     this.#since = gap.resumed_at;
     for (const member of this.members) {
@@ -809,7 +635,7 @@ var Line = class {
     member.last = gap.resumed_at;
     if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
   }
-  #at(id) {
+  at(id) {
     if (!this.#since) this.#since = id;
     for (const member of this.members) {
       if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
@@ -825,14 +651,14 @@ var Line = class {
 // src/host.ts
 var HEADERS_WITHIN = 5e3;
 var OTHER_USER = { status: 419, message: explain(419) };
-var FRESH = { isWaiting: false, isNewcomer: true, topics: null, last: "", unconfirmed: 0, isAsleep: false, heardAt: 0 };
+var FRESH = { isWaiting: false, isNewcomer: true, topics: null, last: "", unconfirmed: 0, isAsleep: false, heardAt: 0, probedAt: -LONGEST_PAUSE };
 var Host = class {
   env;
   config;
   /** The lock that it holds, or whatever tells it from others. */
   name;
   #members = /* @__PURE__ */ new Map();
-  #lines = [];
+  #line;
   #probes = /* @__PURE__ */ new Map();
   #questions = /* @__PURE__ */ new Map();
   #count = 0;
@@ -841,6 +667,7 @@ var Host = class {
     this.env = env2;
     this.config = config;
     this.name = name;
+    this.#line = new Line(this);
   }
   hear(name, tell, request) {
     const member = this.#members.get(name);
@@ -862,10 +689,11 @@ var Host = class {
   }
   end() {
     for (const member of [...this.#members.values()]) this.#forget(member, true);
-    for (const line of this.#lines) line.end();
+    this.#line.end();
     this.#sweeping?.();
   }
   headers(member, give) {
+    if (!this.config.hasHeaders) return give({});
     const number = ++this.#count;
     const answer = (headers) => {
       undo();
@@ -875,8 +703,9 @@ var Host = class {
     this.#questions.set(number, { member, give: answer });
     member.tell({ is: "headers", number });
   }
-  greeted(line, user, giver) {
-    if (giver && line.user && line.user !== user) {
+  greeted(user, giver) {
+    const line = this.#line;
+    if (this.config.hasHeaders && giver && line.user && line.user !== user) {
       if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
       if (line.members.size) line.again();
       return;
@@ -890,40 +719,25 @@ var Host = class {
     if (!line.members.size) line.end();
     else if (isMisplaced) line.restart();
   }
-  /** Find out whose fault it is: of some of them, or of their number. */
-  refused(line, failure) {
-    const members = [...line.members];
-    if (members.length < 2) {
-      line.end();
-      for (const member of members) this.#expel(member, failure);
-      return;
-    }
-    let left = members.length;
-    let isAnyRefused = false;
-    for (const member of members) {
-      this.#probe(member, true, (verdict) => {
-        isAnyRefused ||= verdict === "refused";
-        if (--left) return;
-        if (!line.members.size) line.end();
-        else if (!isAnyRefused) this.#divide(line);
-        else line.again();
-      });
-    }
-  }
-  /** Those who came last, or one half, get a line of their own. */
-  #divide(line) {
+  /**
+   * Those who are new have asked for too much, and go apart. Where nobody is, or everybody, the first one stays, and the
+   * others join again, each by itself.
+   */
+  refused(failure) {
+    const line = this.#line;
     const members = [...line.members];
     const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
-    const parting = newcomers.length < members.length && newcomers.length ? newcomers : members.slice(members.length >> 1);
-    const other = this.#newLine();
-    other.user = line.user;
-    line.isFull = other.isFull = true;
-    for (const member of parting) {
-      line.members.delete(member);
-      other.add(member);
+    const areSomeNew = newcomers.length && newcomers.length < members.length;
+    for (const member of areSomeNew ? newcomers : members.slice(1)) {
+      if (areSomeNew) this.#part(member);
+      else {
+        line.remove(member, false);
+        this.#prepare(member, 0);
+      }
     }
-    if (line.members.size) line.again();
-    else line.end();
+    if (members.length > 1) return line.again();
+    line.end();
+    for (const member of members) this.#expel(member, failure);
   }
   #join(name, tell, request, known) {
     const { topics, last, user, isOfPageBefore, turn } = request;
@@ -931,65 +745,53 @@ var Host = class {
     Object.assign(member, { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
-    this.#stopProbe(member);
     if (turn) tell({ is: "joined", turn });
-    const own = this.#lineOf(member);
-    if (topics?.length === 0) {
-      own?.remove(member, false);
-      return tell({ is: "state", state: "waiting", failure: void 0 });
+    const line = this.#line;
+    const isIn = line.members.has(member);
+    const hasTopics = topics?.length !== 0;
+    if (!hasTopics || (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics))) {
+      this.#stopProbe(member);
+      if (hasTopics) return line.add(member);
+      line.remove(member, false);
+      return tell({ is: "state", state: "waiting" });
     }
-    if (own && (own.covers(topics) || own.members.size === 1)) return own.add(member);
-    if (!own && this.#needsNoProof(member)) return this.#place(member);
-    member.isWaiting = true;
-    if (!own) tell({ is: "state", state: "connecting", failure: void 0 });
-    return this.#probe(member, false, (verdict) => verdict === "right" && this.#place(member));
+    if (!isIn) tell({ is: "state", state: "connecting" });
+    if (!this.#probes.has(member)) this.#prepare(member, known ? PAUSE : 0);
   }
   /** Whether the first request speaks for it, or whoever shares the line has said that it is one user's. */
-  #needsNoProof({ topics }) {
+  #needsNoProof(topics) {
     const { isTrusted, hasHeaders } = this.config;
-    return this.#lines.every((line) => line.isFresh && !(hasHeaders && line.members.size)) || isTrusted && this.#lines.some((line) => line.covers(topics));
+    const line = this.#line;
+    return line.isFresh && !(hasHeaders && line.members.size) || isTrusted && line.covers(topics);
   }
-  #place(member) {
-    const { user, topics } = member;
-    const own = this.#lineOf(member);
-    const fitting = this.#lines.filter((line2) => line2.isFresh || line2.user === user || this.config.isTrusted && !user);
-    const line = fitting.find((each) => each.covers(topics)) ?? (own && fitting.includes(own) && !own.isFull ? own : fitting.find((each) => !each.isFull)) ?? this.#newLine();
-    if (own && own !== line) own.remove(member, false);
-    line.add(member);
-  }
-  #newLine() {
-    const line = new Line(this);
-    this.#lines = [...this.#lines.filter((each) => each.members.size || !each.isFresh), line];
-    return line;
-  }
-  #lineOf(member) {
-    return this.#lines.find((line) => line.members.has(member));
-  }
-  /** Ask for what it asks for, alone. `isOnce`: a server that is not to be had just now says nothing against it. */
-  #probe(member, isOnce, then) {
-    this.#stopProbe(member);
+  /** Let it in if a probe is right. Who asks for more all the time is probed as seldom as a line is read anew. */
+  #prepare(member, pause) {
     const { env: env2, config } = this;
+    const line = this.#line;
     const url = new URL(config.url);
     url.searchParams.append("probe", "1");
-    const end = (verdict) => {
-      if (this.#probes.get(member) !== probe) return;
+    let asked;
+    this.#stopProbe(member);
+    member.isWaiting = true;
+    const end = () => {
       this.#probes.delete(member);
-      probe.stream.end();
-      then(verdict);
+      undo();
+      stream.end();
     };
-    const stream = new Stream(env2, url.href, config.credentials, {
-      wanted: () => ({ topics: member.topics, last: "" }),
-      ...config.hasHeaders && { headers: (give) => this.headers(member, give) },
-      state: (state, failure) => {
-        if (state !== "waiting" || this.#probes.get(member) !== probe) return;
-        if (isOnce) end();
-        else member.tell({ is: "state", state, failure });
+    const stream = new Stream(env2, { url: url.href, credentials: config.credentials }, {
+      wanted: () => ({ topics: asked = member.topics, last: "" }),
+      headers: (give) => this.headers(member, give),
+      state: (state, failure) => state === "waiting" && member.tell({ is: "state", state, failure }),
+      greeted: (user) => {
+        end();
+        if (!this.#prove(member, user)) return;
+        if (asked !== member.topics) return this.#prepare(member, PAUSE);
+        const isSame = !line.user || line.user === user;
+        if (!isSame && config.hasHeaders) return this.#part(member);
+        line.add(member);
+        if (!isSame) line.again();
       },
-      greeted: (user) => end(this.#prove(member, user) ? "right" : "refused"),
-      refused: (failure) => {
-        this.#expel(member, failure, false);
-        end("refused");
-      },
+      refused: (failure) => this.#expel(member, failure),
       message: () => {
       },
       gap: () => {
@@ -997,11 +799,12 @@ var Host = class {
       at: () => {
       }
     });
-    const probe = { stream, end };
-    stream.asksWhy = true;
     stream.wasOpen = !!member.user && !member.isOfPageBefore;
-    this.#probes.set(member, probe);
-    stream.open();
+    this.#probes.set(member, { stream, end });
+    const undo = env2.after(Math.max(pause, member.probedAt + LONGEST_PAUSE - env2.now()), () => {
+      member.probedAt = env2.now();
+      stream.open();
+    });
   }
   #stopProbe(member) {
     this.#probes.get(member)?.end();
@@ -1011,7 +814,7 @@ var Host = class {
     if (member.user && member.user !== user) {
       if (member.isOfPageBefore) member.last = "";
       else if (member.user.startsWith("u")) {
-        this.#expel(member, OTHER_USER, false);
+        this.#expel(member, OTHER_USER);
         return false;
       } else member.tell({ is: "gap", gap: { reason: "rights", resumed_at: member.last } });
     }
@@ -1020,22 +823,27 @@ var Host = class {
     member.isOfPageBefore = false;
     return true;
   }
-  #expel(member, failure, stopsProbe = true) {
-    this.#forget(member, false, stopsProbe);
+  /** It has to have a stream of its own. */
+  #part(member) {
+    this.#forget(member, false);
+    member.tell({ is: "apart" });
+  }
+  #expel(member, failure) {
+    this.#forget(member, false);
     member.tell({ is: "state", state: "closed", failure });
   }
-  #forget(member, isForGood, stopsProbe = true) {
+  #forget(member, isForGood) {
     this.#members.delete(member.name);
-    this.#lineOf(member)?.remove(member, isForGood);
+    this.#line.remove(member, isForGood);
     for (const { member: asked, give } of [...this.#questions.values()]) if (asked === member) give(null);
-    if (stopsProbe) this.#stopProbe(member);
+    this.#stopProbe(member);
   }
   #rejoin(member, last) {
     const { name, tell, topics, user, isOfPageBefore } = member;
     this.#join(name, tell, { do: "join", turn: 0, topics, last, user, isOfPageBefore }, member);
   }
   #wake(member) {
-    this.#lineOf(member)?.wake();
+    this.#line.wake();
     this.#probes.get(member)?.stream.wake();
   }
   #sweep = () => {
@@ -1046,13 +854,15 @@ var Host = class {
 
 // src/ways.ts
 var lifeOf = (name) => `nitro life ${name}`;
-function listen(host) {
+function listen(host, forget = (_) => {
+}) {
   const watched = /* @__PURE__ */ new Map();
   return (name, tell, request) => {
     if (request.do === "join" && !watched.has(name)) {
       const gone = () => {
         watched.delete(name);
         host.leave(name);
+        forget(name);
       };
       watched.set(name, host.env.locks?.watch(lifeOf(name), gone) ?? (() => {
       }));
@@ -1090,7 +900,7 @@ function serve(env2) {
   let host;
   let hear;
   let isReady = false;
-  let waiting = [];
+  const waiting = [];
   const ready = () => {
     isReady = true;
     for (const tell of waiting.splice(0)) tell();
@@ -1120,28 +930,22 @@ function throughLeader(env2, key, config, name, tell) {
   let resign;
   let leader = "";
   const members = /* @__PURE__ */ new Map();
-  const memberAt = (from) => {
-    let member = members.get(from);
-    if (!member) {
-      const port = open(`${key} ${from}`, () => {
-      });
-      members.set(from, member = { port, tell: (news) => port.post({ by: name, news }) });
-    }
-    return member.tell;
+  const forget = (member) => {
+    members.get(member)?.close();
+    members.delete(member);
   };
   const step = (down) => {
     resign = down;
     if (isClosed) return down();
     host = new Host(env2, config, name);
-    hear = listen(host);
+    hear = listen(host, forget);
     channel2.post({ isLed: name });
     tell({ is: "new", host: name });
   };
   const over = () => {
     host?.end();
     host = hear = resign = void 0;
-    for (const { port } of members.values()) port.close();
-    members.clear();
+    for (const member of [...members.keys()]) forget(member);
     leader = "";
     if (!isClosed) channel2.post({ from: name, request: { do: "ask" } });
   };
@@ -1149,11 +953,12 @@ function throughLeader(env2, key, config, name, tell) {
     if ("isLed" in parcel) host || tell({ is: "new", host: leader = parcel.isLed });
     else if (hear) {
       const { from, request } = parcel;
-      hear(from, memberAt(from), request);
-      if (request.do === "leave") {
-        members.get(from)?.port.close();
-        members.delete(from);
-      }
+      const port = members.get(from) ?? open(`${key} ${from}`, () => {
+      });
+      if (request.do === "join") members.set(from, port);
+      hear(from, (news) => port.post({ by: name, news }), request);
+      if (request.do === "leave") forget(from);
+      if (!members.has(from)) port.close();
     }
   });
   const inbox = open(`${key} ${name}`, ({ by, news }) => {
@@ -1190,156 +995,124 @@ function throughLeader(env2, key, config, name, tell) {
 var TRIES_AGAIN_AFTER = 3e4;
 var TRIES_AGAIN_AT_LATEST = 36e5;
 var MOST_DEATHS = 3;
-var Route = class {
-  #env;
-  #options;
-  #tell;
-  #name;
-  #letGo = () => {
+function makeRoute(env2, { key, config, worker: worker2 }, tell) {
+  const name = env2.name();
+  const secondBest = key !== null && env2.locks && env2.channel ? "leader" : "alone";
+  let way;
+  let spare;
+  let deaths = 0;
+  let pause = TRIES_AGAIN_AFTER;
+  let isHeard = false;
+  let wasHeard = false;
+  let letGo = () => {
   };
-  #isHeld = false;
-  #isWelcome = false;
-  // there is a host to join, and we may not yet
-  #way;
-  #spare;
-  // a worker that is waited for, while another way is in use
-  #deaths = 0;
-  #pause = TRIES_AGAIN_AFTER;
-  #timer = () => {
+  let timer = () => {
   };
-  #later = () => {
+  let later = () => {
   };
-  #isHeard = false;
-  // since it was asked
-  #wasHeard = false;
-  // at all
-  constructor(env2, options, tell) {
-    this.#env = env2;
-    this.#options = options;
-    this.#tell = tell;
-    this.#name = env2.name();
-  }
-  open() {
-    const held = () => {
-      this.#isHeld = true;
-      if (this.#isWelcome) this.#tell({ is: "new", host: "" });
-    };
-    const { key, worker: worker2 } = this.#options;
-    if (key !== null && this.#env.locks) this.#letGo = this.#env.locks.hold(lifeOf(this.#name), held);
-    else this.#isHeld = true;
-    this.#use(key !== null && worker2 && this.#env.worker ? "worker" : this.#secondBest());
-  }
-  post(request) {
-    if (this.#isHeld) this.#way.post(request);
-  }
-  /** Find out at once whether the host is there: time may have passed in which this page did not run. */
-  ask() {
-    if (this.#wasHeard) this.#ask();
-  }
-  close() {
-    this.#timer();
-    this.#later();
-    this.#spare?.close();
-    this.#way.close();
-    this.#letGo();
-  }
-  #secondBest() {
-    return this.#options.key !== null && this.#env.locks && this.#env.channel ? "leader" : "alone";
-  }
-  #use(kind) {
-    this.#isHeard = this.#wasHeard = false;
+  function use(kind) {
+    isHeard = wasHeard = false;
     try {
-      this.#way = this.#open(kind);
+      way = open(kind);
     } catch {
-      return this.#use(this.#secondBest());
+      return use(secondBest);
     }
-    if (kind === "alone") this.#hear(this.#way, { is: "new", host: "" });
-    if (kind === "leader") this.#way.post({ do: "ask" });
-    this.#await();
+    if (kind !== "worker") way.post({ do: "ask" });
+    wait();
   }
-  #open(kind) {
-    let way;
-    const { config, key, worker: worker2 } = this.#options;
-    const tell = (news) => this.#hear(way, news);
-    if (kind === "alone") way = alone(this.#env, config, this.#name, tell);
-    else if (kind === "leader") way = throughLeader(this.#env, key, config, this.#name, tell);
-    else way = throughWorker(this.#env, worker2, key, config, this.#name, tell, (isBroken) => this.#lost(way, isBroken));
-    return way;
+  function open(kind) {
+    let own;
+    const hearOwn = (news) => hear(own, news);
+    if (kind === "alone") own = alone(env2, config, name, hearOwn);
+    else if (kind === "leader") own = throughLeader(env2, key, config, name, hearOwn);
+    else own = throughWorker(env2, worker2, key, config, name, hearOwn, (isBroken) => lose(own, isBroken));
+    return own;
   }
-  #hear(way, news) {
-    if (way && way === this.#spare) this.#adopt(way);
-    if (way !== this.#way) return;
-    this.#isHeard = this.#wasHeard = true;
-    if (news.is === "here") this.#deaths = 0;
-    else if (news.is === "new" && !this.#isHeld) this.#isWelcome = true;
-    else this.#tell(news);
+  function hear(from, news) {
+    if (from && from === spare) adopt(from);
+    if (from !== way) return;
+    isHeard = wasHeard = true;
+    if (news.is === "here") deaths = 0;
+    else if (news.is === "apart") {
+      later();
+      way?.close();
+      use("alone");
+    } else tell(news);
   }
-  #ask() {
-    this.#isHeard = false;
-    this.#way.post({ do: "ask" });
-    this.#await();
+  function ask() {
+    isHeard = false;
+    way?.post({ do: "ask" });
+    wait();
   }
-  #await() {
-    const due = this.#env.now() + ANSWERS_WITHIN;
-    this.#timer();
-    this.#timer = this.#env.after(ANSWERS_WITHIN, () => {
-      if (this.#isHeard) this.#timer = this.#env.after(ASKS_EACH - ANSWERS_WITHIN, () => this.#ask());
-      else if (this.#env.now() - due > 2e3 && this.#wasHeard) this.#ask();
-      else this.#lost(this.#way, false);
+  function wait() {
+    const due = env2.now() + ANSWERS_WITHIN;
+    timer();
+    timer = env2.after(ANSWERS_WITHIN, () => {
+      if (isHeard) timer = env2.after(ASKS_EACH - ANSWERS_WITHIN, ask);
+      else if (env2.now() - due > 2e3 && wasHeard) ask();
+      else lose(way, false);
     });
   }
-  /** A way whose host is gone, doesn't answer, or (`isBroken`) can't be. */
-  #lost(way, isBroken) {
-    if (!way || way === this.#spare) return;
-    if (way !== this.#way) return;
-    if (way.kind === "leader") {
-      way.replace();
-      return this.#await();
+  function lose(lost, isBroken) {
+    if (!lost || lost !== way) return;
+    if (lost.kind === "leader") {
+      lost.replace();
+      return wait();
     }
-    const isAlive = !isBroken && this.#wasHeard && ++this.#deaths <= MOST_DEATHS;
-    if (isAlive) {
-      way.close();
-      return this.#use("worker");
+    if (!isBroken && wasHeard && ++deaths <= MOST_DEATHS) {
+      lost.close();
+      return use(lost.kind);
     }
-    if (isBroken || this.#wasHeard) way.close();
-    else this.#spare = way;
-    this.#tryLater();
-    return this.#use(this.#secondBest());
+    if (isBroken || wasHeard) lost.close();
+    else spare = lost;
+    tryLater();
+    return use(secondBest);
   }
-  #tryLater() {
-    this.#later = this.#env.after(this.#pause, () => {
-      this.#pause = Math.min(this.#pause * 2, TRIES_AGAIN_AT_LATEST);
-      this.#spare?.close();
+  function tryLater() {
+    later = env2.after(pause, () => {
+      pause = Math.min(pause * 2, TRIES_AGAIN_AT_LATEST);
+      spare?.close();
       try {
-        this.#spare = this.#open("worker");
+        spare = open("worker");
       } catch {
-        this.#spare = void 0;
+        spare = void 0;
       }
-      this.#tryLater();
+      tryLater();
     });
   }
-  /** A worker is to be had again. */
-  #adopt(worker2) {
-    this.#later();
-    this.post({ do: "leave", isForGood: false });
-    this.#way.close();
-    this.#way = worker2;
-    this.#spare = void 0;
-    this.#pause = TRIES_AGAIN_AFTER;
-    this.#await();
+  function adopt(found) {
+    later();
+    way?.post({ do: "leave", isForGood: false });
+    way?.close();
+    way = found;
+    spare = void 0;
+    pause = TRIES_AGAIN_AFTER;
+    wait();
   }
-};
+  return {
+    open() {
+      const begin = () => use(key !== null && worker2 && env2.worker ? "worker" : secondBest);
+      if (key !== null && env2.locks) letGo = env2.locks.hold(lifeOf(name), begin);
+      else begin();
+    },
+    post: (request) => way?.post(request),
+    ask: () => void (wasHeard && ask()),
+    close() {
+      timer();
+      later();
+      spare?.close();
+      way?.close();
+      letGo();
+    }
+  };
+}
 
 // src/live.ts
 var KEPT_FOR = 6e4;
 var STARTS_WITHIN = 1e4;
-var before = /* @__PURE__ */ new WeakMap();
-var Live = class {
-  /** `"waiting"`: it comes back by itself. `"closed"`: it does not. */
+var Member = class {
   state = "connecting";
-  /** Why it is closed, or what it waits for. */
   error = null;
-  /** Called at each change of `state`. */
   onstate = null;
   #env;
   #options;
@@ -1372,7 +1145,7 @@ var Live = class {
     this.#isOfPageBefore = !!kept;
     const isTrusted = share === false || typeof share === "string";
     const config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
-    this.#makeRoute = () => new Route(env2, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
+    this.#makeRoute = () => makeRoute(env2, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
     this.#undo = [env2.on("hide", this.#leave), env2.on("show", this.#comeBack), env2.on("look", this.#look)];
     if (env2.isPrerendering()) this.#undo.push(env2.on("start", () => this.#enter()));
     else this.#enter();
@@ -1380,16 +1153,13 @@ var Live = class {
   on(pattern, handler) {
     return this.#handlers.add(pattern === "gap" ? pattern : checked(pattern), handler);
   }
-  /** Hear these topics too, from now on. Throws a `TypeError` if it was made without topics. */
   subscribe(...topics) {
     const all = topics.map(checked);
     this.#change((own) => all.forEach((topic) => own.add(topic)));
   }
-  /** Drop topics that were subscribed to in the same words. */
   unsubscribe(...topics) {
     this.#change((own) => topics.forEach((topic) => own.delete(topic === "ANY" ? "*" : topic)));
   }
-  /** For good: nothing is heard any more, and nothing is held. */
   close() {
     this.#env.keep(this.#storageKey, null);
     this.#end(true);
@@ -1421,7 +1191,7 @@ var Live = class {
       this.#join();
     } else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
-    else if (!this.#isJoined) return;
+    else if (!this.#isJoined || this.#topics?.size === 0 && ("id" in news || "gap" in news)) return;
     else if (news.is === "message") this.#message(news);
     else if (news.is === "at") this.#stand(news.id);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
@@ -1462,9 +1232,9 @@ var Live = class {
   }
   #change(change) {
     if (!this.#topics) throw new TypeError("It was made without topics: the server decides.");
-    const before2 = this.#names();
+    const before = this.#names();
     change(this.#topics);
-    if (this.#names() === before2) return;
+    if (this.#names() === before) return;
     if (!this.#topics.size) {
       this.#startsNow = true;
       this.#tell("waiting");
@@ -1492,26 +1262,18 @@ var Live = class {
   }
   /** What the page before left, if it was there just now. */
   #keptBefore() {
-    const { date, kept, keep, now } = this.#env;
+    const { before, date, kept, keep, now } = this.#env;
     const key = this.#storageKey;
-    const all = before.get(keep) ?? /* @__PURE__ */ new Map();
-    before.set(keep, all);
-    const text = kept(key);
-    if (text && !all.has(key)) {
-      keep(key, null);
-      all.set(key, { kept: parsed(text), until: now() + STARTS_WITHIN });
-    }
-    const found = all.get(key);
-    const isFresh = found && now() < found.until && Math.abs(date() - found.kept.date) < KEPT_FOR;
-    return isFresh ? found.kept : null;
+    if (!before.has(key)) before.set(key, { ...kept(key), until: now() + STARTS_WITHIN });
+    keep(key, null);
+    const found = before.get(key);
+    return found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
   #leave = () => {
     const { keep, kept, date } = this.#env;
-    if (this.#last) {
-      const other = kept(this.#storageKey);
-      const last = other && isKnown(parsed(other).last, this.#last) ? parsed(other).last : this.#last;
-      keep(this.#storageKey, JSON.stringify({ last, user: this.#user, date: date() }));
-    }
+    const other = kept(this.#storageKey)?.last;
+    const last = other && isKnown(other, this.#last) ? other : this.#last;
+    if (last) keep(this.#storageKey, { last, user: this.#user, date: date() });
     this.#exit(false);
   };
   #comeBack = () => {
@@ -1524,17 +1286,10 @@ var Live = class {
     this.#route?.ask();
   };
 };
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return { last: "", user: "", date: 0 };
-  }
-}
 
 // src/index.ts
 var env;
-var connect = (url, options = {}) => new Live(env ??= page(), new URL(url, document.baseURI).href, options);
+var connect = (url, options = {}) => new Member(env ??= page(), new URL(url, document.baseURI).href, options);
 
 // src/serve.ts
 function serveAll() {
