@@ -133,6 +133,7 @@ def test_in_an_envelope_the_opening_and_the_end_are_one_event_each() -> None:
             await task
             reading = parsed(wire.body, [])
             news = [json.loads(data.removeprefix("nitro.stream\n")) for _, data, _ in reading.events]
+            assert news[0].pop("for").startswith("t")
             assert news == [{"retry": 0, "heartbeat": 15.0}, last]
             assert reading.events[0][2] == position
             assert reading.last_id == ("stop" if stop else position)

@@ -92,7 +92,8 @@ class EventStream:
                 },
             },
         }
-        asked = Query(alias="topic", description="a topic or pattern to hear; repeat it for several")
+        several = "repeat it for several, or send them in the header Nitro-Topics, joined by commas"
+        asked = Query(alias="topic", description=f"a topic or pattern to hear; {several}")
         parameters = [
             Parameter("request", Parameter.KEYWORD_ONLY, annotation=Request),
             Parameter(

@@ -120,6 +120,36 @@ def test_topic_may_be_repeated_and_without_it_all_that_is_allowed_is_meant(
 
 
 @pytest.mark.bad_input(34)
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"t.a t.b", "character 4"),
+        (b"t.a, t.b", "character 1"),
+        (b"t.a,,t.b", "holds an empty topic"),
+        (b"t.a,", "holds an empty topic"),
+        (b"", "holds an empty topic"),
+        (b"t.\xe9", "character 3"),
+        (b"t.\xff\xfe", "character 3"),
+        (b"t.%00", "character 3"),
+        (b"nitro.x", "reserved"),
+        (b"t" * 256, "at most 255"),
+        (b"," * 10_000, "1000 topics"),
+        (b"t.a," * 10_000, "1000 topics"),
+    ],
+    ids=lambda value: ascii(value[:12]),
+)
+@pytest.mark.parametrize("name", [b"Nitro-Topics", b"nitro-topics-2"])
+def test_a_header_of_topics_that_are_none_is_a_problem_with_its_reason(
+    name: bytes, value: bytes, says: str, neighbour: Neighbour
+) -> None:
+    detail = check_problem(neighbour.http.get("/events?topic=t.a", headers={name: value}), 422)
+    assert says in detail
+    assert detail.isascii()
+    assert neighbour.clients() == 1
+    neighbour.lives_on()
+
+
+@pytest.mark.bad_input(34)
 @pytest.mark.bad_input(14)
 def test_a_thousand_and_one_topics_are_a_problem_that_names_the_limit(neighbour: Neighbour) -> None:
     answer = neighbour.http.get("/events?" + "&".join(f"topic=t.{n}" for n in range(1_001)))

@@ -55,6 +55,11 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
         loop.close()
 
 
+def is_probe(query: bytes) -> bool:
+    """Whether the greeting alone is asked for, which is no stream."""
+    return {b"envelope=1", b"probe=1"} <= set(query.split(b"&"))
+
+
 class Exchange(Wire):
     """A request and what was answered; made in a running loop.
 

@@ -8,7 +8,7 @@ from typing import Any
 from nitro import ANY, Client, EventSourceResponse
 from nitro.datastar import DatastarResponse
 from nitro.infrastructure.delivery.hub import Hub
-from tests.fuzzing.exchange import Exchange, own_hub, run
+from tests.fuzzing.exchange import Exchange, is_probe, own_hub, run
 from tests.fuzzing.standard import Event, pairs, read
 from tests.fuzzing.supply import SEPARATOR, Supply
 
@@ -60,6 +60,10 @@ async def _come_back(hub: Hub, options: int, headers: list[bytes], query: bytes)
         assert (exchange.start["status"], exchange.body) == (204, b"")
         return
     await exchange.body_with(b"\n\n")
+    if is_probe(query):
+        await task
+        assert (exchange.start["status"], exchange.body) == (200, exchange.opening)
+        return
     for place, (topic, sender) in enumerate(_LIVE, len(_LOG) + 1):
         hub.publish(topic, sender, b'{"n":%d}' % place)
     assert client.send(_END)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -16,8 +16,9 @@ from nitro.infrastructure.access.holder import Holder, monotonic_end
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.limits import Overflow
 from nitro.infrastructure.delivery.process import get_hub
+from nitro.infrastructure.events.audience import audience
 from nitro.infrastructure.events.listener import Listener, active_clients, client_event
-from nitro.infrastructure.events.patterns import Requested
+from nitro.infrastructure.events.requested import Requested, asked_patterns
 from nitro.infrastructure.events.rights import Rights
 from nitro.infrastructure.events.sender import ANY, is_any, user_key
 from nitro.infrastructure.events.subscriptions import Subscriptions
@@ -74,7 +75,7 @@ class Client(Listener):
         NitroWarning: it has an id or a user, and nothing says what it hears, so it hears everything.
     """
 
-    __slots__ = ("_rights", "_subscriptions")
+    __slots__ = ("_requested", "_rights", "_subscriptions")
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class Client(Listener):
             address,
             last_event_id,
         )
+        self._requested = topics if isinstance(topics, Requested) else None
         self._rights = Rights(allowed, () if denied is None else denied)
         self._subscriptions = Subscriptions(topics, muted_topics, self._rights, hub.settings.max_topics_per_client)
         if (client_id is not None or user_id is not None) and topics is _EVERYTHING and allowed is None:
@@ -127,6 +129,18 @@ class Client(Listener):
     @property
     def interest(self) -> Interest:
         return self._subscriptions.interest
+
+    def greeting(self, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """What a response tells the browser client of a stream: `for`, whom it is for, where the server decides that;
+        and `topics`, how many were asked for, where some of them stood in a header and were read.
+        """
+        asked, greeting = self._requested, dict[str, Any]()
+        whom = audience(self.user_id, self.interest, asked_patterns(scope) if asked is None else frozenset(asked))
+        if whom is not None:
+            greeting["for"] = whom
+        if asked is not None and asked.in_header:
+            greeting["topics"] = len(asked)
+        return greeting
 
     def subscribe(self, topic: str, senders: Any = ANY) -> Self:
         """Hear `topic` too, from the senders named, from now on.

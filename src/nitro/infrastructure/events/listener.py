@@ -127,6 +127,15 @@ class Listener:
             self.disconnect()  # the process ends, a handler wants it away, or its rights are from before a dismissal
         return self
 
+    def has_current_rights(self) -> bool:
+        """Whether its user's clients were not ended since its rights were read; for responses that connect nobody.
+
+        Raises:
+            NotAuthenticated: its rights have expired.
+        """
+        self._check_expiry()
+        return not get_hub().admission.was_dismissed(self.user_id, self.rights_from)
+
     def disconnect(self, *, stop: bool = False) -> Self:
         """Stop hearing events and end `stream()` at once; nothing happens if it is not connected.
 

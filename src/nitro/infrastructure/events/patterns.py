@@ -11,13 +11,7 @@ from nitro.errors import TopicTypeError
 from nitro.infrastructure.access.permissions import Senders
 from nitro.infrastructure.events.sender import ANY, sender_key
 
-__all__ = ["Requested", "checked", "listed", "patterns_of", "sender_keys", "united"]
-
-
-class Requested(list[str]):
-    """Topics that a request asks for. They are a stranger's, so a client takes them only beside what is allowed."""
-
-    __slots__ = ()
+__all__ = ["checked", "listed", "patterns_of", "sender_keys", "united"]
 
 
 def patterns_of(topics: Any, what: str) -> dict[str, Senders]:

@@ -6,24 +6,18 @@ Fed by an endpoint of any ASGI framework; makes the client and its response.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
-from urllib.parse import parse_qsl
+from typing import Any, Protocol
 
 from starlette.responses import Response
 
-from nitro.domain.topics import check_pattern
 from nitro.errors import AccessDenied, InvalidTopic, NotAuthenticated, TooManyTopics
 from nitro.infrastructure.events.client import Client
 from nitro.infrastructure.events.grant import Grant, check_grant
-from nitro.infrastructure.events.patterns import Requested
+from nitro.infrastructure.events.requested import Requested, topics_of_request
 from nitro.infrastructure.sse.problem import Problem
 from nitro.infrastructure.sse.response import EventSourceResponse
-from nitro.settings import get_settings
 
 __all__ = ["HasScope", "event_stream", "requested_topics"]
-
-
-_OTHER_PARAMETERS: Final = 100
 
 
 class HasScope(Protocol):
@@ -40,26 +34,14 @@ def requested_topics(request: HasScope) -> Requested:
     `allowed`, since a stranger wrote it. Each value is a topic or a pattern, percent-encoded
     as usual and otherwise as it is: no lists with commas, no `topic[]`, no empty one.
 
+    More than a URL should hold stand in headers, and are asked for beside those of the query: `Nitro-Topics`,
+    `Nitro-Topics-2`, `Nitro-Topics-3` and so on, each a list of patterns joined by commas, without spaces.
+
     Raises:
         InvalidTopic: a value breaks the grammar, or the name is `topic[]`.
-        TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
+        TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT` in all.
     """
-    query: bytes = request.scope.get("query_string", b"")
-    limit = get_settings().max_topics_per_client
-    too_many = TooManyTopics(f"a client may ask for {limit} topics; use patterns such as 'todo.*'")
-    if query.count(b"&") > limit + _OTHER_PARAMETERS:
-        raise too_many
-    found: dict[str, None] = {}
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name == "topic" and not value:
-            raise InvalidTopic("?topic= is empty; leave it out to ask for all that may be heard")
-        if name == "topic":
-            found[check_pattern(value)] = None
-        elif name.startswith("topic["):
-            raise InvalidTopic("write ?topic=a&topic=b for several topics, without brackets")
-    if len(found) > limit:
-        raise too_many
-    return Requested(found or ["ANY"])
+    return topics_of_request(request.scope)
 
 
 def event_stream(
@@ -77,7 +59,7 @@ def event_stream(
     `EventSource` stays closed after any of them.
 
     Args:
-        request: of any ASGI framework; `?topic=` is read from it by `requested_topics`.
+        request: of any ASGI framework; `?topic=` and `Nitro-Topics` are read from it by `requested_topics`.
         grant: what the user may hear; None if nobody knows who it is.
         topics: instead of what the request asks for.
         response: makes the response of the client: `partial(EventSourceResponse, named=True)`, `DatastarResponse`.

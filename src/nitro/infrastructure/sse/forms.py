@@ -27,7 +27,9 @@ def envelope(content: Message | Gap | Position | None) -> bytes:
 
 
 def stream_event(position: Position | None = None, **fields: Any) -> bytes:
-    """News of the stream itself: `retry` in milliseconds, `heartbeat` in seconds, `stop`; without any, a heartbeat."""
+    """News of the stream itself: `retry` in milliseconds, `heartbeat` in seconds, `stop`, and what `greeting_of` says;
+    without any, a heartbeat.
+    """
     return encode_event(b"%b\n%b" % (_STREAM, to_json(fields)), id=None if position is None else str(position))
 
 

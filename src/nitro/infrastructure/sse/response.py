@@ -18,6 +18,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from nitro.domain.message import Position
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField, NotAuthenticated, TooManyClients
 from nitro.infrastructure.delivery.current import current_async
 from nitro.infrastructure.delivery.frame import LONGEST_RETRY, Form, encode_opening, encode_retry, named, unnamed
@@ -28,6 +29,7 @@ from nitro.infrastructure.sse import forms
 from nitro.infrastructure.sse.connection import Connection
 from nitro.infrastructure.sse.drain import drain_on_signals, drain_with_listener
 from nitro.infrastructure.sse.forms import envelope, stream_event
+from nitro.infrastructure.sse.greeting import greeting_of, refusal_of
 from nitro.infrastructure.sse.problem import Problem
 from nitro.infrastructure.sse.unconfirmed import bounded
 from nitro.settings import get_settings
@@ -79,7 +81,10 @@ class EventSourceResponse(Response):
     """A streaming response for FastAPI, Starlette and any other ASGI application.
 
     It connects the client when the response starts and disconnects it when the stream ends, whoever ends it. With
-    `envelope=1`, as the browser client asks, the data of each event begins with a line that holds its topic.
+    `envelope=1`, as the browser client asks, the data of each event begins with a line that holds its topic, and the
+    opening says for whom the stream is. With `probe=1` beside it this opening is all that is sent: nobody is connected,
+    no limit counts it, and `background` doesn't run, since there was no stream. It is refused as the stream would be,
+    but for those limits.
 
     Who comes back gets what it missed; where that can't be had it gets an `event: gap` first. Where it stands says the
     first of these that is there and not empty:
@@ -159,7 +164,11 @@ class EventSourceResponse(Response):
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        form = envelope if b"envelope=1" in scope.get("query_string", b"").split(b"&") else self._form
+        query = scope.get("query_string", b"").split(b"&")
+        form = envelope if b"envelope=1" in query else self._form
+        if form is envelope and b"probe=1" in query:
+            await self._answer_probe(scope, receive, send)
+            return
         hub = get_hub()
         if hub.broker.is_shared:
             drain_on_signals()  # one may come while it waits
@@ -184,7 +193,7 @@ class EventSourceResponse(Response):
         try:
             async with asyncio.timeout(outbox.limits.send_timeout):
                 await send(self._start())
-                await send(self._opening(outbox, form))
+                await send(self._opening(outbox.starts_at, form, scope))
             send = bounded(scope, outbox, send, hub.settings.max_unconfirmed_bytes)
             connection = Connection(outbox, send, partial(self._last_bytes, form), form, inline=self._inline)
             await connection.until_gone(receive)
@@ -206,10 +215,20 @@ class EventSourceResponse(Response):
     def _start(self) -> Message:
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
 
-    def _opening(self, outbox: Outbox, form: Form) -> Message:
-        retry, at = self.retry_milliseconds, outbox.starts_at
+    async def _answer_probe(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = refusal_of(self.client)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        opening = self._opening(None, envelope, scope)
+        await send(self._start())
+        await send({**opening, "more_body": False})
+
+    def _opening(self, at: Position | None, form: Form, scope: Scope) -> Message:
+        retry = self.retry_milliseconds
         if form is envelope:
-            opening = encode_opening(None, retry) + stream_event(at, retry=retry, heartbeat=self._heartbeat_seconds)
+            news = {"retry": retry, "heartbeat": self._heartbeat_seconds, **greeting_of(self.client, scope)}
+            opening = encode_opening(None, retry) + stream_event(at, **news)
         else:
             opening = encode_opening(at, retry)
         return {"type": "http.response.body", "body": opening, "more_body": True}
