@@ -101,7 +101,8 @@ $(VENV)/.fuzz: $(VENV)/.test pyproject.toml
 	@touch $@
 
 # Programs of Debian's that the tests and the benchmark start. Where one can't be had, its tests are skipped and say so.
-PROGRAMS := /usr/bin/chromium=chromium /usr/sbin/nginx=nginx /usr/bin/caddy=caddy \
+PROGRAMS := /usr/bin/chromium=chromium /usr/bin/firefox-esr=firefox-esr \
+            /usr/bin/WebKitWebDriver=webkit2gtk-driver /usr/bin/Xvfb=xvfb /usr/sbin/nginx=nginx /usr/bin/caddy=caddy \
             /usr/sbin/apache2=apache2-bin \
             /usr/bin/redis-server=redis-server /usr/sbin/pgbouncer=pgbouncer \
             /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
