@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 
 import nitro
-from nitro import Client, EventSourceResponse, active_clients, emit
+from nitro import Client, EventSourceResponse, active_clients, emit, emit_async
 
 PAGE = '<!doctype html><meta charset="utf-8"><title>quiet</title><script type="module" src="/script.js"></script>'
 SCRIPT = """
@@ -72,8 +72,9 @@ async def answer(request: Request) -> Response:
 
 
 async def emit_one(request: Request) -> Response:
+    """What is answered is in the log."""
     for topic, data in await request.json():
-        emit(topic, result=data)
+        await emit_async(topic, result=data)
     return JSONResponse({"position": nitro.position()})
 
 
