@@ -487,4 +487,4 @@ def test_what_is_no_stream_of_ours_is_told_of(context: BrowserContext, server: S
     tab = open_tab(context, server.url)
     tab.evaluate("() => { live.close(); open_('/page'); }")
     wait_for(tab, "live.state === 'closed'")
-    assert "no stream of Nitro's" in tab.evaluate("live.error.message")
+    assert "No stream of Nitro's" in tab.evaluate("live.error.message")

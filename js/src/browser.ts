@@ -23,44 +23,28 @@ function channel(name: string, hear: (data: any) => void): Port {
 
 /** Web Locks. Where a request is refused, as the browser may for a frame, it is as if nobody else was there. */
 function locksOf(manager: LockManager): Locks {
-  /** Ask for a lock, and call `got` with what frees it; `over` once it is free, or never was. */
-  const ask = (name: string, options: LockOptions, got: (free: Undo) => void, over = (_: unknown) => {}): Undo => {
+  /** Ask for a lock, and call `got` with what frees it, and `over` when it is free again. */
+  const ask = (name: string, options: LockOptions, got: (free: Undo) => void, over = () => {}, isRefused = () => got(over)): Undo => {
     const aborter = new AbortController();
     let free: Undo | undefined;
     const hold = () =>
       new Promise<void>((resolve) => {
         free = resolve;
-        if (aborter.signal.aborted) resolve();
-        else got(resolve);
+        got(resolve);
       });
     // a lock that is stolen can't be waited for, and so has no signal
-    const all = options.steal ? options : { ...options, signal: aborter.signal };
-    manager.request(name, all, hold).then(over, over);
+    manager
+      .request(name, options.steal ? options : { ...options, signal: aborter.signal }, hold)
+      .then(over, ({ name }) => (free ? over() : name === "AbortError" || isRefused()));
     return () => {
       aborter.abort();
       free?.();
     };
   };
   return {
-    hold: (name, held) => ask(name, {}, held, held),
-    watch(name, gone) {
-      const undo = ask(name, { mode: "shared" }, (free) => {
-        free();
-        gone();
-      });
-      return undo;
-    },
-    lead(name, steal, led, over) {
-      let hasLed = false;
-      const step = (free: Undo) => {
-        hasLed = true;
-        led(free);
-      };
-      return ask(name, { steal }, step, (error) => {
-        if (hasLed) over();
-        else if ((error as DOMException | undefined)?.name !== "AbortError") step(over); // forbidden: each tab leads
-      });
-    },
+    hold: (name, held) => ask(name, {}, held),
+    watch: (name, gone) => ask(name, { mode: "shared" }, (free) => (free(), gone()), undefined, () => {}),
+    lead: (name, steal, led, over) => ask(name, { steal }, led, over),
   };
 }
 

@@ -74,42 +74,25 @@ function channel(name, hear) {
   };
 }
 function locksOf(manager) {
-  const ask = (name, options, got, over = (_) => {
-  }) => {
+  const ask = (name, options, got, over = () => {
+  }, isRefused = () => got(over)) => {
     const aborter = new AbortController();
     let free;
     const hold = () => new Promise((resolve) => {
       free = resolve;
-      if (aborter.signal.aborted) resolve();
-      else got(resolve);
+      got(resolve);
     });
-    const all = options.steal ? options : { ...options, signal: aborter.signal };
-    manager.request(name, all, hold).then(over, over);
+    manager.request(name, options.steal ? options : { ...options, signal: aborter.signal }, hold).then(over, ({ name: name2 }) => free ? over() : name2 === "AbortError" || isRefused());
     return () => {
       aborter.abort();
       free?.();
     };
   };
   return {
-    hold: (name, held) => ask(name, {}, held, held),
-    watch(name, gone) {
-      const undo = ask(name, { mode: "shared" }, (free) => {
-        free();
-        gone();
-      });
-      return undo;
-    },
-    lead(name, steal, led, over) {
-      let hasLed = false;
-      const step = (free) => {
-        hasLed = true;
-        led(free);
-      };
-      return ask(name, { steal }, step, (error) => {
-        if (hasLed) over();
-        else if (error?.name !== "AbortError") step(over);
-      });
-    }
+    hold: (name, held) => ask(name, {}, held),
+    watch: (name, gone) => ask(name, { mode: "shared" }, (free) => (free(), gone()), void 0, () => {
+    }),
+    lead: (name, steal, led, over) => ask(name, { steal }, led, over)
   };
 }
 var browser = () => ({
