@@ -51,6 +51,7 @@ function locksOf(manager: LockManager): Locks {
 export const browser = (): Env => ({
   now: () => performance.now(),
   after,
+  soon: (act) => queueMicrotask(act),
   random: Math.random,
   name: () => `${Math.random()}`,
   read,

@@ -27,6 +27,8 @@ export interface Env {
   /** Milliseconds on a clock that nobody sets. */
   now(): number;
   after(milliseconds: number, act: () => void): Undo;
+  /** When what runs now is done. */
+  soon(act: () => void): void;
   random(): number;
   /** Whatever nobody else has as a name. */
   name(): string;

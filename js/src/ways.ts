@@ -17,6 +17,14 @@ export interface Way {
   close(): void;
 }
 
+/** Tells in one parcel what is told in one go: a piece of a stream has many messages. */
+function bundled(env: Env, post: (all: ToMember[]) => void): Tell {
+  const all: ToMember[] = [];
+  return (news) => {
+    if (all.push(news) === 1) env.soon(() => post(all.splice(0)));
+  };
+}
+
 /** Hears for a host, which learns when a member's tab is gone, as `forget` does. */
 function listen(host: Host, forget = (_: string) => {}): (name: string, tell: Tell, request: ToHost) => void {
   const watched = new Map<string, Undo>();
@@ -48,10 +56,12 @@ type FirstWord = { name: string; config: Config };
 
 export function throughWorker(env: PageEnv, script: string | URL, key: string, config: Config, name: string, tell: Tell, gone: (isBroken: boolean) => void): Way {
   let watch: Undo | undefined;
-  const hear = (news: ToMember) => {
-    // it goes with the process of the tab that started it, or with its browser's patience
-    if ("host" in news) watch ??= env.locks?.watch(lifeOf(news.host), () => gone(false));
-    tell(news);
+  const hear = (all: ToMember[]) => {
+    for (const news of all) {
+      // it goes with the process of the tab that started it, or with its browser's patience
+      if ("host" in news) watch ??= env.locks?.watch(lifeOf(news.host), () => gone(false));
+      tell(news);
+    }
   };
   const port = env.worker!(script, key, hear, () => gone(true));
   port.post({ name, config } satisfies FirstWord);
@@ -79,7 +89,7 @@ export function serve(env: Env): (port: Port) => (data: FirstWord | ToHost) => v
   if (env.locks) env.locks.hold(lifeOf(own), ready);
   else ready();
   return (port) => {
-    const tell: Tell = (news) => port.post(news);
+    const tell = bundled(env, port.post);
     let name = "";
     return (data) => {
       if ("do" in data) return hear?.(name, tell, data);
@@ -96,7 +106,7 @@ export function serve(env: Env): (port: Port) => (data: FirstWord | ToHost) => v
 // ---- The tab that leads: it holds a lock, and whoever waits for it is the next. Each member has a channel of its own.
 
 type Parcel = { from: string; request: ToHost } | { isLed: string };
-type Letter = { by: string; news: ToMember };
+type Letter = { by: string; all: ToMember[] };
 
 export function throughLeader(env: PageEnv, key: string, config: Config, name: string, tell: Tell): Way {
   const locks = env.locks!;
@@ -106,9 +116,13 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
   let isClosed = false;
   let resign: Undo | undefined;
   let leader = "";
-  const members = new Map<string, Port>();
+  const members = new Map<string, { port: Port; tell: Tell }>();
+  const memberAt = (from: string) => {
+    const port = open(`${key} ${from}`, () => {});
+    return { port, tell: bundled(env, (all) => port.post({ by: name, all } satisfies Letter)) };
+  };
   const forget = (member: string) => {
-    members.get(member)?.close();
+    members.get(member)?.port.close();
     members.delete(member);
   };
   const step = (down: Undo) => {
@@ -130,17 +144,19 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
     if ("isLed" in parcel) host || tell({ is: "new", host: (leader = parcel.isLed) });
     else if (hear) {
       const { from, request } = parcel;
-      const port = members.get(from) ?? open(`${key} ${from}`, () => {});
-      if (request.do === "join") members.set(from, port);
-      hear(from, (news) => port.post({ by: name, news } satisfies Letter), request);
+      const member = members.get(from) ?? memberAt(from);
+      if (request.do === "join") members.set(from, member);
+      hear(from, member.tell, request);
       if (request.do === "leave") forget(from);
-      if (!members.has(from)) port.close(); // who asks may go without a word
+      if (!members.has(from)) env.soon(() => member.port.close()); // who asks may go without a word
     }
   });
-  const inbox = open(`${key} ${name}`, ({ by, news }: Letter) => {
-    if (host) return; // from one who has slept, and leads no more
-    if (by === leader) tell(news);
-    else if ("host" in news) tell({ is: "new", host: (leader = by) });
+  const inbox = open(`${key} ${name}`, ({ by, all }: Letter) => {
+    for (const news of all) {
+      if (host) return; // from one who has slept, and leads no more
+      if (by === leader) tell(news);
+      else if ("host" in news) tell({ is: "new", host: (leader = by) });
+    }
   });
   let candidacy = locks.lead(key, false, step, over);
   const freeze = env.on("freeze", () => {

@@ -436,6 +436,7 @@ export class World {
           undo();
         };
       },
+      soon: (act) => this.clock.after(0, () => realm.run(act)),
       random: this.random,
       name: () => `n${this.#names++}`,
       read: (request, sink) => this.read(realm, request, sink),

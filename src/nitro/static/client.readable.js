@@ -98,6 +98,7 @@ function locksOf(manager) {
 var browser = () => ({
   now: () => performance.now(),
   after,
+  soon: (act) => queueMicrotask(act),
   random: Math.random,
   name: () => `${Math.random()}`,
   read,
@@ -837,6 +838,12 @@ var Host = class {
 
 // src/ways.ts
 var lifeOf = (name) => `nitro life ${name}`;
+function bundled(env2, post) {
+  const all = [];
+  return (news) => {
+    if (all.push(news) === 1) env2.soon(() => post(all.splice(0)));
+  };
+}
 function listen(host, forget = (_) => {
 }) {
   const watched = /* @__PURE__ */ new Map();
@@ -863,9 +870,11 @@ function alone(env2, config, name, tell) {
 }
 function throughWorker(env2, script, key, config, name, tell, gone) {
   let watch;
-  const hear = (news) => {
-    if ("host" in news) watch ??= env2.locks?.watch(lifeOf(news.host), () => gone(false));
-    tell(news);
+  const hear = (all) => {
+    for (const news of all) {
+      if ("host" in news) watch ??= env2.locks?.watch(lifeOf(news.host), () => gone(false));
+      tell(news);
+    }
   };
   const port = env2.worker(script, key, hear, () => gone(true));
   port.post({ name, config });
@@ -891,7 +900,7 @@ function serve(env2) {
   if (env2.locks) env2.locks.hold(lifeOf(own), ready);
   else ready();
   return (port) => {
-    const tell = (news) => port.post(news);
+    const tell = bundled(env2, port.post);
     let name = "";
     return (data) => {
       if ("do" in data) return hear?.(name, tell, data);
@@ -913,8 +922,13 @@ function throughLeader(env2, key, config, name, tell) {
   let resign;
   let leader = "";
   const members = /* @__PURE__ */ new Map();
+  const memberAt = (from) => {
+    const port = open(`${key} ${from}`, () => {
+    });
+    return { port, tell: bundled(env2, (all) => port.post({ by: name, all })) };
+  };
   const forget = (member) => {
-    members.get(member)?.close();
+    members.get(member)?.port.close();
     members.delete(member);
   };
   const step = (down) => {
@@ -936,18 +950,19 @@ function throughLeader(env2, key, config, name, tell) {
     if ("isLed" in parcel) host || tell({ is: "new", host: leader = parcel.isLed });
     else if (hear) {
       const { from, request } = parcel;
-      const port = members.get(from) ?? open(`${key} ${from}`, () => {
-      });
-      if (request.do === "join") members.set(from, port);
-      hear(from, (news) => port.post({ by: name, news }), request);
+      const member = members.get(from) ?? memberAt(from);
+      if (request.do === "join") members.set(from, member);
+      hear(from, member.tell, request);
       if (request.do === "leave") forget(from);
-      if (!members.has(from)) port.close();
+      if (!members.has(from)) env2.soon(() => member.port.close());
     }
   });
-  const inbox = open(`${key} ${name}`, ({ by, news }) => {
-    if (host) return;
-    if (by === leader) tell(news);
-    else if ("host" in news) tell({ is: "new", host: leader = by });
+  const inbox = open(`${key} ${name}`, ({ by, all }) => {
+    for (const news of all) {
+      if (host) return;
+      if (by === leader) tell(news);
+      else if ("host" in news) tell({ is: "new", host: leader = by });
+    }
   });
   let candidacy = locks.lead(key, false, step, over);
   const freeze = env2.on("freeze", () => {
