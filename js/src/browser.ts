@@ -89,21 +89,18 @@ export const page = (): PageEnv => ({
   kept: (key) => storage((kept) => JSON.parse(kept.getItem(key)!)),
   before: new Map(),
   date: Date.now,
-  isSeen: () => document.visibilityState === "visible",
-  isOnline: () => navigator.onLine,
-  isPrerendering: () => !!(document as { prerendering?: boolean }).prerendering,
   on(what, act) {
     const end = new AbortController(); // its `signal` is an option of listeners
     const shown = ({ persisted }: PageTransitionEvent) => persisted && act();
+    const looked = () => document.visibilityState === "visible" && navigator.onLine && act();
     if (what === "hide") addEventListener("pagehide", act, end);
     else if (what === "show") addEventListener("pageshow", shown, end);
-    else if (what === "start") document.addEventListener("prerenderingchange", act, end);
     else if (what === "freeze") document.addEventListener("freeze", act, end);
-    else {
-      addEventListener("online", act, end);
-      document.addEventListener("visibilitychange", act, end);
-      document.addEventListener("resume", act, end);
-    }
+    else if (what === "look") {
+      addEventListener("online", looked, end);
+      for (const name of ["visibilitychange", "resume"]) document.addEventListener(name, looked, end);
+    } else if ((document as { prerendering?: boolean }).prerendering) document.addEventListener("prerenderingchange", act, end);
+    else act();
     return () => end.abort();
   },
   report: (error) => reportError(error),

@@ -49,11 +49,10 @@ export interface PageEnv extends Env {
   before: Map<string, any>;
   /** Milliseconds since 1970, by which pages compare what they kept. */
   date(): number;
-  isSeen(): boolean;
-  isOnline(): boolean;
-  /** True until a page that was loaded ahead is shown. */
-  isPrerendering(): boolean;
-  /** `hide` and `show` (from the browser's cache of pages), `look` (seen again, online again, thawed), `freeze`, `start`. */
+  /**
+   * `start`: at once, or when a page that was loaded ahead is shown. `hide`, and `show` again from the browser's cache of
+   * pages. `look`: it is seen again, online again or thawed, and so seen and online. `freeze`.
+   */
   on(what: "hide" | "show" | "look" | "freeze" | "start", act: () => void): Undo;
   report(error: unknown): void;
 }

@@ -8,13 +8,13 @@ import type { Env, Undo } from "./env.js";
 import { Line, LONGEST_PAUSE, type Member, type Owner, PAUSE } from "./line.js";
 import { type Config, CONFIRM_EACH, FORGETS_AFTER, type Tell, type ToHost } from "./protocol.js";
 import { Stream } from "./stream.js";
-import { explain, type Failure, type Headers } from "./transports.js";
+import { type Failure, failed, type Headers } from "./transports.js";
 
 type Join = Extract<ToHost, { do: "join" }>;
 
 const HEADERS_WITHIN = 5000;
-const OTHER_USER: Failure = { status: 419, message: explain(419) };
-const FRESH = { isWaiting: false, isNewcomer: true, topics: null, last: "", unconfirmed: 0, isAsleep: false, heardAt: 0, probedAt: -LONGEST_PAUSE };
+const OTHER_USER = failed(419);
+const FRESH = { isWaiting: false, isNewcomer: true, probedAt: -LONGEST_PAUSE };
 
 interface Probe {
   stream: Stream;
@@ -124,8 +124,8 @@ export class Host implements Owner {
 
   #join(name: string, tell: Tell, request: Join, known?: Member): void {
     const { topics, last, user, isOfPageBefore, turn } = request;
-    const member: Member = known ?? { ...FRESH, name, tell, user, isOfPageBefore };
-    Object.assign(member, { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
+    const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() };
+    const member: Member = known ? Object.assign(known, now) : { ...FRESH, name, user, isOfPageBefore, ...now };
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     if (turn) tell({ is: "joined", turn });
@@ -146,7 +146,7 @@ export class Host implements Owner {
   #needsNoProof(topics: string[] | null): boolean {
     const { isTrusted, hasHeaders } = this.config;
     const line = this.#line;
-    return (line.isFresh && !(hasHeaders && line.members.size)) || (isTrusted && line.covers(topics));
+    return (!line.hasBegun && !(hasHeaders && line.members.size)) || (isTrusted && line.covers(topics));
   }
 
   /** Let it in if a probe is right. Who asks for more all the time is probed as seldom as a line is read anew. */

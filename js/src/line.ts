@@ -55,13 +55,14 @@ export class Line implements Listener {
   readonly members = new Set<Member>();
   /** For whom it was greeted; empty before. */
   user = "";
+  /** Whether its first request was sent: until then it speaks for whoever joins. */
+  hasBegun = false;
   #owner: Owner;
   #stream: Stream;
   #topics: string[] | null = null; // what is read
   #recent: Recent[] = []; // what came behind `since`, for who joins with an id of its own
   #since = "";
   #newest = ""; // an id of the newest joiner's: of the log that the server has now, most likely
-  #hasBegun = false;
   #isReading = false; // an attempt is on its way
   #pause = PAUSE;
   #begunAt = -LONGEST_PAUSE * 3;
@@ -76,16 +77,11 @@ export class Line implements Listener {
     this.#stream = new Stream(owner.env, owner.config, this);
   }
 
-  /** Whether its first request is still to be sent, and so speaks for whoever joins now. */
-  get isFresh(): boolean {
-    return !this.#hasBegun;
-  }
-
   /** Whether nothing has to be read anew for these topics. */
   covers(topics: string[] | null): boolean {
     const read = this.#topics;
     if (this.#stream.state === "closed") return false;
-    return !topics || topics.every((topic) => read?.some((own) => own === topic || (!topic.includes("*") && matches(own, topic))));
+    return !topics || topics.every((topic) => read?.some((own) => matches(own, topic))); // a star is a letter that only a star takes
   }
 
   /** Serve a member that is new, that asks for other topics than before, or that woke up. */
@@ -131,7 +127,7 @@ export class Line implements Listener {
     this.#opening = null;
     this.#stream.end();
     this.#stream.last = this.#newest = this.user = "";
-    this.#stream.wasOpen = this.#hasBegun = this.#isReading = false;
+    this.#stream.wasOpen = this.hasBegun = this.#isReading = false;
   }
 
   state(state: State, failure?: Failure): void {
@@ -165,7 +161,7 @@ export class Line implements Listener {
     this.#opening?.();
     this.#opening = null;
     const { state, last } = this.#stream;
-    const ids = this.#hasBegun ? [last] : [];
+    const ids = this.hasBegun ? [last] : [];
     for (const member of this.members) {
       if (!member.isWaiting) continue;
       if (state === "open" && member.last && !isOneLog(member.last, last)) this.#lose(member, { reason: "epoch", resumed_at: last });
@@ -180,7 +176,7 @@ export class Line implements Listener {
     this.#topics = topics;
     this.#since = from;
     this.#recent = [];
-    this.#hasBegun = this.#isReading = true;
+    this.hasBegun = this.#isReading = true;
     this.#begunAt = this.#owner.env.now();
     return { topics: this.#topics, last: from };
   }

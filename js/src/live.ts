@@ -103,9 +103,8 @@ export class Member implements Live {
     const isTrusted = share === false || typeof share === "string";
     const config: Config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
-    this.#undo = [env.on("hide", this.#leave), env.on("show", this.#comeBack), env.on("look", this.#look)];
-    if (env.isPrerendering()) this.#undo.push(env.on("start", () => this.#enter()));
-    else this.#enter();
+    const { on } = env;
+    this.#undo = [on("hide", this.#leave), on("show", this.#comeBack), on("look", this.#look), on("start", this.#enter)];
   }
 
   on(pattern: string, handler: ((gap: Gap) => void) | Handler): () => void {
@@ -131,11 +130,11 @@ export class Member implements Live {
     return this.#topics ? [...this.#topics].sort().join() : "";
   }
 
-  #enter(): void {
+  #enter = (): void => {
     if (this.#route || this.state === "closed") return;
     this.#route = this.#makeRoute();
     this.#route.open();
-  }
+  };
 
   #exit(isForGood: boolean): void {
     const route = this.#route;
@@ -257,7 +256,6 @@ export class Member implements Live {
   };
 
   #look = (): void => {
-    if (!this.#env.isSeen() || !this.#env.isOnline()) return;
     this.#route?.post({ do: "wake" });
     this.#route?.ask();
   };

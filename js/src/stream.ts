@@ -2,7 +2,7 @@
 
 import { backoff } from "./backoff.js";
 import type { Env, Undo } from "./env.js";
-import { type Close, explain, type Failure, type Headers } from "./transports.js";
+import { type Close, type Failure, failed, type Headers } from "./transports.js";
 
 export type State = "connecting" | "open" | "waiting" | "closed";
 
@@ -139,15 +139,15 @@ export class Stream {
       return this.#listener.gap(gap);
     }
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
-    if (!this.#isGreeted) return this.#dropped({ status: 200, message: explain(200) });
+    if (!this.#isGreeted) return this.#dropped(failed(200));
     this.last = id || this.last;
     return this.#listener.message(topic, text, topic && id); // an id holds until the next one
   }
 
   #control(news: { retry?: number; heartbeat?: number; stop?: boolean; for?: string; topics?: number }, id: string): void {
-    if (news.stop) return this.#dropped({ status: 204, message: explain(204) });
+    if (news.stop) return this.#dropped(failed(204));
     if (news.heartbeat) {
-      if (this.#inHeaders && !news.topics) return this.#dropped({ status: 414, message: explain(414) });
+      if (this.#inHeaders && !news.topics) return this.#dropped(failed(414));
       this.#heartbeat = news.heartbeat * 1000;
       this.#retry = news.retry || this.#retry;
       this.#isGreeted = this.wasOpen = true;

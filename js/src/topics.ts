@@ -6,7 +6,7 @@ const GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*
 export function checked(pattern: string): string {
   if (typeof pattern !== "string" || pattern.length > 255 || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:" in segments joined by ".", "*" for any text; "nitro." is reserved`,
+      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", and not "nitro."`,
     );
   }
   return pattern === "ANY" ? "*" : pattern;

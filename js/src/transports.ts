@@ -37,7 +37,7 @@ export function read({ url, credentials, headers }: Request, sink: Sink): Close 
     if (status !== 200 || !body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
       aborter.abort();
       const seconds = Number(response.headers.get("retry-after")) || 0; // a date is left to the wait that grows
-      return sink.end({ status, message: explain(status) }, Math.min(seconds, 3600));
+      return sink.end(failed(status), Math.min(seconds, 3600));
     }
     const feed = parser(sink.event);
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -58,4 +58,4 @@ const REASONS: Record<number, string> = {
 };
 
 /** 419 is nobody's status; here it says that the stream is for somebody else than before. */
-export const explain = (status: number) => REASONS[status] ?? `The server answered ${status}.`;
+export const failed = (status: number): Failure => ({ status, message: REASONS[status] ?? `The server answered ${status}.` });

@@ -175,7 +175,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
         const others = topicsOf(watched.live).filter((topic) => !topic.startsWith("b.x"));
         if (n % 2) watched.live.unsubscribe(`b.x${n - 1}`), watched.owed.delete(`b.x${n - 1}`);
         else watched.live.subscribe(`b.x${n}`);
-        topicsNow.set(watched.live, n % 2 ? others : [...others, `b.x${n}`]);
+        changed(watched, n % 2 ? others : [...others, `b.x${n}`]);
       });
     }],
     [3, () => { // reload
@@ -227,7 +227,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
         watched.live.subscribe(topic);
         if (watched.live.state === "open") watched.owed.set(topic, world.position);
       }
-      topicsNow.set(watched.live, own.includes(topic) ? own.filter((each) => each !== topic) : [...own, topic]);
+      changed(watched, own.includes(topic) ? own.filter((each) => each !== topic) : [...own, topic]);
     }],
     [2, () => { // a worker that dies or hangs
       const worker = pick([...world.workers.values()]);
@@ -270,6 +270,10 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     }],
   ];
   const topicsNow = new Map<Live, string[]>();
+  const changed = (watched: Watched, topics: string[]) => {
+    topicsNow.set(watched.live, topics);
+    if (!topics.length) watched.at = ""; // it starts anew with the next one
+  };
   const topicsOf = (live: Live): string[] => topicsNow.get(live) ?? [...(all.find((each) => each.live === live)?.options.topics ?? [])];
   const living = () => tabs.filter(({ realm, isCached }) => realm.isAlive && !realm.isFrozen && !isCached);
   const members = () => living().flatMap(({ watched }) => watched);

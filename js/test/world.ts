@@ -486,10 +486,8 @@ export class World {
       kept: (key) => storage.get(key) ?? null,
       before: new Map(),
       date: () => this.clock.now,
-      isSeen: () => true,
-      isOnline: () => true,
-      isPrerendering: () => false,
       on: (what, act) => {
+        if (what === "start") act();
         const all = listeners.get(what) ?? new Set();
         listeners.set(what, all.add(act));
         return () => void all.delete(act);

@@ -36,7 +36,7 @@ function read({ url, credentials, headers }, sink) {
     if (status !== 200 || !body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
       aborter.abort();
       const seconds = Number(response.headers.get("retry-after")) || 0;
-      return sink.end({ status, message: explain(status) }, Math.min(seconds, 3600));
+      return sink.end(failed(status), Math.min(seconds, 3600));
     }
     const feed = parser(sink.event);
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -54,7 +54,7 @@ var REASONS = {
   414: "Too many topics: read them by requested_topics.",
   419: "Somebody else has logged in: reload the page."
 };
-var explain = (status) => REASONS[status] ?? `The server answered ${status}.`;
+var failed = (status) => ({ status, message: REASONS[status] ?? `The server answered ${status}.` });
 
 // src/browser.ts
 function after(milliseconds, act) {
@@ -132,21 +132,18 @@ var page = () => ({
   kept: (key) => storage((kept) => JSON.parse(kept.getItem(key))),
   before: /* @__PURE__ */ new Map(),
   date: Date.now,
-  isSeen: () => document.visibilityState === "visible",
-  isOnline: () => navigator.onLine,
-  isPrerendering: () => !!document.prerendering,
   on(what, act) {
     const end = new AbortController();
     const shown = ({ persisted }) => persisted && act();
+    const looked = () => document.visibilityState === "visible" && navigator.onLine && act();
     if (what === "hide") addEventListener("pagehide", act, end);
     else if (what === "show") addEventListener("pageshow", shown, end);
-    else if (what === "start") document.addEventListener("prerenderingchange", act, end);
     else if (what === "freeze") document.addEventListener("freeze", act, end);
-    else {
-      addEventListener("online", act, end);
-      document.addEventListener("visibilitychange", act, end);
-      document.addEventListener("resume", act, end);
-    }
+    else if (what === "look") {
+      addEventListener("online", looked, end);
+      for (const name of ["visibilitychange", "resume"]) document.addEventListener(name, looked, end);
+    } else if (document.prerendering) document.addEventListener("prerenderingchange", act, end);
+    else act();
     return () => end.abort();
   },
   report: (error) => reportError(error)
@@ -157,7 +154,7 @@ var GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*$/
 function checked(pattern) {
   if (typeof pattern !== "string" || pattern.length > 255 || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:" in segments joined by ".", "*" for any text; "nitro." is reserved`
+      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", and not "nitro."`
     );
   }
   return pattern === "ANY" ? "*" : pattern;
@@ -333,14 +330,14 @@ var Stream = class {
       return this.#listener.gap(gap);
     }
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
-    if (!this.#isGreeted) return this.#dropped({ status: 200, message: explain(200) });
+    if (!this.#isGreeted) return this.#dropped(failed(200));
     this.last = id || this.last;
     return this.#listener.message(topic, text, topic && id);
   }
   #control(news, id) {
-    if (news.stop) return this.#dropped({ status: 204, message: explain(204) });
+    if (news.stop) return this.#dropped(failed(204));
     if (news.heartbeat) {
-      if (this.#inHeaders && !news.topics) return this.#dropped({ status: 414, message: explain(414) });
+      if (this.#inHeaders && !news.topics) return this.#dropped(failed(414));
       this.#heartbeat = news.heartbeat * 1e3;
       this.#retry = news.retry || this.#retry;
       this.#isGreeted = this.wasOpen = true;
@@ -411,6 +408,8 @@ var Line = class {
   members = /* @__PURE__ */ new Set();
   /** For whom it was greeted; empty before. */
   user = "";
+  /** Whether its first request was sent: until then it speaks for whoever joins. */
+  hasBegun = false;
   #owner;
   #stream;
   #topics = null;
@@ -420,7 +419,6 @@ var Line = class {
   #since = "";
   #newest = "";
   // an id of the newest joiner's: of the log that the server has now, most likely
-  #hasBegun = false;
   #isReading = false;
   // an attempt is on its way
   #pause = PAUSE;
@@ -437,15 +435,11 @@ var Line = class {
     this.#owner = owner;
     this.#stream = new Stream(owner.env, owner.config, this);
   }
-  /** Whether its first request is still to be sent, and so speaks for whoever joins now. */
-  get isFresh() {
-    return !this.#hasBegun;
-  }
   /** Whether nothing has to be read anew for these topics. */
   covers(topics) {
     const read2 = this.#topics;
     if (this.#stream.state === "closed") return false;
-    return !topics || topics.every((topic) => read2?.some((own) => own === topic || !topic.includes("*") && matches(own, topic)));
+    return !topics || topics.every((topic) => read2?.some((own) => matches(own, topic)));
   }
   /** Serve a member that is new, that asks for other topics than before, or that woke up. */
   add(member) {
@@ -487,7 +481,7 @@ var Line = class {
     this.#opening = null;
     this.#stream.end();
     this.#stream.last = this.#newest = this.user = "";
-    this.#stream.wasOpen = this.#hasBegun = this.#isReading = false;
+    this.#stream.wasOpen = this.hasBegun = this.#isReading = false;
   }
   state(state, failure) {
     this.#isReading = state === "connecting";
@@ -517,7 +511,7 @@ var Line = class {
     this.#opening?.();
     this.#opening = null;
     const { state, last } = this.#stream;
-    const ids = this.#hasBegun ? [last] : [];
+    const ids = this.hasBegun ? [last] : [];
     for (const member of this.members) {
       if (!member.isWaiting) continue;
       if (state === "open" && member.last && !isOneLog(member.last, last)) this.#lose(member, { reason: "epoch", resumed_at: last });
@@ -532,7 +526,7 @@ var Line = class {
     this.#topics = topics;
     this.#since = from;
     this.#recent = [];
-    this.#hasBegun = this.#isReading = true;
+    this.hasBegun = this.#isReading = true;
     this.#begunAt = this.#owner.env.now();
     return { topics: this.#topics, last: from };
   }
@@ -634,8 +628,8 @@ var Line = class {
 
 // src/host.ts
 var HEADERS_WITHIN = 5e3;
-var OTHER_USER = { status: 419, message: explain(419) };
-var FRESH = { isWaiting: false, isNewcomer: true, topics: null, last: "", unconfirmed: 0, isAsleep: false, heardAt: 0, probedAt: -LONGEST_PAUSE };
+var OTHER_USER = failed(419);
+var FRESH = { isWaiting: false, isNewcomer: true, probedAt: -LONGEST_PAUSE };
 var Host = class {
   env;
   config;
@@ -725,8 +719,8 @@ var Host = class {
   }
   #join(name, tell, request, known) {
     const { topics, last, user, isOfPageBefore, turn } = request;
-    const member = known ?? { ...FRESH, name, tell, user, isOfPageBefore };
-    Object.assign(member, { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() });
+    const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() };
+    const member = known ? Object.assign(known, now) : { ...FRESH, name, user, isOfPageBefore, ...now };
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     if (turn) tell({ is: "joined", turn });
@@ -746,7 +740,7 @@ var Host = class {
   #needsNoProof(topics) {
     const { isTrusted, hasHeaders } = this.config;
     const line = this.#line;
-    return line.isFresh && !(hasHeaders && line.members.size) || isTrusted && line.covers(topics);
+    return !line.hasBegun && !(hasHeaders && line.members.size) || isTrusted && line.covers(topics);
   }
   /** Let it in if a probe is right. Who asks for more all the time is probed as seldom as a line is read anew. */
   #prepare(member, pause) {
@@ -1144,9 +1138,8 @@ var Member = class {
     const isTrusted = share === false || typeof share === "string";
     const config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env2, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
-    this.#undo = [env2.on("hide", this.#leave), env2.on("show", this.#comeBack), env2.on("look", this.#look)];
-    if (env2.isPrerendering()) this.#undo.push(env2.on("start", () => this.#enter()));
-    else this.#enter();
+    const { on } = env2;
+    this.#undo = [on("hide", this.#leave), on("show", this.#comeBack), on("look", this.#look), on("start", this.#enter)];
   }
   on(pattern, handler) {
     return this.#handlers.add(pattern === "gap" ? pattern : checked(pattern), handler);
@@ -1166,11 +1159,11 @@ var Member = class {
   #names() {
     return this.#topics ? [...this.#topics].sort().join() : "";
   }
-  #enter() {
+  #enter = () => {
     if (this.#route || this.state === "closed") return;
     this.#route = this.#makeRoute();
     this.#route.open();
-  }
+  };
   #exit(isForGood) {
     const route = this.#route;
     this.#route = null;
@@ -1279,7 +1272,6 @@ var Member = class {
     this.#enter();
   };
   #look = () => {
-    if (!this.#env.isSeen() || !this.#env.isOnline()) return;
     this.#route?.post({ do: "wake" });
     this.#route?.ask();
   };
