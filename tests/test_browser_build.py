@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,10 +20,13 @@ STATIC = ROOT / "src/nitro/static"
 MAX_BYTES = 8 * 1024
 
 
-def run(*command: str) -> None:
+EXPLORED_WORLDS = int(os.environ.get("EXPLORED_WORLDS", "20000"))  # 100,000 and more by hand
+
+
+def run(*command: str, seconds: int = 120) -> None:
     if shutil.which("npm") is None or not (ROOT / "js/node_modules").is_dir():
         pytest.skip("NO NODE: make client installs what builds the browser client")
-    ended = subprocess.run(["npm", "run", *command], cwd=ROOT / "js", capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(["npm", "run", *command], cwd=ROOT / "js", capture_output=True, text=True, timeout=seconds)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -36,6 +40,13 @@ def test_the_committed_build_is_what_the_source_makes(tmp_path: Path) -> None:
 
 def test_the_units_of_the_client() -> None:
     run("test")
+
+
+@pytest.mark.slow
+def test_in_worlds_full_of_faults_each_member_hears_what_it_asked_for_once_and_in_order() -> None:
+    """Tabs, workers, locks and a server under a virtual clock; what a seed found is tried again by its number."""
+    seconds = max(120, EXPLORED_WORLDS // 100)
+    run("explore", "--", "--from", "1", "--runs", str(EXPLORED_WORLDS), seconds=seconds)
 
 
 def test_it_is_smaller_than_eight_kibibytes() -> None:

@@ -1,13 +1,10 @@
 // Positions in the server's log, "<epoch>-<sequence>": the ids of its events.
 
-const split = (id: string) => id.split("-") as [string, string?];
+const epoch = (id: string) => id.slice(0, id.indexOf("-") + 1);
 
 /** Whether both are of one log. */
-export const isOneLog = (a: string, b: string) => split(a)[0] === split(b)[0];
+export const isOneLog = (a: string, b: string): boolean => epoch(a) === epoch(b);
 
-/** Whether somebody who stands at `last` has had what is at `id`. */
-export function isKnown(id: string, last: string): boolean {
-  if (!last || !isOneLog(id, last)) return false;
-  const [a = "", b = ""] = [split(id)[1], split(last)[1]];
-  return a.length < b.length || (a.length === b.length && a <= b); // longer than a number is exact
-}
+/** Whether somebody who stands at `last` has had what is at `id`. A number that is longer is larger, however large it is. */
+export const isKnown = (id: string, last: string): boolean =>
+  !!last && isOneLog(id, last) && (id.length < last.length || (id.length === last.length && id <= last));

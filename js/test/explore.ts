@@ -8,7 +8,7 @@ import { isOneLog } from "../src/position.js";
 import { type Random, NO_TOKEN, randomFrom, PUBLIC, Realm, World } from "./world.js";
 
 const STORM = 40_000;
-const QUIET = 150_000;
+const QUIET = 75_000;
 const USERS = ["ann", "bob"];
 const FORBIDDEN = "secret.1";
 

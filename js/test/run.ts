@@ -1,4 +1,4 @@
-// node test/explorer.mjs --runs 1000 --from 1 [--seconds 60] [--trace SEED]
+// npm run explore -- --runs 100000 --from 1 [--threads 2], or -- --trace SEED for all that happens in one of them
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { availableParallelism } from "node:os";
 

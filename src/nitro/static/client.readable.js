@@ -211,13 +211,9 @@ var Handlers = class {
 };
 
 // src/position.ts
-var split = (id) => id.split("-");
-var isOneLog = (a, b) => split(a)[0] === split(b)[0];
-function isKnown(id, last) {
-  if (!last || !isOneLog(id, last)) return false;
-  const [a = "", b = ""] = [split(id)[1], split(last)[1]];
-  return a.length < b.length || a.length === b.length && a <= b;
-}
+var epoch = (id) => id.slice(0, id.indexOf("-") + 1);
+var isOneLog = (a, b) => epoch(a) === epoch(b);
+var isKnown = (id, last) => !!last && isOneLog(id, last) && (id.length < last.length || id.length === last.length && id <= last);
 
 // src/protocol.ts
 var PROTOCOL = 2;
