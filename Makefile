@@ -7,7 +7,7 @@ JS     := js/node_modules/.package-lock.json
 NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
-.PHONY: demo test quick test-all test-least lint soak fuzz flood bench client screenshots programs clean
+.PHONY: demo test quick test-all test-least test-engines lint soak fuzz flood bench client screenshots programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -17,7 +17,7 @@ test: $(VENV)/.test $(JS) $(NPM) programs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd js && $(WITH_NODE) npm run --silent lint
-	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not engines"
 	$(WITH_NODE) $(BIN)/python -m pytest -m alone
 
 # What to run while working: all that needs no server and no browser, in less than a minute.
@@ -37,6 +37,11 @@ test-all: $(JS) $(NPM) programs
 # Before each release, too: with the lowest versions that pyproject.toml allows of what Nitro is built on.
 test-least: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --least
+
+# Before each release, too: the browser client in Firefox ESR and WebKitGTK.
+test-engines: PROGRAMS += /usr/bin/firefox-esr=firefox-esr /usr/bin/WebKitWebDriver=webkit2gtk-driver /usr/bin/Xvfb=xvfb
+test-engines: $(VENV)/.test programs
+	$(BIN)/python -m pytest -m engines
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -101,9 +106,7 @@ $(VENV)/.fuzz: $(VENV)/.test pyproject.toml
 	@touch $@
 
 # Programs of Debian's that the tests and the benchmark start. Where one can't be had, its tests are skipped and say so.
-PROGRAMS := /usr/bin/chromium=chromium /usr/bin/firefox-esr=firefox-esr \
-            /usr/bin/WebKitWebDriver=webkit2gtk-driver /usr/bin/Xvfb=xvfb /usr/sbin/nginx=nginx /usr/bin/caddy=caddy \
-            /usr/sbin/apache2=apache2-bin \
+PROGRAMS := /usr/bin/chromium=chromium /usr/sbin/nginx=nginx /usr/bin/caddy=caddy /usr/sbin/apache2=apache2-bin \
             /usr/bin/redis-server=redis-server /usr/sbin/pgbouncer=pgbouncer \
             /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
 programs:

@@ -14,7 +14,7 @@ from tests.engines import ENGINES, Engine, Tab
 from tests.servers import Server
 from tests.services import Proxy
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.engines]
 APP = "tests.apps.pages:app"
 QUICK = {"NITRO_RETRY_MILLISECONDS": "200", "NITRO_HEARTBEAT_SECONDS": "0.5"}
 WAYS: dict[str, dict[str, object]] = {"worker": {}, "leader": {"worker": False}, "alone": {"share": False}}

@@ -17,7 +17,7 @@ from tests.services import Proxy
 from tests.tabs import CONNECT, SCRIPT, blank_tab, connect, connected_tab, wait_for
 from tests.test_browser_client import QUICK, WITHOUT_LOCKS, WITHOUT_WORKER, emit, heard
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 APP = "tests.apps.pages_slow:app"
 TABS = [int(count) for count in os.environ.get("LEADER_TABS", "6").split(",")]  # 6,12,24 by hand
 HOURS = [-1, 1] if "LEADER_TABS" in os.environ else [-1]  # so many the clock is set on
@@ -263,7 +263,6 @@ def test_its_url_is_resolved_as_a_link_is(context: BrowserContext, server: Serve
     assert not any("/events" in url and "/app/events" not in url for url in asked)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("count", TABS)
 def test_a_tab_that_leads_serves_others_nearly_as_fast_as_a_worker(
     browser: Browser, server: Server, count: int

@@ -19,7 +19,7 @@ from tests.services import Proxy
 from tests.tabs import CONNECT, SCRIPT, are_open, blank_tab, connect, connected_tab, crash, kill_workers, load, wait_for
 from tests.test_browser_client import QUICK, WITHOUT_LOCKS, WITHOUT_WORKER, emit, heard, judged
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 APP = "tests.apps.pages_slow:app"
 ROUNDS = int(os.environ.get("LIFE_ROUNDS", "1"))  # 10 by hand: so many times what is done at random
 ENDS = ["the browser ends it", "its tab crashes"][: 1 if ROUNDS == 1 else 2]

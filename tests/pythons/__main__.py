@@ -22,7 +22,7 @@ def phases(options: argparse.Namespace) -> list[list[str]]:
         return [options.pytest]
     browser = " and not browser" if options.least else ""
     spread = ["-n", str(options.processes), "--dist", "loadfile"] if options.processes > 1 else []
-    return [["-q", *spread, "-m", f"not alone{browser}"], ["-q", "-m", f"alone{browser}"]]
+    return [["-q", *spread, "-m", f"not alone and not engines{browser}"], ["-q", "-m", f"alone{browser}"]]
 
 
 def run(place: Place, options: argparse.Namespace) -> Outcome:
