@@ -102,7 +102,7 @@ export class Host implements Owner {
   }
 
   /**
-   * Those who are new have asked for too much, and go apart. Where nobody is, or everybody, the first one stays, and the
+   * Those who are new have asked for too much, and go apart. Where nobody is, or everybody, the last one stays, and the
    * others join again, each by itself.
    */
   refused(failure: Failure): void {
@@ -110,7 +110,7 @@ export class Host implements Owner {
     const members = [...line.members];
     const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
     const areSomeNew = newcomers.length && newcomers.length < members.length;
-    for (const member of areSomeNew ? newcomers : members.slice(1)) {
+    for (const member of areSomeNew ? newcomers : members.slice(0, -1)) {
       if (areSomeNew) this.#part(member);
       else {
         line.remove(member, false);
@@ -173,8 +173,10 @@ export class Host implements Owner {
         if (asked !== member.topics) return this.#prepare(member, PAUSE);
         const isSame = !line.user || line.user === user;
         if (!isSame && config.hasHeaders) return this.#part(member);
+        // somebody else has logged in: the others are asked, too, and nothing that they heard is given to this one
+        if (!isSame && line.members.size) line.again();
+        else if (!isSame) line.end();
         line.add(member);
-        if (!isSame) line.again(); // the others are asked, too: somebody else has logged in
       },
       refused: (failure) => this.#expel(member, failure),
       message: () => {},

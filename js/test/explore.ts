@@ -66,6 +66,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   world.hasLocks = way === "leader" || (way === "worker" && chance(0.8));
   const changesUsers = chance(0.3);
   const forgets = chance(0.4);
+  const decides = chance(0.2); // the server does, what is heard
   const tabs: Tab[] = [];
   const all: Watched[] = [];
   const { problems, clock } = world;
@@ -78,13 +79,13 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   for (const user of USERS) world.tokens.set(user, `${user}:0`);
 
   const connect = (tab: Tab, predecessor?: Watched) => {
-    const topics = predecessor ? [...predecessor.options.topics!] : PUBLIC.filter(() => chance(0.5));
-    if (!predecessor) {
+    const topics = decides ? ["*"] : predecessor ? [...predecessor.options.topics!] : PUBLIC.filter(() => chance(0.5));
+    if (!predecessor && !decides) {
       if (chance(0.4)) topics.push(`${tab.user}.*`);
       if (chance(0.1)) topics.push("a.*");
       if (chance(0.06)) topics.push(FORBIDDEN);
     }
-    const options: Options = { topics, worker: "w.js" };
+    const options: Options = decides ? { worker: "w.js" } : { topics, worker: "w.js" };
     if (way === "alone") options.share = false;
     if (!predecessor && chance(0.4)) options.since = world.position;
     if (hasHeaders) {
@@ -168,7 +169,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     [2, () => living().length && connect(pick(living()))],
     [1, () => { // one who asks for more and more
       const watched = pick(members());
-      if (!watched || watched.live.state === "closed") return;
+      if (!watched || watched.live.state === "closed" || decides) return;
       say(`${watched.name} changes its topics again and again`);
       for (let n = 0; n < 20; n++) clock.after(n * 30, () => {
         if (!watched.tab.realm.isAlive || watched.tab.realm.isFrozen || watched.tab.isCached || watched.isClosed || watched.live.state === "closed") return;
@@ -214,7 +215,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     }],
     [5, () => {
       const watched = pick(members());
-      if (!watched || watched.live.state === "closed") return;
+      if (!watched || watched.live.state === "closed" || decides) return;
       const own = topicsOf(watched.live);
       const topic = chance(0.04) ? FORBIDDEN : pick(PUBLIC);
       if (own.includes(topic)) {
@@ -274,7 +275,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     topicsNow.set(watched.live, topics);
     if (!topics.length) watched.at = ""; // it starts anew with the next one
   };
-  const topicsOf = (live: Live): string[] => topicsNow.get(live) ?? [...(all.find((each) => each.live === live)?.options.topics ?? [])];
+  const topicsOf = (live: Live): string[] => topicsNow.get(live) ?? [...(all.find((each) => each.live === live)?.options.topics ?? ["*"])];
   const living = () => tabs.filter(({ realm, isCached }) => realm.isAlive && !realm.isFrozen && !isCached);
   const members = () => living().flatMap(({ watched }) => watched);
   const thaw = (tab: Tab) => {

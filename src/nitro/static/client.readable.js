@@ -694,7 +694,7 @@ var Host = class {
     else if (isMisplaced) line.restart();
   }
   /**
-   * Those who are new have asked for too much, and go apart. Where nobody is, or everybody, the first one stays, and the
+   * Those who are new have asked for too much, and go apart. Where nobody is, or everybody, the last one stays, and the
    * others join again, each by itself.
    */
   refused(failure) {
@@ -702,7 +702,7 @@ var Host = class {
     const members = [...line.members];
     const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
     const areSomeNew = newcomers.length && newcomers.length < members.length;
-    for (const member of areSomeNew ? newcomers : members.slice(1)) {
+    for (const member of areSomeNew ? newcomers : members.slice(0, -1)) {
       if (areSomeNew) this.#part(member);
       else {
         line.remove(member, false);
@@ -762,8 +762,9 @@ var Host = class {
         if (asked !== member.topics) return this.#prepare(member, PAUSE);
         const isSame = !line.user || line.user === user;
         if (!isSame && config.hasHeaders) return this.#part(member);
+        if (!isSame && line.members.size) line.again();
+        else if (!isSame) line.end();
         line.add(member);
-        if (!isSame) line.again();
       },
       refused: (failure) => this.#expel(member, failure),
       message: () => {
