@@ -85,7 +85,7 @@ export class Host implements Owner {
 
   greeted(user: string, giver: Member | undefined): void {
     const line = this.#line;
-    if (this.config.hasHeaders && giver && line.user && line.user !== user) {
+    if (giver && line.user && line.user !== user) {
       // its page has another user's token by now; the others have their own
       if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
       if (line.members.size) line.again();
@@ -95,7 +95,10 @@ export class Host implements Owner {
     let isMisplaced = false;
     for (const member of [...line.members]) {
       const { last } = member;
-      if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
+      if (giver && member !== giver && (!member.user || member.isOfPageBefore)) {
+        line.remove(member, false); // it was not its token
+        this.#prepare(member, 0);
+      } else if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
     }
     if (!line.members.size) line.end();
     else if (isMisplaced) line.restart();

@@ -184,7 +184,7 @@ export class Line implements Listener {
   /** The newest member's first; the next one's if it has none, or if they are refused. */
   headers(give: (headers: Headers | null) => void): void {
     const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
-    this.#giver = next;
+    this.#giver = this.#owner.config.hasHeaders ? next : undefined;
     if (!next) {
       const failure = this.#failure;
       this.#forgetTrials();
@@ -196,7 +196,7 @@ export class Line implements Listener {
 
   /** It counts as reading until it is settled: who joins now doesn't open it. */
   refused(failure: Failure): void {
-    const isOfToken = this.#owner.config.hasHeaders && (failure.status === 401 || failure.status === 403);
+    const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
     this.#failure = failure;
     if (isOfToken && this.members.size) this.#stream.open();
     else this.#blame(failure);

@@ -50,9 +50,9 @@ var REASONS = {
   200: "No stream of Nitro's: use EventSourceResponse.",
   204: "The server ended it for good.",
   401: "Log in, and connect again.",
-  403: "You may not hear these topics.",
-  414: "Too many topics: read them by requested_topics.",
-  419: "Somebody else has logged in: reload the page."
+  403: "You may not hear this.",
+  414: "Too many topics: use requested_topics.",
+  419: "Somebody else has logged in: reload."
 };
 var failed = (status) => ({ status, message: REASONS[status] ?? `The server answered ${status}.` });
 
@@ -529,7 +529,7 @@ var Line = class {
   /** The newest member's first; the next one's if it has none, or if they are refused. */
   headers(give) {
     const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
-    this.#giver = next;
+    this.#giver = this.#owner.config.hasHeaders ? next : void 0;
     if (!next) {
       const failure = this.#failure;
       this.#forgetTrials();
@@ -540,7 +540,7 @@ var Line = class {
   }
   /** It counts as reading until it is settled: who joins now doesn't open it. */
   refused(failure) {
-    const isOfToken = this.#owner.config.hasHeaders && (failure.status === 401 || failure.status === 403);
+    const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
     this.#failure = failure;
     if (isOfToken && this.members.size) this.#stream.open();
     else this.#blame(failure);
@@ -679,7 +679,7 @@ var Host = class {
   }
   greeted(user, giver) {
     const line = this.#line;
-    if (this.config.hasHeaders && giver && line.user && line.user !== user) {
+    if (giver && line.user && line.user !== user) {
       if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
       if (line.members.size) line.again();
       return;
@@ -688,7 +688,10 @@ var Host = class {
     let isMisplaced = false;
     for (const member of [...line.members]) {
       const { last } = member;
-      if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
+      if (giver && member !== giver && (!member.user || member.isOfPageBefore)) {
+        line.remove(member, false);
+        this.#prepare(member, 0);
+      } else if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
     }
     if (!line.members.size) line.end();
     else if (isMisplaced) line.restart();
