@@ -200,7 +200,7 @@ export class Member implements Live {
   }
 
   #change(change: (own: Set<string>) => void): void {
-    if (!this.#topics) throw new TypeError("It was made without topics: the server decides.");
+    if (!this.#topics) throw new TypeError("Without topics the server decides.");
     const before = this.#names();
     change(this.#topics);
     if (this.#names() === before) return;

@@ -1222,7 +1222,7 @@ var Member = class {
     });
   }
   #change(change) {
-    if (!this.#topics) throw new TypeError("It was made without topics: the server decides.");
+    if (!this.#topics) throw new TypeError("Without topics the server decides.");
     const before = this.#names();
     change(this.#topics);
     if (this.#names() === before) return;
