@@ -172,10 +172,10 @@ export class Host implements Owner {
       state: (state, failure) => state === "waiting" && member.tell({ is: "state", state, failure }),
       greeted: (user) => {
         end();
+        const isSame = !line.user || line.user === user;
+        if (!isSame && config.hasHeaders) return this.#part(member); // its own host proves it, and whether its place is its own
         if (!this.#prove(member, user)) return;
         if (asked !== member.topics) return this.#prepare(member, PAUSE);
-        const isSame = !line.user || line.user === user;
-        if (!isSame && config.hasHeaders) return this.#part(member);
         // somebody else has logged in: the others are asked, too, and nothing that they heard is given to this one
         if (!isSame && line.members.size) line.again();
         else if (!isSame) line.end();

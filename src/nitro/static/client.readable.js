@@ -761,10 +761,10 @@ var Host = class {
       state: (state, failure) => state === "waiting" && member.tell({ is: "state", state, failure }),
       greeted: (user) => {
         end();
-        if (!this.#prove(member, user)) return;
-        if (asked !== member.topics) return this.#prepare(member, PAUSE);
         const isSame = !line.user || line.user === user;
         if (!isSame && config.hasHeaders) return this.#part(member);
+        if (!this.#prove(member, user)) return;
+        if (asked !== member.topics) return this.#prepare(member, PAUSE);
         if (!isSame && line.members.size) line.again();
         else if (!isSame) line.end();
         line.add(member);
