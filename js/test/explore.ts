@@ -67,6 +67,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   const changesUsers = chance(0.3);
   const forgets = chance(0.4);
   const decides = chance(0.2); // the server does, what is heard
+  const trusts = chance(0.15); // pages say for whom they share
   const tabs: Tab[] = [];
   const all: Watched[] = [];
   const { problems, clock } = world;
@@ -87,6 +88,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     }
     const options: Options = decides ? { worker: "w.js" } : { topics, worker: "w.js" };
     if (way === "alone") options.share = false;
+    else if (trusts) options.share = tab.user;
     if (!predecessor && chance(0.4)) options.since = world.position;
     if (hasHeaders) {
       options.headers = () => {

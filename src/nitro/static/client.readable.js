@@ -680,9 +680,8 @@ var Host = class {
   greeted(user, giver) {
     const line = this.#line;
     if (giver && line.user && line.user !== user) {
-      if (line.members.has(giver)) this.#expel(giver, OTHER_USER);
-      if (line.members.size) line.again();
-      return;
+      this.#expel(giver, OTHER_USER);
+      return line.members.size ? line.again() : line.end();
     }
     line.user = user;
     let isMisplaced = false;
@@ -728,9 +727,11 @@ var Host = class {
     const hasTopics = topics?.length !== 0;
     if (!hasTopics || (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics))) {
       this.#stopProbe(member);
-      if (hasTopics) return line.add(member);
-      line.remove(member, false);
-      return tell({ is: "state", state: "waiting" });
+      if (!hasTopics) {
+        line.remove(member, false);
+        tell({ is: "state", state: "waiting" });
+      } else if (isIn || !line.user || this.#prove(member, line.user)) line.add(member);
+      return;
     }
     if (!isIn) tell({ is: "state", state: "connecting" });
     if (!this.#probes.has(member)) this.#prepare(member, known ? PAUSE : 0);
