@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +11,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from nitro.testing.conformance import eventually
 from tests.servers import Server
-from tests.tabs import are_open, blank_tab, kill_workers, wait_for
+from tests.tabs import are_open, blank_tab, wait_for
 from tests.test_browser_client import QUICK, WITHOUT_WORKER
-from tests.test_proxies import ReverseProxy, Way, nginx_with
 
 pytestmark = pytest.mark.browser
 APP = "tests.apps.users:app"
@@ -25,7 +21,8 @@ ENDS_WITH_ITS_PAGE = """globalThis.SharedWorker &&= class extends SharedWorker {
 }"""
 HAS_LONGER_LIFE = """() => {
   let isRead = false;
-  new SharedWorker("/nitro/client.js", { name: "test", type: "module", get extendedLifetime() { return (isRead = true) } });
+  const options = { name: "test", type: "module", get extendedLifetime() { return (isRead = true) } };
+  new SharedWorker("/nitro/client.js", options);
   return isRead;
 }"""
 CONNECT = """async ([url, options, token, kind]) => {

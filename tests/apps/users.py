@@ -1,7 +1,8 @@
 """An application whose streams are for the user of a cookie or of a token, and refuse what that one may not hear.
 
-`/mine` and `/rooms` read a cookie, `/auth` and `/roles` the header `Authorization`; `/events` is everybody's, and `/by-hand`
-reads `?topic=` itself. `/set` says what they answer from now on, and `/refresh` gives a token for the newest ticket alone.
+`/mine` and `/rooms` read a cookie, `/auth` and `/roles` the header `Authorization`; `/events` is everybody's, and
+`/by-hand` reads `?topic=` itself. `/set` says what they answer from now on, and `/refresh` gives a token for the newest
+ticket alone.
 """
 
 from __future__ import annotations
