@@ -103,7 +103,8 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       heard: [], at: "", owed: new Map(), hasAskedForbidden: topics.includes(FORBIDDEN),
     };
     const baseline = options.since ?? (changesUsers ? "" : predecessor?.at);
-    const had = predecessor ? topicsOf(predecessor.live) : topics;
+    const hasTwin = decides && predecessor && predecessor.tab.watched.length > 1; // which keeps its place by the same key
+    const had = hasTwin ? [] : predecessor ? topicsOf(predecessor.live) : topics;
     if (baseline) for (const topic of topics) if (had.includes(topic)) watched.owed.set(topic, baseline);
     say(`${watched.name} connects in ${tab.realm.name} ${JSON.stringify({ topics, since: options.since, after: predecessor?.name })}`);
     live.onstate = (state, error) => {
