@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from nitro.testing.conformance import eventually
 from tests.servers import Server
 from tests.tabs import are_open, blank_tab, wait_for
 from tests.test_browser_client import QUICK, WITHOUT_WORKER
+from tests.test_proxies import ReverseProxy, Way, nginx_with
 
 pytestmark = pytest.mark.browser
 APP = "tests.apps.users:app"
@@ -21,7 +24,7 @@ ENDS_WITH_ITS_PAGE = """globalThis.SharedWorker &&= class extends SharedWorker {
 }"""
 HAS_LONGER_LIFE = """() => {
   let isRead = false;
-  const options = { name: "test", type: "module", get extendedLifetime() { return (isRead = true) } };
+  const options = { name: "test", type: "module", get extendedLifetime() { return (isRead = true); } };
   new SharedWorker("/nitro/client.js", options);
   return isRead;
 }"""
@@ -318,3 +321,204 @@ def test_who_joins_after_the_token_has_changed_does_not_hear_its_new_user(mode: 
     tell(server, "bob", "b1")
     tell(server, "alice", "a1")
     hears(second, "a1")
+
+
+@pytest.mark.parametrize("way", ["headers"])
+def test_a_token_whose_rights_have_changed_is_told_so(mode: Mode, server: Server) -> None:
+    """It is nobody's in particular, so nobody else has logged in."""
+    tab = mode.enter(mode.tab(), "red", "/roles")
+    server.post("/set", json={"role": "blue"})
+    server.post("/drop")
+    wait_for(tab, "own.gaps.length === 1 && live.state === 'open'")
+    tell(server, "red", "r1")
+    tell(server, "blue", "b1")
+    hears(tab, "b1")
+    assert tab.evaluate("own.gaps") == ["rights"]
+
+
+# --- tokens
+
+
+def with_token(tab: Page, kind: str = "text", path: str = "/auth", seconds: float = 5) -> Page:
+    tab.evaluate(CONNECT, [path, {}, "alice", kind])
+    wait_for(tab, "live.state === 'open'", seconds)
+    return tab
+
+
+@SHARED
+def test_one_tab_of_five_is_asked_for_headers_at_a_reconnection(mode: Mode, server: Server) -> None:
+    tabs = [with_token(mode.tab()) for _ in range(5)]
+    before = [tab.evaluate("own.calls") for tab in tabs]
+    connects = len(asked(server))
+    server.post("/drop")
+    eventually(lambda: len(asked(server)) > connects and clients(server) == 1, "it has come back")
+    tell(server, "alice", 1)
+    for tab in tabs:
+        hears(tab, 1)
+    calls = [tab.evaluate("own.calls") - count for tab, count in zip(tabs, before, strict=True)]
+    assert len(asked(server)) == connects + 1
+    assert calls == [0, 0, 0, 0, 1], "the newest one's"
+
+
+@SHARED
+@pytest.mark.parametrize("kind", ["rejects", "never", "stale"])
+def test_a_token_that_is_not_to_be_had_closes_no_other_tab(mode: Mode, server: Server, kind: str) -> None:
+    first, second = (with_token(mode.tab()) for _ in range(2))
+    server.post("/set", json={"stale": ["old"]})
+    change = "own.token = 'old'" if kind == "stale" else f"own.kind = '{kind}'"
+    second.evaluate(f"() => {{ {change} }}")
+    server.post("/drop")
+    tell(server, "alice", 1)
+    wait_for(first, "own.heard.length === 1", 10)
+    hears(second, 1)
+    assert first.evaluate("live.state") == second.evaluate("live.state") == "open"
+
+
+@SHARED
+def test_a_tab_with_a_fresh_token_opens_beside_one_that_was_refused(mode: Mode, server: Server) -> None:
+    server.post("/set", json={"stale": ["old"]})
+    first, second = mode.tab(), mode.tab()
+    first.evaluate(CONNECT, ["/auth", {}, "old", "text"])
+    wait_for(first, "live.state === 'closed'")
+    assert first.evaluate("live.error.status") == 401
+    with_token(second, seconds=3)
+
+
+def test_headers_may_be_an_object_of_headers(mode: Mode, server: Server) -> None:
+    tab = with_token(mode.tab(), "object")
+    tell(server, "alice", 1)
+    hears(tab, 1)
+
+
+@SHARED
+def test_three_tabs_rotate_one_ticket(mode: Mode, server: Server) -> None:
+    """A call makes the one before void, so two at once would be one too many."""
+    tabs = [with_token(mode.tab(), "rotates", "/newest") for _ in range(3)]
+    for n in range(3):
+        server.post("/drop")
+        tell(server, "alice", n)
+        for tab in tabs:
+            hears(tab, *range(n + 1))
+    assert [tab.evaluate("live.state") for tab in tabs] == ["open"] * 3
+
+
+# --- refusals
+
+
+def connect_to(tab: Page, path: str = "/events", *, is_awaited: bool = True, **options: object) -> Page:
+    tab.evaluate(CONNECT, [path, options, None, None])
+    if is_awaited:
+        wait_for(tab, "live.state === 'open'", 5)
+    return tab
+
+
+def is_closed(tab: Page, status: int, text: str) -> None:
+    wait_for(tab, "live.state === 'closed'", 5)
+    found, message = tab.evaluate("[live.error.status, live.error.message]")
+    assert found == status
+    assert text in message
+
+
+@SHARED
+def test_a_topic_that_one_tab_may_not_hear_closes_that_one(mode: Mode, server: Server) -> None:
+    first, second = connect_to(mode.tab(), topics=["todo.*"]), mode.tab()
+    connect_to(second, topics=["admin.*"], is_awaited=False)
+    for n in range(20):
+        emit(server, ("todo.x", n))
+    is_closed(second, 403, "You may not hear this")
+    emit(server, ("todo.x", 20))
+    hears(first, *range(21))
+    assert first.evaluate("[own.gaps, own.states.filter(([state]) => state === 'closed')]") == [[], []]
+
+
+@SHARED
+def test_a_topic_that_one_component_may_not_hear_closes_that_one(mode: Mode, server: Server) -> None:
+    tab = connect_to(mode.tab(), topics=["todo.*"])
+    connect_to(tab, topics=["admin.*"], is_awaited=False)
+    for n in range(20):
+        emit(server, ("todo.x", n))
+    is_closed(tab, 403, "You may not hear this")
+    wait_for(tab, "before.heard.length === 20", 5)
+    assert tab.evaluate("[before.heard, before.live.state, before.gaps]") == [list(range(20)), "open", []]
+
+
+@SHARED
+def test_a_topic_that_one_may_not_subscribe_to_closes_that_one(mode: Mode, server: Server) -> None:
+    first, second = (connect_to(mode.tab(), topics=["todo.*"]) for _ in range(2))
+    second.evaluate("live.subscribe('admin.*')")
+    for n in range(20):
+        emit(server, ("todo.x", n))
+    is_closed(second, 403, "You may not hear this")
+    emit(server, ("todo.x", 20))
+    hears(first, *range(21))
+
+
+def uuids(count: int) -> list[str]:
+    return [f"todo.{uuid.uuid4()}" for _ in range(count)]
+
+
+@pytest.fixture
+def nginx(server: Server, tmp_path: Path) -> Iterator[ReverseProxy]:
+    """With its defaults: a line of a request's head has 8 KiB."""
+    with ReverseProxy(tmp_path, Way("nginx", "nginx", nginx_with()), server.port) as started:
+        yield started
+
+
+def test_four_tabs_of_sixty_topics_are_open_through_nginx(
+    context: BrowserContext, server: Server, nginx: ReverseProxy
+) -> None:
+    all_topics = [uuids(60) for _ in range(4)]
+    tabs = [connect_to(blank_tab(context, nginx.url), topics=topics) for topics in all_topics]
+    emit(server, *((topics[n], n) for topics in all_topics for n in (0, 59)))
+    for tab in tabs:
+        hears(tab, 0, 59)
+    assert clients(server) == 1
+
+
+@pytest.mark.parametrize("is_behind_nginx", [False, True])
+def test_a_tab_of_nine_hundred_topics_opens(
+    context: BrowserContext, server: Server, nginx: ReverseProxy, is_behind_nginx: bool
+) -> None:
+    topics = [f"todo.{n}" for n in range(900)]
+    tab = connect_to(blank_tab(context, nginx.url if is_behind_nginx else server.url), topics=topics)
+    emit(server, *((topics[n], n) for n in (0, 450, 899)))
+    hears(tab, 0, 450, 899)
+
+
+@SHARED
+def test_who_asks_for_too_much_of_an_endpoint_that_reads_no_headers_goes_apart(mode: Mode, server: Server) -> None:
+    all_topics = [uuids(60) for _ in range(3)]
+    tabs = [connect_to(mode.tab(), "/by-hand", topics=topics) for topics in all_topics]
+    last = connect_to(mode.tab(), "/by-hand", topics=uuids(200), is_awaited=False)
+    is_closed(last, 414, "Too many topics")
+    emit(server, *((topics[n], n) for topics in all_topics for n in (0, 59)))
+    for tab in tabs:
+        hears(tab, 0, 59)
+    assert 1 < clients(server) <= 3
+
+
+# --- while it is deployed
+
+
+@pytest.mark.parametrize("status", [404, 421, "html", 502, 503])
+def test_a_proxy_that_answers_while_the_server_is_deployed_is_waited_for(
+    mode: Mode, server: Server, status: int | str
+) -> None:
+    tab = connect_to(mode.tab(), topics=["todo.*"])
+    server.post("/set", json={"status": status})
+    server.post("/drop")
+    reason = 200 if status == "html" else status
+    wait_for(tab, f"live.state === 'waiting' && live.error?.status === {reason}")
+    assert len(tab.evaluate("live.error.message")) > 20
+    emit(server, ("todo.x", 1))
+    server.post("/set", json={"status": 200})
+    hears(tab, 1)
+    assert tab.evaluate("[live.state, live.error, own.gaps]") == ["open", None, []]
+
+
+@pytest.mark.parametrize("status", [404, 421, "html"])
+def test_the_same_as_the_first_answer_closes_it(mode: Mode, server: Server, status: int | str) -> None:
+    server.post("/set", json={"status": status})
+    tab = connect_to(mode.tab(), topics=["todo.*"], is_awaited=False)
+    is_closed(tab, 200 if status == "html" else int(status), "")
+    assert len(tab.evaluate("live.error.message")) > 20

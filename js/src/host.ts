@@ -85,11 +85,8 @@ export class Host implements Owner {
 
   greeted(user: string, giver: Member | undefined): void {
     const line = this.#line;
-    if (giver && line.user && line.user !== user) {
-      // its page has another user's token by now; the others have their own
-      this.#expel(giver, OTHER_USER);
-      return line.members.size ? line.again() : line.end();
-    }
+    // its page has another user's token by now; the others have their own
+    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.members.size ? line.again() : line.end();
     line.user = user;
     let isMisplaced = false;
     for (const member of [...line.members]) {

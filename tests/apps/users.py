@@ -1,8 +1,7 @@
 """An application whose streams are for the user of a cookie or of a token, and refuse what that one may not hear.
 
-`/mine` and `/rooms` read a cookie, `/auth` and `/roles` the header `Authorization`; `/events` is everybody's, and
-`/by-hand` reads `?topic=` itself. `/set` says what they answer from now on, and `/refresh` gives a token for the newest
-ticket alone.
+`/mine` reads a cookie, `/auth` and `/roles` the header `Authorization`; `/events` is everybody's, and `/by-hand` reads
+`?topic=` itself. `/set` says what they answer from now on, and `/refresh` gives a token for the newest ticket alone.
 """
 
 from __future__ import annotations
@@ -124,7 +123,6 @@ app = Starlette(
         Route("/blank", blank),
         Route("/login", login),
         Route("/mine", streams(cookie, own)),
-        Route("/rooms", streams(cookie, of_role)),
         Route("/auth", streams(token, own)),
         Route("/roles", streams(token, of_role)),
         Route("/events", streams(lambda _: "-", lambda _: Grant(["todo.*", "chat.*"]))),

@@ -679,10 +679,7 @@ var Host = class {
   }
   greeted(user, giver) {
     const line = this.#line;
-    if (giver && line.user && line.user !== user) {
-      this.#expel(giver, OTHER_USER);
-      return line.members.size ? line.again() : line.end();
-    }
+    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.members.size ? line.again() : line.end();
     line.user = user;
     let isMisplaced = false;
     for (const member of [...line.members]) {
