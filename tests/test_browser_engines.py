@@ -125,6 +125,26 @@ def test_a_reload_resumes(open_tab: Open, server: Server) -> None:
     assert heard(tab) == [4]
 
 
+@pytest.mark.parametrize("way", ["leader"])
+def test_who_leaves_the_site_while_it_hears_and_comes_back_goes_on_where_it_was(
+    engine: Engine, open_tab: Open, way: str
+) -> None:
+    """Firefox ends the process of a site that has no tab left, and breaks off a listener of `pagehide` then."""
+    remember = "addEventListener('pagehide', () => (sessionStorage.last = heard.at(-1)[1]))"
+    with Server(APP, environment={**QUICK, "TICKS": "1"}) as server:
+        for _ in range(12):
+            tab = open_tab(server.url, topics=["tick.*"])
+            wait_for(tab, "heard.length > 25")
+            tab.run(f"({remember}, {remember}, 1)")  # twice: one of these may be broken off, too
+            tab.go("about:blank")
+            tab.back()
+            wait_for(tab, "window.heard?.length > 0")
+            ticks, last = heard(tab), int(tab.run("sessionStorage.last"))
+            first = ticks[0] if engine.caches_pages else last + 1
+            assert ticks == list(range(first, first + len(ticks)))
+            tab.close()
+
+
 @EACH_WAY
 def test_who_goes_to_another_page_and_back_hears_again(
     engine: Engine, open_tab: Open, server: Server, way: str

@@ -104,7 +104,13 @@ export class Member implements Live {
     const config: Config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
     const { on } = env;
-    this.#undo = [on("hide", this.#leave), on("show", this.#comeBack), on("look", this.#look), on("start", this.#enter)];
+    this.#undo = [
+      on("hide", () => this.#leave()),
+      on("hide", () => this.#leave()), // where Firefox ends a page's process, it may break one listener off, past any `finally`
+      on("show", this.#comeBack),
+      on("look", this.#look),
+      on("start", this.#enter),
+    ];
   }
 
   on(pattern: string, handler: ((gap: Gap) => void) | Handler): () => void {
@@ -242,13 +248,13 @@ export class Member implements Live {
     return found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
 
-  #leave = (): void => {
+  #leave(): void {
     const { keep, kept, date } = this.#env;
     const other = kept(this.#storageKey)?.last; // of one beside this one, who asked for the same
     const last = other && isKnown(other, this.#last) ? other : this.#last;
     if (last) keep(this.#storageKey, { last, user: this.#user, date: date() } satisfies Kept);
     this.#exit(false);
-  };
+  }
 
   #comeBack = (): void => {
     this.#env.keep(this.#storageKey, null);

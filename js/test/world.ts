@@ -138,6 +138,8 @@ export interface Faults {
 /** What anybody may hear, what a user may hear, and what nobody may. */
 export const PUBLIC = ["a.1", "a.2", "b.1"];
 export const NO_TOKEN = "no token";
+/** What ends a listener of a page that is left, as Firefox ends it where the page's process ends. */
+const BROKEN_OFF = new Error("broken off");
 const HEARTBEAT = 15;
 const MOST_TOPICS = 5;
 const KEPT = 12;
@@ -479,11 +481,15 @@ export class World {
   /** What a page has, and how to tell it what happens to it. */
   page(realm: Realm, storage: Map<string, object>): { env: PageEnv; tell: (what: string) => void } {
     const listeners = new Map<string, Set<() => void>>();
+    let breaksOff = false;
     const env: PageEnv = {
       ...this.#env(realm),
       worker: this.hasWorkers ? (script, name, hear, broken) => this.#worker(realm, script, name, hear, broken) : null,
       keep: (key, thing) => void (thing ? storage.set(key, thing) : storage.delete(key)),
-      kept: (key) => storage.get(key) ?? null,
+      kept: (key) => {
+        if (breaksOff) throw BROKEN_OFF;
+        return storage.get(key) ?? null;
+      },
       before: new Map(),
       date: () => this.clock.now,
       on: (what, act) => {
@@ -497,6 +503,18 @@ export class World {
         if (message !== NO_TOKEN) this.problems.push(`${realm.name}: ${stack}`);
       },
     };
-    return { env, tell: (what) => [...(listeners.get(what) ?? [])].forEach((act) => act()) };
+    const tell = (what: string) => {
+      breaksOff = what === "hide" && this.random() < 0.3;
+      for (const act of [...(listeners.get(what) ?? [])]) {
+        try {
+          act();
+        } catch (error) {
+          if (error !== BROKEN_OFF) throw error;
+          breaksOff = false;
+        }
+      }
+      breaksOff = false;
+    };
+    return { env, tell };
   }
 }

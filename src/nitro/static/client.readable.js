@@ -1137,7 +1137,14 @@ var Member = class {
     const config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env2, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
     const { on } = env2;
-    this.#undo = [on("hide", this.#leave), on("show", this.#comeBack), on("look", this.#look), on("start", this.#enter)];
+    this.#undo = [
+      on("hide", () => this.#leave()),
+      on("hide", () => this.#leave()),
+      // where Firefox ends a page's process, it may break one listener off, past any `finally`
+      on("show", this.#comeBack),
+      on("look", this.#look),
+      on("start", this.#enter)
+    ];
   }
   on(pattern, handler) {
     return this.#handlers.add(pattern === "gap" ? pattern : checked(pattern), handler);
@@ -1258,13 +1265,13 @@ var Member = class {
     const found = before.get(key);
     return found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
-  #leave = () => {
+  #leave() {
     const { keep, kept, date } = this.#env;
     const other = kept(this.#storageKey)?.last;
     const last = other && isKnown(other, this.#last) ? other : this.#last;
     if (last) keep(this.#storageKey, { last, user: this.#user, date: date() });
     this.#exit(false);
-  };
+  }
   #comeBack = () => {
     this.#env.keep(this.#storageKey, null);
     this.#enter();
