@@ -267,9 +267,7 @@ def test_its_url_is_resolved_as_a_link_is(context: BrowserContext, server: Serve
 
 
 @pytest.mark.parametrize("count", TABS)
-def test_a_tab_that_leads_serves_others_within_a_few_times_of_what_a_worker_takes(
-    browser: Browser, server: Server, count: int
-) -> None:
+def test_a_tab_that_leads_serves_others_as_fast_as_a_worker_does(browser: Browser, server: Server, count: int) -> None:
     def seconds(way: str) -> float:
         """Until all tabs have 2,000 events of 1 KB."""
         context = context_for(browser, way)
@@ -284,6 +282,9 @@ def test_a_tab_that_leads_serves_others_within_a_few_times_of_what_a_worker_take
         context.close()
         return took
 
-    took = {way: [seconds(way) for _ in range(2)] for way in ("worker", "leader")}
-    # measured: 2.4 times; it was seven before each member had a channel of its own, and parcels
-    assert min(took["leader"]) < 4 * min(took["worker"]) + 0.5, took
+    took: dict[str, list[float]] = {"worker": [], "leader": []}
+    for _ in range(3):
+        for way, all_of_it in took.items():
+            all_of_it.append(seconds(way))
+    # measured: the same, 0.8 s; it was seven times as long before each member had a channel of its own, and parcels
+    assert min(took["leader"]) < 1.5 * min(took["worker"]) + 0.3, took

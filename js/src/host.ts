@@ -128,6 +128,7 @@ export class Host implements Owner {
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     if (turn) tell({ is: "joined", turn });
+    if (member.user && !member.isOfPageBefore) tell({ is: "user", user: member.user }); // what it was told before, it may not have heard
     const line = this.#line;
     const isIn = line.members.has(member);
     const hasTopics = topics?.length !== 0;

@@ -93,7 +93,7 @@ export class Line implements Listener {
     if (member.last) this.#newest = member.last;
     if (stream.state === "open" && stream.last) {
       if (!member.last) member.tell({ is: "at", id: (member.last = stream.last) });
-      else if (!isOneLog(member.last, stream.last)) this.#lose(member, { reason: "epoch", resumed_at: stream.last });
+      else this.#loseIfElsewhere(member, stream.last);
     }
     const isBehind = member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
     member.isWaiting = !!isBehind || !this.covers(member.topics);
@@ -126,7 +126,7 @@ export class Line implements Listener {
     this.#opening?.();
     this.#opening = null;
     this.#stream.end();
-    this.#stream.last = this.#newest = this.user = "";
+    this.user = "";
     this.#stream.wasOpen = this.hasBegun = this.#isReading = false;
   }
 
@@ -161,16 +161,15 @@ export class Line implements Listener {
     this.#opening?.();
     this.#opening = null;
     const { state, last } = this.#stream;
-    const ids = this.hasBegun ? [last] : [];
+    const ids: string[] = [];
     for (const member of this.members) {
-      if (!member.isWaiting) continue;
-      if (state === "open" && member.last && !isOneLog(member.last, last)) this.#lose(member, { reason: "epoch", resumed_at: last });
+      if (state === "open") this.#loseIfElsewhere(member, last);
       member.isWaiting = false;
-      ids.push(member.last);
+      if (member.last && !member.isAsleep) ids.push(member.last); // and not where the attempt before began: it may have been another's log
     }
-    const newest = ids.includes(this.#newest) ? this.#newest : last;
+    const newest = ids.includes(this.#newest) ? this.#newest : ids.at(-1)!;
     let from = "";
-    for (const id of ids) if (isOneLog(id, newest || id) && (!from || isKnown(id, from))) from = id || from;
+    for (const id of ids) if (isOneLog(id, newest) && (!from || isKnown(id, from))) from = id;
     const topics = this.#topicsOfAll();
     if (topics?.join() !== this.#topics?.join()) this.#forgetTrials(); // they were of others
     this.#topics = topics;
@@ -178,7 +177,7 @@ export class Line implements Listener {
     this.#recent = [];
     this.hasBegun = this.#isReading = true;
     this.#begunAt = this.#owner.env.now();
-    return { topics: this.#topics, last: from };
+    return { topics, last: from };
   }
 
   /** The newest member's first; the next one's if it has none, or if they are refused. */
@@ -234,7 +233,6 @@ export class Line implements Listener {
 
   /** Ask again from where the members are: what was asked for was somebody else's. */
   restart(): void {
-    this.#stream.last = "";
     for (const member of this.members) member.isWaiting = true;
     this.#stream.open();
   }
@@ -276,12 +274,18 @@ export class Line implements Listener {
     if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
   }
 
+  /** Whether it stood in another log than this id's. */
+  #loseIfElsewhere(member: Member, id: string): boolean {
+    const isElsewhere = !!member.last && !isOneLog(id, member.last);
+    if (isElsewhere) this.#lose(member, { reason: "epoch", resumed_at: id });
+    return isElsewhere;
+  }
+
   at(id: string): void {
     if (!this.#since) this.#since = id;
     for (const member of this.members) {
       if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
-      if (member.last && !isOneLog(id, member.last)) this.#lose(member, { reason: "epoch", resumed_at: id });
-      else {
+      if (!this.#loseIfElsewhere(member, id)) {
         member.last = id;
         member.tell({ is: "at", id });
       }

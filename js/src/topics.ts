@@ -13,10 +13,10 @@ export function checked(pattern: string): string {
 }
 
 export function matches(pattern: string, topic: string): boolean {
+  if (pattern === topic) return true;
   const [first = "", ...rest] = pattern.split("*");
   const last = rest.pop();
-  if (last === undefined) return pattern === topic;
-  if (!topic.startsWith(first)) return false;
+  if (last === undefined || !topic.startsWith(first)) return false;
   let place = first.length;
   for (const literal of rest) {
     const found = topic.indexOf(literal, place + 1);

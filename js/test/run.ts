@@ -39,7 +39,7 @@ if (!isMainThread) {
   const parts = await Promise.all(
     Array.from({ length: count }, (_, n) => {
       const part: Part = { from: from + n * size, runs: Math.min(size, total - n * size) };
-      const worker = new Worker(new URL(import.meta.url), { workerData: part });
+      const worker = new Worker(new URL(import.meta.url), { workerData: part, resourceLimits: { maxYoungGenerationSizeMb: 64 } });
       return new Promise<Awaited<ReturnType<typeof runs>>>((resolve, reject) => worker.on("message", resolve).on("error", reject));
     }),
   );

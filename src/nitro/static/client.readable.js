@@ -160,10 +160,10 @@ function checked(pattern) {
   return pattern === "ANY" ? "*" : pattern;
 }
 function matches(pattern, topic) {
+  if (pattern === topic) return true;
   const [first = "", ...rest] = pattern.split("*");
   const last = rest.pop();
-  if (last === void 0) return pattern === topic;
-  if (!topic.startsWith(first)) return false;
+  if (last === void 0 || !topic.startsWith(first)) return false;
   let place = first.length;
   for (const literal of rest) {
     const found = topic.indexOf(literal, place + 1);
@@ -446,7 +446,7 @@ var Line = class {
     if (member.last) this.#newest = member.last;
     if (stream.state === "open" && stream.last) {
       if (!member.last) member.tell({ is: "at", id: member.last = stream.last });
-      else if (!isOneLog(member.last, stream.last)) this.#lose(member, { reason: "epoch", resumed_at: stream.last });
+      else this.#loseIfElsewhere(member, stream.last);
     }
     const isBehind = member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
     member.isWaiting = !!isBehind || !this.covers(member.topics);
@@ -476,7 +476,7 @@ var Line = class {
     this.#opening?.();
     this.#opening = null;
     this.#stream.end();
-    this.#stream.last = this.#newest = this.user = "";
+    this.user = "";
     this.#stream.wasOpen = this.hasBegun = this.#isReading = false;
   }
   state(state, failure) {
@@ -507,16 +507,15 @@ var Line = class {
     this.#opening?.();
     this.#opening = null;
     const { state, last } = this.#stream;
-    const ids = this.hasBegun ? [last] : [];
+    const ids = [];
     for (const member of this.members) {
-      if (!member.isWaiting) continue;
-      if (state === "open" && member.last && !isOneLog(member.last, last)) this.#lose(member, { reason: "epoch", resumed_at: last });
+      if (state === "open") this.#loseIfElsewhere(member, last);
       member.isWaiting = false;
-      ids.push(member.last);
+      if (member.last && !member.isAsleep) ids.push(member.last);
     }
-    const newest = ids.includes(this.#newest) ? this.#newest : last;
+    const newest = ids.includes(this.#newest) ? this.#newest : ids.at(-1);
     let from = "";
-    for (const id of ids) if (isOneLog(id, newest || id) && (!from || isKnown(id, from))) from = id || from;
+    for (const id of ids) if (isOneLog(id, newest) && (!from || isKnown(id, from))) from = id;
     const topics = this.#topicsOfAll();
     if (topics?.join() !== this.#topics?.join()) this.#forgetTrials();
     this.#topics = topics;
@@ -524,7 +523,7 @@ var Line = class {
     this.#recent = [];
     this.hasBegun = this.#isReading = true;
     this.#begunAt = this.#owner.env.now();
-    return { topics: this.#topics, last: from };
+    return { topics, last: from };
   }
   /** The newest member's first; the next one's if it has none, or if they are refused. */
   headers(give) {
@@ -573,7 +572,6 @@ var Line = class {
   }
   /** Ask again from where the members are: what was asked for was somebody else's. */
   restart() {
-    this.#stream.last = "";
     for (const member of this.members) member.isWaiting = true;
     this.#stream.open();
   }
@@ -609,12 +607,17 @@ var Line = class {
     member.last = gap.resumed_at;
     if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
   }
+  /** Whether it stood in another log than this id's. */
+  #loseIfElsewhere(member, id) {
+    const isElsewhere = !!member.last && !isOneLog(id, member.last);
+    if (isElsewhere) this.#lose(member, { reason: "epoch", resumed_at: id });
+    return isElsewhere;
+  }
   at(id) {
     if (!this.#since) this.#since = id;
     for (const member of this.members) {
       if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
-      if (member.last && !isOneLog(id, member.last)) this.#lose(member, { reason: "epoch", resumed_at: id });
-      else {
+      if (!this.#loseIfElsewhere(member, id)) {
         member.last = id;
         member.tell({ is: "at", id });
       }
@@ -719,6 +722,7 @@ var Host = class {
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     if (turn) tell({ is: "joined", turn });
+    if (member.user && !member.isOfPageBefore) tell({ is: "user", user: member.user });
     const line = this.#line;
     const isIn = line.members.has(member);
     const hasTopics = topics?.length !== 0;
