@@ -229,7 +229,7 @@ def test_it_stops_where_there_is_no_hope_and_says_why(open_tab: Open, server: Se
     server.post("/answer", json={"status": 401})
     tab = open_tab(server.url, is_open=False)
     wait_for(tab, "window.live?.state === 'closed'")
-    assert tab.run("live.error") == {"status": 401, "message": "Log in, and connect again."}
+    assert tab.run("live.error") == {"status": 401, "message": "Log in and connect again."}
 
 
 @EACH_WAY

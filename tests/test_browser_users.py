@@ -169,7 +169,7 @@ def says_that_somebody_else_has_logged_in(tab: Page, own: str = "own") -> None:
     wait_for(tab, f"{own}.live.state === 'closed'", 5)
     status, message = tab.evaluate(f"[{own}.live.error.status, {own}.live.error.message]")
     assert status == 419
-    assert "Somebody else has logged in" in message
+    assert "Another user has logged in" in message
 
 
 # --- two users

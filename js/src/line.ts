@@ -104,7 +104,8 @@ export class Line implements Listener {
     } else {
       if (member.last) for (const message of this.#recent) this.#give(member, message);
       this.#settleSoon();
-      member.tell({ is: "state", state: stream.state, failure: stream.failure });
+      // an attempt that is on its way may have let go of what was open
+      member.tell({ is: "state", state: isNew && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
     }
   }
 

@@ -156,11 +156,8 @@ export class Member implements Live {
 
   #hear(news: ToMember): void {
     if (!this.#route) return;
-    if (news.is === "new") {
-      this.#isJoined = false;
-      this.#turn++;
-      this.#join();
-    } else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
+    if (news.is === "new") this.#join();
+    else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
     else if (!this.#isJoined || (this.#topics?.size === 0 && ("id" in news || "gap" in news))) return; // it moves us nowhere
     else if (news.is === "message") this.#message(news);
@@ -193,11 +190,13 @@ export class Member implements Live {
     return isNew;
   }
 
+  /** What is on its way to us is not heard, since it would move us past what we ask for now. It comes again. */
   #join(): void {
+    this.#isJoined = false;
     this.#unconfirmed = 0;
     this.#route?.post({
       do: "join",
-      turn: this.#turn,
+      turn: ++this.#turn,
       topics: this.#topics && [...this.#topics],
       last: this.#startsNow ? "" : this.#last,
       user: this.#user,

@@ -51,10 +51,10 @@ export function read({ url, credentials, headers }: Request, sink: Sink): Close 
 const REASONS: Record<number, string> = {
   200: "No stream of Nitro's: use EventSourceResponse.",
   204: "The server ended it for good.",
-  401: "Log in, and connect again.",
+  401: "Log in and connect again.",
   403: "You may not hear this.",
   414: "Too many topics: use requested_topics.",
-  419: "Somebody else has logged in: reload.",
+  419: "Another user has logged in: reload.",
 };
 
 /** 419 is nobody's status; here it says that the stream is for somebody else than before. */

@@ -86,10 +86,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   for (const user of USERS) world.tokens.set(user, `${user}:0`);
 
   /** Whose a member of this tab may be. Who says for whom it shares, shares with whoever came by that name. */
-  const usersOf = (tab: Tab): string[] => {
-    if (hasHeaders) return [tab.user];
-    return trusts ? [tab.user, world.cookie, ...members().filter((other) => other.tab.user === tab.user).flatMap(({ possible }) => [...possible])] : [world.cookie];
-  };
+  const usersOf = (tab: Tab): string[] => (hasHeaders ? [tab.user] : trusts && changesUsers ? USERS : [world.cookie]);
   const connect = (tab: Tab, predecessor?: Watched) => {
     const topics = decides ? ["*"] : predecessor ? [...predecessor.options.topics!] : PUBLIC.filter(() => chance(0.5));
     if (!predecessor && !decides) {

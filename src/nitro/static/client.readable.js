@@ -49,10 +49,10 @@ function read({ url, credentials, headers }, sink) {
 var REASONS = {
   200: "No stream of Nitro's: use EventSourceResponse.",
   204: "The server ended it for good.",
-  401: "Log in, and connect again.",
+  401: "Log in and connect again.",
   403: "You may not hear this.",
   414: "Too many topics: use requested_topics.",
-  419: "Somebody else has logged in: reload."
+  419: "Another user has logged in: reload."
 };
 var failed = (status) => ({ status, message: REASONS[status] ?? `The server answered ${status}.` });
 
@@ -457,7 +457,7 @@ var Line = class {
     } else {
       if (member.last) for (const message of this.#recent) this.#give(member, message);
       this.#settleSoon();
-      member.tell({ is: "state", state: stream.state, failure: stream.failure });
+      member.tell({ is: "state", state: isNew && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
     }
   }
   remove(member, isForGood) {
@@ -1185,11 +1185,8 @@ var Member = class {
   }
   #hear(news) {
     if (!this.#route) return;
-    if (news.is === "new") {
-      this.#isJoined = false;
-      this.#turn++;
-      this.#join();
-    } else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
+    if (news.is === "new") this.#join();
+    else if (news.is === "joined") this.#isJoined ||= news.turn === this.#turn;
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
     else if (!this.#isJoined || this.#topics?.size === 0 && ("id" in news || "gap" in news)) return;
     else if (news.is === "message") this.#message(news);
@@ -1219,11 +1216,13 @@ var Member = class {
     if (isNew) this.#last = id;
     return isNew;
   }
+  /** What is on its way to us is not heard, since it would move us past what we ask for now. It comes again. */
   #join() {
+    this.#isJoined = false;
     this.#unconfirmed = 0;
     this.#route?.post({
       do: "join",
-      turn: this.#turn,
+      turn: ++this.#turn,
       topics: this.#topics && [...this.#topics],
       last: this.#startsNow ? "" : this.#last,
       user: this.#user,
