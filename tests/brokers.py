@@ -75,6 +75,9 @@ class Broker:
     def trim(self, namespace: str, up_to: int) -> None:
         raise NotImplementedError
 
+    def damage(self, namespace: str) -> None:
+        pytest.skip(f"{self.kind} keeps nothing beside the log: {namespace} can't be damaged")
+
     def cut(self) -> None:
         raise NotImplementedError
 
@@ -103,6 +106,9 @@ class SQLite(Broker):
 
     def trim(self, namespace: str, up_to: int) -> None:
         self._run(f"DELETE FROM nitro_messages WHERE namespace = ? AND sequence <= {up_to}", namespace=namespace)
+
+    def damage(self, namespace: str) -> None:
+        self._run("DELETE FROM nitro_logs WHERE namespace = ?", namespace=namespace)
 
     def cut(self) -> None:
         pytest.skip("a file has no connections that anybody could cut")
@@ -135,6 +141,9 @@ class Redis(Broker):
 
     def trim(self, namespace: str, up_to: int) -> None:
         self.server.run("XTRIM", f"{{nitro:{namespace}}}:{self._epoch(namespace)}", "MINID", f"{up_to + 1}-0")
+
+    def damage(self, namespace: str) -> None:
+        self.server.run("DEL", f"{{nitro:{namespace}}}")
 
     def cut(self) -> None:
         self.server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")

@@ -234,13 +234,17 @@ def as_nobody() -> list[str]:
 
 
 class Proxy:
-    """A TCP proxy in a thread, whose line can be slow, chopped, dead without a reset, or cut."""
+    """A TCP proxy in a thread, whose line can be slow, chopped, dead without a reset, or cut.
+
+    Attributes:
+        upstream: the port to which the next line leads.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = free_port()
         self.delay = 0.0
         self.is_chopping = False
-        self._upstream = port
+        self.upstream = port
         self._passes = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -288,7 +292,7 @@ class Proxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
         except OSError:
             writer.transport.abort()
             return

@@ -39,6 +39,9 @@ class OnBroker(LogConformance):
     def trim(self, namespace: str, up_to: int) -> None:
         self.broker.trim(namespace, up_to)
 
+    def damage(self, namespace: str) -> None:
+        self.broker.damage(namespace)
+
     def cut(self) -> None:
         self.broker.cut()
 

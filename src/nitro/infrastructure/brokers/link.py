@@ -239,7 +239,11 @@ class Link:
             if is_back or follower.has_lost(last):
                 await in_time(remote.renew())
                 raise LogChanged("it has lost messages that it had, and begins a new epoch")
-        follower.go_on_in(extent, self._max_messages)
+        try:
+            follower.go_on_in(extent, self._max_messages)
+        except ValueError as error:  # another hand was at it
+            await in_time(remote.renew())
+            raise LogChanged(f"{error}; it begins a new epoch") from error
         while not follower.is_open and follower.sequence < extent.newest:
             entries = await in_time(remote.read(follower.sequence, _PAGE_ENTRIES, 0))
             if not entries:

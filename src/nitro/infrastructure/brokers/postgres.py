@@ -97,9 +97,9 @@ _RENEW: Final = "UPDATE nitro_logs SET epoch = $3, sequence = 0 WHERE namespace 
 _FORGET: Final = """
 DELETE FROM nitro_messages WHERE namespace = $1 AND sequence <= (
     SELECT max(sequence) FROM (
-        SELECT sequence, at, sum(octet_length(body)) OVER (ORDER BY sequence DESC) AS bytes
+        SELECT sequence, at, octet_length(body) AS size, sum(octet_length(body)) OVER (ORDER BY sequence DESC) AS bytes
         FROM nitro_messages WHERE namespace = $1
-    ) AS sized WHERE bytes > $2 OR at < clock_timestamp() - make_interval(secs => $3))
+    ) AS sized WHERE bytes > greatest($2, size) OR at < clock_timestamp() - make_interval(secs => $3))
 """
 _FORGET_PRODUCERS: Final = "DELETE FROM nitro_producers WHERE at < clock_timestamp() - interval '1 day'"
 OUTBOX: Final = "outbox"

@@ -4,7 +4,8 @@ The entries' ids are our sequences. A script appends, so that epoch, sequence, p
 All keys of a namespace share one hash tag, and so one slot of a cluster.
 
 Redis loses what it acknowledged when it is restarted without `appendfsync always`, or when a replica takes over. Nobody
-could tell what, so the log begins a new epoch then. It is noticed by the run id of the server.
+could tell what, so the log begins a new epoch then. It is noticed by the run id of the server. A server that has or had
+a replica may be another one whenever its run is another, whatever the address.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
@@ -26,21 +27,24 @@ from nitro.infrastructure.brokers.redis_client import RedisSource, why_refused
 __all__ = ["RedisLog"]
 
 _OPEN: Final = """
-local found = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'sequence')
+local found = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'sequence', 'replicated')
 local restarted = found[2] ~= ARGV[1]
-if not found[1] or (restarted and ARGV[2] == '0') then
+if not found[1] or not tonumber(found[3]) or (restarted and (ARGV[2] == '0' or found[4])) then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'run', ARGV[1], 'sequence', 0, 'bytes', 0)
-  return {ARGV[3], '0'}
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'run', ARGV[1], 'sequence', 0)
+  found = {ARGV[3], ARGV[1], '0'}
 end
+if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'replicated', 1) end
 if restarted then redis.call('HSET', KEYS[1], 'run', ARGV[1]) end
 return {found[1], found[3]}
 """
-"""Log; run id, whether a restart loses nothing, a new epoch → epoch and sequence."""
+"""Log; run id, whether a restart loses nothing, a new epoch, whether there are replicas → epoch and sequence.
+
+Once there was a replica, another run may be another server."""
 
 _RENEW: Final = """
 if redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'sequence', 0, 'bytes', 0)
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'sequence', 0)
   redis.call('DEL', KEYS[2])
 end
 """
@@ -50,9 +54,9 @@ _APPEND: Final = """
 local log, stream, producer = KEYS[1], KEYS[2], KEYS[3]
 local first, max_messages, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_age = tonumber(ARGV[5])
-local found = redis.call('HMGET', log, 'epoch', 'sequence', 'bytes')
+local found = redis.call('HMGET', log, 'epoch', 'sequence', 'total')
 if found[1] ~= ARGV[1] then return false end
-local sequence, bytes = tonumber(found[2]), tonumber(found[3])
+local sequence, total = tonumber(found[2]), tonumber(found[3] or '0')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -60,28 +64,31 @@ local known = tonumber(redis.call('GET', producer) or '0')
 for place = 6, #ARGV do
   if first + place - 6 > known then
     sequence = sequence + 1
-    local id = string.format('%.0f-0', sequence)
-    local added = redis.pcall('XADD', stream, id, 'b', ARGV[place], 't', now)
+    total = total + #ARGV[place]
+    local fields = {'b', ARGV[place], 't', now, 's', string.format('%.0f', total)}
+    local added = redis.pcall('XADD', stream, string.format('%.0f-0', sequence), unpack(fields))
     if type(added) == 'table' and added.err then
       -- Somebody else has written here, with an id of its own. We go on behind it; readers announce the gap.
       local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
       if not last then return redis.error_reply(added.err) end
       sequence = tonumber(string.match(last[1], '^%d+')) + 1
-      redis.call('XADD', stream, string.format('%.0f-0', sequence), 'b', ARGV[place], 't', now)
+      redis.call('XADD', stream, string.format('%.0f-0', sequence), unpack(fields))
     end
-    bytes = bytes + #ARGV[place]
   end
 end
 redis.call('SET', producer, string.format('%.0f', first + #ARGV - 6), 'EX', 86400)
 
+-- What the entries from one on have is what was ever appended, less what stood before it: so nothing has to be put
+-- right when entries go by themselves, or by another's hand. The newest one stays, however long it is.
 local count, chunk, enough = redis.call('XLEN', stream), 1, false
-while count > 0 and not enough do
+while count > 1 and not enough do
   local last
   for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', chunk)) do
-    local came = tonumber(entry[2][4] or '0') or 0
-    enough = count <= max_messages and bytes <= max_bytes and came >= now - max_age
+    local body, came, sum = entry[2][2] or '', tonumber(entry[2][4] or '0') or 0, tonumber(entry[2][6] or '')
+    local bytes = sum and total - sum + #body or 0
+    enough = count == 1 or (count <= max_messages and bytes <= max_bytes and came >= now - max_age)
     if enough then break end
-    count, bytes, last = count - 1, bytes - #(entry[2][2] or ''), entry[1]
+    count, last = count - 1, entry[1]
   end
   if last then
     redis.call('XTRIM', stream, 'MINID', string.format('%.0f-0', tonumber(string.match(last, '^%d+')) + 1))
@@ -89,7 +96,7 @@ while count > 0 and not enough do
   chunk = 100
 end
 redis.call('PEXPIRE', stream, string.format('%.0f', max_age + 60000))
-redis.call('HSET', log, 'sequence', string.format('%.0f', sequence), 'bytes', string.format('%.0f', math.max(bytes, 0)))
+redis.call('HSET', log, 'sequence', string.format('%.0f', sequence), 'total', string.format('%.0f', total))
 return sequence
 """
 """Log, stream, producer; epoch, the first one's number, retention, and the entries → the newest sequence, or nothing if
@@ -130,8 +137,9 @@ class RedisLog:
 
     async def open(self) -> Extent:
         self._client = client = self._source.client()
-        self._run, survives = await self._server(client)
-        epoch, newest = await client.eval(_OPEN, 1, self._log, self._run, int(survives), new_epoch())
+        self._run, survives, is_replicated = await self._server(client)
+        values = (self._run, int(survives), new_epoch(), int(is_replicated))
+        epoch, newest = await client.eval(_OPEN, 1, self._log, *values)
         self._epoch = epoch.decode()
         self._stream = f"{self._log}:{self._epoch}"
         oldest = await client.xrange(self._stream, count=1)
@@ -215,16 +223,23 @@ class RedisLog:
                 raise
             return await ask(*arguments, **options)
 
-    async def _server(self, client: Any) -> tuple[str, bool]:
-        """The id of the server's run, and whether what it acknowledged survives its restart."""
+    async def _server(self, client: Any) -> tuple[str, bool, bool]:
+        """The id of the server's run; whether what it acknowledged survives its restart; whether it has replicas."""
         run = await self._run_id(client)
         if run == _UNKNOWN or self._source.has_replicas:
-            return run, False
+            return run, False, True
         try:
             persistence, policy = await client.info("persistence"), await client.config_get("appendfsync")
+            replication = await client.info("replication")
         except ResponseError:
-            return run, False
-        return run, bool(persistence["aof_enabled"]) and policy.get("appendfsync") == "always"
+            return run, False, True
+        if persistence.get("loading"):  # and says that it has no AOF
+            raise BusyLoadingError("it is loading what it has on its disk")
+        if replication.get("role") == "slave":
+            raise ReadOnlyError("it is a replica, and has not taken over")
+        is_durable = bool(persistence["aof_enabled"]) and policy.get("appendfsync") == "always"
+        has_taken_over = bool(str(replication.get("master_replid2", "")).strip("0"))
+        return run, is_durable and not has_taken_over, bool(replication.get("connected_slaves"))
 
     async def _run_id(self, client: Any) -> str:
         node: dict[str, Any] = {}

@@ -18,35 +18,16 @@ from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.sqlite_file import is_same_file, path_of, why_refused
+from nitro.infrastructure.brokers.sqlite_sql import FORGET, READ, SCHEMA, TABLES, begin
 from nitro.infrastructure.brokers.tasks import started_pool
 from nitro.infrastructure.wal import use_wal
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["SCHEMA", "SQLiteLog"]
+__all__ = ["SQLiteLog"]
 
 T = TypeVar("T")
-
-SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS nitro_logs (namespace TEXT PRIMARY KEY, epoch TEXT NOT NULL, "
-    "sequence INTEGER NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS nitro_messages (namespace TEXT NOT NULL, sequence INTEGER NOT NULL, at REAL NOT NULL, "
-    "body BLOB NOT NULL, PRIMARY KEY (namespace, sequence))",
-    "CREATE TABLE IF NOT EXISTS nitro_producers (namespace TEXT NOT NULL, producer TEXT NOT NULL, "
-    "number INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (namespace, producer))",
-)
-_TABLES: Final = "SELECT count(*) FROM sqlite_schema WHERE name IN ('nitro_logs', 'nitro_messages', 'nitro_producers')"
-_READ: Final = """
-    SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END FROM nitro_messages AS message
-    WHERE namespace = ? AND sequence > ? AND ? = (SELECT epoch FROM nitro_logs WHERE namespace = message.namespace)
-    ORDER BY sequence LIMIT ?"""
-_FORGET: Final = """
-    DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence <= (
-        SELECT max(sequence) FROM (
-            SELECT sequence, at, sum(length(body)) OVER (ORDER BY sequence DESC) AS bytes
-            FROM nitro_messages WHERE namespace = :namespace
-        ) WHERE bytes > :bytes OR at < :since)"""
 
 _BUSY_SECONDS: Final = 4.0
 """Shorter than the link waits for an answer, so that whoever holds the lock for long is named."""
@@ -113,6 +94,7 @@ class SQLiteLog:
                 version = now_version
                 entries = self._entries(reader, after, limit)
                 if entries:
+                    self._check_identity()
                     self._quiet_since = time.monotonic()
                     return entries
             now = time.monotonic()
@@ -122,7 +104,8 @@ class SQLiteLog:
             await self._pause(_LOOKS_LATER_SECONDS if is_quiet else _LOOKS_SOON_SECONDS)
         extent = self._extent(reader)
         entries = self._entries(reader, after, limit) if extent.newest > after else []
-        if extent.epoch != self._epoch or self._identity() != self._file or (extent.newest != after and not entries):
+        self._check_identity()
+        if extent.epoch != self._epoch or (extent.newest != after and not entries):
             raise LogChanged("it is another one, or was emptied")
         return entries
 
@@ -135,7 +118,7 @@ class SQLiteLog:
         namespace, run = self._namespace, connection.exec_driver_sql
         for statement in SCHEMA:
             run(statement)
-        run("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (namespace, new_epoch()))
+        begin(run, namespace)
         run("UPDATE nitro_logs SET sequence = sequence + 1 WHERE namespace = ?", (namespace,))
         run(
             "INSERT INTO nitro_messages SELECT namespace, sequence, ?, ? FROM nitro_logs WHERE namespace = ?",
@@ -187,10 +170,11 @@ class SQLiteLog:
     def _open(self) -> None:
         self._writer = writer = self._connect()
         use_wal(writer, _BUSY_SECONDS)
-        if writer.execute(_TABLES).fetchone() != (3,):
+        if writer.execute(TABLES).fetchone() != (3,):
             for statement in SCHEMA:
                 writer.execute(statement)
-        writer.execute("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (self._namespace, new_epoch()))
+        with transaction(writer):
+            begin(writer.execute, self._namespace)
 
     def _append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         writer, namespace, now = self._writer, self._namespace, time.time()
@@ -216,6 +200,7 @@ class SQLiteLog:
                 (namespace, producer, first + len(bodies) - 1, now),
             )
             self._trim(writer, newest, now, sum(map(len, new)))
+        self._check_identity()  # or it would be acknowledged in a file that nobody finds any more
         return int(newest)
 
     def _trim(self, writer: sqlite3.Connection, newest: int, now: float, more_bytes: int) -> None:
@@ -228,7 +213,7 @@ class SQLiteLog:
         if now - self._trimmed_at < _TRIMS_EVERY_SECONDS and self._untrimmed_bytes < max_bytes // 16:
             return
         self._trimmed_at, self._untrimmed_bytes = now, 0
-        writer.execute(_FORGET, {"namespace": namespace, "bytes": max_bytes, "since": now - max_age_seconds})
+        writer.execute(FORGET, {"namespace": namespace, "bytes": max_bytes, "since": now - max_age_seconds})
         writer.execute("DELETE FROM nitro_producers WHERE at < ?", (now - _PRODUCER_SECONDS,))
 
     def _renew(self) -> None:
@@ -253,7 +238,7 @@ class SQLiteLog:
         values = (self._longest_body, self._namespace, after, self._epoch, limit)
         entries: list[Entry] = []
         size = 0
-        for sequence, at, body in reader.execute(_READ, values):
+        for sequence, at, body in reader.execute(READ, values):
             body = body if isinstance(body, bytes) else None  # SQLite lets a column hold anything
             size += len(body or b"")
             entries.append(Entry(sequence, body, max(0.0, now - at) if isinstance(at, float) else 0.0))
@@ -276,6 +261,10 @@ class SQLiteLog:
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino
+
+    def _check_identity(self) -> None:
+        if self._identity() != self._file:
+            raise LogChanged("its file was deleted or moved")
 
     def __repr__(self) -> str:
         return f"<SQLiteLog {self.name}, namespace {self._namespace}>"

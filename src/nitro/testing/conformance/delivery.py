@@ -92,6 +92,17 @@ class DeliveryTests(Hooks):
                     self.check_lost(end, start, "expired")
                     assert 5 <= end.link.retained.messages <= 10  # a log may count more than the payload
 
+    def test_the_newest_is_kept_and_delivered_even_if_it_alone_is_more_than_what_is_retained(self) -> None:
+        name, retention = self.namespace(), Retention(1_000, 10_000, 300)
+        with self.end(name, retention) as one, self.end(name, retention) as other:
+            longest = min(self.longest_body(name), MAX_PAYLOAD_BYTES)
+            for n in range(6):
+                one.publish(b'"%d%s"' % (n, b"x" * min(30_000, longest // 2)))
+                for end in (one, other):
+                    eventually(lambda end=end, n=n: len(end.heard.messages) > n, "it is heard")  # type: ignore[misc]
+                    self.check_positions(end.heard.messages)
+                    assert end.heard.gaps[1:] == []
+
     def test_positions_of_another_life_and_of_the_future_are_refused(self) -> None:
         with self.end(self.namespace()) as one, self.end(self.namespace()) as other:
             one.publish(b"1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from nitro.infrastructure.brokers.base import Retention
 from nitro.testing.conformance.ends import eventually
 from nitro.testing.conformance.hooks import Hooks
 
@@ -27,6 +28,21 @@ class FaultTests(Hooks):
                 assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
             other.publish(b'"after"')
             eventually(lambda: one.heard.payloads[-1:] == [b'"after"'], "it is heard")
+            self.check_lost(one, before, "epoch")
+
+    def test_a_log_of_which_a_part_was_deleted_is_another_one_and_goes_on(self) -> None:
+        name, retention = self.namespace(), Retention(10, 1 << 20, 300)
+        with self.end(name, retention) as one, self.end(name, retention) as other:
+            before = one.link.head
+            for n in range(50):
+                one.publish(b"%d" % n)
+                eventually(lambda n=n: len(other.heard.messages) > n, "all are heard")  # type: ignore[misc]
+            self.damage(name)
+            one.publish(b'"after"')
+            for end in (one, other):
+                eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
+                assert len(end.heard.messages) == 51
+                assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
             self.check_lost(one, before, "epoch")
 
     def test_what_was_trimmed_before_it_was_read_is_a_gap(self) -> None:
@@ -55,6 +71,23 @@ class FaultTests(Hooks):
             self.trim(name, one.link.head.sequence)
             one.publish(b'"after"')
             eventually(lambda: one.heard.payloads[-1] == b'"after"', "it is heard")
+            self.check_positions(one.heard.messages)
+            assert one.heard.gaps[1:] == []
+
+    def test_what_comes_after_a_log_was_emptied_is_delivered_however_often_that_was(self) -> None:
+        name, retention = self.namespace(), Retention(1_000, 10_000, 300)
+        with self.end(name, retention) as one:
+            for _ in range(4):
+                heard = len(one.heard.messages)
+                for _ in range(8):
+                    one.publish(b'"%s"' % (b"x" * 998))
+                eventually(lambda heard=heard: len(one.heard.messages) == heard + 8, "all are heard")  # type: ignore[misc]
+                self.trim(name, one.link.head.sequence)
+            for n in range(15):
+                one.publish(b"%d" % n)
+                eventually(lambda n=n: one.heard.payloads[-1] == b"%d" % n, "each is heard")  # type: ignore[misc]
+            with self.end(name, retention) as late:
+                assert late.link.retained.messages == 15
             self.check_positions(one.heard.messages)
             assert one.heard.gaps[1:] == []
 

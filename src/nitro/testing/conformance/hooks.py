@@ -34,6 +34,10 @@ class Hooks:
         """Delete its entries up to that sequence, the same way."""
         raise SkipTest(f"{type(self).__name__} has no trim() of {namespace} up to {up_to}")
 
+    def damage(self, namespace: str) -> None:
+        """Delete what says of which epoch the log is and how far it got, and nothing else."""
+        raise SkipTest(f"{type(self).__name__} has no damage() for {namespace}")
+
     def cut(self) -> None:
         """Let the server end every connection that it has."""
         raise SkipTest(f"{type(self).__name__} has no cut()")

@@ -1,0 +1,39 @@
+"""What a SQLite log says in SQL: its tables, how they are read and trimmed, and how a log begins in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from nitro.infrastructure.brokers.base import new_epoch
+
+__all__ = ["FORGET", "READ", "SCHEMA", "TABLES", "begin"]
+
+SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS nitro_logs (namespace TEXT PRIMARY KEY, epoch TEXT NOT NULL, "
+    "sequence INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS nitro_messages (namespace TEXT NOT NULL, sequence INTEGER NOT NULL, at REAL NOT NULL, "
+    "body BLOB NOT NULL, PRIMARY KEY (namespace, sequence))",
+    "CREATE TABLE IF NOT EXISTS nitro_producers (namespace TEXT NOT NULL, producer TEXT NOT NULL, "
+    "number INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (namespace, producer))",
+)
+TABLES: Final = "SELECT count(*) FROM sqlite_schema WHERE name IN ('nitro_logs', 'nitro_messages', 'nitro_producers')"
+READ: Final = """
+    SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END FROM nitro_messages AS message
+    WHERE namespace = ? AND sequence > ? AND ? = (SELECT epoch FROM nitro_logs WHERE namespace = message.namespace)
+    ORDER BY sequence LIMIT ?"""
+FORGET: Final = """
+    DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence <= (
+        SELECT max(sequence) FROM (
+            SELECT sequence, at, length(body) AS size, sum(length(body)) OVER (ORDER BY sequence DESC) AS bytes
+            FROM nitro_messages WHERE namespace = :namespace
+        ) WHERE bytes > max(:bytes, size) OR at < :since)"""
+"""The newest entry stays, however long it is: `bytes` is its own size."""
+
+
+def begin(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:
+    """Begin a log where there is none. If one was there, and only its row is gone, nobody knows how far it got."""
+    made = execute("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (namespace, new_epoch()))
+    if made.rowcount:
+        execute("DELETE FROM nitro_messages WHERE namespace = ?", (namespace,))
+        execute("DELETE FROM nitro_producers WHERE namespace = ?", (namespace,))

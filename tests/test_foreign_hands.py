@@ -1,0 +1,122 @@
+"""What administrators, backups and fail-overs do to a log while it is in use, beyond what every log is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError
+
+from nitro.infrastructure.brokers.base import Log
+from nitro.testing.conformance import eventually
+from tests.brokers import Broker, Redis, SQLite
+from tests.cast import Cast, cast_on, ends_on, wait_until_open
+from tests.services import Proxy, RedisServer
+
+
+def check_everybody_was_told(cast: Cast) -> None:
+    verdict = cast.finish()
+    assert verdict.is_clean, verdict
+    assert cast.gaps() == [["epoch"], ["epoch"], ["epoch"]]
+    assert len({end.link.head.epoch for end in cast.ends}) == 1
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_file_that_goes_while_processes_emit_is_left_by_all_of_them(tmp_path: Path, how: str) -> None:
+    """Emitting never pauses, so nobody finds out in a quiet second."""
+    with SQLite(tmp_path) as broker:
+        path = tmp_path / "events.db"
+        with ends_on(f"sqlite:///{tmp_path / 'other.db'}") as ends:
+            wait_until_open(*ends)
+        with cast_on(broker) as cast:
+            for suffix in ("-wal", "-shm", ""):
+                path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+            if how == "replaced":
+                shutil.move(tmp_path / "other.db", path)
+            old = cast.ends[0].link.head.epoch
+            for end in cast.ends:
+                eventually(lambda end=end: end.link.head.epoch != old, "it is in the new file")  # type: ignore[misc]
+            check_everybody_was_told(cast)
+
+
+def open_and_close(log: Log) -> str:
+    async def work() -> str:
+        try:
+            return (await log.open()).epoch
+        finally:
+            await log.close()
+
+    return asyncio.run(work())
+
+
+def test_a_redis_that_is_loading_is_waited_for_and_has_lost_nothing(tmp_path: Path) -> None:
+    with Redis(tmp_path) as broker:
+        namespace = broker.namespace()
+        epoch = open_and_close(broker.log(namespace))
+        fill = "for n = 1, 50000 do redis.call('SET', ARGV[1] .. n, string.rep('x', 50)) end"
+        broker.server.run("CONFIG", "SET", "appendfsync", "no")
+        for n in range(10):
+            assert broker.server.run("EVAL", fill, "0", f"{n}:") == b"$-1\r\n"
+        broker.kill()
+        starting = threading.Thread(target=broker.start)
+        starting.start()
+        refusals = []
+
+        def opened() -> bool:
+            try:
+                return open_and_close(broker.log(namespace)) == epoch
+            except (BusyLoadingError, ConnectionError) as error:
+                refusals.append(error)
+                return False
+
+        eventually(opened, "the same log is there")
+        starting.join()
+        asked = [str(error) for error in refusals if isinstance(error, BusyLoadingError)]
+        assert asked, "it was asked while it was loading"
+        assert all("on its disk" in error for error in asked), "and not believed what it said about itself then"
+        assert open_and_close(broker.log(namespace)) == epoch
+
+
+def test_a_replica_that_takes_over_behind_one_address_is_another_log(tmp_path: Path) -> None:
+    """Both write to their disks before they answer; the replica lacks what came last, and gets as much that is new."""
+    first, second = RedisServer(tmp_path / "first"), RedisServer(tmp_path / "second")
+    with first, Proxy(first.port) as wire, second, Proxy(first.port) as address:
+        second.run("REPLICAOF", "127.0.0.1", str(wire.port))
+        eventually(lambda: b"master_link_status:up" in second.run("INFO", "replication"), "the replica follows")
+        log = Broker(tmp_path).log("n", url=f"redis://127.0.0.1:{address.port}")
+
+        async def append(producer: str, count: int) -> str:
+            extent = await log.open()
+            await log.append(producer, 1, [producer.encode()] * count)
+            await log.close()
+            return extent.epoch
+
+        before = asyncio.run(append("a", 5))
+        eventually(lambda: offset(first) == offset(second), "the replica has them")
+        wire.stall()
+        assert asyncio.run(append("lost", 5)) == before
+        address.upstream = second.port
+        first.end(signal.SIGKILL)
+        second.run("REPLICAOF", "NO", "ONE")
+        after = asyncio.run(append("b", 5))
+        assert after != before
+        second.end(signal.SIGKILL)
+        second.start()
+        assert asyncio.run(append("c", 5)) not in (before, after), "whether it is the same server, nobody knows"
+
+
+def offset(server: RedisServer) -> bytes:
+    return server.run("INFO", "replication").split(b"master_repl_offset:")[1].split()[0]
+
+
+def test_a_redis_that_is_a_replica_is_waited_for(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "first") as first, RedisServer(tmp_path / "second") as second:
+        second.run("REPLICAOF", "127.0.0.1", str(first.port))
+        with pytest.raises(ReadOnlyError):
+            open_and_close(Broker(tmp_path).log("n", url=second.url))
+        second.run("REPLICAOF", "NO", "ONE")
+        assert open_and_close(Broker(tmp_path).log("n", url=second.url))
