@@ -13,6 +13,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import StreamInfo
 
+from nitro.errors import PayloadTooLarge
 from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import Broker
 from tests.cast import cast_on, check_events_get_across, ends_on, wait_until_open
@@ -124,3 +125,27 @@ def test_a_cluster_whose_leader_is_killed_loses_and_overtakes_nothing(tmp_path: 
             verdict = cast.finish()
             assert verdict.is_clean, verdict
             assert cast.gaps() == [[], [], []]
+
+
+@pytest.mark.parametrize("is_asked_before", [True, False])
+def test_whoever_waits_for_an_event_that_is_thrown_away_is_told_and_nobody_else(
+    tmp_path: Path, is_asked_before: bool
+) -> None:
+    """It was queued before the server was reached, and its limit known."""
+    server = NatsServer(tmp_path / "nats")
+    server.more = "max_payload: 64KB\n"
+    with ends_on(server.url, 1) as (end,):
+        publish = end.link.publish
+        numbers = [publish("a.b", None, payload) for payload in (b"1", b'"%s"' % (b"x" * 100_000), b"3")]
+        waiting = [end.link.acknowledgement(number) for number in numbers] if is_asked_before else []
+        all_of_them = end.link.acknowledgement() if is_asked_before else None
+        with server:
+            eventually(lambda: end.heard.payloads == [b"1", b"3"], "the others are heard")
+            if is_asked_before:
+                assert [bool(each and each.exception(10)) for each in waiting] == [False, True, False]
+            else:
+                all_of_them = end.link.acknowledgement()
+            assert all_of_them is not None
+            with pytest.raises(PayloadTooLarge, match="64512 bytes at most"):
+                all_of_them.result(10)
+            assert end.link.acknowledgement() is None, "it is told once"

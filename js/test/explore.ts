@@ -185,10 +185,11 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       say?.(`${watched.name} changes its topics again and again`);
       for (let n = 0; n < 20; n++) clock.after(n * 30, () => {
         if (!watched.tab.realm.isAlive || watched.tab.realm.isFrozen || watched.tab.isCached || watched.isClosed || watched.live.state === "closed") return;
-        const others = topicsOf(watched.live).filter((topic) => !topic.startsWith("b.x"));
-        if (n % 2) watched.live.unsubscribe(`b.x${n - 1}`), watched.owed.delete(`b.x${n - 1}`);
-        else watched.live.subscribe(`b.x${n}`);
-        changed(watched, n % 2 ? others : [...others, `b.x${n}`]);
+        const own = topicsOf(watched.live);
+        const topic = `b.x${n - (n % 2)}`;
+        if (n % 2) watched.live.unsubscribe(topic), watched.owed.delete(topic);
+        else watched.live.subscribe(topic);
+        changed(watched, n % 2 ? own.filter((each) => each !== topic) : [...new Set([...own, topic])]);
       });
     }],
     [3, () => { // reload

@@ -84,7 +84,7 @@ class State(NamedTuple):
 
     Attributes:
         outgoing: messages that are published and not yet acknowledged.
-        skipped: entries of the log that were no messages of ours.
+        skipped: entries of the log that could not be handed on.
         gone_seconds: for how long the log has not been reached; 0 while it is there.
         why_gone: what was wrong when it was last tried, or the time before.
         why_refused: why it can't be used as it is configured, and the remedy; empty if waiting may help.
@@ -149,8 +149,10 @@ class Broker(Protocol):
 
     def publish(
         self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
-    ) -> None:
+    ) -> int | None:
         """Take a message for the log. It doesn't block. Of those with one key in their marks, the first is delivered.
+
+        Returns: the number by which its acknowledgement can be asked for; None if it is in the log already.
 
         Raises:
             BrokerUnavailable: too much waits for a log that can't be reached; nothing was taken.
@@ -167,10 +169,11 @@ class Broker(Protocol):
     def content_of(self, key: str) -> str | None:
         """The content of the mark with that key, if a message that can be read has it."""
 
-    def acknowledgement(self) -> Future[None] | None:
-        """Done when all that was published so far is in the log; None if it is already.
+    def acknowledgement(self, number: int | None = None) -> Future[None] | None:
+        """Done when all that was published so far, or the message of that number, is in the log; None if it is already.
 
-        It fails with `BrokerRefused` when waiting won't help; what was published waits nevertheless.
+        It fails with `BrokerRefused` when waiting won't help; what was published waits nevertheless. It fails with
+        `PayloadTooLarge` if one was thrown away, since the log turned out to take less than was queued.
         """
 
     def until_read(self, place: Position | None = None) -> Future[None] | None:

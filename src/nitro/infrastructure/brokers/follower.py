@@ -37,7 +37,7 @@ class Follower:
     Attributes:
         is_open: the log was reached once, and the window holds what it retained then.
         once: which of them were published before.
-        skipped: how many entries were no messages of ours.
+        skipped: how many entries could not be handed on.
     """
 
     def __init__(self, window: Window, receiver: Receiver, lock: threading.RLock, max_payload_bytes: int) -> None:
@@ -100,7 +100,7 @@ class Follower:
     def take(self, entries: Sequence[Entry]) -> None:
         """Take what the log returned behind our place."""
         epoch = self.epoch
-        decoded = [(entry, self._decode(entry, epoch)) for entry in entries]
+        decoded = [(entry, *self._decode(entry, epoch)) for entry in entries]
         for start in range(0, len(decoded), _ENTRIES_A_LOCK):
             with self._lock:
                 is_whole = self._take_some(decoded[start : start + _ENTRIES_A_LOCK], epoch)
@@ -108,14 +108,16 @@ class Follower:
             if not is_whole:
                 return
 
-    def _take_some(self, decoded: Sequence[tuple[Entry, Message | None]], epoch: str) -> bool:
+    def _take_some(self, decoded: Sequence[tuple[Entry, Message | None, bool]], epoch: str) -> bool:
         """Take entries up to a hole that has to be looked at once more; whether there was none."""
-        for entry, message in decoded:
+        for place, (entry, message, is_lost) in enumerate(decoded):
             if entry.sequence <= self.sequence:
                 continue
             if entry.sequence > self.sequence + 1 and not self._confirm_hole(epoch, entry.sequence):
                 return False
             self._accept(entry, message)
+            if is_lost and not (place + 1 < len(decoded) and decoded[place + 1][2]):  # the last one in a row tells
+                self._lose("expired", self.window.head)
         return True
 
     def _accept(self, entry: Entry, message: Message | None) -> None:
@@ -149,22 +151,23 @@ class Follower:
         if self.is_open:
             self._receiver.lose(reason, resumed_at)
 
-    def _decode(self, entry: Entry, epoch: str) -> Message | None:
+    def _decode(self, entry: Entry, epoch: str) -> tuple[Message | None, bool]:
+        """The message of an entry, if it is one; and whether it may be one that can't be handed on."""
         try:
             if entry.body is None:
-                raise ValueError("it is too long")  # noqa: TRY301 - one place tells of all of them
-            return wire.decode(entry.body, Position(epoch, entry.sequence), self._max_payload_bytes)
+                raise wire.Unreadable("it is too long")
+            return wire.decode(entry.body, Position(epoch, entry.sequence), self._max_payload_bytes), False
         except ValueError as error:
             if not self.skipped:
                 reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
                 log.warning(
-                    "entry %d of the log is no message of ours: %s. It is skipped, and so is every other one like it; "
-                    "nitro.statistics() counts them",
+                    "entry %d of the log can't be handed on: %s. It is skipped, and so is every other one like it; "
+                    "nitro.statistics() counts them. Where it may have been an event, clients are told of a gap",
                     entry.sequence,
                     reason,
                 )
             self.skipped += 1
-            return None
+            return None, isinstance(error, wire.Unreadable)
 
     def __repr__(self) -> str:
         where = self.window.head if self.is_open else NOWHERE

@@ -127,8 +127,8 @@ class Link:
 
     def publish(
         self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
-    ) -> None:
-        self._outgoing.add(self._fitting(wire.encode(topic, sender, payload, key, mark)), self._why_waiting)
+    ) -> int:
+        return self._outgoing.add(self._fitting(wire.encode(topic, sender, payload, key, mark)), self._why_waiting)
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
         if not isinstance(self._remote, TransactionalLog):
@@ -148,8 +148,8 @@ class Link:
         with self._lock:
             return self._follower.once.content_of(key)
 
-    def acknowledgement(self) -> Future[None] | None:
-        return self._outgoing.acknowledgement()
+    def acknowledgement(self, number: int | None = None) -> Future[None] | None:
+        return self._outgoing.acknowledgement(number)
 
     def until_read(self, place: Position | None = None) -> Future[None] | None:
         return self._progress.until_read(place or self._progress.appended)
@@ -172,6 +172,8 @@ class Link:
                 acknowledgement.result(timeout)
         except (TimeoutError, BrokerRefused):
             log.error("%d events are lost with this process: %s", len(self._outgoing), self._why_waiting())  # noqa: TRY400
+        except PayloadTooLarge:
+            log.debug("an event was lost, which was told")
         finally:
             self._is_closed = True
             self._progress.fail()

@@ -84,7 +84,7 @@ class MemoryBroker:
         with self._lock:
             return self._once.content_of(key)
 
-    def acknowledgement(self) -> None:
+    def acknowledgement(self, number: int | None = None) -> None:
         """All is in the log that was published."""
 
     def until_read(self, place: Position | None = None) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Final
+from typing import Final, NamedTuple
 
 from nitro.errors import BrokerRefused, BrokerUnavailable
 
@@ -20,6 +20,14 @@ _BATCH_MESSAGES: Final = 500
 _BATCH_BYTES: Final = 1024 * 1024
 _ITEM_BYTES: Final = 256
 """What a message that waits costs beside its bytes, roughly."""
+
+
+class _Waiter(NamedTuple):
+    """Who wants to know what became of the messages from one number to another."""
+
+    first: int
+    last: int
+    future: Future[None]
 
 
 class Outgoing:
@@ -42,13 +50,14 @@ class Outgoing:
         self._bytes = 0
         self._published = 0
         self._acknowledged = 0
-        self._waiters: deque[tuple[int, Future[None]]] = deque()
+        self._waiters: list[_Waiter] = []
+        self._lost: Exception | None = None  # the newest loss that nobody was told of
         self._is_woken = False
         self._closed: str | None = None
         self._refused = ""
 
-    def add(self, body: bytes, why_waiting: Callable[[], str]) -> None:
-        """Queue a message; `why_waiting` says what is wrong with the log, if there is no room.
+    def add(self, body: bytes, why_waiting: Callable[[], str]) -> int:
+        """Queue a message, and return its number; `why_waiting` says what is wrong with the log, if there is no room.
 
         Raises:
             BrokerUnavailable: too much waits, or the queue is closed.
@@ -68,6 +77,7 @@ class Outgoing:
             if not self._is_woken:
                 self._is_woken = True
                 self._wake()
+            return self._published
 
     def batch(self) -> tuple[int, list[bytes]]:
         """The number of the oldest message that waits, and what can be appended at once from there on."""
@@ -85,30 +95,46 @@ class Outgoing:
 
     def acknowledge(self, count: int, error: Exception | None = None) -> None:
         """The oldest `count` messages are in the log; or they never will be, for that reason."""
-        done: list[Future[None]] = []
         with self._lock:
             for _ in range(count):
                 self._bytes -= len(self._bodies.popleft()) + _ITEM_BYTES
-            self._acknowledged += count
-            while self._waiters and self._waiters[0][0] <= self._acknowledged:
-                done.append(self._waiters.popleft()[1])
+            known, self._acknowledged = self._acknowledged, self._acknowledged + count
+            waiters, self._waiters = self._waiters, []
+            done: list[Future[None]] = []
+            lost: list[Future[None]] = []
+            for waiter in waiters:
+                if error is not None and waiter.first <= self._acknowledged and known < waiter.last:
+                    lost.append(waiter.future)
+                elif waiter.last <= self._acknowledged:
+                    done.append(waiter.future)
+                else:
+                    self._waiters.append(waiter)
+            if error is not None and not lost:
+                self._lost = error
         for future in done:
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
+            future.set_result(None)
+        for future in lost:
+            future.set_exception(error)
 
-    def acknowledgement(self) -> Future[None] | None:
-        """Done when all that waits now is in the log; None if nothing waits."""
+    def acknowledgement(self, number: int | None = None) -> Future[None] | None:
+        """Done when all that waits now, or the message of that number, is in the log; None if it is.
+
+        It fails if one of them never will be; that of all also if one was lost before, and nobody was told.
+        """
         with self._lock:
-            if not self._bodies:
+            error, last = None, number or self._published
+            if self._lost is not None and number is None:
+                error, self._lost = self._lost, None
+            elif last <= self._acknowledged:
                 return None
+            elif self._refused:
+                error = BrokerRefused(self._refused)
             future: Future[None] = Future()
             future.set_running_or_notify_cancel()  # nobody can cancel what will be set
-            if self._refused:
-                future.set_exception(BrokerRefused(self._refused))
+            if error is not None:
+                future.set_exception(error)
             else:
-                self._waiters.append((self._published, future))
+                self._waiters.append(_Waiter(number or self._acknowledged + 1, last, future))
             return future
 
     def refuse(self, reason: str) -> None:
@@ -116,20 +142,20 @@ class Outgoing:
 
         What was published stays, and is taken, nevertheless.
         """
-        waiters: deque[tuple[int, Future[None]]] = deque()
+        waiters: list[_Waiter] = []
         with self._lock:
             self._refused = reason
             if reason:
                 waiters, self._waiters = self._waiters, waiters
-        for _, future in waiters:
+        for _, _, future in waiters:
             future.set_exception(BrokerRefused(reason))
 
     def close(self, reason: str) -> None:
         """Take nothing more; whoever waits for an acknowledgement is told."""
         with self._lock:
             self._closed = reason
-            waiters, self._waiters = self._waiters, deque()
-        for _, future in waiters:
+            waiters, self._waiters = self._waiters, []
+        for _, _, future in waiters:
             future.set_exception(BrokerUnavailable(reason))
 
     def __len__(self) -> int:

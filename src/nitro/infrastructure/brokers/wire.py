@@ -18,11 +18,15 @@ from nitro.domain.topics import check_topic
 from nitro.errors import InvalidPayload
 from nitro.infrastructure.brokers.once import Mark
 
-__all__ = ["HEAD_BYTES", "decode", "encode", "mark_of"]
+__all__ = ["HEAD_BYTES", "Unreadable", "decode", "encode", "mark_of"]
 
 _VERSION: Final = 1
 HEAD_BYTES: Final = 4096
 """What the first line may take at most: more is no message of ours."""
+
+
+class Unreadable(ValueError):
+    """It may well be an event, and this process can't hand it on."""
 
 
 class _Head(NamedTuple):
@@ -51,13 +55,14 @@ def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
     """The message that an entry holds.
 
     Raises:
-        ValueError: it is no message of this version; the text says why.
+        Unreadable: it is longer than this process takes, or of another version of this format.
+        ValueError: it is no message; the text says why.
     """
     head, newline, payload = body.partition(b"\n")
     if not newline or len(head) > HEAD_BYTES:
         raise ValueError("it has no first line of ours")
     if len(payload) > max_payload_bytes:
-        raise ValueError(f"its payload has {len(payload)} bytes, and {max_payload_bytes} is the limit")
+        raise Unreadable(f"its payload has {len(payload)} bytes, and {max_payload_bytes} is the limit")
     topic, sender, key, _ = _decode_head(head)
     from_json(payload, allow_inf_nan=False)
     return Message(topic, sender, payload, position, key)
@@ -71,11 +76,16 @@ def mark_of(body: bytes) -> Mark | None:
 @lru_cache(maxsize=4096)
 def _decode_head(head: bytes) -> _Head:
     fields = from_json(head)
-    if not isinstance(fields, list) or len(fields) not in (4, 7):
-        raise ValueError("its first line is not a list of four or seven")
-    version, topic, sender, key, *mark = fields
+    if not isinstance(fields, list) or not fields:
+        raise ValueError("its first line is no list")
+    version = fields[0]
     if version != _VERSION or version is True:
-        raise ValueError(f"its version is {version!r:.20}, and this is {_VERSION}")
+        raise (Unreadable if type(version) is int else ValueError)(
+            f"its version is {version!r:.20}, and this is {_VERSION}"
+        )
+    if len(fields) not in (4, 7):
+        raise ValueError("its first line is not a list of four or seven")
+    _, topic, sender, key, *mark = fields
     if not isinstance(topic, str) or not isinstance(sender, str | None) or not isinstance(key, str | None):
         raise ValueError("its topic is a string, its sender and key are strings or null")  # noqa: TRY004
     if mark and not (isinstance(mark[0], str) and isinstance(mark[1], str) and type(mark[2]) is float):

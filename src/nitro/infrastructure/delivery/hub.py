@@ -71,8 +71,11 @@ class Hub:
 
     def publish(
         self, topic: str, sender: str | None, payload: bytes, key: str | None = None, mark: Mark | None = None
-    ) -> None:
+    ) -> int | None:
         """Append to the log; clients get it in the next tick of their loops.
+
+        Returns:
+            As `Broker.publish`; None also where a publish of this thread is under way already, which takes it along.
 
         Raises:
             Overloaded: an event loop is too far behind; nothing was published.
@@ -84,14 +87,16 @@ class Hub:
             self._messages_in += 1
             self._bytes_in += len(payload)
             if self._is_publishing:  # a signal handler or finalizer, in the middle of this thread's own publish
-                return
+                return None
             self._is_publishing = True
             try:
+                number = self.broker.publish(*self._unpublished.popleft())
                 while self._unpublished:
                     self.broker.publish(*self._unpublished.popleft())
             finally:
                 self._is_publishing = False
         self.settle()
+        return number
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
         """The same in a database transaction: published when that is committed.

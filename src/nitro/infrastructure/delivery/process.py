@@ -95,6 +95,7 @@ def flush(timeout: float = 5.0) -> None:
     Raises:
         BrokerUnavailable: it is not acknowledged, after `timeout` seconds.
         BrokerRefused: the broker can't be used as it is configured; at once.
+        PayloadTooLarge: one of them was thrown away, since the broker takes less; the others are in it, or wait.
     """
     if _hub is None:
         return
@@ -107,16 +108,20 @@ def flush(timeout: float = 5.0) -> None:
         wait([reading], min(timeout, _READING_SECONDS))
 
 
-async def acknowledged() -> None:
+async def acknowledged(number: int | None) -> None:
     """The same in an event loop; and until this process has read it, too, so that who connects then doesn't hear it.
+
+    Args:
+        number: of the message that is waited for; None for all.
 
     Raises:
         BrokerUnavailable: it is not acknowledged, after `NITRO_PUBLISH_TIMEOUT_SECONDS`.
         BrokerRefused: the broker can't be used as it is configured; at once.
+        PayloadTooLarge: it was thrown away, since the broker takes less.
     """
     hub = get_hub()
     seconds = hub.settings.publish_timeout_seconds
-    acknowledgement = hub.broker.acknowledgement()
+    acknowledgement = hub.broker.acknowledgement(number)
     if acknowledgement is not None:
         answer = asyncio.wrap_future(acknowledgement)
         answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())  # asyncio need not report it

@@ -37,7 +37,7 @@ class Statistics:
         head: position of the newest message.
         retained_messages, retained_bytes, retained_seconds: what can be replayed, and the age of the oldest.
         outgoing_messages: what was emitted and is not yet acknowledged by the broker.
-        skipped_entries: entries of the broker's log that were no messages of ours.
+        skipped_entries: entries of the broker's log that could not be handed on.
         broker_gone_seconds: for how long the broker has not been reached; 0 while it is there.
         broker_refused: why it can't be used as it is configured, and the remedy; empty if waiting may help.
     """

@@ -62,8 +62,7 @@ async def emit_and_wait(
         if payload is not None and not is_cancelled and signal.is_heard and not signal.is_muted:
             message = (signal.name, sender_key(sender), payload, key)
             if session is None:
-                get_hub().publish(*message, mark)
-                await acknowledged()
+                await acknowledged(get_hub().publish(*message, mark))
             else:
                 await in_session(session, lambda session: get_hub().publish_in(session, *message))
     finally:

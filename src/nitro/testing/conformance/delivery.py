@@ -129,7 +129,6 @@ class DeliveryTests(Hooks):
             b'[1,"a.b",null,null]\n{"a":',
             b'[1,"a.b",null,null]\n"\xff"',
             b'[1,"a.b",null,null]\nNaN',
-            b'[2,"a.b",null,null]\n1',
             b'["1","a.b",null,null]\n1',
             b'[1,"a b",null,null]\n1',
             b"[1,7,null,null]\n1",
@@ -137,17 +136,34 @@ class DeliveryTests(Hooks):
             b'[1,"a.b",null,{}]\n1',
             b'[1,"a.b",null,null,5]\n1',
             b'{"version":1}\n1',
-            b'[1,"a.b",null,null]\n"%s"' % (b"x" * (2 * MAX_PAYLOAD_BYTES)),
+            b"[]\n1",
         ]
         with self.end(name) as one:
-            longest = self.longest_body(name)
-            garbage = [body for body in garbage if len(body) <= longest]
             self.run(self.append(name, "stranger", 1, garbage))
             one.publish(b'"good"')
             eventually(lambda: one.heard.messages, "the good one is heard")
             assert one.heard.payloads == [b'"good"']
             assert one.link.state.skipped == len(garbage)
             assert one.heard.gaps[1:] == []
+
+    def test_what_may_be_an_event_and_cannot_be_handed_on_is_a_gap(self) -> None:
+        name = self.namespace()
+        with self.end(name) as one:
+            longest = self.longest_body(name)
+            too_long = b'[1,"a.b",null,null]\n"%s"' % (b"x" * MAX_PAYLOAD_BYTES)
+            of_another_version = b'[2,"a.b",null,null,null]\n1'
+            for bodies in ([of_another_version], [of_another_version] * 3, [too_long]):
+                if len(bodies[0]) > longest:
+                    continue
+                before = len(one.heard.gaps)
+                self.run(self.append(name, self.namespace(), 1, bodies))
+                one.publish(b'"good"')
+                one.flush()
+                eventually(lambda: one.heard.payloads[-1:] == [b'"good"'], "the good one is heard")
+                assert {reason for reason, _ in one.heard.gaps[before:]} == {"expired"}
+                assert len(one.heard.gaps[before:]) <= len(bodies), "one for those that were read together"
+                assert [kind for kind, _ in one.heard.log[-2:]] == ["gap", "message"]
+                one.heard.messages.clear()
 
     def test_who_waits_is_woken_by_a_message_and_does_not_wait_for_its_time(self) -> None:
         name = self.namespace()
