@@ -75,6 +75,9 @@ class Broker:
     def trim(self, namespace: str, up_to: int) -> None:
         raise NotImplementedError
 
+    def save(self, namespace: str) -> Callable[[], object]:
+        pytest.skip(f"{self.kind} ends its connections when {namespace} is put back with all the rest")
+
     def damage(self, namespace: str) -> None:
         pytest.skip(f"{self.kind} keeps nothing beside the log: {namespace} can't be damaged")
 
@@ -106,6 +109,20 @@ class SQLite(Broker):
 
     def trim(self, namespace: str, up_to: int) -> None:
         self._run(f"DELETE FROM nitro_messages WHERE namespace = ? AND sequence <= {up_to}", namespace=namespace)
+
+    def save(self, namespace: str) -> Callable[[], object]:
+        path = self.directory / "events.db"
+        saved = self.directory / f"saved-{namespace}.db"
+
+        def copy(source: Path, target: Path) -> None:
+            with (
+                contextlib.closing(sqlite3.connect(source)) as one,
+                contextlib.closing(sqlite3.connect(target)) as other,
+            ):
+                one.backup(other)
+
+        copy(path, saved)
+        return lambda: copy(saved, path)
 
     def damage(self, namespace: str) -> None:
         self._run("DELETE FROM nitro_logs WHERE namespace = ?", namespace=namespace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -38,6 +38,9 @@ class OnBroker(LogConformance):
 
     def trim(self, namespace: str, up_to: int) -> None:
         self.broker.trim(namespace, up_to)
+
+    def save(self, namespace: str) -> Callable[[], object]:
+        return self.broker.save(namespace)
 
     def damage(self, namespace: str) -> None:
         self.broker.damage(namespace)

@@ -19,7 +19,9 @@ SCHEMA: Final = (
 )
 TABLES: Final = "SELECT count(*) FROM sqlite_schema WHERE name IN ('nitro_logs', 'nitro_messages', 'nitro_producers')"
 READ: Final = """
-    SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END FROM nitro_messages AS message
+    SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END,
+        (SELECT substr(body, 1, ?) FROM nitro_messages WHERE namespace = ? AND sequence = ?)
+    FROM nitro_messages AS message
     WHERE namespace = ? AND sequence > ? AND ? = (SELECT epoch FROM nitro_logs WHERE namespace = message.namespace)
     ORDER BY sequence LIMIT ?"""
 FORGET: Final = """

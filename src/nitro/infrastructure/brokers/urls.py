@@ -13,7 +13,7 @@ from nitro.infrastructure.brokers.base import Broker, Log, Receiver, Retention
 from nitro.infrastructure.brokers.link import Link
 from nitro.infrastructure.brokers.memory import MemoryBroker
 from nitro.infrastructure.brokers.siblings import warn_of_siblings
-from nitro.infrastructure.brokers.wire import HEAD_BYTES
+from nitro.infrastructure.brokers.wire import HEAD_BYTES, STAMP_BYTES
 from nitro.settings import Settings
 
 __all__ = ["make_log", "open_broker"]
@@ -86,4 +86,4 @@ def make_log(url: str, namespace: str, retention: Retention, *, max_payload_byte
         raise ConfigurationError(
             f"NITRO_BROKER_URL needs the package {error.name!r}: pip install 'nitro-realtime[{extra}]'"
         ) from error
-    return make(url, namespace, retention, HEAD_BYTES + 1 + max_payload_bytes)
+    return make(url, namespace, retention, STAMP_BYTES + HEAD_BYTES + 1 + max_payload_bytes)

@@ -1,12 +1,14 @@
-r"""How a message is written into a log that other processes read: one line of JSON, then the payload as it is.
+r"""How a message is written into a log that other processes read: a stamp, one line of JSON, the payload as it is.
 
-`[1,"todo.created","42",null]\n{"id":42}`: the version of this format, topic, sender key, key; and two strings and
-a time more where it was published with an idempotency key. What comes out of a log may be anybody's, so it is checked
-before anything is delivered.
+`~x3k9w2ma[1,"todo.created","42",null]\n{"id":42}`: what no other entry has; the version of this format, topic, sender
+key, key; and two strings and a time more where it was published with an idempotency key. By the stamp an entry is told
+from another one that a log has in its place after it was put back to an earlier state. What comes out of a log may be
+anybody's, so it is checked before anything is delivered; it may be without a stamp.
 """
 
 from __future__ import annotations
 
+import random
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -18,9 +20,11 @@ from nitro.domain.topics import check_topic
 from nitro.errors import InvalidPayload
 from nitro.infrastructure.brokers.once import Mark
 
-__all__ = ["HEAD_BYTES", "Unreadable", "decode", "encode", "mark_of"]
+__all__ = ["HEAD_BYTES", "STAMP_BYTES", "Unreadable", "decode", "encode", "mark_of"]
 
 _VERSION: Final = 1
+STAMP_BYTES: Final = 9
+"""How much of an entry is enough to know it again."""
 HEAD_BYTES: Final = 4096
 """What the first line may take at most: more is no message of ours."""
 
@@ -48,7 +52,7 @@ def encode(topic: str, sender: str | None, payload: bytes, key: str | None, mark
         raise InvalidPayload(f"the sender's key or the latest_by field of an event is no text: {error}") from error
     if len(head) > HEAD_BYTES:
         raise InvalidPayload(f"the sender's key and the latest_by field have {len(head)} bytes; use shorter ids")
-    return b"%b\n%b" % (head, payload)
+    return b"~%08x%b\n%b" % (random.getrandbits(32), head, payload)
 
 
 def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
@@ -58,9 +62,8 @@ def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
         Unreadable: it is longer than this process takes, or of another version of this format.
         ValueError: it is no message; the text says why.
     """
-    head, newline, payload = body.partition(b"\n")
-    if not newline or len(head) > HEAD_BYTES:
-        raise ValueError("it has no first line of ours")
+    head, start = _split(body)
+    payload = body[start:]
     if len(payload) > max_payload_bytes:
         raise Unreadable(f"its payload has {len(payload)} bytes, and {max_payload_bytes} is the limit")
     topic, sender, key, _ = _decode_head(head)
@@ -70,7 +73,16 @@ def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
 
 def mark_of(body: bytes) -> Mark | None:
     """The mark of an entry that `decode` has found to be a message."""
-    return _decode_head(body[: body.index(b"\n")]).mark  # the payload is not copied again
+    return _decode_head(_split(body)[0]).mark
+
+
+def _split(body: bytes) -> tuple[bytes, int]:
+    """The first line without the stamp, and where the payload begins."""
+    start = STAMP_BYTES if body.startswith(b"~") else 0
+    end = body.find(b"\n", start)
+    if not 0 <= end - start <= HEAD_BYTES:
+        raise ValueError("it has no first line of ours")
+    return body[start:end], end + 1
 
 
 @lru_cache(maxsize=4096)

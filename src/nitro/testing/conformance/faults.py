@@ -45,6 +45,28 @@ class FaultTests(Hooks):
                 assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
             self.check_lost(one, before, "epoch")
 
+    def test_a_log_that_was_put_back_is_another_one_and_everybody_is_told(self) -> None:
+        name = self.namespace()
+        with self.end(name) as one, self.end(name) as other:
+            before = one.link.head
+            for n in range(100):
+                one.publish(b"1" if n % 2 else b"0")
+            eventually(lambda: len(other.heard.messages) == 100, "all are heard")
+            put_back = self.save(name)
+            for _ in range(10):
+                one.publish(b"1")
+            for end in (one, other):
+                eventually(lambda end=end: len(end.heard.messages) == 110, "all are heard")  # type: ignore[misc]
+            put_back()
+            for _ in range(40):  # at once: nobody sees the log as short as it was
+                one.publish(b"1")
+            one.flush()
+            one.publish(b'"after"')
+            for end in (one, other):
+                eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
+                assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
+            self.check_lost(one, before, "epoch")
+
     def test_what_was_trimmed_before_it_was_read_is_a_gap(self) -> None:
         name = self.namespace()
         with self.end(name) as one, self.end(name) as other:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -37,6 +37,10 @@ class Hooks:
     def damage(self, namespace: str) -> None:
         """Delete what says of which epoch the log is and how far it got, and nothing else."""
         raise SkipTest(f"{type(self).__name__} has no damage() for {namespace}")
+
+    def save(self, namespace: str) -> Callable[[], object]:
+        """Save the log as it is; what it returns puts that back, while everybody is connected."""
+        raise SkipTest(f"{type(self).__name__} has no save() of {namespace}")
 
     def cut(self) -> None:
         """Let the server end every connection that it has."""
