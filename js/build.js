@@ -1,6 +1,7 @@
 // Builds what npm gets (dist/) and what the wheel serves (src/nitro/static/). `--out DIRECTORY` puts the latter elsewhere.
 import { build } from "esbuild";
-import { rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { copyFile, rm, writeFile } from "node:fs/promises";
 import { rollup } from "rollup";
 import { dts } from "rollup-plugin-dts";
 import { minify } from "terser";
@@ -31,6 +32,7 @@ if (process.argv.includes("--tests")) {
   await declare("index", "dist/index.d.ts", values);
   await declare("client", `${wheel}/client.d.ts`, values);
   await writeFile("dist/worker.d.ts", "export {};\n");
+  if (existsSync("../LICENSE")) await copyFile("../LICENSE", "LICENSE"); // npm packs no file from above
 }
 
 /** Write the declarations of one entry, with all that they need. What the script does not export is a type only. */

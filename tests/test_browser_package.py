@@ -104,7 +104,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     top = tmp_path_factory.mktemp("package")
     static = top / "src/nitro/static"
     static.mkdir(parents=True)
-    shutil.copytree(JS, top / "js", ignore=shutil.ignore_patterns("node_modules", "dist", "types"))
+    shutil.copytree(JS, top / "js", ignore=shutil.ignore_patterns("node_modules", "dist", "types", "LICENSE"))
+    shutil.copy(ROOT / "LICENSE", top)
     (top / "js/node_modules").symlink_to(JS / "node_modules")
     run("npm", "pack", cwd=top / "js")
     [file] = (top / "js").glob("*.tgz")
@@ -122,7 +123,7 @@ def test_what_is_published_holds_no_more_than_it_names(packed: Packed) -> None:
         names = [name.removeprefix("package/") for name in archive.getnames()]
     built = {name for name in names if not name.startswith("src/")}
     files = {f"dist/{name}.{end}" for name in ("index", "worker") for end in ("js", "js.map", "d.ts")}
-    assert built == {*files, "package.json"}
+    assert built == {*files, "package.json", "README.md", "LICENSE"}
 
 
 def test_the_declarations_are_whole_and_name_no_place(packed: Packed, tmp_path: Path) -> None:
