@@ -6,6 +6,8 @@ import { rollup } from "rollup";
 import { dts } from "rollup-plugin-dts";
 import { minify } from "terser";
 
+import { edited } from "./test/edits.js";
+
 const place = process.argv.indexOf("--out");
 const wheel = place > 0 ? process.argv[place + 1] : "../src/nitro/static";
 const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning", metafile: true };
@@ -13,7 +15,7 @@ const common = { bundle: true, format: "esm", target: "es2022", legalComments: "
 if (process.argv.includes("--tests")) {
   const tests = { ...common, platform: "node" };
   await build({ ...tests, entryPoints: ["test/all.ts"], outfile: "test/built.mjs" });
-  await build({ ...tests, entryPoints: ["test/run.ts"], outfile: "test/explorer.mjs" });
+  await build({ ...tests, entryPoints: ["test/run.ts"], outfile: "test/explorer.mjs", plugins: [edited()] });
 } else {
   await rm("dist", { recursive: true, force: true });
   const { metafile } = await build({

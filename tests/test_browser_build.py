@@ -23,10 +23,14 @@ MAX_BYTES = 8 * 1024
 EXPLORED_WORLDS = int(os.environ.get("EXPLORED_WORLDS", "4000"))  # 100,000 and more by hand
 
 
-def run(*command: str, seconds: int = 120) -> None:
+def npm(*command: str, seconds: int = 120) -> subprocess.CompletedProcess[str]:
     if shutil.which("npm") is None or not (ROOT / "js/node_modules").is_dir():
         pytest.skip("NO NODE: make client installs what builds the browser client")
-    ended = subprocess.run(["npm", "run", *command], cwd=ROOT / "js", capture_output=True, text=True, timeout=seconds)
+    return subprocess.run(["npm", "run", *command], cwd=ROOT / "js", capture_output=True, text=True, timeout=seconds)
+
+
+def run(*command: str, seconds: int = 120) -> None:
+    ended = npm(*command, seconds=seconds)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -47,6 +51,18 @@ def test_in_worlds_full_of_faults_each_member_hears_what_it_asked_for_once_and_i
     """Tabs, workers, locks and a server under a virtual clock; what a seed found is tried again by its number."""
     seconds = max(300, EXPLORED_WORLDS // 50)
     run("explore", "--", "--from", "1", "--runs", str(EXPLORED_WORLDS), seconds=seconds)
+
+
+def test_each_fault_that_the_client_once_had_or_could_have_is_caught_by_the_world_of_its_seed() -> None:
+    """A seed that catches nothing any more is found anew: `node test/mutants.js --find NAME`."""
+    run("mutants")
+
+
+@pytest.mark.parametrize("options", [["--threads"], ["--runs", "many"], ["--runs", "0"], ["--trace"]])
+def test_the_explorer_does_not_run_with_an_option_that_has_no_number(options: list[str]) -> None:
+    ended = npm("explore", "--", *options)
+    assert ended.returncode == 2
+    assert f"{options[0]} needs a whole number" in ended.stderr
 
 
 def test_it_is_smaller_than_eight_kibibytes() -> None:

@@ -24,6 +24,8 @@ interface Tab {
   env: ReturnType<World["page"]>["env"];
   user: string;
   isCached: boolean;
+  /** Frozen, and not looked at again. */
+  isForgotten: boolean;
 }
 
 /** A member, and what the judge knows of it. */
@@ -36,6 +38,7 @@ interface Watched {
   possible: Set<string>;
   wasOpen: boolean;
   isClosed: boolean;
+  closesAsItHears: boolean;
   heard: [topic: string, id: string][];
   /** Where it stands. */
   at: string;
@@ -55,6 +58,8 @@ export interface Verdict {
 export interface Setting {
   way?: Way;
   hasHeaders?: boolean;
+  changesUsers?: boolean;
+  decides?: boolean;
 }
 
 export async function explore(seed: number, setting: Setting = {}, trace?: (line: string) => void): Promise<Verdict> {
@@ -66,9 +71,9 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   const hasHeaders = setting.hasHeaders ?? chance(0.2);
   world.hasWorkers = way === "worker";
   world.hasLocks = way === "leader" || (way === "worker" && chance(0.8));
-  const changesUsers = chance(0.3);
+  const changesUsers = setting.changesUsers ?? chance(0.3);
   const forgets = chance(0.4);
-  const decides = chance(0.2); // the server does, what is heard
+  const decides = setting.decides ?? chance(0.2); // the server does, what is heard
   const trusts = chance(0.15); // pages say for whom they share
   const storm = LONGEST_STORM * (0.2 + 0.8 * random());
   const isPatient = chance(0.2); // it waits for the long quiet in any case
@@ -77,6 +82,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   const { problems, clock } = world;
   let heardInAll = 0;
   let isQuiet = false;
+  let hostsKnow = way !== "worker" || !world.hasLocks; // who has closed; a worker may hear of the lock before the word
   const say = trace && ((line: string) => trace(`${(clock.now / 1000).toFixed(2)} ${line}`)); // `say?.(…)` makes no text where nobody reads it
   const wrong = (line: string) => {
     problems.push(`${(clock.now / 1000).toFixed(2)} ${line}`);
@@ -107,7 +113,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     }
     const live = new Member(tab.env, "http://x/events", options);
     const watched: Watched = {
-      live, tab, options, name: `m${all.length}`, possible: new Set(usersOf(tab)), wasOpen: false, isClosed: false,
+      live, tab, options, name: `m${all.length}`, possible: new Set(usersOf(tab)), wasOpen: false, isClosed: false, closesAsItHears: false,
       heard: [], at: "", owed: new Map(), hasAskedForbidden: topics.includes(FORBIDDEN),
     };
     const baseline = options.since ?? (changesUsers ? "" : predecessor?.at);
@@ -136,6 +142,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       }
       watched.heard.push([topic, id]);
       watched.at = id;
+      if (watched.closesAsItHears) close(watched);
     });
     live.on("gap", (gap) => {
       say?.(`${watched.name} gap ${JSON.stringify(gap)}`);
@@ -156,7 +163,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   const load = (storage = new Map<string, object>(), predecessors: Watched[] = []) => {
     const realm = new Realm(`tab${tabs.length}`);
     const { env, tell } = world.page(realm, storage);
-    const tab: Tab = { realm, storage, tell, env, watched: [], user: world.cookie, isCached: false };
+    const tab: Tab = { realm, storage, tell, env, watched: [], user: world.cookie, isCached: false, isForgotten: false };
     tabs.push(tab);
     if (predecessors.length) for (const one of predecessors) connect(tab, one.live.state === "open" && one.tab.user === tab.user && !one.options.since ? one : undefined);
     else connect(tab);
@@ -168,6 +175,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
 
   const gone = (tab: Tab) => {
     world.kill(tab.realm);
+    hostsKnow &&= world.hasLocks;
     for (const watched of tab.watched) watched.isClosed = true;
   };
 
@@ -216,6 +224,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       say?.(`${tab.realm.name} is frozen`);
       if (chance(0.7)) tab.tell("freeze");
       tab.realm.isFrozen = true;
+      tab.isForgotten = chance(0.1);
       clock.after(random() * 30_000, () => thaw(tab));
     }],
     [2, () => {
@@ -224,7 +233,9 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     }],
     [2, () => {
       const watched = pick(members());
-      if (watched) close(watched);
+      if (!watched) return;
+      if (chance(0.3)) watched.closesAsItHears = true;
+      else close(watched);
     }],
     [5, () => {
       const watched = pick(members());
@@ -250,6 +261,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       else {
         say?.("the worker hangs");
         worker.realm.isFrozen = true;
+        hostsKnow = false;
         clock.after(random() * 60_000, () => worker.realm.thaw());
       }
     }],
@@ -292,7 +304,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   const living = () => tabs.filter(({ realm, isCached }) => realm.isAlive && !realm.isFrozen && !isCached);
   const members = () => living().flatMap(({ watched }) => watched);
   const thaw = (tab: Tab) => {
-    if (!tab.realm.isAlive || tab.isCached || !tab.realm.isFrozen) return;
+    if (!tab.realm.isAlive || tab.isCached || tab.isForgotten || !tab.realm.isFrozen) return;
     say?.(`${tab.realm.name} is thawed`);
     tab.realm.thaw();
     tab.tell("look");
@@ -379,12 +391,16 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   }
   for (const { realm } of world.workers.values()) realm.thaw();
   if (isPatient || (await judge(SHORT_QUIET)).length) (await judge(QUIET)).forEach(wrong);
+  for (const tab of tabs) if (tab.isForgotten) gone(tab);
   for (const watched of members()) close(watched);
+  await run(clock.now + 1000);
+  if (hostsKnow && world.connections.size) wrong("a stream outlives its last member");
   await run(clock.now + 220_000);
   if (world.connections.size) wrong(`${world.connections.size} connections are left`);
   const held = [...world.locks].flatMap(([name, { held, queue }]) => [...held, ...queue].filter(({ realm }) => tabs.some((tab) => tab.realm === realm)).map(() => name));
   if (held.length) wrong(`locks are left: ${held}`);
   for (const { realm } of tabs) if (realm.isAlive && realm.timers.size) wrong(`${realm.name} has ${realm.timers.size} timers left`);
+  for (const { realm } of tabs) if (realm.isAlive && [...realm.listeners.values()].some(({ size }) => size)) wrong(`${realm.name} has listeners left`);
   for (const { realm } of world.workers.values()) if (realm.timers.size) wrong(`the worker has ${realm.timers.size} timers left`);
   if (world.channels.size) wrong(`channels are left: ${[...world.channels.keys()]}`);
   return { problems, steps, heard: heardInAll, requests: world.requests };

@@ -6,7 +6,10 @@ import { explore } from "./explore.js";
 
 const value = (name: string, otherwise: number) => {
   const place = process.argv.indexOf(`--${name}`);
-  return place < 0 ? otherwise : Number(process.argv[place + 1]);
+  const text = place < 0 ? `${otherwise}` : (process.argv[place + 1] ?? "");
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  console.error(`--${name} needs a whole number from 1 to 999999999, and has "${text}"`);
+  return process.exit(2);
 };
 
 interface Part {

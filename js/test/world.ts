@@ -86,6 +86,7 @@ export class Realm {
   isAlive = true;
   isFrozen = false;
   readonly timers = new Set<object>();
+  readonly listeners = new Map<string, Set<() => void>>();
   #waiting: (() => void)[] = [];
 
   constructor(readonly name: string) {}
@@ -480,7 +481,7 @@ export class World {
 
   /** What a page has, and how to tell it what happens to it. */
   page(realm: Realm, storage: Map<string, object>): { env: PageEnv; tell: (what: string) => void } {
-    const listeners = new Map<string, Set<() => void>>();
+    const { listeners } = realm;
     let breaksOff = false;
     const env: PageEnv = {
       ...this.#env(realm),

@@ -1,0 +1,208 @@
+// Faults that the client once had or could have, each with the seed of a world that catches it: npm run mutants.
+// When world.ts or explore.ts draw anew, `node test/mutants.js --find NAME` prints the first seed that does, for all whose name has NAME in it.
+
+import { build } from "esbuild";
+import { fileURLToPath } from "node:url";
+
+import { edited } from "./edits.js";
+
+const MOST_SEEDS = 200_000;
+
+/** `text` stands in `src/file` once, and `by` is there instead. */
+const MUTANTS = [
+  {
+    name: "a line is read on from where the stream stands, and not from where its members do",
+    file: "line.ts",
+    text: `if (member.last && !member.isAsleep) ids.push(member.last); // and not where the attempt before began: it may have been another's log
+    }`,
+    by: `if (!last && member.last) ids.push(member.last);
+    }
+    if (last) ids.push(last);`,
+    seed: 29,
+  },
+  {
+    name: "a member that joins twice is not told again for whom it is",
+    file: "host.ts",
+    text: `if (member.user && !member.isOfPageBefore) tell({ is: "user", user: member.user });`,
+    by: "",
+    setting: { way: "leader", changesUsers: true, decides: true },
+    seed: 7885,
+  },
+  {
+    name: "the place is kept by one listener, which Firefox may break off",
+    file: "live.ts",
+    text: `on("hide", () => this.#leave()), // where Firefox ends`,
+    by: "// where Firefox ends",
+    seed: 108,
+  },
+  {
+    name: "who joins a line that is read already needs no proof",
+    file: "host.ts",
+    text: "return (!line.hasBegun && !(hasHeaders && line.members.size)) || (isTrusted && line.covers(topics));",
+    by: "return !(hasHeaders && line.members.size) || (isTrusted && line.covers(topics));",
+    seed: 1179,
+  },
+  {
+    name: "a greeting for another user is taken for one's own",
+    file: "host.ts",
+    text: `else if (member.user.startsWith("u")) {`,
+    by: "else if (!member.user) {",
+    seed: 34,
+  },
+  {
+    name: "what was heard already is handed on again",
+    file: "live.ts",
+    text: `    return isNew;
+`,
+    by: `    return true;
+`,
+    seed: 280,
+  },
+  {
+    name: "who joins with a place is not given what came since",
+    file: "line.ts",
+    text: "if (member.last) for (const message of this.#recent) this.#give(member, message);",
+    by: "",
+    seed: 26,
+  },
+  {
+    name: "another log is no gap",
+    file: "line.ts",
+    text: "const isElsewhere = !!member.last && !isOneLog(id, member.last);",
+    by: "const isElsewhere = false;",
+    seed: 361,
+  },
+  {
+    name: "a stream on which nothing comes is never let go of",
+    file: "stream.ts",
+    text: "const isSilent = now - this.#heardAt >= limit;",
+    by: "const isSilent = false;",
+    seed: 14,
+  },
+  {
+    name: "a tab that leads and doesn't answer is not replaced",
+    file: "route.ts",
+    text: "lost.replace!();",
+    by: "",
+    seed: 3,
+  },
+  {
+    name: "a worker that doesn't answer is waited for, for ever",
+    file: "route.ts",
+    text: "else lose(way, false);",
+    by: `else if (way?.kind !== "worker") lose(way, false);`,
+    seed: 19,
+  },
+  {
+    name: "a line without members is read on",
+    file: "line.ts",
+    text: `if (!this.members.size) this.end();
+      else if`,
+    by: "if",
+    seed: 9,
+  },
+  {
+    name: "a line whose last member was closed is kept for those who come back",
+    file: "host.ts",
+    text: "this.#line.remove(member, isForGood);",
+    by: "this.#line.remove(member, false);",
+    seed: 110,
+  },
+  {
+    name: "the lock of the tab that leads is not given up at close",
+    file: "ways.ts",
+    text: `candidacy();
+      resign?.();
+      channel.close();`,
+    by: "channel.close();",
+    seed: 1,
+  },
+  {
+    name: "a question for the host outlives close",
+    file: "route.ts",
+    text: `close() {
+      timer();`,
+    by: "close() {",
+    seed: 1,
+  },
+  {
+    name: "a listener outlives close",
+    file: "live.ts",
+    text: "for (const undo of this.#undo.splice(0)) undo();",
+    by: "",
+    seed: 1,
+  },
+  {
+    name: "what comes behind close is heard",
+    file: "live.ts",
+    text: `    if (!this.#route) return;
+`,
+    by: "",
+    seed: 93,
+  },
+  {
+    name: "the refusal of one closes all",
+    file: "host.ts",
+    text: "if (members.length > 1) return line.again();",
+    by: "",
+    seed: 1305,
+  },
+  {
+    name: "who was asleep does not join again when it wakes",
+    file: "host.ts",
+    text: "if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);",
+    by: "",
+    seed: 63,
+  },
+];
+
+/** What is wrong in a world of the client as it is, or of a mutant of it: an error of its own, too; empty if nothing is. */
+async function judgeOf(...edits) {
+  const { outputFiles } = await build({
+    absWorkingDir: fileURLToPath(new URL("..", import.meta.url)),
+    entryPoints: ["test/explore.ts"],
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "es2022",
+    logLevel: "error",
+    write: false,
+    plugins: [edited(...edits)],
+  });
+  const { explore } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+  return (seed, setting) => explore(seed, setting).then(({ problems }) => problems[0] ?? "", String);
+}
+
+async function check() {
+  const judge = await judgeOf();
+  for (const mutant of MUTANTS) {
+    const { name, seed, setting } = mutant;
+    const without = await judge(seed, setting);
+    const wrong = await (await judgeOf(mutant))(seed, setting);
+    if (without || !wrong) process.exitCode = 1;
+    if (without) console.log(`seed ${seed} fails without a mutant: ${without}`);
+    console.log(wrong ? `caught: ${name}: ${wrong}` : `NOT CAUGHT by seed ${seed}: ${name}`);
+  }
+}
+
+async function find(mutant) {
+  const [judge, judgeMutant] = [await judgeOf(), await judgeOf(mutant)];
+  for (let seed = 1; seed <= MOST_SEEDS; seed++) {
+    const wrong = await judgeMutant(seed, mutant.setting);
+    if (wrong && !(await judge(seed, mutant.setting))) return console.log(`${mutant.name}: seed ${seed}: ${wrong}`);
+  }
+  process.exitCode = 1;
+  console.log(`${mutant.name}: no seed up to ${MOST_SEEDS}`);
+}
+
+const place = process.argv.indexOf("--find");
+if (place < 0) await check();
+else {
+  const name = process.argv[place + 1];
+  const meant = MUTANTS.filter((mutant) => name !== undefined && mutant.name.includes(name));
+  if (!meant.length) {
+    process.exitCode = 2;
+    console.error(`--find ${name ?? ""}: no mutant's name has that in it`);
+  }
+  for (const mutant of meant) await find(mutant);
+}
