@@ -50,6 +50,14 @@ const MUTANTS = [
     seed: 34,
   },
   {
+    name: "news of an earlier join are heard",
+    file: "live.ts",
+    text: "else if (!this.#isJoined || (",
+    by: "else if ((",
+    setting: { way: "leader" },
+    seed: 75044,
+  },
+  {
     name: "what was heard already is handed on again",
     file: "live.ts",
     text: `    return isNew;
