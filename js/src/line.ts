@@ -164,7 +164,7 @@ export class Line implements Listener {
     const { state, last } = this.#stream;
     const ids: string[] = [];
     for (const member of this.members) {
-      if (state === "open") this.#loseIfElsewhere(member, last);
+      if (state === "open" && last) this.#loseIfElsewhere(member, last);
       member.isWaiting = false;
       if (member.last && !member.isAsleep) ids.push(member.last); // and not where the attempt before began: it may have been another's log
     }

@@ -176,7 +176,6 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
       isClosed = true;
       freeze();
       candidacy();
-      resign?.();
       channel.close();
       inbox.close();
     },

@@ -120,7 +120,6 @@ const MUTANTS = [
     name: "the lock of the tab that leads is not given up at close",
     file: "ways.ts",
     text: `candidacy();
-      resign?.();
       channel.close();`,
     by: "channel.close();",
     seed: 1,
@@ -161,6 +160,13 @@ const MUTANTS = [
     text: "if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);",
     by: "",
     seed: 63,
+  },
+  {
+    name: "who stands in a line that is read from its beginning is told of a gap",
+    file: "line.ts",
+    text: `if (state === "open" && last) this`,
+    by: `if (state === "open") this`,
+    seed: 12079,
   },
 ];
 

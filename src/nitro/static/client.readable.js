@@ -509,7 +509,7 @@ var Line = class {
     const { state, last } = this.#stream;
     const ids = [];
     for (const member of this.members) {
-      if (state === "open") this.#loseIfElsewhere(member, last);
+      if (state === "open" && last) this.#loseIfElsewhere(member, last);
       member.isWaiting = false;
       if (member.last && !member.isAsleep) ids.push(member.last);
     }
@@ -978,7 +978,6 @@ function throughLeader(env2, key, config, name, tell) {
       isClosed = true;
       freeze();
       candidacy();
-      resign?.();
       channel2.close();
       inbox.close();
     }

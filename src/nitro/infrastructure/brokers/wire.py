@@ -1,9 +1,9 @@
 r"""How a message is written into a log that other processes read: a stamp, one line of JSON, the payload as it is.
 
-`~x3k9w2ma[1,"todo.created","42",null]\n{"id":42}`: what no other entry has; the version of this format, topic, sender
-key, key; and two strings and a time more where it was published with an idempotency key. By the stamp an entry is told
-from another one that a log has in its place after it was put back to an earlier state. What comes out of a log may be
-anybody's, so it is checked before anything is delivered; it may be without a stamp.
+`~xxxxxxxx[1,"todo.created","42",null]\n{"id":42}`: a tilde and eight random bytes; the version of this format, topic,
+sender key, key; and two strings and a time more where it was published with an idempotency key. By the stamp an entry
+is told from another one that a log has in its place after it was put back to an earlier state. What comes out of a log
+may be anybody's, so it is checked before anything is delivered; it may be without a stamp.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def encode(topic: str, sender: str | None, payload: bytes, key: str | None, mark
         raise InvalidPayload(f"the sender's key or the latest_by field of an event is no text: {error}") from error
     if len(head) > HEAD_BYTES:
         raise InvalidPayload(f"the sender's key and the latest_by field have {len(head)} bytes; use shorter ids")
-    return b"~%08x%b\n%b" % (random.getrandbits(32), head, payload)
+    return b"~%b%b\n%b" % (random.getrandbits(64).to_bytes(8), head, payload)
 
 
 def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
