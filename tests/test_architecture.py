@@ -25,6 +25,7 @@ LINE = [
         "nitro.infrastructure.brokers.presence",
         "nitro.infrastructure.brokers.sqlite_file",
         "nitro.infrastructure.brokers.dsn",
+        "nitro.infrastructure.brokers.postgres_sql",
         "nitro.infrastructure.brokers.redis_client",
         "nitro.infrastructure.brokers.tail",
         "nitro.infrastructure.brokers.tasks",

@@ -248,7 +248,7 @@ def test_what_is_no_session_is_refused(hub: Hub) -> None:
 
 
 def test_the_schema_in_the_docs_is_the_one_that_is_made() -> None:
-    from nitro.infrastructure.brokers.postgres import SCHEMA
+    from nitro.infrastructure.brokers.postgres_sql import SCHEMA
 
     found = re.search(r"```sql\n(.*?)```", (ROOT / "docs/scaling.md").read_text(), re.DOTALL)
     assert found is not None

@@ -16,92 +16,13 @@ import asyncpg
 from sqlalchemy import Connection, text
 
 from nitro.errors import ConfigurationError
+from nitro.infrastructure.brokers import postgres_sql as sql
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.dsn import target_of
 from nitro.infrastructure.brokers.options import without_secrets
 
-__all__ = ["SCHEMA", "PostgresLog"]
+__all__ = ["PostgresLog"]
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS nitro_logs (
-    namespace text PRIMARY KEY, epoch text NOT NULL, sequence bigint NOT NULL, timeline text NOT NULL
-);
-CREATE TABLE IF NOT EXISTS nitro_messages (
-    namespace text NOT NULL, sequence bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    body bytea NOT NULL, PRIMARY KEY (namespace, sequence)
-);
-CREATE TABLE IF NOT EXISTS nitro_producers (
-    namespace text NOT NULL, producer text NOT NULL, number bigint NOT NULL,
-    at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (namespace, producer)
-);
-CREATE TABLE IF NOT EXISTS nitro_outbox (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, namespace text NOT NULL, body bytea NOT NULL
-);
-CREATE OR REPLACE FUNCTION nitro_append(
-    log text, its_epoch text, its_producer text, first bigint, bodies bytea[], max_messages bigint
-) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-    newest bigint;
-    known bigint;
-    more bigint;
-BEGIN
-    IF cardinality(bodies) = 0 AND NOT EXISTS (SELECT 1 FROM nitro_outbox WHERE namespace = log) THEN
-        RETURN (SELECT sequence FROM nitro_logs WHERE namespace = log AND epoch = its_epoch);
-    END IF;
-    SELECT sequence INTO newest FROM nitro_logs WHERE namespace = log AND epoch = its_epoch FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    WITH moved AS (DELETE FROM nitro_outbox WHERE namespace = log RETURNING id, body)
-    INSERT INTO nitro_messages (namespace, sequence, body)
-        SELECT log, newest + row_number() OVER (ORDER BY id), body FROM moved;
-    GET DIAGNOSTICS more = ROW_COUNT;
-    newest := newest + more;
-    IF cardinality(bodies) > 0 THEN
-        SELECT number INTO known FROM nitro_producers WHERE namespace = log AND producer = its_producer;
-        INSERT INTO nitro_messages (namespace, sequence, body)
-            SELECT log, newest + row_number() OVER (ORDER BY place), body
-            FROM unnest(bodies) WITH ORDINALITY AS new (body, place) WHERE first + place - 1 > coalesce(known, 0);
-        GET DIAGNOSTICS more = ROW_COUNT;
-        newest := newest + more;
-        INSERT INTO nitro_producers (namespace, producer, number)
-            VALUES (log, its_producer, first + cardinality(bodies) - 1)
-            ON CONFLICT (namespace, producer) DO UPDATE SET number = excluded.number, at = clock_timestamp();
-    END IF;
-    UPDATE nitro_logs SET sequence = newest WHERE namespace = log;
-    DELETE FROM nitro_messages WHERE namespace = log AND sequence <= newest - max_messages;
-    PERFORM pg_notify('nitro_' || log, '');
-    RETURN newest;
-END $$;
-"""
-_EXISTS: Final = "SELECT to_regclass('nitro_outbox') IS NOT NULL AND to_regproc('nitro_append') IS NOT NULL"
-_TIMELINE: Final = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
-_OPEN: Final = """
-INSERT INTO nitro_logs AS log VALUES ($1, $2, 0, $3) ON CONFLICT (namespace) DO UPDATE SET
-    epoch = CASE WHEN log.timeline = $3 OR $4 THEN log.epoch ELSE $2 END, timeline = $3
-"""
-_EXTENT: Final = """
-SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1)
-FROM nitro_logs WHERE namespace = $1
-"""
-_READ: Final = """
-SELECT sequence, CASE WHEN size <= $4 THEN body END, extract(epoch FROM clock_timestamp() - at)::float8 FROM (
-    SELECT *, sum(least(size, $4)) OVER (ORDER BY sequence) AS total FROM (
-        SELECT sequence, body, at, octet_length(body) AS size FROM nitro_messages
-        WHERE namespace = $1 AND sequence > $2 AND $6 = (SELECT epoch FROM nitro_logs WHERE namespace = $1)
-        ORDER BY sequence LIMIT $3
-    ) AS page
-) AS sized WHERE total - least(size, $4) <= $5 ORDER BY sequence
-"""
-_RENEW: Final = "UPDATE nitro_logs SET epoch = $3, sequence = 0 WHERE namespace = $1 AND epoch = $2 RETURNING 1"
-_FORGET: Final = """
-DELETE FROM nitro_messages WHERE namespace = $1 AND sequence <= (
-    SELECT max(sequence) FROM (
-        SELECT sequence, at, octet_length(body) AS size, sum(octet_length(body)) OVER (ORDER BY sequence DESC) AS bytes
-        FROM nitro_messages WHERE namespace = $1
-    ) AS sized WHERE bytes > greatest($2, size) OR at < clock_timestamp() - make_interval(secs => $3))
-"""
-_FORGET_PRODUCERS: Final = "DELETE FROM nitro_producers WHERE at < clock_timestamp() - interval '1 day'"
 OUTBOX: Final = "outbox"
 """What a NOTIFY says when something waits in the outbox; every other text is a mere wake-up."""
 
@@ -153,12 +74,12 @@ class PostgresLog:
         self._reader = reader = await self._connect()
         for connection in (writer, reader):  # not as they connect: PgBouncer would refuse it
             await connection.execute("SET default_transaction_isolation = 'read committed'")
-        if not await writer.fetchval(_EXISTS):
+        if not await writer.fetchval(sql.EXISTS):
             async with writer.transaction():
                 await writer.execute("SELECT pg_advisory_xact_lock(hashtext('nitro'))")  # two may want to make it
-                await writer.execute(SCHEMA)
+                await writer.execute(sql.SCHEMA)
         timeline, is_same_on_all = await self._server(writer)
-        await writer.execute(_OPEN, self._namespace, new_epoch(), timeline, is_same_on_all)
+        await writer.execute(sql.OPEN, self._namespace, new_epoch(), timeline, is_same_on_all)
         await reader.add_listener(self._channel, self._wake)
         self._has_outbox = True  # something may wait since before
         extent = await self._extent(writer)
@@ -229,7 +150,7 @@ class PostgresLog:
     async def renew(self) -> None:
         writer = self._writer
         async with writer.transaction():
-            if await writer.fetchval(_RENEW, self._namespace, self._epoch, new_epoch()):
+            if await writer.fetchval(sql.RENEW, self._namespace, self._epoch, new_epoch()):
                 await writer.execute("DELETE FROM nitro_messages WHERE namespace = $1", self._namespace)
                 await writer.execute("DELETE FROM nitro_producers WHERE namespace = $1", self._namespace)
 
@@ -249,7 +170,7 @@ class PostgresLog:
             "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
         )
         try:
-            timeline = await connection.fetchval(_TIMELINE)
+            timeline = await connection.fetchval(sql.TIMELINE)
         except asyncpg.PostgresError:  # not everything that speaks its protocol has one
             return "unknown", True
         return timeline, bool(await connection.fetchval("SELECT current_setting('synchronous_standby_names') <> ''"))
@@ -270,16 +191,16 @@ class PostgresLog:
         _, max_bytes, max_age_seconds = self._retention
         if now - self._trimmed_at > _TRIMS_EVERY_SECONDS or self._untrimmed_bytes > max_bytes // 16:
             self._trimmed_at, self._untrimmed_bytes = now, 0
-            await self._writer.execute(_FORGET, self._namespace, max_bytes, max_age_seconds)
-            await self._writer.execute(_FORGET_PRODUCERS)
+            await self._writer.execute(sql.FORGET, self._namespace, max_bytes, max_age_seconds)
+            await self._writer.execute(sql.FORGET_PRODUCERS)
 
     async def _entries(self, after: int, limit: int) -> list[Entry]:
         limits = (limit, self._longest_body, _PAGE_BYTES)
-        rows = await self._reader.fetch(_READ, self._namespace, after, *limits, self._epoch)
+        rows = await self._reader.fetch(sql.READ, self._namespace, after, *limits, self._epoch)
         return [Entry(sequence, body, max(0.0, age)) for sequence, body, age in rows]
 
     async def _extent(self, connection: Any) -> Extent:
-        epoch, newest, oldest = await connection.fetchrow(_EXTENT, self._namespace) or ("", 0, None)
+        epoch, newest, oldest = await connection.fetchrow(sql.EXTENT, self._namespace) or ("", 0, None)
         return Extent(epoch, newest + 1 if oldest is None else oldest, newest)
 
     def _wake(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:

@@ -1,0 +1,91 @@
+"""What `postgres.py` says to the server: its tables, the function by which it appends, and its statements.
+
+The tables and the function are an administrator's to make in some places, so docs/scaling.md has them, too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["EXISTS", "EXTENT", "FORGET", "FORGET_PRODUCERS", "OPEN", "READ", "RENEW", "SCHEMA", "TIMELINE"]
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS nitro_logs (
+    namespace text PRIMARY KEY, epoch text NOT NULL, sequence bigint NOT NULL, timeline text NOT NULL
+);
+CREATE TABLE IF NOT EXISTS nitro_messages (
+    namespace text NOT NULL, sequence bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    body bytea NOT NULL, PRIMARY KEY (namespace, sequence)
+);
+CREATE TABLE IF NOT EXISTS nitro_producers (
+    namespace text NOT NULL, producer text NOT NULL, number bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (namespace, producer)
+);
+CREATE TABLE IF NOT EXISTS nitro_outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, namespace text NOT NULL, body bytea NOT NULL
+);
+CREATE OR REPLACE FUNCTION nitro_append(
+    log text, its_epoch text, its_producer text, first bigint, bodies bytea[], max_messages bigint
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    newest bigint;
+    known bigint;
+    more bigint;
+BEGIN
+    IF cardinality(bodies) = 0 AND NOT EXISTS (SELECT 1 FROM nitro_outbox WHERE namespace = log) THEN
+        RETURN (SELECT sequence FROM nitro_logs WHERE namespace = log AND epoch = its_epoch);
+    END IF;
+    SELECT sequence INTO newest FROM nitro_logs WHERE namespace = log AND epoch = its_epoch FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    WITH moved AS (DELETE FROM nitro_outbox WHERE namespace = log RETURNING id, body)
+    INSERT INTO nitro_messages (namespace, sequence, body)
+        SELECT log, newest + row_number() OVER (ORDER BY id), body FROM moved;
+    GET DIAGNOSTICS more = ROW_COUNT;
+    newest := newest + more;
+    IF cardinality(bodies) > 0 THEN
+        SELECT number INTO known FROM nitro_producers WHERE namespace = log AND producer = its_producer;
+        INSERT INTO nitro_messages (namespace, sequence, body)
+            SELECT log, newest + row_number() OVER (ORDER BY place), body
+            FROM unnest(bodies) WITH ORDINALITY AS new (body, place) WHERE first + place - 1 > coalesce(known, 0);
+        GET DIAGNOSTICS more = ROW_COUNT;
+        newest := newest + more;
+        INSERT INTO nitro_producers (namespace, producer, number)
+            VALUES (log, its_producer, first + cardinality(bodies) - 1)
+            ON CONFLICT (namespace, producer) DO UPDATE SET number = excluded.number, at = clock_timestamp();
+    END IF;
+    UPDATE nitro_logs SET sequence = newest WHERE namespace = log;
+    DELETE FROM nitro_messages WHERE namespace = log AND sequence <= newest - max_messages;
+    PERFORM pg_notify('nitro_' || log, '');
+    RETURN newest;
+END $$;
+"""
+EXISTS: Final = "SELECT to_regclass('nitro_outbox') IS NOT NULL AND to_regproc('nitro_append') IS NOT NULL"
+TIMELINE: Final = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+OPEN: Final = """
+INSERT INTO nitro_logs AS log VALUES ($1, $2, 0, $3) ON CONFLICT (namespace) DO UPDATE SET
+    epoch = CASE WHEN log.timeline = $3 OR $4 THEN log.epoch ELSE $2 END, timeline = $3
+"""
+EXTENT: Final = """
+SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1)
+FROM nitro_logs WHERE namespace = $1
+"""
+READ: Final = """
+SELECT sequence, CASE WHEN size <= $4 THEN body END, extract(epoch FROM clock_timestamp() - at)::float8 FROM (
+    SELECT *, sum(least(size, $4)) OVER (ORDER BY sequence) AS total FROM (
+        SELECT sequence, body, at, octet_length(body) AS size FROM nitro_messages
+        WHERE namespace = $1 AND sequence > $2 AND $6 = (SELECT epoch FROM nitro_logs WHERE namespace = $1)
+        ORDER BY sequence LIMIT $3
+    ) AS page
+) AS sized WHERE total - least(size, $4) <= $5 ORDER BY sequence
+"""
+RENEW: Final = "UPDATE nitro_logs SET epoch = $3, sequence = 0 WHERE namespace = $1 AND epoch = $2 RETURNING 1"
+FORGET: Final = """
+DELETE FROM nitro_messages WHERE namespace = $1 AND sequence <= (
+    SELECT max(sequence) FROM (
+        SELECT sequence, at, octet_length(body) AS size, sum(octet_length(body)) OVER (ORDER BY sequence DESC) AS bytes
+        FROM nitro_messages WHERE namespace = $1
+    ) AS sized WHERE bytes > greatest($2, size) OR at < clock_timestamp() - make_interval(secs => $3))
+"""
+FORGET_PRODUCERS: Final = "DELETE FROM nitro_producers WHERE at < clock_timestamp() - interval '1 day'"
