@@ -159,7 +159,11 @@ class PostgresServer(Service):
 
     def command(self) -> list[str]:
         address = ("-h", "127.0.0.1", "-p", str(self.port), "-k", "")
-        return [*as_nobody(), str(self._programs / "postgres"), "-D", str(self.directory / "data"), *address]
+        return [*as_nobody(), self.program("postgres"), "-D", str(self.directory / "data"), *address]
+
+    def program(self, name: str) -> str:
+        """The path of one of its programs."""
+        return str(self._programs / name)
 
     def start(self) -> Self:
         if not self.directory.exists():
@@ -169,7 +173,7 @@ class PostgresServer(Service):
                 for parent in self.directory.parents:
                     if parent.stat().st_uid == 0 and parent != Path("/"):
                         parent.chmod(parent.stat().st_mode | 0o011)
-            initdb = [*as_nobody(), str(self._programs / "initdb"), "-D", str(self.directory / "data")]
+            initdb = [*as_nobody(), self.program("initdb"), "-D", str(self.directory / "data")]
             options = ["-U", "postgres", "-A", "trust", "--no-sync"]
             made = subprocess.run([*initdb, *options], capture_output=True, text=True, cwd="/")
             if made.returncode:
@@ -259,6 +263,11 @@ class Proxy:
         """Forward what comes from now on; lines that were stalled stay dead, as behind a firewall that forgot them."""
         self._loop.call_soon_threadsafe(self._cut)
         self._loop.call_soon_threadsafe(self._passes.set)
+
+    def switch(self, port: int) -> None:
+        """Lead to another server from now on; every line to the old one is reset."""
+        self._upstream = port
+        self.cut()
 
     def cut(self) -> None:
         """Reset every line."""

@@ -78,8 +78,7 @@ class PostgresLog:
             async with writer.transaction():
                 await writer.execute("SELECT pg_advisory_xact_lock(hashtext('nitro'))")  # two may want to make it
                 await writer.execute(sql.SCHEMA)
-        timeline, is_same_on_all = await self._server(writer)
-        await writer.execute(sql.OPEN, self._namespace, new_epoch(), timeline, is_same_on_all)
+        await self._find(writer)
         await reader.add_listener(self._channel, self._wake)
         self._has_outbox = True  # something may wait since before
         extent = await self._extent(writer)
@@ -148,11 +147,8 @@ class PostgresLog:
         return None
 
     async def renew(self) -> None:
-        writer = self._writer
-        async with writer.transaction():
-            if await writer.fetchval(sql.RENEW, self._namespace, self._epoch, new_epoch()):
-                await writer.execute("DELETE FROM nitro_messages WHERE namespace = $1", self._namespace)
-                await writer.execute("DELETE FROM nitro_producers WHERE namespace = $1", self._namespace)
+        async with self._writer.transaction():
+            await self._begin_epoch(self._writer, self._epoch)
 
     async def close(self) -> None:
         connections = (self._reader, self._writer)
@@ -163,6 +159,27 @@ class PostgresLog:
 
     async def _connect(self) -> Any:
         return await asyncpg.connect(self._target.url, **self._target.arguments)
+
+    async def _find(self, writer: Any) -> None:
+        """Find the row of the log, or make it; and begin a new epoch, if another server has taken over.
+
+        Whoever comes second waits for the row, and then finds what the first has made of it.
+        """
+        timeline, is_same_on_all = await self._server(writer)
+        async with writer.transaction():
+            await writer.execute(sql.MAKE, self._namespace, new_epoch(), timeline)
+            epoch, known = await writer.fetchrow(sql.FIND, self._namespace)
+            if timeline == known:
+                return
+            await writer.execute(sql.MOVE, self._namespace, timeline)
+            if not is_same_on_all:
+                await self._begin_epoch(writer, epoch)
+
+    async def _begin_epoch(self, writer: Any, old: str) -> None:
+        """Empty the log, if it has that epoch still. What waits in the outbox comes into the new one."""
+        if await writer.fetchval(sql.RENEW, self._namespace, old, new_epoch()):
+            for statement in sql.EMPTY:
+                await writer.execute(statement, self._namespace)
 
     async def _server(self, connection: Any) -> tuple[str, bool]:
         """The server's timeline, which another one gets that takes over; and whether that one has everything."""

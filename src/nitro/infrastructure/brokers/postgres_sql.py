@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["EXISTS", "EXTENT", "FORGET", "FORGET_PRODUCERS", "OPEN", "READ", "RENEW", "SCHEMA", "TIMELINE"]
+__all__ = [
+    "EMPTY",
+    "EXISTS",
+    "EXTENT",
+    "FIND",
+    "FORGET",
+    "FORGET_PRODUCERS",
+    "MAKE",
+    "MOVE",
+    "READ",
+    "RENEW",
+    "SCHEMA",
+    "TIMELINE",
+]
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS nitro_logs (
@@ -63,10 +76,9 @@ END $$;
 """
 EXISTS: Final = "SELECT to_regclass('nitro_outbox') IS NOT NULL AND to_regproc('nitro_append') IS NOT NULL"
 TIMELINE: Final = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
-OPEN: Final = """
-INSERT INTO nitro_logs AS log VALUES ($1, $2, 0, $3) ON CONFLICT (namespace) DO UPDATE SET
-    epoch = CASE WHEN log.timeline = $3 OR $4 THEN log.epoch ELSE $2 END, timeline = $3
-"""
+MAKE: Final = "INSERT INTO nitro_logs VALUES ($1, $2, 0, $3) ON CONFLICT (namespace) DO NOTHING"
+FIND: Final = "SELECT epoch, timeline FROM nitro_logs WHERE namespace = $1 FOR UPDATE"
+MOVE: Final = "UPDATE nitro_logs SET timeline = $2 WHERE namespace = $1"
 EXTENT: Final = """
 SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1)
 FROM nitro_logs WHERE namespace = $1
@@ -81,6 +93,10 @@ SELECT sequence, CASE WHEN size <= $4 THEN body END, extract(epoch FROM clock_ti
 ) AS sized WHERE total - least(size, $4) <= $5 ORDER BY sequence
 """
 RENEW: Final = "UPDATE nitro_logs SET epoch = $3, sequence = 0 WHERE namespace = $1 AND epoch = $2 RETURNING 1"
+EMPTY: Final = (
+    "DELETE FROM nitro_messages WHERE namespace = $1",
+    "DELETE FROM nitro_producers WHERE namespace = $1",
+)
 FORGET: Final = """
 DELETE FROM nitro_messages WHERE namespace = $1 AND sequence <= (
     SELECT max(sequence) FROM (

@@ -1,0 +1,158 @@
+"""What befalls a log in PostgreSQL: another server takes over, rights and tables go and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from nitro.infrastructure.brokers.base import Extent, Log
+from nitro.testing.conformance import RETENTION, End, eventually
+from tests.brokers import Broker
+from tests.cast import ends_on, wait_until_open
+from tests.services import PostgresServer, Proxy, as_nobody
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgres") / "server") as server:
+        yield server
+
+
+def log_on(url: str, namespace: str) -> Log:
+    return Broker(Path()).log(namespace, RETENTION, url=url)
+
+
+async def extent_of(*logs: Log) -> list[Extent]:
+    """What they say that are opened, all at the same moment."""
+    extents = await asyncio.gather(*(log.open() for log in logs))
+    for log in logs:
+        await log.close()
+    return extents
+
+
+def rows_of(server: PostgresServer, statement: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(psycopg.connect(server.url)) as connection:
+        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+
+def publish(end: End, *payloads: bytes) -> None:
+    for payload in payloads:
+        end.publish(payload)
+    end.flush()
+
+
+def standby_of(primary: PostgresServer, directory: Path) -> PostgresServer:
+    """A server that follows `primary`, until it is promoted."""
+    standby = PostgresServer(directory)
+    directory.mkdir()
+    if as_nobody():
+        shutil.chown(directory, "nobody")
+    copy = [standby.program("pg_basebackup"), "-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+    options = ["-D", str(directory / "data"), "-R", "-X", "stream", "-c", "fast"]
+    subprocess.run([*as_nobody(), *copy, *options], check=True, capture_output=True, cwd="/")
+    return standby
+
+
+def test_after_a_fail_over_what_was_heard_is_not_heard_again(tmp_path: Path) -> None:
+    with (
+        PostgresServer(tmp_path / "primary") as primary,
+        standby_of(primary, tmp_path / "standby") as standby,
+        Proxy(primary.port) as proxy,
+        ends_on(primary.url.replace(f":{primary.port}", f":{proxy.port}")) as (one, other),
+    ):
+        wait_until_open(one, other)
+        publish(one, *(b"%d" % n for n in range(30)))
+        eventually(lambda: len(other.heard.payloads) == 30, "all are heard")
+        before = one.link.head
+        eventually(
+            lambda: rows_of(standby, "SELECT count(*) FROM nitro_messages") == [(30,)], "the standby has them, too"
+        )
+        primary.end()
+        standby.run("SELECT pg_promote(true, 20)")
+        proxy.switch(standby.port)
+        publish(one, b"30")
+        eventually(lambda: other.heard.payloads[-1] == b"30" == one.heard.payloads[-1], "what is new is heard")
+        for end in (one, other):
+            assert end.heard.payloads == [b"%d" % n for n in range(31)]
+            assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
+        assert one.link.head.epoch != before.epoch
+        assert one.link.head.sequence == 1
+
+
+def take_over(server: PostgresServer, namespace: str) -> None:
+    """What a log finds after another server has taken over: one with another timeline than the row says."""
+    server.run(f"UPDATE nitro_logs SET timeline = '000000AA' WHERE namespace = '{namespace}'")
+
+
+def test_a_new_epoch_begins_once_and_empty_however_many_open_it(server: PostgresServer) -> None:
+    name = Broker.namespace()
+
+    async def open_and_append(number: int) -> Extent:
+        log = log_on(server.url, name)
+        extent = await log.open()
+        await log.append(f"p{number}", 1, [b"%d" % number])
+        await log.close()
+        return extent
+
+    async def scenario() -> list[bytes | None]:
+        log = log_on(server.url, name)
+        before = await log.open()
+        await log.append("p0", 7, [b"old"] * 50)
+        take_over(server, name)
+        epochs = {extent.epoch for extent in await asyncio.gather(*map(open_and_append, range(8)))}
+        assert len(epochs) == 1
+        assert before.epoch not in epochs
+        await log.close()
+        assert (await log.open()).oldest == 1
+        entries = await log.read(0, 100, 0)
+        await log.close()
+        return [entry.body for entry in entries]
+
+    assert sorted(asyncio.run(scenario())) == [b"%d" % n for n in range(8)]  # type: ignore[type-var]
+
+
+def test_what_waits_in_the_outbox_comes_into_the_new_epoch(server: PostgresServer) -> None:
+    name = Broker.namespace()
+
+    async def scenario() -> None:
+        log = log_on(server.url, name)
+        before = await log.open()
+        await log.append("p", 1, [b"old"] * 3)
+        await log.close()
+        server.run(f"INSERT INTO nitro_outbox (namespace, body) VALUES ('{name}', 'committed')")
+        take_over(server, name)
+        extent = await log.open()
+        assert (extent.oldest, extent.newest) == (1, 0)
+        assert extent.epoch != before.epoch
+        assert [entry.body for entry in await log.read(0, 10, 5)] == [b"committed"]
+        await log.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_standby_that_has_everything_goes_on_in_the_epoch(server: PostgresServer) -> None:
+    name = Broker.namespace()
+
+    async def scenario() -> None:
+        log = log_on(server.url, name)
+        (before,) = await extent_of(log)
+        take_over(server, name)
+        server.run("ALTER ROLE postgres SET synchronous_commit = 'local'")
+        server.run("ALTER SYSTEM SET synchronous_standby_names = 'other'", "SELECT pg_reload_conf()")
+        try:
+            eventually(lambda: rows_of(server, "SHOW synchronous_standby_names") == [("other",)], "it is set")
+            assert await extent_of(log, log_on(server.url, name)) == [before] * 2
+        finally:
+            server.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+            server.run("ALTER ROLE postgres RESET synchronous_commit")
+        eventually(lambda: rows_of(server, "SHOW synchronous_standby_names") == [("",)], "it is set back")
+        assert await extent_of(log) == [before]
+
+    asyncio.run(scenario())
