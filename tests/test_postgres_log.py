@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -156,3 +157,85 @@ def test_a_standby_that_has_everything_goes_on_in_the_epoch(server: PostgresServ
         assert await extent_of(log) == [before]
 
     asyncio.run(scenario())
+
+
+WHERE_IT_IS = "pg_current_wal_lsn()"
+
+
+@pytest.mark.parametrize("is_known_first", [True, False])
+def test_a_timeline_that_is_no_longer_told_and_then_told_again_is_no_fail_over(
+    server: PostgresServer, is_known_first: bool
+) -> None:
+    name, role = Broker.namespace(), f"ann{is_known_first:d}"
+    server.run(f"CREATE ROLE {role} LOGIN", f"GRANT ALL ON SCHEMA public TO {role}")
+    asyncio.run(extent_of(log_on(server.url, Broker.namespace())))  # makes the tables
+    tables = "nitro_logs, nitro_messages, nitro_producers, nitro_outbox"
+    server.run(f"GRANT ALL ON {tables} TO {role}", f"GRANT EXECUTE ON FUNCTION {WHERE_IT_IS} TO PUBLIC")
+    take, give = (
+        f"REVOKE EXECUTE ON FUNCTION {WHERE_IT_IS} FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {WHERE_IT_IS} TO PUBLIC",
+    )
+    log = log_on(server.url.replace("postgres@", f"{role}@"), name)
+    timelines = []
+    extents = []
+    for change in (give, take, give) if is_known_first else (take, give, take):
+        server.run(change)
+        extents += asyncio.run(extent_of(log))
+        timelines += rows_of(server, f"SELECT timeline FROM nitro_logs WHERE namespace = '{name}'")
+    server.run(give)
+    first = "00000001" if is_known_first else "unknown"
+    assert timelines == [(first,), ("00000001",), ("00000001",)]
+    assert len(set(extents)) == 1
+    take_over(server, name)
+    assert asyncio.run(extent_of(log)) != extents[:1]
+
+
+@pytest.mark.parametrize(
+    ("condition", "passes"),
+    [
+        *(
+            (name, True)
+            for name in ("deadlock_detected", "query_canceled", "lock_not_available", "too_many_connections")
+        ),
+        *((name, False) for name in ("undefined_function", "insufficient_privilege", "feature_not_supported")),
+    ],
+)
+def test_an_error_that_passes_is_no_fail_over(server: PostgresServer, condition: str, passes: bool) -> None:
+    name, url = Broker.namespace(), f"{server.url}?search_path=public"
+    log = log_on(url, name)
+    (before,) = asyncio.run(extent_of(log))
+    schema = f"fault_{condition}"
+    fault = (
+        f"CREATE FUNCTION {schema}.{WHERE_IT_IS} RETURNS pg_lsn LANGUAGE plpgsql AS $$BEGIN RAISE {condition}; END$$"
+    )
+    server.run(f"CREATE SCHEMA {schema}", fault)
+    stumbling = log_on(f"{server.url}?search_path={schema},pg_catalog,public", name)
+    if passes:
+        with pytest.raises(asyncpg.PostgresError, match=condition):
+            asyncio.run(opened_and_closed(stumbling))
+    else:
+        assert asyncio.run(extent_of(stumbling)) == [before]
+    assert asyncio.run(extent_of(log)) == [before]
+
+
+async def opened_and_closed(log: Log) -> None:
+    try:
+        await log.open()
+    finally:
+        await log.close()
+
+
+def test_a_standby_is_waited_for_until_it_is_promoted_and_then_is_another_server(tmp_path: Path) -> None:
+    name = Broker.namespace()
+    with PostgresServer(tmp_path / "primary") as primary:
+        (before,) = asyncio.run(extent_of(log_on(primary.url, name)))
+        with standby_of(primary, tmp_path / "standby") as standby:
+            primary.end()
+            log = log_on(standby.url, name)
+            with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError) as refused:
+                asyncio.run(opened_and_closed(log))
+            assert log.why_refused(refused.value) is None  # type: ignore[attr-defined]
+            standby.run("SELECT pg_promote(true, 20)")
+            (after,) = asyncio.run(extent_of(log))
+            assert after.epoch != before.epoch
+            assert rows_of(standby, "SELECT timeline FROM nitro_logs") == [("00000002",)]

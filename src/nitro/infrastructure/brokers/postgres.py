@@ -36,6 +36,14 @@ _REMEDIES: Final = {
     "42601": "take PostgreSQL 13 or newer, or what behaves like it",
 }
 """Class or code of an error that stays → what to do."""
+_UNTOLD: Final = "unknown"
+"""The timeline of a server that doesn't tell it, as the row has it."""
+_NEVER_TOLD: Final = (
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.FeatureNotSupportedError,
+)
+"""A server that answers so has no timelines, or keeps them from us; every other error may pass."""
 _TRIMS_EVERY_SECONDS: Final = 1.0
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 
@@ -78,6 +86,7 @@ class PostgresLog:
             async with writer.transaction():
                 await writer.execute("SELECT pg_advisory_xact_lock(hashtext('nitro'))")  # two may want to make it
                 await writer.execute(sql.SCHEMA)
+        await writer.execute(sql.DURABLE)
         await self._find(writer)
         await reader.add_listener(self._channel, self._wake)
         self._has_outbox = True  # something may wait since before
@@ -164,15 +173,17 @@ class PostgresLog:
         """Find the row of the log, or make it; and begin a new epoch, if another server has taken over.
 
         Whoever comes second waits for the row, and then finds what the first has made of it.
+        The row has the timeline of the server that was last known to have it, and only another one that is known begins
+        an epoch: a server that doesn't tell its timeline neither begins one nor makes the row forget the last.
         """
-        timeline, is_same_on_all = await self._server(writer)
         async with writer.transaction():
+            timeline, is_same_on_all = await self._server(writer)
             await writer.execute(sql.MAKE, self._namespace, new_epoch(), timeline)
             epoch, known = await writer.fetchrow(sql.FIND, self._namespace)
-            if timeline == known:
+            if timeline in (known, _UNTOLD):
                 return
             await writer.execute(sql.MOVE, self._namespace, timeline)
-            if not is_same_on_all:
+            if known != _UNTOLD and not is_same_on_all:
                 await self._begin_epoch(writer, epoch)
 
     async def _begin_epoch(self, writer: Any, old: str) -> None:
@@ -182,15 +193,17 @@ class PostgresLog:
                 await writer.execute(statement, self._namespace)
 
     async def _server(self, connection: Any) -> tuple[str, bool]:
-        """The server's timeline, which another one gets that takes over; and whether that one has everything."""
-        await connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-        )
+        """The server's timeline, which another one gets that takes over; and whether that one has everything.
+
+        Raises:
+            asyncpg.PostgresError: it can't tell now; a standby says so (55000) until it is promoted.
+        """
         try:
-            timeline = await connection.fetchval(sql.TIMELINE)
-        except asyncpg.PostgresError:  # not everything that speaks its protocol has one
-            return "unknown", True
-        return timeline, bool(await connection.fetchval("SELECT current_setting('synchronous_standby_names') <> ''"))
+            async with connection.transaction():
+                timeline, is_same_on_all = await connection.fetchrow(sql.SERVER)
+        except _NEVER_TOLD:
+            return _UNTOLD, False
+        return timeline, is_same_on_all
 
     async def _append(self, connection: Any, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         newest: int | None = await connection.fetchval(

@@ -19,7 +19,7 @@ __all__ = [
     "READ",
     "RENEW",
     "SCHEMA",
-    "TIMELINE",
+    "SERVER",
 ]
 
 SCHEMA: Final = """
@@ -75,7 +75,12 @@ BEGIN
 END $$;
 """
 EXISTS: Final = "SELECT to_regclass('nitro_outbox') IS NOT NULL AND to_regproc('nitro_append') IS NOT NULL"
-TIMELINE: Final = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+SERVER: Final = """
+SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8), current_setting('synchronous_standby_names') <> ''
+"""
+DURABLE: Final = """
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""
 MAKE: Final = "INSERT INTO nitro_logs VALUES ($1, $2, 0, $3) ON CONFLICT (namespace) DO NOTHING"
 FIND: Final = "SELECT epoch, timeline FROM nitro_logs WHERE namespace = $1 FOR UPDATE"
 MOVE: Final = "UPDATE nitro_logs SET timeline = $2 WHERE namespace = $1"
