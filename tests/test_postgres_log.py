@@ -239,3 +239,76 @@ def test_a_standby_is_waited_for_until_it_is_promoted_and_then_is_another_server
             (after,) = asyncio.run(extent_of(log))
             assert after.epoch != before.epoch
             assert rows_of(standby, "SELECT timeline FROM nitro_logs") == [("00000002",)]
+
+
+SHORT = RETENTION._replace(max_messages=10)
+
+
+@pytest.mark.parametrize(
+    "hand",
+    [
+        "TRUNCATE nitro_logs",
+        "DELETE FROM nitro_logs",
+        "TRUNCATE nitro_logs, nitro_messages, nitro_producers",
+        "UPDATE nitro_logs SET sequence = 45",
+        "UPDATE nitro_logs SET sequence = 0",
+        "UPDATE nitro_logs SET sequence = -5",
+        "UPDATE nitro_logs SET sequence = 1000",
+        "UPDATE nitro_logs SET epoch = ''",
+        "UPDATE nitro_logs SET epoch = 'Not-Ours'",
+        "DELETE FROM nitro_messages WHERE sequence > 45",
+        "UPDATE nitro_messages SET sequence = -sequence",
+        "DROP TABLE nitro_logs",
+        "DROP TABLE nitro_messages",
+        "DROP TABLE nitro_producers",
+        "DROP TABLE nitro_outbox",
+        "DROP TABLE nitro_logs, nitro_messages, nitro_producers, nitro_outbox; DROP FUNCTION nitro_append",
+    ],
+)
+def test_what_a_foreign_hand_does_to_the_tables_is_one_gap_and_no_outage(server: PostgresServer, hand: str) -> None:
+    with ends_on(server.url, 2, retention=SHORT) as (one, other):
+        wait_until_open(one, other)
+        for n in range(50):  # no faster than it is heard: what is trimmed before that is a gap, too
+            publish(one, b"%d" % n)
+            eventually(lambda: len(other.heard.payloads) == n + 1, "it is heard")  # noqa: B023 - it waits here
+        before = one.link.head
+        server.run(hand, END_CONNECTIONS)
+        publish(one, b"50")
+        eventually(lambda: other.heard.payloads[-1:] == one.heard.payloads[-1:] == [b"50"], "it goes on")
+        publish(other, b"51")
+        eventually(lambda: other.heard.payloads[-1:] == one.heard.payloads[-1:] == [b"51"], "and on")
+        for end in (one, other):
+            assert end.heard.payloads == [b"%d" % n for n in range(52)]
+            assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
+        assert one.link.head.epoch != before.epoch
+        assert one.link.head.sequence == 2
+
+
+END_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nitro'"
+
+
+def test_a_table_or_a_row_that_is_gone_while_a_process_runs_is_made_again_without_a_restart(
+    server: PostgresServer,
+) -> None:
+    with ends_on(server.url, 2) as (one, other):
+        wait_until_open(one, other)
+        for round_, hand in enumerate(
+            ("DROP TABLE nitro_messages", "TRUNCATE nitro_logs", "DROP TABLE nitro_outbox"), 1
+        ):
+            server.run(hand)
+            publish(one, b"%d" % round_)
+            for end in (one, other):
+                eventually(lambda: end.heard.payloads[-1:] == [b"%d" % round_], "it is heard")  # noqa: B023 - it waits here
+                assert end.heard.payloads == [b"%d" % n for n in range(1, round_ + 1)]
+            for end in (one, other):
+                assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"] * round_
+
+
+def test_a_function_that_is_gone_is_made_again_and_nothing_is_lost(server: PostgresServer) -> None:
+    with ends_on(server.url, 1) as (end,):
+        wait_until_open(end)
+        publish(end, b"1")
+        server.run("DROP FUNCTION nitro_append")
+        publish(end, b"2")
+        eventually(lambda: end.heard.payloads == [b"1", b"2"], "it goes on")
+        assert end.heard.gaps[1:] == []

@@ -15,6 +15,7 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import Connection, text
 
+from nitro.domain.message import Position
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers import postgres_sql as sql
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
@@ -82,11 +83,8 @@ class PostgresLog:
         self._reader = reader = await self._connect()
         for connection in (writer, reader):  # not as they connect: PgBouncer would refuse it
             await connection.execute("SET default_transaction_isolation = 'read committed'")
-        if not await writer.fetchval(sql.EXISTS):
-            async with writer.transaction():
-                await writer.execute("SELECT pg_advisory_xact_lock(hashtext('nitro'))")  # two may want to make it
-                await writer.execute(sql.SCHEMA)
         await writer.execute(sql.DURABLE)
+        await self._make(writer)
         await self._find(writer)
         await reader.add_listener(self._channel, self._wake)
         self._has_outbox = True  # something may wait since before
@@ -169,8 +167,20 @@ class PostgresLog:
     async def _connect(self) -> Any:
         return await asyncpg.connect(self._target.url, **self._target.arguments)
 
+    async def _make(self, writer: Any) -> None:
+        """Make what is missing. Where that is a table, all logs begin anew: nobody knows what was in it."""
+        if all(await writer.fetchrow(sql.EXISTS)):
+            return
+        async with writer.transaction():
+            await writer.execute(sql.ALONE)  # two may want to make it
+            has_tables, _ = await writer.fetchrow(sql.EXISTS)
+            await writer.execute(sql.SCHEMA)
+            if not has_tables:
+                await writer.execute(sql.DISOWN)
+
     async def _find(self, writer: Any) -> None:
-        """Find the row of the log, or make it; and begin a new epoch, if another server has taken over.
+        """Find the row of the log, or make it; and begin a new epoch if it is new, or says what can't be, or another
+        server has taken over.
 
         Whoever comes second waits for the row, and then finds what the first has made of it.
         The row has the timeline of the server that was last known to have it, and only another one that is known begins
@@ -178,12 +188,12 @@ class PostgresLog:
         """
         async with writer.transaction():
             timeline, is_same_on_all = await self._server(writer)
-            await writer.execute(sql.MAKE, self._namespace, new_epoch(), timeline)
-            epoch, known = await writer.fetchrow(sql.FIND, self._namespace)
-            if timeline in (known, _UNTOLD):
-                return
-            await writer.execute(sql.MOVE, self._namespace, timeline)
-            if known != _UNTOLD and not is_same_on_all:
+            await writer.execute(sql.MAKE, self._namespace, timeline)
+            epoch, newest, known = await writer.fetchrow(sql.FIND, self._namespace)
+            is_taken_over = _UNTOLD not in (timeline, known) and timeline != known and not is_same_on_all
+            if timeline not in (known, _UNTOLD):
+                await writer.execute(sql.MOVE, self._namespace, timeline)
+            if is_taken_over or not _is_sound(epoch, newest, *await writer.fetchrow(sql.ENDS, self._namespace)):
                 await self._begin_epoch(writer, epoch)
 
     async def _begin_epoch(self, writer: Any, old: str) -> None:
@@ -239,3 +249,9 @@ class PostgresLog:
 
     def __repr__(self) -> str:
         return f"<PostgresLog {self.name}, namespace {self._namespace}>"
+
+
+def _is_sound(epoch: str, newest: int, first: int | None, last: int | None) -> bool:
+    """Whether a row can say that, beside messages from `first` to `last`. A new row has no epoch yet."""
+    place = Position(epoch, newest)
+    return Position.parse(str(place)) == place and (first is None or (first >= 1 and last == newest))

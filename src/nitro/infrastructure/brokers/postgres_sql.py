@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "ALONE",
     "EMPTY",
     "EXISTS",
     "EXTENT",
@@ -74,15 +75,21 @@ BEGIN
     RETURN newest;
 END $$;
 """
-EXISTS: Final = "SELECT to_regclass('nitro_outbox') IS NOT NULL AND to_regproc('nitro_append') IS NOT NULL"
+EXISTS: Final = """
+SELECT bool_and(to_regclass(name) IS NOT NULL), to_regproc('nitro_append') IS NOT NULL
+FROM unnest(ARRAY['nitro_logs', 'nitro_messages', 'nitro_producers', 'nitro_outbox']) AS name
+"""
+ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('nitro'))"
+DISOWN: Final = "DELETE FROM nitro_logs"
 SERVER: Final = """
 SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8), current_setting('synchronous_standby_names') <> ''
 """
 DURABLE: Final = """
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
-MAKE: Final = "INSERT INTO nitro_logs VALUES ($1, $2, 0, $3) ON CONFLICT (namespace) DO NOTHING"
-FIND: Final = "SELECT epoch, timeline FROM nitro_logs WHERE namespace = $1 FOR UPDATE"
+MAKE: Final = "INSERT INTO nitro_logs VALUES ($1, '', 0, $2) ON CONFLICT (namespace) DO NOTHING"
+FIND: Final = "SELECT epoch, sequence, timeline FROM nitro_logs WHERE namespace = $1 FOR UPDATE"
+ENDS: Final = "SELECT min(sequence), max(sequence) FROM nitro_messages WHERE namespace = $1"
 MOVE: Final = "UPDATE nitro_logs SET timeline = $2 WHERE namespace = $1"
 EXTENT: Final = """
 SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1)
