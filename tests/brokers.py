@@ -19,7 +19,7 @@ from nats.js import JetStreamContext
 from nitro.infrastructure.brokers.base import Log, Retention
 from nitro.infrastructure.brokers.urls import make_log
 from nitro.testing.conformance import RETENTION
-from tests.services import NatsServer, PostgresServer, Proxy, RedisServer, Service
+from tests.services import NatsServer, PgBouncer, PostgresServer, Proxy, RedisServer, Service
 
 
 class Broker:
@@ -238,6 +238,33 @@ class Postgres(Broker):
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nitro' "
             "AND pid <> pg_backend_pid()"
         )
+
+
+class PooledPostgres(Postgres):
+    """Reached through a pool that lends each transaction one of its sessions."""
+
+    def __init__(self, directory: Path, *, is_durable: bool = True) -> None:
+        super().__init__(directory, is_durable=is_durable)
+        self.pool = PgBouncer(directory / "pool", self.server, mode="transaction", sessions=6)
+
+    @property
+    def url(self) -> str:
+        return self.pool.url
+
+    @property
+    def port(self) -> int:
+        return self.pool.port
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.pool.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.pool.end(signal.SIGKILL)
+        super().__exit__(exc_type, exc, traceback)
 
 
 TABLES = ("nitro_logs", "nitro_messages", "nitro_producers")

@@ -237,6 +237,36 @@ def as_nobody() -> list[str]:
     return ["setpriv", "--reuid", "nobody", "--clear-groups"] if os.geteuid() == 0 else []
 
 
+class PgBouncer(Service):
+    """Debian's PgBouncer in front of a PostgreSQL. It refuses to run as root.
+
+    Args:
+        mode: what it lends a session of the server's for, `session` or `transaction`.
+        sessions: how many it has.
+    """
+
+    def __init__(self, directory: Path, postgres: PostgresServer, *, mode: str = "session", sessions: int = 20) -> None:
+        super().__init__(directory)
+        self.postgres = postgres
+        self._mode, self._sessions = mode, sessions
+
+    @property
+    def url(self) -> str:
+        return self.postgres.url.replace(f":{self.postgres.port}", f":{self.port}")
+
+    def command(self) -> list[str]:
+        program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+        if program is None:
+            pytest.skip("NO PGBOUNCER: install Debian's pgbouncer to run this test")
+        file = self.directory / "pgbouncer.ini"
+        file.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={self.postgres.port} user=postgres\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nauth_type = any\npool_mode = {self._mode}\n"
+            f"default_pool_size = {self._sessions}\n"
+        )
+        return [*as_nobody(), program, str(file)]
+
+
 class Proxy:
     """A TCP proxy in a thread, whose line can be slow, chopped, dead without a reset, or cut.
 

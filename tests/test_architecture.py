@@ -16,6 +16,7 @@ LINE = [
     ("nitro.infrastructure.wal",),
     ("nitro.infrastructure.brokers.once",),
     ("nitro.infrastructure.brokers.base", "nitro.infrastructure.brokers.options"),
+    ("nitro.infrastructure.brokers.dsn", "nitro.infrastructure.brokers.postgres_sql"),
     (
         "nitro.infrastructure.brokers.window",
         "nitro.infrastructure.brokers.wire",
@@ -24,8 +25,7 @@ LINE = [
         "nitro.infrastructure.brokers.jetstream",
         "nitro.infrastructure.brokers.presence",
         "nitro.infrastructure.brokers.sqlite_file",
-        "nitro.infrastructure.brokers.dsn",
-        "nitro.infrastructure.brokers.postgres_sql",
+        "nitro.infrastructure.brokers.postgres_line",
         "nitro.infrastructure.brokers.redis_client",
         "nitro.infrastructure.brokers.tail",
         "nitro.infrastructure.brokers.tasks",

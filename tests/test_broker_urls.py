@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from tests.cast import check_events_get_across
 from tests.servers import free_port
-from tests.services import PostgresServer, RedisServer, Service, as_nobody
+from tests.services import PgBouncer, PostgresServer, RedisServer, Service
 
 
 class Sentinel(Service):
@@ -74,32 +73,20 @@ def tls(directory: Path) -> Iterator[str]:
         yield f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={server.directory / 'it.crt'}"
 
 
-class PgBouncer(Service):
-    """PgBouncer in session mode, in front of a PostgreSQL. It refuses to run as root."""
-
-    def __init__(self, directory: Path, postgres: PostgresServer) -> None:
-        super().__init__(directory)
-        self.postgres = postgres
-
-    def command(self) -> list[str]:
-        program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
-        if program is None:
-            pytest.skip("NO PGBOUNCER: install Debian's pgbouncer to run this test")
-        file = self.directory / "pgbouncer.ini"
-        file.write_text(
-            f"[databases]\n* = host=127.0.0.1 port={self.postgres.port} user=postgres\n[pgbouncer]\n"
-            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nauth_type = any\npool_mode = session\n"
-        )
-        return [*as_nobody(), program, str(file)]
-
-
 @contextlib.contextmanager
 def pgbouncer(directory: Path) -> Iterator[str]:
     with PostgresServer(directory / "postgres") as server, PgBouncer(directory / "pgbouncer", server) as bouncer:
-        yield server.url.replace(f":{server.port}", f":{bouncer.port}")
+        yield bouncer.url
 
 
-@pytest.mark.parametrize("way", [cluster, sentinel, socket, tls, pgbouncer])
+@contextlib.contextmanager
+def pgbouncer_of_transactions(directory: Path) -> Iterator[str]:
+    pool = PgBouncer(directory / "pgbouncer", PostgresServer(directory / "postgres"), mode="transaction")
+    with pool.postgres, pool:
+        yield pool.url
+
+
+@pytest.mark.parametrize("way", [cluster, sentinel, socket, tls, pgbouncer, pgbouncer_of_transactions])
 def test_events_get_across(way: contextlib.AbstractContextManager[str], tmp_path: Path) -> None:
     with way(tmp_path) as url:  # type: ignore[operator]
         check_events_get_across(url)

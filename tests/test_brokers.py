@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from nitro.infrastructure.brokers.base import Log, Retention
 from nitro.infrastructure.brokers.memory import MemoryBroker
 from nitro.testing.conformance import RETENTION, Heard, LogConformance
 from nitro.testing.conformance.delivery import DeliveryTests
-from tests.brokers import BROKERS, Broker
+from tests.brokers import BROKERS, Broker, PooledPostgres
 
 pytestmark = pytest.mark.alone
 
@@ -27,8 +28,12 @@ class OnBroker(LogConformance):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def _started(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-        with BROKERS[cls.kind](tmp_path_factory.mktemp(cls.kind)) as cls.broker:
+        with cls.make(tmp_path_factory.mktemp(cls.kind)) as cls.broker:
             yield
+
+    @classmethod
+    def make(cls, directory: Path) -> Broker:
+        return BROKERS[cls.kind](directory)
 
     def log(self, namespace: str, retention: Retention = RETENTION) -> Log:
         return self.broker.log(namespace, retention)
@@ -121,3 +126,11 @@ class TestNats(OnBroker):
 
 class TestPostgres(OnBroker):
     kind = "postgresql"
+
+
+class TestPostgresBehindAPool(OnBroker):
+    kind = "postgresql"
+
+    @classmethod
+    def make(cls, directory: Path) -> Broker:
+        return PooledPostgres(directory)

@@ -13,11 +13,12 @@ import asyncpg
 import psycopg
 import pytest
 
+from nitro.infrastructure.brokers import wire
 from nitro.infrastructure.brokers.base import Extent, Log
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import Broker
 from tests.cast import ends_on, wait_until_open
-from tests.services import PostgresServer, Proxy, as_nobody
+from tests.services import PgBouncer, PostgresServer, Proxy, as_nobody
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +313,66 @@ def test_a_function_that_is_gone_is_made_again_and_nothing_is_lost(server: Postg
         publish(end, b"2")
         eventually(lambda: end.heard.payloads == [b"1", b"2"], "it goes on")
         assert end.heard.gaps[1:] == []
+
+
+def test_tables_that_many_make_at_the_same_moment_are_made_once(server: PostgresServer) -> None:
+    for number in range(20):
+        server.run(f"CREATE DATABASE new{number}")
+        url = server.url.removesuffix("/postgres") + f"/new{number}"
+        extents = asyncio.run(extent_of(*(log_on(url, "app") for _ in range(4))))
+        assert len(set(extents)) == 1, extents
+
+
+@pytest.fixture
+def pool(server: PostgresServer, tmp_path: Path) -> Iterator[PgBouncer]:
+    """One that lends its two sessions for a transaction at a time, to whoever comes."""
+    with PgBouncer(server.directory.parent / tmp_path.name, server, mode="transaction", sessions=2) as pool:
+        yield pool
+
+
+def test_behind_a_pool_of_transactions_events_and_the_outbox_are_looked_for(
+    server: PostgresServer, pool: PgBouncer, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = Broker.namespace()
+    with ends_on(server.url, 1, name) as (direct,), ends_on(pool.url, 2, name) as (one, other):
+        wait_until_open(direct, one, other)
+        ends = (direct, one, other)
+        for number, end in enumerate(ends):
+            publish(end, b"%d" % number)
+            for hearing in ends:
+                eventually(lambda: len(hearing.heard.payloads) == number + 1, "it is heard", 2)  # noqa: B023 - at once
+    with ends_on(pool.url, 1, name) as (alone,):
+        wait_until_open(alone)
+        body = wire.encode("a.b", None, b"3", None)
+        server.run(f"INSERT INTO nitro_outbox (namespace, body) VALUES ('{name}', '\\x{body.hex()}')")
+        eventually(lambda: alone.heard.payloads == [b"3"], "what was committed is heard", 2)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 3, told  # by each that is behind the pool
+    assert all("brings no notifications" in line and "session mode" in line for line in told)
+
+
+def test_nothing_is_left_behind_in_the_sessions_of_a_pool(server: PostgresServer, pool: PgBouncer) -> None:
+    name = Broker.namespace()
+    server.run(
+        "ALTER ROLE postgres SET default_transaction_isolation = 'serializable'",
+        "ALTER ROLE postgres SET synchronous_commit = 'off'",
+    )
+    try:
+        with ends_on(pool.url, 3, name) as ends:
+            wait_until_open(*ends)
+            for number in range(100):  # all at once, where a serializable transaction would be turned away
+                for end in ends:
+                    end.publish(b"%d" % number)
+            for end in ends:
+                end.flush()
+                eventually(lambda: len(end.heard.payloads) == 300, "all are heard")  # noqa: B023 - at once
+                assert end.link.state.why_gone == "it was not reached yet"
+            look = """SELECT pg_backend_pid(), current_setting('transaction_isolation'),
+                current_setting('synchronous_commit'), (SELECT count(*) FROM pg_prepared_statements)"""
+            with contextlib.ExitStack() as stack:
+                both = [stack.enter_context(contextlib.closing(psycopg.connect(pool.url))) for _ in range(2)]
+                found = [connection.execute(look).fetchone() for connection in both]  # each still in its transaction
+            assert len({row[0] for row in found if row}) == 2
+            assert [row[1:] for row in found if row] == [("serializable", "off", 0)] * 2
+    finally:
+        server.run("ALTER ROLE postgres RESET ALL")

@@ -8,6 +8,9 @@ number, until that is committed; whoever appends next moves it into the log firs
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -21,22 +24,15 @@ from nitro.infrastructure.brokers import postgres_sql as sql
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.dsn import target_of
 from nitro.infrastructure.brokers.options import without_secrets
+from nitro.infrastructure.brokers.postgres_line import Line, hears, line_to, why_refused
 
 __all__ = ["PostgresLog"]
+
+log = logging.getLogger("nitro.brokers")
 
 OUTBOX: Final = "outbox"
 """What a NOTIFY says when something waits in the outbox; every other text is a mere wake-up."""
 
-_REMEDIES: Final = {
-    "28": "correct user, password or host in NITRO_BROKER_URL, or the server's pg_hba.conf",
-    "3D": "make the database, or correct its name in NITRO_BROKER_URL",
-    "3F": "make the schema, or correct the role's search_path",
-    "42501": "give the role its rights, by the SQL in docs/scaling.md",
-    "42704": "leave that option out of NITRO_BROKER_URL",
-    "22023": "correct that option in NITRO_BROKER_URL",
-    "42601": "take PostgreSQL 13 or newer, or what behaves like it",
-}
-"""Class or code of an error that stays → what to do."""
 _UNTOLD: Final = "unknown"
 """The timeline of a server that doesn't tell it, as the row has it."""
 _NEVER_TOLD: Final = (
@@ -46,6 +42,12 @@ _NEVER_TOLD: Final = (
 )
 """A server that answers so has no timelines, or keeps them from us; every other error may pass."""
 _TRIMS_EVERY_SECONDS: Final = 1.0
+_NOTIFIED_WITHIN_SECONDS: Final = (0.1, 1.0)
+"""How long a notification may take at the most, where the last time none came, and else."""
+_LOOKS_SOON_SECONDS: Final = 0.05
+_LOOKS_LATER_SECONDS: Final = 0.25
+_LATER_AFTER_SECONDS: Final = 1.0
+"""Where no notifications arrive, a quiet log is looked at less often."""
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -54,7 +56,8 @@ class PostgresLog:
 
     Args:
         url: `postgresql://user:password@host:5432/database`, as libpq or SQLAlchemy takes it, with any driver's name
-            and options; see `dsn`. Through PgBouncer only in session mode: LISTEN needs one connection.
+            and options; see `dsn`. Through a pooler in transaction mode, where no notification arrives, the table is
+            looked at now and then.
         namespace: whose log, of those in the database.
         retention: what is kept in the table.
         max_body_bytes: a longer entry is not read.
@@ -72,6 +75,9 @@ class PostgresLog:
         self._epoch = ""
         self._reader: Any = None
         self._writer: Any = None
+        self._is_notified = True
+        self._has_told = False
+        self._quiet_since = 0.0
         self._news = asyncio.Event()
         self._has_outbox = False
         self._has_tables = False
@@ -79,14 +85,19 @@ class PostgresLog:
         self._untrimmed_bytes = 0
 
     async def open(self) -> Extent:
-        self._writer = writer = await self._connect()
-        self._reader = reader = await self._connect()
-        for connection in (writer, reader):  # not as they connect: PgBouncer would refuse it
-            await connection.execute("SET default_transaction_isolation = 'read committed'")
-        await writer.execute(sql.DURABLE)
+        self._writer = writer = await line_to(self._target)
+        self._reader = reader = await line_to(self._target)
         await self._make(writer)
         await self._find(writer)
-        await reader.add_listener(self._channel, self._wake)
+        self._is_notified = await hears(reader, writer, _NOTIFIED_WITHIN_SECONDS[self._is_notified])
+        if self._is_notified:
+            await writer.keep()
+            await reader.keep()
+            await reader.connection.add_listener(self._channel, self._wake)
+        else:
+            await writer.look()
+            await reader.look()
+            self._tell_that_it_polls()
         self._has_outbox = True  # something may wait since before
         extent = await self._extent(writer)
         self._epoch = extent.epoch
@@ -94,6 +105,8 @@ class PostgresLog:
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         newest = await self._append(self._writer, producer, first, bodies)
+        if not self._is_notified:
+            self._news.set()
         await self._trim(sum(map(len, bodies)))
         return newest
 
@@ -101,17 +114,19 @@ class PostgresLog:
         deadline = time.monotonic() + wait_seconds
         while True:
             self._news.clear()
-            if self._has_outbox:
+            if self._has_outbox or not self._is_notified:
                 self._has_outbox = False
                 await self._append(self._reader, "", 0, ())
             entries = await self._entries(after, limit)
+            now = time.monotonic()
             if entries:
+                self._quiet_since = now
                 return entries
-            try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    await self._news.wait()
-            except TimeoutError:
+            if now >= deadline:
                 break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(deadline - now, self._looks_after_seconds(now))):
+                    await self._news.wait()
         extent = await self._extent(self._reader)
         if extent.newest > after:
             entries = await self._entries(after, limit)
@@ -138,47 +153,37 @@ class PostgresLog:
         connection.execute(text("SELECT pg_notify(:channel, :outbox)"), values)
 
     async def newest(self) -> int:
-        return await self._append(self._writer, "", 0, ())
+        newest = await self._append(self._writer, "", 0, ())
+        if not self._is_notified:
+            self._news.set()  # whoever asks wants it to be read, too
+        return newest
 
     def why_refused(self, error: Exception) -> str | None:
-        if isinstance(error, asyncpg.PostgresError):
-            code = error.sqlstate or ""
-            remedy = _REMEDIES.get(code) or _REMEDIES.get(code[:2])
-            if "startup parameter" in str(error):  # PgBouncer has one code for this and for much that passes
-                remedy = "leave it out of NITRO_BROKER_URL, or name it in PgBouncer's ignore_startup_parameters"
-            return remedy and f"the server says: {error}. So {remedy}"
-        if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
-            return f"{error}. Correct NITRO_BROKER_URL"
-        if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
-            return "the server has no TLS, and NITRO_BROKER_URL wants it (sslmode); turn it on there, or off here"
-        return None
+        return why_refused(error)
 
     async def renew(self) -> None:
         async with self._writer.transaction():
             await self._begin_epoch(self._writer, self._epoch)
 
     async def close(self) -> None:
-        connections = (self._reader, self._writer)
+        lines = (self._reader, self._writer)
         self._reader = self._writer = None
-        for connection in connections:
-            if connection is not None:
-                connection.terminate()  # whatever it is at: a polite end would wait for that
+        for line in lines:
+            if line is not None:
+                line.connection.terminate()  # whatever it is at: a polite end would wait for that
 
-    async def _connect(self) -> Any:
-        return await asyncpg.connect(self._target.url, **self._target.arguments)
-
-    async def _make(self, writer: Any) -> None:
+    async def _make(self, writer: Line) -> None:
         """Make what is missing. Where that is a table, all logs begin anew: nobody knows what was in it."""
-        if all(await writer.fetchrow(sql.EXISTS)):
+        if all(await writer.connection.fetchrow(sql.EXISTS)):
             return
         async with writer.transaction():
-            await writer.execute(sql.ALONE)  # two may want to make it
-            has_tables, _ = await writer.fetchrow(sql.EXISTS)
-            await writer.execute(sql.SCHEMA)
+            await writer.connection.execute(sql.ALONE)  # two may want to make it
+            has_tables, _ = await writer.connection.fetchrow(sql.EXISTS)
+            await writer.connection.execute(sql.SCHEMA)
             if not has_tables:
-                await writer.execute(sql.DISOWN)
+                await writer.connection.execute(sql.DISOWN)
 
-    async def _find(self, writer: Any) -> None:
+    async def _find(self, writer: Line) -> None:
         """Find the row of the log, or make it; and begin a new epoch if it is new, or says what can't be, or another
         server has taken over.
 
@@ -188,41 +193,41 @@ class PostgresLog:
         """
         async with writer.transaction():
             timeline, is_same_on_all = await self._server(writer)
-            await writer.execute(sql.MAKE, self._namespace, timeline)
-            epoch, newest, known = await writer.fetchrow(sql.FIND, self._namespace)
+            await writer.connection.execute(sql.MAKE, self._namespace, timeline)
+            epoch, newest, known = await writer.connection.fetchrow(sql.FIND, self._namespace)
             is_taken_over = _UNTOLD not in (timeline, known) and timeline != known and not is_same_on_all
             if timeline not in (known, _UNTOLD):
-                await writer.execute(sql.MOVE, self._namespace, timeline)
-            if is_taken_over or not _is_sound(epoch, newest, *await writer.fetchrow(sql.ENDS, self._namespace)):
+                await writer.connection.execute(sql.MOVE, self._namespace, timeline)
+            if is_taken_over or not _is_sound(
+                epoch, newest, *await writer.connection.fetchrow(sql.ENDS, self._namespace)
+            ):
                 await self._begin_epoch(writer, epoch)
 
-    async def _begin_epoch(self, writer: Any, old: str) -> None:
+    async def _begin_epoch(self, writer: Line, old: str) -> None:
         """Empty the log, if it has that epoch still. What waits in the outbox comes into the new one."""
-        if await writer.fetchval(sql.RENEW, self._namespace, old, new_epoch()):
+        if await writer.connection.fetchval(sql.RENEW, self._namespace, old, new_epoch()):
             for statement in sql.EMPTY:
-                await writer.execute(statement, self._namespace)
+                await writer.connection.execute(statement, self._namespace)
 
-    async def _server(self, connection: Any) -> tuple[str, bool]:
+    async def _server(self, line: Line) -> tuple[str, bool]:
         """The server's timeline, which another one gets that takes over; and whether that one has everything.
 
         Raises:
             asyncpg.PostgresError: it can't tell now; a standby says so (55000) until it is promoted.
         """
         try:
-            async with connection.transaction():
-                timeline, is_same_on_all = await connection.fetchrow(sql.SERVER)
+            async with line.connection.transaction():
+                timeline, is_same_on_all = await line.connection.fetchrow(sql.SERVER)
         except _NEVER_TOLD:
             return _UNTOLD, False
         return timeline, is_same_on_all
 
-    async def _append(self, connection: Any, producer: str, first: int, bodies: Sequence[bytes]) -> int:
-        newest: int | None = await connection.fetchval(
-            "SELECT nitro_append($1, $2, $3, $4, $5, $6)",
-            *(self._namespace, self._epoch, producer, first, bodies, self._retention.max_messages),
-        )
+    async def _append(self, line: Line, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        values = (self._namespace, self._epoch, producer, first, bodies, self._retention.max_messages)
+        ((newest,),) = await line.run(sql.APPEND, *values)
         if newest is None:
             raise LogChanged("it has another epoch")
-        return newest
+        return int(newest)
 
     async def _trim(self, more_bytes: int) -> None:
         """Forget by bytes and age, now and then; by number each append does it."""
@@ -231,21 +236,37 @@ class PostgresLog:
         _, max_bytes, max_age_seconds = self._retention
         if now - self._trimmed_at > _TRIMS_EVERY_SECONDS or self._untrimmed_bytes > max_bytes // 16:
             self._trimmed_at, self._untrimmed_bytes = now, 0
-            await self._writer.execute(sql.FORGET, self._namespace, max_bytes, max_age_seconds)
-            await self._writer.execute(sql.FORGET_PRODUCERS)
+            await self._writer.run(sql.FORGET, self._namespace, max_bytes, max_age_seconds)
+            await self._writer.run(sql.FORGET_PRODUCERS)
 
     async def _entries(self, after: int, limit: int) -> list[Entry]:
         limits = (limit, self._longest_body, _PAGE_BYTES)
-        rows = await self._reader.fetch(sql.READ, self._namespace, after, *limits, self._epoch)
+        rows = await self._reader.read(sql.READ, self._namespace, after, *limits, self._epoch)
         return [Entry(sequence, body, max(0.0, age)) for sequence, body, age in rows]
 
-    async def _extent(self, connection: Any) -> Extent:
-        epoch, newest, oldest = await connection.fetchrow(sql.EXTENT, self._namespace) or ("", 0, None)
+    async def _extent(self, line: Line) -> Extent:
+        (row,) = await line.read(sql.EXTENT, self._namespace) or [("", 0, None)]
+        epoch, newest, oldest = row
         return Extent(epoch, newest + 1 if oldest is None else oldest, newest)
 
     def _wake(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         self._has_outbox = self._has_outbox or payload == OUTBOX
         self._news.set()
+
+    def _looks_after_seconds(self, now: float) -> float:
+        """For how long to wait for a notification, if that is what there is."""
+        if self._is_notified:
+            return math.inf
+        return _LOOKS_LATER_SECONDS if now - self._quiet_since > _LATER_AFTER_SECONDS else _LOOKS_SOON_SECONDS
+
+    def _tell_that_it_polls(self) -> None:
+        if not self._has_told:
+            self._has_told = True
+            log.warning(
+                "%s brings no notifications, as a pooler in transaction mode doesn't. The log is looked at every %d to "
+                "%d ms instead. To hear at once, set NITRO_BROKER_URL to the server itself or a pool in session mode",
+                *(self.name, 1000 * _LOOKS_SOON_SECONDS, 1000 * _LOOKS_LATER_SECONDS),
+            )
 
     def __repr__(self) -> str:
         return f"<PostgresLog {self.name}, namespace {self._namespace}>"

@@ -9,14 +9,21 @@ from typing import Final
 
 __all__ = [
     "ALONE",
+    "APPEND",
+    "DISOWN",
+    "DURABLE",
     "EMPTY",
+    "ENDS",
     "EXISTS",
     "EXTENT",
     "FIND",
     "FORGET",
     "FORGET_PRODUCERS",
+    "ISOLATED",
+    "IS_PLAIN",
     "MAKE",
     "MOVE",
+    "NOTIFY",
     "READ",
     "RENEW",
     "SCHEMA",
@@ -76,17 +83,25 @@ BEGIN
 END $$;
 """
 EXISTS: Final = """
-SELECT bool_and(to_regclass(name) IS NOT NULL), to_regproc('nitro_append') IS NOT NULL
-FROM unnest(ARRAY['nitro_logs', 'nitro_messages', 'nitro_producers', 'nitro_outbox']) AS name
+SELECT count(*) = 4, to_regproc('nitro_append') IS NOT NULL FROM pg_class
+WHERE relname IN ('nitro_logs', 'nitro_messages', 'nitro_producers', 'nitro_outbox') AND pg_table_is_visible(oid)
 """
+"""`to_regclass` would say what it said before, also when another session has made them since."""
+
 ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('nitro'))"
 DISOWN: Final = "DELETE FROM nitro_logs"
 SERVER: Final = """
 SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8), current_setting('synchronous_standby_names') <> ''
 """
-DURABLE: Final = """
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+IS_PLAIN: Final = """
+SELECT current_setting('default_transaction_isolation') = 'read committed'
+    AND current_setting('synchronous_commit') <> 'off'
 """
+DURABLE: Final = """
+SELECT set_config('synchronous_commit', 'on', $1) WHERE current_setting('synchronous_commit') = 'off'
+"""
+ISOLATED: Final = "SET default_transaction_isolation = 'read committed'"
+NOTIFY: Final = "SELECT pg_notify($1, '')"
 MAKE: Final = "INSERT INTO nitro_logs VALUES ($1, '', 0, $2) ON CONFLICT (namespace) DO NOTHING"
 FIND: Final = "SELECT epoch, sequence, timeline FROM nitro_logs WHERE namespace = $1 FOR UPDATE"
 ENDS: Final = "SELECT min(sequence), max(sequence) FROM nitro_messages WHERE namespace = $1"
@@ -95,6 +110,7 @@ EXTENT: Final = """
 SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1)
 FROM nitro_logs WHERE namespace = $1
 """
+APPEND: Final = "SELECT nitro_append($1, $2, $3, $4, $5, $6)"
 READ: Final = """
 SELECT sequence, CASE WHEN size <= $4 THEN body END, extract(epoch FROM clock_timestamp() - at)::float8 FROM (
     SELECT *, sum(least(size, $4)) OVER (ORDER BY sequence) AS total FROM (
