@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, event, insert
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, Broker
 from tests.servers import ROOT
+from tests.services import PostgresServer
 
 metadata = MetaData()
 todos = Table("todos", metadata, Column("id", Integer, primary_key=True), Column("title", String))
@@ -183,6 +184,33 @@ def test_a_long_transaction_holds_up_nobody_elses_events(engine: Engine) -> None
         nitro.flush()
         eventually(lambda: len(hearing.heard) == 100, "the others are heard")
         session.rollback()
+
+
+@pytest.mark.parametrize("broker", ["postgresql"], indirect=True)
+def test_a_session_with_two_phases_is_refused_with_the_remedy_and_goes_on(broker: Broker, engine: Engine) -> None:
+    assert isinstance(broker.server, PostgresServer)
+    broker.server.run("ALTER SYSTEM SET max_prepared_transactions = 10")
+    engine.dispose()
+    broker.server.end()
+    broker.server.start()
+    with Hearing() as hearing:
+        with Session(engine, twophase=True) as session:
+            session.execute(insert(todos).values(title="before"))
+            for _ in range(2):
+                with pytest.raises(ConfigurationError, match=r"twophase=True.* emit after the commit"):
+                    nitro.emit("todo.created", result=0, session=session)
+            with session.begin_nested(), pytest.raises(ConfigurationError, match="twophase=True"):
+                nitro.emit("todo.created", result=0, session=session)
+            session.execute(insert(todos).values(title="after"))
+            session.commit()
+            nitro.emit("todo.created", result=1)
+            nitro.flush()
+        with Session(engine) as session:
+            nitro.emit("todo.created", result=2, session=session)
+            assert session.scalars(select(todos.c.title)).all() == ["before", "after"]
+            session.commit()
+        eventually(lambda: hearing.heard[-1:] == [2], "the last is heard")
+        assert hearing.heard == [1, 2]
 
 
 def test_handlers_get_the_session(engine: Engine) -> None:

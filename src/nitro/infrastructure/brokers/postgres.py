@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TwoPhaseTransaction, text
 
 from nitro.domain.message import Position
 from nitro.errors import ConfigurationError
@@ -140,6 +140,11 @@ class PostgresLog:
             raise ConfigurationError(
                 f"this session's database is a {connection.dialect.name}, and the broker is {self.name}; emit with "
                 f"session= needs the broker in the session's own database"
+            )
+        if isinstance(connection.get_transaction(), TwoPhaseTransaction):
+            raise ConfigurationError(
+                "PostgreSQL sends no notification from a transaction that is prepared, so emit with session= can't be "
+                "in a session with twophase=True; give it a session without, or emit after the commit, without session="
             )
         if not self._has_tables:
             if connection.scalar(text("SELECT to_regclass('nitro_outbox')")) is None:
