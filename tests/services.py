@@ -268,17 +268,15 @@ class PgBouncer(Service):
 
 
 class Proxy:
-    """A TCP proxy in a thread, whose line can be slow, chopped, dead without a reset, or cut.
-
-    Attributes:
-        upstream: the port to which the next line leads.
-    """
+    """A TCP proxy in a thread, whose line can be slow, chopped, dead without a reset, or cut."""
 
     def __init__(self, port: int) -> None:
         self.port = free_port()
         self.delay = 0.0
         self.is_chopping = False
-        self.upstream = port
+        self.is_silent = False
+        """Whether it keeps to itself that the server has hung up."""
+        self._upstream = port
         self._passes = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -331,7 +329,7 @@ class Proxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         except OSError:
             writer.transport.abort()
             return
@@ -361,7 +359,8 @@ class Proxy:
                     await writer.drain()
                     if self.is_chopping:
                         await asyncio.sleep(0)
-        writer.transport.abort()
+        if not self.is_silent:
+            writer.transport.abort()
 
     def __enter__(self) -> Self:
         self._thread.start()

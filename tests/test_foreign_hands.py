@@ -99,8 +99,8 @@ def test_a_replica_that_takes_over_behind_one_address_is_another_log(tmp_path: P
         eventually(lambda: offset(first) == offset(second), "the replica has them")
         wire.stall()
         assert asyncio.run(append("lost", 5)) == before
-        address.upstream = second.port
         first.end(signal.SIGKILL)
+        address.switch(second.port)
         second.run("REPLICAOF", "NO", "ONE")
         after = asyncio.run(append("b", 5))
         assert after != before

@@ -376,3 +376,31 @@ def test_nothing_is_left_behind_in_the_sessions_of_a_pool(server: PostgresServer
             assert [row[1:] for row in found if row] == [("serializable", "off", 0)] * 2
     finally:
         server.run("ALTER ROLE postgres RESET ALL")
+
+
+def test_a_connection_that_was_ended_while_it_was_idle_is_told_as_such(server: PostgresServer) -> None:
+    """asyncpg alone says "cannot switch to state 12; another operation (2) is in progress"."""
+
+    async def scenario(proxy: Proxy) -> None:
+        log = log_on(server.url.replace(f":{server.port}", f":{proxy.port}"), Broker.namespace())
+        await log.open()
+        await log.append("p", 1, [b"1"])
+        proxy.is_silent = True
+        server.run(END_CONNECTIONS)
+        await asyncio.to_thread(eventually, lambda: rows_of(server, OURS) == [(0,)], "they are ended")
+        try:
+            async with asyncio.timeout(2):  # what the server said has come by then, or comes during this
+                await log.append("p", 2, [b"2"])
+        finally:
+            await log.close()
+
+    for _ in range(10):
+        with Proxy(server.port) as proxy, pytest.raises(Exception) as told:  # noqa: PT011 - looked at below
+            asyncio.run(scenario(proxy))
+        if told.type is ConnectionError:
+            break
+    assert "ended while nothing was asked" in str(told.value)
+    assert isinstance(told.value.__cause__, asyncpg.InternalClientError)
+
+
+OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nitro'"

@@ -29,6 +29,10 @@ _REMEDIES: Final = {
     "42601": "take PostgreSQL 13 or newer, or what behaves like it",
 }
 """Class or code of an error that stays → what to do."""
+_ENDED: Final = (
+    "the connection was ended while nothing was asked, by the server (an administrator, idle_session_timeout), "
+    "a pooler or a firewall; the server's own log may say why"
+)
 
 
 class Line:
@@ -71,7 +75,20 @@ class Line:
             return await self.read(statement, *values)
 
     async def read(self, statement: str, *values: Any) -> list[Any]:
-        """The rows of one statement, which waits for no lock and changes nothing, or is in a transaction."""
+        """The rows of one statement, which waits for no lock and changes nothing, or is in a transaction.
+
+        Raises:
+            ConnectionError: the connection had been ended before.
+        """
+        try:
+            return await self._read(statement, values)
+        except (asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
+            # What the server says to a connection that waits for nothing is lost in asyncpg, and stumbled over.
+            if self.connection.is_closed() or str(error).startswith("cannot switch to state"):
+                raise ConnectionError(_ENDED) from error
+            raise
+
+    async def _read(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         if not self._prepares:
             return await self.connection.fetch(statement, *values)  # type: ignore[no-any-return]
         prepared = self._prepared.get(statement)
