@@ -233,6 +233,15 @@ class Postgres(Broker):
     def trim(self, namespace: str, up_to: int) -> None:
         self.server.run(f"DELETE FROM nitro_messages WHERE namespace = '{namespace}' AND sequence <= {up_to}")
 
+    def save(self, namespace: str) -> Callable[[], object]:
+        tables = {table: f"saved_{table}" for table in TABLES}
+        self.server.run(*(f"CREATE TABLE {saved} AS SELECT * FROM {table}" for table, saved in tables.items()))
+        work = [f"DELETE FROM {table}; INSERT INTO {table} SELECT * FROM {saved}" for table, saved in tables.items()]
+        return lambda: self.server.run("; ".join(["BEGIN", *work, "COMMIT"]))
+
+    def damage(self, namespace: str) -> None:
+        self.server.run(f"DELETE FROM nitro_logs WHERE namespace = '{namespace}'")
+
     def cut(self) -> None:
         self.server.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nitro' "

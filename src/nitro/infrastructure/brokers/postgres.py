@@ -25,6 +25,7 @@ from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retenti
 from nitro.infrastructure.brokers.dsn import target_of
 from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.postgres_line import Line, hears, line_to, why_refused
+from nitro.infrastructure.brokers.wire import STAMP_BYTES
 
 __all__ = ["PostgresLog"]
 
@@ -79,6 +80,7 @@ class PostgresLog:
         self._has_told = False
         self._quiet_since = 0.0
         self._news = asyncio.Event()
+        self._last_read: tuple[int, bytes | None] = (0, None)  # which entry, and how it begins
         self._has_outbox = False
         self._has_tables = False
         self._trimmed_at = 0.0
@@ -246,8 +248,16 @@ class PostgresLog:
 
     async def _entries(self, after: int, limit: int) -> list[Entry]:
         limits = (limit, self._longest_body, _PAGE_BYTES)
-        rows = await self._reader.read(sql.READ, self._namespace, after, *limits, self._epoch)
-        return [Entry(sequence, body, max(0.0, age)) for sequence, body, age in rows]
+        rows = await self._reader.read(sql.READ, self._namespace, after, *limits, self._epoch, STAMP_BYTES)
+        if not rows:
+            return []
+        last, begins = self._last_read
+        if after == last and begins is not None and rows[0][3] not in (begins, None):
+            raise LogChanged("it was put back to an earlier state")
+        entries = [Entry(sequence, body, max(0.0, age)) for sequence, body, age, _ in rows]
+        newest = entries[-1]
+        self._last_read = newest.sequence, newest.body and newest.body[:STAMP_BYTES]
+        return entries
 
     async def _extent(self, line: Line) -> Extent:
         (row,) = await line.read(sql.EXTENT, self._namespace) or [("", 0, None)]

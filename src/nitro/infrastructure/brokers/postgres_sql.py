@@ -112,7 +112,9 @@ FROM nitro_logs WHERE namespace = $1
 """
 APPEND: Final = "SELECT nitro_append($1, $2, $3, $4, $5, $6)"
 READ: Final = """
-SELECT sequence, CASE WHEN size <= $4 THEN body END, extract(epoch FROM clock_timestamp() - at)::float8 FROM (
+SELECT sequence, CASE WHEN size <= $4 THEN body END, extract(epoch FROM clock_timestamp() - at)::float8,
+    (SELECT substring(body FOR $7) FROM nitro_messages WHERE namespace = $1 AND sequence = $2)
+FROM (
     SELECT *, sum(least(size, $4)) OVER (ORDER BY sequence) AS total FROM (
         SELECT sequence, body, at, octet_length(body) AS size FROM nitro_messages
         WHERE namespace = $1 AND sequence > $2 AND $6 = (SELECT epoch FROM nitro_logs WHERE namespace = $1)
