@@ -20,6 +20,8 @@ from tests.brokers import Broker
 from tests.cast import ends_on, wait_until_open
 from tests.services import PgBouncer, PostgresServer, Proxy, as_nobody
 
+WHERE_IT_IS = "pg_current_wal_lsn()"
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
@@ -73,9 +75,9 @@ def test_after_a_fail_over_what_was_heard_is_not_heard_again(tmp_path: Path) -> 
         publish(one, *(b"%d" % n for n in range(30)))
         eventually(lambda: len(other.heard.payloads) == 30, "all are heard")
         before = one.link.head
-        eventually(
-            lambda: rows_of(standby, "SELECT count(*) FROM nitro_messages") == [(30,)], "the standby has them, too"
-        )
+        ((place,),) = rows_of(primary, f"SELECT {WHERE_IT_IS}")
+        caught_up = f"SELECT pg_last_wal_replay_lsn() >= '{place}'"
+        eventually(lambda: rows_of(standby, caught_up) == [(True,)], "the standby has them, too")
         primary.end()
         standby.run("SELECT pg_promote(true, 20)")
         proxy.switch(standby.port)
@@ -158,9 +160,6 @@ def test_a_standby_that_has_everything_goes_on_in_the_epoch(server: PostgresServ
         assert await extent_of(log) == [before]
 
     asyncio.run(scenario())
-
-
-WHERE_IT_IS = "pg_current_wal_lsn()"
 
 
 @pytest.mark.parametrize("is_known_first", [True, False])
@@ -271,7 +270,8 @@ def test_what_a_foreign_hand_does_to_the_tables_is_one_gap_and_no_outage(server:
         wait_until_open(one, other)
         for n in range(50):  # no faster than it is heard: what is trimmed before that is a gap, too
             publish(one, b"%d" % n)
-            eventually(lambda: len(other.heard.payloads) == n + 1, "it is heard")  # noqa: B023 - it waits here
+            for end in (one, other):
+                eventually(lambda: len(end.heard.payloads) == n + 1, "it is heard")  # noqa: B023 - it waits here
         before = one.link.head
         server.run(hand, END_CONNECTIONS)
         publish(one, b"50")
