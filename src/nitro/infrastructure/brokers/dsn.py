@@ -75,7 +75,7 @@ _NEEDLESS: Final = frozenset(
 )
 """They say how other drivers behave; the link keeps its two connections alive, and notices what is dead, by itself."""
 _DROPPED: Final = {
-    "pgbouncer": "prepared statements are not kept; behind PgBouncer the log needs its session mode, since it listens",
+    "pgbouncer": "prepared statements are not kept; behind PgBouncer the session mode is best, since the log listens",
     "channel_binding": "asyncpg doesn't bind channels; sslmode=verify-full is the safeguard that it has",
     "requirepeer": "asyncpg doesn't ask who owns the server's socket",
     "require_auth": "asyncpg takes the way to log in that the server asks for",

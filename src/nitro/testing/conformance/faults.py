@@ -61,6 +61,8 @@ class FaultTests(Hooks):
             for _ in range(40):  # at once: nobody sees the log as short as it was
                 one.publish(b"1")
             one.flush()
+            for end in (one, other):
+                eventually(lambda end=end: end.link.head.epoch != before.epoch, "it is told")  # type: ignore[misc]
             one.publish(b'"after"')
             for end in (one, other):
                 eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
