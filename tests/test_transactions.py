@@ -87,6 +87,25 @@ def engine(broker: Broker | None, tmp_path: Path, hub_with: Callable[..., Hub]) 
         yield engine
 
 
+def test_events_come_in_the_order_that_is_promised(engine: Engine) -> None:
+    """Of one transaction in theirs, behind what was committed before, and behind what was flushed before."""
+    expected = []
+    with Hearing() as hearing:
+        for n in range(40):
+            nitro.emit("todo.created", result=[n, "flushed"])
+            nitro.flush()
+            with Session(engine) as session:
+                for part in ("first", "second"):
+                    nitro.emit("todo.created", result=[n, part], session=session)
+                session.commit()
+            with Session(engine) as session:
+                nitro.emit("todo.created", result=[n, "behind"], session=session)
+                session.commit()
+            expected += [[n, what] for what in ("flushed", "first", "second", "behind")]
+        eventually(lambda: len(hearing.heard) == len(expected), "all are heard")
+        assert hearing.heard == expected
+
+
 def test_what_is_committed_is_heard_and_what_is_rolled_back_never_is(engine: Engine) -> None:
     with Hearing() as hearing:
         with Session(engine) as session:
