@@ -29,6 +29,7 @@ _REMEDIES: Final = {
     "42601": "take PostgreSQL 13 or newer, or what behaves like it",
 }
 """Class or code of an error that stays → what to do."""
+_CLOSES_WITHIN_SECONDS: Final = 2.0
 _ENDED: Final = (
     "the connection was ended while nothing was asked, by the server (an administrator, idle_session_timeout), "
     "a pooler or a firewall; the server's own log may say why"
@@ -40,15 +41,13 @@ class Line:
 
     Args:
         connection: one without a cache of statements.
-        prepares: whether statements may be prepared, once the session stays.
+        target: where it leads.
     """
 
-    def __init__(self, connection: Any, *, prepares: bool) -> None:
+    def __init__(self, connection: Any, target: Target) -> None:
         self.connection = connection
-        self._may_prepare = prepares
-        self._prepares = False
-        self._is_plain = False
-        self._prepared: dict[str, Any] = {}
+        self._target = target
+        self._is_plain = self._is_kept = False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -62,10 +61,15 @@ class Line:
         self._is_plain = await self.connection.fetchval(sql.IS_PLAIN)
 
     async def keep(self) -> None:
-        """The session stays: what is set and prepared is there the next time."""
+        """Sessions stay here: have one in which statements are prepared, and what is set is there the next time.
+
+        It is a new one, since asyncpg takes twice as long for each statement where it may keep none.
+        """
+        await self.connection.close(timeout=_CLOSES_WITHIN_SECONDS)
+        self.connection = await asyncpg.connect(self._target.url, **self._target.arguments)
         await self.connection.execute(sql.ISOLATED)
         await self.connection.execute(sql.DURABLE, False)
-        self._is_plain, self._prepares = True, self._may_prepare
+        self._is_plain = self._is_kept = True
 
     async def run(self, statement: str, *values: Any) -> list[Any]:
         """The rows of one statement, which is a `transaction` by itself."""
@@ -81,23 +85,15 @@ class Line:
             ConnectionError: the connection had been ended before.
         """
         try:
-            return await self._read(statement, values)
+            return await self.connection.fetch(statement, *values)  # type: ignore[no-any-return]
         except (asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
             # What the server says to a connection that waits for nothing is lost in asyncpg, and stumbled over.
             if self.connection.is_closed() or str(error).startswith("cannot switch to state"):
                 raise ConnectionError(_ENDED) from error
             raise
 
-    async def _read(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
-        if not self._prepares:
-            return await self.connection.fetch(statement, *values)  # type: ignore[no-any-return]
-        prepared = self._prepared.get(statement)
-        if prepared is None:
-            prepared = self._prepared[statement] = await self.connection.prepare(statement)
-        return await prepared.fetch(*values)  # type: ignore[no-any-return]
-
     def __repr__(self) -> str:
-        return f"<Line {'in one session' if self._prepares else 'in any session'}, {len(self._prepared)} statements>"
+        return f"<Line {'in one session' if self._is_kept else 'in any session'}>"
 
 
 async def line_to(target: Target) -> Line:
@@ -106,9 +102,7 @@ async def line_to(target: Target) -> Line:
     Raises:
         asyncpg.PostgresError, OSError, TimeoutError: as asyncpg has it.
     """
-    arguments = target.arguments | {"statement_cache_size": 0}
-    prepares = target.arguments.get("statement_cache_size", 1) > 0
-    return Line(await asyncpg.connect(target.url, **arguments), prepares=prepares)
+    return Line(await asyncpg.connect(target.url, **target.arguments | {"statement_cache_size": 0}), target)
 
 
 async def hears(line: Line, other: Line, within_seconds: float) -> bool:
