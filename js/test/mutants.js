@@ -58,15 +58,6 @@ const MUTANTS = [
     seed: 75044,
   },
   {
-    name: "what was heard already is handed on again",
-    file: "live.ts",
-    text: `    return isNew;
-`,
-    by: `    return true;
-`,
-    seed: 280,
-  },
-  {
     name: "who joins with a place is not given what came since",
     file: "line.ts",
     text: "if (member.last) for (const message of this.#recent) this.#give(member, message);",

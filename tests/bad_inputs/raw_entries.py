@@ -10,7 +10,7 @@ import redis
 
 from tests.brokers import Broker, SQLite
 
-__all__ = ["FOREIGN", "GARBAGE", "NAMESPACE", "write_raw"]
+__all__ = ["FOREIGN", "GARBAGE", "NAMESPACE", "PERHAPS", "write_raw"]
 
 NAMESPACE: Final = "app"
 _LOG: Final = f"{{nitro:{NAMESPACE}}}"
@@ -56,7 +56,6 @@ GARBAGE: Final[dict[str, bytes]] = {
     "invalid UTF-8 before": b'[1,"a.\xff",null,null]\n1',
     "a pickle": pickle.dumps({"topic": "a.b"}),
     "a pickle that would run something": pickle.dumps(print),
-    "the next version": b'[2,"a.b",null,null]\n1',
     "the version as text": b'["1","a.b",null,null]\n1',
     "the version as true": b'[true,"a.b",null,null]\n1',
     "a topic of another type": b"[1,7,null,null]\n1",
@@ -70,9 +69,14 @@ GARBAGE: Final[dict[str, bytes]] = {
     "a field less": b'[1,"a.b",null]\n1',
     "an object": b'{"version":1,"topic":"a.b"}\n1',
     "a first line that is too long": b'[1,"a.b","' + b"x" * 5_000 + b'",null]\n1',
-    "a payload that is too long": b'[1,"a.b",null,null]\n"' + b"x" * (1 << 20) + b'"',
 }
 """Bodies of entries."""
+
+PERHAPS: Final[dict[str, bytes]] = {
+    "the next version": b'[2,"a.b",null,null,"something new"]\n1',
+    "a payload that is too long": b'[1,"a.b",null,null]\n"' + b"x" * (1 << 20) + b'"',
+}
+"""Bodies of entries that may be events."""
 
 FOREIGN: Final[dict[str, dict[str, Any]]] = {
     "sqlite": {

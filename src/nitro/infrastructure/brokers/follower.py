@@ -158,16 +158,18 @@ class Follower:
                 raise wire.Unreadable("it is too long")
             return wire.decode(entry.body, Position(epoch, entry.sequence), self._max_payload_bytes), False
         except ValueError as error:
+            is_lost = isinstance(error, wire.Unreadable)
             if not self.skipped:
                 reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
                 log.warning(
-                    "entry %d of the log can't be handed on: %s. It is skipped, and so is every other one like it; "
-                    "nitro.statistics() counts them. Where it may have been an event, clients are told of a gap",
+                    "entry %d of the log %s: %s. It is skipped, and so is every other one like it; "
+                    "nitro.statistics() counts them",
                     entry.sequence,
+                    "can't be handed on, and clients are told of a gap" if is_lost else "is no message of ours",
                     reason,
                 )
             self.skipped += 1
-            return None, isinstance(error, wire.Unreadable)
+            return None, is_lost
 
     def __repr__(self) -> str:
         where = self.window.head if self.is_open else NOWHERE

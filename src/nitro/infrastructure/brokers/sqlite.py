@@ -18,7 +18,7 @@ from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.sqlite_file import is_same_file, path_of, why_refused
-from nitro.infrastructure.brokers.sqlite_sql import FORGET, READ, SCHEMA, TABLES, begin
+from nitro.infrastructure.brokers.sqlite_sql import FORGET, READ, SCHEMA, TABLES, begin, begin_of
 from nitro.infrastructure.brokers.tasks import started_pool
 from nitro.infrastructure.brokers.wire import STAMP_BYTES
 from nitro.infrastructure.wal import use_wal
@@ -67,7 +67,7 @@ class SQLiteLog:
         self._trimmed_at = 0.0
         self._untrimmed_bytes = 0
         self._quiet_since = 0.0
-        self._last_read: tuple[int, bytes | None] = (0, None)  # which entry, and how it begins
+        self._last_read = (0, b"")  # which entry, and how it begins
         self._thread = started_pool("nitro-sqlite")
         self._appended = asyncio.Event()
 
@@ -237,22 +237,21 @@ class SQLiteLog:
 
     def _entries(self, reader: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
         now = time.time()
-        place = (self._namespace, after)
+        values = (self._longest_body, self._namespace, after, self._epoch, limit)
         entries: list[Entry] = []
         size = 0
-        values = (self._longest_body, STAMP_BYTES, *place, *place, self._epoch, limit)
-        last, begins = self._last_read
-        for sequence, at, body, found in reader.execute(READ, values):
-            if not entries and after == last and begins is not None and found not in (begins, None):
-                raise LogChanged("it was put back to an earlier state")
-            body = body if isinstance(body, bytes) else None  # SQLite lets a column hold anything
+        for sequence, at, body in reader.execute(READ, values):
+            body = body if isinstance(body, bytes | None) else b""  # SQLite lets a column hold anything
             size += len(body or b"")
             entries.append(Entry(sequence, body, max(0.0, now - at) if isinstance(at, float) else 0.0))
             if size > _PAGE_BYTES:
                 break
         if entries:
+            last, begins = self._last_read
+            if last == after and begins and begin_of(reader, self._namespace, after) not in (begins, None):
+                raise LogChanged("it was put back to an earlier state")
             newest = entries[-1]
-            self._last_read = newest.sequence, newest.body and newest.body[:STAMP_BYTES]
+            self._last_read = newest.sequence, (newest.body or b"")[:STAMP_BYTES]
         return entries
 
     def _extent(self, reader: sqlite3.Connection) -> Extent:

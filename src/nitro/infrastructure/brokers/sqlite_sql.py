@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
 
 from nitro.infrastructure.brokers.base import new_epoch
+from nitro.infrastructure.brokers.wire import STAMP_BYTES
 
-__all__ = ["FORGET", "READ", "SCHEMA", "TABLES", "begin"]
+__all__ = ["FORGET", "READ", "SCHEMA", "TABLES", "begin", "begin_of"]
 
 SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS nitro_logs (namespace TEXT PRIMARY KEY, epoch TEXT NOT NULL, "
@@ -19,9 +21,7 @@ SCHEMA: Final = (
 )
 TABLES: Final = "SELECT count(*) FROM sqlite_schema WHERE name IN ('nitro_logs', 'nitro_messages', 'nitro_producers')"
 READ: Final = """
-    SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END,
-        (SELECT substr(body, 1, ?) FROM nitro_messages WHERE namespace = ? AND sequence = ?)
-    FROM nitro_messages AS message
+    SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END FROM nitro_messages AS message
     WHERE namespace = ? AND sequence > ? AND ? = (SELECT epoch FROM nitro_logs WHERE namespace = message.namespace)
     ORDER BY sequence LIMIT ?"""
 FORGET: Final = """
@@ -39,3 +39,17 @@ def begin(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> Non
     if made.rowcount:
         execute("DELETE FROM nitro_messages WHERE namespace = ?", (namespace,))
         execute("DELETE FROM nitro_producers WHERE namespace = ?", (namespace,))
+
+
+def begin_of(reader: sqlite3.Connection, namespace: str, sequence: int) -> bytes | None:
+    """How an entry begins, of which no more is read, however long it is; None if it is not there."""
+    found = reader.execute(
+        "SELECT rowid FROM nitro_messages WHERE namespace = ? AND sequence = ?", (namespace, sequence)
+    ).fetchone()
+    if found is None:
+        return None
+    try:
+        with reader.blobopen("nitro_messages", "body", found[0], readonly=True) as body:
+            return body.read(STAMP_BYTES)
+    except sqlite3.OperationalError:  # it went in between, or is a number
+        return None

@@ -75,7 +75,7 @@ class Hub:
         """Append to the log; clients get it in the next tick of their loops.
 
         Returns:
-            As `Broker.publish`; None also where a publish of this thread is under way already, which takes it along.
+            As `Broker.publish`; None also where another publish of this thread took it along, or came along.
 
         Raises:
             Overloaded: an event loop is too far behind; nothing was published.
@@ -90,13 +90,13 @@ class Hub:
                 return None
             self._is_publishing = True
             try:
-                number = self.broker.publish(*self._unpublished.popleft())
+                numbers = []
                 while self._unpublished:
-                    self.broker.publish(*self._unpublished.popleft())
+                    numbers.append(self.broker.publish(*self._unpublished.popleft()))
             finally:
                 self._is_publishing = False
         self.settle()
-        return number
+        return numbers[0] if len(numbers) == 1 else None
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
         """The same in a database transaction: published when that is committed.
