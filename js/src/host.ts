@@ -14,7 +14,7 @@ type Join = Extract<ToHost, { do: "join" }>;
 
 const HEADERS_WITHIN = 5000;
 const OTHER_USER = failed(419);
-const FRESH = { isWaiting: false, isNewcomer: true, probedAt: -LONGEST_PAUSE };
+const FRESH = { isNewcomer: true, probedAt: -LONGEST_PAUSE };
 
 interface Probe {
   stream: Stream;
@@ -123,7 +123,8 @@ export class Host implements Owner {
 
   #join(name: string, tell: Tell, request: Join, known?: Member): void {
     const { topics, last, user, isOfPageBefore, turn } = request;
-    const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() };
+    // it may stand where it stood before, so nothing that comes now is given to it before it is served
+    const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, isWaiting: true, heardAt: this.env.now() };
     const member: Member = known ? Object.assign(known, now) : { ...FRESH, name, user, isOfPageBefore, ...now };
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);

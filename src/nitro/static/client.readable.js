@@ -628,7 +628,7 @@ var Line = class {
 // src/host.ts
 var HEADERS_WITHIN = 5e3;
 var OTHER_USER = failed(419);
-var FRESH = { isWaiting: false, isNewcomer: true, probedAt: -LONGEST_PAUSE };
+var FRESH = { isNewcomer: true, probedAt: -LONGEST_PAUSE };
 var Host = class {
   env;
   config;
@@ -717,7 +717,7 @@ var Host = class {
   }
   #join(name, tell, request, known) {
     const { topics, last, user, isOfPageBefore, turn } = request;
-    const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, heardAt: this.env.now() };
+    const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, isWaiting: true, heardAt: this.env.now() };
     const member = known ? Object.assign(known, now) : { ...FRESH, name, user, isOfPageBefore, ...now };
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
