@@ -50,7 +50,7 @@ export function read({ url, credentials, headers }: Request, sink: Sink): Close 
 
 const REASONS: Record<number, string> = {
   200: "No stream of Nitro's: use EventSourceResponse.",
-  204: "The server ended it.",
+  204: "The server stopped it.",
   401: "Log in and connect again.",
   403: "You may not hear this.",
   414: "Too many topics: use requested_topics.",

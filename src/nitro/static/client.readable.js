@@ -48,7 +48,7 @@ function read({ url, credentials, headers }, sink) {
 }
 var REASONS = {
   200: "No stream of Nitro's: use EventSourceResponse.",
-  204: "The server ended it.",
+  204: "The server stopped it.",
   401: "Log in and connect again.",
   403: "You may not hear this.",
   414: "Too many topics: use requested_topics.",
