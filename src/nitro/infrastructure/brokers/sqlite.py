@@ -215,7 +215,8 @@ class SQLiteLog:
         if now - self._trimmed_at < _TRIMS_EVERY_SECONDS and self._untrimmed_bytes < max_bytes // 16:
             return
         self._trimmed_at, self._untrimmed_bytes = now, 0
-        writer.execute(FORGET, {"namespace": namespace, "bytes": max_bytes, "since": now - max_age_seconds})
+        limits = {"newest": newest, "bytes": max_bytes, "since": now - max_age_seconds}
+        writer.execute(FORGET, {"namespace": namespace, **limits})
         writer.execute("DELETE FROM nitro_producers WHERE at < ?", (now - _PRODUCER_SECONDS,))
 
     def _renew(self) -> None:

@@ -27,10 +27,10 @@ READ: Final = """
 FORGET: Final = """
     DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence <= (
         SELECT max(sequence) FROM (
-            SELECT sequence, at, length(body) AS size, sum(length(body)) OVER (ORDER BY sequence DESC) AS bytes
+            SELECT sequence, at, sum(length(body)) OVER (ORDER BY sequence DESC) AS bytes
             FROM nitro_messages WHERE namespace = :namespace
-        ) WHERE bytes > max(:bytes, size) OR at < :since)"""
-"""The newest entry stays, however long it is: `bytes` is its own size."""
+        ) WHERE (bytes > :bytes AND sequence < :newest) OR at < :since)"""
+"""The newest entry stays, however long it is. (Its length as a column of its own would let SQLite read all of it.)"""
 
 
 def begin(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:
