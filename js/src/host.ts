@@ -97,7 +97,7 @@ export class Host implements Owner {
       } else if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
     }
     if (!line.members.size) line.end();
-    else if (isMisplaced) line.restart();
+    else if (isMisplaced) line.again();
   }
 
   /**

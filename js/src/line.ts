@@ -227,14 +227,8 @@ export class Line implements Listener {
     else this.#settleSoon();
   }
 
-  /** Ask again at once, as after somebody had to leave. */
+  /** Ask again at once, from where the members are, as after somebody had to leave. */
   again(): void {
-    this.#stream.open();
-  }
-
-  /** Ask again from where the members are: what was asked for was somebody else's. */
-  restart(): void {
-    for (const member of this.members) member.isWaiting = true;
     this.#stream.open();
   }
 

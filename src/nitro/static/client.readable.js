@@ -566,13 +566,8 @@ var Line = class {
     if ([...this.members].some(({ isWaiting }) => isWaiting)) this.openSoon();
     else this.#settleSoon();
   }
-  /** Ask again at once, as after somebody had to leave. */
+  /** Ask again at once, from where the members are, as after somebody had to leave. */
   again() {
-    this.#stream.open();
-  }
-  /** Ask again from where the members are: what was asked for was somebody else's. */
-  restart() {
-    for (const member of this.members) member.isWaiting = true;
     this.#stream.open();
   }
   #settleSoon() {
@@ -693,7 +688,7 @@ var Host = class {
       } else if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
     }
     if (!line.members.size) line.end();
-    else if (isMisplaced) line.restart();
+    else if (isMisplaced) line.again();
   }
   /**
    * Those who are new have asked for too much, and go apart. Where nobody is, or everybody, the last one stays, and the
