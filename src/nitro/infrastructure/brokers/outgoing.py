@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -30,6 +31,10 @@ class _Waiter(NamedTuple):
     future: Future[None]
 
 
+def _last(waiter: _Waiter) -> int:
+    return waiter.last
+
+
 class Outgoing:
     """The messages of one producer, numbered from 1.
 
@@ -50,7 +55,7 @@ class Outgoing:
         self._bytes = 0
         self._published = 0
         self._acknowledged = 0
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[_Waiter] = []  # whose last message comes first, first
         self._lost: Exception | None = None  # the newest loss that nobody was told of
         self._is_woken = False
         self._closed: str | None = None
@@ -98,23 +103,20 @@ class Outgoing:
         with self._lock:
             for _ in range(count):
                 self._bytes -= len(self._bodies.popleft()) + _ITEM_BYTES
-            known, self._acknowledged = self._acknowledged, self._acknowledged + count
-            waiters, self._waiters = self._waiters, []
-            done: list[Future[None]] = []
-            lost: list[Future[None]] = []
-            for waiter in waiters:
-                if error is not None and waiter.first <= self._acknowledged and known < waiter.last:
-                    lost.append(waiter.future)
-                elif waiter.last <= self._acknowledged:
-                    done.append(waiter.future)
-                else:
-                    self._waiters.append(waiter)
-            if error is not None and not lost:
-                self._lost = error
-        for future in done:
-            future.set_result(None)
-        for future in lost:
-            future.set_exception(error)
+            self._acknowledged += count
+            place = bisect_right(self._waiters, self._acknowledged, key=_last)
+            told = self._waiters[:place]
+            del self._waiters[:place]
+            if error is not None:
+                told += [waiter for waiter in self._waiters if waiter.first <= self._acknowledged]
+                self._waiters = [waiter for waiter in self._waiters if waiter.first > self._acknowledged]
+                if not told:
+                    self._lost = error
+        for _, _, future in told:
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
 
     def acknowledgement(self, number: int | None = None) -> Future[None] | None:
         """Done when all that waits now, or the message of that number, is in the log; None if it is.
@@ -134,7 +136,7 @@ class Outgoing:
             if error is not None:
                 future.set_exception(error)
             else:
-                self._waiters.append(_Waiter(number or self._acknowledged + 1, last, future))
+                insort(self._waiters, _Waiter(number or self._acknowledged + 1, last, future), key=_last)
             return future
 
     def refuse(self, reason: str) -> None:
