@@ -22,6 +22,7 @@ from nitro.domain.message import Position
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers import postgres_sql as sql
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.infrastructure.brokers.bookmark import Bookmark
 from nitro.infrastructure.brokers.dsn import target_of
 from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.postgres_line import Line, hears, line_to, why_refused
@@ -80,7 +81,7 @@ class PostgresLog:
         self._has_told = False
         self._quiet_since = 0.0
         self._news = asyncio.Event()
-        self._last_read: tuple[int, bytes | None] = (0, None)  # which entry, and how it begins
+        self._bookmark = Bookmark()
         self._has_outbox = False
         self._has_tables = False
         self._trimmed_at = 0.0
@@ -251,12 +252,10 @@ class PostgresLog:
         rows = await self._reader.read(sql.READ, self._namespace, after, *limits, self._epoch, STAMP_BYTES)
         if not rows:
             return []
-        last, begins = self._last_read
-        if after == last and begins is not None and rows[0][3] not in (begins, None):
-            raise LogChanged("it was put back to an earlier state")
+        if self._bookmark.is_at(after):
+            self._bookmark.check(rows[0][3])
         entries = [Entry(sequence, body, max(0.0, age)) for sequence, body, age, _ in rows]
-        newest = entries[-1]
-        self._last_read = newest.sequence, newest.body and newest.body[:STAMP_BYTES]
+        self._bookmark.move(entries[-1])
         return entries
 
     async def _extent(self, line: Line) -> Extent:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.infrastructure.brokers.bookmark import Bookmark
 from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.sqlite_file import is_same_file, path_of, why_refused
-from nitro.infrastructure.brokers.sqlite_sql import FORGET, READ, SCHEMA, TABLES, begin, begin_of
+from nitro.infrastructure.brokers.sqlite_sql import FORGET, READ, SCHEMA, TABLES, begin, begin_of, empty
 from nitro.infrastructure.brokers.tasks import started_pool
-from nitro.infrastructure.brokers.wire import STAMP_BYTES
 from nitro.infrastructure.wal import use_wal
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SQLiteLog:
         self._trimmed_at = 0.0
         self._untrimmed_bytes = 0
         self._quiet_since = 0.0
-        self._last_read = (0, b"")  # which entry, and how it begins
+        self._bookmark = Bookmark()
         self._thread = started_pool("nitro-sqlite")
         self._appended = asyncio.Event()
 
@@ -228,8 +228,7 @@ class SQLiteLog:
                 (new_epoch(), self._namespace, self._epoch),
             )
             if changed.rowcount:
-                writer.execute("DELETE FROM nitro_messages WHERE namespace = ?", (self._namespace,))
-                writer.execute("DELETE FROM nitro_producers WHERE namespace = ?", (self._namespace,))
+                empty(writer.execute, self._namespace)
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None
@@ -248,11 +247,9 @@ class SQLiteLog:
             if size > _PAGE_BYTES:
                 break
         if entries:
-            last, begins = self._last_read
-            if last == after and begins and begin_of(reader, self._namespace, after) not in (begins, None):
-                raise LogChanged("it was put back to an earlier state")
-            newest = entries[-1]
-            self._last_read = newest.sequence, (newest.body or b"")[:STAMP_BYTES]
+            if self._bookmark.is_at(after):
+                self._bookmark.check(begin_of(reader, self._namespace, after))
+            self._bookmark.move(entries[-1])
         return entries
 
     def _extent(self, reader: sqlite3.Connection) -> Extent:

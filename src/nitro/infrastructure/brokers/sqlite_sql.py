@@ -9,7 +9,7 @@ from typing import Any, Final
 from nitro.infrastructure.brokers.base import new_epoch
 from nitro.infrastructure.brokers.wire import STAMP_BYTES
 
-__all__ = ["FORGET", "READ", "SCHEMA", "TABLES", "begin", "begin_of"]
+__all__ = ["FORGET", "READ", "SCHEMA", "TABLES", "begin", "begin_of", "empty"]
 
 SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS nitro_logs (namespace TEXT PRIMARY KEY, epoch TEXT NOT NULL, "
@@ -37,8 +37,13 @@ def begin(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> Non
     """Begin a log where there is none. If one was there, and only its row is gone, nobody knows how far it got."""
     made = execute("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (namespace, new_epoch()))
     if made.rowcount:
-        execute("DELETE FROM nitro_messages WHERE namespace = ?", (namespace,))
-        execute("DELETE FROM nitro_producers WHERE namespace = ?", (namespace,))
+        empty(execute, namespace)
+
+
+def empty(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:
+    """Forget all that the log had, as a new epoch does."""
+    execute("DELETE FROM nitro_messages WHERE namespace = ?", (namespace,))
+    execute("DELETE FROM nitro_producers WHERE namespace = ?", (namespace,))
 
 
 def begin_of(reader: sqlite3.Connection, namespace: str, sequence: int) -> bytes | None:
