@@ -16,7 +16,7 @@ import nats
 import pytest
 from nats.js import JetStreamContext
 
-from nitro.infrastructure.brokers.base import Log, Retention
+from nitro.infrastructure.brokers.base import Extent, Log, Retention
 from nitro.infrastructure.brokers.urls import make_log
 from nitro.testing.conformance import RETENTION
 from tests.services import NatsServer, PgBouncer, PostgresServer, Proxy, RedisServer, Service
@@ -279,3 +279,12 @@ class PooledPostgres(Postgres):
 TABLES = ("nitro_logs", "nitro_messages", "nitro_producers")
 BROKERS: dict[str, type[Broker]] = {broker.kind: broker for broker in (SQLite, Redis, Nats, Postgres)}
 SERVERS = [kind for kind in BROKERS if kind != "sqlite"]
+
+
+async def extent_of(*logs: Log) -> list[Extent]:
+    """What they say that are opened, all at the same moment, and closed again."""
+    try:
+        return await asyncio.gather(*(log.open() for log in logs))
+    finally:
+        for log in logs:
+            await log.close()

@@ -13,7 +13,7 @@ from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError
 
 from nitro.infrastructure.brokers.base import Log
 from nitro.testing.conformance import eventually
-from tests.brokers import Broker, Redis, SQLite
+from tests.brokers import Broker, Redis, SQLite, extent_of
 from tests.cast import Cast, cast_on, ends_on, wait_until_open
 from tests.services import Proxy, RedisServer
 
@@ -43,20 +43,15 @@ def test_a_file_that_goes_while_processes_emit_is_left_by_all_of_them(tmp_path: 
             check_everybody_was_told(cast)
 
 
-def open_and_close(log: Log) -> str:
-    async def work() -> str:
-        try:
-            return (await log.open()).epoch
-        finally:
-            await log.close()
-
-    return asyncio.run(work())
+def epoch_of(log: Log) -> str:
+    (extent,) = asyncio.run(extent_of(log))
+    return extent.epoch
 
 
 def test_a_redis_that_is_loading_is_waited_for_and_has_lost_nothing(tmp_path: Path) -> None:
     with Redis(tmp_path) as broker:
         namespace = broker.namespace()
-        epoch = open_and_close(broker.log(namespace))
+        epoch = epoch_of(broker.log(namespace))
         fill = "for n = 1, 50000 do redis.call('SET', ARGV[1] .. n, string.rep('x', 50)) end"
         broker.server.run("CONFIG", "SET", "appendfsync", "no")
         for n in range(10):
@@ -68,7 +63,7 @@ def test_a_redis_that_is_loading_is_waited_for_and_has_lost_nothing(tmp_path: Pa
 
         def opened() -> bool:
             try:
-                return open_and_close(broker.log(namespace)) == epoch
+                return epoch_of(broker.log(namespace)) == epoch
             except (BusyLoadingError, ConnectionError) as error:
                 refusals.append(error)
                 return False
@@ -78,7 +73,7 @@ def test_a_redis_that_is_loading_is_waited_for_and_has_lost_nothing(tmp_path: Pa
         asked = [str(error) for error in refusals if isinstance(error, BusyLoadingError)]
         assert asked, "it was asked while it was loading"
         assert all("on its disk" in error for error in asked), "and not believed what it said about itself then"
-        assert open_and_close(broker.log(namespace)) == epoch
+        assert epoch_of(broker.log(namespace)) == epoch
 
 
 def test_a_replica_that_takes_over_behind_one_address_is_another_log(tmp_path: Path) -> None:
@@ -117,6 +112,6 @@ def test_a_redis_that_is_a_replica_is_waited_for(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "first") as first, RedisServer(tmp_path / "second") as second:
         second.run("REPLICAOF", "127.0.0.1", str(first.port))
         with pytest.raises(ReadOnlyError):
-            open_and_close(Broker(tmp_path).log("n", url=second.url))
+            epoch_of(Broker(tmp_path).log("n", url=second.url))
         second.run("REPLICAOF", "NO", "ONE")
-        assert open_and_close(Broker(tmp_path).log("n", url=second.url))
+        assert epoch_of(Broker(tmp_path).log("n", url=second.url))

@@ -16,7 +16,7 @@ import pytest
 from nitro.infrastructure.brokers import wire
 from nitro.infrastructure.brokers.base import Extent, Log
 from nitro.testing.conformance import RETENTION, End, eventually
-from tests.brokers import Broker
+from tests.brokers import Broker, extent_of
 from tests.cast import ends_on, wait_until_open
 from tests.services import PgBouncer, PostgresServer, Proxy, as_nobody
 
@@ -31,14 +31,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]
 
 def log_on(url: str, namespace: str) -> Log:
     return Broker(Path()).log(namespace, RETENTION, url=url)
-
-
-async def extent_of(*logs: Log) -> list[Extent]:
-    """What they say that are opened, all at the same moment."""
-    extents = await asyncio.gather(*(log.open() for log in logs))
-    for log in logs:
-        await log.close()
-    return extents
 
 
 def rows_of(server: PostgresServer, statement: str) -> list[tuple[object, ...]]:
@@ -212,17 +204,10 @@ def test_an_error_that_passes_is_no_fail_over(server: PostgresServer, condition:
     stumbling = log_on(f"{server.url}?search_path={schema},pg_catalog,public", name)
     if passes:
         with pytest.raises(asyncpg.PostgresError, match=condition):
-            asyncio.run(opened_and_closed(stumbling))
+            asyncio.run(extent_of(stumbling))
     else:
         assert asyncio.run(extent_of(stumbling)) == [before]
     assert asyncio.run(extent_of(log)) == [before]
-
-
-async def opened_and_closed(log: Log) -> None:
-    try:
-        await log.open()
-    finally:
-        await log.close()
 
 
 def test_a_standby_is_waited_for_until_it_is_promoted_and_then_is_another_server(tmp_path: Path) -> None:
@@ -233,7 +218,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted_and_then_is_another_server
             primary.end()
             log = log_on(standby.url, name)
             with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError) as refused:
-                asyncio.run(opened_and_closed(log))
+                asyncio.run(extent_of(log))
             assert log.why_refused(refused.value) is None  # type: ignore[attr-defined]
             standby.run("SELECT pg_promote(true, 20)")
             (after,) = asyncio.run(extent_of(log))
