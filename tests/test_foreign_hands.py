@@ -43,6 +43,39 @@ def test_a_file_that_goes_while_processes_emit_is_left_by_all_of_them(tmp_path: 
             check_everybody_was_told(cast)
 
 
+@pytest.mark.parametrize(
+    "hand",
+    [
+        "UPDATE nitro_logs SET sequence = 45",
+        "UPDATE nitro_logs SET sequence = 0",
+        "UPDATE nitro_logs SET sequence = -5",
+        "UPDATE nitro_logs SET sequence = 1000",
+        "UPDATE nitro_logs SET epoch = ''",
+        "DELETE FROM nitro_logs",
+        "DELETE FROM nitro_messages WHERE sequence > 45",
+        "UPDATE nitro_messages SET sequence = -sequence",
+    ],
+)
+def test_what_was_done_to_a_file_while_nobody_used_it_is_no_outage(tmp_path: Path, hand: str) -> None:
+    with SQLite(tmp_path) as broker:
+        with ends_on(broker.url, 1, "n") as (end,):
+            wait_until_open(end)
+            for n in range(50):
+                end.publish(b"%d" % n)
+            end.flush()
+            before = end.link.head.epoch
+        with broker.connect() as connection:
+            connection.execute(hand)
+        with ends_on(broker.url, 2, "n") as (one, other):
+            wait_until_open(one, other)
+            for n in range(3):
+                one.publish(b"%d" % n)
+            one.flush()
+            for end in (one, other):
+                eventually(lambda end=end: end.heard.payloads == [b"0", b"1", b"2"], "all are heard")  # type: ignore[misc]
+                assert end.link.head.epoch != before
+
+
 def epoch_of(log: Log) -> str:
     (extent,) = asyncio.run(extent_of(log))
     return extent.epoch

@@ -19,7 +19,7 @@ from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retenti
 from nitro.infrastructure.brokers.bookmark import Bookmark
 from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.sqlite_file import is_same_file, path_of, why_refused
-from nitro.infrastructure.brokers.sqlite_sql import FORGET, READ, SCHEMA, TABLES, begin, begin_of, empty
+from nitro.infrastructure.brokers.sqlite_sql import FORGET, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
 from nitro.infrastructure.brokers.tasks import started_pool
 from nitro.infrastructure.wal import use_wal
 
@@ -177,6 +177,7 @@ class SQLiteLog:
                 writer.execute(statement)
         with transaction(writer):
             begin(writer.execute, self._namespace)
+            mend(writer.execute, self._namespace)
 
     def _append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         writer, namespace, now = self._writer, self._namespace, time.time()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from nitro.infrastructure.brokers.base import new_epoch
 from nitro.infrastructure.brokers.wire import STAMP_BYTES
 
-__all__ = ["FORGET", "READ", "SCHEMA", "TABLES", "begin", "begin_of", "empty"]
+__all__ = ["FORGET", "READ", "SCHEMA", "TABLES", "begin", "begin_of", "empty", "mend"]
 
 SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS nitro_logs (namespace TEXT PRIMARY KEY, epoch TEXT NOT NULL, "
@@ -37,6 +37,17 @@ def begin(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> Non
     """Begin a log where there is none. If one was there, and only its row is gone, nobody knows how far it got."""
     made = execute("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (namespace, new_epoch()))
     if made.rowcount:
+        empty(execute, namespace)
+
+
+def mend(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:
+    """Begin a new epoch where another hand has left a row that is not the newest message's: numbers would come twice."""
+    changed = execute(
+        "UPDATE nitro_logs SET epoch = ?, sequence = 0 WHERE namespace = ? "
+        "AND sequence <> (SELECT max(sequence) FROM nitro_messages WHERE namespace = nitro_logs.namespace)",
+        (new_epoch(), namespace),
+    )
+    if changed.rowcount:
         empty(execute, namespace)
 
 
