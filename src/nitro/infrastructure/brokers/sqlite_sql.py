@@ -41,7 +41,7 @@ def begin(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> Non
 
 
 def mend(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:
-    """Begin a new epoch where another hand has left a row that is not the newest message's: they could not go on."""
+    """Begin a new epoch where another hand has left the row at another place than the newest message's."""
     changed = execute(
         "UPDATE nitro_logs SET epoch = ?, sequence = 0 WHERE namespace = ? "
         "AND sequence <> (SELECT max(sequence) FROM nitro_messages WHERE namespace = nitro_logs.namespace)",
