@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import shutil
 import signal
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
@@ -78,6 +79,21 @@ class Broker:
     def save(self, namespace: str) -> Callable[[], object]:
         pytest.skip(f"{self.kind} ends its connections when {namespace} is put back with all the rest")
 
+    def archive(self, namespace: str) -> Callable[[], object]:
+        """What is on the server's disk; nobody is connected when it is put back."""
+        assert self.server is not None
+        directory, archived = self.server.directory, self.directory / f"archived-{namespace}"
+
+        def copy(source: Path, target: Path) -> None:
+            assert self.server is not None
+            self.server.end()
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(source, target)
+            self.server.start()
+
+        copy(directory, archived)
+        return lambda: copy(archived, directory)
+
     def damage(self, namespace: str) -> None:
         pytest.skip(f"{self.kind} keeps nothing beside the log: {namespace} can't be damaged")
 
@@ -123,6 +139,9 @@ class SQLite(Broker):
 
         copy(path, saved)
         return lambda: copy(saved, path)
+
+    def archive(self, namespace: str) -> Callable[[], object]:
+        return self.save(namespace)
 
     def damage(self, namespace: str) -> None:
         self._run("DELETE FROM nitro_logs WHERE namespace = ?", namespace=namespace)
@@ -235,9 +254,13 @@ class Postgres(Broker):
 
     def save(self, namespace: str) -> Callable[[], object]:
         tables = {table: f"saved_{table}" for table in TABLES}
-        self.server.run(*(f"CREATE TABLE {saved} AS SELECT * FROM {table}" for table, saved in tables.items()))
+        for table, saved in tables.items():
+            self.server.run(f"DROP TABLE IF EXISTS {saved}", f"CREATE TABLE {saved} AS SELECT * FROM {table}")
         work = [f"DELETE FROM {table}; INSERT INTO {table} SELECT * FROM {saved}" for table, saved in tables.items()]
         return lambda: self.server.run("; ".join(["BEGIN", *work, "COMMIT"]))
+
+    def archive(self, namespace: str) -> Callable[[], object]:
+        return self.save(namespace)
 
     def damage(self, namespace: str) -> None:
         self.server.run(f"DELETE FROM nitro_logs WHERE namespace = '{namespace}'")

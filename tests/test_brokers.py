@@ -47,6 +47,9 @@ class OnBroker(LogConformance):
     def save(self, namespace: str) -> Callable[[], object]:
         return self.broker.save(namespace)
 
+    def archive(self, namespace: str) -> Callable[[], object]:
+        return self.broker.archive(namespace)
+
     def damage(self, namespace: str) -> None:
         self.broker.damage(namespace)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import signal
 import threading
@@ -15,7 +16,9 @@ from nitro.infrastructure.brokers.base import Log
 from nitro.testing.conformance import eventually
 from tests.brokers import Broker, Redis, SQLite, extent_of
 from tests.cast import Cast, cast_on, ends_on, wait_until_open
+from tests.servers import Server
 from tests.services import Proxy, RedisServer
+from tests.sse import Stream
 
 
 def check_everybody_was_told(cast: Cast) -> None:
@@ -148,3 +151,27 @@ def test_a_redis_that_is_a_replica_is_waited_for(tmp_path: Path) -> None:
             epoch_of(Broker(tmp_path).log("n", url=second.url))
         second.run("REPLICAOF", "NO", "ONE")
         assert epoch_of(Broker(tmp_path).log("n", url=second.url))
+
+
+def test_a_browser_that_comes_back_to_a_log_that_was_put_back_while_nobody_used_it_is_told(tmp_path: Path) -> None:
+    """Its id was given out again, to another event: ten acknowledged events would be missing, and nobody would say."""
+    environment = {"NITRO_BROKER_URL": SQLite(tmp_path).url}
+
+    def newest_after(numbers: range) -> str:
+        server = Server("tests.apps.soak:app", environment=environment)
+        with server, Stream(server.port, "/events").read_until(b"id: ") as page:
+            for n in numbers:
+                assert server.post(f"/emit?producer=p&n={n}").status_code == 200
+            page.events(len(numbers))
+            return re.findall(r"^id: (\S+)$", page.body.decode(), re.MULTILINE)[-1]
+
+    newest_after(range(10))
+    put_back = SQLite(tmp_path).archive("nitro")
+    had = newest_after(range(10, 20))
+    put_back()
+    newest_after(range(100, 120))
+    server = Server("tests.apps.soak:app", environment=environment)
+    with server, Stream(server.port, "/events", f"Last-Event-ID: {had}\r\n").read_until(b"event: gap") as page:
+        assert page.events(1)[0]["reason"] == "epoch"
+        assert server.post("/emit?producer=p&n=200").status_code == 200
+        assert page.events(2)[1]["n"] == 200

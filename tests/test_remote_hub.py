@@ -15,7 +15,7 @@ import pytest
 
 import nitro
 from nitro import Client, Gap
-from nitro.domain.message import Message
+from nitro.domain.message import UNKNOWN_STAMP, Message
 from nitro.errors import BrokerUnavailable, ConfigurationError, InvalidPayload
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.process import get_hub
@@ -309,4 +309,4 @@ def test_40_and_41_a_repeated_sequence_is_dropped_and_a_jump_is_looked_at_twice(
     follower.take([entry(9)])
     follower.take([entry(9), entry(10)])
     assert heard.payloads[-2:] == [b"9", b"10"]
-    assert heard.gaps[1:] == [("expired", Position("e", 8))]
+    assert heard.gaps[1:] == [("expired", Position("e", 8, UNKNOWN_STAMP))]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nitro.domain.message import Position
 from tests.brokers import BROKERS, Broker
 from tests.servers import Server
 from tests.sse import Stream
@@ -32,6 +33,12 @@ def newest_id(stream: Stream) -> str:
     return found[-1].decode()
 
 
+def newest_place(stream: Stream) -> Position:
+    place = Position.parse(newest_id(stream))
+    assert place is not None
+    return place
+
+
 def test_tenants_see_nothing_of_each_other_and_a_user_is_ended_everywhere_in_one(broker: Broker) -> None:
     environment = {"NITRO_BROKER_URL": broker.url, "NITRO_RECIPE": "Starlette", "NITRO_RETRY_MILLISECONDS": "100"}
     names = ("one", "one", "two")
@@ -42,15 +49,15 @@ def test_tenants_see_nothing_of_each_other_and_a_user_is_ended_everywhere_in_one
         ]
         mine, beside, theirs = servers
         streams = [stack.enter_context(Stream(server.port, "/events", ADA).read_until(b"id: ")) for server in servers]
-        before = newest_id(streams[2])
+        before = newest_place(streams[2])
         for n in range(20):
             emit(mine, f"tenant one's {n}")
         assert streams[0].events(20) == streams[1].events(20) == [f"tenant one's {n}" for n in range(20)]
         emit(theirs, "tenant two's")
         assert streams[2].events(1) == ["tenant two's"]
-        epoch, sequence = newest_id(streams[2]).split("-")
-        assert (epoch, int(sequence)) == (before.split("-")[0], int(before.split("-")[1]) + 1), "no count of another's"
-        assert epoch != newest_id(streams[0]).split("-")[0]
+        now = newest_place(streams[2])
+        assert now[:2] == (before.epoch, before.sequence + 1), "no count of another's"
+        assert now.epoch != newest_place(streams[0]).epoch
 
         with Stream(theirs.port, "/events", f"{ADA}Last-Event-ID: {newest_id(streams[0])}\r\n") as stranger:
             stranger.read_until(b'"reason":"epoch"')

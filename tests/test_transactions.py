@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 import nitro
+from nitro.domain.message import Position
 from nitro.errors import ConfigurationError, InvalidPayload
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import eventually
@@ -190,8 +191,10 @@ def test_8_the_transaction_that_began_first_and_commits_last(engine: Engine) -> 
         eventually(lambda: hearing.heard == ["second"], "the one that is committed is heard")
         first.commit()
         eventually(lambda: hearing.heard == ["second", "first"], "and then the other")
-        first_id, second_id = (int(id.rpartition("-")[2]) for id in hearing.ids)
-        assert second_id == first_id + 1
+        before, behind = (Position.parse(id) for id in hearing.ids)
+        assert before is not None
+        assert behind is not None
+        assert behind[:2] == (before.epoch, before.sequence + 1)
 
 
 @pytest.mark.parametrize("broker", ["postgresql"], indirect=True)

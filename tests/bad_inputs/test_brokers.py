@@ -33,7 +33,7 @@ def shared(broker: Broker, hub_with: Callable[..., Hub]) -> Iterator[Hub]:
     hub = hub_with(broker_url=broker.url, namespace=NAMESPACE)
     nitro.connect_broker()
     nitro.emit("first", result="first")
-    eventually(lambda: nitro.position().endswith("-1"), "it is read")
+    eventually(lambda: "-1." in nitro.position(), "it is read")
     yield hub
     hub.broker.close(1)
     broker.wipe(NAMESPACE)
@@ -123,7 +123,7 @@ def test_a_sequence_that_is_lower_or_was_there_already_is_dropped(answers: list[
         for answer in answers:
             told.tell(*map(entry, answer))
         bystander.lives_on(1, 2, 3)
-    assert nitro.position() == "told-4"
+    assert nitro.position().startswith("told-4.")
 
 
 @pytest.mark.bad_input(40)
@@ -134,7 +134,7 @@ def test_an_entry_that_is_written_behind_our_back_is_never_heard(tmp_path: Path,
     with Bystander() as bystander:
         nitro.emit("a.b", result="ours")
         nitro.flush()
-        eventually(lambda: nitro.position().endswith("-1"), "it is read")
+        eventually(lambda: "-1." in nitro.position(), "it is read")
         with broker.connect() as connection:
             theirs = b'[1,"a.b",null,null]\n"theirs"'
             connection.execute("INSERT INTO nitro_messages VALUES (?, 0, 0, ?)", (NAMESPACE, theirs))
@@ -214,7 +214,7 @@ def test_garbage_in_a_notify_is_a_look_at_the_log_and_nothing_more(
         with Bystander() as bystander:
             for note in NOTES * 3:
                 broker.server.run(f"SELECT pg_notify('nitro_{NAMESPACE}', {quoted(note)})")
-            assert nitro.position().endswith("-0")
+            assert "-0." in nitro.position()
             assert nitro.statistics().skipped_entries == 0
             nitro.emit("a.b", result="ours")
             bystander.lives_on("ours")

@@ -135,6 +135,7 @@ WRONG = {
     "invalid": [
         *b"abc {epoch}-{future} {epoch}-999999 $ > - + * 0 -1 1_0 +5 {epoch}-01 {epoch}-+5 {epoch}-1_0".split(),
         *(b" 5", b"{epoch}- 5", b"10", b"1" + b"0" * 30, b"{epoch}-1" + b"0" * 30, b"{epoch}-", b"{epoch}"),
+        *b"{epoch}-1. {epoch}-1.0 {epoch}-1.00000 {epoch}-1.0000000 {epoch}-1.00000g {epoch}-1.ABCDEF".split(),
         *("１".encode(), "{epoch}-１".encode(), "é".encode(), b"\xff\xfe", b"{epoch}-\xff"),
     ],
 }
@@ -235,7 +236,7 @@ def test_an_id_of_another_tenants_log_is_a_gap_and_nothing_of_theirs(
             theirs.publish(b'"theirs, %d"' % n, "user.8.note")
             emit("user.8.note", result=f"mine, {n}")
         eventually(lambda: len(theirs.heard.messages) == 3, "theirs has all")
-        eventually(lambda: nitro.position().endswith("-3"), "mine has all")
+        eventually(lambda: "-3." in nitro.position(), "mine has all")
         with Bystander() as bystander:
             for message in theirs.heard.messages:
                 found = asyncio.run(heard_with(str(message.id)))

@@ -10,30 +10,45 @@ from typing import Any, Final, NamedTuple, Self
 
 from pydantic_core import from_json
 
-__all__ = ["Gap", "Message", "Position"]
+__all__ = ["UNKNOWN_STAMP", "Gap", "Message", "Position"]
 
-_POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})", re.ASCII)
+_POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})(?:\.([0-9a-f]{6}))?", re.ASCII)
+UNKNOWN_STAMP: Final = "000000"
+"""Of a place of whose entry nothing is known. As wide as any other, so that the ids of one log can be compared."""
 
 
 class Position(NamedTuple):
-    """A place in a broker's log, written `<epoch>-<sequence>` in ASCII.
+    """A place in a broker's log, written `<epoch>-<sequence>` or `<epoch>-<sequence>.<stamp>` in ASCII.
 
     Attributes:
         epoch: names one life of the log; it changes when the log is new or may have lost something.
         sequence: rises by one with each message; 0 stands before the first.
+        stamp: six digits of the entry there, by which it is told from another one that a log has in its place since it
+            was put back from a backup; empty in a log that ends with its process.
     """
 
     epoch: str
     sequence: int
+    stamp: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """The position that `text` spells, or None: what a stranger sends is never an error here."""
         found = _POSITION.fullmatch(text)
-        return cls(found[1], int(found[2])) if found else None
+        return cls(found[1], int(found[2]), found[3] or "") if found else None
+
+    @property
+    def before(self) -> Position:
+        """The place before this one, of whose entry nothing is known."""
+        return Position(self.epoch, self.sequence - 1, self.stamp and UNKNOWN_STAMP)
+
+    def contradicts(self, other: Position) -> bool:
+        """Whether both are one place by their numbers, and the entry there another one."""
+        stamps = {self.stamp, other.stamp} - {"", UNKNOWN_STAMP}
+        return len(stamps) == 2 and self[:2] == other[:2]
 
     def __str__(self) -> str:
-        return f"{self.epoch}-{self.sequence}"
+        return f"{self.epoch}-{self.sequence}.{self.stamp}" if self.stamp else f"{self.epoch}-{self.sequence}"
 
 
 class Message(NamedTuple):

@@ -177,10 +177,7 @@ class Broker(Protocol):
         """
 
     def until_read(self, place: Position | None = None) -> Future[None] | None:
-        """Done when all up to that place of the log was handed to the receiver, or can't be now; None if it was.
-
-        Without a place: all that was published here and is acknowledged.
-        """
+        """Done when all up to there, or all that is acknowledged here, was handed on, or can't be; None if it was."""
 
     def ask_head(self) -> Future[Position | None]:
         """The newest place in the log, as the log itself says after this call; None if it can't be asked now."""
@@ -199,12 +196,13 @@ class Broker(Protocol):
 class Extent(NamedTuple):
     """What a log holds: of which life it is, and the sequences of its oldest and newest message.
 
-    In an empty log `oldest` is `newest + 1`; `newest` is 0 in a new one.
+    In an empty log `oldest` is `newest + 1`; `newest` is 0 in a new one. `begin` is how that one began, if it is known.
     """
 
     epoch: str
     oldest: int
     newest: int
+    begin: bytes | None = None
 
 
 class Entry(NamedTuple):
@@ -219,11 +217,12 @@ class Log(Protocol):
     """An ordered, retained log on a server or in a file, and one connection to it. Used from one event loop.
 
     Its entries are numbered by one, without holes, in the order in which they became visible; what is lost of them is
-    lost from the oldest on, by retention. If it may have lost any other, or is new, it has another epoch.
+    lost from the oldest on, by retention, which leaves one more, by which the oldest place is known. If it may have
+    lost any other, or is new, it has another epoch.
 
-    Any verb may raise what its driver raises. The link then calls `close` and, after a while, `open`. It does so
-    as well when a verb takes too long, and cancels it first; a cancelled verb may leave the connection unusable, and
-    nothing else. A `ConfigurationError` says that waiting won't help.
+    Any verb may raise what its driver raises. The link then calls `close` and, after a while, `open`; so it does when a
+    verb takes too long, which it cancels: that may leave the connection unusable, and nothing else. A
+    `ConfigurationError` says that waiting won't help.
     """
 
     @property
@@ -240,9 +239,9 @@ class Log(Protocol):
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         """Add `bodies` in this order: all, or, if it is cut off, perhaps some of the first of them.
 
-        They are acknowledged, and survive whatever the log survives, once it returns. They are the producer's
-        messages number `first`, `first` + 1 and so on: one whose number is not above that producer's last in the
-        log is there already and is left out, so that what was cut off can be tried again.
+        They are acknowledged, and survive whatever the log survives, once it returns. They are the producer's messages
+        number `first`, `first` + 1 and so on: one whose number is not above that producer's last in the log is there
+        already and is left out, so that what was cut off can be tried again.
 
         Returns:
             The sequence of the last of them, or of a newer entry.
@@ -254,8 +253,8 @@ class Log(Protocol):
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
         """The entries behind sequence `after`, oldest first, `limit` of them at most.
 
-        Returns as soon as there is one, or without any after `wait_seconds`, when it knows that the server is there
-        and that `after` is still the newest sequence. Some few megabytes at most, so perhaps fewer than there are.
+        Returns as soon as there is one, or without any after `wait_seconds`, when it knows that the server is there and
+        that `after` is still the newest sequence. Some few megabytes at most, so perhaps fewer than there are.
 
         Raises:
             LogChanged: the epoch is not the one that `open` returned, or all that came behind `after` is gone.

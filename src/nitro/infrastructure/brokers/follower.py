@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from nitro.domain.message import Message, Position
+from nitro.domain.message import UNKNOWN_STAMP, Message, Position
 from nitro.domain.topics import is_reserved
 from nitro.infrastructure.brokers import wire
 from nitro.infrastructure.brokers.base import NOWHERE, Entry, Extent, Receiver
@@ -74,20 +74,24 @@ class Follower:
         Raises:
             ValueError: no client could come back to a place in that log.
         """
-        head = Position(extent.epoch, extent.newest)
+        head = Position(extent.epoch, extent.newest, UNKNOWN_STAMP)
         if Position.parse(str(head)) != head or not 1 <= extent.oldest <= extent.newest + 1:
             raise ValueError(f"it says that it is {extent!a:.200}, and no log of ours is")
+        behind_the_lost = Position(extent.epoch, extent.oldest - 1, UNKNOWN_STAMP)
         with self._lock:
             if not self.is_open:  # what it retains fills the window; nobody was there yet to hear it
-                start = max(extent.oldest - 1, extent.newest - max_messages)
-                self.window.begin(Position(extent.epoch, start))
+                if extent.oldest > extent.newest:
+                    start = head._replace(stamp=wire.stamp_of(extent.begin))
+                else:  # with one more, by which the oldest place is known
+                    start = max(behind_the_lost, head._replace(sequence=extent.newest - max_messages - 1))
+                self.window.begin(start)
                 self.once.clear()  # it may have been filled in part already
                 self._missing_behind = -1
             elif self.epoch != extent.epoch:
                 self.once.clear()
-                self._lose("epoch", Position(extent.epoch, extent.oldest - 1))
+                self._lose("epoch", behind_the_lost)
             elif self.sequence < extent.oldest - 1:
-                self._lose("expired", Position(extent.epoch, extent.oldest - 1))
+                self._lose("expired", behind_the_lost)
 
     def begin(self) -> None:
         """The window holds what the log retained. Whoever came before that doesn't know where it stands."""
@@ -123,7 +127,7 @@ class Follower:
     def _accept(self, entry: Entry, message: Message | None) -> None:
         self._has_taken, self._newest_body = True, entry.body
         if message is None or self._was_published(entry):
-            self.window.skip(entry.sequence)
+            self.window.skip(Position(self.epoch, entry.sequence, wire.stamp_of(entry.body)))
         elif self.is_open:
             self.window.append(message)
             self._receiver.deliver(message)
@@ -141,7 +145,7 @@ class Follower:
         if self._missing_behind != self.sequence:
             self._missing_behind = self.sequence
             return False
-        self._lose("expired", Position(epoch, sequence - 1))
+        self._lose("expired", Position(epoch, sequence - 1, UNKNOWN_STAMP))
         return True
 
     def _lose(self, reason: str, resumed_at: Position) -> None:
@@ -156,7 +160,8 @@ class Follower:
         try:
             if entry.body is None:
                 raise wire.Unreadable("it is too long")
-            return wire.decode(entry.body, Position(epoch, entry.sequence), self._max_payload_bytes), False
+            position = Position(epoch, entry.sequence, wire.stamp_of(entry.body))
+            return wire.decode(entry.body, position, self._max_payload_bytes), False
         except ValueError as error:
             is_lost = isinstance(error, wire.Unreadable)
             if not self.skipped:

@@ -77,7 +77,7 @@ BEGIN
             ON CONFLICT (namespace, producer) DO UPDATE SET number = excluded.number, at = clock_timestamp();
     END IF;
     UPDATE nitro_logs SET sequence = newest WHERE namespace = log;
-    DELETE FROM nitro_messages WHERE namespace = log AND sequence <= newest - max_messages;
+    DELETE FROM nitro_messages WHERE namespace = log AND sequence < newest - max_messages;
     PERFORM pg_notify('nitro_' || log, '');
     RETURN newest;
 END $$;
@@ -128,10 +128,11 @@ EMPTY: Final = (
     "DELETE FROM nitro_producers WHERE namespace = $1",
 )
 FORGET: Final = """
-DELETE FROM nitro_messages WHERE namespace = $1 AND sequence <= (
+DELETE FROM nitro_messages WHERE namespace = $1 AND sequence < (
     SELECT max(sequence) FROM (
         SELECT sequence, at, octet_length(body) AS size, sum(octet_length(body)) OVER (ORDER BY sequence DESC) AS bytes
         FROM nitro_messages WHERE namespace = $1
     ) AS sized WHERE bytes > greatest($2, size) OR at < clock_timestamp() - make_interval(secs => $3))
 """
+"""The newest entry stays, however long it is, and one more than is retained, by which the oldest place is known."""
 FORGET_PRODUCERS: Final = "DELETE FROM nitro_producers WHERE at < clock_timestamp() - interval '1 day'"

@@ -129,11 +129,11 @@ class SQLiteLog:
 
     async def newest(self) -> int:
         assert self._reader is not None
-        epoch, _, newest = self._extent(self._reader)
-        if epoch != self._epoch:
+        extent = self._extent(self._reader)
+        if extent.epoch != self._epoch:
             raise LogChanged("it has another epoch")
         self._appended.set()  # whoever asks wants it to be read, too
-        return newest
+        return extent.newest
 
     def why_refused(self, error: Exception) -> str | None:
         return why_refused(self._path, error)
@@ -210,7 +210,7 @@ class SQLiteLog:
         """Forget the oldest: by number at each time, by bytes and age now and then."""
         namespace, (max_messages, max_bytes, max_age_seconds) = self._namespace, self._retention
         writer.execute(
-            "DELETE FROM nitro_messages WHERE namespace = ? AND sequence <= ?", (namespace, newest - max_messages)
+            "DELETE FROM nitro_messages WHERE namespace = ? AND sequence < ?", (namespace, newest - max_messages)
         )
         self._untrimmed_bytes += more_bytes
         if now - self._trimmed_at < _TRIMS_EVERY_SECONDS and self._untrimmed_bytes < max_bytes // 16:

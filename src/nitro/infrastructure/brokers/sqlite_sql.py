@@ -25,12 +25,13 @@ READ: Final = """
     WHERE namespace = ? AND sequence > ? AND ? = (SELECT epoch FROM nitro_logs WHERE namespace = message.namespace)
     ORDER BY sequence LIMIT ?"""
 FORGET: Final = """
-    DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence <= (
+    DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence < (
         SELECT max(sequence) FROM (
             SELECT sequence, at, sum(length(body)) OVER (ORDER BY sequence DESC) AS bytes
             FROM nitro_messages WHERE namespace = :namespace
         ) WHERE (bytes > :bytes AND sequence < :newest) OR at < :since)"""
-"""The newest entry stays, however long it is. (Its length as a column of its own would let SQLite read all of it.)"""
+"""The newest entry stays, however long it is, and one more than is retained, by which the oldest place is known. (Its
+length as a column of its own would let SQLite read all of it.)"""
 
 
 def begin(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:

@@ -33,9 +33,8 @@ class Window:
 
     def begin(self, position: Position) -> None:
         """Start anew, empty, behind `position`: the log is another one, or what it had in between is lost."""
-        self.head = position
+        self.head = self._forgotten = position
         self._bytes = 0
-        self._forgotten = position.sequence
         self._items: list[tuple[float, Message] | None] = []
         self._start = 0
 
@@ -48,24 +47,27 @@ class Window:
         self._bytes += len(message.payload)
         self._forget(now)
 
-    def skip(self, sequence: int) -> None:
-        """The log has something behind the head that is no message of ours."""
-        self.head = Position(self.head.epoch, sequence)
+    def skip(self, position: Position) -> None:
+        """The log has something behind the head, there, that is no message of ours."""
+        self.head = position
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         """The retained messages behind `after`, oldest first, `limit` of them at most.
 
         Raises:
-            PositionLost: some of what followed `after` is forgotten, or it is of another log.
+            PositionLost: some of what followed `after` is forgotten, or it is of another log: also one of that name,
+                which was put back to an earlier state and has gone on in another way since.
         """
         if after.epoch != self.head.epoch:
             raise PositionLost(after, "epoch")
         if after.sequence > self.head.sequence:
             raise PositionLost(after, "invalid")
         self._forget(monotonic())
-        if after.sequence < self._forgotten:
+        if after.sequence < self._forgotten.sequence:
             raise PositionLost(after, "expired")
         start = bisect_right(self._items, after.sequence, lo=self._start, key=_sequence)
+        if after.contradicts(_position(self._items[start - 1]) if start > self._start else self._forgotten):
+            raise PositionLost(after, "epoch")
         return [item[1] for item in self._items[start : start + limit] if item is not None]
 
     @property
@@ -86,7 +88,7 @@ class Window:
             if len(items) - start <= self.max_messages and self._bytes <= self._max_bytes and came >= oldest:
                 break
             self._bytes -= len(message.payload)
-            self._forgotten = _sequence(item)
+            self._forgotten = _position(item)
             items[start] = None
             start += 1
         if start > _COMPACT_FROM and start > len(items) // 2:
@@ -98,6 +100,10 @@ class Window:
         return f"<Window up to {self.head}: {len(self._items) - self._start} messages, {self._bytes} bytes>"
 
 
-def _sequence(item: tuple[float, Message] | None) -> int:
+def _position(item: tuple[float, Message] | None) -> Position:
     assert item is not None and item[1].position is not None  # noqa: PT018 - the places before the start are never asked
-    return item[1].position.sequence
+    return item[1].position
+
+
+def _sequence(item: tuple[float, Message] | None) -> int:
+    return _position(item).sequence

@@ -2,8 +2,9 @@ r"""How a message is written into a log that other processes read: a stamp, one 
 
 `~xxxxxxxx[1,"todo.created","42",null]\n{"id":42}`: a tilde and eight random bytes; the version of this format, topic,
 sender key, key; and two strings and a time more where it was published with an idempotency key. By the stamp an entry
-is told from another one that a log has in its place after it was put back to an earlier state. What comes out of a log
-may be anybody's, so it is checked before anything is delivered; it may be without a stamp.
+is told from another one that a log has in its place after it was put back to an earlier state: by the processes, and
+by clients that come back, since their ids have six digits of it. What comes out of a log may be anybody's, so it is
+checked before anything is delivered; it may be without a stamp.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from typing import Final, NamedTuple
 from pydantic_core import from_json, to_json
 
 from nitro.domain.dismissal import DISMISSAL
-from nitro.domain.message import Message, Position
+from nitro.domain.message import UNKNOWN_STAMP, Message, Position
 from nitro.domain.topics import check_topic
 from nitro.errors import InvalidPayload
 from nitro.infrastructure.brokers.once import Mark
 
-__all__ = ["HEAD_BYTES", "STAMP_BYTES", "Unreadable", "decode", "encode", "mark_of"]
+__all__ = ["HEAD_BYTES", "STAMP_BYTES", "Unreadable", "decode", "encode", "mark_of", "stamp_of"]
 
 _VERSION: Final = 1
+_TILDE: Final = ord("~")
 STAMP_BYTES: Final = 9
 """How much of an entry is enough to know it again."""
 HEAD_BYTES: Final = 4096
@@ -69,6 +71,11 @@ def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
     topic, sender, key, _ = _decode_head(head)
     from_json(payload, allow_inf_nan=False)
     return Message(topic, sender, payload, position, key)
+
+
+def stamp_of(begin: bytes | None) -> str:
+    """Six digits of the stamp of an entry that begins so; `UNKNOWN_STAMP` if it has none."""
+    return begin[1:4].hex() if begin and begin[0] == _TILDE and len(begin) >= STAMP_BYTES else UNKNOWN_STAMP
 
 
 def mark_of(body: bytes) -> Mark | None:

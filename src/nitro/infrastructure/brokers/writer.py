@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from itertools import takewhile
 
-from nitro.domain.message import Position
+from nitro.domain.message import UNKNOWN_STAMP, Position
 from nitro.errors import PayloadTooLarge
 from nitro.infrastructure.brokers.base import Log
 from nitro.infrastructure.brokers.follower import Follower
@@ -46,7 +46,7 @@ class Writer:
                 await self._append(first, bodies)
             if questions:
                 newest = await in_time(self._remote.newest())
-                self._progress.answer(questions, Position(self._follower.epoch, newest))
+                self._progress.answer(questions, Position(self._follower.epoch, newest, UNKNOWN_STAMP))
             elif not bodies:
                 await self.more.wait()
 

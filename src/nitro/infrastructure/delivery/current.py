@@ -7,7 +7,7 @@ answer in time, it is how far this process has read.
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 
 from nitro.domain.message import Position
 from nitro.infrastructure.brokers.base import Broker
@@ -25,7 +25,7 @@ def current(broker: Broker, seconds: float) -> Position:
     reading = broker.until_read(head) if head else None
     if reading:
         wait([reading], seconds)
-    return head or broker.head
+    return _place(broker, head, reading)
 
 
 async def current_async(broker: Broker, seconds: float) -> Position:
@@ -38,4 +38,9 @@ async def current_async(broker: Broker, seconds: float) -> Position:
     reading = broker.until_read(head) if head else None
     if reading:
         await asyncio.wait([asyncio.wrap_future(reading)], timeout=seconds)
-    return head or broker.head
+    return _place(broker, head, reading)
+
+
+def _place(broker: Broker, head: Position | None, reading: Future[None] | None) -> Position:
+    """Where this process is, if it has read so far: it knows the entry there."""
+    return head if head and reading and not reading.done() else broker.head

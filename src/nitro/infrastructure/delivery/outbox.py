@@ -262,7 +262,7 @@ class Outbox:
         if opened:
             self._count(Batch(opened, None), -1)  # they are taken once more
         first = next((message.position for message in messages if message.position is not None), None)
-        resumed_at = self.lane.position if first is None else Position(first.epoch, first.sequence - 1)
+        resumed_at = self.lane.position if first is None else first.before
         self._opened = self._backlog = None
         self._cursor = None if self._feed is None or self.held_for is not None else self._feed.tail
         if self._feed is not None:

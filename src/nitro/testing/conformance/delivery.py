@@ -63,7 +63,7 @@ class DeliveryTests(Hooks):
             with self.end(name) as late:
                 assert late.heard.messages == []
                 assert [message.payload for message in late.link.read(start, 100)] == [b"%d" % n for n in range(50)]
-                assert late.link.head == Position(start.epoch, start.sequence + 50)
+                assert late.link.head[:2] == (start.epoch, start.sequence + 50)
 
     def test_retention_by_count_holds_for_who_was_there_and_who_was_not(self) -> None:
         name, retention = self.namespace(), Retention(10, 1 << 20, 300)

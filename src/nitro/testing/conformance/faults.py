@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from unittest import SkipTest
 
+from nitro.domain.message import UNKNOWN_STAMP
 from nitro.infrastructure.brokers.base import Retention
 from nitro.testing.conformance.ends import eventually
 from nitro.testing.conformance.hooks import Hooks
@@ -68,6 +70,45 @@ class FaultTests(Hooks):
                 eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
                 assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
             self.check_lost(one, before, "epoch")
+
+    def test_who_comes_back_to_a_log_that_was_put_back_while_nobody_was_there_is_told(self) -> None:
+        name = self.namespace()
+        with self.end(name) as one:
+            self.check_heard(one, range(10))
+            saved = one.link.head
+        put_back = self.archive(name)
+        with self.end(name) as one:
+            self.check_heard(one, range(10, 15))
+            lost = [message.position for message in one.heard.messages]
+        put_back()
+        with self.end(name) as one, self.end(name) as other:
+            self.check_heard(one, range(10, 40))
+            eventually(lambda: other.link.head == one.link.head, "the other has read it, too")
+            for end in (one, other):
+                for position in lost:
+                    assert position is not None
+                    self.check_lost(end, position, "epoch")
+                known = end.heard.gaps[0][1] if saved.epoch != end.link.head.epoch else saved
+                assert [message.payload for message in end.link.read(known, 100)] == [b"%d" % n for n in range(10, 40)]
+
+    def test_who_comes_back_to_such_a_log_which_has_been_quiet_since_is_told_as_well(self) -> None:
+        name, retention = self.namespace(), Retention(1_000, 1 << 20, 0.5)
+        with self.end(name, retention) as one:
+            self.check_heard(one, range(10))
+        put_back = self.archive(name)
+        with self.end(name, retention) as one:
+            self.check_heard(one, range(10, 15))
+            lost = one.link.head
+        put_back()
+        with self.end(name, retention) as one:
+            self.check_heard(one, range(10, 15))
+            known = one.link.head
+            eventually(lambda: one.link.retained.messages == 0, "all of it is too old to be retained")
+        with self.end(name, retention) as one:
+            assert list(one.link.read(known, 100)) == []
+            if one.link.head.stamp == UNKNOWN_STAMP:
+                raise SkipTest(f"{type(self).__name__}: the log forgets its newest entry, and how that began")
+            self.check_lost(one, lost, "epoch")
 
     def test_what_was_trimmed_before_it_was_read_is_a_gap(self) -> None:
         name = self.namespace()

@@ -42,6 +42,10 @@ class Hooks:
         """Save the log as it is; what it returns puts that back, while everybody is connected."""
         raise SkipTest(f"{type(self).__name__} has no save() of {namespace}")
 
+    def archive(self, namespace: str) -> Callable[[], object]:
+        """Save the log as it is; what it returns puts that back, while nobody is connected."""
+        return self.save(namespace)
+
     def cut(self) -> None:
         """Let the server end every connection that it has."""
         raise SkipTest(f"{type(self).__name__} has no cut()")
@@ -84,6 +88,15 @@ class Hooks:
             assert after is not None
             assert after.epoch == before.epoch
             assert after.sequence == before.sequence + 1 or after.sequence - 1 in resumed, f"{before}, then {after}"
+
+    @staticmethod
+    def check_heard(end: End, numbers: range) -> None:
+        """What is published there is heard there."""
+        for n in numbers:
+            end.publish(b"%d" % n)
+        end.flush()
+        wanted = [b"%d" % n for n in numbers]
+        eventually(lambda: end.heard.payloads[-len(wanted) :] == wanted, "all are heard")
 
     @staticmethod
     def check_lost(end: End, position: Position, reason: str) -> None:
