@@ -70,6 +70,7 @@ export function throughWorker(env: PageEnv, script: string | URL, key: string, c
     post: port.post,
     close() {
       watch?.();
+      port.post({ do: "leave", isForGood: false } satisfies ToHost); // it may start yet, and find what was said to it
       port.close();
     },
   };
@@ -138,7 +139,9 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
     host = hear = resign = undefined;
     for (const member of [...members.keys()]) forget(member);
     leader = "";
-    if (!isClosed) channel.post({ from: name, request: { do: "ask" } } satisfies Parcel); // to whoever leads now
+    if (isClosed) return;
+    candidacy = locks.lead(key, false, step, over); // again, behind all others
+    channel.post({ from: name, request: { do: "ask" } } satisfies Parcel); // to whoever leads now
   };
   const channel = open(key, (parcel: Parcel) => {
     if ("isLed" in parcel) host || tell({ is: "new", host: (leader = parcel.isLed) });
@@ -159,12 +162,7 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
     }
   });
   let candidacy = locks.lead(key, false, step, over);
-  const freeze = env.on("freeze", () => {
-    if (!host) return;
-    const down = resign;
-    candidacy = locks.lead(key, false, step, over); // again, behind all others
-    down?.();
-  });
+  const freeze = env.on("freeze", () => resign?.());
   return {
     kind: "leader",
     post: (request) => (hear ? hear(name, tell, request) : channel.post({ from: name, request } satisfies Parcel)),

@@ -11,6 +11,9 @@ const LONGEST_STORM = 40_000;
 /** Everybody has to be well again after this. Most are much sooner, and are judged then. */
 const QUIET = 75_000;
 const SHORT_QUIET = 15_000;
+/** So long after an event who leads may close because of it, and leave the lead to a tab that sleeps. Most hear it sooner. */
+const TAKEN_OVER_WITHIN = 20_000;
+const SOON = 5000;
 const USERS = ["ann", "bob"];
 const FORBIDDEN = "secret.1";
 
@@ -371,10 +374,10 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     }
   };
   /** What is wrong after so long a quiet, when one more event of each topic has been emitted. */
-  const judge = async (quiet: number): Promise<string[]> => {
+  const judge = async (quiet: number, patience: number): Promise<string[]> => {
     await run(storm + quiet);
     for (const topic of [...PUBLIC, ...USERS.map((user) => `${user}.1`)]) world.emit(topic);
-    await run(storm + quiet + 5000);
+    await run(storm + quiet + patience);
     const found: string[] = [];
     judgeStates(found);
     judgeHeard(found);
@@ -390,7 +393,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     thaw(tab);
   }
   for (const { realm } of world.workers.values()) realm.thaw();
-  if (isPatient || (await judge(SHORT_QUIET)).length) (await judge(QUIET)).forEach(wrong);
+  if (isPatient || (await judge(SHORT_QUIET, SOON)).length) (await judge(QUIET, TAKEN_OVER_WITHIN)).forEach(wrong);
   for (const tab of tabs) if (tab.isForgotten) gone(tab);
   for (const watched of members()) close(watched);
   await run(clock.now + 1000);

@@ -334,12 +334,20 @@ export class World {
   #request(realm: Realm, name: string, isShared: boolean, isStolen: boolean, got: (free: Undo) => void, stolen: () => void): Undo {
     const lock = this.locks.get(name) ?? { held: [], queue: [] };
     this.locks.set(name, lock);
-    let isFree = false;
+    let [isFree, isHeld, isStolenFrom] = [false, false, false];
     const robbed = () => {
+      isStolenFrom = true;
+      if (!isHeld || isFree) return; // it hears first that it has the lock
       isFree = true;
       stolen();
     };
-    const asked: Asked = { realm, isShared, granted: () => isFree || got(free), stolen: robbed };
+    const granted = () => {
+      if (isFree) return;
+      isHeld = true;
+      got(free);
+      if (isStolenFrom) robbed();
+    };
+    const asked: Asked = { realm, isShared, granted, stolen: robbed };
     const free = () => {
       if (isFree) return;
       isFree = true;

@@ -874,6 +874,7 @@ function throughWorker(env2, script, key, config, name, tell, gone) {
     post: port.post,
     close() {
       watch?.();
+      port.post({ do: "leave", isForGood: false });
       port.close();
     }
   };
@@ -935,7 +936,9 @@ function throughLeader(env2, key, config, name, tell) {
     host = hear = resign = void 0;
     for (const member of [...members.keys()]) forget(member);
     leader = "";
-    if (!isClosed) channel2.post({ from: name, request: { do: "ask" } });
+    if (isClosed) return;
+    candidacy = locks.lead(key, false, step, over);
+    channel2.post({ from: name, request: { do: "ask" } });
   };
   const channel2 = open(key, (parcel) => {
     if ("isLed" in parcel) host || tell({ is: "new", host: leader = parcel.isLed });
@@ -956,12 +959,7 @@ function throughLeader(env2, key, config, name, tell) {
     }
   });
   let candidacy = locks.lead(key, false, step, over);
-  const freeze = env2.on("freeze", () => {
-    if (!host) return;
-    const down = resign;
-    candidacy = locks.lead(key, false, step, over);
-    down?.();
-  });
+  const freeze = env2.on("freeze", () => resign?.());
   return {
     kind: "leader",
     post: (request) => hear ? hear(name, tell, request) : channel2.post({ from: name, request }),
