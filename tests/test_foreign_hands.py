@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
 import signal
@@ -138,6 +139,43 @@ def test_a_replica_that_takes_over_behind_one_address_is_another_log(tmp_path: P
         first.start()
         address.switch(first.port)
         assert asyncio.run(append("c", 5)) not in (before, after), "the first one has not what came since"
+
+
+@pytest.mark.parametrize("late", [0, 3])
+def test_what_an_old_master_took_after_everybody_was_told_of_the_gap_is_another_gap(tmp_path: Path, late: int) -> None:
+    first, second = RedisServer(tmp_path / "first"), RedisServer(tmp_path / "second")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(first)
+        wire, to_one, to_other = (stack.enter_context(Proxy(first.port)) for _ in range(3))
+        stack.enter_context(second)
+        second.run("REPLICAOF", "127.0.0.1", str(wire.port))
+        eventually(lambda: b"master_link_status:up" in second.run("INFO", "replication"), "the replica follows")
+        ends = [
+            stack.enter_context(ends_on(f"redis://127.0.0.1:{proxy.port}", 1, namespace="n"))[0]
+            for proxy in (to_one, to_other)
+        ]
+        one, other = ends
+        wait_until_open(one, other)
+        for n in range(10):
+            one.publish(b"%d" % n)
+        for end in ends:
+            eventually(lambda end=end: len(end.heard.messages) == 10, "all are heard")  # type: ignore[misc]
+        eventually(lambda: offset(first) == offset(second), "the replica has them")
+        wire.stall()
+        second.run("REPLICAOF", "NO", "ONE")
+        to_other.switch(second.port)
+        eventually(lambda: other.heard.gaps[1:], "who is there is told")
+        for n in range(late):
+            one.publish(b"%d" % n)
+        one.flush()
+        to_one.switch(second.port)
+        eventually(lambda: one.heard.gaps[1:], "the last one comes, too")
+        eventually(lambda: other.link.head.epoch == one.link.head.epoch, "to the same log")
+        other.publish(b'"after"')
+        for end in ends:
+            eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
+        assert [reason for reason, _ in one.heard.gaps[1:]] == ["epoch"]
+        assert [reason for reason, _ in other.heard.gaps[1:]] == ["epoch"] * (2 if late else 1)
 
 
 def offset(server: RedisServer) -> bytes:

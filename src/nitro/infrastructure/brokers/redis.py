@@ -23,87 +23,10 @@ from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.redis_client import RedisSource, why_refused
+from nitro.infrastructure.brokers.redis_scripts import APPEND, OPEN, RENEW
 from nitro.infrastructure.brokers.wire import STAMP_BYTES
 
 __all__ = ["RedisLog"]
-
-_OPEN: Final = """
-local found = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'sequence', 'replicated', 'begin')
-local restarted = found[2] ~= ARGV[1]
-if not found[1] or not tonumber(found[3]) or (restarted and (ARGV[2] == '0' or found[4])) then
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'run', ARGV[1], 'sequence', 0)
-  found = {ARGV[3], ARGV[1], '0', false, false}
-end
-if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'replicated', 1) end
-if restarted then redis.call('HSET', KEYS[1], 'run', ARGV[1]) end
-return {found[1], found[3], found[5]}
-"""
-"""Log; run id, whether a restart loses nothing, a new epoch, whether there are replicas → epoch, newest sequence, how
-that entry begins.
-
-Once there was a replica, another run may be another server."""
-
-_RENEW: Final = """
-if redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'sequence', 0, 'begin', '')
-  redis.call('DEL', KEYS[2])
-end
-"""
-"""Log, stream; the epoch that lost something, a new one."""
-
-_APPEND: Final = """
-local log, stream, producer = KEYS[1], KEYS[2], KEYS[3]
-local first, max_messages, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local max_age = tonumber(ARGV[5])
-local found = redis.call('HMGET', log, 'epoch', 'sequence', 'total')
-if found[1] ~= ARGV[1] then return false end
-local sequence, total = tonumber(found[2]), tonumber(found[3] or '0')
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
-local known, newest = tonumber(redis.call('GET', producer) or '0'), nil
-for place = 7, #ARGV do
-  if first + place - 7 > known then
-    sequence = sequence + 1
-    total = total + #ARGV[place]
-    newest = ARGV[place]
-    local fields = {'b', ARGV[place], 't', now, 's', string.format('%.0f', total)}
-    local added = redis.pcall('XADD', stream, string.format('%.0f-0', sequence), unpack(fields))
-    if type(added) == 'table' and added.err then
-      -- Somebody else has written here, with an id of its own. We go on behind it; readers announce the gap.
-      local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-      if not last then return redis.error_reply(added.err) end
-      sequence = tonumber(string.match(last[1], '^%d+')) + 1
-      redis.call('XADD', stream, string.format('%.0f-0', sequence), unpack(fields))
-    end
-  end
-end
-redis.call('SET', producer, string.format('%.0f', first + #ARGV - 7), 'EX', 86400)
-
--- What the entries from one on have is what was ever appended, less what stood before it: so nothing has to be put
--- right when entries go by themselves, or by another's hand. The newest one stays, however long it is, and one more
--- than is retained, by which the oldest place is known.
-local chunk, enough = 2, false
-while not enough do
-  local count, first, last = redis.call('XLEN', stream), nil, nil
-  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', chunk)) do
-    local body, came, sum = entry[2][2] or '', tonumber(entry[2][4] or '0') or 0, tonumber(entry[2][6] or '')
-    local bytes = sum and total - sum + #body or 0
-    enough = count <= 1 or (count <= max_messages and bytes <= max_bytes and came >= now - max_age)
-    if enough then break end
-    count, first, last = count - 1, first or entry[1], entry[1]
-  end
-  if last ~= first then redis.call('XTRIM', stream, 'MINID', last) end
-  chunk = 100
-end
-redis.call('PEXPIRE', stream, string.format('%.0f', max_age + 60000))
-redis.call('HSET', log, 'sequence', string.format('%.0f', sequence), 'total', string.format('%.0f', total))
-if newest then redis.call('HSET', log, 'begin', string.sub(newest, 1, tonumber(ARGV[6]))) end
-return sequence
-"""
-"""Log, stream, producer; epoch, the first one's number, retention, how long a stamp is, and the entries → the newest
-sequence, or nothing if the epoch is another."""
 
 _BEHIND: Final = "18446744073709551615"
 """The second half of an id behind which the next sequence comes, whatever others have written."""
@@ -133,6 +56,7 @@ class RedisLog:
         self._longest_body = max_body_bytes
         self._log = f"{{nitro:{namespace}}}"
         self._epoch = ""
+        self._seen = 0  # how far this process has read in that epoch, or written
         self._stream = ""
         self._page_entries = _FEWEST_ENTRIES
         self._client: Any = None
@@ -141,9 +65,10 @@ class RedisLog:
     async def open(self) -> Extent:
         self._client = client = self._source.client()
         self._run, survives, is_replicated = await self._server(client)
-        values = (self._run, int(survives), new_epoch(), int(is_replicated))
-        epoch, newest, begin = await client.eval(_OPEN, 1, self._log, *values)
-        self._epoch = epoch.decode()
+        values = (self._run, int(survives), int(is_replicated), new_epoch(), self._epoch, self._seen)
+        epoch, newest, begin = await client.eval(OPEN, 1, self._log, *values)
+        if epoch.decode() != self._epoch:
+            self._epoch, self._seen = epoch.decode(), 0
         self._stream = f"{self._log}:{self._epoch}"
         oldest = await client.xrange(self._stream, count=1)
         return Extent(self._epoch, _sequence(oldest[0][0]) if oldest else int(newest) + 1, int(newest), begin)
@@ -152,9 +77,10 @@ class RedisLog:
         max_messages, max_bytes, max_age_seconds = self._retention
         keys = (self._log, self._stream, f"{self._stream}:{producer}")
         numbers = (first, max_messages, max_bytes, int(max_age_seconds * 1000), STAMP_BYTES)
-        newest = await self._ask("eval", _APPEND, 3, *keys, self._epoch, *numbers, *bodies)
+        newest = await self._ask("eval", APPEND, 3, *keys, self._epoch, *numbers, *bodies)
         if newest is None:
             raise LogChanged("it has another epoch")
+        self._seen = max(self._seen, int(newest))
         return int(newest)
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
@@ -177,7 +103,7 @@ class RedisLog:
         return why_refused(error, is_plain=not isinstance(self._client, RedisCluster))
 
     async def renew(self) -> None:
-        await self._client.eval(_RENEW, 2, self._log, self._stream, self._epoch, new_epoch())
+        await self._client.eval(RENEW, 2, self._log, self._stream, self._epoch, new_epoch(), self._seen)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -200,6 +126,7 @@ class RedisLog:
             (items,) = items
         now = time.time()
         entries = [self._entry(id, fields or {}, now) for id, fields in items]
+        self._seen = max(self._seen, entries[-1].sequence)
         size = sum(len(entry.body or b"") for entry in entries)
         self._page_entries = max(_FEWEST_ENTRIES, count // 2) if size > _PAGE_BYTES else min(limit, 2 * count)
         return entries
