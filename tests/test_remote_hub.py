@@ -21,9 +21,10 @@ from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import BROKERS, Redis
-from tests.cast import wait_until_open
+from tests.cast import ends_on, wait_until_open
 from tests.clients import take
 from tests.servers import ROOT, Server
+from tests.services import Proxy
 from tests.sse import Stream
 
 APP = "tests.apps.soak:app"
@@ -100,6 +101,59 @@ def test_who_comes_before_the_log_is_reached_is_told_once_it_is(tmp_path: Path, 
     finally:
         hub.broker.close(1)
         redis.kill()
+
+
+@pytest.mark.parametrize("is_another_log", [False, True])
+def test_an_id_from_a_process_that_is_ahead_is_no_gap_however_long_this_one_needs(
+    tmp_path: Path, hub_with: Callable[..., Hub], is_another_log: bool
+) -> None:
+    """It can't reach the log for seconds: neither what came meanwhile nor that the log is another one has it heard."""
+    with Redis(tmp_path) as redis, Proxy(redis.port) as proxy, ends_on(redis.url, 1, namespace="app") as (ahead,):
+        wait_until_open(ahead)
+        hub = hub_with(broker_url=f"redis://127.0.0.1:{proxy.port}", namespace="app")
+        nitro.connect_broker()
+
+        async def scenario() -> None:
+            start = ahead.link.head
+            ahead.publish(b"1")
+            await asyncio.to_thread(eventually, lambda: hub.broker.head == ahead.link.head != start, "both read it")
+            proxy.stall()
+            if is_another_log:
+                redis.wipe("app")
+                await asyncio.to_thread(eventually, lambda: ahead.heard.gaps[1:], "it is noticed")
+            ahead.publish(b"2")
+            await asyncio.to_thread(eventually, lambda: ahead.heard.payloads[-1:] == [b"2"], "it is heard elsewhere")
+            with Client(topics=["a.*"], last_event_id=str(ahead.link.head)) as client:
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(4):
+                        await take(client, 1)
+                proxy.go_on()
+                ahead.publish(b"3")
+                (message,) = await take(client, 1)
+                assert isinstance(message, Message), "nothing was lost"
+                assert message.data == 3
+
+        asyncio.run(scenario())
+        hub.broker.close(1)
+
+
+def test_an_id_that_is_nobodys_is_a_gap_where_the_client_came_and_what_came_since_is_heard(
+    shared: Hub, other: End
+) -> None:
+    async def scenario() -> None:
+        nitro.connect_broker()
+        epoch = nitro.position().partition("-")[0]
+        for id in (f"{epoch}-1000.abcdef", "0123456789-1.abcdef"):
+            before = shared.broker.head
+            with Client(topics=["a.*"], last_event_id=id) as client:
+                await nitro.emit_async("a.b", result=id)
+                gap, message = await take(client, 2)
+                assert isinstance(gap, Gap)
+                assert gap.resumed_at == before
+                assert isinstance(message, Message)
+                assert message.data == id
+
+    asyncio.run(scenario())
 
 
 def test_a_stream_opens_at_a_place_in_the_log(url: str) -> None:

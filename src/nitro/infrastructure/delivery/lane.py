@@ -1,8 +1,7 @@
 """The lane: everything of one event loop. Its inbox, and who is told when.
 
-Fed by the hub, from any thread, in the log's order; feeds the sinks of its outboxes, in its own loop. Whatever
-changes who hears what goes through the same inbox as the messages, so that it takes effect between the
-messages that were emitted before and after it.
+Fed by the hub, from any thread, in the log's order; feeds the sinks of its outboxes, in its own loop. Whatever changes
+who hears what goes through the same inbox as the messages: it takes effect between those emitted before and after it.
 
 The lane of no loop (`loop=None`) serves clients that were connected in a thread without one: it works at
 once, in the emitting thread, under the hub's lock.
@@ -80,7 +79,7 @@ class Lane:
         self.writes = Writes(loop, self.inbox.context, partial(self._end_for, "stuck"))
         self.turns = Turns()
         self.feeds = FeedRegistry(self.turns)
-        self.returning = Returning(self, broker.read, max_replay_bytes, is_shared=broker.is_shared)
+        self.returning = Returning(self, broker, max_replay_bytes)
 
     def act(self, action: Action, size: int = 0) -> None:
         """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
@@ -144,6 +143,7 @@ class Lane:
     def lose(self, gap: Gap, *, dismisses: bool) -> None:
         """Tell all clients that the log goes on from elsewhere; or end those of users, as what is lost may say."""
         self.position = gap.resumed_at
+        self.returning.move_to(self.position)
         for outbox in self.outboxes.of_users() if dismisses else ():
             self.end_by_itself(outbox, reason="dismissed")
         if self.outboxes:

@@ -32,6 +32,7 @@ class Replay:
     Args:
         max_bytes: payload of the messages that it may have; if it missed more, it is told so instead of the rest.
         gaps: counts the gap, if there is one, by its reason.
+        since: where a client that can't go on behind `after` begins, told of a gap; `until` if left out.
 
     Attributes:
         starts_at: where the client stands, so that one that is cut right now comes back to it; None if it is
@@ -60,6 +61,7 @@ class Replay:
         until: Position,
         max_bytes: int,
         gaps: Counter[str],
+        since: Position | None = None,
     ) -> None:
         self._read = read
         self._interest = interest
@@ -70,11 +72,12 @@ class Replay:
         self.is_over = False
         self.starts_at = after
         self._page: Sequence[Message] | Gap
+        self._after = after or until
         if after is None or (after.epoch == until.epoch and after.sequence > until.sequence):
-            self._after = until
-            self._lose("invalid")
+            self._lose("invalid", since)
+        elif after.epoch != until.epoch:
+            self._lose("epoch", since)
         else:
-            self._after = after
             self._read_page()
 
     def withhold(self, interest: Interest) -> None:
@@ -86,7 +89,8 @@ class Replay:
         """What the client hears of the next page, or None if that is nothing."""
         page = self._page
         if isinstance(page, Gap):
-            self.is_over = True
+            self._after = page.resumed_at
+            self._go_on()
             return Batch([Frame(page)], None)
         frames: list[Frame] = []
         size = 0
@@ -104,11 +108,17 @@ class Replay:
                 size += len(message.payload)
                 if size > MAX_WRITE_BYTES:
                     break
-        if not page or self._after.sequence >= self._until.sequence:
+        if page:
+            self._go_on()
+        else:
+            self.is_over = True
+        return Batch(frames, None) if frames else None
+
+    def _go_on(self) -> None:
+        if self._after.sequence >= self._until.sequence:
             self.is_over = True
         else:
             self._read_page()
-        return Batch(frames, None) if frames else None
 
     def _read_page(self) -> None:
         try:
@@ -116,8 +126,8 @@ class Replay:
         except PositionLost as lost:
             self._lose(lost.reason)
 
-    def _lose(self, reason: str) -> None:
-        self._page = Gap(reason, self._until)
+    def _lose(self, reason: str, since: Position | None = None) -> None:
+        self._page = Gap(reason, since or self._until)
         self.starts_at = None
         self._gaps[reason] += 1
 

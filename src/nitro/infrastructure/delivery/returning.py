@@ -1,96 +1,120 @@
 """Clients that come back with an id: what they missed comes before everything else.
 
-Fed by the lane with outboxes and ids; lets each outbox begin anew with a replay. One whose id is further than this
-process has read, since it comes from another that was faster, is held until this one is there; so is every one while
-the log was not reached yet.
+Fed by the lane with outboxes and ids; lets each outbox begin anew with a replay. One whose id this process doesn't know
+may come from another process that has read further, or has noticed a new epoch sooner. So it is held until this one has
+read so far, or the log itself says that it is nobody's; so is every one while the log was not reached yet.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nitro.domain.message import Position
-from nitro.infrastructure.brokers.base import NOWHERE
+from nitro.infrastructure.brokers.base import NOWHERE, Broker
 from nitro.infrastructure.delivery.foreign import ForeignIds
 from nitro.infrastructure.delivery.outbox import Outbox
-from nitro.infrastructure.delivery.replay import Read, Replay
+from nitro.infrastructure.delivery.replay import Replay
 
 if TYPE_CHECKING:
     from nitro.infrastructure.delivery.lane import Lane
 
 __all__ = ["Returning"]
 
-_PATIENCE_SECONDS: Final = 2.0
-"""How long a process may be behind another one, before an id that it doesn't know counts as nobody's."""
+_ASKS_AGAIN_SECONDS: Final = 0.5
+"""The log is asked so often for those who are held."""
 
 
 class Returning:
     """Belongs to one lane.
 
     Args:
-        read: the log's messages behind a position.
+        broker: what it reads, and asks where the log stands; others may give out positions in it.
         max_bytes: what one client may be sent of what it missed.
-        is_shared: whether other processes give out positions in this log.
     """
 
-    def __init__(self, lane: Lane, read: Read, max_bytes: int, *, is_shared: bool) -> None:
+    def __init__(self, lane: Lane, broker: Broker, max_bytes: int) -> None:
         self._lane = lane
+        self._broker = broker
         self._max_bytes = max_bytes
-        self._read = read
-        self._is_shared = is_shared
-        self._held: dict[Outbox, None] = {}
+        self._held: dict[Outbox, Position] = {}  # and where each goes on that has to be told of a gap
+        self._is_asking = self._asks_again = False
         self._foreign = ForeignIds()
 
     def resume(self, outbox: Outbox, after: Position | None) -> None:
         """Let `outbox` begin behind `after`, or with a gap if that is None; then its feed goes on from here."""
         if outbox.feed is None or outbox.is_ended:
             outbox.starts_at = after  # ended before it began: it comes back to where it was
-        elif after is not None and self._is_ahead(after):
+        elif after is not None and self._is_unknown(after):
             self.hold(outbox, after)
         else:
             self._replay(outbox, after)
 
     def hold(self, outbox: Outbox, after: Position) -> None:
-        """Let `outbox` take nothing before this process has read up to `after`; for a while."""
+        """Let `outbox` take nothing before this process knows what it missed."""
         outbox.hold(after)
-        self._held[outbox] = None
-        loop = self._lane.loop
-        if loop is not None:  # else it is held until it is adopted by a loop
-            loop.call_later(_PATIENCE_SECONDS, self._give_up, outbox, after, context=self._lane.inbox.context)
+        self._held[outbox] = self._lane.position
+        self._ask()
 
     def look_again(self) -> None:
         """Let those begin whom this process has caught up with."""
         for outbox in tuple(self._held):
             after = outbox.held_for
-            if after is None or not self._is_ahead(after):
-                self.forget(outbox)
-                self._replay(outbox, after)
+            if after is None or not self._is_unknown(after):
+                self._replay(outbox, after, self._held.pop(outbox))
+
+    def move_to(self, position: Position) -> None:
+        """The log goes on from there, for all who are held."""
+        self._held = dict.fromkeys(self._held, position)
 
     def forget(self, outbox: Outbox) -> None:
         """Hold it no more."""
         self._held.pop(outbox, None)
 
-    def _give_up(self, outbox: Outbox, after: Position) -> None:
-        if outbox not in self._held or outbox.held_for != after:
+    def _ask(self) -> None:
+        """Ask the log where it stands, for all who are held now, and again while there are some."""
+        if self._is_asking or not self._held or self._lane.loop is None:  # then it is held until a loop adopts it
             return
-        if self._lane.position == NOWHERE:
-            self.hold(outbox, after)
-        else:
-            self.forget(outbox)
-            self._replay(outbox, after)
-            self._lane.notify_soon()
+        self._is_asking = True
+        answered = partial(self._answered, {outbox: outbox.held_for for outbox in self._held})
 
-    def _is_ahead(self, after: Position) -> bool:
+        def hear(answer: Future[Position | None]) -> None:
+            with suppress(RuntimeError):  # the loop was closed under its clients
+                self._lane.act(partial(answered, answer.result()))
+
+        self._broker.ask_head().add_done_callback(hear)
+
+    def _answered(self, held: dict[Outbox, Position | None], head: Position | None) -> None:
+        """The log stands there, or (None) can't be asked now: let those begin whose ids are nobody's."""
+        self._is_asking = False
+        for outbox, after in held.items() if head else ():
+            if outbox in self._held and outbox.held_for == after and not _is_in(after, head):
+                self._replay(outbox, after, self._held.pop(outbox))
+        if self._held.keys() - held.keys():
+            self._ask()
+        elif self._lane.loop is not None and not self._asks_again:
+            self._asks_again = True
+            self._lane.loop.call_later(_ASKS_AGAIN_SECONDS, self._ask_again, context=self._lane.inbox.context)
+
+    def _ask_again(self) -> None:
+        self._asks_again = False
+        self._ask()
+
+    def _is_unknown(self, after: Position) -> bool:
         head = self._lane.position
-        return head == NOWHERE or (self._is_shared and after.epoch == head.epoch and after.sequence > head.sequence)
+        if head == NOWHERE:
+            return True
+        return self._broker.is_shared and (after.epoch != head.epoch or after.sequence > head.sequence)
 
-    def _replay(self, outbox: Outbox, after: Position | None) -> None:
-        lane, feed = self._lane, outbox.feed
+    def _replay(self, outbox: Outbox, after: Position | None, since: Position | None = None) -> None:
+        lane, feed, read = self._lane, outbox.feed, self._broker.read
         assert feed is not None
-        if after is not None and after.epoch != lane.position.epoch and not self._is_shared:
+        if after is not None and after.epoch != lane.position.epoch and not self._broker.is_shared:
             self._foreign.note()
         lane.feeds.close(feed)
-        outbox.resume(Replay(self._read, feed.interest, after, lane.position, self._max_bytes, lane.counts.gaps))
+        outbox.resume(Replay(read, feed.interest, after, lane.position, self._max_bytes, lane.counts.gaps, since))
         feed.owes_id |= outbox.starts_at != lane.position
         lane.counts.replays += 1
         lane.turns.add_replaying(outbox)
@@ -100,3 +124,8 @@ class Returning:
 
     def __repr__(self) -> str:
         return f"<Returning, {len(self._held)} held>"
+
+
+def _is_in(after: Position | None, head: Position | None) -> bool:
+    """Whether a log that stands at `head` has that place."""
+    return after is not None and head is not None and after.epoch == head.epoch and after.sequence <= head.sequence
