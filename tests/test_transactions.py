@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -266,6 +270,71 @@ def test_an_async_session_is_awaited(engine: Engine) -> None:
     with Hearing() as hearing:
         asyncio.run(scenario())
         eventually(lambda: hearing.heard == [2], "the committed one is heard")
+
+
+WITHOUT_GREENLET = """
+import asyncio, json, sys
+
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "greenlet":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Without())
+import nitro, nitro.alembic, sqlalchemy, sqlmodel
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+engine = sqlalchemy.create_engine(sys.argv[1])
+
+class Todo(nitro.Entity, table=True):
+    title: str
+
+def emit_all():
+    with Session(engine) as session:
+        nitro.emit("todo.created", result="kept", session=session)
+        session.commit()
+        nitro.emit("todo.created", result="dropped", session=session)
+        session.rollback()
+    with sqlmodel.Session(engine) as session:
+        asyncio.run(nitro.emit_async("todo.created", result="awaited", session=session))
+        session.commit()
+    scoped = scoped_session(sessionmaker(engine))
+    nitro.emit("todo.created", result="scoped", session=scoped)
+    scoped.commit()
+    scoped.remove()
+    Todo._repository.init_db()
+    nitro.emit("todo.created", result=Todo(title="last").save().title)
+
+async def main():
+    nitro.connect_broker()
+    heard = []
+    async with asyncio.TaskGroup() as group:
+        with nitro.Client(topics=["todo.*"]) as client:
+            group.create_task(asyncio.to_thread(emit_all))
+            async for message in client.messages():
+                if isinstance(message, nitro.Message):
+                    heard.append(message.data)
+                    if heard[-1] == "last":
+                        break
+    assert "greenlet" not in sys.modules
+    print(json.dumps(heard))
+
+asyncio.run(main())
+engine.dispose()
+"""
+
+
+def test_a_plain_session_needs_no_greenlet(broker: Broker | None, engine: Engine, tmp_path: Path) -> None:
+    env = {
+        **os.environ,
+        "NITRO_BROKER_URL": broker.url if broker is not None else "memory://",
+        "NITRO_DB_URL": f"sqlite:///{tmp_path / 'entities.db'}",
+    }
+    url = engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", WITHOUT_GREENLET, url]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == ["kept", "awaited", "scoped", "last"]
 
 
 def test_a_broker_elsewhere_is_refused_with_the_remedy(tmp_path: Path, hub_with: Callable[..., Hub]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,11 @@ def check_session(session: Any) -> Session:
         ConfigurationError: it is an `AsyncSession`.
         TypeError: it is no session.
     """
-    from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session, scoped_session
 
     if isinstance(session, scoped_session):
         session = session()
-    if isinstance(session, AsyncSession):
+    if _is_asynchronous(session):
         raise ConfigurationError("an AsyncSession has to be awaited: await emit_async(..., session=session)")
     if not isinstance(session, Session):
         raise TypeError(f"session is a SQLAlchemy session, not {type(session).__name__}")
@@ -34,9 +34,13 @@ def check_session(session: Any) -> Session:
 
 async def in_session(session: Any, write: Callable[[Session], None]) -> None:
     """Let `write` have the session, whichever of the two it is."""
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-    if isinstance(session, AsyncSession):
+    if _is_asynchronous(session):
         await session.run_sync(write)
     else:
         write(check_session(session))
+
+
+def _is_asynchronous(session: Any) -> bool:
+    """Whether it is an `AsyncSession`; nobody has one who has not imported it, which needs greenlet."""
+    module = sys.modules.get("sqlalchemy.ext.asyncio")
+    return isinstance(session, getattr(module, "AsyncSession", ()))
