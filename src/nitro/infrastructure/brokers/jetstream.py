@@ -21,11 +21,24 @@ from nats.js.errors import APIError, NotFoundError
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Retention
 
-__all__ = ["ANSWER_SECONDS", "Streams", "epoch"]
+__all__ = ["ANSWER_SECONDS", "Streams", "api_refusal", "epoch"]
 
 ANSWER_SECONDS: Final = 4.5
 _NAME_IN_USE: Final = 10058
 _SUBJECTS_OVERLAP: Final = 10065
+_NO_PEERS: Final = 10005
+_OR_LESS: Final = "or lower NITRO_HISTORY_BYTES"
+_REMEDIES: Final = {
+    _NO_PEERS: f"let JetStream have more (max_file_store, max_mem) on as many servers, {_OR_LESS}",
+    10027: "let its account have more streams (max_streams)",
+    10028: f"let JetStream have more memory (max_mem, and max_mem of its account), {_OR_LESS}",
+    10039: "turn JetStream on for its account, or take another user",
+    10047: f"let JetStream have more disk (max_file_store, and max_file of its account), {_OR_LESS}",
+    10074: "leave replicas out of NITRO_BROKER_URL, or name a cluster",
+    10076: "turn JetStream on (nats-server -js)",
+    10122: f"let its account have larger streams (disk_max_stream_bytes, mem_max_stream_bytes), {_OR_LESS}",
+}
+"""Error of JetStream's that stays → what to do. A stream reserves what it may hold, for each replica."""
 _RETAINED: Final = ("max_msgs", "max_bytes", "max_age", "duplicate_window")
 
 
@@ -116,6 +129,15 @@ class Streams:
         """Of a stream that we made, in its name; 0 of another one."""
         ours = re.fullmatch(rf"nitro_{re.escape(self._namespace)}_([0-9]+)", name)
         return int(ours[1]) if ours else 0
+
+
+def api_refusal(error: APIError) -> str | None:
+    """What is wrong and what to do, if waiting won't help against this answer of JetStream's; else None."""
+    code, description = error.err_code or 0, error.description or ""
+    if code == _NO_PEERS and ("insufficient" not in description or "offline" in description):
+        return None  # one that has the room may come
+    remedy = _REMEDIES.get(code)
+    return remedy and f"the server says: {description}. So {remedy}"
 
 
 def epoch(info: StreamInfo) -> str:

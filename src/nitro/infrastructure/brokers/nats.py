@@ -23,7 +23,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, Verb
-from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Streams, epoch
+from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Streams, api_refusal, epoch
 from nitro.infrastructure.brokers.options import check_files, options_of, parts_of, without_secrets
 from nitro.infrastructure.brokers.tail import Tail
 
@@ -37,13 +37,6 @@ _TRANSIT_SECONDS: Final = 0.3
 _ARRIVAL_SECONDS: Final = 1.0
 """How long the first entry of a new consumer may take."""
 _OPTIONS: Final = ("credentials", "replicas", "storage")
-_REMEDIES: Final = {
-    10039: "turn JetStream on for its account, or take another user",
-    10047: "let JetStream have more disk (max_file_store), or lower NITRO_HISTORY_BYTES",
-    10074: "leave replicas out of NITRO_BROKER_URL, or name a cluster",
-    10076: "turn JetStream on (nats-server -js)",
-}
-"""Error of JetStream's that stays → what to do."""
 _OLDEST_SERVER: Final = (2, 12)
 _NUMBER: Final = "Nitro-Number"
 """Header of a batch's last message: its number among the producer's."""
@@ -218,8 +211,7 @@ class NatsLog:
                 f"subscribe to _INBOX.>"
             )
         if isinstance(error, APIError):
-            remedy = _REMEDIES.get(error.err_code or 0)
-            return remedy and f"the server says: {error.description}. So {remedy}"
+            return api_refusal(error)
         if isinstance(error, NatsError) and "auth" in str(error).lower():
             return f"the server says: {error}. Correct user, password, token or credentials in NITRO_BROKER_URL"
         return None
