@@ -12,15 +12,16 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
 
-from nitro.errors import BrokerUnavailable
+from nitro.errors import BrokerRefused, BrokerUnavailable
 from nitro.testing.conformance import End, eventually
 from tests.brokers import BROKERS, SERVERS, Broker
-from tests.cast import Cast, cast_on, wait_until_open
-from tests.services import Proxy
+from tests.cast import Cast, cast_on, ends_on, wait_until_open
+from tests.services import NatsServer, Proxy
 
 
 async def lags(seconds: float) -> list[float]:
@@ -141,10 +142,10 @@ def test_10_a_broker_that_is_absent_at_the_start_is_used_when_it_comes(
 
 
 @contextlib.contextmanager
-def small_disk(directory: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
+def small_disk(directory: Path, megabytes: int = 4) -> Iterator[Path]:
+    """A file system of so many MiB."""
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(directory)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(directory)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
         pytest.skip("NO SMALL DISK: mounting a tmpfs needs root")
     try:
@@ -199,3 +200,44 @@ def test_a_full_queue_says_for_how_long_the_broker_has_been_gone(server: Broker)
         eventually(lambda: len(end.heard.messages) == waiting, "what was taken is published, and nothing else")
         end.publish(b'"after"')
         end.flush()
+
+
+@pytest.mark.alone
+def test_27_a_nats_server_that_is_stuck_after_a_full_disk_is_told_of_and_goes_on_when_it_is_started_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(small_disk(tmp_path / "disk", 24))
+        server = NatsServer(directory / "nats")
+        server.limits = "max_file_store: 1GB"
+        stack.enter_context(server)
+        one, other = stack.enter_context(ends_on(server.url, 2, "app"))
+        wait_until_open(one, other)
+        one.publish(b'"before"')
+        one.flush()
+        with (directory / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+            while True:
+                ballast.write(bytes(65_536))
+        taken = 0
+        while one.link.state.outgoing == 0:  # what is left of the last page of its file still takes some
+            one.publish(b'"%05d%s"' % (taken, b"x" * 2_000))
+            taken += 1
+            wait([waiting for waiting in [one.link.acknowledgement()] if waiting is not None], 1)
+        acknowledgement = one.link.acknowledgement()
+        assert acknowledgement is not None
+        with pytest.raises(BrokerRefused, match=r"acknowledges nothing: its disk is full.*start nats-server again"):
+            acknowledgement.result(20)
+        (directory / "ballast").unlink()
+        one.publish(b'"meanwhile"')
+        with pytest.raises(BrokerRefused, match="start nats-server again"):
+            one.flush()
+        assert [record.levelname for record in caplog.records].count("ERROR") == 1
+        caplog.clear()
+        server.end()
+        server.start()
+        eventually(lambda: other.heard.payloads[-1:] == [b'"meanwhile"'], "what waited is sent", 20)
+        numbers = [b'"%05d%s"' % (n, b"x" * 2_000) for n in range(taken)]
+        assert other.heard.payloads == [b'"before"', *numbers, b'"meanwhile"']
+        assert other.heard.gaps[1:] == []
+        eventually(lambda: not one.link.state.why_refused, "it is used")
+        assert "is there again" in caplog.text

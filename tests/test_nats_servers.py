@@ -82,6 +82,18 @@ def test_a_stream_that_takes_no_batches_is_told_of(tmp_path: Path) -> None:
             eventually(lambda: "allow_atomic" in end.link.state.why_gone, "it says why")
 
 
+def test_a_stream_that_acknowledges_nothing_is_told_of(tmp_path: Path) -> None:
+    with started(tmp_path) as server:
+        administer(
+            server.url,
+            lambda jetstream: jetstream.add_stream(
+                name="theirs", subjects=["nitro.app.*"], allow_atomic=True, no_ack=True
+            ),
+        )
+        with ends_on(server.url, 1, "app") as (end,):
+            eventually(lambda: "no_ack" in end.link.state.why_refused, "it says why")
+
+
 def test_a_retention_that_was_changed_is_applied(tmp_path: Path) -> None:
     with started(tmp_path) as server:
         check_events_get_across(server.url, "app")

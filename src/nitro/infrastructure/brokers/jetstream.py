@@ -10,10 +10,13 @@ import contextlib
 import hashlib
 import json
 import re
+import time
 from typing import Final
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
@@ -21,7 +24,7 @@ from nats.js.errors import APIError, NotFoundError
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Retention
 
-__all__ = ["ANSWER_SECONDS", "Streams", "api_refusal", "epoch"]
+__all__ = ["ANSWER_SECONDS", "Stall", "Stalled", "Streams", "api_refusal", "epoch"]
 
 ANSWER_SECONDS: Final = 4.5
 _NAME_IN_USE: Final = 10058
@@ -39,7 +42,50 @@ _REMEDIES: Final = {
     10122: f"let its account have larger streams (disk_max_stream_bytes, mem_max_stream_bytes), {_OR_LESS}",
 }
 """Error of JetStream's that stays → what to do. A stream reserves what it may hold, for each replica."""
+_UNSTALL: Final = (
+    "JetStream answers, and acknowledges nothing: its disk is full, or was. Make room on it, and start nats-server "
+    "again, which takes nothing until then"
+)
+_PASSING_SECONDS: Final = 1.0
+"""For how long a stream may take nothing, a second time, too, and yet go on by itself."""
+_PROBE_SECONDS: Final = 0.3
+"""How long a stream may take to say that it is there, when it has not acknowledged in time."""
 _RETAINED: Final = ("max_msgs", "max_bytes", "max_age", "duplicate_window")
+
+
+class Stalled(ConnectionError):
+    """A stream that is there doesn't acknowledge what is published.
+
+    Attributes:
+        remedy: what is wrong and what to do, if it has been so for too long to pass; else None.
+    """
+
+    def __init__(self, error: Exception, seconds: float) -> None:
+        super().__init__(f"JetStream answers, and acknowledges nothing ({error})")
+        self.remedy = _UNSTALL if seconds > _PASSING_SECONDS else None
+
+
+class Stall:
+    """Since when a stream that is there acknowledges nothing. Where a disk was full nats-server goes on so for ever."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def end(self) -> None:
+        """Something was acknowledged."""
+        self._since = None
+
+    async def judge(self, error: Exception, nats: Client, stream: str) -> Exception:
+        """What it is that a batch was not acknowledged: `Stalled`, or that error, if the stream may be elsewhere."""
+        try:
+            info = await nats.jetstream(timeout=_PROBE_SECONDS).stream_info(stream)
+        except NatsError:
+            return error
+        if info.cluster is not None and info.cluster.replicas:  # they may be about to choose another leader
+            return error
+        now = time.monotonic()
+        self._since = self._since or now
+        return Stalled(error, now - self._since)
 
 
 class Streams:
@@ -82,6 +128,8 @@ class Streams:
         info = await jetstream.stream_info(names[0])
         if not info.config.allow_atomic:
             raise ConfigurationError(f"its stream {names[0]} doesn't allow atomic publishing (allow_atomic)")
+        if info.config.no_ack:
+            raise ConfigurationError(f"its stream {names[0]} acknowledges nothing (no_ack)")
         wanted = info.config.evolve(**{name: getattr(self._config, name) for name in _RETAINED})
         if self._number(names[0]) and info.config != wanted:
             info = await jetstream.update_stream(wanted)
@@ -120,6 +168,10 @@ class Streams:
             if len(nats.servers) > 1:  # another one of its cluster may have it, and be away
                 raise ConnectionError("JetStream doesn't answer; is it on (nats-server -js)?") from None
             raise ConfigurationError("JetStream is not on in its server; start it with nats-server -js") from None
+        except NatsTimeoutError:
+            raise TimeoutError(
+                "JetStream doesn't answer; a server in a cluster whose disk was full needs to be started again"
+            ) from None
         found = json.loads(answer.data)
         if "error" in found:
             APIError.from_error(found["error"])  # raises it

@@ -18,12 +18,13 @@ from urllib.parse import unquote
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, Verb
-from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Streams, api_refusal, epoch
+from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch
 from nitro.infrastructure.brokers.options import check_files, options_of, parts_of, without_secrets
 from nitro.infrastructure.brokers.tail import Tail
 
@@ -44,6 +45,7 @@ _HEADER_BYTES: Final = 1024
 """What the headers of a message take at most, of the server's limit."""
 _WRONG_STREAM: Final = 10060
 _WRONG_LAST: Final = 10071
+_INCOMPLETE: Final = 10176
 
 
 class NatsLog:
@@ -88,6 +90,7 @@ class NatsLog:
         self._nats: Any = None
         self._jetstream: Any = None
         self._stream = self._epoch = ""
+        self._stall = Stall()
         self._last: dict[str, tuple[int, int]] = {}  # producer -> sequence and number of its last message
         self._tail: Tail | None = None
 
@@ -121,7 +124,9 @@ class NatsLog:
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         async with self._unless_denied("append"):
-            return await self._append(self._streams.subject(producer), producer, first, bodies)
+            newest = await self._append(self._streams.subject(producer), producer, first, bodies)
+        self._stall.end()
+        return newest
 
     async def _append(self, subject: str, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         is_second_try = False
@@ -141,6 +146,9 @@ class NatsLog:
                 return int(answer["seq"])
             if error.get("err_code") == _WRONG_STREAM:
                 raise LogChanged("it has another epoch")
+            if error.get("err_code") == _INCOMPLETE:
+                said = ConnectionError(f"JetStream: {error.get('description')}")
+                raise await self._stall.judge(said, self._nats, self._stream)
             if error.get("err_code") != _WRONG_LAST or is_second_try:  # retention may have dropped the last one
                 raise ConnectionError(f"JetStream: {error.get('description')}")
             is_second_try = True
@@ -157,7 +165,10 @@ class NatsLog:
                 headers = {**batch, "Nats-Batch-Sequence": str(place), **(expected if place == 1 else {})}
                 await self._nats.publish(subject, body, headers=headers)
             final |= {**batch, "Nats-Batch-Sequence": str(len(bodies)), "Nats-Batch-Commit": "1"}
-        message = await self._nats.request(subject, bodies[-1], timeout=ANSWER_SECONDS, headers=final)
+        try:
+            message = await self._nats.request(subject, bodies[-1], timeout=ANSWER_SECONDS, headers=final)
+        except NatsTimeoutError as error:
+            raise await self._stall.judge(error, self._nats, self._stream) from None
         answer: dict[str, Any] = json.loads(message.data)
         return answer
 
@@ -210,6 +221,8 @@ class NatsLog:
                 f"the server says: {self._denied}. Let its user publish to {self._streams.subjects} and $JS.API.>, and "
                 f"subscribe to _INBOX.>"
             )
+        if isinstance(error, Stalled):
+            return error.remedy
         if isinstance(error, APIError):
             return api_refusal(error)
         if isinstance(error, NatsError) and "auth" in str(error).lower():
