@@ -1,4 +1,5 @@
-// Positions in the server's log, "<epoch>-<sequence>": the ids of its events.
+// Positions in the server's log, "<epoch>-<sequence>": the ids of its events. In a log that many processes share there are
+// six digits of the event behind that, ".<stamp>", in all of them: so they are compared as they are.
 
 const epoch = (id: string) => id.slice(0, id.indexOf("-") + 1);
 
