@@ -116,6 +116,22 @@ const MUTANTS = [
     seed: 1,
   },
   {
+    name: "who was robbed of the lead never waits for it again",
+    file: "ways.ts",
+    text: "candidacy = locks.lead(key, false, step, over); // again, behind all others",
+    by: "",
+    setting: { way: "leader" },
+    seed: 1,
+  },
+  {
+    name: "a worker that comes late is not told that its caller has left",
+    file: "ways.ts",
+    text: "port.post({ do: \"leave\", isForGood: false } satisfies ToHost); // it may start yet, and find what was said to it",
+    by: "",
+    setting: { way: "worker" },
+    seed: 1,
+  },
+  {
     name: "a question for the host outlives close",
     file: "route.ts",
     text: `close() {

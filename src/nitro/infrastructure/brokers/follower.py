@@ -15,6 +15,7 @@ from nitro.domain.topics import is_reserved
 from nitro.infrastructure.brokers import wire
 from nitro.infrastructure.brokers.base import NOWHERE, Entry, Extent, Receiver
 from nitro.infrastructure.brokers.once import Once
+from nitro.infrastructure.brokers.own import OwnEntries
 from nitro.infrastructure.brokers.window import Window
 
 __all__ = ["Follower"]
@@ -37,12 +38,14 @@ class Follower:
     Attributes:
         is_open: the log was reached once, and the window holds what it retained then.
         once: which of them were published before.
+        own: what this process has appended itself, which has to come by.
         skipped: how many entries could not be handed on.
     """
 
     def __init__(self, window: Window, receiver: Receiver, lock: threading.RLock, max_payload_bytes: int) -> None:
         self.window = window
         self.once = Once(window.max_messages, window.max_age_seconds)
+        self.own = OwnEntries()
         self.is_open = False
         self.skipped = 0
         self._receiver = receiver
@@ -102,7 +105,7 @@ class Follower:
         self._receiver.settle()
 
     def take(self, entries: Sequence[Entry]) -> None:
-        """Take what the log returned behind our place."""
+        """Take what the log returned behind our place, up to where it is not what this process has put there."""
         epoch = self.epoch
         decoded = [(entry, *self._decode(entry, epoch)) for entry in entries]
         for start in range(0, len(decoded), _ENTRIES_A_LOCK):
@@ -113,11 +116,13 @@ class Follower:
                 return
 
     def _take_some(self, decoded: Sequence[tuple[Entry, Message | None, bool]], epoch: str) -> bool:
-        """Take entries up to a hole that has to be looked at once more; whether there was none."""
+        """Take entries up to what is not as it has to be, or not yet; whether there was nothing of that."""
         for place, (entry, message, is_lost) in enumerate(decoded):
             if entry.sequence <= self.sequence:
                 continue
             if entry.sequence > self.sequence + 1 and not self._confirm_hole(epoch, entry.sequence):
+                return False
+            if self.own.is_missing_at(entry):
                 return False
             self._accept(entry, message)
             if is_lost and not (place + 1 < len(decoded) and decoded[place + 1][2]):  # the last one in a row tells
@@ -152,6 +157,7 @@ class Follower:
         self.window.begin(resumed_at)
         self._has_taken = False
         self._missing_behind = -1
+        self.own.forget()
         if self.is_open:
             self._receiver.lose(reason, resumed_at)
 

@@ -97,6 +97,7 @@ class Link:
         works = partial(self._works, "append")
         self._writer = Writer(remote, self._outgoing, self._progress, self._follower, works)
         self._verb: Verb = "open"
+        self._epochs: set[str] = set()  # that it has been in
         self._is_closed = False
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="nitro-broker", daemon=True)
@@ -239,19 +240,25 @@ class Link:
             is_there = extent.oldest <= follower.sequence <= extent.newest
             last = await in_time(remote.read(follower.sequence - 1, 1, 0)) if is_there else ()
             if is_back or follower.has_lost(last):
-                await in_time(remote.renew())
-                raise LogChanged("it has lost messages that it had, and begins a new epoch")
+                await self._renew()
+        elif extent.epoch in self._epochs:
+            await self._renew("it is an epoch again that had ended")
         try:
             follower.go_on_in(extent, self._max_messages)
         except ValueError as error:  # another hand was at it
-            await in_time(remote.renew())
-            raise LogChanged(f"{error}; it begins a new epoch") from error
+            await self._renew(str(error))
+        self._epochs.add(extent.epoch)
         while not follower.is_open and follower.sequence < extent.newest:
             entries = await in_time(remote.read(follower.sequence, _PAGE_ENTRIES, 0))
             if not entries:
                 raise LogChanged("it was emptied while it was read")
             follower.take(entries)
         follower.begin()
+
+    async def _renew(self, why: str = "it has lost messages that it had") -> None:
+        """Begin a new epoch, which is then found by opening the log again."""
+        await in_time(self._remote.renew())
+        raise LogChanged(f"{why}, and begins a new epoch")
 
     async def _follow(self) -> None:
         verbs: dict[asyncio.Task[None], Verb] = {
@@ -269,8 +276,11 @@ class Link:
     async def _read(self) -> None:
         follower = self._follower
         while True:
-            after = follower.sequence
-            follower.take(await in_time(self._remote.read(after, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS))
+            after, own = follower.sequence, follower.own.place
+            entries = await in_time(self._remote.read(after, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS)
+            follower.take(entries)
+            if follower.own.is_lost or (not entries and own > after):
+                await self._renew()
             self._works("read")
             self._progress.read(follower.window.head)
             while self._receiver.is_behind:  # noqa: ASYNC110 - it is in other threads, and has nothing to wait for

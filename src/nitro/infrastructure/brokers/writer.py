@@ -59,7 +59,9 @@ class Writer:
             outgoing.acknowledge(1, error)
             return
         fitting = bodies if longest is None else list(takewhile(lambda body: len(body) <= longest, bodies))
+        self._follower.own.sent(fitting[-1])
         newest = await in_time(remote.append(outgoing.producer, first, fitting))
+        self._follower.own.stands(newest)
         self._works()
         self._progress.appended = Position(self._follower.epoch, newest)
         outgoing.acknowledge(len(fitting))
