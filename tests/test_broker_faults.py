@@ -203,7 +203,7 @@ def test_a_full_queue_says_for_how_long_the_broker_has_been_gone(server: Broker)
 
 
 @pytest.mark.alone
-def test_27_a_nats_server_that_is_stuck_after_a_full_disk_is_told_of_and_goes_on_when_it_is_started_again(
+def test_27_a_nats_server_whose_disk_was_full_is_told_of_and_used_when_it_takes_something_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with contextlib.ExitStack() as stack:
@@ -223,21 +223,23 @@ def test_27_a_nats_server_that_is_stuck_after_a_full_disk_is_told_of_and_goes_on
             one.publish(b'"%05d%s"' % (taken, b"x" * 2_000))
             taken += 1
             wait([waiting for waiting in [one.link.acknowledgement()] if waiting is not None], 1)
-        acknowledgement = one.link.acknowledgement()
-        assert acknowledgement is not None
-        with pytest.raises(BrokerRefused, match=r"acknowledges nothing: its disk is full.*start nats-server again"):
-            acknowledgement.result(20)
-        (directory / "ballast").unlink()
+        state = lambda: one.link.state  # noqa: E731
+        eventually(lambda: state().why_refused or "no space left" in state().why_gone, "it is noticed", 20)
+        is_stuck = bool(state().why_refused)  # 2.12 is not, and goes on when there is room again
         one.publish(b'"meanwhile"')
-        with pytest.raises(BrokerRefused, match="start nats-server again"):
-            one.flush()
-        assert [record.levelname for record in caplog.records].count("ERROR") == 1
+        if is_stuck:
+            with pytest.raises(BrokerRefused, match=r"acknowledges nothing: its disk is full.*start nats-server again"):
+                one.flush()
+            assert [record.levelname for record in caplog.records].count("ERROR") == 1
         caplog.clear()
-        server.end()
-        server.start()
+        (directory / "ballast").unlink()
+        if is_stuck:
+            server.end()
+            server.start()
         eventually(lambda: other.heard.payloads[-1:] == [b'"meanwhile"'], "what waited is sent", 20)
         numbers = [b'"%05d%s"' % (n, b"x" * 2_000) for n in range(taken)]
         assert other.heard.payloads == [b'"before"', *numbers, b'"meanwhile"']
         assert other.heard.gaps[1:] == []
-        eventually(lambda: not one.link.state.why_refused, "it is used")
+        eventually(lambda: state().gone_seconds == 0, "it is used")
+        assert state().why_refused == ""
         assert "is there again" in caplog.text

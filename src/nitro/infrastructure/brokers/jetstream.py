@@ -44,29 +44,32 @@ _REMEDIES: Final = {
 """Error of JetStream's that stays → what to do. A stream reserves what it may hold, for each replica."""
 _UNSTALL: Final = (
     "JetStream answers, and acknowledges nothing: its disk is full, or was. Make room on it, and start nats-server "
-    "again, which takes nothing until then"
+    "again; it takes nothing before that"
 )
 _PASSING_SECONDS: Final = 1.0
-"""For how long a stream may take nothing, a second time, too, and yet go on by itself."""
+"""For how long a stream may say nothing to what is published, and yet go on by itself."""
 _PROBE_SECONDS: Final = 0.3
 """How long a stream may take to say that it is there, when it has not acknowledged in time."""
 _RETAINED: Final = ("max_msgs", "max_bytes", "max_age", "duplicate_window")
 
 
 class Stalled(ConnectionError):
-    """A stream that is there doesn't acknowledge what is published.
+    """A stream that is there says nothing to what is published.
 
     Attributes:
         remedy: what is wrong and what to do, if it has been so for too long to pass; else None.
     """
 
-    def __init__(self, error: Exception, seconds: float) -> None:
-        super().__init__(f"JetStream answers, and acknowledges nothing ({error})")
+    def __init__(self, seconds: float) -> None:
+        super().__init__("JetStream answers, and says nothing to what is published")
         self.remedy = _UNSTALL if seconds > _PASSING_SECONDS else None
 
 
 class Stall:
-    """Since when a stream that is there acknowledges nothing. Where a disk was full nats-server goes on so for ever."""
+    """Since when a stream that is there says nothing to what is published.
+
+    nats-server 2.15 goes on so after a full disk until it is started again; 2.12 says that it is full, and recovers.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -76,7 +79,7 @@ class Stall:
         self._since = None
 
     async def judge(self, error: Exception, nats: Client, stream: str) -> Exception:
-        """What it is that a batch was not acknowledged: `Stalled`, or that error, if the stream may be elsewhere."""
+        """What it is that nothing was said to a batch: `Stalled`, or that error, if the stream may be elsewhere."""
         try:
             info = await nats.jetstream(timeout=_PROBE_SECONDS).stream_info(stream)
         except NatsError:
@@ -85,7 +88,7 @@ class Stall:
             return error
         now = time.monotonic()
         self._since = self._since or now
-        return Stalled(error, now - self._since)
+        return Stalled(now - self._since)
 
 
 class Streams:

@@ -147,8 +147,7 @@ class NatsLog:
             if error.get("err_code") == _WRONG_STREAM:
                 raise LogChanged("it has another epoch")
             if error.get("err_code") == _INCOMPLETE:
-                said = ConnectionError(f"JetStream: {error.get('description')}")
-                raise await self._stall.judge(said, self._nats, self._stream)
+                raise ConnectionError(f"JetStream: {error.get('description')}, as where its disk is full")
             if error.get("err_code") != _WRONG_LAST or is_second_try:  # retention may have dropped the last one
                 raise ConnectionError(f"JetStream: {error.get('description')}")
             is_second_try = True
