@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
+from tests.brokers import BROKERS
 from tests.servers import Server, free_port
 from tests.sse import Stream
 
@@ -141,6 +144,46 @@ def test_a_reader_that_stopped_and_goes_on_after_the_signal_lets_the_server_end(
         assert time.monotonic() - process_ended < 5
         stalled.socket.close()
     assert "lifespan shutdown ran" in server.output
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_readers_that_take_nothing_hold_up_a_stop_for_the_servers_own_limit_and_miss_nothing(
+    kind: str, tmp_path: Path
+) -> None:
+    with BROKERS[kind](tmp_path) as broker, contextlib.ExitStack() as streams:
+        environment = {"NITRO_BROKER_URL": broker.url, "NITRO_CLIENT_MAX_BYTES": str(64 << 20)}
+        workers = ("--workers", "2", "--timeout-graceful-shutdown", "2")
+        with Server(APP, options=workers, environment=environment) as server:
+
+            def opened(receive_buffer: int = 0) -> Stream:
+                stream = Stream(server.port, "/events", receive_buffer=receive_buffer)
+                return streams.enter_context(stream).read_until(b"id: ")
+
+            stuck, lively = [opened(4096) for _ in range(4)], [opened() for _ in range(4)]
+            for n in range(6):
+                server.post(f"/emit?start={n}&pad=1000000")
+                for stream in lively:
+                    stream.events(n + 1)
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            for stream in lively:
+                stream.read_to_end()
+            assert time.monotonic() - began < 1.5, "others are not held up"
+            server.process.wait(10)
+            took = time.monotonic() - began
+        assert 2 <= took < 4, "uvicorn waits for what they don't read, and nobody waits for the broker besides"
+        assert server.output.count("took nothing of its last bytes") == len(stuck)
+        assert "Traceback" not in server.output, server.output
+        with Server(APP, environment=environment) as after:
+            for stream in stuck:
+                with contextlib.suppress(OSError):
+                    stream.read_to_end()
+                assert not stream.is_complete, "all of them were blocked"
+                there = [event["n"] for event in stream.data()]
+                newest = re.findall(rb"id: (\S+)\n", stream.body.rpartition(b"\n\n")[0] + b"\n")[-1].decode()
+                back = streams.enter_context(Stream(after.port, "/events", f"Last-Event-ID: {newest}\r\n"))
+                assert there + [event["n"] for event in back.events(6 - len(there))] == list(range(6))
 
 
 def test_the_default_handlers_of_python_are_left_alone() -> None:
