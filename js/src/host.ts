@@ -125,7 +125,8 @@ export class Host implements Owner {
     const { topics, last, user, isOfPageBefore, turn } = request;
     // it may stand where it stood before, so nothing that comes now is given to it before it is served
     const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, isWaiting: true, heardAt: this.env.now() };
-    const member: Member = known ? Object.assign(known, now) : { ...FRESH, name, user, isOfPageBefore, ...now };
+    const whose = known?.user && !known.isOfPageBefore ? {} : { user, isOfPageBefore }; // who was not greeted here may have been elsewhere
+    const member: Member = Object.assign(known ?? { ...FRESH, name }, now, whose) as Member;
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     if (turn) tell({ is: "joined", turn });

@@ -6,10 +6,11 @@ import test from "node:test";
 import { createParser } from "eventsource-parser";
 
 import { backoff } from "../src/backoff.js";
+import { Member } from "../src/live.js";
 import { parser } from "../src/parser.js";
 import { isKnown } from "../src/position.js";
 import { checked, matches } from "../src/topics.js";
-import { randomFrom } from "./world.js";
+import { randomFrom, Realm, World } from "./world.js";
 
 test("patterns match as on the server", () => {
   const yes = ["a a", "* a.b", "todo.* todo.a.b", "*.created a.created", "order-* order-7", "t*e*d todo.created", "** ab"];
@@ -33,6 +34,8 @@ test("positions are compared as numbers of one log", () => {
   assert.ok(!isKnown("e-1", ""));
   assert.ok(isKnown("e-9007199254740992", "e-9007199254740993"));
   assert.ok(!isKnown("e-9007199254740993", "e-9007199254740992"));
+  assert.ok(isKnown("e-9.ffffff", "e-10.000000"));
+  assert.ok(!isKnown("e-10.000000", "e-9.ffffff"));
 });
 
 test("the wait is anything up to a bound that doubles", () => {
@@ -65,4 +68,39 @@ test("an id holds until the next one, also that of a block without data", () => 
   const heard: string[] = [];
   parser((_, data, id) => heard.push(`${id} ${data}`))("id: 7\n\ndata: a\n\ndata: b\n\nid: 8\0\nid\ndata: c\n\n");
   assert.deepEqual(heard, ["7 a", "7 b", " c"]);
+});
+
+test("who was robbed of the lead while it slept leads at once when the robber is closed", () => {
+  const world = new World(randomFrom(3));
+  world.hasWorkers = false;
+  const run = (seconds: number) => {
+    const until = world.clock.now + seconds * 1000;
+    while (world.clock.step(until));
+  };
+  const heard: string[] = [];
+  const open = (name: string) => {
+    const realm = new Realm(name);
+    const { env } = world.page(realm, new Map());
+    const live = new Member(env, "http://x/events", { topics: ["a.1"] });
+    live.on("*", (_, { id }) => heard.push(`${name} ${id}`));
+    return { realm, live };
+  };
+  const first = open("first");
+  run(2);
+  const second = open("second");
+  run(2);
+  first.realm.isFrozen = true; // and nobody was told
+  run(40);
+  first.realm.thaw();
+  run(1);
+  assert.deepEqual([...world.connections].map(({ realm }) => realm.name), ["second"], "it was robbed");
+  run(5);
+  second.live.close();
+  run(1);
+  world.emit("a.1");
+  run(1);
+  assert.deepEqual(heard, ["first 1-1"]);
+  first.live.close();
+  run(1);
+  assert.deepEqual([...world.locks.keys()], []);
 });

@@ -116,11 +116,11 @@ const MUTANTS = [
     seed: 1,
   },
   {
-    name: "who was robbed of the lead never waits for it again",
-    file: "ways.ts",
-    text: "candidacy = locks.lead(key, false, step, over); // again, behind all others",
-    by: "",
-    setting: { way: "leader" },
+    name: "who was greeted elsewhere is taken for who it was before that",
+    file: "host.ts",
+    text: "const whose = known?.user && !known.isOfPageBefore ? {} : { user, isOfPageBefore };",
+    by: "const whose = known ? {} : { user, isOfPageBefore };",
+    setting: { way: "worker", changesUsers: true },
     seed: 1,
   },
   {

@@ -713,7 +713,8 @@ var Host = class {
   #join(name, tell, request, known) {
     const { topics, last, user, isOfPageBefore, turn } = request;
     const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, isWaiting: true, heardAt: this.env.now() };
-    const member = known ? Object.assign(known, now) : { ...FRESH, name, user, isOfPageBefore, ...now };
+    const whose = known?.user && !known.isOfPageBefore ? {} : { user, isOfPageBefore };
+    const member = Object.assign(known ?? { ...FRESH, name }, now, whose);
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     if (turn) tell({ is: "joined", turn });
