@@ -276,10 +276,10 @@ class Link:
     async def _read(self) -> None:
         follower = self._follower
         while True:
-            after, own = follower.sequence, follower.own.place
-            entries = await in_time(self._remote.read(after, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS)
+            is_due = bool(follower.own)
+            entries = await in_time(self._remote.read(follower.sequence, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS)
             follower.take(entries)
-            if follower.own.is_lost or (not entries and own > after):
+            if follower.own.is_lost or (is_due and not entries):
                 await self._renew()
             self._works("read")
             self._progress.read(follower.window.head)

@@ -23,19 +23,17 @@ class OwnEntries:
 
     def __init__(self) -> None:
         self._seen = b""
-        self._acknowledged: deque[tuple[int, bytes]] = deque()
-        self.forget()
-
-    def forget(self) -> None:
-        """Look for none of them: a gap was told behind which they may be."""
-        self._acknowledged.clear()
         self._sent = b""
+        self._acknowledged: deque[tuple[int, bytes]] = deque()
         self.is_lost = False
 
-    @property
-    def place(self) -> int:
-        """Up to where the log has to have something; 0 if nothing is looked for."""
-        return self._acknowledged[-1][0] if self._acknowledged else 0
+    def forget(self, up_to: int | None = None) -> None:
+        """Look no more for those up to that place, or for any: a gap was told for them."""
+        while self._acknowledged and (up_to is None or self._acknowledged[0][0] <= up_to):
+            self._acknowledged.popleft()
+        if up_to is None:
+            self._sent = b""
+        self.is_lost = False
 
     def sent(self, body: bytes) -> None:
         """It is the last one of a batch, which may be on its way a second time."""
@@ -65,5 +63,9 @@ class OwnEntries:
             self._seen, self._sent = begin, b""
         return self.is_lost
 
+    def __bool__(self) -> bool:
+        """Whether the log has to have something that has not come by."""
+        return bool(self._acknowledged)
+
     def __repr__(self) -> str:
-        return f"<OwnEntries: {len(self._acknowledged)} up to {self.place}>"
+        return f"<OwnEntries: {len(self._acknowledged)} have to come by>"

@@ -102,7 +102,7 @@ class PostgresLog:
             await reader.look()
             self._tell_that_it_polls()
         self._has_outbox = True  # something may wait since before
-        extent = await self._extent(writer)
+        extent = await self._extent(writer, -1)
         self._epoch = extent.epoch
         return extent
 
@@ -130,7 +130,7 @@ class PostgresLog:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(deadline - now, self._looks_after_seconds(now))):
                     await self._news.wait()
-        extent = await self._extent(self._reader)
+        extent = await self._extent(self._reader, after)
         if extent.newest > after:
             entries = await self._entries(after, limit)
         if extent.epoch != self._epoch or (extent.newest != after and not entries):
@@ -252,16 +252,21 @@ class PostgresLog:
         rows = await self._reader.read(sql.READ, self._namespace, after, *limits, self._epoch, STAMP_BYTES)
         if not rows:
             return []
-        if self._bookmark.is_at(after):
-            self._bookmark.check(rows[0][3])
+        self._check_bookmark(after, rows[0][3])
         entries = [Entry(sequence, body, max(0.0, age)) for sequence, body, age, _ in rows]
         self._bookmark.move(entries[-1])
         return entries
 
-    async def _extent(self, line: Line) -> Extent:
-        (row,) = await line.read(sql.EXTENT, self._namespace) or [("", 0, None)]
-        epoch, newest, oldest = row
+    async def _extent(self, line: Line, after: int) -> Extent:
+        rows = await line.read(sql.EXTENT, self._namespace, after, STAMP_BYTES)
+        epoch, newest, oldest, begin = rows[0] if rows else ("", 0, None, None)
+        if newest == after:
+            self._check_bookmark(after, begin)
         return Extent(epoch, newest + 1 if oldest is None else oldest, newest)
+
+    def _check_bookmark(self, after: int, begin: bytes | None) -> None:
+        if self._bookmark.is_at(after):
+            self._bookmark.check(begin)
 
     def _wake(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         self._has_outbox = self._has_outbox or payload == OUTBOX

@@ -107,7 +107,8 @@ FIND: Final = "SELECT epoch, sequence, timeline FROM nitro_logs WHERE namespace 
 ENDS: Final = "SELECT min(sequence), max(sequence) FROM nitro_messages WHERE namespace = $1"
 MOVE: Final = "UPDATE nitro_logs SET timeline = $2 WHERE namespace = $1"
 EXTENT: Final = """
-SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1)
+SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1),
+    (SELECT substring(body FOR $3) FROM nitro_messages WHERE namespace = $1 AND sequence = $2)
 FROM nitro_logs WHERE namespace = $1
 """
 APPEND: Final = "SELECT nitro_append($1, $2, $3, $4, $5, $6)"

@@ -99,6 +99,7 @@ class SQLiteLog:
                     self._check_identity()
                     self._quiet_since = time.monotonic()
                     return entries
+                self._check_bookmark(reader, after)
             now = time.monotonic()
             if now >= began + wait_seconds:
                 break
@@ -248,10 +249,13 @@ class SQLiteLog:
             if size > _PAGE_BYTES:
                 break
         if entries:
-            if self._bookmark.is_at(after):
-                self._bookmark.check(begin_of(reader, self._namespace, after))
+            self._check_bookmark(reader, after)
             self._bookmark.move(entries[-1])
         return entries
+
+    def _check_bookmark(self, reader: sqlite3.Connection, after: int) -> None:
+        if self._bookmark.is_at(after):
+            self._bookmark.check(begin_of(reader, self._namespace, after))
 
     def _extent(self, reader: sqlite3.Connection) -> Extent:
         epoch, newest, oldest = reader.execute(
