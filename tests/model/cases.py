@@ -86,6 +86,9 @@ WITHOUT: Final[dict[str, Without]] = {
     "a client begins where its process has read to": Without(BEGINNING, FULL._replace(asks_head=False), 7),
     "an id from further on is none": Without(RETRY, FULL._replace(judges="at once"), 4),
     "an id from a newer epoch is none": Without(POWER_CUT, FULL._replace(judges="if not ahead"), 4),
+    "and what a false gap does": Without(
+        POWER_CUT._replace(except_for=("4",)), FULL._replace(judges="if not ahead"), 2
+    ),
 }
 
 LIMITS: Final[dict[str, Without]] = {

@@ -11,8 +11,9 @@ client is connected:
 1. **Nothing is lost silently.** An event that was acknowledged, and emitted after the client began, was heard by it; or
    the client was told of a gap after the event was emitted, and the event does not stand behind the place from which
    that gap goes on. (A page that is told of a gap fetches its data anew, and they have what was emitted before.)
-2. **Nothing is heard twice** between two gaps. Across a gap an event may be heard again, if the log began a new epoch
-   while the event's acknowledgement was on its way, for then its process sends it again. `Scope.is_strict` forbids it.
+2. **Nothing is heard twice** between two gaps. Across a gap an event may be heard again if the log began a new epoch
+   while the event's acknowledgement was on its way, so that its process has sent it again, and for no other reason.
+   `Scope.is_strict` forbids that, too.
 3. **Order.** Between two gaps the events of one process come in the order in which it emitted them.
 4. **No gap without a reason.** A gap is told where the log forgot what the client had not heard, or the entry at its
    place; and once for each epoch in whose life something acknowledged was lost or may have been: the log was put back,
@@ -189,6 +190,8 @@ class State(NamedTuple):
     Attributes:
         logs: the log as whoever opens it finds it; and the one of a master that was replaced, if there is one.
         owners: which process emitted each event.
+        appended: which events were ever in a log.
+        again: those that were sent to another epoch, after they were in one.
         epochs: how many have begun.
         hit: those in whose life something acknowledged was or may have been lost.
         wrong: the invariant that the last action broke.
@@ -201,6 +204,8 @@ class State(NamedTuple):
     budget: Budget
     owners: Events = ()
     acknowledged: frozenset[int] = frozenset()
+    appended: frozenset[int] = frozenset()
+    again: frozenset[int] = frozenset()
     epochs: int = 1
     hit: frozenset[int] = frozenset()
     wrong: str | None = None
@@ -288,7 +293,8 @@ class Specification:
         if event not in log.entries or not self.design.numbers:
             entries = (*log.entries, event)
             log = log._replace(entries=entries, forgotten=max(log.forgotten, len(entries) - self.scope.retains))
-            state = _put_log(state, process.server, log)
+            again = state.again | {event} if event in state.appended else state.again
+            state = _put_log(state, process.server, log)._replace(appended=state.appended | {event}, again=again)
         if not is_answered:
             return _put(state, p, process._replace(server=AWAY))
         if process.server == OLD_MASTER:  # it may never reach those who have gone on elsewhere
@@ -513,14 +519,14 @@ class Specification:
                 continue
             ear, owner = ears[event - 1], state.owners[event - 1]
             if ear == HEARD:
-                wrong = wrong or f"2: event {event} is heard twice"
-            elif ear == HEARD_BEFORE and self.scope.is_strict:
-                wrong = wrong or f"2: event {event} is heard again behind a gap"
+                wrong = self._first(wrong, f"2: event {event} is heard twice")
+            elif ear == HEARD_BEFORE and (self.scope.is_strict or event not in state.again):
+                wrong = self._first(wrong, f"2: event {event} is heard again behind a gap")
             elif ear == SHOWN:
-                wrong = wrong or f"7: event {event} was acknowledged before the client began"
+                wrong = self._first(wrong, f"7: event {event} was acknowledged before the client began")
             later = range(event + 1, len(state.owners) + 1)
             if any(state.owners[other - 1] == owner and ears[other - 1] == HEARD for other in later):
-                wrong = wrong or f"3: event {event} is heard after a later one of its process"
+                wrong = self._first(wrong, f"3: event {event} is heard after a later one of its process")
             ears[event - 1] = HEARD
         has_stamp = client.has_stamp or bool(events)
         client = client._replace(past=(*client.past, *events), has_stamp=has_stamp, ears=tuple(ears))
@@ -532,7 +538,7 @@ class Specification:
         forgotten = max(log.forgotten, process.forgotten)
         is_forgotten = reason == "expired" and len(client.past) <= forgotten
         if client.epoch not in state.hit and not is_forgotten:
-            wrong = wrong or f"4: the client is told of a gap ({reason}), and nothing can have been lost"
+            wrong = self._first(wrong, f"4: the client is told of a gap ({reason}), and nothing can have been lost")
         behind = log.entries[len(process.past) :] if log.epoch == process.epoch else ()
         ears = list(client.ears)
         for event, ear in enumerate(ears, 1):
@@ -547,10 +553,13 @@ class Specification:
     # What must not be --------------------------------------------------------------------------------------------
 
     def broken(self, state: State) -> str | None:
-        for wrong in self._wrong(state):
-            if not wrong.startswith(self.scope.except_for or "-"):
-                return wrong
-        return None
+        return next(filter(self._counts, self._wrong(state)), None)
+
+    def _counts(self, wrong: str) -> bool:
+        return not wrong.startswith(self.scope.except_for)
+
+    def _first(self, before: str | None, wrong: str) -> str | None:
+        return before or (wrong if self._counts(wrong) else None)
 
     def _wrong(self, state: State) -> Iterator[str]:
         if state.wrong is not None:
