@@ -46,6 +46,10 @@ HOLDS: Final[dict[str, tuple[Scope, Design]]] = {
     "a backup is put back while all are stopped, and the log is trimmed": (STOPPED_AND_TRIM, FULL),
     "a backup of an epoch that has ended is put back": (OLD_BACKUP, FULL),
     "a replica takes over": (TAKEOVER, FULL),
+    "two replicas take over, one after the other": (
+        TAKEOVER._replace(budget=Budget(emits=2, takeovers=2, moves=1)),
+        FULL,
+    ),
     "a replica takes over, and there are clocks": (TAKEOVER, FULL._replace(renews_late="by clock")),
     "a server forgets": (POWER_CUT, FULL),
     "a server forgets, and batches are tried again": (POWER_CUT_AND_RETRY, FULL),
