@@ -28,6 +28,8 @@ class Book:
     numbers: dict[str, int] = field(default_factory=dict)
     is_suspect: bool = False
     """It may not have all that was acknowledged, so the next who opens it begins a new epoch."""
+    ended: dict[str, int] | None = None
+    """Where a replica has taken over: epochs that have ended, and how far each was known to have come."""
 
     @property
     def newest(self) -> int:
@@ -37,7 +39,7 @@ class Book:
         """Have what the other has."""
         other = copy.deepcopy(other)
         self.epoch, self.oldest, self.entries = other.epoch, other.oldest, other.entries
-        self.numbers, self.is_suspect = other.numbers, other.is_suspect
+        self.numbers, self.is_suspect, self.ended = other.numbers, other.is_suspect, other.ended
 
 
 class Shelf:
@@ -59,10 +61,10 @@ class Shelf:
         return log
 
     @property
-    def head(self) -> str:
-        """The newest place, as an id; nothing while nobody has opened what may have lost something."""
+    def head(self) -> tuple[str, int] | None:
+        """Epoch and sequence of the newest place; None while nobody has opened what may have lost something."""
         with self.lock:
-            return "" if self.master.is_suspect else f"{self.master.epoch}-{self.master.newest}"
+            return None if self.master.is_suspect else (self.master.epoch, self.master.newest)
 
     def save(self) -> Book:
         with self.lock:
@@ -88,6 +90,7 @@ class Shelf:
             self.master = copy.deepcopy(self.master)
             del self.master.entries[has:]
             self.master.is_suspect = True
+            self.master.ended = self.master.ended or {}
 
     def tell(self) -> None:
         """Something changed."""
@@ -116,6 +119,7 @@ class ShelfLog:
         self._shelf = shelf
         self._book: Book | None = None
         self._epoch = ""
+        self._seen = 0
         self._bookmark = Bookmark()
         self._news: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -135,9 +139,15 @@ class ShelfLog:
             if self.is_refused:
                 raise ConnectionRefusedError("it is not there")
             self._book = book = self._shelf.master
-            if book.is_suspect:
-                book.become(Book())
-            self._epoch = book.epoch
+            comes_from, ended = self._epoch not in ("", book.epoch), book.ended
+            has_lived_on = comes_from and ended is not None and self._seen > ended.get(self._epoch, -1)
+            if book.is_suspect or has_lived_on:
+                if ended is not None:
+                    ended = {**ended, book.epoch: book.newest}
+                    ended[self._epoch] = max(self._seen, ended.get(self._epoch, -1))
+                book.become(Book(ended=ended))
+            if book.epoch != self._epoch:
+                self._epoch, self._seen = book.epoch, 0
             return Extent(book.epoch, book.oldest, book.newest)
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
@@ -146,10 +156,10 @@ class ShelfLog:
             new = bodies[max(0, book.numbers.get(producer, 0) + 1 - first) :]
             book.entries += [(body, time.monotonic()) for body in new]
             book.numbers[producer] = first + len(bodies) - 1
-            while len(book.entries) > self._shelf.max_messages:
+            while len(book.entries) > self._shelf.max_messages + 1:  # by which the oldest place is known
                 del book.entries[0]
                 book.oldest += 1
-            newest = book.newest
+            newest = self._seen = book.newest
             if self.loses_answer:
                 self.loses_answer, self.is_refused = False, self.stays_away
                 self.cut()
@@ -204,6 +214,7 @@ class ShelfLog:
             ]
             if entries:
                 self._bookmark.move(entries[-1])
+                self._seen = max(self._seen, entries[-1].sequence)
             return entries
 
     def _connected(self) -> Book:
