@@ -70,37 +70,57 @@ test("an id holds until the next one, also that of a block without data", () => 
   assert.deepEqual(heard, ["7 a", "7 b", " c"]);
 });
 
-test("who was robbed of the lead while it slept leads at once when the robber is closed", () => {
-  const world = new World(randomFrom(3));
-  world.hasWorkers = false;
+/** A world in which it is seen what happens in so many seconds. */
+function worldOf(setting: Partial<World>): { world: World; run: (seconds: number) => void } {
+  const world = Object.assign(new World(randomFrom(3)), setting);
   const run = (seconds: number) => {
     const until = world.clock.now + seconds * 1000;
     while (world.clock.step(until));
   };
+  return { world, run };
+}
+
+function pageIn(world: World, name: string, heard: string[]): { realm: Realm; live: Member } {
+  const realm = new Realm(name);
+  const live = new Member(world.page(realm, new Map()).env, "http://x/events", { topics: ["a.1"], worker: "w.js" });
+  live.on("*", (_, { topic, id }) => heard.push(`${name} ${topic} ${id}`));
+  return { realm, live };
+}
+
+test("who was robbed of the lead while it slept leads at once when the robber is closed", () => {
+  const { world, run } = worldOf({ hasWorkers: false });
   const heard: string[] = [];
-  const open = (name: string) => {
-    const realm = new Realm(name);
-    const { env } = world.page(realm, new Map());
-    const live = new Member(env, "http://x/events", { topics: ["a.1"] });
-    live.on("*", (_, { id }) => heard.push(`${name} ${id}`));
-    return { realm, live };
-  };
-  const first = open("first");
+  const first = pageIn(world, "first", heard);
   run(2);
-  const second = open("second");
+  const second = pageIn(world, "second", heard);
   run(2);
   first.realm.isFrozen = true; // and nobody was told
   run(40);
   first.realm.thaw();
-  run(1);
+  run(6);
   assert.deepEqual([...world.connections].map(({ realm }) => realm.name), ["second"], "it was robbed");
-  run(5);
   second.live.close();
   run(1);
   world.emit("a.1");
   run(1);
-  assert.deepEqual(heard, ["first 1-1"]);
+  assert.deepEqual(heard, ["first a.1 1-1"]);
   first.live.close();
   run(1);
   assert.deepEqual([...world.locks.keys()], []);
+});
+
+test("a worker that comes late is told that who called it has left", () => {
+  const { world, run } = worldOf({ hasLocks: false, workerStart: 8000 });
+  const heard: string[] = [];
+  const { live } = pageIn(world, "page", heard);
+  run(1);
+  live.subscribe("a.2");
+  run(6);
+  world.emit("a.2");
+  run(0.5);
+  assert.deepEqual(heard, ["page a.2 1-1"], "it has a line of its own, since the worker does not come");
+  live.close();
+  run(5);
+  assert.equal(world.workers.size, 1, "it has come");
+  assert.deepEqual([...world.connections], [], "and reads nothing for who has gone");
 });
