@@ -121,7 +121,7 @@ def test_a_gap_announces_what_lies_before_it_and_nothing_behind() -> None:
     away.told_of_gap("e-4")
     away.heard("e-6", "p", 6)
     verdict = check(sent(6), [away, listener(1, 2, 3, 4, 5, 6)])
-    assert verdict.lost == ["l never heard p 5"]
+    assert verdict.lost == ["l never heard p 5 (e-5)"]
     assert verdict.gaps == 1
 
 
@@ -167,7 +167,92 @@ def test_a_gap_excuses_nothing_that_is_older_than_what_was_heard_before_it() -> 
     away = listener(1, 2, 4, 5)
     away.told_of_gap("e-9")
     verdict = check(sent(9), [away, listener(1, 2, 3, 4, 5, 6, 7, 8, 9)])
-    assert verdict.lost == ["l never heard p 3"]
+    assert verdict.lost == ["l never heard p 3 (e-3)"]
     away.told_of_gap("f-0")
     assert len(check(sent(9), [away, listener(1, 2, 3, 4, 5, 6, 7, 8, 9)]).lost) == 1
     assert len(check(sent(9), [away]).lost) == 1, "nor when nobody else heard it"
+
+
+def test_a_message_has_to_be_heard_at_each_place_where_it_stood_or_be_announced_there() -> None:
+    """Its emitter was not told that the old log had it, so it is in the new one, too."""
+    there = listener(1, 2)
+    there.told_of_gap("f-0")
+    there.heard("f-1", "p", 2)
+    there.heard("f-2", "p", 3)
+    verdict = check(sent(3), [there])
+    assert verdict.is_clean
+    assert verdict.repeated == 1
+    away = listener(1)
+    away.told_of_gap("f-0")
+    away.heard("f-2", "p", 3)
+    assert check(sent(3), [there, away]).lost == ["l never heard p 2 (e-2 and f-1)"]
+
+
+def test_what_comes_again_in_another_epoch_without_a_gap_or_in_the_same_one_is_doubled() -> None:
+    silent = listener(1, 2)
+    silent.heard("f-1", "p", 2)
+    assert len(check(sent(2), [silent]).doubled) == 1
+    back = listener(1, 2)
+    back.told_of_gap("e-1")
+    back.heard("e-2", "p", 2)
+    assert len(check(sent(2), [back]).doubled) == 1
+
+
+def told(*entries: tuple[str, float]) -> Listener:
+    """Who heard one message at 1.0, and was told of gaps then."""
+    made = Listener("l", since=0.0)
+    made.heard("e-1", "p", 1, at=1.0)
+    for resumed_at, at in entries:
+        made.told_of_gap(resumed_at, at=at)
+    return made
+
+
+def test_a_gap_is_right_while_something_may_have_been_lost_since_the_last_news() -> None:
+    for losses, is_right in [([(2.0, 3.0)], True), ([(0.0, 1.5)], True), ([(0.0, 0.5)], False), ([(7.0, 8.0)], False)]:
+        verdict = check(sent(1), [told(("f-0", 5.0))], losses=losses)
+        assert verdict.is_clean == is_right, (losses, verdict)
+        assert len(verdict.false_gaps) == (not is_right)
+    assert len(check(sent(1), [told(("f-0", 5.0), ("g-0", 9.0))], losses=[(2.0, 3.0)]).false_gaps) == 1
+    assert check(sent(1), [told(("f-0", 5.0), ("g-0", 9.0))]).is_clean, "nobody said when something was lost"
+
+
+def test_a_gap_that_leads_back_into_an_epoch_that_was_left_is_false() -> None:
+    losses = [(2.0, 20.0)]
+    assert check(sent(1), [told(("f-0", 5.0), ("f-3", 6.0), ("g-0", 7.0))], losses=losses).is_clean
+    assert len(check(sent(1), [told(("f-0", 5.0), ("e-3", 6.0))], losses=losses).false_gaps) == 1
+    assert len(check(sent(1), [told(("f-0", 5.0), ("e-3", 6.0), ("f-0", 7.0))], losses=losses).false_gaps) == 2
+
+
+PRODUCERS, EACH, LISTENERS = 5, 50_000, 4
+
+
+@pytest.fixture(scope="module")
+def million() -> tuple[list[Sent], list[Listener]]:
+    """A million messages that were heard as they should be."""
+    emitted = [Sent(f"p{n % PRODUCERS}", n, at=float(n)) for n in range(1, PRODUCERS * EACH + 1)]
+    listeners = [Listener(f"l{place}", since=0.0) for place in range(LISTENERS)]
+    for made in listeners:
+        for message in emitted:
+            made.heard(f"e-{message.n}", message.producer, message.n, at=message.at)
+    return emitted, listeners
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("found", [None, "lost", "doubled", "reordered"])
+def test_one_message_in_a_million_is_found_out(million: tuple[list[Sent], list[Listener]], found: str | None) -> None:
+    emitted, listeners = million
+    log = listeners[2]._log
+    whole, place = list(log), len(log) // 3
+    match found:
+        case "lost":
+            del log[place]
+        case "doubled":
+            log.insert(place, log[place])
+        case "reordered":
+            log[place], log[place + 1] = log[place + 1], log[place]
+    try:
+        verdict = check(emitted, listeners, losses=[])
+    finally:
+        log[:] = whole
+    assert verdict.messages == 1_000_000 + {"lost": -1, "doubled": 1}.get(found or "", 0)
+    assert {name: len(wrong) for name, wrong in verdict.wrong.items() if wrong} == ({found: 1} if found else {})

@@ -11,14 +11,21 @@ listener.heard("e-1", "p1", 0)                                   # for each mess
 listener.told_of_gap("e-7")                                      # for each gap: the position that it goes on from
 assert check(sent, [listener]).is_clean
 ```
+
+Who knows when something may have been lost says so, and then each gap has to have its reason, too:
+
+```python
+assert check(sent, [listener], losses=[(killed_at, noticed_at)]).is_clean
+```
 """
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from nitro.domain.message import Position
 
@@ -48,16 +55,15 @@ class Sent:
     at: float = field(default_factory=time.monotonic)
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    id: str
+class _Heard(NamedTuple):
+    place: Position
     producer: str
     n: int
+    at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Gap:
-    resumed_at: str
+class _Gap(NamedTuple):
+    resumed_at: Position
     at: float
 
 
@@ -78,13 +84,21 @@ class Listener:
     hears: Callable[[Sent], bool] = lambda _: True
     _log: list[_Heard | _Gap] = field(default_factory=list)
 
-    def heard(self, id: str, producer: str, n: int) -> None:
-        """A message came, with the id of its server-sent event."""
-        self._log.append(_Heard(id, producer, n))
+    def heard(self, id: str, producer: str, n: int, at: float | None = None) -> None:
+        """A message came, with the id of its server-sent event; now, or when `at` says.
 
-    def told_of_gap(self, resumed_at: str) -> None:
-        """News of a gap came."""
-        self._log.append(_Gap(resumed_at, time.monotonic()))
+        Raises:
+            ValueError: the id is no position.
+        """
+        self._log.append(_Heard(_place(id), producer, n, time.monotonic() if at is None else at))
+
+    def told_of_gap(self, resumed_at: str, at: float | None = None) -> None:
+        """News of a gap came; now, or when `at` says.
+
+        Raises:
+            ValueError: `resumed_at` is no position.
+        """
+        self._log.append(_Gap(_place(resumed_at), time.monotonic() if at is None else at))
 
 
 @dataclass(slots=True)
@@ -96,47 +110,87 @@ class Verdict:
         doubled: heard twice by one listener.
         reordered: heard after something newer.
         invented: heard, and never emitted, or its emit failed, or not for this listener.
+        false_gaps: announced where nothing can have been lost; see `check`.
         messages, gaps: how many were heard and announced, in all.
+        announced: how many messages were missed and covered by a gap, over all listeners.
+        repeated: how many were heard once more in another epoch, behind the gap that began it: the emitter was not told
+            that the old log had them, so they are in the new one, too. Whoever was told of the gap has fetched anew.
     """
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     reordered: list[str] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
+    false_gaps: list[str] = field(default_factory=list)
     messages: int = 0
     gaps: int = 0
+    announced: int = 0
+    repeated: int = 0
+
+    @property
+    def wrong(self) -> dict[str, list[str]]:
+        """All that may be wrong, by its name."""
+        names = ("lost", "doubled", "reordered", "invented", "false_gaps")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing was wrong."""
-        return not (self.lost or self.doubled or self.reordered or self.invented)
+        return not any(self.wrong.values())
 
     def __str__(self) -> str:
-        wrong = {name: getattr(self, name) for name in ("lost", "doubled", "reordered", "invented")}
-        counts = ", ".join(f"{len(found)} {name}" for name, found in wrong.items())
-        examples = [f"\n  {name}: {text}" for name, found in wrong.items() for text in found[:5]]
+        counts = ", ".join(f"{len(found)} {name.replace('_', ' ')}" for name, found in self.wrong.items())
+        examples = [f"\n  {name}: {text}" for name, found in self.wrong.items() for text in found[:5]]
         return f"{self.messages} messages heard, {self.gaps} gaps announced, {counts}{''.join(examples)}"
 
 
-def check(sent: Iterable[Sent], listeners: Iterable[Listener]) -> Verdict:
-    """Compare what was emitted with what was heard."""
+def check(
+    sent: Iterable[Sent], listeners: Iterable[Listener], losses: Iterable[tuple[float, float]] | None = None
+) -> Verdict:
+    """Compare what was emitted with what was heard.
+
+    A gap is false if nothing may have been lost between the last thing that the listener heard before it and the gap
+    itself, or if it leads back into an epoch that the listener has left.
+
+    Args:
+        sent: everything that was emitted.
+        listeners: who heard it.
+        losses: from when to when something may have been lost, or it was not yet noticed; None leaves the gaps alone.
+    """
     by_key = {(message.producer, message.n): message for message in sent}
     logs = list(listeners)
-    places = {
-        (entry.producer, entry.n): _place(entry.id) for log in logs for entry in log._log if isinstance(entry, _Heard)
-    }
+    windows = None if losses is None else list(losses)
     verdict = Verdict()
+    missed: list[tuple[Listener, Sent, list[_Announced]]] = []
     for listener in logs:
         heard, gaps = _check_log(listener, by_key, verdict)
         verdict.messages += len(listener._log) - len(gaps)
         verdict.gaps += len(gaps)
+        if windows is not None:
+            _check_gaps(listener, windows, verdict)
         for key, message in by_key.items():
             is_wanted = message.outcome == "acknowledged" and listener.since < message.at < listener.until
-            if key in heard or not is_wanted or not listener.hears(message):
-                continue
-            if not any(gap.covers(message, places.get(key)) for gap in gaps):
-                verdict.lost.append(f"{listener.name} never heard {message.producer} {message.n}")
+            if key not in heard and is_wanted and listener.hears(message):
+                missed.append((listener, message, gaps))
+    places = _places(logs, {(message.producer, message.n) for _, message, _ in missed})
+    for listener, message, gaps in missed:
+        where = sorted(places[message.producer, message.n])
+        if all(any(gap.covers(message, place) for gap in gaps) for place in where or (None,)):
+            verdict.announced += 1
+        else:
+            stood = " and ".join(str(place) for place in where) or "heard by nobody"
+            verdict.lost.append(f"{listener.name} never heard {message.producer} {message.n} ({stood})")
     return verdict
+
+
+def _places(logs: Iterable[Listener], wanted: set[tuple[str, int]]) -> dict[tuple[str, int], set[Position]]:
+    """Where each of them stood, for those who heard it."""
+    places: dict[tuple[str, int], set[Position]] = {key: set() for key in wanted}
+    for log in logs if wanted else ():
+        for entry in log._log:
+            if isinstance(entry, _Heard) and (entry.producer, entry.n) in wanted:
+                places[entry.producer, entry.n].add(entry.place)
+    return places
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,41 +217,62 @@ class _Announced:
 
 def _check_log(
     listener: Listener, by_key: dict[tuple[str, int], Sent], verdict: Verdict
-) -> tuple[set[tuple[str, int]], list[_Announced]]:
-    """Judge one log by itself. Returns what was heard, and the gaps."""
-    heard: set[tuple[str, int]] = set()
+) -> tuple[dict[tuple[str, int], str], list[_Announced]]:
+    """Judge one log by itself. Returns what was heard, with the epoch in which it was, and the gaps."""
+    heard: dict[tuple[str, int], str] = {}
     gaps: list[_Announced] = []
     newest: dict[str, int] = {}  # by producer
     place: Position | None = None
     for entry in listener._log:
         if isinstance(entry, _Gap):
-            resumed_at = _place(entry.resumed_at)
-            gaps.append(_Announced(resumed_at, entry.at, place, dict(newest)))
-            place = _later(place, resumed_at)
+            gaps.append(_Announced(entry.resumed_at, entry.at, place, dict(newest)))
+            place = _later(place, entry.resumed_at)
             continue
-        key = (entry.producer, entry.n)
-        here = _place(entry.id)
-        text = f"{listener.name} heard {entry.producer} {entry.n} with the id {entry.id}"
+        key, here = (entry.producer, entry.n), entry.place
         message = by_key.get(key)
         if message is None or message.outcome == "failed" or not listener.hears(message):
-            verdict.invented.append(text)
+            verdict.invented.append(_said(listener, entry))
         if key in heard:
-            verdict.doubled.append(text)
+            if heard[key] == here.epoch or not any(gap.resumed_at.epoch == here.epoch for gap in gaps):
+                verdict.doubled.append(_said(listener, entry))
+            else:
+                verdict.repeated += 1
         else:
             is_back = place is not None and here.epoch == place.epoch and here.sequence <= place.sequence
             if is_back or entry.n < newest.get(entry.producer, entry.n):
-                verdict.reordered.append(f"{text}, after {place}")
-        heard.add(key)
+                verdict.reordered.append(f"{_said(listener, entry)}, after {place}")
+        heard[key] = here.epoch
         newest[entry.producer] = max(entry.n, newest.get(entry.producer, entry.n))
         place = _later(place, here)
     return heard, gaps
+
+
+def _check_gaps(listener: Listener, losses: Sequence[tuple[float, float]], verdict: Verdict) -> None:
+    since, epoch = listener.since, ""
+    left: set[str] = set()
+    for entry in listener._log:
+        if isinstance(entry, _Gap):
+            text = f"{listener.name} was told of a gap up to {entry.resumed_at} at {entry.at:.3f}"
+            if entry.resumed_at.epoch in left:
+                verdict.false_gaps.append(f"{text}, and had left that epoch before")
+            elif not any(began <= entry.at and since <= ended for began, ended in losses):
+                verdict.false_gaps.append(f"{text}, and nothing was lost since {since:.3f}, its last news")
+        here = entry.resumed_at if isinstance(entry, _Gap) else entry.place
+        if here.epoch != epoch:
+            left.add(epoch)
+            left.discard(here.epoch)
+        epoch, since = here.epoch, entry.at
+
+
+def _said(listener: Listener, entry: _Heard) -> str:
+    return f"{listener.name} heard {entry.producer} {entry.n} with the id {entry.place}"
 
 
 def _place(id: str) -> Position:
     found = Position.parse(id)
     if found is None:
         raise ValueError(f"{id!r} is no position")
-    return found
+    return Position(sys.intern(found.epoch), found.sequence)  # thousands of messages share it
 
 
 def _later(one: Position | None, other: Position) -> Position:
