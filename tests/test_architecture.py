@@ -75,6 +75,7 @@ LINE = [
     ("nitro.infrastructure.sse",),
     ("nitro.infrastructure.events",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
+    ("nitro.testing.nemesis",),
 ]
 UPWARD = {("nitro.domain.entities.base_entity", "nitro.infrastructure.repository")}
 """The one edge that runs up: Entity finds its default repository, lazily."""

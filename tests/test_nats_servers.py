@@ -17,8 +17,7 @@ from nitro.errors import PayloadTooLarge
 from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import Broker
 from tests.cast import cast_on, check_events_get_across, ends_on, wait_until_open
-from tests.servers import free_port
-from tests.services import NatsServer
+from tests.services import NatsServer, nats_cluster
 
 pytestmark = pytest.mark.alone
 
@@ -106,14 +105,10 @@ def test_a_retention_that_was_changed_is_applied(tmp_path: Path) -> None:
 @contextlib.contextmanager
 def cluster(directory: Path, limits: str = "") -> Iterator[list[NatsServer]]:
     """Three servers that are one."""
-    routes = [free_port() for _ in range(3)]
-    servers = [NatsServer(directory / f"n{place}") for place in range(3)]
-    to_all = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    servers = nats_cluster(directory, 3)
     with contextlib.ExitStack() as stack:
-        for place, (server, port) in enumerate(zip(servers, routes, strict=True)):
-            listens = f'listen: "127.0.0.1:{port}", routes: [{to_all}]'
+        for server in servers:
             server.limits = limits
-            server.more = f"server_name: n{place}\ncluster {{ name: c, {listens} }}\n"
             stack.enter_context(server)
         yield servers
 

@@ -199,9 +199,9 @@ def test_what_comes_again_in_another_epoch_without_a_gap_or_in_the_same_one_is_d
 
 
 def told(*entries: tuple[str, float]) -> Listener:
-    """Who heard one message at 1.0, and was told of gaps then."""
+    """Who heard one message that was emitted at 1.0, late, and was told of gaps then."""
     made = Listener("l", since=0.0)
-    made.heard("e-1", "p", 1, at=1.0)
+    made.heard("e-1", "p", 1, at=4.0)
     for resumed_at, at in entries:
         made.told_of_gap(resumed_at, at=at)
     return made
@@ -212,7 +212,10 @@ def test_a_gap_is_right_while_something_may_have_been_lost_since_the_last_news()
         verdict = check(sent(1), [told(("f-0", 5.0))], losses=losses)
         assert verdict.is_clean == is_right, (losses, verdict)
         assert len(verdict.false_gaps) == (not is_right)
-    assert len(check(sent(1), [told(("f-0", 5.0), ("g-0", 9.0))], losses=[(2.0, 3.0)]).false_gaps) == 1
+    again = told(("f-0", 5.0))
+    again.heard("f-1", "p", 2, at=6.0)
+    again.told_of_gap("g-0", at=9.0)
+    assert len(check([*sent(1), Sent("p", 2, at=5.5)], [again], losses=[(2.0, 3.0)]).false_gaps) == 1
     assert check(sent(1), [told(("f-0", 5.0), ("g-0", 9.0))]).is_clean, "nobody said when something was lost"
 
 

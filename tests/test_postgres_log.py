@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from nitro.infrastructure.brokers.base import Extent, Log
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import Broker, extent_of
 from tests.cast import ends_on, wait_until_open
-from tests.services import PgBouncer, PostgresServer, Proxy, as_nobody
+from tests.services import PgBouncer, PostgresServer, Proxy, standby_of
 
 WHERE_IT_IS = "pg_current_wal_lsn()"
 
@@ -42,18 +40,6 @@ def publish(end: End, *payloads: bytes) -> None:
     for payload in payloads:
         end.publish(payload)
     end.flush()
-
-
-def standby_of(primary: PostgresServer, directory: Path) -> PostgresServer:
-    """A server that follows `primary`, until it is promoted."""
-    standby = PostgresServer(directory)
-    directory.mkdir()
-    if as_nobody():
-        shutil.chown(directory, "nobody")
-    copy = [standby.program("pg_basebackup"), "-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
-    options = ["-D", str(directory / "data"), "-R", "-X", "stream", "-c", "fast"]
-    subprocess.run([*as_nobody(), *copy, *options], check=True, capture_output=True, cwd="/")
-    return standby
 
 
 def test_after_a_fail_over_what_was_heard_is_not_heard_again(tmp_path: Path) -> None:

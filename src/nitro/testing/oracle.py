@@ -23,8 +23,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, Literal, NamedTuple
 
 from nitro.domain.message import Position
@@ -100,6 +102,12 @@ class Listener:
         """
         self._log.append(_Gap(_place(resumed_at), time.monotonic() if at is None else at))
 
+    def messages_since(self, at: float) -> Iterator[tuple[tuple[str, int], float]]:
+        """Producer and number of each message that it heard from `at` on, and when that was."""
+        for entry in islice(self._log, bisect_left(self._log, at, key=lambda entry: entry.at), None):
+            if isinstance(entry, _Heard):
+                yield (entry.producer, entry.n), entry.at
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -149,8 +157,8 @@ def check(
 ) -> Verdict:
     """Compare what was emitted with what was heard.
 
-    A gap is false if nothing may have been lost between the last thing that the listener heard before it and the gap
-    itself, or if it leads back into an epoch that the listener has left.
+    A gap is false if nothing may have been lost between the emit of the last message that the listener heard before it
+    and the gap itself, or if it leads back into an epoch that the listener has left.
 
     Args:
         sent: everything that was emitted.
@@ -167,7 +175,7 @@ def check(
         verdict.messages += len(listener._log) - len(gaps)
         verdict.gaps += len(gaps)
         if windows is not None:
-            _check_gaps(listener, windows, verdict)
+            _check_gaps(listener, by_key, windows, verdict)
         for key, message in by_key.items():
             is_wanted = message.outcome == "acknowledged" and listener.since < message.at < listener.until
             if key not in heard and is_wanted and listener.hears(message):
@@ -247,7 +255,12 @@ def _check_log(
     return heard, gaps
 
 
-def _check_gaps(listener: Listener, losses: Sequence[tuple[float, float]], verdict: Verdict) -> None:
+def _check_gaps(
+    listener: Listener,
+    by_key: dict[tuple[str, int], Sent],
+    losses: Sequence[tuple[float, float]],
+    verdict: Verdict,
+) -> None:
     since, epoch = listener.since, ""
     left: set[str] = set()
     for entry in listener._log:
@@ -256,12 +269,14 @@ def _check_gaps(listener: Listener, losses: Sequence[tuple[float, float]], verdi
             if entry.resumed_at.epoch in left:
                 verdict.false_gaps.append(f"{text}, and had left that epoch before")
             elif not any(began <= entry.at and since <= ended for began, ended in losses):
-                verdict.false_gaps.append(f"{text}, and nothing was lost since {since:.3f}, its last news")
+                verdict.false_gaps.append(f"{text}, and nothing was lost since {since:.3f}, its last message")
         here = entry.resumed_at if isinstance(entry, _Gap) else entry.place
         if here.epoch != epoch:
             left.add(epoch)
             left.discard(here.epoch)
-        epoch, since = here.epoch, entry.at
+        epoch = here.epoch
+        if isinstance(entry, _Heard) and (message := by_key.get((entry.producer, entry.n))) is not None:
+            since = message.at
 
 
 def _said(listener: Listener, entry: _Heard) -> str:

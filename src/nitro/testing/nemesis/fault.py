@@ -1,0 +1,169 @@
+"""A fault by its name, and those that need to know nothing of the broker: of workers, of producers, of the line.
+
+Made for a run's processes; struck by the schedule. A set-up adds its own: a `Fault`, or a command of the shell.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from nitro.testing.nemesis.child import Child, Worker
+from nitro.testing.nemesis.proxy import Proxy
+
+__all__ = ["Fault", "line_faults", "process_faults", "shell_fault"]
+
+_SHELL_SECONDS: Final = 300.0
+SOON: Final = (0.0, 0.5, 2.0)
+LONG: Final = (1.0, 3.0, 7.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong, and is mended.
+
+    Attributes:
+        name: by which it is asked for and told.
+        strike: what does it, given whence to take chance: entering it is the fault, leaving it heals. Both run in
+            threads, and may wait; what they raise means that the fault could not be done, and is told.
+        may_lose: whether messages that were acknowledged may be lost by it. Then a gap has its reason.
+        holds: for how many seconds it may last, one of these.
+        joins: whether it may strike while another one lasts.
+        get_ready: what is waited for before it strikes, such as a replica that has caught up.
+    """
+
+    name: str
+    strike: Callable[[random.Random], AbstractContextManager[object]]
+    may_lose: bool = False
+    holds: Sequence[float] = SOON
+    joins: bool = False
+    get_ready: Callable[[], object] = lambda: None
+
+
+def process_faults(
+    workers: Sequence[Worker], producers: Sequence[Child], replace: Callable[[Child], None]
+) -> list[Fault]:
+    """Those of a run's own processes.
+
+    Args:
+        replace: starts a new producer in place of one that was killed; with its own name, since it counts anew.
+    """
+
+    @contextmanager
+    def kill(rng: random.Random) -> Iterator[None]:
+        worker = rng.choice(workers)
+        worker.kill()
+        yield
+        worker.start()
+
+    @contextmanager
+    def end(rng: random.Random) -> Iterator[None]:
+        worker = rng.choice(workers)
+        worker.end()
+        yield
+        worker.start()
+
+    @contextmanager
+    def end_all(_: random.Random) -> Iterator[None]:
+        for worker in workers:
+            worker.send(signal.SIGTERM)
+        for worker in workers:
+            worker.wait()
+        yield
+        for worker in workers:
+            worker.start()
+
+    @contextmanager
+    def kill_producer(rng: random.Random) -> Iterator[None]:
+        producer = rng.choice(producers)
+        producer.kill()
+        yield
+        replace(producer)
+
+    def frozen(processes: Sequence[Child]) -> Callable[[random.Random], AbstractContextManager[None]]:
+        @contextmanager
+        def freeze(rng: random.Random) -> Iterator[None]:
+            process = rng.choice(processes)
+            process.send(signal.SIGSTOP)
+            yield
+            process.send(signal.SIGCONT)
+
+        return freeze
+
+    return [
+        Fault("worker-kill", kill, joins=True),
+        Fault("worker-end", end, joins=True),
+        Fault("worker-freeze", frozen(workers), holds=LONG, joins=True),
+        Fault("workers-end-all", end_all),
+        Fault("producer-kill", kill_producer, joins=True),
+        Fault("producer-freeze", frozen(producers), holds=LONG, joins=True),
+    ]
+
+
+def line_faults(proxies: Sequence[Proxy]) -> list[Fault]:
+    """Those of the lines between the processes and the broker, if there are any."""
+    if not proxies:
+        return []
+
+    @contextmanager
+    def cut(rng: random.Random) -> Iterator[None]:
+        for _ in range(rng.choice((1, 1, 4))):
+            for proxy in proxies:
+                proxy.cut()
+            time.sleep(0.3)
+        yield
+
+    @contextmanager
+    def stall(_: random.Random) -> Iterator[None]:
+        for proxy in proxies:
+            proxy.stall()
+        yield
+        for proxy in proxies:
+            proxy.go_on()
+
+    @contextmanager
+    def slow(_: random.Random) -> Iterator[None]:
+        for proxy in proxies:
+            proxy.delay = 0.05
+        yield
+        for proxy in proxies:
+            proxy.delay = 0.0
+
+    @contextmanager
+    def chop(_: random.Random) -> Iterator[None]:
+        for proxy in proxies:
+            proxy.is_chopping = True
+        yield
+        for proxy in proxies:
+            proxy.is_chopping = False
+
+    return [
+        Fault("line-cut", cut, holds=(0.0,)),
+        Fault("line-stall", stall, holds=(1.0, 4.0, 9.0)),
+        Fault("line-slow", slow, holds=(2.0, 4.0)),
+        Fault("line-chopped", chop, holds=(2.0,)),
+    ]
+
+
+def shell_fault(name: str, command: str, *, may_lose: bool) -> Fault:
+    """A fault that a command of the shell does and mends; it is healed when the command ends.
+
+    Its output is told when it fails.
+    """
+
+    @contextmanager
+    def run(_: random.Random) -> Iterator[None]:
+        done = subprocess.run(  # noqa: S602 - whoever calls the tool says what it runs
+            command, shell=True, capture_output=True, text=True, errors="replace", timeout=_SHELL_SECONDS, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"it ended with {done.returncode}: {(done.stdout + done.stderr)[-500:].strip()}")
+        yield
+
+    return Fault(name, run, may_lose=may_lose, holds=(0.0,))

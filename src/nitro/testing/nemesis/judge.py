@@ -1,0 +1,194 @@
+"""The judge: reads the journals of a run, has the oracle check them, and measures how long each outage lasted.
+
+A message is lost if its emitter was told that the log has it, a reader that has to hear it didn't, and no gap that the
+reader was told of covers its place. A gap is false if no fault that may lose messages lay between the emit of
+the last message that the reader heard before it and the gap itself, counted from when the fault struck until every
+worker had delivered something that was emitted after it was healed; or if it leads back into an epoch that the reader
+had left. An outage lasts from the healing of a fault until every worker has delivered a message whose emit began after
+that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from nitro.domain.topics import matches
+from nitro.testing.nemesis.journal import read
+from nitro.testing.nemesis.report import table
+from nitro.testing.oracle import Listener, Outcome, Sent, Verdict, check
+
+__all__ = ["MOST_OUTAGE_SECONDS", "Findings", "Strike", "judge"]
+
+MOST_OUTAGE_SECONDS: Final = 10.0
+"""How long a worker may take to deliver again after everything is healed."""
+_SLACK_SECONDS: Final = 0.5
+"""A reader hears of a loss a little later than those at whom it is measured."""
+
+
+@dataclass(slots=True)
+class Strike:
+    """One fault that struck.
+
+    Attributes:
+        name: of the fault, and of what joined it.
+        may_lose: whether one of them may lose messages.
+        began, healed: when, in seconds.
+        is_measured: nothing else struck until every worker delivered again.
+        outage_seconds: how long that took; None where it isn't measured.
+    """
+
+    name: str
+    may_lose: bool
+    began: float
+    healed: float
+    is_measured: bool
+    outage_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a run did, and what the judge says.
+
+    Attributes:
+        strikes: the faults that struck, in their order.
+        outcomes: how many messages were tried, by what came of them.
+        verdict: of the oracle.
+        late: outages that lasted too long, each as a sentence.
+        undone: faults that could not be done, and why.
+    """
+
+    strikes: list[Strike] = field(default_factory=list)
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
+    verdict: Verdict = field(default_factory=Verdict)
+    late: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> dict[str, list[str]]:
+        """All that may be wrong, by its name."""
+        return {**self.verdict.wrong, "late": self.late}
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was wrong."""
+        return not any(self.wrong.values())
+
+    def __str__(self) -> str:
+        rows = []
+        for name in sorted({strike.name for strike in self.strikes}):
+            mine = [strike for strike in self.strikes if strike.name == name]
+            outages = [strike.outage_seconds for strike in mine if strike.outage_seconds is not None]
+            longest = f"{max(outages):.1f} s" if outages else "–"
+            rows.append([name, "may lose" if mine[0].may_lose else "", str(len(mine)), longest])
+        verdict, outcomes = self.verdict, self.outcomes
+        emitted = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        counts = ", ".join(f"{len(found)} {name.replace('_', ' ')}" for name, found in self.wrong.items())
+        lines = [
+            table(["fault", "", "times", "longest outage"], rows),
+            f"emitted: {emitted}",
+            f"heard: {verdict.messages} messages, {verdict.gaps} gaps, which cover {verdict.announced} messages; "
+            f"{verdict.repeated} came again in a new epoch",
+            f"wrong: {counts}",
+            *(f"  {name}: {text}" for name, found in self.wrong.items() for text in found[:10]),
+            *(f"could not be done: {text}" for text in self.undone),
+        ]
+        return "\n".join(lines)
+
+
+def judge(folder: Path) -> Findings:
+    """Judge the run whose journals are in this folder.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    findings = Findings()
+    sent = [message for path in sorted((folder / "producers").glob("*.jsonl")) for message in _sent(path)]
+    for message in sent:
+        findings.outcomes[message.outcome] = findings.outcomes.get(message.outcome, 0) + 1
+    listeners, watchers = [], []
+    for path in sorted((folder / "readers").glob("*.jsonl")):
+        listener, port = _listener(path)
+        listeners.append(listener)
+        if port is not None:
+            watchers.append(listener)
+    for what, at, *more in read(folder / "faults.jsonl"):
+        if what == "undone":
+            findings.undone.append(": ".join(more))
+        elif what == "healed":
+            name, may_lose, began, is_measured = more
+            findings.strikes.append(Strike(name, may_lose, began, at, is_measured))
+    _measure(findings, watchers, {(message.producer, message.n): message for message in sent})
+    findings.verdict = check(sent, listeners, list(_losses(findings.strikes)))
+    return findings
+
+
+def _losses(strikes: Sequence[Strike]) -> Iterator[tuple[float, float]]:
+    """From when to when messages may have been lost, or it was not yet noticed everywhere."""
+    noticed_at = float("inf")
+    for strike in reversed(strikes):
+        if strike.outage_seconds is not None:
+            noticed_at = strike.healed + strike.outage_seconds + _SLACK_SECONDS
+        if strike.may_lose:
+            yield strike.began, noticed_at
+
+
+def _sent(path: Path) -> Iterable[Sent]:
+    tried: dict[int, tuple[float, str]] = {}
+    outcomes: dict[int, Outcome] = {}
+    for what, at, numbers, *more in read(path):
+        if what == "try":
+            tried[numbers] = (at, more[0])
+        else:
+            for n in numbers if isinstance(numbers, list) else [numbers]:
+                outcomes[n] = what
+    for n, (at, topic) in tried.items():
+        yield Sent(path.stem, n, outcomes.get(n, "unknown"), topic=topic, at=at)
+
+
+def _listener(path: Path) -> tuple[Listener, int | None]:
+    """What one reader heard, and the port of the worker at which it stays, if it does."""
+    lines = iter(read(path))
+    _, _, name, topics, port = next(lines)
+    heard: dict[str, bool] = {}  # by topic: there are few
+
+    def hears(message: Sent) -> bool:
+        if message.topic not in heard:
+            heard[message.topic] = any(matches(topic, message.topic) for topic in topics)
+        return heard[message.topic]
+
+    listener = Listener(name, since=float("inf"), hears=hears)
+    for what, at, *more in lines:
+        match what:
+            case "open":
+                listener.since = at
+            case "message":
+                listener.heard(more[0], more[1], more[2], at)
+            case "gap":
+                listener.told_of_gap(more[0], at)
+    return listener, port
+
+
+def _measure(findings: Findings, watchers: Sequence[Listener], sent: dict[tuple[str, int], Sent]) -> None:
+    """How long each outage lasted, by those who stay at one worker."""
+    for strike in findings.strikes:
+        if not strike.is_measured:
+            continue
+        delivered = [_delivers_again(watcher, strike.healed, sent) for watcher in watchers]
+        strike.outage_seconds = max(delivered) - strike.healed
+        if strike.outage_seconds > MOST_OUTAGE_SECONDS:
+            slowest = watchers[delivered.index(max(delivered))].name
+            seconds = "never" if max(delivered) == float("inf") else f"after {strike.outage_seconds:.1f} s"
+            findings.late.append(
+                f"{slowest} delivered again {seconds}, after {strike.name} was healed at {strike.healed:.3f}"
+            )
+
+
+def _delivers_again(watcher: Listener, since: float, sent: dict[tuple[str, int], Sent]) -> float:
+    for key, at in watcher.messages_since(since):
+        message = sent.get(key)
+        if message is not None and message.at >= since:
+            return at
+    return float("inf")

@@ -1,0 +1,194 @@
+"""The readers: clients over raw sockets, which come back with the last id that they have, whatever happens to them.
+
+Started by the run in its loop; each writes down what it heard in a journal of its own, for the judge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from nitro.testing.nemesis.journal import Journal
+
+__all__ = ["HABITS", "LAST", "Habit", "Reader"]
+
+LAST: Final = "nemesis.last"
+"""The topic of the run's last message, which everybody hears."""
+_HEAD_SECONDS: Final = 15.0
+_SILENCE_SECONDS: Final = 20.0
+"""After how long without a heartbeat a reader gives its stream up."""
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How a reader lives.
+
+    Attributes:
+        topics: the patterns that it asks for, beside `LAST`.
+        stream_seconds: how long it reads a stream, on average, before it cuts it with a reset; None stays.
+        away_seconds: how long it is away then, at least and at most.
+        stall_seconds: how long it doesn't read, at most, where it stops reading.
+        buffer_bytes: what its socket takes meanwhile; 0 leaves that to the system.
+    """
+
+    topics: tuple[str, ...] = ("nemesis.*",)
+    stream_seconds: float | None = None
+    away_seconds: tuple[float, float] = (0.1, 0.2)
+    stall_seconds: float = 0.0
+    buffer_bytes: int = 0
+
+
+HABITS: Final = (
+    Habit(stream_seconds=4.0),
+    Habit(("nemesis.*.a", "nemesis.*.b"), stream_seconds=2.0, away_seconds=(0.0, 4.0)),
+    Habit(stream_seconds=8.0, away_seconds=(2.0, 6.0)),
+    Habit(("nemesis.burst*",), stream_seconds=6.0, stall_seconds=3.0),
+    Habit(stream_seconds=15.0, stall_seconds=8.0, buffer_bytes=4096),
+    Habit(("nemesis.*.c",)),
+)
+"""Of the readers that go from worker to worker, one after the other."""
+
+
+class Reader:
+    """One reader, over all its streams.
+
+    Args:
+        name: for the verdict.
+        ports: of the workers among which it goes.
+        journal: where it writes down what it hears.
+        seed: of what it does at random.
+
+    Attributes:
+        newest_emit: when the newest of the emits began whose messages it heard, in seconds.
+        last_heard: the number of the run's last message, if it came; else 0.
+        is_open: its first stream is open.
+        is_calm: set it, and it stays and reads.
+    """
+
+    def __init__(self, name: str, habit: Habit, ports: Sequence[int], journal: Journal, seed: object) -> None:
+        self.name = name
+        self.newest_emit = float("-inf")
+        self.last_heard = 0
+        self.is_open = False
+        self.is_calm = False
+        self._habit = habit
+        self._ports = ports
+        self._journal = journal
+        self._rng = random.Random(f"{seed} {name}")  # noqa: S311 - no secret
+        self._last_id = ""
+        self._path = "/events?topics=" + ",".join(quote(topic, safe="*") for topic in (*habit.topics, LAST))
+        journal.write("reader", name, [*habit.topics, LAST], None if len(ports) > 1 else ports[0])
+
+    async def live(self) -> None:
+        """Read one stream after the other, until cancelled."""
+        while True:
+            port = self._rng.choice(self._ports)
+            try:
+                why = await self._read_stream(port)
+            except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError) as error:
+                why = f"{type(error).__name__}: {error}"
+            self._journal.write("ended", why)
+            least, most = (0.1, 0.2) if self.is_calm else self._habit.away_seconds
+            await asyncio.sleep(self._rng.uniform(least, most))
+
+    async def _read_stream(self, port: int) -> str:
+        """Read a stream to its end; why it ended."""
+        reader, writer = await self._connect(port)
+        try:
+            header = f"Last-Event-ID: {self._last_id}\r\n" if self._last_id else ""
+            writer.write(f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode())
+            async with asyncio.timeout(_HEAD_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+            if b" 200 " not in head.split(b"\r\n")[0]:
+                raise ValueError(head.split(b"\r\n")[0].decode(errors="replace"))
+            mean = self._habit.stream_seconds
+            ends_at = time.monotonic() + self._rng.expovariate(1 / mean) if mean else float("inf")
+            async for fields in events(_body(reader)):
+                self._take(fields, port)
+                if self.is_calm:
+                    continue
+                if time.monotonic() > ends_at:
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    return "cut by itself"
+                if self._habit.stall_seconds and self._rng.random() < 0.005:
+                    await asyncio.sleep(self._rng.uniform(0, self._habit.stall_seconds))
+            return "ended by the server"
+        finally:
+            writer.transport.abort()
+
+    async def _connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        link = socket.socket()
+        try:
+            if self._habit.buffer_bytes:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._habit.buffer_bytes)
+            link.setblocking(False)
+            async with asyncio.timeout(_HEAD_SECONDS):
+                await asyncio.get_running_loop().sock_connect(link, ("127.0.0.1", port))
+            return await asyncio.open_connection(sock=link)
+        except BaseException:
+            link.close()
+            raise
+
+    def _take(self, fields: dict[str, str], port: int) -> None:
+        self._last_id = fields.get("id", self._last_id)
+        if not self.is_open:
+            self.is_open = True
+            self._journal.write("open", port)
+        if fields.get("event") == "gap":
+            self._journal.write("gap", self._last_id, json.loads(fields["data"])["reason"], port)
+        elif "data" in fields:
+            data = json.loads(fields["data"])
+            self._journal.write("message", self._last_id, data["producer"], data["n"])
+            self.newest_emit = max(self.newest_emit, data["at"])
+            if data["producer"] == "last":
+                self.last_heard = data["n"]
+
+    def __repr__(self) -> str:
+        return f"<Reader {self.name} at {self._last_id or 'no place yet'}>"
+
+
+async def events(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, str]]:
+    """The fields of each server-sent event; of a comment and of an opening, too, that have no data."""
+    fields: dict[str, str] = {}
+    rest = b""
+    async for piece in body:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if not line:
+                yield fields
+                fields = {}
+                continue
+            name, _, value = line.decode().partition(":")
+            if name:
+                fields[name] = value.removeprefix(" ")
+
+
+async def _body(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The chunks of a response."""
+    while True:
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            size = int(await reader.readuntil(b"\r\n"), 16)
+            if not size:
+                return
+            chunk = await reader.readexactly(size + 2)
+        yield chunk[:-2]
+
+
+async def until(is_so: Callable[[], object], seconds: float) -> bool:
+    """Wait until it is so; whether it was within so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not is_so():  # noqa: ASYNC110 - readers and processes have nothing to wait for
+                await asyncio.sleep(0.02)
+            return True
+    return bool(is_so())
