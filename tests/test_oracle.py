@@ -192,6 +192,7 @@ def test_what_comes_again_in_another_epoch_without_a_gap_or_in_the_same_one_is_d
     silent = listener(1, 2)
     silent.heard("f-1", "p", 2)
     assert len(check(sent(2), [silent]).doubled) == 1
+    assert len(check(sent(2), [silent]).unannounced) == 1
     back = listener(1, 2)
     back.told_of_gap("e-1")
     back.heard("e-2", "p", 2)

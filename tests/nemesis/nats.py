@@ -111,10 +111,6 @@ class Three(Nats):
             Fault("two-servers-kill", lambda rng: self._killed(*rng.sample(range(3), 2)), holds=SOON),
             holding("all-servers-kill", lambda: self._killed(0, 1, 2), holds=SOON),
             at_once("leader-steps-down", step_down),
-            at_once(
-                "meta-leader-steps-down",
-                lambda _: self.administer(lambda link, *_: link.request("$JS.API.META.LEADER.STEPDOWN", b"", 5)),
-            ),
             lasting("leader-freeze", self._freeze_leader, self._thaw_all, holds=LONG),
         ]
 

@@ -109,6 +109,7 @@ class Standby(Alone):
         super().__init__(directory)
         self.address = Proxy(self.server.port)
         self._standbys = 0
+        self._standby: PostgresServer | None = None
 
     @property
     def url(self) -> str:
@@ -122,18 +123,25 @@ class Standby(Alone):
     def faults(self) -> list[Fault]:
         return [
             lasting("primary-kill", lambda: self.server.end(signal.SIGKILL), lambda: self.server.start()),
-            at_once("fail-over", lambda _: self._fail_over(), may_lose=True),
-            at_once("fail-over-with-a-standby-behind", lambda _: self._fail_over(is_behind=True), may_lose=True),
+            at_once("fail-over", lambda _: self._fail_over(), may_lose=True, get_ready=self._follow),
+            at_once(
+                "fail-over-with-a-standby-behind",
+                lambda _: self._fail_over(is_behind=True),
+                may_lose=True,
+                get_ready=self._follow,
+            ),
             at_once("connections-ended", self._end_others),
             at_once("address-cut", lambda _: self.address.cut()),
         ]
 
-    def _fail_over(self, *, is_behind: bool = False) -> None:
-        old = self.server
+    def _follow(self) -> None:
         self._standbys += 1
-        new = standby_of(old, self.directory / f"standby-{self._standbys}")
-        new.start()
+        self._standby = standby_of(self.server, self.directory / f"standby-{self._standbys}").start()
         time.sleep(1)
+
+    def _fail_over(self, *, is_behind: bool = False) -> None:
+        old, new = self.server, self._standby
+        assert new is not None
         if is_behind:
             new.freeze()
             time.sleep(0.7)

@@ -118,6 +118,7 @@ class Verdict:
         doubled: heard twice by one listener.
         reordered: heard after something newer.
         invented: heard, and never emitted, or its emit failed, or not for this listener.
+        unannounced: heard in another epoch than what was heard before it, and no gap told of that.
         false_gaps: announced where nothing can have been lost; see `check`.
         messages, gaps: how many were heard and announced, in all.
         announced: how many messages were missed and covered by a gap, over all listeners.
@@ -129,6 +130,7 @@ class Verdict:
     doubled: list[str] = field(default_factory=list)
     reordered: list[str] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
+    unannounced: list[str] = field(default_factory=list)
     false_gaps: list[str] = field(default_factory=list)
     messages: int = 0
     gaps: int = 0
@@ -138,7 +140,7 @@ class Verdict:
     @property
     def wrong(self) -> dict[str, list[str]]:
         """All that may be wrong, by its name."""
-        names = ("lost", "doubled", "reordered", "invented", "false_gaps")
+        names = ("lost", "doubled", "reordered", "invented", "unannounced", "false_gaps")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -240,6 +242,8 @@ def _check_log(
         message = by_key.get(key)
         if message is None or message.outcome == "failed" or not listener.hears(message):
             verdict.invented.append(_said(listener, entry))
+        if place is not None and here.epoch != place.epoch:
+            verdict.unannounced.append(f"{_said(listener, entry)}, after {place}")
         if key in heard:
             if heard[key] == here.epoch or not any(gap.resumed_at.epoch == here.epoch for gap in gaps):
                 verdict.doubled.append(_said(listener, entry))

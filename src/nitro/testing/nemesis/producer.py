@@ -31,7 +31,7 @@ __all__ = ["MODES", "Producer"]
 
 MODES: Final = ("one", "burst", "transaction", "last")
 """One `emit_async` after the other; bursts of `emit` and then `flush`; events in transactions of the same database, of
-which every fifth is rolled back; one message that is tried until it is acknowledged."""
+which every fifth is rolled back; or one message at the end, which is tried until it is acknowledged."""
 _SIZES: Final = (10, 50, 200, 1_000)
 _NEVER_CAME: Final = (PayloadTooLarge, Overloaded)
 """Errors of an emit after which the message is nowhere."""
@@ -53,11 +53,12 @@ class Producer:
     async def live(self) -> None:
         """Emit until it is over, so many messages a second."""
         parent = os.getppid()
-        while not self.is_over and os.getppid() == parent:
+        while os.getppid() == parent and not (self.is_over and self._mode != "last"):
             match self._mode:
                 case "last":
-                    self.is_over = await self._emit_one(LAST)
-                    await asyncio.sleep(0.1)
+                    if self.is_over and await self._emit_one(LAST):
+                        return
+                    await asyncio.sleep(0.02)
                 case "burst":
                     emitted = await self._emit_burst()
                     await asyncio.sleep(self._rng.expovariate(self._rate / emitted))

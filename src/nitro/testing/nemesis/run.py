@@ -98,9 +98,7 @@ async def run(plan: Plan) -> Findings:
         faults = [*process_faults(crew.workers, crew.producers, crew.replace), *line, *plan.faults]
         known = {fault.name for fault in faults}
         if unknown := [name for name in plan.names if name not in known]:
-            raise ConfigurationError(
-                f"there is no fault {', '.join(unknown)} here; there are {', '.join(sorted(known))}"
-            )
+            raise ConfigurationError(f"there is no fault {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         faults = [fault for fault in faults if not plan.names or fault.name in plan.names]
         async with crew.started():
             await _strike(plan, crew, faults)
@@ -119,6 +117,7 @@ class _Crew:
             Worker(f"worker-{place}", self._environment, plan.folder, plan.app) for place in range(plan.workers)
         ]
         self.producers = [self._producer(f"{mode}-1", mode) for mode in _modes(plan)]
+        self.last = self._producer("last", "last")
         ports = [worker.port for worker in self.workers]
         stays = [self._reader(f"stays-{place}", Habit(), [port]) for place, port in enumerate(ports)]
         goes = [self._reader(f"goes-{place}", HABITS[place % len(HABITS)], ports) for place in range(plan.readers)]
@@ -144,13 +143,12 @@ class _Crew:
 
     @contextlib.asynccontextmanager
     async def started(self) -> AsyncIterator[None]:
-        for start in [worker.start for worker in self.workers]:
-            await asyncio.to_thread(start)
+        await asyncio.gather(*(asyncio.to_thread(worker.start) for worker in self.workers))
         tasks = [asyncio.create_task(reader.live(), name=reader.name) for reader in self.readers]
         try:
             if not await until(lambda: all(reader.is_open for reader in self.readers), _READY_SECONDS):
                 raise RunFailed(f"not every stream opened; what the workers said is in {self._plan.folder}")
-            for producer in self.producers:
+            for producer in (*self.producers, self.last):
                 producer.start()
             if not await self.recover(time.monotonic(), _READY_SECONDS):
                 raise RunFailed(f"nothing arrives at every worker; what the processes said is in {self._plan.folder}")
@@ -173,19 +171,15 @@ class _Crew:
         await asyncio.gather(*ending)
         for reader in self.readers:
             reader.is_calm = True
-        last = self._producer("last", "last")
-        self.producers.append(last)
-        last.start()
-        await asyncio.to_thread(last.wait, _READY_SECONDS)
+        await asyncio.to_thread(self.last.end, _READY_SECONDS)
         journal = self._plan.folder / "producers" / "last.jsonl"
         numbers = [more[0] for what, _, *more in read(journal) if what == "acknowledged"] if journal.exists() else []
         if not numbers:
-            raise RunFailed(f"the last message was not acknowledged; see {last.output}")
+            raise RunFailed(f"the last message was not acknowledged; see {self.last.output}")
         await until(lambda: all(reader.last_heard >= numbers[0] for reader in self.readers), _READY_SECONDS)
-        await asyncio.gather(*(asyncio.to_thread(worker.end) for worker in self.workers))
 
     def kill(self) -> None:
-        for child in (*self.workers, *self.producers):
+        for child in (*self.workers, *self.producers, self.last):
             child.kill()
 
 
