@@ -24,7 +24,7 @@ from tests.nemesis.setups import SET_UPS
 
 pytestmark = pytest.mark.alone
 
-SECONDS = 8.0
+SECONDS = 6.0
 SHORT = {
     "sqlite": "file-deleted,file-put-back,file-vacuumed,log-wiped,worker-kill",
     "redis": "redis-kill,redis-restart,log-wiped,connections-ended,worker-kill",

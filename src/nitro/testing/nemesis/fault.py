@@ -30,8 +30,9 @@ class Fault:
 
     Attributes:
         name: by which it is asked for and told.
-        strike: what does it, given whence to take chance: entering it is the fault, leaving it heals. Both run in
-            threads, and may wait; what they raise means that the fault could not be done, and is told.
+        strike: what does it, given whence to take chance: entering it is the fault, leaving it heals, and waits until
+            nothing acknowledges any more that will be lost. Both run in threads; what they raise means that the fault
+            could not be done, and is told.
         may_lose: whether messages that were acknowledged may be lost by it. Then a gap has its reason.
         holds: for how many seconds it may last, one of these.
         joins: whether it may strike while another one lasts.

@@ -205,6 +205,12 @@ async def _strike(plan: Plan, crew: _Crew, faults: Sequence[Fault]) -> None:
         plan.tell("something arrives no more at every worker, though nothing is broken any more")
 
 
+def _entered(fault: Fault, rng: random.Random) -> contextlib.AbstractContextManager[object]:
+    context = fault.strike(rng)
+    context.__enter__()
+    return context
+
+
 async def _take(step: Step, crew: _Crew, journal: Journal) -> str:
     """One step. Returns what to tell of it."""
     struck = [step.fault, *([step.joined] if step.joined else [])]
@@ -216,12 +222,10 @@ async def _take(step: Step, crew: _Crew, journal: Journal) -> str:
         await asyncio.to_thread(step.fault.get_ready)
         began = time.monotonic()
         journal.write("began", name)
-        outer = step.fault.strike(rng)
-        await asyncio.to_thread(outer.__enter__)
+        outer = await asyncio.to_thread(_entered, step.fault, rng)
         try:
             if step.joined:
-                inner = step.joined.strike(rng)
-                await asyncio.to_thread(inner.__enter__)
+                inner = await asyncio.to_thread(_entered, step.joined, rng)
                 await asyncio.sleep(rng.choice(step.joined.holds) / 2)
                 await asyncio.to_thread(inner.__exit__, None, None, None)
             await asyncio.sleep(step.hold_seconds)
