@@ -224,7 +224,8 @@ def test_anyone_runs_it_on_a_set_up_of_their_own(tmp_path: Path) -> None:
     own = ["--broker-url", f"sqlite:///{tmp_path / 'events.db'}", "--seed", "5", "--folder", str(tmp_path / "run")]
     broken = ["--fault", "broken=exit 1"]
     gone = ["--fault", f"file-gone=rm -f {tmp_path}/events.db*", "--may-lose", "file-gone"]
-    done = nemesis(*own, *broken, *gone, "--minutes", "0.08", "--faults", "file-gone,broken")
+    app = ["--app", "nitro.testing.nemesis.app:app"]
+    done = nemesis(*own, *broken, *gone, *app, "--minutes", "0.08", "--faults", "file-gone,broken")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[0] == "seed 5"
     assert "file-gone (may lose)" in done.stdout
@@ -242,7 +243,7 @@ def test_anyone_runs_it_on_a_set_up_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--faults", "flood"], "there is no fault flood; there are producer-freeze"),
+        (["--faults", "flood"], "there is no fault flood; there are machine-busy, producer-freeze"),
         (["--fault", "restart"], "'restart' is no NAME=COMMAND"),
         (["--may-lose", "restart"], "there is no --fault of that name"),
     ],

@@ -69,7 +69,18 @@ class One(Nats):
         self.servers = [NatsServer(directory / "nats")]
 
     def faults(self) -> list[Fault]:
-        return [*server_faults("nats", self.servers[0]), *self.foreign_hands()]
+        duck = lasting("nats-lame-duck", self._send_away, self._start_again, holds=(2.0, 5.0))
+        return [*server_faults("nats", self.servers[0]), *self.foreign_hands(), duck]
+
+    def _send_away(self) -> None:
+        """It ends after it has asked everybody to go elsewhere."""
+        process = self.servers[0].process
+        assert process is not None
+        process.send_signal(signal.SIGUSR2)
+
+    def _start_again(self) -> None:
+        self.servers[0].end(signal.SIGKILL)
+        self.servers[0].start()
 
 
 class Three(Nats):

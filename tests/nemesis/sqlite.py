@@ -23,6 +23,7 @@ class File(SetUp):
         super().__init__(directory)
         self.broker = SQLite(directory)
         self.path = directory / "events.db"
+        self._moves = 0
 
     @property
     def url(self) -> str:
@@ -40,6 +41,7 @@ class File(SetUp):
             at_once("file-vacuumed", lambda _: self.run("VACUUM")),
             at_once("file-checkpointed", lambda _: self.run("PRAGMA wal_checkpoint(TRUNCATE)")),
             at_once("file-deleted", lambda _: self._delete(), may_lose=True),
+            at_once("file-moved", lambda _: self._move(), may_lose=True),
             holding("file-put-back", self._put_back, may_lose=True, holds=(1.0, 3.0)),
             holding("file-restored-in-place", self._restored_in_place, may_lose=True, holds=(1.0, 3.0)),
             at_once("row-of-the-log-deleted", lambda _: self.broker.damage(self.namespace), may_lose=True),
@@ -75,6 +77,12 @@ class File(SetUp):
     def _delete(self) -> None:
         for suffix in ("-wal", "-shm", ""):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
+    def _move(self) -> None:
+        self._moves += 1
+        for suffix in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self.path}{suffix}", f"{self.path}.{self._moves}{suffix}")
 
     def _copy(self) -> Path:
         copy = self.path.with_name(f"copy-{random.randrange(10**9)}.db")

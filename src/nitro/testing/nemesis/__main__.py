@@ -21,7 +21,7 @@ from pathlib import Path
 from nitro.errors import NitroError
 from nitro.testing.nemesis.fault import Fault, shell_fault
 from nitro.testing.nemesis.judge import judge
-from nitro.testing.nemesis.run import Plan, run
+from nitro.testing.nemesis.run import APP, Plan, run
 
 __all__ = ["add_options", "main", "run_and_tell"]
 
@@ -31,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--faults", default="", help="names with commas between them; all by default")
+    parser.add_argument("--app", default=APP, help="what the workers run (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rate", type=float, default=100.0, help="messages a second (default: 100)")
     parser.add_argument("--folder", type=Path, help="for the journals; kept, whatever comes of it")
@@ -47,6 +48,7 @@ def run_and_tell(options: argparse.Namespace, broker_url: str, faults: Sequence[
         options.seed,
         faults,
         [name for name in options.faults.split(",") if name],
+        app=options.app,
         workers=options.workers,
         rate=options.rate,
         namespace=namespace,

@@ -5,9 +5,11 @@ Made for a run's processes; struck by the schedule. A set-up adds its own: a `Fa
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -97,7 +99,20 @@ def process_faults(
 
         return freeze
 
+    @contextmanager
+    def busy(_: random.Random) -> Iterator[None]:
+        spinning = [
+            subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))
+        ]
+        try:
+            yield
+        finally:
+            for process in spinning:
+                process.kill()
+                process.wait()
+
     return [
+        Fault("machine-busy", busy, holds=(2.0, 5.0)),
         Fault("worker-kill", kill, joins=True),
         Fault("worker-end", end, joins=True),
         Fault("worker-freeze", frozen(workers), holds=LONG, joins=True),

@@ -26,7 +26,7 @@ from nitro.testing.nemesis.proxy import put_between
 from nitro.testing.nemesis.reader import HABITS, Habit, Reader, until
 from nitro.testing.nemesis.schedule import Step, schedule
 
-__all__ = ["Plan", "RunFailed", "run"]
+__all__ = ["APP", "Plan", "RunFailed", "run"]
 
 _READY_SECONDS: Final = 30.0
 _RECOVERY_SECONDS: Final = 30.0
@@ -40,6 +40,9 @@ _ENVIRONMENT: Final = {
     "NITRO_SEND_TIMEOUT_SECONDS": "5",
 }
 """What is retained covers the longest absence, so that nobody is told of a gap for being away."""
+
+
+APP: Final = "nitro.testing.nemesis.app:app"
 
 
 class RunFailed(NitroError):
@@ -71,7 +74,7 @@ class Plan:
     seed: int
     faults: Sequence[Fault] = ()
     names: Sequence[str] = ()
-    app: str = "nitro.testing.nemesis.app:app"
+    app: str = APP
     workers: int = 2
     readers: int = len(HABITS)
     rate: float = 100.0
