@@ -18,6 +18,8 @@ from tests.services import Proxy, RedisServer, Sentinel
 __all__ = ["Durable", "Forgetful", "SentinelPair", "VirtualAddress"]
 
 FAIL_OVER_SECONDS = 30.0
+QUIET_SECONDS = 1.5
+"""Longer than Sentinel takes to think that a master is down."""
 
 
 class Durable(SetUp):
@@ -103,8 +105,17 @@ class SentinelPair(Pair):
         return next(server for server in self.servers if server.port == port)
 
     def _wait_until_healed(self) -> None:
-        """Sentinel has its replica again: the one that was the master before acknowledges nothing any more."""
-        eventually(lambda: is_followed(self.master()), "a replica follows the master", FAIL_OVER_SECONDS)
+        """Sentinel has its replica again, and thinks of no other master: none acknowledges what will be lost."""
+        since = time.monotonic()
+
+        def is_quiet() -> bool:
+            nonlocal since
+            said = self.sentinel.run("SENTINEL", "MASTER", "mine").split(b"\r\n")
+            if said[said.index(b"flags") + 2] != b"master" or not is_followed(self.master()):
+                since = time.monotonic()
+            return time.monotonic() > since + QUIET_SECONDS
+
+        eventually(is_quiet, "a replica follows the master", FAIL_OVER_SECONDS)
 
     def faults(self) -> list[Fault]:
         behind = self._killed_with_a_replica_behind
