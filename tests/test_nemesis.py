@@ -108,7 +108,7 @@ def written(folder: Path, *, faults: list[list[object]], heard: list[list[object
     for n in range(1, 100):
         producer.write("try", n, "nemesis.one.a", at=float(n))
         producer.write("acknowledged", n, at=n + 0.1)
-    reader.write("reader", "r", ["nemesis.*"], 8000, at=0.0)
+    reader.write("reader", "r", ["nemesis.*"], True, at=0.0)
     for journal, lines in ((reader, heard), (strikes, faults)):
         for what, at, *more in lines:
             journal.write(str(what), *more, at=float(str(at)))
@@ -156,6 +156,23 @@ def test_a_gap_needs_a_fault_that_may_lose_something_since_the_last_message(
     findings = written(tmp_path, faults=struck, heard=heard)
     assert findings.is_clean == is_right, str(findings)
     assert len(findings.verdict.false_gaps) == (not is_right)
+
+
+@pytest.mark.parametrize(("missing", "is_clean"), [(None, True), (11, False), (15, False), (20, True), (21, True)])
+def test_whoever_leaves_for_good_has_to_have_heard_what_stands_before_its_last(
+    tmp_path: Path, missing: int | None, is_clean: bool
+) -> None:
+    visitor = Journal(tmp_path / "readers" / "visitor-1.jsonl")
+    visitor.write("reader", "visitor-1", ["nemesis.*"], False, at=0.0)
+    visitor.write("open", 8000, at=10.5)
+    for n in range(11, 21):
+        if n != missing:
+            visitor.write("message", f"e-{n}", "p", n, at=n + 0.1)
+    visitor.write("left", at=22.5)
+    visitor.close()
+    findings = written(tmp_path, faults=[], heard=[["open", 0.5, 8000], *messages(1, 99)])
+    assert findings.is_clean == is_clean, str(findings)
+    assert len(findings.verdict.lost) == (not is_clean)
 
 
 def test_whoever_was_killed_leaves_what_is_unknown(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ class File(SetUp):
         for suffix in ("-wal", "-shm", ""):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{self.path}{suffix}", f"{self.path}.{self._moves}{suffix}")
+            Path(f"{self.path}.{self._moves - 1}{suffix}").unlink(missing_ok=True)
 
     def _copy(self) -> Path:
         copy = self.path.with_name(f"copy-{random.randrange(10**9)}.db")

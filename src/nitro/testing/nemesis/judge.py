@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from nitro.domain.message import Position
 from nitro.domain.topics import matches
 from nitro.testing.nemesis.journal import read
 from nitro.testing.nemesis.report import table
+from nitro.testing.nemesis.visits import end_visits
 from nitro.testing.oracle import Listener, Outcome, Sent, Verdict, check
 
 __all__ = ["MOST_OUTAGE_SECONDS", "Findings", "Strike", "judge"]
@@ -108,18 +110,17 @@ def judge(folder: Path) -> Findings:
     sent = [message for path in sorted((folder / "producers").glob("*.jsonl")) for message in _sent(path)]
     for message in sent:
         findings.outcomes[message.outcome] = findings.outcomes.get(message.outcome, 0) + 1
-    listeners, watchers = [], []
-    for path in sorted((folder / "readers").glob("*.jsonl")):
-        listener, port = _listener(path)
-        listeners.append(listener)
-        if port is not None:
-            watchers.append(listener)
+    reports = [_report(path) for path in sorted((folder / "readers").glob("*.jsonl"))]
+    listeners = [report.listener for report in reports]
+    places = {key: place for report in reports for key, place in report.places.items()}
+    end_visits([(report.listener, report.last) for report in reports if report.has_left], sent, places)
     for what, at, *more in read(folder / "faults.jsonl"):
         if what == "undone":
             findings.undone.append(": ".join(more))
         elif what == "healed":
             name, may_lose, began, is_measured = more
             findings.strikes.append(Strike(name, may_lose, began, at, is_measured))
+    watchers = [report.listener for report in reports if report.stays]
     _measure(findings, watchers, {(message.producer, message.n): message for message in sent})
     findings.verdict = check(sent, listeners, list(_losses(findings.strikes)))
     return findings
@@ -148,10 +149,27 @@ def _sent(path: Path) -> Iterable[Sent]:
         yield Sent(path.stem, n, outcomes.get(n, "unknown"), topic=topic, at=at)
 
 
-def _listener(path: Path) -> tuple[Listener, int | None]:
-    """What one reader heard, and the port of the worker at which it stays, if it does."""
+@dataclass(slots=True)
+class _Report:
+    """What one reader heard.
+
+    Attributes:
+        stays: at one worker.
+        has_left: for good, before the run was over.
+        last: the last place that it had.
+        places: where each message stood.
+    """
+
+    listener: Listener
+    stays: bool
+    has_left: bool = False
+    last: Position | None = None
+    places: dict[tuple[str, int], Position] = field(default_factory=dict)
+
+
+def _report(path: Path) -> _Report:
     lines = iter(read(path))
-    _, _, name, topics, port = next(lines)
+    _, _, name, topics, stays = next(lines)
     heard: dict[str, bool] = {}  # by topic: there are few
 
     def hears(message: Sent) -> bool:
@@ -159,16 +177,26 @@ def _listener(path: Path) -> tuple[Listener, int | None]:
             heard[message.topic] = any(matches(topic, message.topic) for topic in topics)
         return heard[message.topic]
 
-    listener = Listener(name, since=float("inf"), hears=hears)
+    report = _Report(Listener(name, since=float("inf"), hears=hears), stays)
     for what, at, *more in lines:
         match what:
             case "open":
-                listener.since = at
+                report.listener.since = at
             case "message":
-                listener.heard(more[0], more[1], more[2], at)
+                report.listener.heard(more[0], more[1], more[2], at)
+                report.last = report.places[more[1], more[2]] = _position(more[0])
             case "gap":
-                listener.told_of_gap(more[0], at)
-    return listener, port
+                report.listener.told_of_gap(more[0], at)
+                report.last = _position(more[0])
+            case "left":
+                report.has_left = True
+    return report
+
+
+def _position(id: str) -> Position:
+    position = Position.parse(id)
+    assert position is not None, "or the listener would have refused it"
+    return position
 
 
 def _measure(findings: Findings, watchers: Sequence[Listener], sent: dict[tuple[str, int], Sent]) -> None:

@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -39,6 +40,8 @@ class Habit:
         away_seconds: how long it is away then, at least and at most.
         stall_seconds: how long it doesn't read, at most, where it stops reading.
         buffer_bytes: what its socket takes meanwhile; 0 leaves that to the system.
+        stays: outages are measured by what it hears, at the one worker where it is.
+        is_new: it comes back as somebody else each time, without an id, and so begins where the log is then.
     """
 
     topics: tuple[str, ...] = ("nemesis.*",)
@@ -46,6 +49,8 @@ class Habit:
     away_seconds: tuple[float, float] = (0.1, 0.2)
     stall_seconds: float = 0.0
     buffer_bytes: int = 0
+    is_new: bool = False
+    stays: bool = False
 
 
 HABITS: Final = (
@@ -54,6 +59,7 @@ HABITS: Final = (
     Habit(stream_seconds=8.0, away_seconds=(2.0, 6.0)),
     Habit(("nemesis.burst*",), stream_seconds=6.0, stall_seconds=3.0),
     Habit(stream_seconds=15.0, stall_seconds=8.0, buffer_bytes=4096),
+    Habit(stream_seconds=5.0, is_new=True),
     Habit(("nemesis.*.c",)),
 )
 """Of the readers that go from worker to worker, one after the other."""
@@ -65,7 +71,7 @@ class Reader:
     Args:
         name: for the verdict.
         ports: of the workers among which it goes.
-        journal: where it writes down what it hears.
+        folder: for the journal of what it hears, or of each visit.
         seed: of what it does at random.
 
     Attributes:
@@ -75,7 +81,7 @@ class Reader:
         is_calm: set it, and it stays and reads.
     """
 
-    def __init__(self, name: str, habit: Habit, ports: Sequence[int], journal: Journal, seed: object) -> None:
+    def __init__(self, name: str, habit: Habit, ports: Sequence[int], folder: Path, seed: object) -> None:
         self.name = name
         self.newest_emit = float("-inf")
         self.last_heard = 0
@@ -83,11 +89,19 @@ class Reader:
         self.is_calm = False
         self._habit = habit
         self._ports = ports
-        self._journal = journal
+        self._folder = folder
         self._rng = random.Random(f"{seed} {name}")  # noqa: S311 - no secret
-        self._last_id = ""
         self._path = "/events?topics=" + ",".join(quote(topic, safe="*") for topic in (*habit.topics, LAST))
-        journal.write("reader", name, [*habit.topics, LAST], None if len(ports) > 1 else ports[0])
+        self._visits = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._visits += 1
+        name = f"{self.name}-{self._visits}" if self._habit.is_new else self.name
+        self._journal = Journal(self._folder / f"{name}.jsonl")
+        self._journal.write("reader", name, [*self._habit.topics, LAST], self._habit.stays)
+        self._last_id = ""
+        self._has_opened = False
 
     async def live(self) -> None:
         """Read one stream after the other, until cancelled."""
@@ -98,6 +112,10 @@ class Reader:
             except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError) as error:
                 why = f"{type(error).__name__}: {error}"
             self._journal.write("ended", why)
+            if self._habit.is_new and self._has_opened:
+                self._journal.write("left")
+                self._journal.close()
+                self._begin()
             least, most = (0.1, 0.2) if self.is_calm else self._habit.away_seconds
             await asyncio.sleep(self._rng.uniform(least, most))
 
@@ -141,8 +159,8 @@ class Reader:
 
     def _take(self, fields: dict[str, str], port: int) -> None:
         self._last_id = fields.get("id", self._last_id)
-        if not self.is_open:
-            self.is_open = True
+        if not self._has_opened:
+            self.is_open = self._has_opened = True
             self._journal.write("open", port)
         if fields.get("event") == "gap":
             self._journal.write("gap", self._last_id, json.loads(fields["data"])["reason"], port)

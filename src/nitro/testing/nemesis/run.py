@@ -122,7 +122,7 @@ class _Crew:
         self.producers = [self._producer(f"{mode}-1", mode) for mode in _modes(plan)]
         self.last = self._producer("last", "last")
         ports = [worker.port for worker in self.workers]
-        stays = [self._reader(f"stays-{place}", Habit(), [port]) for place, port in enumerate(ports)]
+        stays = [self._reader(f"stays-{place}", Habit(stays=True), [port]) for place, port in enumerate(ports)]
         goes = [self._reader(f"goes-{place}", HABITS[place % len(HABITS)], ports) for place in range(plan.readers)]
         self.watchers, self.readers = stays, [*stays, *goes]
 
@@ -135,8 +135,7 @@ class _Crew:
         return Child(name, command, self._environment, self._plan.folder)
 
     def _reader(self, name: str, habit: Habit, ports: Sequence[int]) -> Reader:
-        journal = Journal(self._plan.folder / "readers" / f"{name}.jsonl")
-        return Reader(name, habit, ports, journal, self._plan.seed)
+        return Reader(name, habit, ports, self._plan.folder / "readers", self._plan.seed)
 
     def replace(self, producer: Child) -> None:
         mode, _, number = producer.name.rpartition("-")
