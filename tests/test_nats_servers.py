@@ -102,6 +102,31 @@ def test_a_retention_that_was_changed_is_applied(tmp_path: Path) -> None:
         assert (info.config.max_msgs, info.config.max_age, info.state.messages) == (50, 60, 50)
 
 
+async def delete_newest(jetstream: JetStreamContext, count: int) -> StreamInfo:
+    newest = (await jetstream.stream_info("nitro_app_1")).state.last_seq
+    for sequence in range(newest - count + 1, newest + 1):
+        await jetstream.delete_msg("nitro_app_1", sequence)
+    return await jetstream.stream_info("nitro_app_1")
+
+
+def test_a_stream_whose_newest_messages_were_deleted_while_nobody_appended_is_another_log(tmp_path: Path) -> None:
+    """Nobody could read to its end, and so nobody got in to append behind it."""
+    with started(tmp_path) as server, ends_on(server.url, 1, "app") as (one,):
+        wait_until_open(one)
+        for n in range(10):
+            one.publish(b"%d" % n)
+        one.flush()
+        before = one.link.head
+        administer(server.url, lambda jetstream: delete_newest(jetstream, 5))
+        with ends_on(server.url, 1, "app") as (other,):
+            wait_until_open(other)
+            other.publish(b'"after"')
+            for end in (one, other):
+                eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
+            assert one.link.head.epoch == other.link.head.epoch != before.epoch
+            assert [reason for reason, _ in one.heard.gaps[1:]] == ["epoch"]
+
+
 @contextlib.contextmanager
 def cluster(directory: Path, limits: str = "") -> Iterator[list[NatsServer]]:
     """Three servers that are one."""

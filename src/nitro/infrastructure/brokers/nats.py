@@ -199,8 +199,16 @@ class NatsLog:
                 await self._follow(after)
                 entries = await self._tail.take(limit, _ARRIVAL_SECONDS)
             if not entries:
+                await self._renew_if_cut_short(info)  # nobody can read to its end then
                 raise LogChanged("it was emptied" if not info.state.messages else f"nothing comes from behind {after}")
         return entries
+
+    async def _renew_if_cut_short(self, info: StreamInfo) -> None:
+        if info.state.messages:  # of which the newest may have been deleted
+            try:
+                await self._jetstream.get_msg(self._stream, info.state.last_seq)
+            except NotFoundError:
+                await self.renew()
 
     async def newest(self) -> int:
         return int((await self._info()).state.last_seq)
