@@ -134,6 +134,8 @@ def test_an_outage_lasts_until_what_was_emitted_after_the_healing_is_delivered(t
     findings = written(tmp_path / "hasty", faults=hasty, heard=heard)
     assert [strike.outage_seconds for strike in findings.strikes] == [None, pytest.approx(5.55)]
     assert findings.is_clean
+    unfinished = written(tmp_path / "end", faults=[["unfinished", 99.0, "it never was"]], heard=heard)
+    assert unfinished.late == ["it never was"]
     never = written(tmp_path / "never", faults=[["healed", 98.5, "a", False, 98.0, True]], heard=messages(1, 98))
     assert "never" in never.late[0]
 

@@ -58,7 +58,7 @@ class Findings:
         strikes: the faults that struck, in their order.
         outcomes: how many messages were tried, by what came of them.
         verdict: of the oracle.
-        late: outages that lasted too long, each as a sentence.
+        late: outages that lasted too long, or to the end, each as a sentence.
         undone: faults that could not be done, and why.
     """
 
@@ -117,6 +117,8 @@ def judge(folder: Path) -> Findings:
     for what, at, *more in read(folder / "faults.jsonl"):
         if what == "undone":
             findings.undone.append(": ".join(more))
+        elif what == "unfinished":
+            findings.late += more
         elif what == "healed":
             name, may_lose, began, is_measured = more
             findings.strikes.append(Strike(name, may_lose, began, at, is_measured))

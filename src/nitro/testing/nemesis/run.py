@@ -104,8 +104,9 @@ async def run(plan: Plan) -> Findings:
             raise ConfigurationError(f"there is no fault {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         faults = [fault for fault in faults if not plan.names or fault.name in plan.names]
         async with crew.started():
-            await _strike(plan, crew, faults)
-            await crew.finish()
+            journal = Journal(plan.folder / "faults.jsonl")
+            await _strike(plan, crew, faults, journal)
+            await crew.finish(journal)
     return await asyncio.to_thread(judge, plan.folder)
 
 
@@ -167,7 +168,7 @@ class _Crew:
         """Wait until each worker has delivered what was emitted after that; whether they have."""
         return await until(lambda: all(watcher.newest_emit >= since for watcher in self.watchers), seconds)
 
-    async def finish(self) -> None:
+    async def finish(self, faults: Journal) -> None:
         """End the producers, and let every reader come to the last message."""
         ending = [asyncio.to_thread(producer.end, 30) for producer in self.producers]
         await asyncio.gather(*ending)
@@ -177,7 +178,8 @@ class _Crew:
         journal = self._plan.folder / "producers" / "last.jsonl"
         numbers = [more[0] for what, _, *more in read(journal) if what == "acknowledged"] if journal.exists() else []
         if not numbers:
-            raise RunFailed(f"the last message was not acknowledged; see {self.last.output}")
+            faults.write("unfinished", "the last message was never acknowledged")
+            return
         await until(lambda: all(reader.last_heard >= numbers[0] for reader in self.readers), _READY_SECONDS)
 
     def kill(self) -> None:
@@ -193,9 +195,8 @@ def _modes(plan: Plan) -> list[str]:
     return ["one", "burst"] if why_not else ["one", "burst", "transaction"]
 
 
-async def _strike(plan: Plan, crew: _Crew, faults: Sequence[Fault]) -> None:
+async def _strike(plan: Plan, crew: _Crew, faults: Sequence[Fault], journal: Journal) -> None:
     """Let the faults strike, one step after the other, until the time is over."""
-    journal = Journal(plan.folder / "faults.jsonl")
     began = time.monotonic()
     for step in schedule(faults, plan.seed):
         await asyncio.sleep(step.pause_seconds)
