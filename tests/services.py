@@ -230,13 +230,21 @@ class PostgresServer(Service):
         return super().start()
 
     def end(self, signum: int = signal.SIGTERM) -> None:
-        """SIGTERM would wait for every client, so SIGINT it is; a crash takes all its processes along."""
+        """SIGTERM would wait for every client, so SIGINT it is; a crash takes all its processes along.
+
+        It is over when they are gone: until then their memory keeps another one from starting.
+        """
+        children = []
         if self.process is not None and signum == signal.SIGKILL:
-            for children in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-                for pid in map(int, children.read_text().split()):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            for listed in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+                children += map(int, listed.read_text().split())
+            for pid in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         super().end(signal.SIGINT if signum == signal.SIGTERM else signum)
+        deadline = time.monotonic() + self.patience_seconds
+        while any(map(_is_running, children)) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def freeze(self) -> None:
         self._send_all(signal.SIGSTOP)
@@ -276,6 +284,12 @@ def standby_of(primary: PostgresServer, directory: Path) -> PostgresServer:
     options = ["-D", str(directory / "data"), "-R", "-X", "stream", "-c", "fast"]
     subprocess.run([*as_nobody(), *copy, *options], check=True, capture_output=True, cwd="/")
     return standby
+
+
+def _is_running(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def _postgres_programs() -> Path:
