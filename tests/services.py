@@ -321,9 +321,11 @@ class PgBouncer(Service):
 
     Attributes:
         user: of the server's, as which everybody comes there.
+        more: lines of its configuration.
     """
 
     user = "postgres"
+    more = ""
 
     def __init__(self, directory: Path, postgres: PostgresServer, *, mode: str = "session", sessions: int = 20) -> None:
         super().__init__(directory)
@@ -342,7 +344,7 @@ class PgBouncer(Service):
         file.write_text(
             f"[databases]\n* = host=127.0.0.1 port={self.postgres.port} user={self.user}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nauth_type = any\npool_mode = {self._mode}\n"
-            f"default_pool_size = {self._sessions}\n"
+            f"default_pool_size = {self._sessions}\n{self.more}"
         )
         return [*as_nobody(), program, str(file)]
 

@@ -164,6 +164,7 @@ class Bouncer(Alone):
         super().__init__(directory)
         self.pool = PgBouncer(directory / "pool", self.server, mode=self.mode)
         self.pool.user = "app"
+        self.pool.more = "server_login_retry = 1\n"  # it leaves a server alone for 15 s by default that was away
 
     @property
     def url(self) -> str:
