@@ -234,7 +234,7 @@ class PostgresServer(Service):
 
         It is over when they are gone: until then their memory keeps another one from starting.
         """
-        children = []
+        children: list[int] = []
         if self.process is not None and signum == signal.SIGKILL:
             for listed in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
                 children += map(int, listed.read_text().split())
