@@ -13,6 +13,7 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from nitro.testing.conformance import eventually
 from nitro.testing.nemesis import Fault
@@ -116,7 +117,7 @@ class Three(Nats):
 
         return [
             *self.foreign_hands(),
-            holding("leader-kill", lambda: self._killed(self.leader()), holds=SOON),
+            holding("leader-kill", lambda: self._killed(self.leader() or 0), holds=SOON),
             Fault("server-kill", lambda rng: self._killed(rng.randrange(3)), holds=SOON),
             Fault("server-freeze", lambda rng: self._frozen(rng.randrange(3)), holds=LONG),
             Fault("two-servers-kill", lambda rng: self._killed(*rng.sample(range(3), 2)), holds=SOON),
@@ -125,12 +126,13 @@ class Three(Nats):
             lasting("leader-freeze", self._freeze_leader, self._thaw_all, holds=LONG),
         ]
 
-    def leader(self) -> int:
+    def leader(self) -> int | None:
         async def ask(_: Client, jetstream: JetStreamContext, name: str) -> object:
             info = await jetstream.stream_info(name)
             return info.cluster.leader if info.cluster else None
 
-        return int(str(self.administer(ask)).removeprefix("n"))
+        found = self.administer(ask)
+        return int(str(found).removeprefix("n")) if found else None
 
     @contextlib.contextmanager
     def _killed(self, *places: int) -> Iterator[None]:
@@ -140,6 +142,16 @@ class Three(Nats):
         for place in places:
             self.servers[place].start()
         eventually(self._is_ready, "the cluster has a leader", 30)
+        eventually(self._has_leader, "the stream has a leader", 30)
+
+    def _has_leader(self) -> bool:
+        """Nobody can write before: an election takes up to nine seconds."""
+        try:
+            return self.leader() is not None
+        except NotFoundError:
+            return True
+        except (nats.errors.Error, OSError):
+            return False
 
     @contextlib.contextmanager
     def _frozen(self, place: int) -> Iterator[None]:
@@ -148,7 +160,7 @@ class Three(Nats):
         self.servers[place].thaw()
 
     def _freeze_leader(self) -> None:
-        self.servers[self.leader()].freeze()
+        self.servers[self.leader() or 0].freeze()
 
     def _thaw_all(self) -> None:
         for server in self.servers:
