@@ -14,7 +14,6 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
-from urllib.parse import unquote
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -25,6 +24,7 @@ from nats.js.errors import APIError, NotFoundError
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, Verb
 from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch
+from nitro.infrastructure.brokers.nats_client import SecretClient, access_of
 from nitro.infrastructure.brokers.options import check_files, options_of, parts_of, without_secrets
 from nitro.infrastructure.brokers.tail import Tail
 
@@ -81,7 +81,7 @@ class NatsLog:
         self.name = without_secrets(url)
         self.max_body_bytes: int | None = None
         self._servers = [f"{parts.scheme}://{host}" for host in hosts.split(",")]
-        self._access = _access(user, options.get("credentials", ""))
+        self._access = access_of(user, options.get("credentials", ""))
         self._longest_body = max_body_bytes
         self._streams = Streams(namespace, retention, storage, replicas)
         self._is_secret = parts.scheme == "tls"
@@ -283,22 +283,3 @@ class NatsLog:
 
     def __repr__(self) -> str:
         return f"<NatsLog {self.name}, subjects {self._streams.subjects}>"
-
-
-def _access(user: str, credentials: str) -> dict[str, Any]:
-    """What nats-py wants to know of who we are: `user:password`, a token, or a file of credentials."""
-    if credentials:
-        return {"user_credentials": credentials}
-    name, colon, password = user.partition(":")
-    if colon:
-        return {"user": unquote(name), "password": unquote(password)}
-    return {"token": unquote(name)} if name else {}
-
-
-class SecretClient(Client):
-    """One that says nothing in clear. nats-py by itself has TLS only where the server asks for it, `tls://` or not."""
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        if not info.get("tls_required"):
-            raise ConfigurationError("its server has no TLS, and NITRO_BROKER_URL says tls://; turn it on there")
-        await super()._process_info(info, initial_connection)
