@@ -134,7 +134,16 @@ export class Line implements Listener {
   state(state: State, failure?: Failure): void {
     this.#isReading = state === "connecting";
     if (state === "waiting") this.#forgetTrials();
-    for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
+    const isOpen = state === "open";
+    let isWhole = true;
+    for (const member of this.members) {
+      if (isOpen && member.isWaiting) isWhole = false;
+      else if (!isOpen || member.last) { // who has no place yet gets one by the gap that comes first, and would be lost without
+        if (isOpen) member.isNewcomer = false;
+        member.tell({ is: "state", state, failure });
+      }
+    }
+    if (isOpen) isWhole ? this.#settleSoon() : this.openSoon();
   }
 
   /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
@@ -217,14 +226,6 @@ export class Line implements Listener {
     this.#forgetTrials();
     this.#isReading = false;
     this.#owner.greeted(user, this.#giver);
-    if (this.#isReading || this.#stream.state === "closed") return;
-    for (const member of this.members) {
-      if (member.isWaiting) continue;
-      member.isNewcomer = false;
-      member.tell({ is: "state", state: "open" });
-    }
-    if ([...this.members].some(({ isWaiting }) => isWaiting)) this.openSoon();
-    else this.#settleSoon();
   }
 
   /** Ask again at once, from where the members are, as after somebody had to leave. */
@@ -261,6 +262,7 @@ export class Line implements Listener {
       if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
       this.#lose(member, gap);
     }
+    this.state("open");
   }
 
   #lose(member: Member, gap: Gap): void {

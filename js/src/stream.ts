@@ -156,9 +156,9 @@ export class Stream {
       const close = this.#close;
       this.#listener.greeted(news.for ?? NOBODY);
       if (close !== this.#close || this.state === "closed") return; // it was opened anew, or ended
-      if (this.state !== "open") this.#tell("open");
     } else if (news.retry) this.#ending = news.retry;
     if (id) this.#listener.at((this.last = id));
+    if (news.heartbeat) this.#tell("open"); // also if it was: others may be served now
   }
 
   /** Wait, and try again, unless there is no hope. */

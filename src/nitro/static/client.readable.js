@@ -342,9 +342,9 @@ var Stream = class {
       const close = this.#close;
       this.#listener.greeted(news.for ?? NOBODY);
       if (close !== this.#close || this.state === "closed") return;
-      if (this.state !== "open") this.#tell("open");
     } else if (news.retry) this.#ending = news.retry;
     if (id) this.#listener.at(this.last = id);
+    if (news.heartbeat) this.#tell("open");
   }
   /** Wait, and try again, unless there is no hope. */
   #dropped(failure, seconds = 0) {
@@ -482,7 +482,16 @@ var Line = class {
   state(state, failure) {
     this.#isReading = state === "connecting";
     if (state === "waiting") this.#forgetTrials();
-    for (const { tell, isWaiting } of this.members) if (!isWaiting || state !== "open") tell({ is: "state", state, failure });
+    const isOpen = state === "open";
+    let isWhole = true;
+    for (const member of this.members) {
+      if (isOpen && member.isWaiting) isWhole = false;
+      else if (!isOpen || member.last) {
+        if (isOpen) member.isNewcomer = false;
+        member.tell({ is: "state", state, failure });
+      }
+    }
+    if (isOpen) isWhole ? this.#settleSoon() : this.openSoon();
   }
   /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
   openSoon() {
@@ -557,14 +566,6 @@ var Line = class {
     this.#forgetTrials();
     this.#isReading = false;
     this.#owner.greeted(user, this.#giver);
-    if (this.#isReading || this.#stream.state === "closed") return;
-    for (const member of this.members) {
-      if (member.isWaiting) continue;
-      member.isNewcomer = false;
-      member.tell({ is: "state", state: "open" });
-    }
-    if ([...this.members].some(({ isWaiting }) => isWaiting)) this.openSoon();
-    else this.#settleSoon();
   }
   /** Ask again at once, from where the members are, as after somebody had to leave. */
   again() {
@@ -596,6 +597,7 @@ var Line = class {
       if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
       this.#lose(member, gap);
     }
+    this.state("open");
   }
   #lose(member, gap) {
     const isNew = !member.last;
