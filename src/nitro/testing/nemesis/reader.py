@@ -77,7 +77,7 @@ class Reader:
     Attributes:
         newest_emit: when the newest of the emits began whose messages it heard, in seconds.
         last_heard: the number of the run's last message, if it came; else 0.
-        is_open: its first stream is open.
+        is_open: its first stream has opened; of this visit, if it comes as somebody else each time.
         is_calm: set it, and it stays and reads.
     """
 
@@ -85,7 +85,6 @@ class Reader:
         self.name = name
         self.newest_emit = float("-inf")
         self.last_heard = 0
-        self.is_open = False
         self.is_calm = False
         self._habit = habit
         self._ports = ports
@@ -101,7 +100,7 @@ class Reader:
         self._journal = Journal(self._folder / f"{name}.jsonl")
         self._journal.write("reader", name, [*self._habit.topics, LAST], self._habit.stays)
         self._last_id = ""
-        self._has_opened = False
+        self.is_open = False
 
     async def live(self) -> None:
         """Read one stream after the other, until cancelled."""
@@ -112,7 +111,7 @@ class Reader:
             except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError) as error:
                 why = f"{type(error).__name__}: {error}"
             self._journal.write("ended", why)
-            if self._habit.is_new and self._has_opened:
+            if self._habit.is_new and self.is_open:
                 self._journal.write("left")
                 self._journal.close()
                 self._begin()
@@ -159,8 +158,8 @@ class Reader:
 
     def _take(self, fields: dict[str, str], port: int) -> None:
         self._last_id = fields.get("id", self._last_id)
-        if not self._has_opened:
-            self.is_open = self._has_opened = True
+        if not self.is_open:
+            self.is_open = True
             self._journal.write("open", port)
         if fields.get("event") == "gap":
             self._journal.write("gap", self._last_id, json.loads(fields["data"])["reason"], port)

@@ -174,6 +174,7 @@ class _Crew:
         await asyncio.gather(*ending)
         for reader in self.readers:
             reader.is_calm = True
+        await until(lambda: all(reader.is_open for reader in self.readers), _READY_SECONDS)
         await asyncio.to_thread(self.last.end, _READY_SECONDS)
         journal = self._plan.folder / "producers" / "last.jsonl"
         numbers = [more[0] for what, _, *more in read(journal) if what == "acknowledged"] if journal.exists() else []
