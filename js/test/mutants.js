@@ -33,7 +33,7 @@ const MUTANTS = [
     file: "live.ts",
     text: `on("hide", () => this.#leave()), // where Firefox ends`,
     by: "// where Firefox ends",
-    seed: 53,
+    seed: 86,
   },
   {
     name: "who joins a line that is read already needs no proof",
@@ -151,7 +151,7 @@ const MUTANTS = [
     file: "host.ts",
     text: "if (members.length > 1) return line.again();",
     by: "",
-    seed: 461,
+    seed: 1365,
   },
   {
     name: "who was asleep does not join again when it wakes",
