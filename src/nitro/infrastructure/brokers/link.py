@@ -1,9 +1,8 @@
 """The link: this process's end of a log on a server or in a file.
 
-One thread with one event loop, so that coroutines, thread pools, scripts without a loop and forked children all take
-the same way. Its writer appends what waits in batches; its reader follows the log and hands every message to the hub.
-When anything fails, both end, the log is opened anew after a while, and both go on where they were: the writer with
-what was not acknowledged, the reader behind what it delivered last.
+One thread with one event loop, so that coroutines, thread pools, scripts without a loop and forked children go one way.
+Its writer appends what waits in batches; its reader follows the log and hands every message to the hub. When anything
+fails, both end, the log is opened anew after a while, and both go on where they were, behind what was done last.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from nitro.domain.message import Message, Position
 from nitro.errors import BrokerRefused, ConfigurationError, PayloadTooLarge
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["Link"]
 
 log = logging.getLogger("nitro.brokers")
-
-T = TypeVar("T")
 
 _WAIT_SECONDS: Final = 1.0
 """How long the log may have nothing new before it has to show that it is there."""
@@ -187,14 +184,13 @@ class Link:
             self._loop.call_soon_threadsafe(self._writer.more.set)
 
     def _why_waiting(self) -> str:
-        gone_seconds = self._presence.gone_seconds
-        if not gone_seconds:
+        of = self._presence
+        if not of.gone_seconds:
             return f"{self._remote.name} takes events slower than they are emitted"
-        why = self._presence.why_refused or self._presence.why_gone
-        return f"{self._remote.name} has been gone for {gone_seconds:.1f} s ({why})"
+        return f"{self._remote.name} has been gone for {of.gone_seconds:.1f} s ({of.why_refused or of.why_gone})"
 
     def _cancel(self) -> None:
-        if self._task is not None:
+        if self._task is not None:  # else it lets go of a connection, and ends by itself then
             self._task.cancel()
 
     def _run(self) -> None:
@@ -227,10 +223,11 @@ class Link:
                 self._outgoing.refuse(self._presence.text if self._presence.why_refused else "")
             finally:
                 await self._let_go()
-            is_stable = time.monotonic() - began > _LONGEST_BACKOFF
-            backoff = _FIRST_BACKOFF if is_stable else min(2 * backoff, _LONGEST_BACKOFF)
+            lasted = time.monotonic() - began
+            backoff = _FIRST_BACKOFF if lasted > _LONGEST_BACKOFF else min(2 * backoff, _LONGEST_BACKOFF)
             least = _LONGEST_BACKOFF / 2 if self._presence.why_refused else 0
-            await asyncio.sleep(random.uniform(least, max(backoff, 2 * least)))  # noqa: S311 - no secret
+            if not self._is_closed:
+                await asyncio.sleep(random.uniform(least, max(backoff, 2 * least)))  # noqa: S311 - no secret
 
     async def _go_on_in(self, extent: Extent) -> None:
         """Find our place in a log that was opened, and fill the window at the first time."""
@@ -287,10 +284,12 @@ class Link:
                 await asyncio.sleep(0.01)
 
     async def _let_go(self) -> None:
+        task, self._task = self._task, None
         try:
             await in_time(self._remote.close())
         except Exception:
             log.debug("closing the connection to %s failed", self._remote.name, exc_info=True)
+        self._task = task
 
     def _works(self, verb: Verb) -> None:
         if self._presence.works(verb):
