@@ -39,7 +39,7 @@ from nitro.infrastructure.brokers.once import Mark
 from nitro.infrastructure.brokers.outgoing import Outgoing
 from nitro.infrastructure.brokers.presence import Presence
 from nitro.infrastructure.brokers.progress import Progress
-from nitro.infrastructure.brokers.tasks import ANSWER_SECONDS, end, in_time, started_pool
+from nitro.infrastructure.brokers.tasks import ANSWER_SECONDS, end, end_all, in_time, started_pool
 from nitro.infrastructure.brokers.window import Window
 from nitro.infrastructure.brokers.writer import Writer
 
@@ -199,7 +199,7 @@ class Link:
             with contextlib.suppress(asyncio.CancelledError):  # by `close`, while it waited
                 self._loop.run_until_complete(self._live())
         finally:
-            self._loop.run_until_complete(end(asyncio.all_tasks(self._loop)))  # what drivers have left running
+            self._loop.run_until_complete(end_all())
             self._loop.close()
 
     async def _live(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-__all__ = ["ANSWER_SECONDS", "end", "in_time", "started_pool"]
+__all__ = ["ANSWER_SECONDS", "end", "end_all", "in_time", "started_pool"]
 
 T = TypeVar("T")
 
@@ -40,3 +40,11 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         await asyncio.gather(*done, return_exceptions=True)
     for _ in range(3):  # sockets that were closed a moment ago are let go in the next turns
         await asyncio.sleep(0)
+
+
+async def end_all() -> None:
+    """End what drivers have left in this loop: tasks, and sockets that they forgot when they were cancelled."""
+    await end(asyncio.all_tasks() - {asyncio.current_task()})
+    for transport in tuple(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+        transport.abort()
+    await end(())
