@@ -196,7 +196,7 @@ class Broker(Protocol):
 class Extent(NamedTuple):
     """What a log holds: of which life it is, and the sequences of its oldest and newest message.
 
-    In an empty log `oldest` is `newest + 1`; `newest` is 0 in a new one. `begin` is how that one began, if it is known.
+    In an empty log `oldest` is `newest + 1`; `newest` is 0 in a new one. `begin` is how the newest begins, if known.
     """
 
     epoch: str

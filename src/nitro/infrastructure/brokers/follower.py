@@ -154,11 +154,10 @@ class Follower:
         return True
 
     def _lose(self, reason: str, resumed_at: Position) -> None:
-        epoch = self.epoch
+        self.own.forget(resumed_at.sequence if resumed_at.epoch == self.epoch else None)
         self.window.begin(resumed_at)
         self._has_taken = False
         self._missing_behind = -1
-        self.own.forget(resumed_at.sequence if resumed_at.epoch == epoch else None)
         if self.is_open:
             self._receiver.lose(reason, resumed_at)
 

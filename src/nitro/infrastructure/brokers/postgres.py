@@ -102,7 +102,7 @@ class PostgresLog:
             await reader.look()
             self._tell_that_it_polls()
         self._has_outbox = True  # something may wait since before
-        extent = await self._extent(writer, -1)
+        extent = await self._extent(writer)
         self._epoch = extent.epoch
         return extent
 
@@ -257,10 +257,10 @@ class PostgresLog:
         self._bookmark.move(entries[-1])
         return entries
 
-    async def _extent(self, line: Line, after: int) -> Extent:
+    async def _extent(self, line: Line, after: int | None = None) -> Extent:
         rows = await line.read(sql.EXTENT, self._namespace, after, STAMP_BYTES)
         epoch, newest, oldest, begin = rows[0] if rows else ("", 0, None, None)
-        if newest == after:
+        if after is not None and newest == after:
             self._check_bookmark(after, begin)
         return Extent(epoch, newest + 1 if oldest is None else oldest, newest)
 

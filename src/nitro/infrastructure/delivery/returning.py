@@ -94,7 +94,7 @@ class Returning:
                 self._replay(outbox, after, self._held.pop(outbox))
         if self._held.keys() - held.keys():
             self._ask()
-        elif self._lane.loop is not None and not self._asks_again:
+        elif self._held and self._lane.loop is not None and not self._asks_again:
             self._asks_again = True
             self._lane.loop.call_later(_ASKS_AGAIN_SECONDS, self._ask_again, context=self._lane.inbox.context)
 
