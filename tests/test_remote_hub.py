@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import BROKERS, Redis
 from tests.cast import ends_on, wait_until_open
 from tests.clients import take
+from tests.model.shelf import Shelf, ShelfLog
 from tests.servers import ROOT, Server
 from tests.services import Proxy
 from tests.sse import Stream
@@ -154,6 +156,31 @@ def test_an_id_that_is_nobodys_is_a_gap_where_the_client_came_and_what_came_sinc
                 assert message.data == id
 
     asyncio.run(scenario())
+
+
+class SlowToLetGo(ShelfLog):
+    """It takes its time to close a connection."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        super().__init__(shelf)
+        self.is_closing = threading.Event()
+        self.has_closed = False
+
+    async def close(self) -> None:
+        self.is_closing.set()
+        await asyncio.sleep(0.3)
+        await super().close()
+        self.has_closed = True
+
+
+def test_a_link_that_is_closed_while_it_lets_go_of_a_connection_lets_go_of_it_whole() -> None:
+    log = SlowToLetGo(Shelf())
+    end = End(log)
+    wait_until_open(end)
+    log.cut()
+    assert log.is_closing.wait(10)
+    end.link.close(1)
+    assert log.has_closed
 
 
 def test_a_stream_opens_at_a_place_in_the_log(url: str) -> None:
