@@ -13,14 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-import nats
 import pytest
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from nitro.infrastructure.brokers.base import Extent, Log, Retention
 from nitro.infrastructure.brokers.urls import make_log
 from nitro.testing.conformance import RETENTION
-from tests.services import NatsServer, PgBouncer, PostgresServer, Proxy, RedisServer, Service
+from tests.services import NatsServer, PgBouncer, PostgresServer, Proxy, RedisServer, Service, administer
 
 
 class Broker:
@@ -210,22 +210,23 @@ class Nats(Broker):
         async def delete(jetstream: JetStreamContext, name: str) -> None:
             await jetstream.delete_stream(name)
 
-        asyncio.run(self._administer(namespace, delete))
+        self._administer(namespace, delete)
 
     def trim(self, namespace: str, up_to: int) -> None:
         async def purge(jetstream: JetStreamContext, name: str) -> None:
             await jetstream.purge_stream(name, seq=up_to + 1)
 
-        asyncio.run(self._administer(namespace, purge))
+        self._administer(namespace, purge)
 
     def cut(self) -> None:
         self.proxy.cut()
 
-    async def _administer(self, namespace: str, work: Callable[[JetStreamContext, str], Awaitable[None]]) -> None:
-        connection = await nats.connect(self.server.url)
-        jetstream = connection.jetstream()
-        await work(jetstream, await jetstream.find_stream_name_by_subject(f"nitro.{namespace}.*"))
-        await connection.close()
+    def _administer(self, namespace: str, work: Callable[[JetStreamContext, str], Awaitable[None]]) -> None:
+        async def run(connection: Client) -> None:
+            jetstream = connection.jetstream()
+            await work(jetstream, await jetstream.find_stream_name_by_subject(f"nitro.{namespace}.*"))
+
+        administer(self.server.url, run)
 
     def __enter__(self) -> Self:
         self.proxy.__enter__()

@@ -6,6 +6,7 @@ Each ends only the process that it started.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import os
@@ -15,14 +16,19 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+import nats
 import pytest
+from nats.aio.client import Client
 
 from nitro.testing.nemesis import proxy as nemesis_proxy
 from tests.servers import free_port
+
+T = TypeVar("T")
 
 
 class Service:
@@ -179,6 +185,19 @@ class NatsServer(Service):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
             return probe.recv(100).startswith(b"INFO")
         return False
+
+
+def administer(servers: str | list[str], work: Callable[[Client], Awaitable[T]]) -> T:
+    """Do something over an administrator's connection to NATS, which is closed behind it."""
+
+    async def run() -> T:
+        connection = await nats.connect(servers, connect_timeout=5, allow_reconnect=False)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
 
 
 def nats_cluster(directory: Path, count: int) -> list[NatsServer]:

@@ -11,20 +11,7 @@ import pytest
 
 from tests.cast import check_events_get_across
 from tests.servers import free_port
-from tests.services import PgBouncer, PostgresServer, RedisServer, Service
-
-
-class Sentinel(Service):
-    """A Sentinel that watches `master`."""
-
-    def __init__(self, directory: Path, master: RedisServer) -> None:
-        super().__init__(directory)
-        self.master = master
-
-    def command(self) -> list[str]:
-        file = self.directory / "sentinel.conf"
-        file.write_text(f"port {self.port}\nbind 127.0.0.1\nsentinel monitor mine 127.0.0.1 {self.master.port} 1\n")
-        return [self.master.command()[0], str(file), "--sentinel"]
+from tests.services import PgBouncer, PostgresServer, RedisServer, Sentinel, Service
 
 
 @contextlib.contextmanager
@@ -41,7 +28,7 @@ def cluster(directory: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def sentinel(directory: Path) -> Iterator[str]:
     with RedisServer(directory / "redis") as master, Sentinel(directory / "sentinel", master) as watching:
-        yield f"redis+sentinel://127.0.0.1:{watching.port}/mine/0"
+        yield f"{watching.url}/0"
 
 
 @contextlib.contextmanager

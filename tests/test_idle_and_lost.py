@@ -8,8 +8,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import nats
 import pytest
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from sqlalchemy import text
 
@@ -18,7 +18,7 @@ from nitro.infrastructure.wal import use_wal
 from nitro.testing.conformance import eventually
 from tests.brokers import Nats
 from tests.cast import ends_on, wait_until_open
-from tests.services import Proxy, RedisServer
+from tests.services import Proxy, RedisServer, administer
 
 KEPT = 8 * 1024 * 1024
 
@@ -90,7 +90,7 @@ def test_a_nats_without_our_consumer_is_read_on_without_a_gap_and_without_a_word
     with Nats(tmp_path) as broker, ends_on(broker.url, 2, "app") as (one, other):
         wait_until_open(one, other)
         for n in range(3):
-            assert asyncio.run(delete_consumers(broker.server.url)) == 2
+            assert administer(broker.server.url, delete_consumers) == 2
             one.publish(b"%d" % n)
             one.flush()
             for end in (one, other):
@@ -100,15 +100,13 @@ def test_a_nats_without_our_consumer_is_read_on_without_a_gap_and_without_a_word
         assert caplog.records == []
 
 
-async def delete_consumers(url: str) -> int:
-    connection = await nats.connect(url)
+async def delete_consumers(connection: Client) -> int:
     jetstream: JetStreamContext = connection.jetstream()
     deadline = time.monotonic() + 10
     while len(found := await jetstream.consumers_info("nitro_app_1")) < 2 and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     for consumer in found:
         await jetstream.delete_consumer("nitro_app_1", consumer.name)
-    await connection.close()
     return len(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,7 +16,7 @@ from nitro.errors import PayloadTooLarge
 from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import Broker
 from tests.cast import cast_on, check_events_get_across, ends_on, wait_until_open
-from tests.services import NatsServer, nats_cluster
+from tests.services import NatsServer, administer, nats_cluster
 
 pytestmark = pytest.mark.alone
 
@@ -30,15 +29,9 @@ def started(directory: Path, more: str = "") -> Iterator[NatsServer]:
         yield server
 
 
-def administer(url: str, work: Callable[[JetStreamContext], Awaitable[StreamInfo]]) -> StreamInfo:
-    async def run() -> StreamInfo:
-        connection = await nats.connect(url)
-        try:
-            return await work(connection.jetstream())
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
+def stream_of(url: str, work: Callable[[JetStreamContext], Awaitable[StreamInfo]]) -> StreamInfo:
+    """What an administrator has of a stream, or makes of it."""
+    return administer(url, lambda connection: work(connection.jetstream()))
 
 
 @pytest.mark.parametrize(
@@ -62,28 +55,28 @@ def test_a_server_without_jetstream_is_told_of(tmp_path: Path) -> None:
 
 def test_a_stream_of_an_administrators_is_taken_as_it_is(tmp_path: Path) -> None:
     with started(tmp_path) as server:
-        made = administer(
+        made = stream_of(
             server.url,
             lambda jetstream: jetstream.add_stream(
                 name="theirs", subjects=["nitro.app.*"], max_msgs=777, allow_atomic=True
             ),
         )
         check_events_get_across(server.url, "app")
-        now = administer(server.url, lambda jetstream: jetstream.stream_info("theirs"))
+        now = stream_of(server.url, lambda jetstream: jetstream.stream_info("theirs"))
         assert now.config == made.config
         assert now.state.messages == 200
 
 
 def test_a_stream_that_takes_no_batches_is_told_of(tmp_path: Path) -> None:
     with started(tmp_path) as server:
-        administer(server.url, lambda jetstream: jetstream.add_stream(name="theirs", subjects=["nitro.app.*"]))
+        stream_of(server.url, lambda jetstream: jetstream.add_stream(name="theirs", subjects=["nitro.app.*"]))
         with ends_on(server.url, 1, "app") as (end,):
             eventually(lambda: "allow_atomic" in end.link.state.why_gone, "it says why")
 
 
 def test_a_stream_that_acknowledges_nothing_is_told_of(tmp_path: Path) -> None:
     with started(tmp_path) as server:
-        administer(
+        stream_of(
             server.url,
             lambda jetstream: jetstream.add_stream(
                 name="theirs", subjects=["nitro.app.*"], allow_atomic=True, no_ack=True
@@ -98,7 +91,7 @@ def test_a_retention_that_was_changed_is_applied(tmp_path: Path) -> None:
         check_events_get_across(server.url, "app")
         with ends_on(server.url, 1, "app", RETENTION._replace(max_messages=50, max_age_seconds=60)) as (end,):
             wait_until_open(end)
-        info = administer(server.url, lambda jetstream: jetstream.stream_info("nitro_app_1"))
+        info = stream_of(server.url, lambda jetstream: jetstream.stream_info("nitro_app_1"))
         assert (info.config.max_msgs, info.config.max_age, info.state.messages) == (50, 60, 50)
 
 
@@ -117,7 +110,7 @@ def test_a_stream_whose_newest_messages_were_deleted_while_nobody_appended_is_an
             one.publish(b"%d" % n)
         one.flush()
         before = one.link.head
-        administer(server.url, lambda jetstream: delete_newest(jetstream, 5))
+        stream_of(server.url, lambda jetstream: delete_newest(jetstream, 5))
         with ends_on(server.url, 1, "app") as (other,):
             wait_until_open(other)
             other.publish(b'"after"')
@@ -143,8 +136,8 @@ def leader_of(servers: list[NatsServer], stream: str) -> int:
     found: list[int] = []
 
     def is_found() -> bool:
-        with contextlib.suppress(nats.errors.Error):
-            infos = [administer(server.url, lambda jetstream: jetstream.stream_info(stream)) for server in servers]
+        with contextlib.suppress(nats.errors.Error, OSError):
+            infos = [stream_of(server.url, lambda jetstream: jetstream.stream_info(stream)) for server in servers]
             found[:] = {int((info.cluster.leader or "n-1").removeprefix("n")) for info in infos if info.cluster}
         return len(found) == 1 and found[0] >= 0
 

@@ -27,7 +27,7 @@ from tests.brokers import BROKERS
 from tests.cast import ends_on, wait_until_open
 from tests.servers import ROOT
 from tests.services import NatsServer, PostgresServer, Proxy, RedisServer
-from tests.test_nats_servers import administer, cluster
+from tests.test_nats_servers import cluster, stream_of
 
 
 class Wrong(NamedTuple):
@@ -250,7 +250,7 @@ def nats_with_an_account_of_small_streams(directory: Path) -> contextlib.Abstrac
 @contextlib.contextmanager
 def nats_with_an_account_without_another_stream(directory: Path) -> Iterator[Wrong]:
     with nats_account_limited(directory, "max_file: 1GB, max_streams: 1", "maximum number of streams") as wrong:
-        administer(wrong.url, lambda jetstream: jetstream.add_stream(name="theirs", subjects=["theirs.*"]))
+        stream_of(wrong.url, lambda jetstream: jetstream.add_stream(name="theirs", subjects=["theirs.*"]))
         yield wrong
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import signal
@@ -18,7 +17,7 @@ from nats.js.errors import NotFoundError
 from nitro.testing.conformance import eventually
 from nitro.testing.nemesis import Fault
 from tests.nemesis.setup import LONG, SOON, SetUp, at_once, holding, lasting, server_faults
-from tests.services import NatsServer, nats_cluster
+from tests.services import NatsServer, administer, nats_cluster
 
 __all__ = ["One", "Three"]
 
@@ -42,17 +41,12 @@ class Nats(SetUp):
     def administer(self, work: Work) -> object:
         """Do something with the stream of the log, over whichever server is there."""
 
-        async def run() -> object:
-            places = [server.url for server in self.servers]
-            connection = await nats.connect(places, connect_timeout=5, allow_reconnect=False)
-            try:
-                jetstream = connection.jetstream(timeout=5)
-                name = await jetstream.find_stream_name_by_subject(f"nitro.{self.namespace}.*")
-                return await work(connection, jetstream, name)
-            finally:
-                await connection.close()
+        async def run(connection: Client) -> object:
+            jetstream = connection.jetstream(timeout=5)
+            name = await jetstream.find_stream_name_by_subject(f"nitro.{self.namespace}.*")
+            return await work(connection, jetstream, name)
 
-        return asyncio.run(run())
+        return administer([server.url for server in self.servers], run)
 
     def foreign_hands(self) -> list[Fault]:
         return [
@@ -97,15 +91,8 @@ class Three(Nats):
         eventually(self._is_ready, "the cluster has a leader", 30)
 
     def _is_ready(self) -> bool:
-        async def ask() -> None:
-            connection = await nats.connect([server.url for server in self.servers], allow_reconnect=False)
-            try:
-                await connection.jetstream(timeout=2).account_info()
-            finally:
-                await connection.close()
-
         with contextlib.suppress(nats.errors.Error, OSError):
-            asyncio.run(ask())
+            administer([server.url for server in self.servers], lambda link: link.jetstream(timeout=2).account_info())
             return True
         return False
 

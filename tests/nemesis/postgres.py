@@ -15,7 +15,7 @@ import psycopg
 from nitro.testing.conformance import eventually
 from nitro.testing.nemesis import Fault
 from tests.brokers import Postgres
-from tests.nemesis.setup import LONG, SetUp, at_once, foreign_hands, holding, lasting, server_faults
+from tests.nemesis.setup import LONG, Single, at_once, foreign_hands, holding, lasting, server_faults
 from tests.services import PgBouncer, PostgresServer, Proxy, standby_of
 
 __all__ = ["Alone", "BouncerSession", "BouncerTransaction", "Standby"]
@@ -24,12 +24,11 @@ END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usena
 NEWEST = "SELECT max(sequence) FROM nitro_messages"
 
 
-class Alone(SetUp):
+class Alone(Single[Postgres]):
     kind = "postgresql"
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.broker = Postgres(directory)
+        super().__init__(directory, Postgres(directory))
 
     @property
     def server(self) -> PostgresServer:
@@ -40,7 +39,7 @@ class Alone(SetUp):
         return self.server.url.replace("postgres@", "app@")
 
     def start(self) -> None:
-        self.stack.enter_context(self.broker)
+        super().start()
         self.run("CREATE ROLE app LOGIN", "ALTER DATABASE postgres OWNER TO app", "GRANT ALL ON SCHEMA public TO app")
 
     def faults(self) -> list[Fault]:

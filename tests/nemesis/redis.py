@@ -12,7 +12,7 @@ from pathlib import Path
 from nitro.testing.conformance import eventually
 from nitro.testing.nemesis import Fault
 from tests.brokers import Redis
-from tests.nemesis.setup import LONG, SOON, SetUp, at_once, foreign_hands, holding, lasting, server_faults
+from tests.nemesis.setup import LONG, SOON, SetUp, Single, at_once, foreign_hands, holding, lasting, server_faults
 from tests.services import Proxy, RedisServer, Sentinel
 
 __all__ = ["Durable", "Forgetful", "SentinelPair", "VirtualAddress"]
@@ -22,22 +22,14 @@ QUIET_SECONDS = 1.5
 """Longer than Sentinel takes to think that a master is down."""
 
 
-class Durable(SetUp):
+class Durable(Single[Redis]):
     """It writes what it acknowledges to the disk first."""
 
     kind = "redis"
     is_durable = True
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.broker = Redis(directory, is_durable=self.is_durable)
-
-    @property
-    def url(self) -> str:
-        return self.broker.url
-
-    def start(self) -> None:
-        self.stack.enter_context(self.broker)
+        super().__init__(directory, Redis(directory, is_durable=self.is_durable))
 
     def faults(self) -> list[Fault]:
         server = self.broker.server

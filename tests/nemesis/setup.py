@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Generic, Self, TypeVar
 
 from nitro.testing.nemesis import Fault
 from nitro.testing.nemesis.fault import LONG, SOON
 from tests.brokers import Broker, extent_of
 from tests.services import Service
 
-__all__ = ["LONG", "SOON", "SetUp", "at_once", "foreign_hands", "holding", "lasting", "server_faults"]
+__all__ = ["LONG", "SOON", "SetUp", "Single", "at_once", "foreign_hands", "holding", "lasting", "server_faults"]
 
 
 class SetUp:
@@ -53,6 +53,24 @@ class SetUp:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stack.close()
+
+
+B = TypeVar("B", bound=Broker)
+
+
+class Single(SetUp, Generic[B]):
+    """One broker, as the other tests have it."""
+
+    def __init__(self, directory: Path, broker: B) -> None:
+        super().__init__(directory)
+        self.broker = broker
+
+    @property
+    def url(self) -> str:
+        return self.broker.url
+
+    def start(self) -> None:
+        self.stack.enter_context(self.broker)
 
 
 def nothing() -> None:

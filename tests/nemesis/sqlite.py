@@ -11,26 +11,18 @@ from pathlib import Path
 
 from nitro.testing.nemesis import Fault
 from tests.brokers import SQLite
-from tests.nemesis.setup import LONG, SetUp, at_once, foreign_hands, holding
+from tests.nemesis.setup import LONG, Single, at_once, foreign_hands, holding
 
 __all__ = ["File"]
 
 
-class File(SetUp):
+class File(Single[SQLite]):
     kind = "sqlite"
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.broker = SQLite(directory)
+        super().__init__(directory, SQLite(directory))
         self.path = directory / "events.db"
         self._moves = 0
-
-    @property
-    def url(self) -> str:
-        return self.broker.url
-
-    def start(self) -> None:
-        self.stack.enter_context(self.broker)
 
     def faults(self) -> list[Fault]:
         newest = "SELECT max(sequence) FROM nitro_messages"
