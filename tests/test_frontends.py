@@ -399,8 +399,9 @@ import { useLive } from "./recipe.jsx";
 function Todos() {
   const [since, setSince] = useState();
   const [heard, setHeard] = useState([]);
-  useEffect(() => void fetch("/position").then((answer) => answer.json()).then(setSince), []);
-  useLive("/json", "json.*", since, (data, message) => setHeard([...heard, [data.title, message.topic]]));
+  const begin = (now) => setSince((first) => first ?? now);
+  useEffect(() => void fetch("/position").then((answer) => answer.json()).then(begin), []);
+  useLive("/json", "json.*", since, (data, message) => setHeard((all) => [...all, [data.title, message.topic]]));
   return <>
     <ul>{heard.map(([title], n) => <li key={n}>{title}</li>)}</ul>
     <output>{JSON.stringify(heard.map(([, topic]) => topic))}</output>
