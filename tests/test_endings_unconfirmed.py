@@ -61,16 +61,17 @@ def test_a_reader_that_reads_is_ended_at_the_limit_too_and_hears_every_event_onc
             with H2Stream(server.port, "/events", last_event_id=last_event_id) as stream:
                 stream.read_until(b"id: ")
                 while not stream.is_complete and len(heard) + len(stream.data()) < 100:
-                    if emitted < 100:
+                    if emitted == len(heard) + len(stream.data()):  # one at a time: a write takes all that waits
                         server.post(f"/emit?start={emitted}&pad=100000")
                         emitted += 1
                     stream.read_more()
                 heard += [event["n"] for event in stream.data()]
+                assert len(stream.body) < LIMIT // 4 + 200_000
                 last_event_id = stream.last_event_id
                 if stream.is_complete:
                     assert stream.body.rsplit(b"\n\n", 1)[-1].startswith(b"retry: ")
         assert heard == list(range(100))
-        assert connections > 5
+        assert connections >= 9
         assert server.get("/statistics").json()["gaps"] == {}
         assert server.output.count(WARNING) == 1
 
