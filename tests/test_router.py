@@ -62,7 +62,7 @@ def test_when_all_have_left_the_index_is_empty(interests: list[Interest]) -> Non
     for listener in reversed(listeners):
         router.remove(listener)
     assert repr(router) == repr(Router())
-    assert not router._every
+    assert not router._index
 
 
 def test_topics_and_senders_are_never_joined_into_one_key() -> None:

@@ -43,6 +43,17 @@ class Settings(BaseSettings):
 
     max_payload_bytes: int = Field(1024 * 1024, ge=1, description="longest JSON of one event")
     max_topics_per_client: int = Field(1_000, ge=1, description="subscriptions and mutes of one client")
+    max_wildcards_per_client: int = Field(
+        50, ge=0, description="of the topics that a request asks for, patterns with two stars or more"
+    )
+    max_topics_per_user: int | None = Field(
+        10_000, ge=1, description="topics that requests of one user ask for; one with two stars or more counts as 50"
+    )
+    max_topics_per_address: int | None = Field(None, ge=1, description="the same, from one address")
+    max_topics: int | None = Field(1_000_000, ge=1, description="topics that the requests to one process ask for")
+    max_wildcards: int | None = Field(
+        10_000, ge=0, description="different patterns with two stars or more that they ask for"
+    )
     max_clients: int | None = Field(100_000, ge=1, description="clients that one process takes")
     max_clients_per_user: int | None = Field(100, ge=1, description="of them, clients with the same user_id")
     max_clients_per_address: int | None = Field(
@@ -51,6 +62,12 @@ class Settings(BaseSettings):
     max_connects_per_second: float | None = Field(None, gt=0, description="clients that one process lets in a second")
     max_replay_bytes: int = Field(
         16 * 1024 * 1024, ge=1, description="payload bytes that one client may be sent of what it missed"
+    )
+    max_replay_messages: int = Field(
+        100_000, ge=1, description="messages of the log that are looked at for one client, for what it missed"
+    )
+    max_replay_messages_per_second: int = Field(
+        5_000, ge=1, description="the same for one user, a second; ten times as many at once"
     )
     max_pending_bytes: int = Field(
         64 * 1024 * 1024, ge=1, description="emitted and not yet routed, for each event loop"

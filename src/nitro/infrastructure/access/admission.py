@@ -13,9 +13,11 @@ import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from nitro.errors import TooManyClients
+from nitro.infrastructure.access.budget import TopicBudget
 from nitro.settings import Settings
 
 __all__ = ["REMEMBERED_SECONDS", "Admission", "Seat"]
@@ -27,21 +29,25 @@ _WITH_PORT: Final = re.compile(r"\[(.*)\](?::\d*)?|([\d.]+):\d*", re.ASCII)
 _AFTERMATH_SECONDS: Final = 1.0
 """How old the rights of a client are at most when it is made: they were read before, and perhaps withdrawn since."""
 REMEMBERED_SECONDS: Final = 3600
-"""For how long a dismissal is remembered: rights that were read longer ago than this open no stream."""
+"""For how long a dismissal is remembered: rights of a user that were read longer ago than this open no stream."""
+_STARTED: Final = time.monotonic()
+_LONGEST_START_SECONDS: Final = 30.0
+"""How long a process may take until it has reached the log, for the rights that it reads meanwhile."""
 
 
 class Seat(NamedTuple):
-    """The place of one client."""
+    """The place of one client, and what its request asked to hear."""
 
     user_id: str | None
     address: str | None
+    asked: Sequence[str] = ()
 
 
 class Admission:
     """One in a process. Thread-safe.
 
     Attributes:
-        refused: how many were refused, by the limit: `"clients"`, `"user"`, `"address"` or `"rate"`.
+        refused: how many were refused, by the limit: `"clients"`, `"user"`, `"address"`, `"topics"` or `"rate"`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -54,18 +60,23 @@ class Admission:
         self._clients = 0
         self._of_user: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
+        self._topics = TopicBudget(settings)
         self._tokens = max(self._rate or 0.0, 1.0)
         self._counted_at = time.monotonic()
         self._dismissed: dict[str, float] = {}  # the oldest first
-        self._has_told = False
+        self._floor = _STARTED
+        self._has_told = self._has_told_age = False
 
-    def admit(self, user_id: str | None, address: str | None) -> Seat:
+    def admit(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> Seat:
         """A seat for one more, to be given back by `leave`. An `address` that is no IP address is limited by none.
+
+        Args:
+            asked: the patterns that its request asked for itself.
 
         Raises:
             TooManyClients: some limit is reached.
         """
-        seat = Seat(user_id, None if address is None else _network(address))
+        seat = Seat(user_id, None if address is None else _network(address), asked)
         if seat.address is None and address is not None and self._max_of_address is not None:
             self._tell_once(address)
         with self._lock:
@@ -75,9 +86,13 @@ class Admission:
                 self._refuse("address", "too many clients from one address", "NITRO_MAX_CLIENTS_PER_ADDRESS", 5, 20)
             if _is_full(self._of_user, seat.user_id, self._max_of_user):
                 self._refuse("user", "too many clients of one user", "NITRO_MAX_CLIENTS_PER_USER", 5, 20)
+            setting = self._topics.limit_reached(*seat)
+            if setting is not None:
+                self._refuse("topics", "too many topics are asked for", f"NITRO_{setting.upper()}", 5, 20)
             if self._rate is not None:
                 self._take_token(self._rate)
             self._clients += 1
+            self._topics.take(*seat)
             if seat.user_id is not None:
                 self._of_user[seat.user_id] += 1
             if seat.address is not None:
@@ -88,6 +103,7 @@ class Admission:
         """Give a seat back."""
         with self._lock:
             self._clients -= 1
+            self._topics.give_back(*seat)
             for counts, key in ((self._of_user, seat.user_id), (self._of_address, seat.address)):
                 if key is not None:
                     counts[key] -= 1
@@ -103,12 +119,41 @@ class Admission:
             while now - self._dismissed[oldest := next(iter(self._dismissed))] > REMEMBERED_SECONDS:
                 del self._dismissed[oldest]
 
+    def reach_log(self, seconds: float) -> None:
+        """The log was reached, which has what was said in so many seconds: whom it dismissed before, nobody knows."""
+        now = time.monotonic()
+        self._floor = now - max(seconds, min(now - _STARTED, _LONGEST_START_SECONDS))
+
+    def miss(self) -> None:
+        """Some of the log was missed: whom it dismissed there, nobody knows."""
+        self._floor = time.monotonic() + _AFTERMATH_SECONDS
+
     def was_dismissed(self, user_id: str | None, rights_from: float) -> bool:
-        """Whether this user's clients were ended after these rights were read, or perhaps after."""
-        if user_id is None or not self._dismissed:
+        """Whether this user's clients were ended after these rights were read, or may have been.
+
+        That they weren't is known for rights that are younger than `REMEMBERED_SECONDS`, than what this process has
+        missed of the log, and than what the log still had when the process started.
+        """
+        if user_id is None:
             return False
+        age = time.monotonic() - rights_from
+        if age > REMEMBERED_SECONDS:
+            self._tell_age(user_id, age)
+            return True
         with self._lock:
-            return self._dismissed.get(user_id, float("-inf")) > rights_from - _AFTERMATH_SECONDS
+            last = self._dismissed.get(user_id, float("-inf"))
+            return rights_from < self._floor or rights_from - _AFTERMATH_SECONDS < last
+
+    def _tell_age(self, user_id: str, age: float) -> None:
+        if not self._has_told_age:
+            self._has_told_age = True
+            log.warning(
+                "the rights of a client of the user %.60a were read %d s ago, and a user's dismissal is remembered for "
+                "%d s. Older rights open no stream: make the Grant, or the Client, anew for each request",
+                user_id,
+                age,
+                REMEMBERED_SECONDS,
+            )
 
     def _tell_once(self, address: str) -> None:
         if not self._has_told:

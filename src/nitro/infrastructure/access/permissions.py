@@ -6,16 +6,62 @@ live and replayed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
-from nitro.domain.topics import contains, matches
+from nitro.domain.pattern_index import PatternIndex
+from nitro.domain.topics import matches
 
-__all__ = ["Permissions", "Senders"]
+__all__ = ["Lookup", "Permissions", "Senders", "Subscribed", "without_contained"]
 
 Senders = frozenset[str] | None
 """Keys of senders, or None for all of them."""
+Subscribed = frozenset[tuple[str, Senders]]
+"""Pairs of a pattern and its senders."""
+
+_FEW: Final = 8
+"""So many patterns are compared one by one; of more, an index is made."""
+
+
+class Lookup:
+    """Finds the senders of those patterns that match a topic."""
+
+    __slots__ = ("_index", "_pairs")
+
+    def __init__(self, pairs: Subscribed) -> None:
+        self._pairs = pairs
+        self._index: PatternIndex[tuple[str, Senders]] | None = None
+
+    def senders(self, topic: str) -> list[Senders]:
+        """Of each pattern that matches `topic`, or contains it, where it is a pattern itself."""
+        if len(self._pairs) <= _FEW:
+            return [senders for pattern, senders in self._pairs if matches(pattern, topic)]
+        if self._index is None:
+            self._index = PatternIndex.of((pair[0], pair) for pair in self._pairs)
+        return [senders for _, senders in self._index.matching(topic)]
+
+    def has(self, topic: str, sender: str | None) -> bool:
+        """Whether some pattern matches `topic`, and is meant for `sender`."""
+        return any(senders is None or sender in senders for senders in self.senders(topic))
+
+    @property
+    def compared(self) -> int:
+        """How many patterns its index has compared letter by letter so far."""
+        return 0 if self._index is None else self._index.compared
+
+
+_NOTHING: Final = Lookup(frozenset())
+
+
+def without_contained(patterns: Mapping[str, Senders]) -> Iterable[tuple[str, Senders]]:
+    """`patterns`, but for those with a star that another contains, which is meant for all senders."""
+    stars = [pattern for pattern in patterns if "*" in pattern]
+    if len(stars) < 2:  # one can't contain another
+        return patterns.items()
+    index = PatternIndex.of((pattern, pattern) for pattern in stars if patterns[pattern] is None)
+    needless = {star for star in stars if any(each != star for each in index.matching(star))}
+    return [pair for pair in patterns.items() if pair[0] not in needless]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +73,15 @@ class Permissions:
         denied: pairs of a pattern and the senders that it denies, whatever is allowed.
     """
 
-    allowed: frozenset[tuple[str, Senders]] | None
-    denied: frozenset[tuple[str, Senders]]
+    allowed: Subscribed | None
+    denied: Subscribed
+    _allows: Lookup | None = field(init=False, repr=False, compare=False)
+    _denies: Lookup = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_allows", None if self.allowed is None else Lookup(self.allowed))
+        object.__setattr__(self, "_denies", Lookup(self.denied) if self.denied else _NOTHING)
         object.__setattr__(self, "_hash", hash((self.allowed, self.denied)))
 
     def __hash__(self) -> int:
@@ -40,12 +90,19 @@ class Permissions:
     @classmethod
     def of(cls, allowed: Mapping[str, Senders] | None, denied: Mapping[str, Senders]) -> Self:
         """The permissions that these patterns, each with its senders, make up."""
-        return cls(None if allowed is None else frozenset(allowed.items()), frozenset(denied.items()))
+        return cls(
+            None if allowed is None else frozenset(without_contained(allowed)), frozenset(without_contained(denied))
+        )
+
+    @property
+    def lookups(self) -> tuple[Lookup | None, Lookup]:
+        """Of what is allowed, unless that is everything, and of what is denied."""
+        return self._allows, self._denies
 
     def permits(self, topic: str, sender: str | None) -> bool:
         """Whether a message of that topic and sender may be heard."""
-        is_allowed = self.allowed is None or _has(self.allowed, topic, sender)
-        return is_allowed and not _has(self.denied, topic, sender)
+        is_allowed = self._allows is None or self._allows.has(topic, sender)
+        return is_allowed and not self._denies.has(topic, sender)
 
     def cover(self, pattern: str, senders: Senders) -> bool:
         """Whether one may subscribe so: some of it may be heard, and all of it is allowed.
@@ -53,15 +110,11 @@ class Permissions:
         A subscription without senders asks for those senders that are allowed; one that names some has to be allowed
         all of them.
         """
-        if any(denied is None and contains(each, pattern) for each, denied in self.denied):
+        if None in self._denies.senders(pattern):
             return False
-        if self.allowed is None:
+        if self._allows is None:
             return True
-        found = [granted for each, granted in self.allowed if contains(each, pattern)]
+        found = self._allows.senders(pattern)
         return bool(found) and (
             senders is None or None in found or senders <= frozenset().union(*(some for some in found if some))
         )
-
-
-def _has(patterns: frozenset[tuple[str, Senders]], topic: str, sender: str | None) -> bool:
-    return any(matches(pattern, topic) and (senders is None or sender in senders) for pattern, senders in patterns)

@@ -78,6 +78,11 @@ class Backlog:
         """Whether more of the log is to be read."""
         return self._replay is not None
 
+    @property
+    def waits(self) -> float:
+        """For how many seconds nothing more of the log is read."""
+        return 0.0 if self._replay is None else self._replay.waits
+
     def __bool__(self) -> bool:
         return self._replay is not None or bool(self._batches)
 

@@ -64,8 +64,8 @@ class Hub:
         self.admission = Admission(settings)
         self.opened: Future[None] = Future()  # done once the log was reached
         self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing
-        self.broker = open_broker(settings, self, self._lock, remote)
         with self._lock:
+            self.broker = open_broker(settings, self, self._lock, remote)
             if self.broker.is_open and not self.opened.done():
                 self.opened.set_result(None)
 
@@ -220,15 +220,7 @@ class Hub:
         lane = self._lanes.get(loop)
         if lane is None:
             report = self._endings.add if loop is None else partial(tell_soon, loop)
-            lane = Lane(
-                loop,
-                self._lock,
-                self.broker,
-                self.settings.heartbeat_seconds,
-                self.settings.max_replay_bytes,
-                report,
-                self._forget_if_idle,
-            )
+            lane = Lane(loop, self._lock, self.broker, self.settings, report, self._forget_if_idle)
             self._lanes[loop] = lane
             if loop is not None:
                 lane.draining.is_on = loop in self._draining
@@ -257,6 +249,10 @@ class Hub:
 
     def lose(self, reason: str, resumed_at: Position) -> None:
         """Tell every client that the log goes on from there; the broker calls it, under the lock."""
+        if self.opened.done():
+            self.admission.miss()
+        else:
+            self.admission.reach_log(self.broker.retained.seconds)
         gap = Gap(reason, resumed_at)
         for lane in tuple(self._lanes.values()):
             self._act(lane, partial(lane.lose, gap, dismisses=self.opened.done()))

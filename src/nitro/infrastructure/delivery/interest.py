@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nitro.domain.message import Message
-from nitro.domain.topics import is_reserved, matches
-from nitro.infrastructure.access.permissions import Permissions, Senders
+from nitro.domain.topics import is_reserved
+from nitro.infrastructure.access.permissions import Lookup, Permissions, Senders, Subscribed, without_contained
 
 __all__ = ["Interest", "Kind"]
 
@@ -29,17 +29,22 @@ class Interest:
         is_narrowed: whether it may be that something is subscribed and not heard.
     """
 
-    subscriptions: frozenset[tuple[str, Senders]]
+    subscriptions: Subscribed
     mutes: frozenset[str]
     permissions: Permissions | None = None
     is_narrowed: bool = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
     _answers: dict[Kind, bool] = field(init=False, repr=False, compare=False)
+    _subscribed: Lookup | None = field(init=False, repr=False, compare=False)
+    _muted: Lookup | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_narrowed", bool(self.mutes) or self.permissions is not None)
         object.__setattr__(self, "_hash", hash((self.subscriptions, self.mutes, self.permissions)))
         object.__setattr__(self, "_answers", {})
+        object.__setattr__(self, "_subscribed", None)  # made when first needed: most clients never come back
+        muted = Lookup(frozenset((pattern, None) for pattern in self.mutes)) if self.mutes else None
+        object.__setattr__(self, "_muted", muted)
 
     def __hash__(self) -> int:
         return self._hash
@@ -48,8 +53,11 @@ class Interest:
     def of(
         cls, subscriptions: Mapping[str, Senders], mutes: Set[str], permissions: Permissions | None = None
     ) -> Interest:
-        """The interest of a client that holds these subscriptions, by pattern, and these mutes."""
-        return cls(frozenset(subscriptions.items()), frozenset(mutes), permissions)
+        """The interest of a client that holds these subscriptions, by pattern, and these mutes.
+
+        Patterns that another one contains are left out: they cost time, and nothing is heard by them.
+        """
+        return cls(frozenset(without_contained(subscriptions)), frozenset(mutes), permissions)
 
     def permits(self, message: Message) -> bool:
         """Whether a client with this interest has the right to `message`."""
@@ -62,7 +70,7 @@ class Interest:
 
     def _decide(self, topic: str, sender: str | None) -> bool:
         is_permitted = self.permissions is None or self.permissions.permits(topic, sender)
-        answer = is_permitted and not any(matches(pattern, topic) for pattern in self.mutes)
+        answer = is_permitted and (self._muted is None or not self._muted.senders(topic))
         if len(self._answers) >= _REMEMBERED:
             self._answers.clear()
         self._answers[topic, sender] = answer
@@ -70,11 +78,17 @@ class Interest:
 
     def hears(self, message: Message) -> bool:
         """Whether a client with this interest gets `message`."""
+        if self._subscribed is None:
+            object.__setattr__(self, "_subscribed", Lookup(self.subscriptions))
+        assert self._subscribed is not None
         return (
             not is_reserved(message.topic)
-            and any(
-                matches(pattern, message.topic) and (senders is None or message.sender in senders)
-                for pattern, senders in self.subscriptions
-            )
+            and self._subscribed.has(message.topic, message.sender)
             and self.lets_through((message.topic, message.sender))
         )
+
+    @property
+    def compared(self) -> int:
+        """How many patterns were compared letter by letter, to know what is heard of a log, so far."""
+        lookups = (self._subscribed, self._muted, *(self.permissions.lookups if self.permissions else ()))
+        return sum([lookup.compared for lookup in lookups if lookup is not None])

@@ -3,8 +3,7 @@
 Fed by the hub, from any thread, in the log's order; feeds the sinks of its outboxes, in its own loop. Whatever changes
 who hears what goes through the same inbox as the messages: it takes effect between those emitted before and after it.
 
-The lane of no loop (`loop=None`) serves clients that were connected in a thread without one: it works at
-once, in the emitting thread, under the hub's lock.
+The lane of no loop (`loop=None`) serves clients of threads without one: it works at once, under the hub's lock.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from nitro.infrastructure.delivery.sink import NOBODY
 from nitro.infrastructure.delivery.statistics import Counts
 from nitro.infrastructure.delivery.turns import Turns, is_through
 from nitro.infrastructure.delivery.writes import Writes
+from nitro.settings import Settings
 
 __all__ = ["Lane"]
 
@@ -58,8 +58,7 @@ class Lane:
         loop: asyncio.AbstractEventLoop | None,
         lock: threading.RLock,
         broker: Broker,
-        heartbeat_seconds: float,
-        max_replay_bytes: int,
+        settings: Settings,
         report: Callable[[Action], None],
         on_idle: Callable[[Lane], None],
     ) -> None:
@@ -72,14 +71,14 @@ class Lane:
         self._lock = lock
         self._report = report
         self._on_idle = on_idle
-        self._heartbeat = Heartbeat(loop, heartbeat_seconds, self.inbox.context, self._beat, self._notify)
+        self._heartbeat = Heartbeat(loop, settings.heartbeat_seconds, self.inbox.context, self._beat, self._notify)
         self._is_routing = False
         self._is_running = False
         self.counts = Counts()
         self.writes = Writes(loop, self.inbox.context, partial(self._end_for, "stuck"))
         self.turns = Turns()
         self.feeds = FeedRegistry(self.turns)
-        self.returning = Returning(self, broker, max_replay_bytes)
+        self.returning = Returning(self, broker, settings)
 
     def act(self, action: Action, size: int = 0) -> None:
         """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
@@ -255,7 +254,8 @@ class Lane:
             outbox.set_aside()
             self._relieve(outbox)
             return False
-        is_page = outbox.is_replaying
+        if (is_page := outbox.is_replaying) and self.returning.postpones(outbox):
+            return False
         try:
             outbox.is_busy = not outbox.sink.ready()
         except Exception:
@@ -267,7 +267,7 @@ class Lane:
         return is_page
 
     def rested(self, outbox: Outbox) -> None:
-        """Its sink has taken all, or a page of what it missed."""
+        """Its sink has taken all, or a page."""
         if outbox.is_replaying:
             self.turns.add_replaying(outbox)
             self.notify_soon()

@@ -211,6 +211,11 @@ class Outbox:
         return self._backlog is not None and self._backlog.is_replaying
 
     @property
+    def replay_waits(self) -> float:
+        """For how many seconds nothing more of the log is read for it."""
+        return 0.0 if self._backlog is None else self._backlog.waits
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing waits to be taken."""
         return not self._backlog and self._opened is None and (self._cursor is None or self._cursor.next is None)

@@ -34,7 +34,7 @@ class Reader:
         while not outbox.is_ended and outbox.sink is self:
             if not outbox.is_empty:
                 if outbox.is_replaying:
-                    await asyncio.sleep(0)  # a page a turn
+                    await asyncio.sleep(outbox.replay_waits)  # a page a turn
                 return True
             self._waiter = asyncio.get_running_loop().create_future()
             outbox.rest()

@@ -9,28 +9,51 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from time import perf_counter
+from typing import Final, NamedTuple
 
 from nitro.domain.message import Gap, Message, Position
 from nitro.infrastructure.brokers.base import PositionLost
 from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest, Kind
+from nitro.infrastructure.delivery.pace import Pace
 
-__all__ = ["Read", "Replay"]
+__all__ = ["Allowance", "Read", "Replay"]
 
 Read = Callable[[Position, int], Sequence[Message]]
 """The log's messages behind a position, so many at most; raises `PositionLost`."""
 
 _PAGE_MESSAGES: Final = 256
 """How many of the log's messages are looked at before others get their turn."""
+_PAGE_SECONDS: Final = 0.001
+"""After how long they get it sooner: the patterns of a client may take long to compare."""
+_LOOKS_AT_CLOCK_EVERY: Final = 16
+
+
+class Allowance(NamedTuple):
+    """What one replay may cost.
+
+    Attributes:
+        max_bytes: payload of the messages that it may bring; if more was missed, the client is told so instead of the
+            rest.
+        max_messages: how many of the log's messages may be looked at for it, whether the client hears them or not; the
+            same beyond.
+        pace: how fast.
+        user_id: whose pace it is.
+    """
+
+    max_bytes: int
+    max_messages: int
+    pace: Pace
+    user_id: str | None = None
 
 
 class Replay:
     """From the position behind `after` up to `until`, where the client's feed goes on.
 
     Args:
-        max_bytes: payload of the messages that it may have; if it missed more, it is told so instead of the rest.
+        allowance: what it may cost.
         gaps: counts the gap, if there is one, by its reason.
         since: where a client that can't go on behind `after` begins, told of a gap; `until` if left out.
 
@@ -42,10 +65,12 @@ class Replay:
 
     __slots__ = (
         "_after",
+        "_allowance",
         "_bytes_left",
         "_gaps",
         "_heard",
         "_interest",
+        "_messages_left",
         "_page",
         "_read",
         "_until",
@@ -59,14 +84,16 @@ class Replay:
         interest: Interest,
         after: Position | None,
         until: Position,
-        max_bytes: int,
+        allowance: Allowance,
         gaps: Counter[str],
         since: Position | None = None,
     ) -> None:
         self._read = read
         self._interest = interest
         self._until = until
-        self._bytes_left = max_bytes
+        self._allowance = allowance
+        self._bytes_left = allowance.max_bytes
+        self._messages_left = allowance.max_messages
         self._gaps = gaps
         self._heard: dict[Kind, bool] = {}  # a log has few topics and senders, mostly
         self.is_over = False
@@ -85,19 +112,39 @@ class Replay:
         self._interest = replace(self._interest, permissions=interest.permissions)
         self._heard.clear()
 
+    @property
+    def waits(self) -> float:
+        """For how many seconds there will be no next page, since its user had much of the log just now."""
+        return self._allowance.pace.wait(self._allowance.user_id)
+
     def next_page(self) -> Batch | None:
-        """What the client hears of the next page, or None if that is nothing."""
+        """What the client hears of the next page, or None if that is nothing, or if it waits."""
         page = self._page
         if isinstance(page, Gap):
             self._after = page.resumed_at
             self._go_on()
             return Batch([Frame(page)], None)
+        if self.waits:
+            return None
+        left, compared = self._messages_left, self._interest.compared
+        try:
+            return self._look_at(page)
+        finally:
+            work = left - self._messages_left + self._interest.compared - compared
+            self._allowance.pace.spend(self._allowance.user_id, work)
+
+    def _look_at(self, page: Sequence[Message]) -> Batch | None:
         frames: list[Frame] = []
         size = 0
-        for message in page:
+        deadline = perf_counter() + _PAGE_SECONDS
+        for count, message in enumerate(page, 1):
             assert message.position is not None  # it comes from the log
             if message.position.sequence > self._until.sequence:
                 break
+            if not self._messages_left:
+                self._lose("overflow")
+                return Batch(frames, None) if frames else None
+            self._messages_left -= 1
             self._after = message.position
             if self._hears(message):
                 self._bytes_left -= len(message.payload)
@@ -108,6 +155,8 @@ class Replay:
                 size += len(message.payload)
                 if size > MAX_WRITE_BYTES:
                     break
+            if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
+                break
         if page:
             self._go_on()
         else:

@@ -7,6 +7,8 @@ read so far, or the log itself says that it is nobody's; so is every one while t
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -16,7 +18,9 @@ from nitro.domain.message import Position
 from nitro.infrastructure.brokers.base import NOWHERE, Broker
 from nitro.infrastructure.delivery.foreign import ForeignIds
 from nitro.infrastructure.delivery.outbox import Outbox
-from nitro.infrastructure.delivery.replay import Replay
+from nitro.infrastructure.delivery.pace import Pace
+from nitro.infrastructure.delivery.replay import Allowance, Replay
+from nitro.settings import Settings
 
 if TYPE_CHECKING:
     from nitro.infrastructure.delivery.lane import Lane
@@ -32,14 +36,18 @@ class Returning:
 
     Args:
         broker: what it reads, and asks where the log stands; others may give out positions in it.
-        max_bytes: what one client may be sent of what it missed.
+        settings: what each client may be sent of what it missed, and how fast.
     """
 
-    def __init__(self, lane: Lane, broker: Broker, max_bytes: int) -> None:
+    def __init__(self, lane: Lane, broker: Broker, settings: Settings) -> None:
         self._lane = lane
         self._broker = broker
-        self._max_bytes = max_bytes
+        self._max_replay = settings.max_replay_bytes, settings.max_replay_messages
+        self._pace = Pace(settings.max_replay_messages_per_second)
         self._held: dict[Outbox, Position] = {}  # and where each goes on that has to be told of a gap
+        self._postponed: dict[Outbox, asyncio.TimerHandle] = {}
+        self._looked_at = NOWHERE
+        self._next = 0  # in this epoch, the first place for which one is held
         self._is_asking = self._asks_again = False
         self._foreign = ForeignIds()
 
@@ -56,14 +64,23 @@ class Returning:
         """Let `outbox` take nothing before this process knows what it missed."""
         outbox.hold(after)
         self._held[outbox] = self._lane.position
+        self._next = min(self._next, after.sequence)
         self._ask()
 
     def look_again(self) -> None:
         """Let those begin whom this process has caught up with."""
+        head = self._lane.position
+        if head.epoch == self._looked_at.epoch and head.sequence < self._next:
+            return
+        self._looked_at = head
         for outbox in tuple(self._held):
             after = outbox.held_for
             if after is None or not self._is_unknown(after):
                 self._replay(outbox, after, self._held.pop(outbox))
+        waiting = [outbox.held_for for outbox in self._held]
+        self._next = min(
+            [after.sequence for after in waiting if after and after.epoch == head.epoch], default=sys.maxsize
+        )
 
     def move_to(self, position: Position) -> None:
         """The log goes on from there, for all who are held."""
@@ -72,6 +89,24 @@ class Returning:
     def forget(self, outbox: Outbox) -> None:
         """Hold it no more."""
         self._held.pop(outbox, None)
+        timer = self._postponed.pop(outbox, None)
+        if timer is not None:
+            timer.cancel()
+
+    def postpones(self, outbox: Outbox) -> bool:
+        """Whether its next page has to wait; then it is as if its sink were busy, until it is told again."""
+        seconds, loop = outbox.replay_waits, self._lane.loop
+        if not seconds or loop is None:
+            return False
+        outbox.is_busy = True
+        if outbox not in self._postponed:
+            go_on = partial(self._go_on, outbox)
+            self._postponed[outbox] = loop.call_later(seconds, go_on, context=self._lane.inbox.context)
+        return True
+
+    def _go_on(self, outbox: Outbox) -> None:
+        del self._postponed[outbox]
+        outbox.rest()
 
     def _ask(self) -> None:
         """Ask the log where it stands, for all who are held now, and again while there are some."""
@@ -114,7 +149,8 @@ class Returning:
         if after is not None and after.epoch != lane.position.epoch and not self._broker.is_shared:
             self._foreign.note()
         lane.feeds.close(feed)
-        outbox.resume(Replay(read, feed.interest, after, lane.position, self._max_bytes, lane.counts.gaps, since))
+        allowance = Allowance(*self._max_replay, self._pace, outbox.holder.user_id)
+        outbox.resume(Replay(read, feed.interest, after, lane.position, allowance, lane.counts.gaps, since))
         feed.owes_id |= outbox.starts_at != lane.position
         lane.counts.replays += 1
         lane.turns.add_replaying(outbox)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -130,12 +130,18 @@ class Client(Listener):
     def interest(self) -> Interest:
         return self._subscriptions.interest
 
+    @property
+    def asked(self) -> Sequence[str]:
+        return () if self._requested is None else tuple(self._requested)
+
     def greeting(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         """What a response tells the browser client of a stream: `for`, whom it is for, where the server decides that;
         and `topics`, how many were asked for, where some of them stood in a header and were read.
         """
         asked, greeting = self._requested, dict[str, Any]()
-        whom = audience(self.user_id, self.interest, asked_patterns(scope) if asked is None else frozenset(asked))
+        feed = None if self._outbox is None else self._outbox.feed
+        interest = self.interest if feed is None else feed.interest
+        whom = audience(self.user_id, interest, asked_patterns(scope) if asked is None else frozenset(asked))
         if whom is not None:
             greeting["for"] = whom
         if asked is not None and asked.in_header:

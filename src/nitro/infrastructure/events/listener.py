@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -84,6 +84,11 @@ class Listener:
         raise NotImplementedError
 
     @property
+    def asked(self) -> Sequence[str]:
+        """The patterns that a request asked for itself, a stranger's."""
+        return ()
+
+    @property
     def user_id(self) -> str | None:
         """For whom it listens; None if nobody said."""
         return self._holder.user_id
@@ -107,7 +112,7 @@ class Listener:
                 return self
             self._check_expiry()
             self._leave_seat()
-            self._seat = (hub.admission, hub.admission.admit(self.user_id, self.address))
+            self._seat = (hub.admission, hub.admission.admit(self.user_id, self.address, self.asked))
             try:
                 self._outbox = outbox = hub.join(self.interest, self._on_ended, self._limits, self._holder)
             except BaseException:

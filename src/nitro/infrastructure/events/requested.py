@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from nitro.domain.pattern_index import is_compared
 from nitro.domain.topics import check_pattern
 from nitro.errors import InvalidTopic, TooManyTopics
 from nitro.settings import get_settings
@@ -57,6 +58,12 @@ def topics_of_request(scope: Mapping[str, Any]) -> Requested:
             found[check_pattern(topic)] = None
     if len(found) > limit:
         raise _too_many(limit)
+    wildcards, most = sum(map(is_compared, found)), get_settings().max_wildcards_per_client
+    if wildcards > most:
+        raise TooManyTopics(
+            f"{wildcards} of the topics are patterns with two stars or more, and a client may ask for {most} of those; "
+            "one star costs nothing, as in 'todo.*'"
+        )
     return Requested(found or ["ANY"], in_header=bool(headers))
 
 

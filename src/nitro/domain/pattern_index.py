@@ -1,0 +1,272 @@
+"""The pattern index: patterns, each with a value, found by the topics that they match. Pure data, of one thread.
+
+A pattern without a star, or with one, is found by dictionary, by the letters before its star and behind it. One with
+several is compared only where those letters are right and the longest literal between its stars is in the topic. So a
+look-up costs what the length of the topic and the patterns that match, or nearly do, make it cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Final, Generic, Self, TypeVar
+
+__all__ = ["PatternIndex", "is_compared"]
+
+V = TypeVar("V", bound=Hashable)
+T = TypeVar("T")
+
+_FEW: Final = 8
+"""So many literals are looked for one by one in a topic; of more, all parts of the topic are looked up."""
+
+
+def is_compared(pattern: str) -> bool:
+    """Whether a look-up may have to compare `pattern` letter by letter: it has two stars or more."""
+    return pattern.count("*") > 1
+
+
+class PatternIndex(Generic[V]):
+    """A mapping of checked patterns; no value is None.
+
+    Attributes:
+        compared: how many patterns were compared with a topic letter by letter, by all look-ups so far.
+    """
+
+    __slots__ = ("_beginnings", "_topics", "compared")
+
+    def __init__(self) -> None:
+        self._topics: dict[str, V] = {}
+        self._beginnings: _Literals[_Beginning[V]] = _Literals()
+        self.compared = 0
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, V]]) -> Self:
+        """An index of these patterns and values; of a pattern that is there twice, the last value stays."""
+        index = cls()
+        for pattern, value in pairs:
+            index.put(pattern, value)
+        return index
+
+    def get(self, pattern: str) -> V | None:
+        """The value of this very pattern."""
+        if "*" not in pattern:
+            return self._topics.get(pattern)
+        first, *inner, last = pattern.split("*")
+        beginning = self._beginnings.by_text.get(first)
+        return None if beginning is None else beginning.get(tuple(inner), last)
+
+    def put(self, pattern: str, value: V) -> None:
+        """Give `pattern` this value."""
+        if "*" not in pattern:
+            self._topics[pattern] = value
+            return
+        first, *inner, last = pattern.split("*")
+        beginning = self._beginnings.by_text.get(first)
+        if beginning is None:
+            beginning = self._beginnings.put(first, _Beginning())
+        beginning.put(tuple(inner), last, value)
+
+    def remove(self, pattern: str) -> None:
+        """Forget `pattern`, which is there, and whatever only served it."""
+        if "*" not in pattern:
+            del self._topics[pattern]
+            return
+        first, *inner, last = pattern.split("*")
+        beginning = self._beginnings.by_text[first]
+        beginning.remove(tuple(inner), last)
+        if not beginning:
+            self._beginnings.remove(first)
+
+    def matching(self, topic: str) -> list[V]:
+        """The values of all patterns that match `topic`; or that contain it, where it is a pattern itself."""
+        found: list[V] = []
+        value = self._topics.get(topic)
+        if value is not None:
+            found.append(value)
+        beginnings = self._beginnings
+        size = len(topic)
+        for length in beginnings.lengths:
+            if length >= size:
+                continue
+            beginning = beginnings.by_text.get(topic[:length])
+            if beginning is not None:
+                if beginning.open is not None:
+                    found.append(beginning.open)
+                if beginning.endings is not None:
+                    self.compared += _collect(beginning.endings, topic, length, found)
+        return found
+
+    def __bool__(self) -> bool:
+        return bool(self._topics or self._beginnings.by_text)
+
+    def __repr__(self) -> str:
+        return f"<PatternIndex of {len(self._topics)} topics, and of patterns with {self._beginnings!r} before a star>"
+
+
+class _Literals(Generic[T]):
+    """Texts that a topic may have somewhere, found by its parts of their lengths."""
+
+    __slots__ = ("by_text", "lengths")
+
+    def __init__(self) -> None:
+        self.by_text: dict[str, T] = {}
+        self.lengths: dict[int, int] = {}
+        """Of the texts, and how many have each."""
+
+    def put(self, text: str, value: T) -> T:
+        self.by_text[text] = value
+        self.lengths[len(text)] = self.lengths.get(len(text), 0) + 1
+        return value
+
+    def remove(self, text: str) -> None:
+        del self.by_text[text]
+        self.lengths[len(text)] -= 1
+        if not self.lengths[len(text)]:
+            del self.lengths[len(text)]
+
+    def within(self, part: str) -> Iterator[T]:
+        """What belongs to those that are in `part`."""
+        if len(self.by_text) <= _FEW:
+            for text, value in self.by_text.items():
+                if text in part:
+                    yield value
+            return
+        for length in self.lengths:
+            parts = {part[start : start + length] for start in range(len(part) - length + 1)}
+            for text in parts & self.by_text.keys():
+                yield self.by_text[text]
+
+    def __repr__(self) -> str:
+        return f"{len(self.by_text)} literals"
+
+
+class _Beginning(Generic[V]):
+    """Patterns with the same letters before their first star.
+
+    Attributes:
+        open: the value of the one that ends with this star.
+        endings: the others, by what is behind their last star.
+    """
+
+    __slots__ = ("endings", "open")
+
+    def __init__(self) -> None:
+        self.open: V | None = None
+        self.endings: _Literals[_Ending[V]] | None = None
+
+    def get(self, inner: tuple[str, ...], last: str) -> V | None:
+        if not inner and not last:
+            return self.open
+        ending = None if self.endings is None else self.endings.by_text.get(last)
+        return None if ending is None else ending.get(inner)
+
+    def put(self, inner: tuple[str, ...], last: str, value: V) -> None:
+        if not inner and not last:
+            self.open = value
+            return
+        if self.endings is None:
+            self.endings = _Literals()
+        ending = self.endings.by_text.get(last)
+        if ending is None:
+            ending = self.endings.put(last, _Ending())
+        ending.put(inner, value)
+
+    def remove(self, inner: tuple[str, ...], last: str) -> None:
+        if not inner and not last:
+            self.open = None
+            return
+        assert self.endings is not None  # it is there
+        ending = self.endings.by_text[last]
+        ending.remove(inner)
+        if not ending:
+            self.endings.remove(last)
+            if not self.endings.by_text:
+                self.endings = None
+
+    def __bool__(self) -> bool:
+        return self.open is not None or self.endings is not None
+
+
+class _Ending(Generic[V]):
+    """Patterns with the same letters before their first star and behind their last one.
+
+    Attributes:
+        plain: the value of the one for which these are the same star.
+        compared: the others, by the longest literal between their stars, as inner literals → value.
+    """
+
+    __slots__ = ("compared", "plain")
+
+    def __init__(self) -> None:
+        self.plain: V | None = None
+        self.compared: _Literals[dict[tuple[str, ...], V]] | None = None
+
+    def get(self, inner: tuple[str, ...]) -> V | None:
+        if not inner:
+            return self.plain
+        found = None if self.compared is None else self.compared.by_text.get(_longest(inner))
+        return None if found is None else found.get(inner)
+
+    def put(self, inner: tuple[str, ...], value: V) -> None:
+        if not inner:
+            self.plain = value
+            return
+        if self.compared is None:
+            self.compared = _Literals()
+        longest = _longest(inner)
+        found = self.compared.by_text.get(longest)
+        if found is None:
+            found = self.compared.put(longest, {})
+        found[inner] = value
+
+    def remove(self, inner: tuple[str, ...]) -> None:
+        if not inner:
+            self.plain = None
+            return
+        assert self.compared is not None  # it is there
+        longest = _longest(inner)
+        found = self.compared.by_text[longest]
+        del found[inner]
+        if not found:
+            self.compared.remove(longest)
+            if not self.compared.by_text:
+                self.compared = None
+
+    def __bool__(self) -> bool:
+        return self.plain is not None or self.compared is not None
+
+
+def _longest(inner: tuple[str, ...]) -> str:
+    return max(inner, key=len)
+
+
+def _collect(endings: _Literals[_Ending[V]], topic: str, start: int, found: list[V]) -> int:
+    """Add the values of those that match `topic` from `start` on to `found`; how many were compared."""
+    compared = 0
+    size = len(topic)
+    for length in endings.lengths:
+        stop = size - length
+        if stop <= start:
+            continue
+        ending = endings.by_text.get(topic[stop:])
+        if ending is None:
+            continue
+        if ending.plain is not None:
+            found.append(ending.plain)
+        if ending.compared is not None:
+            for patterns in ending.compared.within(topic[start + 1 : stop - 1]):
+                compared += len(patterns)
+                found += [value for inner, value in patterns.items() if _fits(inner, topic, start, stop)]
+    return compared
+
+
+def _fits(inner: tuple[str, ...], topic: str, start: int, stop: int) -> bool:
+    """Whether the literals are there in their order, each behind a letter or more, with one left before `stop`.
+
+    Leftmost placement is enough: each star only asks for one letter or more before the next literal.
+    """
+    for literal in inner:
+        found = topic.find(literal, start + 1, stop - 1)
+        if found < 0:
+            return False
+        start = found + len(literal)
+    return True

@@ -1,0 +1,290 @@
+"""What a request may cost: work is counted, never time. The table in docs/security.md names a test for each row."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import nitro
+from nitro import Client, Gap, Grant, emit, event_stream, requested_topics
+from nitro.domain.message import Position
+from nitro.errors import TooManyClients, TooManyTopics
+from nitro.infrastructure.access.budget import TopicBudget
+from nitro.infrastructure.access.permissions import Permissions
+from nitro.infrastructure.delivery import replay
+from nitro.infrastructure.delivery.hub import Hub
+from nitro.infrastructure.delivery.interest import Interest
+from nitro.infrastructure.delivery.pace import Pace
+from nitro.infrastructure.delivery.returning import Returning
+from nitro.infrastructure.events.requested import Requested
+from nitro.settings import get_settings
+from tests.specification.hearing import run, until
+from tests.test_access import Request
+
+pytestmark = pytest.mark.usefixtures("hub")
+
+STARS = [f"todo.*a*{n:03d}*" for n in range(50)]
+
+
+def asked(*patterns: str) -> Request:
+    return Request("&".join(f"topic={pattern}" for pattern in patterns).encode())
+
+
+def messages_of(client: Client, count: int) -> Callable[[], Any]:
+    async def read() -> list[Any]:
+        found: list[Any] = []
+        async for message in client.messages():
+            found.append(message)
+            if len(found) == count:
+                break
+        return found
+
+    return read
+
+
+# --- what is asked for
+
+
+def test_fifty_patterns_with_several_stars_may_be_asked_for_and_a_thousand_with_one() -> None:
+    assert len(requested_topics(asked(*STARS))) == 50
+    assert len(requested_topics(asked(*(f"room.{n}.*" for n in range(1000))))) == 1000
+    with pytest.raises(TooManyTopics, match="a client may ask for 50 of those"):
+        requested_topics(asked(*STARS, "a*b*c"))
+    answer = event_stream(asked(*STARS, "a*b*c"), Grant(["*"], user_id="eve"))
+    assert answer.status_code == 422
+
+
+def test_the_applications_own_patterns_are_not_limited_so() -> None:
+    client = Client(topics=[*STARS, "a*b*c"])
+    assert len(client.topics) == 51
+
+
+def test_whether_a_thousand_topics_are_granted_by_a_thousand_patterns_compares_none() -> None:
+    permissions = Permissions.of({f"room.r{n}.*": None for n in range(1000)}, {"room.*.secret.*": None})
+    assert all(permissions.cover(f"room.r999.*a{n}", None) for n in range(1000))
+    assert not permissions.cover("room.r1000.*", None)
+    assert sum(lookup.compared for lookup in permissions.lookups if lookup) == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "limit", "fits"),
+    [
+        ("max_topics_per_user", 120, 2),  # 60 topics, or one pattern with several stars and ten topics
+        ("max_topics_per_address", 120, 2),
+        ("max_topics", 22, 2),
+        ("max_wildcards", 2, 2),
+    ],
+)
+def test_what_clients_ask_for_counts_until_they_are_gone(
+    setting: str, limit: int, fits: int, hub_with: Callable[..., Hub]
+) -> None:
+    hub = hub_with(**{setting: limit})
+
+    async def scenario() -> None:
+        def client(n: int) -> Client:
+            topics = Requested([f"todo.*a*{n}", *(f"todo.{n}.{i}" for i in range(10))])
+            return Client(topics=topics, allowed=["todo.*"], user_id="eve", address="192.0.2.1")
+
+        connected = [client(n).connect() for n in range(fits)]
+        with pytest.raises(TooManyClients, match=f"NITRO_{setting.upper()}") as refused:
+            client(fits).connect()
+        assert refused.value.retry_after_seconds >= 5
+        assert nitro.statistics().refused == {"topics": 1}
+        with Client(topics=["todo.*"], user_id="eve", address="192.0.2.1"):  # asked for nothing itself
+            connected.pop().disconnect()
+            connected.append(client(fits).connect())
+        for each in connected:
+            each.disconnect()
+        assert repr(hub.admission._topics) == repr(TopicBudget(get_settings()))
+
+    run(scenario)
+
+
+def test_the_same_pattern_of_many_clients_counts_once_in_the_process(hub_with: Callable[..., Hub]) -> None:
+    hub_with(max_wildcards=1)
+
+    async def scenario() -> None:
+        topics = Requested(["todo.*a*b"])
+        clients = [Client(topics=topics, allowed=["*"], user_id=str(n)).connect() for n in range(20)]
+        with pytest.raises(TooManyClients, match="NITRO_MAX_WILDCARDS"):
+            Client(topics=Requested(["todo.*a*c"]), allowed=["*"]).connect()
+        for client in clients:
+            client.disconnect()
+
+    run(scenario)
+
+
+# --- what is replayed
+
+
+def test_a_replay_looks_at_so_many_messages_and_the_client_is_told_of_the_rest(hub_with: Callable[..., Hub]) -> None:
+    hub_with(max_replay_messages=300)
+
+    async def scenario() -> None:
+        start = nitro.position()
+        emit("mine", result="first")
+        for n in range(400):
+            emit(f"another.{n}", result=n)
+        with Client(topics=["mine"], last_event_id=start) as client:
+            emit("mine", result="live")
+            found = await messages_of(client, 3)()
+        assert [each.reason if isinstance(each, Gap) else each.data for each in found] == ["first", "overflow", "live"]
+
+    run(scenario)
+
+
+def test_one_user_who_comes_back_again_and_again_waits_and_nobody_else(hub_with: Callable[..., Hub]) -> None:
+    hub_with(max_replay_messages_per_second=500)  # 5,000 at once: five times all there is
+
+    async def scenario() -> None:
+        start = nitro.position()
+        for n in range(1000):
+            emit(f"todo.{n}", result=n)
+
+        async def come_back(user_id: str) -> tuple[int, float]:
+            began = time.monotonic()
+            with Client(topics=["todo.999"], user_id=user_id, last_event_id=start) as client:
+                (message,) = await messages_of(client, 1)()
+            return message.data, time.monotonic() - began
+
+        eves = asyncio.gather(*(come_back("eve") for _ in range(8)))
+        await asyncio.sleep(0.5)
+        assert not eves.done()
+        data, _ = await come_back("bob")
+        assert data == 999
+        assert not eves.done()
+        results = await eves
+        assert [data for data, _ in results] == [999] * 8, "all of it comes, later"
+        waited = sorted(seconds for _, seconds in results)
+        assert waited[-1] > 2, "8,000 were looked at: 5,000 at once, and 500 a second"
+
+    run(scenario)
+
+
+def test_a_stream_that_waits_for_its_next_page_is_told_then_however_much_is_emitted(
+    hub_with: Callable[..., Hub],
+) -> None:
+    hub = hub_with(max_replay_messages_per_second=200, client_max_messages=100_000)
+
+    async def scenario() -> None:
+        start = nitro.position()
+        for n in range(2_500):
+            emit("todo", result=n)
+        with Client(topics=["todo"], user_id="eve", last_event_id=start) as client:
+            outbox = client.open_outbox()
+            taken = Takes(outbox)
+            outbox.attach(taken)
+            outbox.rest()
+            await until(lambda: outbox.replay_waits > 0)
+            for n in range(2_500, 2_600):
+                emit("todo", result=n)
+                await asyncio.sleep(0)
+            assert len(hub._lanes[asyncio.get_running_loop()].returning._postponed) == 1, "one timer"
+            await until(lambda: len(taken.data) == 2_600, 10)
+            assert taken.data == list(range(2_600))
+
+    run(scenario)
+
+
+class Takes:
+    """A sink that takes all that waits, as a connection does."""
+
+    def __init__(self, outbox: Any) -> None:
+        self.outbox = outbox
+        self.data: list[int] = []
+
+    def ready(self) -> bool:
+        while (message := self.outbox.take_message()) is not None:
+            self.data.append(int(message.payload))
+        return True
+
+    def ended(self) -> None:
+        pass
+
+
+def test_a_page_ends_by_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "_PAGE_SECONDS", 0.0)
+    log = [nitro.domain.message.Message(f"todo.{n}", None, b"1", Position("e", n + 1)) for n in range(100)]
+    gaps: Any = {}
+    each = replay.Replay(
+        lambda after, limit: log[after.sequence : after.sequence + limit],
+        Interest.of({"todo.*": None}, set()),
+        Position("e", 0),
+        Position("e", 100),
+        replay.Allowance(1 << 20, 1000, Pace(1000)),
+        gaps,
+    )
+    pages = []
+    while not each.is_over:
+        batch = each.next_page()
+        pages.append(len(batch.frames) if batch else 0)
+    assert pages == [16, 16, 16, 16, 16, 16, 4]
+
+
+def test_what_is_compared_for_a_replay_counts_for_its_user() -> None:
+    log = [nitro.domain.message.Message(f"todo.a{n:03d}{n:03d}b", None, b"1", Position("e", n + 1)) for n in range(50)]
+    spent = []
+    for patterns in (["todo.a*"], STARS):
+        pace = Pace(1)
+        gaps: Any = {}
+        each = replay.Replay(
+            lambda after, limit: log[after.sequence : after.sequence + limit],
+            Interest.of(dict.fromkeys(patterns), set()),
+            Position("e", 0),
+            Position("e", 50),
+            replay.Allowance(1 << 20, 1000, pace, "eve"),
+            gaps,
+        )
+        while not each.is_over and not each.waits:
+            each.next_page()
+        spent.append(round(pace.wait("eve") + 10))
+    assert spent[0] == 50, "each was looked at once, a second each"
+    assert 50 < spent[1] <= 50 + 3 * 50, "and compared with those whose literal it has"
+
+
+def test_users_whose_pace_is_made_up_are_forgotten() -> None:
+    pace = Pace(1e9)
+    for n in range(10_000):
+        pace.spend(str(n), 1)
+    assert len(pace._empty_at) < 1000
+
+
+# --- who is held
+
+
+def test_who_is_held_for_a_place_that_is_far_is_not_looked_at_in_each_tick() -> None:
+    looks = [0]
+    code = Returning._is_unknown.__code__
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        looks[0] += event == "call" and frame.f_code is code
+
+    async def scenario() -> None:
+        here = Position.parse(nitro.position())
+        assert here is not None
+        with Client(topics=["todo"]) as client:
+            lane = client.open_outbox().lane
+            held = [Client(topics=["todo"]).connect() for _ in range(100)]
+            for each in held:
+                lane.returning.hold(each.open_outbox(), here._replace(sequence=here.sequence + 1_000_000))
+            emit("todo", result=0)
+            await asyncio.sleep(0)
+            sys.setprofile(count)
+            try:
+                for n in range(50):
+                    emit("todo", result=n)
+                    await asyncio.sleep(0)
+            finally:
+                sys.setprofile(None)
+            assert lane.position.sequence >= here.sequence + 50
+            assert looks[0] == 0
+            for each in held:
+                each.disconnect()
+
+    run(scenario)
