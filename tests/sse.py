@@ -50,12 +50,19 @@ class Stream:
         while wanted not in self.body:
             if time.monotonic() > deadline or self.is_complete:
                 raise AssertionError(f"{wanted!r} did not come: {self.body[-300:]!r}")
-            self._read_more()
+            self.read_more()
         return self
+
+    def read_more(self) -> None:
+        """Until another chunk is in the body; to look at all of it at each read would cost more than to read it."""
+        if not self.head:
+            self.read_head()
+        while not self._parse():  # it may have come with the head already
+            self._raw += self._receive()
 
     def read_to_end(self) -> Self:
         while not self.is_complete:
-            self._read_more()
+            self.read_more()
         return self
 
     def events(self, count: int) -> list[Any]:
@@ -64,7 +71,7 @@ class Stream:
         while len(found := self.data()) < count:
             if time.monotonic() > deadline or self.is_complete:
                 raise AssertionError(f"{len(found)} of {count} events came")
-            self._read_more()
+            self.read_more()
         return found[:count]
 
     def data(self) -> list[Any]:
@@ -75,13 +82,6 @@ class Stream:
         """Go with a TCP reset, as a client that crashed."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
-
-    def _read_more(self) -> None:
-        """Until another chunk is in the body; to look at all of it at each read would cost more than to read it."""
-        if not self.head:
-            self.read_head()
-        while not self._parse():  # it may have come with the head already
-            self._raw += self._receive()
 
     def _parse(self) -> bool:
         """Move whole chunks to the body; whether there was one."""

@@ -30,7 +30,7 @@ _AFTERMATH_SECONDS: Final = 1.0
 """How old the rights of a client are at most when it is made: they were read before, and perhaps withdrawn since."""
 REMEMBERED_SECONDS: Final = 3600
 """For how long a dismissal is remembered: rights of a user that were read longer ago than this open no stream."""
-_STARTED: Final = time.monotonic()
+_STARTED: Final = time.monotonic() - 1.0  # tickets know whole seconds
 _LONGEST_START_SECONDS: Final = 30.0
 """How long a process may take until it has reached the log, for the rights that it reads meanwhile."""
 
