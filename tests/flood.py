@@ -57,6 +57,7 @@ class Figures:
     wrong: list[str]
     p50_ms: float
     p99_ms: float
+    plain_p99_ms: float
 
 
 def leave_the_first_core_to_the_server() -> None:
@@ -97,22 +98,43 @@ class Good(asyncio.Protocol):
         self._wrong.append(f"the stream was ended: {exc}")
 
 
+async def ask_plainly(port: int, latencies: list[float]) -> None:
+    """A request that has nothing to do with streams, each 20 ms, on a connection of its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    while True:
+        began = time.monotonic()
+        writer.write(b"GET /plain HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        await reader.readexactly(4)
+        latencies.append((time.monotonic() - began) * 1000)
+        await asyncio.sleep(0.02)
+
+
+def quantile(values: list[float], share: float) -> float:
+    ordered = sorted(values) or [0.0]
+    return ordered[int(share * (len(ordered) - 1))]
+
+
 async def be_good(port: int, count: int) -> None:
     """Print a line when all are open, and one of figures for each line that is read."""
     leave_the_first_core_to_the_server()
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
+    plain: list[float] = []
     wrong: list[str] = []
     for n in range(count):
         make, local = (lambda: Good(latencies, wrong)), (f"127.9.{n // 4 // 250}.{n // 4 % 250 + 1}", 0)
         _, stream = await loop.create_connection(make, "127.0.0.1", port, local_addr=local)
         await stream.is_open
+    asking = loop.create_task(ask_plainly(port, plain))
     print("open", flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
-        ordered = sorted(latencies) or [0.0]
-        p50, p99 = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
-        print(json.dumps([len(latencies), wrong[:5], p50, p99]), flush=True)
+    while not asking.done() and await asyncio.to_thread(sys.stdin.readline):
+        p50, p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
+        print(json.dumps([len(latencies), wrong[:5], p50, p99, quantile(plain, 0.99)]), flush=True)
         latencies.clear()
+        plain.clear()
+    await asking  # raises why it ended
 
 
 # --- the strangers, a process
@@ -254,10 +276,10 @@ def report(seen: dict[str, Any]) -> str:
     )
     answers = "\n".join(f"  {count:5} {outcome}" for outcome, count in seen["outcomes"].items())
     return f"""{seen["good"]} good clients, {seen["strangers"]} strangers in {seen["took"]:.0f} s, twice
-            events   p50 ms   p99 ms
-  quiet   {quiet.events:8} {quiet.p50_ms:8.1f} {quiet.p99_ms:8.1f}  {quiet.wrong}
-  flood   {flooded.events:8} {flooded.p50_ms:8.1f} {flooded.p99_ms:8.1f}  {flooded.wrong}
-  again   {last.events:8} {last.p50_ms:8.1f} {last.p99_ms:8.1f}  {last.wrong}
+            events   p50 ms   p99 ms   p99 ms of a plain request
+  quiet   {quiet.events:8} {quiet.p50_ms:8.1f} {quiet.p99_ms:8.1f} {quiet.plain_p99_ms:8.1f}  {quiet.wrong}
+  flood   {flooded.events:8} {flooded.p50_ms:8.1f} {flooded.p99_ms:8.1f} {flooded.plain_p99_ms:8.1f}  {flooded.wrong}
+  again   {last.events:8} {last.p50_ms:8.1f} {last.p99_ms:8.1f} {last.plain_p99_ms:8.1f}  {last.wrong}
 memory {before["resident_mib"]:.1f} MiB, after a flood {first["resident_mib"]:.1f}, again {again["resident_mib"]:.1f}
 tasks {before["tasks"]}, {again["tasks"]}; objects {before["objects"]}, {first["objects"]}, {again["objects"]}
 refused {again["refused"]}; ended {again["ended"]}

@@ -286,5 +286,6 @@ def test_a_tab_that_leads_serves_others_as_fast_as_a_worker_does(browser: Browse
     for _ in range(3):
         for way, all_of_it in took.items():
             all_of_it.append(seconds(way))
-    # measured: the same, 0.8 s; it was seven times as long before each member had a channel of its own, and parcels
-    assert min(took["leader"]) < 1.5 * min(took["worker"]) + 0.3, took
+    # measured: the same, 0.8 s, and up to 1.7 times as long on a busy machine; it was seven times as long before each
+    # member had a channel of its own, and parcels
+    assert min(took["leader"]) < 2.5 * min(took["worker"]) + 0.3, took

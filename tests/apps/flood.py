@@ -25,7 +25,7 @@ EVENTS_PER_SECOND = 20
 async def tick() -> None:
     start, n = time.monotonic(), 0
     while True:
-        emit("public.tick", result={"n": n, "t": time.monotonic_ns(), "pad": "x" * 500})
+        emit(f"public.order.{n}.placed.by.customer", result={"n": n, "t": time.monotonic_ns(), "pad": "x" * 500})
         if n % EVENTS_PER_SECOND == 0:
             emit("loud.tick", result="x" * 10_000)
         n += 1
@@ -56,6 +56,16 @@ live = EventStream(may_hear)
 @app.get("/events", **live.openapi)
 async def events(stream: Annotated[Response, Depends(live)]) -> Response:
     return stream
+
+
+@app.get("/position")
+async def position() -> str:
+    return nitro.position()
+
+
+@app.get("/plain")
+async def plain() -> str:
+    return "ok"
 
 
 def resident_kib() -> int:

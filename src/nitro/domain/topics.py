@@ -9,6 +9,7 @@ Fed by whoever names an event or a subscription; feeds the router's index.
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
 from functools import lru_cache
 from hashlib import sha256
@@ -33,6 +34,8 @@ MAX_TOPIC_CHARS: Final = 255
 EVERY_TOPIC: Final = "*"
 
 _TOPIC_CHARS: Final = frozenset(ascii_letters + digits + "_-:.")
+_WELL_FORMED: Final = re.compile(r"[\w:*-]+(?:\.[\w:*-]+)*", re.ASCII)
+"""It says that most are right, in a microsecond; what is wrong is found out letter by letter."""
 _MAX_ESCAPED_CHARS: Final = 120
 _UNESCAPED: Final = frozenset((ascii_letters + digits + "_-").encode())
 _RESERVED: Final = "nitro"
@@ -147,13 +150,16 @@ def _check_type(name: object, what: str) -> None:
 
 @lru_cache(maxsize=8192)
 def _check_grammar(name: str, what: str) -> None:
+    has_right_stars = "*" not in name or (what == "pattern" and "**" not in name)
+    if has_right_stars and _WELL_FORMED.fullmatch(name) and len(name) <= MAX_TOPIC_CHARS and not is_reserved(name):
+        return
     if not name:
         raise InvalidTopic(f"the {what} is empty; {_GRAMMAR}")
     if len(name) > MAX_TOPIC_CHARS:
         raise InvalidTopic(
             f"the {what} {_shown(name)} has {len(name)} characters; at most {MAX_TOPIC_CHARS} are allowed"
         )
-    for place, char in () if _TOPIC_CHARS.issuperset(name) else enumerate(name):
+    for place, char in enumerate(name):
         if char not in _TOPIC_CHARS and not (char == "*" and what == "pattern"):
             if char == "*":
                 raise InvalidTopic(

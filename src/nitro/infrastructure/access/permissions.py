@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from nitro.domain.pattern_index import PatternIndex
+from nitro.domain.pattern_index import PatternIndex, is_compared
 from nitro.domain.topics import matches
 
 __all__ = ["Lookup", "Permissions", "Senders", "Subscribed", "without_contained"]
@@ -51,16 +51,21 @@ class Lookup:
         return 0 if self._index is None else self._index.compared
 
 
+_MANY: Final = 64
 _NOTHING: Final = Lookup(frozenset())
 
 
 def without_contained(patterns: Mapping[str, Senders]) -> Iterable[tuple[str, Senders]]:
-    """`patterns`, but for those with a star that another contains, which is meant for all senders."""
+    """`patterns`, but for those with a star that another contains, which is meant for all senders.
+
+    Of very many only those are looked at that cost time for each event.
+    """
     stars = [pattern for pattern in patterns if "*" in pattern]
-    if len(stars) < 2:  # one can't contain another
+    looked_at = stars if len(stars) <= _MANY else [pattern for pattern in stars if is_compared(pattern)]
+    if len(stars) < 2 or not looked_at:  # one can't contain another
         return patterns.items()
     index = PatternIndex.of((pattern, pattern) for pattern in stars if patterns[pattern] is None)
-    needless = {star for star in stars if any(each != star for each in index.matching(star))}
+    needless = {star for star in looked_at if any(each != star for each in index.matching(star))}
     return [pair for pair in patterns.items() if pair[0] not in needless]
 
 
@@ -110,7 +115,7 @@ class Permissions:
         A subscription without senders asks for those senders that are allowed; one that names some has to be allowed
         all of them.
         """
-        if None in self._denies.senders(pattern):
+        if self.denied and None in self._denies.senders(pattern):
             return False
         if self._allows is None:
             return True

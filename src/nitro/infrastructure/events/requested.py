@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from nitro.domain.pattern_index import is_compared
 from nitro.domain.topics import check_pattern
@@ -40,7 +40,7 @@ def topics_of_request(scope: Mapping[str, Any]) -> Requested:
     found: dict[str, None] = {}
     query: bytes = scope.get("query_string", b"")
     _check_count(query.count(b"&"), limit)
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+    for name, value in map(_unquoted, query.decode("latin-1").split("&")):
         if name == "topic" and not value:
             raise InvalidTopic("?topic= is empty; leave it out to ask for all that may be heard")
         if name == "topic":
@@ -76,6 +76,12 @@ def asked_patterns(scope: Mapping[str, Any]) -> frozenset[str]:
         return frozenset(topics_of_request(scope))
     except (InvalidTopic, TooManyTopics):
         return frozenset()
+
+
+def _unquoted(parameter: str) -> tuple[str, str]:
+    name, _, value = parameter.partition("=")
+    is_plain = "%" not in parameter and "+" not in parameter
+    return (name, value) if is_plain else (unquote_plus(name), unquote_plus(value))
 
 
 def _check_count(count: int, limit: int) -> None:

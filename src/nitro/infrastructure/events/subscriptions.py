@@ -10,6 +10,7 @@ from nitro.errors import AccessDenied, InvalidTopic, TooManyTopics
 from nitro.infrastructure.access.permissions import Senders
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.events.patterns import checked, listed, sender_keys, united
+from nitro.infrastructure.events.requested import Requested
 from nitro.infrastructure.events.rights import Rights
 from nitro.infrastructure.events.sender import ANY, is_any
 
@@ -39,6 +40,8 @@ class Subscriptions:
         elif isinstance(topics, Mapping):
             for topic, senders in topics.items():
                 self.add(topic, senders)
+        elif isinstance(topics, Requested):
+            self._ask_for(topics)
         else:
             for topic in listed(topics, "topics"):
                 self.add(topic, ANY)
@@ -46,11 +49,20 @@ class Subscriptions:
             for topic in listed(muted_topics, "muted_topics"):
                 self.mute(topic)
 
+    def _ask_for(self, patterns: Requested) -> None:
+        """The same as `add` for each of them, which were checked as they were read."""
+        if len(patterns) > self._max_topics:
+            raise self._too_many()
+        for pattern in patterns:
+            if not self._rights.cover(pattern, None):
+                raise _denied(pattern)
+        self._senders = dict.fromkeys(patterns)
+
     def add(self, topic: Any, senders: Any) -> None:
         """Subscribe to a pattern; a pattern that is there already hears the new senders too."""
         pattern, keys = checked(topic), sender_keys(senders)
         if not self._rights.cover(pattern, keys):
-            raise AccessDenied(f"the topic or pattern {pattern!r} is not among those that may be heard here")
+            raise _denied(pattern)
         self._hear(pattern, keys)
 
     def remove(self, topic: Any) -> None:
@@ -102,10 +114,17 @@ class Subscriptions:
 
     def _make_room(self) -> None:
         if len(self._senders) + len(self._mutes) >= self._max_topics:
-            raise TooManyTopics(
-                f"a client may have {self._max_topics} topics and mutes; use a pattern such as 'todo.*', "
-                f"or raise NITRO_MAX_TOPICS_PER_CLIENT"
-            )
+            raise self._too_many()
+
+    def _too_many(self) -> TooManyTopics:
+        return TooManyTopics(
+            f"a client may have {self._max_topics} topics and mutes; use a pattern such as 'todo.*', "
+            f"or raise NITRO_MAX_TOPICS_PER_CLIENT"
+        )
+
+
+def _denied(pattern: str) -> AccessDenied:
+    return AccessDenied(f"the topic or pattern {pattern!r} is not among those that may be heard here")
 
 
 def _is_everything(topics: Any) -> bool:
