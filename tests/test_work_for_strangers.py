@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -12,15 +13,17 @@ from typing import Any
 import pytest
 
 import nitro
-from nitro import Client, Gap, Grant, emit, event_stream, requested_topics
+from nitro import Client, EventSourceResponse, Gap, Grant, emit, event_stream, requested_topics
 from nitro.domain.message import Position
 from nitro.errors import TooManyClients, TooManyTopics
+from nitro.infrastructure.access import buckets
+from nitro.infrastructure.access.admission import Admission
+from nitro.infrastructure.access.buckets import Buckets
 from nitro.infrastructure.access.budget import TopicBudget
 from nitro.infrastructure.access.permissions import Permissions
 from nitro.infrastructure.delivery import replay
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.interest import Interest
-from nitro.infrastructure.delivery.pace import Pace
 from nitro.infrastructure.delivery.returning import Returning
 from nitro.infrastructure.events.requested import Requested
 from nitro.settings import get_settings
@@ -120,6 +123,76 @@ def test_the_same_pattern_of_many_clients_counts_once_in_the_process(hub_with: C
     run(scenario)
 
 
+# --- how often
+
+TICK = 0.01
+
+
+@pytest.mark.parametrize("whole", [5.0, 10.0, 100.0])
+def test_one_stranger_who_comes_and_goes_keeps_nobody_out(whole: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(buckets, "monotonic", lambda: now[0])
+    monkeypatch.setenv("NITRO_MAX_CONNECTS_PER_SECOND", str(whole))
+    get_settings.cache_clear()
+    admission = Admission(get_settings())
+    let_in = {"good": 0, "stranger": 0}
+
+    def come_and_go(who: str, user_id: str, address: str) -> None:
+        with contextlib.suppress(TooManyClients):
+            admission.leave(admission.admit(user_id, address))
+            let_in[who] += 1
+
+    for tick in range(2000):
+        now[0] += TICK
+        come_and_go("stranger", f"s{tick}", "192.0.2.1")
+        if tick >= 100 and (tick - 100) % (100 // whole * 6) == 0:  # a sixth of all
+            come_and_go("good", "good", "192.0.2.2")
+    tries = len(range(100, 2000, int(100 // whole * 6)))
+    assert let_in["good"] == tries
+    assert let_in["stranger"] <= whole + 20 * whole / 4 + 1
+
+
+@pytest.mark.parametrize("whose", ["per_user", "per_address"])
+def test_each_user_and_each_address_has_a_rate_of_its_own(whose: str, hub_with: Callable[..., Hub]) -> None:
+    hub_with(**{f"max_connects_per_second_{whose}": 1, "max_clients_per_user": 1000})
+
+    def connects(user_id: str, address: str) -> int:
+        count = 0
+        with contextlib.suppress(TooManyClients):
+            while count < 1000:
+                Client(topics=["t"], user_id=user_id, address=address).connect().disconnect()
+                count += 1
+        return count
+
+    assert 30 <= connects("eve", "192.0.2.1") <= 33
+    assert 30 <= connects("bob", "192.0.2.2") <= 33
+
+
+def test_to_ask_for_a_thousand_topics_counts_like_eleven_connects_and_is_refused_unread(
+    hub_with: Callable[..., Hub],
+) -> None:
+    hub_with(max_connects_per_second_per_user=1)
+    much = asked(*(f"todo.{n}" for n in range(1000)))
+    grant = Grant(["todo.*"], user_id="eve")
+    for _ in range(2):
+        response = event_stream(much, grant)
+        assert isinstance(response, EventSourceResponse)
+        response.client.connect().disconnect()
+    response = event_stream(much, grant)
+    assert isinstance(response, EventSourceResponse)
+    with pytest.raises(TooManyClients, match="NITRO_MAX_CONNECTS_PER_SECOND_PER_USER"):
+        response.client.connect()
+    for _ in range(20):
+        answer = event_stream(asked("todo.*"), grant)
+        if not isinstance(answer, EventSourceResponse):
+            break
+        with contextlib.suppress(TooManyClients):
+            answer.client.connect().disconnect()
+    assert answer.status_code == 429
+    assert event_stream(asked("what is no topic"), grant).status_code == 429, "it isn't even read"
+
+
 # --- what is replayed
 
 
@@ -217,7 +290,7 @@ def test_a_page_ends_by_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
         Interest.of({"todo.*": None}, set()),
         Position("e", 0),
         Position("e", 100),
-        replay.Allowance(1 << 20, 1000, Pace(1000)),
+        replay.Allowance(1 << 20, 1000, Buckets(1000, 10_000)),
         gaps,
     )
     pages = []
@@ -231,7 +304,7 @@ def test_what_is_compared_for_a_replay_counts_for_its_user() -> None:
     log = [nitro.domain.message.Message(f"todo.a{n:03d}{n:03d}b", None, b"1", Position("e", n + 1)) for n in range(50)]
     spent = []
     for patterns in (["todo.a*"], STARS):
-        pace = Pace(1)
+        pace = Buckets(1, 10)
         gaps: Any = {}
         each = replay.Replay(
             lambda after, limit: log[after.sequence : after.sequence + limit],
@@ -248,11 +321,11 @@ def test_what_is_compared_for_a_replay_counts_for_its_user() -> None:
     assert 50 < spent[1] <= 50 + 3 * 50, "and compared with those whose literal it has"
 
 
-def test_users_whose_pace_is_made_up_are_forgotten() -> None:
-    pace = Pace(1e9)
+def test_buckets_that_ran_empty_are_forgotten() -> None:
+    some = Buckets(1e9, 1e10)
     for n in range(10_000):
-        pace.spend(str(n), 1)
-    assert len(pace._empty_at) < 1000
+        some.spend(str(n), 1)
+    assert len(some) < 1000
 
 
 # --- who is held

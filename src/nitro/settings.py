@@ -60,6 +60,12 @@ class Settings(BaseSettings):
         None, ge=1, description="of them, from one IPv4 address or one IPv6 /64; behind a proxy all have the proxy's"
     )
     max_connects_per_second: float | None = Field(None, gt=0, description="clients that one process lets in a second")
+    max_connects_per_second_per_user: float | None = Field(
+        10.0, gt=0, description="of them, with the same user_id; 30 times as many at once"
+    )
+    max_connects_per_second_per_address: float | None = Field(
+        None, gt=0, description="of them, from one address; 30 times as many at once"
+    )
     max_replay_bytes: int = Field(
         16 * 1024 * 1024, ge=1, description="payload bytes that one client may be sent of what it missed"
     )

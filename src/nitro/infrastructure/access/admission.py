@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from nitro.errors import TooManyClients
 from nitro.infrastructure.access.budget import TopicBudget
+from nitro.infrastructure.access.rates import Rates
 from nitro.settings import Settings
 
 __all__ = ["REMEMBERED_SECONDS", "Admission", "Seat"]
@@ -56,13 +57,11 @@ class Admission:
         self._max_clients = settings.max_clients
         self._max_of_user = settings.max_clients_per_user
         self._max_of_address = settings.max_clients_per_address
-        self._rate = settings.max_connects_per_second
         self._clients = 0
         self._of_user: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
         self._topics = TopicBudget(settings)
-        self._tokens = max(self._rate or 0.0, 1.0)
-        self._counted_at = time.monotonic()
+        self._rates = Rates(settings)
         self._dismissed: dict[str, float] = {}  # the oldest first
         self._floor = _STARTED
         self._has_told = self._has_told_age = False
@@ -89,8 +88,8 @@ class Admission:
             setting = self._topics.limit_reached(*seat)
             if setting is not None:
                 self._refuse("topics", "too many topics are asked for", f"NITRO_{setting.upper()}", 5, 20)
-            if self._rate is not None:
-                self._take_token(self._rate)
+            self._check_rate(*seat)
+            self._rates.take(*seat)
             self._clients += 1
             self._topics.take(*seat)
             if seat.user_id is not None:
@@ -164,13 +163,19 @@ class Admission:
                 address,
             )
 
-    def _take_token(self, rate: float) -> None:
-        now = time.monotonic()
-        self._tokens = min(max(rate, 1.0), self._tokens + (now - self._counted_at) * rate)
-        self._counted_at = now
-        if self._tokens < 1:
-            self._refuse("rate", "clients connect too fast", "NITRO_MAX_CONNECTS_PER_SECOND", 1, 5)
-        self._tokens -= 1
+    def check_rate(self, user_id: str | None, address: str | None) -> None:
+        """Before anything is done for one more, such as to read what it asks for.
+
+        Raises:
+            TooManyClients: such clients connect too fast.
+        """
+        with self._lock:
+            self._check_rate(user_id, None if address is None else _network(address))
+
+    def _check_rate(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
+        setting = self._rates.limit_reached(user_id, address, asked)
+        if setting is not None:
+            self._refuse("rate", "clients connect too fast", f"NITRO_{setting.upper()}", 1, 5)
 
     def _refuse(self, limit: str, what: str, setting: str, soonest: int, latest: int) -> None:
         self.refused[limit] += 1

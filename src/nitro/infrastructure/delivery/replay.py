@@ -13,11 +13,11 @@ from time import perf_counter
 from typing import Final, NamedTuple
 
 from nitro.domain.message import Gap, Message, Position
+from nitro.infrastructure.access.buckets import Buckets
 from nitro.infrastructure.brokers.base import PositionLost
 from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest, Kind
-from nitro.infrastructure.delivery.pace import Pace
 
 __all__ = ["Allowance", "Read", "Replay"]
 
@@ -45,7 +45,7 @@ class Allowance(NamedTuple):
 
     max_bytes: int
     max_messages: int
-    pace: Pace
+    pace: Buckets
     user_id: str | None = None
 
 

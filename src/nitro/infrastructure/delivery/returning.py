@@ -15,10 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nitro.domain.message import Position
+from nitro.infrastructure.access.buckets import Buckets
 from nitro.infrastructure.brokers.base import NOWHERE, Broker
 from nitro.infrastructure.delivery.foreign import ForeignIds
 from nitro.infrastructure.delivery.outbox import Outbox
-from nitro.infrastructure.delivery.pace import Pace
 from nitro.infrastructure.delivery.replay import Allowance, Replay
 from nitro.settings import Settings
 
@@ -29,6 +29,8 @@ __all__ = ["Returning"]
 
 _ASKS_AGAIN_SECONDS: Final = 0.5
 """The log is asked so often for those who are held."""
+_BURST_SECONDS: Final = 10
+"""So many seconds' worth of the log may be looked at for a user at once: usually all that was missed."""
 
 
 class Returning:
@@ -43,7 +45,8 @@ class Returning:
         self._lane = lane
         self._broker = broker
         self._max_replay = settings.max_replay_bytes, settings.max_replay_messages
-        self._pace = Pace(settings.max_replay_messages_per_second)
+        per_second = settings.max_replay_messages_per_second
+        self._pace = Buckets(per_second, _BURST_SECONDS * per_second)
         self._held: dict[Outbox, Position] = {}  # and where each goes on that has to be told of a gap
         self._postponed: dict[Outbox, asyncio.TimerHandle] = {}
         self._looked_at = NOWHERE

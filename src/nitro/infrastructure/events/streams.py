@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from starlette.responses import Response
 
-from nitro.errors import AccessDenied, InvalidTopic, NotAuthenticated, TooManyTopics
+from nitro.errors import AccessDenied, InvalidTopic, NotAuthenticated, TooManyClients, TooManyTopics
+from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.events.client import Client
 from nitro.infrastructure.events.grant import Grant, check_grant
 from nitro.infrastructure.events.requested import Requested, topics_of_request
@@ -73,6 +74,8 @@ def event_stream(
     try:
         if grant is None:
             raise NotAuthenticated("log in first: nobody knows who asks for this stream")  # noqa: TRY301
+        peer = request.scope.get("client")
+        get_hub().admission.check_rate(grant.user_id, peer[0] if peer else None)  # before its topics are read
         client = Client(
             topics=requested_topics(request) if topics is None else topics,
             allowed=grant.allowed,
@@ -83,5 +86,5 @@ def event_stream(
         )
         client.rights_from = grant.read_at
         return response(client)
-    except (NotAuthenticated, AccessDenied, InvalidTopic, TooManyTopics) as refusal:
+    except (NotAuthenticated, AccessDenied, InvalidTopic, TooManyTopics, TooManyClients) as refusal:
         return Problem(refusal)
