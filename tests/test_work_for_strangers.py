@@ -27,7 +27,9 @@ from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.returning import Returning
 from nitro.infrastructure.events.requested import Requested
 from nitro.settings import get_settings
+from tests.servers import Server, free_port
 from tests.specification.hearing import run, until
+from tests.sse import Stream
 from tests.test_access import Request
 
 pytestmark = pytest.mark.usefixtures("hub")
@@ -361,3 +363,19 @@ def test_who_is_held_for_a_place_that_is_far_is_not_looked_at_in_each_tick() -> 
                 each.disconnect()
 
     run(scenario)
+
+
+# --- who waits for the log
+
+
+def test_streams_that_wait_for_a_log_that_is_away_are_counted() -> None:
+    environment = {"NITRO_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0", "NITRO_MAX_CLIENTS": "3"}
+    with Server("tests.apps.streams:app", environment=environment) as server, contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(Stream(server.port, "/events")) for _ in range(3)]
+        server.get("/left")
+        with Stream(server.port, "/events") as one_more:
+            assert " 429 " in one_more.read_head().head.splitlines()[0]
+        streams[0].reset()
+        for stream in streams[1:]:
+            assert " 200 " in stream.read_head().head.splitlines()[0]
+        assert server.get("/statistics").json()["refused"] == {"clients": 1}

@@ -56,6 +56,7 @@ class Listener:
         "_lock",
         "_outbox",
         "_seat",
+        "_waits_in_seat",
         "address",
         "client_id",
         "rights_from",
@@ -73,6 +74,7 @@ class Listener:
         self._limits = limits
         self._last_event_id = last_event_id
         self._seat: tuple[Admission, Seat] | None = None
+        self._waits_in_seat = False
         self._outbox: Outbox | None = None
         self._is_active = False
         self._lock = threading.RLock()
@@ -111,8 +113,7 @@ class Listener:
             if self.is_connected:
                 return self
             self._check_expiry()
-            self._leave_seat()
-            self._seat = (hub.admission, hub.admission.admit(self.user_id, self.address, self.asked))
+            self._take_seat(waits=False)
             try:
                 self._outbox = outbox = hub.join(self.interest, self._on_ended, self._limits, self._holder)
             except BaseException:
@@ -131,6 +132,18 @@ class Listener:
         if outbox.is_ended or hub.admission.was_dismissed(self.user_id, self.rights_from):
             self.disconnect()  # the process ends, a handler wants it away, or its rights are from before a dismissal
         return self
+
+    def take_seat(self) -> None:
+        """Be counted before `connect`, for responses that wait; raises TooManyClients."""
+        with self._lock:
+            if not self.is_connected:
+                self._take_seat(waits=True)
+
+    def leave_seat(self) -> None:
+        """It won't connect, after `take_seat`."""
+        with self._lock:
+            if self._waits_in_seat:
+                self._leave_seat()
 
     def has_current_rights(self) -> bool:
         """Whether its user's clients were not ended since its rights were read; for responses that connect nobody.
@@ -200,11 +213,7 @@ class Listener:
                     yield decode(message.payload)
 
     async def messages(self) -> AsyncGenerator[Message | Gap, None]:
-        """As `stream()`, with each event's topic and id beside its data; and a `Gap` where something is missing.
-
-        Raises:
-            NotConnected: it was never connected.
-        """
+        """As `stream()`, with each event's topic and id beside its data; and a `Gap` where something is missing."""
         reader = Reader(self.open_outbox())
         while await reader.has_more():
             while (message := reader.take()) is not None:
@@ -222,11 +231,7 @@ class Listener:
                 self._last_event_id = last_event_id
 
     def open_outbox(self) -> Outbox:
-        """What waits for it, to be read in the running loop; for responses, applications use `stream()`.
-
-        Raises:
-            NotConnected: it was never connected, or on another event loop.
-        """
+        """What waits for it, to be read in the running loop; for responses. Raises NotConnected, as `stream()`."""
         hub = get_hub()
         with self._lock:
             outbox = self._outbox
@@ -251,6 +256,7 @@ class Listener:
     def _start_anew(self) -> None:
         self._outbox = None
         self._seat = None
+        self._waits_in_seat = False
         self._is_active = False
         self.streamed = None
         self._lock = threading.RLock()
@@ -264,7 +270,15 @@ class Listener:
         if self._is_over:
             raise NotAuthenticated("the rights of this client have expired; let its user log in again")
 
+    def _take_seat(self, *, waits: bool) -> None:
+        if not self._waits_in_seat:
+            self._leave_seat()
+            admission = get_hub().admission
+            self._seat = (admission, admission.admit(self.user_id, self.address, self.asked))
+        self._waits_in_seat = waits
+
     def _leave_seat(self) -> None:
+        self._waits_in_seat = False
         if self._seat is not None:
             (admission, seat), self._seat = self._seat, None
             admission.leave(seat)

@@ -22,6 +22,7 @@ from nitro.domain.message import Position
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField, NotAuthenticated, TooManyClients
 from nitro.infrastructure.delivery.current import current_async
 from nitro.infrastructure.delivery.frame import LONGEST_RETRY, Form, encode_opening, encode_retry, named, unnamed
+from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.delivery.sink import NOBODY
@@ -66,6 +67,12 @@ class Subscriber(Protocol):
 
     def resume(self, last_event_id: str) -> None:
         """Begin behind the message with that id, instead of where it would: when it connects, or now if it has."""
+
+    def take_seat(self) -> None:
+        """Be counted from now on, before it connects; raises TooManyClients."""
+
+    def leave_seat(self) -> None:
+        """It won't connect."""
 
     def connect(self) -> Any:
         """Let it hear; raises TooManyClients or NotAuthenticated."""
@@ -172,16 +179,14 @@ class EventSourceResponse(Response):
         hub = get_hub()
         if hub.broker.is_shared:
             drain_on_signals()  # one may come while it waits
-            await hub.until_open(_PATIENCE_SECONDS)
-            if not last_event_id:  # then it begins behind what anybody was told to be in the log
-                await current_async(hub.broker, _PATIENCE_SECONDS)
-        if self.client.streamed is not None and not self.client.streamed.is_ended:
-            raise ConfigurationError(_STREAMED_ALREADY)
+        self._check_streamed()
         peer = scope.get("client")
         self.client.address = self.client.address or (peer[0] if peer else "") or ""
-        if last_event_id:
-            self.client.resume(last_event_id)
         try:
+            if hub.broker.is_shared:
+                await self._wait_for_log(hub, begins=not last_event_id)
+            if last_event_id:
+                self.client.resume(last_event_id)
             self.client.connect()
         except (TooManyClients, NotAuthenticated) as refusal:
             await Problem(refusal)(scope, receive, send)
@@ -211,6 +216,22 @@ class EventSourceResponse(Response):
                 self.client.close_outbox(outbox)
         if self.background is not None:
             await self.background()
+
+    async def _wait_for_log(self, hub: Hub, *, begins: bool) -> None:
+        """Until it was reached; and one that begins there is behind what anybody was told to be in it."""
+        self.client.take_seat()
+        try:
+            await hub.until_open(_PATIENCE_SECONDS)
+            if begins:
+                await current_async(hub.broker, _PATIENCE_SECONDS)
+            self._check_streamed()  # by another response meanwhile
+        except BaseException:
+            self.client.leave_seat()
+            raise
+
+    def _check_streamed(self) -> None:
+        if self.client.streamed is not None and not self.client.streamed.is_ended:
+            raise ConfigurationError(_STREAMED_ALREADY)
 
     def _start(self) -> Message:
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
