@@ -26,6 +26,7 @@ from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.returning import Returning
 from nitro.infrastructure.events.requested import Requested
+from nitro.infrastructure.sse.greeting import refusal_of
 from nitro.settings import get_settings
 from tests.servers import Server, free_port
 from tests.specification.hearing import run, until
@@ -193,6 +194,26 @@ def test_to_ask_for_a_thousand_topics_counts_like_eleven_connects_and_is_refused
             answer.client.connect().disconnect()
     assert answer.status_code == 429
     assert event_stream(asked("what is no topic"), grant).status_code == 429, "it isn't even read"
+
+
+def test_probes_count_for_their_user_and_take_nothing_of_the_whole(hub_with: Callable[..., Hub]) -> None:
+    hub_with(max_connects_per_second=12)  # a quarter for each user, 12 at once
+    much = asked(*(f"todo.{n}" for n in range(1000)))
+
+    def probe(user_id: str) -> int:
+        response = event_stream(much, Grant(["todo.*"], user_id=user_id))
+        return response.status_code if refusal_of(getattr(response, "client", None)) is None else 0
+
+    assert [probe("eve") for _ in range(4)] == [200, 200, 429, 429]
+    with Client(topics=["t"], user_id="bob") as client:
+        assert client.is_connected
+
+
+def test_a_feed_remembers_so_many_answers_however_many_topics_there_are() -> None:
+    interest = Interest.of({"*": None}, set(), Permissions.of({"todo.*": None}, {}))
+    for n in range(10_000):
+        assert interest.lets_through((f"todo.{n}", None))
+    assert len(interest._answers) <= 256
 
 
 # --- what is replayed

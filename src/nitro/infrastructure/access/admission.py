@@ -172,6 +172,11 @@ class Admission:
         with self._lock:
             self._check_rate(user_id, None if address is None else _network(address))
 
+    def probe(self, user_id: str | None, asked: Sequence[str]) -> None:
+        """Count a question whose answer is no stream, so that the next one may be too soon."""
+        with self._lock:
+            self._rates.probe(user_id, asked)
+
     def _check_rate(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
         setting = self._rates.limit_reached(user_id, address, asked)
         if setting is not None:

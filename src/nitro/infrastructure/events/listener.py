@@ -152,7 +152,9 @@ class Listener:
             NotAuthenticated: its rights have expired.
         """
         self._check_expiry()
-        return not get_hub().admission.was_dismissed(self.user_id, self.rights_from)
+        admission = get_hub().admission
+        admission.probe(self.user_id, self.asked)
+        return not admission.was_dismissed(self.user_id, self.rights_from)
 
     def disconnect(self, *, stop: bool = False) -> Self:
         """Stop hearing events and end `stream()` at once; nothing happens if it is not connected.

@@ -90,8 +90,8 @@ class EventSourceResponse(Response):
     It connects the client when the response starts and disconnects it when the stream ends, whoever ends it. With
     `envelope=1`, as the browser client asks, the data of each event begins with a line that holds its topic, and the
     opening says for whom the stream is. With `probe=1` beside it this opening is all that is sent: nobody is connected,
-    no limit counts it, and `background` doesn't run, since there was no stream. It is refused as the stream would be,
-    but for those limits.
+    no limit of clients counts it, and `background` doesn't run, since there was no stream. It is refused as the stream
+    would be, but for those limits; how fast its user asks is limited.
 
     Who comes back gets what it missed; where that can't be had it gets an `event: gap` first. Where it stands says the
     first of these that is there and not empty:
