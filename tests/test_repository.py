@@ -213,6 +213,7 @@ def test_the_default_repository_follows_the_setting(monkeypatch: pytest.MonkeyPa
     ("url", "text"),
     [
         ("nonsense", "NITRO_DB_URL"),
+        ("postgresql://me:secret@host:port/x", "it is no URL of a database.*quote"),
         ("nosuch://host/x", "nosuch"),
         ("sqlite+aiosqlite://", "needs? a synchronous"),
     ],
@@ -223,7 +224,7 @@ def test_a_url_that_cannot_be_used_is_a_configuration_error(url: str, text: str)
 
 
 def test_repr_hides_the_password_and_opens_nothing() -> None:
-    assert repr(SQLModelRepository("postgresql://me:secret@host/x")) == (
-        "<SQLModelRepository <Database postgresql://me:***@host/x not open>>"
+    assert repr(SQLModelRepository("postgresql://me:secret@host/x?password=secret")) == (
+        "<SQLModelRepository <Database postgresql://host/x not open>>"
     )
     assert repr(SQLModelRepository()) == "<SQLModelRepository <Database NITRO_DB_URL not open>>"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
@@ -16,6 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nitro.errors import ConfigurationError
+from nitro.infrastructure.secrecy import SecretUrl, without_secrets
 
 __all__ = ["Settings", "get_settings"]
 
@@ -27,12 +29,19 @@ _LIKENESS: Final = 0.66
 
 
 class Settings(BaseSettings):
-    """Nitro's settings. Each field `x` is read from the environment variable `NITRO_X`."""
+    """Nitro's settings. Each field `x` is read from the environment variable `NITRO_X`.
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
+    The URLs show themselves without user, password and options; `broker_url.get_secret_value()` is all of it.
+    """
 
-    db_url: str = Field("sqlite:///nitro.db", description="SQLAlchemy URL of the database behind Entity")
-    broker_url: str = Field("memory://", description="the log that events are published to and read from")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True)
+
+    db_url: SecretUrl = Field(
+        SecretUrl("sqlite:///nitro.db"), description="SQLAlchemy URL of the database behind Entity"
+    )
+    broker_url: SecretUrl = Field(
+        SecretUrl("memory://"), description="the log that events are published to and read from"
+    )
     namespace: str = Field("nitro", description="keeps applications apart that share a broker")
     max_outgoing_bytes: int = Field(64 * 1024 * 1024, ge=1, description="what may wait for a broker")
     publish_timeout_seconds: float = Field(10.0, gt=0, description="how long emit_async waits for the broker")
@@ -106,8 +115,14 @@ def get_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"NITRO_{str(e['loc'][0]).upper()} is {e['input']!r}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(wrong) from error
+        wrong = "; ".join(
+            f"NITRO_{str(e['loc'][0]).upper()} is {_shown(e['input'])}: {e['msg']}" for e in error.errors()
+        )
+        raise ConfigurationError(wrong) from None
+
+
+def _shown(value: object) -> str:
+    return repr(without_secrets(value) if isinstance(value, str) and re.search("://|@", value) else value)
 
 
 def _tell_misspelt(names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.options import check_files, check_options, parts_of
+from nitro.infrastructure.secrecy import without_secrets
 
 __all__ = ["Target", "target_of"]
 
@@ -101,6 +102,9 @@ class Target(NamedTuple):
     url: str
     arguments: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<Target {without_secrets(self.url)}>"
+
 
 def target_of(url: str) -> Target:
     """What asyncpg wants to connect to `postgresql://user:password@host:5432/database?option=value`.
@@ -114,7 +118,7 @@ def target_of(url: str) -> Target:
         raise ConfigurationError(f"NITRO_BROKER_URL names the driver {driver!r:.40}; it may name {', '.join(_DRIVERS)}")
     options = _joined(parse_qsl(parts.query, keep_blank_values=True))
     known = {*_TAKEN, *_SERVER, *_RENAMED, *_ASYNCPG, *_NEEDLESS, *_DROPPED, *_REFUSED}
-    check_options([name for name in options if "." not in name], known, "postgresql")
+    check_options([name for name, value in options.items() if "." not in name or not value], known, "postgresql")
     for name, why in _REFUSED.items():
         if options.pop(name, "disable").lower() not in _MEANS_NOTHING:
             raise ConfigurationError(f"NITRO_BROKER_URL: {name} can't be done: {why}")
@@ -130,11 +134,12 @@ def target_of(url: str) -> Target:
         if value is not None:
             options.setdefault(usual, _schema(value) if name in ("schema", "currentSchema") else value)
     _secure(options, arguments)
+    if not re.fullmatch(r"[0-9,]*", options.get("port", "")):
+        raise ConfigurationError("NITRO_BROKER_URL: port is a number, as in ?port=5432, or one for each host")
     settings = {name: options.pop(name) for name in list(options) if name not in _TAKEN}
     arguments["server_settings"] = {"application_name": "nitro"} | settings
-    user, at, hosts = parts.netloc.rpartition("@")
-    where = f"{user.replace('@', '%40')}{at}{hosts}{parts.path}"  # asyncpg takes the first @ for the last
-    return Target(f"postgresql://{where}?{urlencode(options, quote_via=quote)}".rstrip("?"), arguments)
+    where = f"{parts.netloc}{parts.path}?{urlencode(options, quote_via=quote)}"
+    return Target(f"postgresql://{where}".rstrip("?"), arguments)
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:

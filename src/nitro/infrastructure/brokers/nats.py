@@ -25,8 +25,9 @@ from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, Verb
 from nitro.infrastructure.brokers.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch
 from nitro.infrastructure.brokers.nats_client import SecretClient, access_of
-from nitro.infrastructure.brokers.options import check_files, options_of, parts_of, without_secrets
+from nitro.infrastructure.brokers.options import check_files, options_of, parts_of
 from nitro.infrastructure.brokers.tail import Tail
+from nitro.infrastructure.secrecy import without_secrets
 
 __all__ = ["NatsLog"]
 
@@ -69,10 +70,10 @@ class NatsLog:
         try:
             storage = StorageType(options.get("storage", "file"))
             replicas = int(options.get("replicas", "1"))
-        except ValueError as error:
+        except ValueError:
             raise ConfigurationError(
                 "NITRO_BROKER_URL: storage is file or memory, and replicas is a number, as in ?storage=file&replicas=3"
-            ) from error
+            ) from None
         if parts.path not in ("", "/"):
             raise ConfigurationError(
                 "NITRO_BROKER_URL: a nats:// URL has no path; NITRO_NAMESPACE says whose log it is"

@@ -24,9 +24,9 @@ from nitro.infrastructure.brokers import postgres_sql as sql
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.bookmark import Bookmark
 from nitro.infrastructure.brokers.dsn import target_of
-from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.postgres_line import Line, hears, line_to, why_refused
 from nitro.infrastructure.brokers.wire import STAMP_BYTES
+from nitro.infrastructure.secrecy import without_secrets
 
 __all__ = ["PostgresLog"]
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from nitro.errors import BrokerRefused, ConfigurationError
 from nitro.infrastructure.brokers.base import DiagnosingLog, Log, Verb
+from nitro.infrastructure.secrecy import without_echo
 
 __all__ = ["Presence"]
 
@@ -70,7 +71,7 @@ class Presence:
 
     def failed(self, verb: Verb, error: Exception) -> None:
         """The log could not do that."""
-        self.why_gone = f"{type(error).__name__}: {error}"[:300]
+        self.why_gone = f"{type(error).__name__}: {without_echo(str(error))}"[:300]
         self._gone_since = self._gone_since or time.monotonic()
         why = self._why_refused(verb, error)
         self._over_with = verb if why or self._slipped_at else "open"

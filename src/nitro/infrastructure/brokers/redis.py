@@ -21,10 +21,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
-from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.redis_client import RedisSource, why_refused
 from nitro.infrastructure.brokers.redis_scripts import APPEND, OPEN, RENEW
 from nitro.infrastructure.brokers.wire import STAMP_BYTES
+from nitro.infrastructure.secrecy import without_secrets
 
 __all__ = ["RedisLog"]
 

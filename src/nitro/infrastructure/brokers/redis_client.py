@@ -17,6 +17,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, MovedError
 
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.options import check_files, options_of, parts_of
+from nitro.infrastructure.secrecy import without_echo
 
 __all__ = ["RedisSource", "why_refused"]
 
@@ -88,8 +89,11 @@ class RedisSource:
         self._query = urlencode(options, quote_via=quote)
         try:
             self.client()
-        except ValueError as error:
-            raise ConfigurationError(f"NITRO_BROKER_URL can't be used: {error}") from error
+        except ValueError as error:  # whose text may be of the URL
+            named = [name for name in options if f"'{name}'" in str(error)] or sorted(options)
+            raise ConfigurationError(
+                f"NITRO_BROKER_URL can't be used: redis-py can't read the value of {' or '.join(named)}; correct it"
+            ) from None
 
     def client(self) -> Any:
         """A client that is not connected yet."""
@@ -133,7 +137,7 @@ def why_refused(error: BaseException | None, *, is_plain: bool) -> str | None:
         is_plain: the client is one of a server, and of no cluster.
     """
     while error is not None:
-        text = f"the server says: {error}. So "
+        text = f"the server says: {without_echo(str(error))}. So "
         if isinstance(error, AuthenticationError | AuthorizationError):
             return text + "correct user and password in NITRO_BROKER_URL"
         if isinstance(error, NoPermissionError):

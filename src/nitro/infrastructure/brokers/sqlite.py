@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from nitro.errors import ConfigurationError
 from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.infrastructure.brokers.bookmark import Bookmark
-from nitro.infrastructure.brokers.options import without_secrets
 from nitro.infrastructure.brokers.sqlite_file import is_same_file, path_of, why_refused
 from nitro.infrastructure.brokers.sqlite_sql import FORGET, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
 from nitro.infrastructure.brokers.tasks import started_pool
+from nitro.infrastructure.secrecy import without_secrets
 from nitro.infrastructure.wal import use_wal
 
 if TYPE_CHECKING:

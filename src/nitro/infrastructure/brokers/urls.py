@@ -14,6 +14,7 @@ from nitro.infrastructure.brokers.link import Link
 from nitro.infrastructure.brokers.memory import MemoryBroker
 from nitro.infrastructure.brokers.siblings import warn_of_siblings
 from nitro.infrastructure.brokers.wire import HEAD_BYTES, STAMP_BYTES
+from nitro.infrastructure.secrecy import scheme_of
 from nitro.settings import Settings
 
 __all__ = ["make_log", "open_broker"]
@@ -49,12 +50,11 @@ def open_broker(settings: Settings, receiver: Receiver, lock: threading.RLock, r
             raise ConfigurationError(
                 f"NITRO_NAMESPACE is {settings.namespace!r}; use 1 to 48 ASCII letters, digits, '_' and '-'"
             )
-        if settings.broker_url == "memory://":
+        url = settings.broker_url.get_secret_value()
+        if url == "memory://":
             warn_of_siblings()
             return MemoryBroker(receiver, lock, retention)
-        remote = make_log(
-            settings.broker_url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes
-        )
+        remote = make_log(url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes)
     return Link(
         remote,
         receiver,
@@ -76,7 +76,8 @@ def make_log(url: str, namespace: str, retention: Retention, *, max_payload_byte
     kind = _KINDS.get(database if plus and database in _DATABASES else scheme)
     if not colon or kind is None:
         known = ", ".join(f"{name}://" for name in ("memory", *_KINDS))
-        raise ConfigurationError(f"NITRO_BROKER_URL starts with {scheme!r:.40}; it may start with {known}")
+        start = f"starts with {scheme_of(url)!r}" if scheme_of(url) else "doesn't start with a scheme and //"
+        raise ConfigurationError(f"NITRO_BROKER_URL {start}; it may start with {known}")
     module, name, extra = kind
     try:
         make: Callable[[str, str, Retention, int], Log] = getattr(import_module(module), name)

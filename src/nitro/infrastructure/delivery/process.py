@@ -15,6 +15,7 @@ from typing import Final
 from nitro.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from nitro.infrastructure.brokers.base import Log
 from nitro.infrastructure.delivery.hub import Hub
+from nitro.infrastructure.secrecy import SecretUrl
 from nitro.settings import get_settings
 
 __all__ = ["acknowledged", "configure", "connect_broker", "current_hub", "flush", "get_hub"]
@@ -144,7 +145,7 @@ def _check(acknowledgement: Future[None], seconds: float) -> None:
 def _make() -> Hub:
     settings = get_settings()
     if isinstance(_broker, str):
-        return Hub(settings.model_copy(update={"broker_url": _broker}))
+        return Hub(settings.model_copy(update={"broker_url": SecretUrl(_broker)}))
     return Hub(settings, _broker)
 
 

@@ -113,7 +113,7 @@ def _checked(topics: Sequence[Event | str]) -> Sequence[Event | str]:
 
 
 def _send_to_all(patch: Patch, sender: Any) -> None:
-    if get_hub().settings.broker_url != "memory://":
+    if get_hub().broker.is_shared:
         warn_caller(
             "topic=ANY reaches the clients of this process alone, and not those of the others that share the broker; "
             "name a topic that all pages hear: topic='page'"

@@ -11,6 +11,7 @@ sessions take in turn.
 from __future__ import annotations
 
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,11 +19,12 @@ from threading import Lock, RLock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlmodel import Session
 
 from nitro.domain.entities.exact_decimal import give_collation
 from nitro.errors import ConfigurationError
+from nitro.infrastructure.secrecy import ENCODE, without_secrets
 from nitro.infrastructure.wal import use_wal
 from nitro.settings import get_settings
 
@@ -33,6 +35,8 @@ BEGIN = "nitro_begin"  # the execution option that names the statement which ope
 WRITING = {BEGIN: "BEGIN IMMEDIATE"}
 BUSY_SECONDS = 30.0
 POOL_CONNECTIONS = 40  # as many as Starlette's thread pool has threads
+_AMBIGUOUS = re.compile(r"(?!sqlite)[\w+]+://([^:/]*(?::[^@]*)?@)?+(?(1)|(?=[^/?]))[^@]*@")
+"""An `@` behind what SQLAlchemy takes for user and password, or behind a host if there are none."""
 
 
 class Database:
@@ -42,8 +46,8 @@ class Database:
     and leaves its parent's alone; of a database in memory it gets a new and empty one.
     """
 
-    def __init__(self, url: str | None = None) -> None:
-        self._url = url
+    def __init__(self, url: str | URL | None = None) -> None:
+        self._url = url.render_as_string(hide_password=False) if isinstance(url, URL) else url
         self._engine: Engine | None = None
         self._opening = Lock()
         self._writers: AbstractContextManager[Any] = nullcontext()
@@ -91,8 +95,11 @@ class Database:
     def _open(self) -> Engine:
         with self._opening:
             if self._engine is None:
-                url = _parsed(self._url or get_settings().db_url)
-                engine = _engine(url)
+                url = _parsed(self._url or get_settings().db_url.get_secret_value())
+                try:
+                    engine = _engine(url)
+                except ArgumentError:  # whose text may be of the URL
+                    raise _unusable(str(url), "SQLAlchemy can't take it for this dialect") from None
                 self._lock(engine)
                 _call_after_fork(weakref.WeakMethod(self._forked))
                 self._engine = engine
@@ -114,8 +121,8 @@ class Database:
 
     def __repr__(self) -> str:
         if self._engine is not None:
-            return f"<Database {self._engine.url!r} {self._engine.pool.status()}>"
-        return f"<Database {'NITRO_DB_URL' if self._url is None else repr(_parsed(self._url))} not open>"
+            return f"<Database {without_secrets(str(self._engine.url))} {self._engine.pool.status()}>"
+        return f"<Database {'NITRO_DB_URL' if self._url is None else without_secrets(self._url)} not open>"
 
 
 def _call_after_fork(method: weakref.WeakMethod[Callable[[], None]]) -> None:
@@ -128,19 +135,31 @@ def _call_after_fork(method: weakref.WeakMethod[Callable[[], None]]) -> None:
 
 
 def _parsed(text: str) -> URL:
+    if _AMBIGUOUS.match(text):
+        raise ConfigurationError(
+            f"the database URL (NITRO_DB_URL) has an '@', or a '/' in its user, before its last '@', so its host can't "
+            f"be told: {ENCODE}; an '@' behind the host is %40, too"
+        )
     try:
+        text.encode()
         url = make_url(text)
         is_async = url.get_dialect().is_async
-    except ArgumentError as error:
-        raise ConfigurationError(
-            f"the database URL (NITRO_DB_URL) can't be used: {error}; write one like sqlite:///nitro.db"
-        ) from error
+    except NoSuchModuleError:
+        raise _unusable(text, "SQLAlchemy has no such dialect") from None
+    except (ArgumentError, ValueError):  # whose texts may be of the URL
+        raise _unusable(text, f"it is no URL of a database. If it has a password, {ENCODE}") from None
     if is_async:
         raise ConfigurationError(
             f"the database URL (NITRO_DB_URL) names the asynchronous driver {url.drivername!r}; "
             f"entities need a synchronous one, such as {url.get_backend_name()!r}"
         )
     return url
+
+
+def _unusable(url: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the database URL (NITRO_DB_URL: {without_secrets(url)}) can't be used: {why}; write one like sqlite:///nitro.db"
+    )
 
 
 def _engine(url: URL) -> Engine:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Engine, delete, func, inspect
+from sqlalchemy import URL, ColumnElement, Engine, delete, func, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import set_committed_value
@@ -43,7 +43,7 @@ class SQLModelRepository:
     be asked raises `InvalidQuery`, a URL that can't be used `ConfigurationError`.
     """
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | URL | None = None) -> None:
         self._database = Database(url)
 
     @property
@@ -268,5 +268,5 @@ _shared: dict[str, SQLModelRepository] = {}
 
 def default_repository() -> SQLModelRepository:
     """The repository that entities share: one for each value that `NITRO_DB_URL` has had in this process."""
-    url = get_settings().db_url
+    url = get_settings().db_url.get_secret_value()
     return _shared.get(url) or _shared.setdefault(url, SQLModelRepository(url))

@@ -104,7 +104,7 @@ class Producer:
         from sqlalchemy.orm import Session
 
         if self._engine is None:
-            url, arguments = engine_url(get_settings().broker_url)
+            url, arguments = engine_url(get_settings().broker_url.get_secret_value())
             self._engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
         topic = self._topic()
         result = self._next(topic)

@@ -68,7 +68,7 @@ class Plan:
         tell: is called with each line of news.
     """
 
-    broker_url: str
+    broker_url: str = field(repr=False)
     folder: Path
     seconds: float
     seed: int
