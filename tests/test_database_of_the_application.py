@@ -43,6 +43,7 @@ def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         server.run(
             "CREATE ROLE administrator LOGIN CREATEDB",
             "CREATE ROLE application LOGIN",
+            "CREATE ROLE stranger LOGIN",
             "CREATE DATABASE shop OWNER administrator",
         )
         with closing(psycopg.connect(f"{url_of(server, 'postgres')}", autocommit=True)) as connection:
@@ -86,6 +87,22 @@ def test_the_documented_sql_run_by_an_administrator_is_all_that_the_application_
             session.commit()
         eventually(lambda: end.heard.payloads == [b"3"], "what was committed is read")
     engine.dispose()
+
+
+def test_a_role_without_these_rights_neither_reads_nor_emits(postgres: PostgresServer) -> None:
+    tables, _ = documented("sql", "Tables that an administrator makes")
+    with closing(psycopg.connect(url_of(postgres, "administrator"), autocommit=True)) as connection:
+        connection.execute(tables)
+    with closing(psycopg.connect(url_of(postgres, "stranger"), autocommit=True)) as connection:
+        for statement in (
+            "SELECT body FROM nitro_messages",
+            "INSERT INTO nitro_outbox (namespace, body) VALUES ('app', 'x')",
+            "SELECT nitro_append('app', 'epoch', 'me', 1, ARRAY['x'::bytea], 10)",
+            "DELETE FROM nitro_logs",
+            "CREATE FUNCTION nitro_append(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
 
 
 async def begin_anew(log: Log) -> None:

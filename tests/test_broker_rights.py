@@ -1,0 +1,84 @@
+"""The rights that the documentation gives an application's user on a broker: enough for it, and others are kept out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import redis
+from nats.aio.client import Client
+from redis.exceptions import NoPermissionError
+
+from nitro.testing.conformance import eventually
+from tests.cast import check_events_get_across, ends_on, wait_until_open
+from tests.servers import free_port
+from tests.services import NatsServer, RedisServer, administer
+from tests.test_database_of_the_application import documented
+
+HEADING = "Rights on the broker"
+
+
+def give_rights(server: RedisServer, *more: str) -> None:
+    (rules,) = documented("redis", HEADING)
+    assert server.run(*rules.split(), *more) == b"+OK\r\n"
+
+
+def test_on_redis_one_namespace_is_all_that_its_user_has(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        give_rights(server)
+        url = f"redis://application:password@127.0.0.1:{server.port}"
+        check_events_get_across(url, "shop")
+        with ends_on(url, 1, "blog") as (end,):
+            eventually(lambda: "no permissions" in end.link.state.why_refused, "another namespace is refused")
+        give_rights(server, "+select", "+client|setname")
+        check_events_get_across(f"{url}/3?client_name=shop", "shop")
+        server.run(
+            "ACL", "SETUSER", "other", "on", ">pw", "~{nitro:blog}*", "~cache:*", "+@all", "-@admin", "-@dangerous"
+        )
+        other = redis.Redis(port=server.port, username="other", password="pw")
+        for command in ("GET", "HGETALL", "DEL", "XLEN"):
+            with pytest.raises(NoPermissionError):
+                other.execute_command(command, "{nitro:shop}")
+        for command in ("MONITOR", "FLUSHALL", "CONFIG GET *"):
+            with pytest.raises(NoPermissionError):
+                other.execute_command(command)
+        other.close()
+        assert server.run("ACL", "SETUSER", "default", "off") == b"+OK\r\n"
+        check_events_get_across(url, "shop")
+        with ends_on(f"redis://127.0.0.1:{server.port}", 1, "shop") as (end,):
+            eventually(lambda: "correct user and password" in end.link.state.why_refused, "nobody comes without")
+
+
+def test_in_a_redis_cluster_its_user_looks_for_the_nodes_too(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    while server.port > 55_535:  # the cluster's own port is 10,000 higher
+        server.port = free_port()
+    server.options = ("--cluster-enabled", "yes")
+    with server:
+        assert server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383") == b"+OK\r\n"
+        give_rights(server, "+command", "+cluster|slots")
+        check_events_get_across(f"redis+cluster://application:password@127.0.0.1:{server.port}", "shop")
+
+
+def test_on_nats_an_account_is_all_that_its_user_has(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    (server.more,) = documented("nats", HEADING)
+    with server, ends_on(f"nats://application:password@127.0.0.1:{server.port}", namespace="shop") as (one, other):
+        wait_until_open(one, other)
+        one.publish(b"1")
+        one.flush()
+        assert administer(f"nats://other:password@127.0.0.1:{server.port}", use_everything) == []
+        one.publish(b"2")
+        one.flush()
+        eventually(lambda: len(other.heard.messages) == 2, "both are heard")
+        assert other.heard.payloads == [b"1", b"2"]
+        assert other.link.state.skipped == 0
+
+
+async def use_everything(nats: Client) -> list[str]:
+    """Publish into another account's log, and look for it; the streams that are found."""
+    await nats.publish("nitro.shop.me", b"forged")
+    await nats.flush()
+    found = await nats.request("$JS.API.STREAM.NAMES", b"{}", timeout=5)
+    return list(json.loads(found.data).get("streams") or ())
