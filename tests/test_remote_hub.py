@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 import nitro
 from nitro import Client, Gap
@@ -280,9 +281,11 @@ def test_the_broker_is_chosen_in_code_before_it_is_used(url: str, hub: Hub, monk
         nitro.configure(broker=url)
     monkeypatch.setattr(process, "_hub", None)
     monkeypatch.setattr(process, "_broker", None)
-    nitro.configure(broker=url)
-    assert "sqlite" in repr(get_hub().broker)
-    get_hub().broker.close(1)
+    for each in (url, SecretStr(url)):
+        monkeypatch.setattr(process, "_hub", None)
+        nitro.configure(broker=each)
+        assert "sqlite" in repr(get_hub().broker)
+        get_hub().broker.close(1)
 
 
 # Processes that emit and end.

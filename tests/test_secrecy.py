@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from sqlalchemy import make_url
 
 import nitro
@@ -25,7 +26,7 @@ from nitro.infrastructure.brokers.redis_client import RedisSource
 from nitro.infrastructure.brokers.urls import make_log
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.repository.repository import SQLModelRepository
-from nitro.infrastructure.secrecy import without_secrets
+from nitro.infrastructure.secrecy import SecretUrl, without_secrets
 from nitro.settings import Settings, get_settings
 from nitro.testing.conformance import RETENTION
 from nitro.testing.nemesis.run import Plan
@@ -187,8 +188,9 @@ def test_a_database_may_have_whatever_sqlalchemy_understands(tmp_path: Path) -> 
             assert engine.url.password == unquote(password)
             assert engine.url.username == "ann@home"
     SQLModelRepository("postgresql+psycopg:///d?user=ann&password=p@w").engine
-    given = SQLModelRepository(make_url(f"postgresql+psycopg://ann:{quote(HARD, safe='')}@h/d"))
-    assert given.engine.url.password == HARD
+    url = f"postgresql+psycopg://ann:{quote(HARD, safe='')}@h/d"
+    for given_as in (make_url(url), SecretStr(url), SecretUrl(url)):
+        assert SQLModelRepository(given_as).engine.url.password == HARD
     (tmp_path / "a@b").mkdir()
     for name in ("c@d.db", "e#f.db", "g:h.db"):
         SQLModelRepository(f"sqlite:///{tmp_path}/a@b/{name}").init_db()

@@ -12,6 +12,8 @@ from concurrent.futures import thread as _pools  # noqa: F401 - it registers at 
 from functools import cache
 from typing import Final
 
+from pydantic import SecretStr
+
 from nitro.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from nitro.infrastructure.brokers.base import Log
 from nitro.infrastructure.delivery.hub import Hub
@@ -28,7 +30,7 @@ _READING_SECONDS: Final = 1.0
 on before more is read."""
 
 _hub: Hub | None = None
-_broker: str | Log | None = None
+_broker: str | SecretStr | Log | None = None
 _making = threading.Lock()
 _inherited: list[Hub] = []
 """A parent's hubs: kept, for to collect them would close the parent's connections from here."""
@@ -51,11 +53,11 @@ def current_hub() -> Hub | None:
     return _hub
 
 
-def configure(*, broker: str | Log | None = None) -> None:
+def configure(*, broker: str | SecretStr | Log | None = None) -> None:
     """Choose the broker in code, before anything is emitted or connected.
 
     Args:
-        broker: a URL as in `NITRO_BROKER_URL`, which it overrides; a log of your own (see
+        broker: a URL as in `NITRO_BROKER_URL`, which it overrides, also as a `SecretStr`; a log of your own (see
             `nitro.infrastructure.brokers.base.Log`); or None for what the environment says.
 
     Raises:
@@ -144,8 +146,9 @@ def _check(acknowledgement: Future[None], seconds: float) -> None:
 
 def _make() -> Hub:
     settings = get_settings()
-    if isinstance(_broker, str):
-        return Hub(settings.model_copy(update={"broker_url": SecretUrl(_broker)}))
+    if isinstance(_broker, str | SecretStr):
+        url = _broker if isinstance(_broker, str) else _broker.get_secret_value()
+        return Hub(settings.model_copy(update={"broker_url": SecretUrl(url)}))
     return Hub(settings, _broker)
 
 

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock, RLock
 from typing import Any
 
+from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlmodel import Session
@@ -46,8 +47,10 @@ class Database:
     and leaves its parent's alone; of a database in memory it gets a new and empty one.
     """
 
-    def __init__(self, url: str | URL | None = None) -> None:
-        self._url = url.render_as_string(hide_password=False) if isinstance(url, URL) else url
+    def __init__(self, url: str | SecretStr | URL | None = None) -> None:
+        if isinstance(url, URL):
+            url = url.render_as_string(hide_password=False)
+        self._url = url.get_secret_value() if isinstance(url, SecretStr) else url
         self._engine: Engine | None = None
         self._opening = Lock()
         self._writers: AbstractContextManager[Any] = nullcontext()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy
+from pydantic import SecretStr
 from sqlalchemy import URL, ColumnElement, Engine, delete, func, inspect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import make_transient
@@ -43,7 +44,7 @@ class SQLModelRepository:
     be asked raises `InvalidQuery`, a URL that can't be used `ConfigurationError`.
     """
 
-    def __init__(self, url: str | URL | None = None) -> None:
+    def __init__(self, url: str | SecretStr | URL | None = None) -> None:
         self._database = Database(url)
 
     @property
