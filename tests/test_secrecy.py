@@ -271,6 +271,7 @@ BROKERS = [
     "postgresql://user:S3cret@127.0.0.1:port/db",
     "postgresql://user:S3cret%zz@127.0.0.1:1/db",
     "postgresql:///db?host=127.0.0.1&port=1&user=u&password=p@S3cret",
+    "redis://user:S3cret",
     "user:S3cret@127.0.0.1",
     "S3cret@127.0.0.1",
 ]
@@ -284,6 +285,7 @@ DATABASES = [
     "postgresql+psycopg://127.0.0.1:1/db?user=u&password=S3cret",
     "postgresql+psycopg://user:S3cret@127.0.0.1:1/db?colour=S3cret",
     "postgresql+psycopg://us/er:S3cret@127.0.0.1:1/db",
+    "postgresql://user:S3cret",
     "postgresql:user:S3cret@127.0.0.1",
     "sqlite://user:S3cret@h/x",
     "nosuch://user:S3cret@h/x",
