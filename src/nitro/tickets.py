@@ -19,6 +19,7 @@ from nitro.infrastructure.events.sender import ANY
 
 try:
     from itsdangerous import BadData, URLSafeTimedSerializer
+    from itsdangerous.encoding import base64_decode, base64_encode
 except ModuleNotFoundError as error:
     raise ConfigurationError("nitro.tickets needs itsdangerous: pip install 'nitro-realtime[tickets]'") from error
 
@@ -78,6 +79,9 @@ class Tickets:
         if not ticket or len(ticket) > _MAX_TICKET_CHARS:
             return None
         try:
+            signature = ticket.rpartition(".")[2]
+            if base64_encode(base64_decode(signature)).decode() != signature:
+                return None  # the same bytes, written otherwise: a ticket that was changed opens nothing
             fields, signed_at = self._serializer.loads(ticket, max_age=self._seconds, return_timestamp=True)
             allowed, denied, user_id, expires_at = fields
             grant = Grant(_restored(allowed), _restored(denied), user_id, expires_at)
