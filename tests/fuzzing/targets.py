@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Final
 
+from tests.fuzzing.controls import control
 from tests.fuzzing.frames import frame
+from tests.fuzzing.grants import grants
 from tests.fuzzing.logs import broker
 from tests.fuzzing.payloads import payload
 from tests.fuzzing.publishing import publish
@@ -48,5 +50,5 @@ def _errors() -> Iterator[list[str]]:
         logging.getLogger().removeHandler(keeper)
 
 
-_ALL: Final = (frame, topics, payload, ticket, query, last_event_id, broker, publish)
+_ALL: Final = (frame, topics, grants, payload, ticket, query, last_event_id, broker, control, publish)
 TARGETS: Final[dict[str, Target]] = {target.__name__: _watched(target) for target in _ALL}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from tests.fuzzing.grammar import is_pattern, is_topic, matches
+from tests.fuzzing.grammar import is_pattern, is_topic, matches, outside
 from tests.fuzzing.standard import pairs, read
 
 
@@ -57,3 +59,17 @@ def test_topics_and_patterns_are_told_from_other_texts() -> None:
         assert not is_pattern(text)
     assert not is_topic("a*")
     assert not is_topic("ANY")
+
+
+def test_a_topic_outside_of_others_is_found_exactly_where_trying_all_short_ones_finds_it() -> None:
+    texts = [text for length in range(1, 7) for text in map("".join, itertools.product("a.c", repeat=length))]
+    topics = [text for text in texts if is_topic(text)]
+    texts = [text for length in range(1, 5) for text in map("".join, itertools.product("a.*", repeat=length))]
+    heard = {text: {topic for topic in topics if matches(text, topic)} for text in texts if is_pattern(text)}
+    for pattern, other in itertools.product(heard, repeat=2):
+        found = outside(pattern, [other])
+        assert (found is None) == (heard[pattern] <= heard[other]), (pattern, other)
+        assert found is None or found in heard[pattern] - heard[other]
+    assert outside("a*", ["aa", "a*c"]) == "ac"
+    assert outside("a*", ["aa", "*"]) is None
+    assert outside("*", []) == "c"

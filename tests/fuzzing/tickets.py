@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -22,23 +23,37 @@ _GRANTS = (
     Grant(ANY, denied={"a.b": "s1"}, expires_at=4e9),
     Grant([]),
 )
+_EDITS: tuple[Callable[[str, str, str], str], ...] = (
+    lambda before, _, __: before,
+    lambda _, behind, __: behind,
+    lambda before, behind, _: before + behind[1:],
+    lambda before, behind, letter: before + "".join(chr(ord(each) ^ ord(letter)) for each in behind[:1]) + behind[1:],
+    lambda before, behind, letter: before + letter + behind,
+    lambda before, behind, _: before + behind[:1] + behind,
+    lambda before, behind, _: before + behind[1:2] + behind[:1] + behind[2:],
+    lambda before, behind, _: before + behind[:1].swapcase() + behind[1:],
+    lambda before, behind, letter: before + chr(0x100 + ord(letter)) + behind,
+)
+"""From what stands before a place, what stands behind it, and a letter."""
 
 
 def ticket(data: bytes) -> None:
     """What the ticket is made of, and then its text, or how it is changed."""
     supply = Supply(data)
-    match supply.below(4):
+    match supply.below(5):
         case 0:
             assert _tickets().read(text(supply.rest())) is None
         case 1:
             assert _tickets().read(supply.rest().decode("utf-8", "surrogateescape")) is None
         case 2:
-            _read_changed(supply)
-        case _:
+            _read_spliced(supply)
+        case 3:
             _read_signed(supply)
+        case _:
+            _read_edited(supply)
 
 
-def _read_changed(supply: Supply) -> None:
+def _read_spliced(supply: Supply) -> None:
     """A ticket or two, of which one may be signed with another secret, and changes of single characters."""
     first, second = (_GRANTS[supply.below(len(_GRANTS))] for _ in range(2))
     is_mine = supply.byte() & 1 == 0
@@ -50,9 +65,23 @@ def _read_changed(supply: Supply) -> None:
         letters, place, by = list(changed), supply.byte() * 2, supply.byte()
         letters[place : place + 1] = [chr(ord(letter) ^ by) for letter in letters[place : place + 1]]
         changed = "".join(letters)
-    found = _tickets().read(changed)
-    assert found is None or (is_mine and found in (first, second))
-    assert found is not None or not is_mine or changed not in (written, other)
+    _check(changed, {written: first, other: second} if is_mine else {})
+
+
+def _read_edited(supply: Supply) -> None:
+    """A ticket in which some characters are others, more, less or elsewhere."""
+    grant = _GRANTS[supply.below(len(_GRANTS))]
+    written = edited = _tickets().issue(grant)
+    for _ in range(1 + supply.below(3)):
+        kind, place = supply.below(len(_EDITS)), len(edited) - int.from_bytes(supply.take(2)) % (len(edited) + 1)
+        before, behind = edited[:place], edited[place:]
+        edited = _EDITS[kind](before, behind, chr(supply.byte()))
+    _check(edited, {written: grant})
+
+
+def _check(ticket: str, issued: dict[str, Grant]) -> None:
+    """What was issued opens what it was issued for, and what differs from it in any character is refused."""
+    assert _tickets().read(ticket) == issued.get(ticket)
 
 
 def _read_signed(supply: Supply) -> None:
