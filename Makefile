@@ -47,10 +47,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Faults at random against a real server, judged by the oracle; MINUTES=60 SEED=7 BROKER=redis to choose.
+# Faults at random against a real server, judged by the oracle; MINUTES=60 SEED=7 to choose.
 MINUTES ?= 10
 soak: $(VENV)/.test programs
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER) --workers 2)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
 
 # Faults against workers on a set-up of servers, judged by the oracle: make nemesis BROKER=redis-sentinel MINUTES=60 SEED=7.

@@ -1,7 +1,8 @@
-"""The soak: producers, listeners and faults at random, with a real server, judged by the oracle.
+"""The soak: producers, listeners and faults at random, with one real server and a log in memory, judged by the oracle.
 
 `python -m tests.soak --minutes 10 --seed 7`. Listeners are cut with a reset, stop reading, and come back with the
 last id that they have; the server is ended with SIGTERM or killed, and started again on its port.
+Workers that share a log, and what it is on, are `tests.nemesis`'s.
 """
 
 from __future__ import annotations
@@ -16,16 +17,13 @@ import signal
 import socket
 import struct
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import httpx
 
 from nitro.testing.oracle import Listener, Outcome, Sent, Verdict, check
-from tests.brokers import BROKERS, Broker
 from tests.servers import Server
 
 APP = "tests.apps.soak:app"
@@ -169,38 +167,16 @@ async def soak(
     pages: int = 12,
     producers: int = 3,
     waits: bool = False,
-    broker: Broker | None = None,
-    workers: int = 1,
 ) -> Report:
-    """Run for so long, then let everybody catch up, and judge.
-
-    With a `broker`, whose log survives everything here, the server may have several workers; then one of them is killed
-    at times, or the broker.
-    """
+    """Run for so long, then let everybody catch up, and judge."""
     rng = random.Random(seed)
     report = Report(seed)
     environment = {**ENVIRONMENT, "SOAK_WAITS": "1" if waits else ""}
-    faults = ["SIGTERM", "SIGKILL"]
     options = ("--no-access-log",)
-    if broker is not None:
-        environment |= {"NITRO_BROKER_URL": broker.url, "NITRO_NAMESPACE": broker.namespace()}
-        faults += ["a worker's SIGKILL"] * (workers > 1) + ["the broker's SIGKILL"] * (broker.server is not None)
-    if workers > 1:
-        options += ("--workers", str(workers))
     server = Server(APP, environment=environment, options=options).wait_until_up()
 
     async def hit(fault: str) -> Server:
         report.count(fault)
-        if fault == "a worker's SIGKILL":
-            if running := server.workers():
-                os.kill(rng.choice(running), signal.SIGKILL)
-            return server
-        if fault == "the broker's SIGKILL":
-            assert broker is not None
-            await asyncio.to_thread(broker.kill)
-            await asyncio.sleep(rng.uniform(0, 1))
-            await asyncio.to_thread(broker.start)
-            return server
         await asyncio.to_thread(server.kill if fault == "SIGKILL" else partial(server.end, within_seconds=15))
         again = Server(APP, environment=environment, options=options, port=server.port)
         return await asyncio.to_thread(again.wait_until_up)
@@ -214,7 +190,7 @@ async def soak(
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, rng.uniform(2, 6)))
             if until - time.monotonic() > 2:
-                server = await hit(rng.choice(faults))
+                server = await hit(rng.choice(["SIGTERM", "SIGKILL"]))
         await asyncio.gather(*work)
         for page in listening:
             page.is_calm = True
@@ -236,15 +212,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
-    parser.add_argument("--broker", choices=list(BROKERS), help="in memory by default")
-    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        broker = None
-        if options.broker:
-            directory = stack.enter_context(tempfile.TemporaryDirectory())
-            broker = stack.enter_context(BROKERS[options.broker](Path(directory)))
-        report = asyncio.run(soak(options.minutes * 60, options.seed, broker=broker, workers=options.workers))
+    report = asyncio.run(soak(options.minutes * 60, options.seed))
     print(report)
     return 0 if report.verdict.is_clean else 1
 
