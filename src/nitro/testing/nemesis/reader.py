@@ -78,14 +78,15 @@ class Reader:
         newest_emit: when the newest of the emits began whose messages it heard, in seconds.
         last_heard: the number of the run's last message, if it came; else 0.
         is_open: its first stream has opened; of this visit, if it comes as somebody else each time.
-        is_calm: set it, and it stays and reads.
+        is_reading: a stream of it is open at this moment.
     """
 
     def __init__(self, name: str, habit: Habit, ports: Sequence[int], folder: Path, seed: object) -> None:
         self.name = name
         self.newest_emit = float("-inf")
         self.last_heard = 0
-        self.is_calm = False
+        self.is_reading = False
+        self._calm = asyncio.Event()
         self._habit = habit
         self._ports = ports
         self._folder = folder
@@ -110,13 +111,25 @@ class Reader:
                 why = await self._read_stream(port)
             except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError) as error:
                 why = f"{type(error).__name__}: {error}"
+            self.is_reading = False
             self._journal.write("ended", why)
             if self._habit.is_new and self.is_open:
                 self._journal.write("left")
                 self._journal.close()
                 self._begin()
-            least, most = (0.1, 0.2) if self.is_calm else self._habit.away_seconds
-            await asyncio.sleep(self._rng.uniform(least, most))
+            if self._calm.is_set():
+                await asyncio.sleep(0.1)
+            else:
+                await self._pause(self._rng.uniform(*self._habit.away_seconds))
+
+    def calm_down(self) -> None:
+        """From now on it comes back soon, stays and reads."""
+        self._calm.set()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._calm.wait()
 
     async def _read_stream(self, port: int) -> str:
         """Read a stream to its end; why it ended."""
@@ -132,13 +145,13 @@ class Reader:
             ends_at = time.monotonic() + self._rng.expovariate(1 / mean) if mean else float("inf")
             async for fields in events(_body(reader)):
                 self._take(fields, port)
-                if self.is_calm:
+                if self._calm.is_set():
                     continue
                 if time.monotonic() > ends_at:
                     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     return "cut by itself"
                 if self._habit.stall_seconds and self._rng.random() < 0.005:
-                    await asyncio.sleep(self._rng.uniform(0, self._habit.stall_seconds))
+                    await self._pause(self._rng.uniform(0, self._habit.stall_seconds))
             return "ended by the server"
         finally:
             writer.transport.abort()
@@ -158,6 +171,7 @@ class Reader:
 
     def _take(self, fields: dict[str, str], port: int) -> None:
         self._last_id = fields.get("id", self._last_id)
+        self.is_reading = True
         if not self.is_open:
             self.is_open = True
             self._journal.write("open", port)

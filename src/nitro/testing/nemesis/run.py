@@ -173,8 +173,9 @@ class _Crew:
         ending = [asyncio.to_thread(producer.end, 30) for producer in self.producers]
         await asyncio.gather(*ending)
         for reader in self.readers:
-            reader.is_calm = True
-        await until(lambda: all(reader.is_open for reader in self.readers), _READY_SECONDS)
+            reader.calm_down()
+        # Who comes back behind the last message, with an id of a log that is gone, would never hear it.
+        await until(lambda: all(reader.is_reading for reader in self.readers), _READY_SECONDS)
         await asyncio.to_thread(self.last.end, _READY_SECONDS)
         journal = self._plan.folder / "producers" / "last.jsonl"
         numbers = [more[0] for what, _, *more in read(journal) if what == "acknowledged"] if journal.exists() else []
