@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nitro.domain.message import Message
+from nitro.infrastructure.brokers import postgres
 from nitro.infrastructure.brokers.base import Log, Retention
 from nitro.infrastructure.brokers.memory import MemoryBroker
 from nitro.testing.conformance import RETENTION, Heard, LogConformance
@@ -133,6 +134,11 @@ class TestPostgres(OnBroker):
 
 class TestPostgresBehindAPool(OnBroker):
     kind = "postgresql"
+
+    @pytest.fixture(autouse=True)
+    def _finds_out_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No notification comes through this pool, however long each new log waits for one."""
+        monkeypatch.setattr(postgres, "_NOTIFIED_WITHIN_SECONDS", (0.02, 0.05))
 
     @classmethod
     def make(cls, directory: Path) -> Broker:

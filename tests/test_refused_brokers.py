@@ -20,6 +20,7 @@ import pytest
 
 import nitro
 from nitro.errors import BrokerRefused, BrokerUnavailable
+from nitro.infrastructure.brokers import link
 from nitro.infrastructure.brokers.sqlite import SQLiteLog
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import RETENTION, End, eventually
@@ -28,6 +29,12 @@ from tests.cast import ends_on, wait_until_open
 from tests.servers import ROOT
 from tests.services import NatsServer, PostgresServer, Proxy, RedisServer
 from tests.test_nats_servers import cluster, stream_of
+
+
+@pytest.fixture(autouse=True)
+def _is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a link waits with a broker that refused it changes nothing of what is said and sent."""
+    monkeypatch.setattr(link, "_LONGEST_BACKOFF", 0.5)
 
 
 class Wrong(NamedTuple):
