@@ -10,6 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src"
 LINE = [
     ("nitro.errors",),
+    ("nitro.infrastructure.secrecy",),
     ("nitro.settings",),
     ("nitro.domain",),
     ("nitro.testing.oracle",),
