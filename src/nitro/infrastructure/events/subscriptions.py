@@ -51,11 +51,11 @@ class Subscriptions:
 
     def _ask_for(self, patterns: Requested) -> None:
         """The same as `add` for each of them, which were checked as they were read."""
-        if len(patterns) > self._max_topics:
-            raise self._too_many()
-        for pattern in patterns:
+        for count, pattern in enumerate(patterns):
             if not self._rights.cover(pattern, None):
                 raise _denied(pattern)
+            if count >= self._max_topics:
+                raise self._too_many()
         self._senders = dict.fromkeys(patterns)
 
     def add(self, topic: Any, senders: Any) -> None:
