@@ -161,6 +161,23 @@ def test_26_rights_withdrawn_while_live_and_while_away(fastapi: Server) -> None:
     until_clients(fastapi, 0)
 
 
+def test_a_logout_ends_the_users_streams_in_all_tabs_and_a_login_opens_them_again(fastapi: Server) -> None:
+    cookie = cookie_of(fastapi, "lea")
+    with Stream(fastapi.port, "/events", cookie) as one, Stream(fastapi.port, "/events", cookie) as other:
+        for stream in (one, other):
+            stream.read_until(b"id: ")
+        answer = httpx.post(f"{fastapi.url}/logout", headers=dict([cookie.strip().split(": ", 1)]), trust_env=False)
+        assert answer.status_code == 204
+        for stream in (one, other):
+            stream.read_to_end()
+    time.sleep(1)  # for so long after a dismissal rights count as read before it
+    with Stream(fastapi.port, "/events", cookie_of(fastapi, "lea")) as stream:
+        stream.read_until(b"id: ")
+        emit(fastapi, "user.lea.mail", "hers")
+        assert stream.events(1) == ["hers"]
+    until_clients(fastapi, 0)
+
+
 @pytest.mark.alone
 def test_a_token_opens_a_stream_and_ends_it_when_it_expires() -> None:
     def bearer(**claims: Any) -> str:
@@ -225,6 +242,12 @@ def test_other_frameworks_say_the_same(recipe: str) -> None:
         check_problem(ask(server, "topic=*", ada), 403, "may be heard")
         check_problem(ask(server, "topic=", ada), 422, "?topic= is empty")
         until_clients(server, 0)
+        with Stream(server.port, "/events", ada) as stream:
+            stream.read_until(b"id: ")
+            answer = httpx.post(f"{server.url}/logout", headers={"Cookie": "user=ada"}, trust_env=False)
+            assert answer.status_code == 204
+            assert 'user=""' in answer.headers["set-cookie"] or "user=null" in answer.headers["set-cookie"]
+            stream.read_to_end()
     assert "Traceback" not in server.output, server.output
 
 
