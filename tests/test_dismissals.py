@@ -12,6 +12,7 @@ import pytest
 
 import nitro
 from nitro import Client, disconnect_user
+from nitro.errors import NotAuthenticated
 from nitro.infrastructure.access import admission
 from nitro.infrastructure.access.admission import REMEMBERED_SECONDS, Admission
 from nitro.infrastructure.delivery.hub import Hub
@@ -36,7 +37,8 @@ def test_rights_that_are_older_than_what_is_remembered_open_nothing_and_are_told
     nobodys.rights_from -= REMEMBERED_SECONDS + 60
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert not client.connect().is_connected
+            with pytest.raises(NotAuthenticated, match="older than an order"):
+                client.connect()
     assert [record.getMessage()[:50] for record in caplog.records] == [
         "the rights of a client of the user '7' were read 3"
     ]
@@ -103,8 +105,14 @@ def test_a_process_that_starts_later_than_the_log_reaches_refuses_what_is_older(
 
 
 def opens(server: Server, ticket: str) -> bool:
-    """Whether a stream goes on that this ticket opens; else it ends at once, and its browser comes back."""
+    """Whether a stream goes on that this ticket opens.
+
+    Else it ends at once and its browser comes back, as where rights were read just before; or the answer is 401, so that
+    its page asks for another ticket.
+    """
     with Stream(server.port, f"/events?ticket={ticket}") as stream:
+        if " 401 " in stream.read_head().head.splitlines()[0]:
+            return False
         stream.read_until(b"id: ")
         server.post("/emit?topic=user.7.secret")
         while not stream.is_complete and b"data: " not in stream.body:
@@ -116,7 +124,7 @@ def test_a_ticket_from_before_a_dismissal_opens_nothing_in_a_process_that_missed
     environment = {"NITRO_BROKER_URL": f"sqlite:///{tmp_path / 'events.db'}", "NITRO_HISTORY_MESSAGES": "50"}
     app = "tests.apps.tickets:app"
     with Server(app, environment=environment) as one, Server(app, environment=environment) as other:
-        ticket = one.get("/ticket?user=7").json()
+        ticket, issued = one.get("/ticket?user=7").json(), time.monotonic()
         assert opens(one, ticket)
         assert opens(other, ticket)
         time.sleep(1.1)  # rights that are a second older than a dismissal count as older
@@ -131,6 +139,10 @@ def test_a_ticket_from_before_a_dismissal_opens_nothing_in_a_process_that_missed
         assert not opens(other, ticket)
         with Server(app, environment=environment) as late:
             assert not opens(late, ticket)
+            time.sleep(max(0.0, issued + 6 - time.monotonic()))
+            for server in (one, other, late):
+                answer = server.get(f"/events?ticket={ticket}")
+                assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
             time.sleep(2.1)  # and tickets know whole seconds
             for server in (one, other, late):
                 assert opens(server, one.get("/ticket?user=7").json())

@@ -31,6 +31,8 @@ _AFTERMATH_SECONDS: Final = 1.0
 """How old the rights of a client are at most when it is made: they were read before, and perhaps withdrawn since."""
 REMEMBERED_SECONDS: Final = 3600
 """For how long a dismissal is remembered: rights of a user that were read longer ago than this open no stream."""
+_LONGEST_REQUEST_SECONDS: Final = 5.0
+"""Rights that are older were not read for the request that shows them: they stood in a ticket, or were kept."""
 _STARTED: Final = time.monotonic() - 1.0  # tickets know whole seconds
 _LONGEST_START_SECONDS: Final = 30.0
 """How long a process may take until it has reached the log, for the rights that it reads meanwhile."""
@@ -142,6 +144,11 @@ class Admission:
         with self._lock:
             last = self._dismissed.get(user_id, float("-inf"))
             return rights_from < self._floor or rights_from - _AFTERMATH_SECONDS < last
+
+    def is_outdated(self, user_id: str | None, rights_from: float) -> bool:
+        """Whether it was, and whoever asks once more shows the same rights: they were not read for this request."""
+        is_kept = time.monotonic() - rights_from > _LONGEST_REQUEST_SECONDS
+        return is_kept and self.was_dismissed(user_id, rights_from)
 
     def _tell_age(self, user_id: str, age: float) -> None:
         if not self._has_told_age:

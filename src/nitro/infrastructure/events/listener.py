@@ -105,14 +105,14 @@ class Listener:
 
         Raises:
             TooManyClients: a limit is reached (`NITRO_MAX_CLIENTS…`, `NITRO_MAX_CONNECTS_PER_SECOND`).
-            NotAuthenticated: its rights have expired.
+            NotAuthenticated: its rights have expired, or are older than a dismissal of its user.
         """
         hub = get_hub()
         hub.sweep()  # whoever is gone with its loop takes nobody's seat
         with self._lock:
             if self.is_connected:
                 return self
-            self._check_expiry()
+            self._check_rights()
             self._take_seat(waits=False)
             try:
                 self._outbox = outbox = hub.join(self.interest, self._on_ended, self._limits, self._holder)
@@ -146,12 +146,8 @@ class Listener:
                 self._leave_seat()
 
     def has_current_rights(self) -> bool:
-        """Whether its user's clients were not ended since its rights were read; for responses that connect nobody.
-
-        Raises:
-            NotAuthenticated: its rights have expired.
-        """
-        self._check_expiry()
+        """For responses that connect nobody: whether `connect` would. Raises NotAuthenticated, as it does."""
+        self._check_rights()
         admission = get_hub().admission
         admission.probe(self.user_id, self.asked)
         return not admission.was_dismissed(self.user_id, self.rights_from)
@@ -222,10 +218,7 @@ class Listener:
                 yield message
 
     def resume(self, last_event_id: str) -> None:
-        """Begin behind the message with that id: when it connects, or now, if it has and nothing of it was read.
-
-        For responses: what a browser says that it has is newer than what the client was made with.
-        """
+        """Begin behind that message when it connects, or now, if nothing was read yet. A browser knows it best."""
         with self._lock:
             if self._outbox is not None and self.is_connected:
                 get_hub().resume(self._outbox, last_event_id)
@@ -271,6 +264,11 @@ class Listener:
     def _check_expiry(self) -> None:
         if self._is_over:
             raise NotAuthenticated("the rights of this client have expired; let its user log in again")
+
+    def _check_rights(self) -> None:
+        self._check_expiry()
+        if get_hub().admission.is_outdated(self.user_id, self.rights_from):
+            raise NotAuthenticated("these rights are older than an order to end this user's streams; log in again")
 
     def _take_seat(self, *, waits: bool) -> None:
         if not self._waits_in_seat:
