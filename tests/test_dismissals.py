@@ -107,8 +107,8 @@ def test_a_process_that_starts_later_than_the_log_reaches_refuses_what_is_older(
 def opens(server: Server, ticket: str) -> bool:
     """Whether a stream goes on that this ticket opens.
 
-    Else it ends at once and its browser comes back, as where rights were read just before; or the answer is 401, so that
-    its page asks for another ticket.
+    Else it ends at once and its browser comes back, as where rights were read just before; or the answer is 401, so
+    that its page asks for another ticket.
     """
     with Stream(server.port, f"/events?ticket={ticket}") as stream:
         if " 401 " in stream.read_head().head.splitlines()[0]:

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     max_clients_per_address: int | None = Field(
         None, ge=1, description="of them, from one IPv4 address or one IPv6 /64; behind a proxy all have the proxy's"
     )
+    max_stream_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="age at which a response's stream ends: its browser comes back, and its rights are read anew",
+    )
     max_connects_per_second: float | None = Field(None, gt=0, description="clients that one process lets in a second")
     max_connects_per_second_per_user: float | None = Field(
         10.0, gt=0, description="of them, with the same user_id; 30 times as many at once"

@@ -115,7 +115,7 @@ async def reset(_: Request) -> Response:
 
 
 async def state(_: Request) -> Response:
-    return JSONResponse({"clients": len(active_clients), "asked": asked})
+    return JSONResponse({"clients": len(active_clients), "asked": asked, "ended": dict(nitro.statistics().ended)})
 
 
 app = Starlette(

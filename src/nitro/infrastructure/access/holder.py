@@ -12,15 +12,26 @@ __all__ = ["NO_HOLDER", "Holder", "monotonic_end", "unix_seconds"]
 
 
 class Holder(NamedTuple):
-    """Set once, by whoever made the client.
+    """Set by whoever made the client, but for `returns_at`.
 
     Attributes:
         user_id: whom `disconnect_user` means, and whose clients are counted together.
-        expires_at: when the client is ended, on the clock of `time.monotonic`; None for never.
+        expires_at: when its rights end, and the client with them, on the clock of `time.monotonic`; None for never.
+        returns_at: when its stream is old enough to be ended, so that its browser comes back, and its rights are read
+            again; on the same clock.
     """
 
     user_id: str | None = None
     expires_at: float | None = None
+    returns_at: float | None = None
+
+    @property
+    def end(self) -> tuple[float, str] | None:
+        """When the client is ended, and as what that counts: `"expired"` or `"age"`; None for never."""
+        expires_at, returns_at = self.expires_at, self.returns_at
+        if returns_at is not None and (expires_at is None or returns_at < expires_at):
+            return returns_at, "age"
+        return None if expires_at is None else (expires_at, "expired")
 
 
 NO_HOLDER: Final = Holder()

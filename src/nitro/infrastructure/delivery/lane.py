@@ -67,7 +67,7 @@ class Lane:
         self.position = broker.head
         self.draining = Draining(self)
         self.joining = 0
-        self.outboxes = Members(loop, self.inbox.context, partial(self.end_by_itself, reason="expired"))
+        self.outboxes = Members(loop, self.inbox.context, self.end_by_itself)
         self._lock = lock
         self._report = report
         self._on_idle = on_idle

@@ -1,4 +1,4 @@
-"""Members: the clients of one lane, by outbox and by user, and when each expires.
+"""Members: the clients of one lane, by outbox and by user, and when each is to be ended.
 
 Fed by the lane with outboxes that come and go; tells it of one whose time is up.
 """
@@ -6,6 +6,7 @@ Fed by the lane with outboxes that come and go; tells it of one whose time is up
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -18,6 +19,8 @@ __all__ = ["Members"]
 
 _LONGEST_TIMER_SECONDS: Final = 86_400.0
 """Event loops take no timer of any length; one that is too short is set again."""
+_LEAST_AGE: Final = 0.9
+"""Of the longest: streams that began at once end one after the other."""
 
 
 class Members:
@@ -25,16 +28,16 @@ class Members:
 
     Args:
         loop: whose timers they are; None has none, and nobody expires there.
-        context: in which `expired` is called.
-        expired: called with an outbox whose time is up.
+        context: in which `end` is called.
+        end: called with an outbox whose time is up, and with the reason.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop | None, context: Context, expired: Callable[[Outbox], None]
+        self, loop: asyncio.AbstractEventLoop | None, context: Context, end: Callable[[Outbox, str], None]
     ) -> None:
         self._loop = loop
         self._context = context
-        self._expired = expired
+        self._end = end
         self._on_ended: dict[Outbox, Action] = {}
         self._by_user: dict[str, dict[Outbox, None]] = {}
         self._timers: dict[Outbox, asyncio.TimerHandle] = {}
@@ -42,11 +45,18 @@ class Members:
     def add(self, outbox: Outbox, on_ended: Action) -> None:
         """Let it be one of them; `on_ended` is what it wants called if the lane ends it by itself."""
         self._on_ended[outbox] = on_ended
-        user_id, expires_at = outbox.holder
+        user_id = outbox.holder.user_id
         if user_id is not None:
             self._by_user.setdefault(user_id, {})[outbox] = None
-        if expires_at is not None:
-            self._watch(outbox, expires_at)
+        self._watch(outbox)
+
+    def limit_age(self, outbox: Outbox, seconds: float) -> None:
+        """End it when it is 90 to 100 % of so many seconds older than now; if that was said before, it stays so."""
+        if outbox.holder.returns_at is None:
+            age = seconds * random.uniform(_LEAST_AGE, 1)  # noqa: S311 - no secret
+            outbox.holder = outbox.holder._replace(returns_at=time.monotonic() + age)
+            if outbox in self:
+                self._watch(outbox)
 
     def remove(self, outbox: Outbox) -> bool:
         """Let it go; whether it was one of them."""
@@ -58,9 +68,7 @@ class Members:
             del of_user[outbox]
             if not of_user:
                 del self._by_user[user_id]
-        timer = self._timers.pop(outbox, None)
-        if timer is not None:
-            timer.cancel()
+        self._unwatch(outbox)
         return True
 
     def of_user(self, user_id: str | None) -> tuple[Outbox, ...]:
@@ -82,19 +90,27 @@ class Members:
         self._timers.clear()
         return left
 
-    def _watch(self, outbox: Outbox, expires_at: float) -> None:
-        if self._loop is not None:
-            seconds = min(max(0.0, expires_at - time.monotonic()), _LONGEST_TIMER_SECONDS)
+    def _watch(self, outbox: Outbox) -> None:
+        self._unwatch(outbox)
+        end = outbox.holder.end
+        if self._loop is not None and end is not None:
+            seconds = min(max(0.0, end[0] - time.monotonic()), _LONGEST_TIMER_SECONDS)
             self._timers[outbox] = self._loop.call_later(seconds, self._look_at, outbox, context=self._context)
+
+    def _unwatch(self, outbox: Outbox) -> None:
+        timer = self._timers.pop(outbox, None)
+        if timer is not None:
+            timer.cancel()
 
     def _look_at(self, outbox: Outbox) -> None:
         self._timers.pop(outbox, None)
-        expires_at = outbox.holder.expires_at
-        if outbox in self and expires_at is not None:
-            if time.monotonic() < expires_at - 0.001:
-                self._watch(outbox, expires_at)
+        end = outbox.holder.end
+        if outbox in self and end is not None:
+            moment, reason = end
+            if time.monotonic() < moment - 0.001:
+                self._watch(outbox)
             else:
-                self._expired(outbox)
+                self._end(outbox, reason)
 
     def __contains__(self, outbox: Outbox) -> bool:
         return outbox in self._on_ended

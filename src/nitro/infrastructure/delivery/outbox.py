@@ -30,7 +30,7 @@ class Outbox:
 
     Attributes:
         limits: how much may wait for it, and what is done about more.
-        holder: for whom it is, and until when.
+        holder: for whom it is, and until when; its members limit its age.
         starts_at: where the client stands when it begins: at the head of the log, or at the id that it came back
             with; None if it is told of a gap first.
         is_ended: True from `disconnect` on, or from when its limit was passed.

@@ -31,7 +31,8 @@ class Statistics:
         dropped: messages that were dropped because too much waited for a client, by its policy.
         ended: clients that were ended by the delivery, by reason: `"slow"` (over their limit), `"stuck"` (a write was
             blocked for too long), `"unconfirmed"` (its server took too much over HTTP/2 and never waited for it),
-            `"broken"` (its sink raised), `"expired"` or `"dismissed"` (by `disconnect_user`).
+            `"broken"` (its sink raised), `"expired"` (its rights), `"age"` (its stream was open for
+            `NITRO_MAX_STREAM_SECONDS`) or `"dismissed"` (by `disconnect_user`).
         refused: clients that were not let in, by the limit: `"clients"`, `"user"`, `"address"` or `"rate"`.
         slowest_messages, slowest_bytes: what waits for the client that is furthest behind.
         head: position of the newest message.

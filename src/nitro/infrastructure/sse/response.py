@@ -116,6 +116,9 @@ class EventSourceResponse(Response):
             `NITRO_RETRY_MILLISECONDS`.
         status_code, headers, background: as in Starlette's `Response`.
 
+    After `NITRO_MAX_STREAM_SECONDS`, if they are set, the stream ends; a browser comes back, the endpoint asks for its
+    rights anew, and it resumes. The application's own `stream()` of a client is not ended so.
+
     A client over a limit is answered with 429 and `Retry-After` instead, one whose rights have expired with 401. A
     response that answers a request, or whose client another one streams, can't answer a second one meanwhile: it raises
     ConfigurationError, which the server logs and answers with 500, and the first stream goes on.
@@ -193,6 +196,8 @@ class EventSourceResponse(Response):
             return
         outbox = self.client.open_outbox()
         self.client.streamed = outbox
+        if hub.settings.max_stream_seconds is not None:
+            outbox.lane.outboxes.limit_age(outbox, hub.settings.max_stream_seconds)
         drain_with_listener(outbox.lane.draining, scope.get("server"))
         connection: Connection | None = None
         try:
