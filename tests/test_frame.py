@@ -9,9 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nitro.domain.message import Message, Position
-from nitro.errors import InvalidField
-from nitro.infrastructure.delivery.frame import Beat, Frame, encode_event, encode_opening, encode_retry, named, unnamed
+from nitro.domain.message import Gap, Message, Position
+from nitro.domain.topics import check_pattern, check_topic
+from nitro.errors import InvalidField, InvalidTopic
+from nitro.infrastructure.delivery.frame import (
+    Beat,
+    Form,
+    Frame,
+    encode_event,
+    encode_opening,
+    encode_retry,
+    named,
+    unnamed,
+)
+from nitro.infrastructure.sse.forms import text_named
 
 
 @dataclass
@@ -142,6 +153,18 @@ def test_a_frame_is_unnamed_or_carries_its_topic() -> None:
     assert frame.encode(unnamed) == b'id: e-3\ndata: {"a":1}\n\n'
     assert frame.encode(named) == b'id: e-3\nevent: todo.created\ndata: {"a":1}\n\n'
     assert frame.encode(named) is frame.encode(named), "framed once"
+
+
+@pytest.mark.parametrize("form", [named, text_named])
+@pytest.mark.parametrize("topic", ["gap", "error", "open", "message"])
+def test_a_topic_that_pages_hear_other_news_under_has_a_name_that_no_other_topic_has(form: Form, topic: str) -> None:
+    check_topic(topic)
+    frames = [Frame(Message(name, "me", b"1", Position("e", 1))) for name in (topic, f"{topic}.a", topic.title())]
+    sent = b"".join(frame.encode(form) for frame in [*frames, Frame(Gap("epoch", Position("e", 2)))])
+    assert [kind for kind, _, _ in parsed(sent, []).events] == [f".{topic}", f"{topic}.a", topic.title(), "gap"]
+    for check in (check_topic, check_pattern):
+        with pytest.raises(InvalidTopic):
+            check(f".{topic}")
 
 
 def test_the_sender_never_reaches_the_wire() -> None:

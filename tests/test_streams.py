@@ -161,6 +161,19 @@ def test_named_events_carry_their_topic(server: Server) -> None:
         opened.read_until(b"event: t.created\ndata: ")
 
 
+@pytest.mark.parametrize("text", ["true", "false"])
+def test_no_topic_is_taken_for_a_gap_or_for_the_browsers_own_events(server: Server, text: str) -> None:
+    topics = ["open", "error", "gap", "message", "t.end"]
+    back = "Last-Event-ID: of another log\r\n"
+    with stream(server, f"/events?named=true&text={text}&topics=*", headers=back) as opened:
+        opened.read_until(b"event: gap\n")
+        for topic in topics:
+            server.post(f"/emit?topic={topic}")
+        opened.read_until(b"event: t.end\ndata: ")
+    names = re.findall(rb"^event: (.*)$", opened.body, re.MULTILINE)
+    assert names == [b"gap", b".open", b".error", b".gap", b".message", b"t.end"]
+
+
 def test_a_client_connected_in_a_threadpool_endpoint_misses_nothing(server: Server) -> None:
     with stream(server, "/from-a-thread") as opened:
         server.post("/emit?start=5")

@@ -60,6 +60,8 @@ def _check_event(payload: bytes, id_: str | None, name: str | None) -> None:
 
 def _check_message(form: Form, message: Message) -> None:
     kind = message.topic if form in (named, text_named) else ""
+    if kind in ("gap", "error", "open", "message"):
+        kind = "." + kind
     data = text(message.payload)
     if form is envelope:
         data = f"{message.topic}\n{data}"

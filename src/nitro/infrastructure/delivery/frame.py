@@ -22,6 +22,7 @@ __all__ = [
     "encode_event",
     "encode_opening",
     "encode_retry",
+    "event_name",
     "named",
     "unnamed",
 ]
@@ -33,6 +34,8 @@ Form = Callable[[Message | Gap | Position | None], bytes]
 if the client knows that."""
 
 _NOT_YET: Final = (None, b"")
+_TAKEN: Final = frozenset({"error", "gap", "message", "open"})
+"""Names of events that an `EventSource` dispatches itself, and the one of a gap."""
 LONGEST_RETRY: Final = 2**31 - 1
 """In milliseconds: the longest that a browser's timer takes."""
 
@@ -103,10 +106,17 @@ def unnamed(content: Message | Gap | Position | None) -> bytes:
 
 
 def named(content: Message | Gap | Position | None) -> bytes:
-    """JSON as the data, and the topic as the event's name, for `addEventListener`."""
+    """JSON as the data, and the topic as the event's name (`event_name`), for `addEventListener`."""
     if isinstance(content, Message):
-        return encode_event(content.payload, id=content.id, event=content.topic or None)
+        return encode_event(content.payload, id=content.id, event=event_name(content.topic))
     return aside(content)
+
+
+def event_name(topic: str) -> str | None:
+    """The event's name for a topic: the topic, but `.gap`, `.error`, `.open` and `.message` for the topics that a page
+    would take for a gap or for the browser's own events. No topic begins with a dot, so no other has this name.
+    """
+    return f".{topic}" if topic in _TAKEN else topic or None
 
 
 def aside(content: Gap | Position | None) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from nitro.domain.message import Gap, Message, Position
-from nitro.infrastructure.delivery.frame import aside, encode_event
+from nitro.infrastructure.delivery.frame import aside, encode_event, event_name
 
 __all__ = ["envelope", "stream_event", "text", "text_named"]
 
@@ -40,7 +40,7 @@ def text(content: Message | Gap | Position | None) -> bytes:
 
 def text_named(content: Message | Gap | Position | None) -> bytes:
     """The same, with the topic as the event's name."""
-    return _text(content, content.topic or None) if isinstance(content, Message) else aside(content)
+    return _text(content, event_name(content.topic)) if isinstance(content, Message) else aside(content)
 
 
 def _text(content: Message | Gap | Position | None, event: str | None) -> bytes:

@@ -108,7 +108,9 @@ class EventSourceResponse(Response):
 
     Args:
         client: whose events are sent, each as one server-sent event with JSON as its data.
-        named: put the topic into `event:`, for `addEventListener`; without it, `onmessage` hears everything.
+        named: put the topic into `event:`, for `addEventListener`; without it, `onmessage` hears everything. The topics
+            `gap`, `error`, `open` and `message` are named `.gap`, `.error`, `.open` and `.message`, since pages hear
+            their own news under those names: a gap, and what the browser says of the connection.
         text: send a result that is a string as it is, not as JSON: HTML fragments, for htmx and Turbo.
         since: where the stream starts for a browser that sends no id: a `nitro.position()` from before the data was
             read that the page shows.
