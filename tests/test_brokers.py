@@ -17,14 +17,20 @@ from nitro.testing.conformance import RETENTION, Heard, LogConformance
 from nitro.testing.conformance.delivery import DeliveryTests
 from tests.brokers import BROKERS, Broker, PooledPostgres
 
-pytestmark = pytest.mark.alone
-
 
 class OnBroker(LogConformance):
     """The suite over one kind of broker, whose server all its tests share."""
 
     kind: str
     broker: Broker
+
+    @pytest.mark.alone
+    def test_who_waits_is_woken_by_a_message_and_does_not_wait_for_its_time(self) -> None:
+        super().test_who_waits_is_woken_by_a_message_and_does_not_wait_for_its_time()
+
+    @pytest.mark.alone
+    def test_reading_goes_on_behind_a_sequence_a_page_at_a_time(self) -> None:
+        super().test_reading_goes_on_behind_a_sequence_a_page_at_a_time()
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
@@ -94,6 +100,10 @@ class TestMemory(DeliveryTests):
 
     def longest_body(self, namespace: str) -> int:
         return 1 << 30
+
+    @pytest.mark.alone
+    def test_who_waits_is_woken_by_a_message_and_does_not_wait_for_its_time(self) -> None:
+        super().test_who_waits_is_woken_by_a_message_and_does_not_wait_for_its_time()
 
     def test_what_is_no_message_is_skipped_and_counted_and_the_next_is_delivered(self) -> None:
         pytest.skip("nobody else can write into this process's memory")
