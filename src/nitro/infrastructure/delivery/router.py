@@ -74,17 +74,23 @@ def _heard(interest: Interest) -> list[tuple[str, Senders]]:
 
 
 class _Listeners(Generic[F]):
-    """The feeds of one pattern: those that hear every sender, and those that hear some."""
+    """The feeds of one pattern: those that hear every sender, often one, and those that hear some."""
 
-    __slots__ = ("all_senders", "by_sender")
+    __slots__ = ("by_sender", "of_all", "the_one")
 
     def __init__(self) -> None:
-        self.all_senders: dict[F, None] = {}
+        self.the_one: F | None = None
+        self.of_all: dict[F, None] | None = None
         self.by_sender: dict[str, dict[F, None]] | None = None
 
     def add(self, feed: F, senders: Senders) -> None:
         if senders is None:
-            self.all_senders[feed] = None
+            if self.of_all is not None:
+                self.of_all[feed] = None
+            elif self.the_one is None:
+                self.the_one = feed
+            else:
+                self.of_all, self.the_one = {self.the_one: None, feed: None}, None
         else:
             if self.by_sender is None:
                 self.by_sender = {}
@@ -93,7 +99,10 @@ class _Listeners(Generic[F]):
 
     def remove(self, feed: F, senders: Senders) -> None:
         if senders is None:
-            del self.all_senders[feed]
+            if self.of_all is None:
+                self.the_one = None
+            else:
+                del self.of_all[feed]
         elif self.by_sender is not None:
             for sender in senders:
                 feeds = self.by_sender[sender]
@@ -102,12 +111,14 @@ class _Listeners(Generic[F]):
                     del self.by_sender[sender]
 
     def collect(self, sender: str | None, found: dict[F, None]) -> None:
-        if self.all_senders:
-            found.update(self.all_senders)
+        if self.the_one is not None:
+            found[self.the_one] = None
+        elif self.of_all:
+            found.update(self.of_all)
         if sender is not None and self.by_sender:
             feeds = self.by_sender.get(sender)
             if feeds is not None:
                 found.update(feeds)
 
     def __bool__(self) -> bool:
-        return bool(self.all_senders or self.by_sender)
+        return self.the_one is not None or bool(self.of_all or self.by_sender)
