@@ -1,7 +1,8 @@
 """Rates: how fast clients connect, from one address, of one user, and in all. Fed by the admission, under its lock.
 
-The whole comes last, and who is refused takes nothing of it: so one stranger who opens and closes streams doesn't keep
-everybody out.
+The whole comes last, and who is refused takes nothing of it. Of what is left of the whole, half is kept for those who
+had little: so one stranger who opens and closes streams keeps nobody out, and a proxy, from whose address all come,
+isn't held to a share.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["Rates"]
 _BURST_SECONDS: Final = 30.0
 """A user, or an address, may connect so many seconds' worth at once: all tabs, several times in a row."""
 _SHARE: Final = 0.25
-"""Of what all may connect in a second, no user and no address has more, unless a setting of its own says so."""
+"""Who had more than this of what all may connect in a second leaves half of the whole to others."""
 _TOPICS_A_CONNECT: Final = 100
 """To ask for so many topics costs about as much as to connect, and counts as much."""
 _ALL: Final = "all"
@@ -27,27 +28,34 @@ class Rates:
     """Of one process."""
 
     def __init__(self, settings: Settings) -> None:
+        self._of_address = _buckets(settings.max_connects_per_second_per_address)
+        self._of_user = _buckets(settings.max_connects_per_second_per_user)
         whole = settings.max_connects_per_second
-        self._all = None if whole is None else Buckets(whole, max(whole, 1.0))
-        self._of_user = _buckets(settings.max_connects_per_second_per_user, whole)
-        self._of_address = _buckets(settings.max_connects_per_second_per_address, whole)
+        self._burst = max(whole or 0.0, 1.0)
+        self._all = None if whole is None else Buckets(whole, self._burst)
+        self._shares = [] if whole is None else [Buckets(whole * _SHARE, self._burst) for _ in range(2)]
 
     def limit_reached(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> str | None:
         """The setting that forbids one more now; None if none does."""
         cost = _cost(asked)
-        for buckets, key, whose in (
-            (self._of_address, address, "_per_address"),
-            (self._of_user, user_id, "_per_user"),
-            (self._all, _ALL, ""),
-        ):
+        for buckets, key, whose in ((self._of_address, address, "address"), (self._of_user, user_id, "user")):
             if buckets is not None and buckets.wait(key, cost):
-                return f"max_connects_per_second{whose}"
+                return f"max_connects_per_second_per_{whose}"
+        if self._all is not None:
+            had_much = any(share.wait(key, cost) for share, key in zip(self._shares, (address, user_id), strict=True))
+            if self._all.wait(_ALL, cost + had_much * self._burst / 2):
+                return "max_connects_per_second"
         return None
 
     def take(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
         """One more connects."""
         cost = _cost(asked)
-        for buckets, key in ((self._of_address, address), (self._of_user, user_id), (self._all, _ALL)):
+        for buckets, key in (
+            (self._of_address, address),
+            (self._of_user, user_id),
+            (self._all, _ALL),
+            *zip(self._shares, (address, user_id), strict=False),  # none, if there is no whole
+        ):
             if buckets is not None:
                 buckets.spend(key, cost)
 
@@ -60,11 +68,8 @@ class Rates:
         return f"<Rates of users: {self._of_user!r}, of addresses: {self._of_address!r}>"
 
 
-def _buckets(own: float | None, whole: float | None) -> Buckets | None:
-    """As its own setting says, and at most its share of the whole."""
-    if whole is not None and (own is None or own > whole * _SHARE):
-        return Buckets(whole * _SHARE, max(whole, 1.0))
-    return None if own is None else Buckets(own, max(own * _BURST_SECONDS, 1.0))
+def _buckets(per_second: float | None) -> Buckets | None:
+    return None if per_second is None else Buckets(per_second, max(per_second * _BURST_SECONDS, 1.0))
 
 
 def _cost(asked: Sequence[str]) -> float:
