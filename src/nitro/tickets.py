@@ -8,6 +8,7 @@ Made by an endpoint that knows its user, and read by the one of the stream, whic
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -28,6 +29,8 @@ __all__ = ["Tickets"]
 _LEAST_SECRET_CHARS: Final = 16
 _MAX_TICKET_CHARS: Final = 4096
 """Servers and proxies refuse longer URLs than some 8 KiB."""
+_SKEW_SECONDS: Final = 5
+"""By how much the clock of the host that issues may be ahead of the one that reads."""
 
 
 class Tickets:
@@ -38,34 +41,45 @@ class Tickets:
 
     Args:
         secret: 16 characters or more that nobody else knows. Of several, the last one signs, and all are accepted.
-        seconds: for how long a ticket opens a stream: up to an hour, since a user's dismissal is remembered as long.
+        seconds: for how long a ticket opens a stream, at most: up to an hour, since a user's dismissal is remembered as
+            long. It stands in the ticket, and whoever reads it may say less.
+        audience: what the tickets are for. One that is issued for an audience is read for no other, even by the same
+            secret: a stream of chat opens by no ticket of the orders'.
+
+    Hosts whose clocks differ may issue and read: a ticket may be issued up to 5 seconds in the reader's future.
 
     Raises:
-        ConfigurationError: a secret is too short, or `seconds` makes no sense.
+        ConfigurationError: a secret is too short, `seconds` makes no sense, or `audience` is empty or no text.
     """
 
-    def __init__(self, secret: str | Sequence[str], *, seconds: int = 60) -> None:
+    def __init__(self, secret: str | Sequence[str], *, seconds: int = 60, audience: str = "nitro") -> None:
         secrets = [secret] if isinstance(secret, str) else list(secret) if isinstance(secret, Sequence) else []
         if not secrets or any(not isinstance(each, str) or len(each) < _LEAST_SECRET_CHARS for each in secrets):
             raise ConfigurationError(
                 f"a secret has {_LEAST_SECRET_CHARS} characters or more; make one with secrets.token_urlsafe(32)"
             )
-        if type(seconds) is not int or not 1 <= seconds <= REMEMBERED_SECONDS:
-            raise ConfigurationError(f"seconds is a whole number from 1 to {REMEMBERED_SECONDS}, not {seconds!r}")
-        self._seconds = seconds
+        if not isinstance(audience, str) or not audience or not audience.isprintable():
+            raise ConfigurationError(f"audience is a name such as 'chat', not {audience!a:.80}")
+        self._seconds = _checked(seconds, REMEMBERED_SECONDS)
         self._serializer = URLSafeTimedSerializer(
-            secrets, salt="nitro.ticket", signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"}
+            secrets,
+            salt=f"nitro.ticket:{audience}",
+            signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
         )
 
-    def issue(self, grant: Grant) -> str:
+    def issue(self, grant: Grant, *, seconds: int | None = None) -> str:
         """A ticket for what `grant` allows, of characters that a URL takes as they are.
 
+        Args:
+            seconds: for how long it opens a stream, if that is less than the others do.
+
         Raises:
-            ConfigurationError: the grant is too long for a URL.
+            ConfigurationError: the grant is too long for a URL, or `seconds` is not from 1 to those of the others.
             ArgumentTypeError: it is no Grant.
         """
         check_grant(grant, "what a ticket is issued for")
-        fields = [_plain(grant.allowed), _plain(grant.denied), grant.user_id, grant.expires_at]
+        seconds = self._seconds if seconds is None else _checked(seconds, self._seconds)
+        fields = [_plain(grant.allowed), _plain(grant.denied), grant.user_id, grant.expires_at, seconds]
         ticket = str(self._serializer.dumps(fields))
         if len(ticket) > _MAX_TICKET_CHARS:
             raise ConfigurationError(
@@ -75,21 +89,33 @@ class Tickets:
         return ticket
 
     def read(self, ticket: str | None) -> Grant | None:
-        """The grant of a ticket; None if there is none, if somebody else made it, or if its time is over."""
+        """The grant of a ticket; None if there is none, if somebody else made it or for another audience, or if its
+        time is over.
+        """
         if not ticket or len(ticket) > _MAX_TICKET_CHARS:
             return None
         try:
             signature = ticket.rpartition(".")[2]
             if base64_encode(base64_decode(signature)).decode() != signature:
                 return None  # the same bytes, written otherwise: a ticket that was changed opens nothing
-            fields, signed_at = self._serializer.loads(ticket, max_age=self._seconds, return_timestamp=True)
-            allowed, denied, user_id, expires_at = fields
+            fields, signed_at = self._serializer.loads(ticket, return_timestamp=True)
+            allowed, denied, user_id, expires_at, seconds = fields
+            age = time.time() - signed_at.timestamp()
+            if not -_SKEW_SECONDS <= math.floor(age) <= min(seconds, self._seconds):
+                return None
             grant = Grant(_restored(allowed), _restored(denied), user_id, expires_at)
-            # The rights are as old as the ticket, whose time is cut to whole seconds.
-            object.__setattr__(grant, "read_at", time.monotonic() - (time.time() - signed_at.timestamp()))
+            # The rights are as old as the ticket, whose time is cut to whole seconds; by a clock that is ahead, perhaps
+            # older by as much as it may be.
+            object.__setattr__(grant, "read_at", time.monotonic() - (age if age >= 0 else age + _SKEW_SECONDS))
         except (BadData, NitroError, ValueError, TypeError, AttributeError):
             return None
         return grant
+
+
+def _checked(seconds: int, longest: int) -> int:
+    if type(seconds) is not int or not 1 <= seconds <= longest:
+        raise ConfigurationError(f"seconds is a whole number from 1 to {longest}, not {seconds!r}")
+    return seconds
 
 
 def _plain(patterns: dict[str, Any]) -> dict[str, Any]:

@@ -98,19 +98,22 @@ SEEDS: dict[str, list[bytes]] = {
         b"\2\0\1\0\x2b\1\0\1",
         b"\2\0\0\0\0\1\x20\1",
         b"\2\2\2\1\0\0",
-        b'\3[{"a.*":null},{},"7",null]',
-        b'\3[{"a.*":null},{},"7",1' + b"0" * 400 + b"]",
-        b'\3[{"a.*":[null]},{"":null},7,"soon"]',
-        b'\3[["a"],null,{},true]',
-        b'\3{"a":1,"b":2,"c":3,"d":4}',
+        b'\3[{"a.*":null},{},"7",null]',  # without a time of its own, as no ticket is any more
+        b'\3[{"a.*":null},{},"7",null,60]',
+        b'\3[{"a.*":null},{},"7",null,-1]',
+        b'\3[{"a.*":null},{},"7",null,NaN]',
+        b'\3[{"a.*":null},{},"7",1' + b"0" * 400 + b",60]",
+        b'\3[{"a.*":[null]},{"":null},7,"soon",60]',
+        b'\3[["a"],null,{},true,true]',
+        b'\3{"a":1,"b":2,"c":3,"d":4,"e":5}',
+        b"\3" + json.dumps([{"a": None}, {}, None, float("inf"), 60]).encode(),
+        b"\3" + json.dumps([{md5(bytes([n])).hexdigest(): None for n in range(200)}, {}, None, None, 60]).encode(),
         *(
             b"\4\0\0" + bytes([kind]) + place + letter
             for kind in range(9)
             for place in (b"\0\0", b"\0\1", b"\0\x2c")
             for letter in (b"\0", b"\1", b"=", b"\n")
         ),
-        b"\3" + json.dumps([{"a": None}, {}, None, float("inf")]).encode(),
-        b"\3" + json.dumps([{md5(bytes([n])).hexdigest(): None for n in range(200)}, {}, None, None]).encode(),
     ],
     "control": [
         b'\0\0{"user_id":"7","for_good":true}',
@@ -234,7 +237,7 @@ WORDS: dict[str, list[bytes]] = {
     "topics": [b"\xfe", b"*", b".", b"ANY", b"nitro", b"nitro.", b"a*a"],
     "grants": [b"\xfe", b"\xfe\0", b"\0\1\0", b"\1\0\3", b"\0\5\0", b"\3\0"],
     "payload": [b'{"a":', b"[1]", b"NaN", b"Infinity", b"\\u0000"],
-    "ticket": [b'[{"a.*":null},{},"7",null]', b"null", b'"a.*"', b".", b"_", b"-"],
+    "ticket": [b'[{"a.*":null},{},"7",null,60]', b"null", b'"a.*"', b".", b"_", b"-"],
     "control": [
         b"\xfe",
         b"\xfe\0",

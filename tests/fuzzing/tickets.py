@@ -82,6 +82,7 @@ def _read_edited(supply: Supply) -> None:
 def _check(ticket: str, issued: dict[str, Grant]) -> None:
     """What was issued opens what it was issued for, and what differs from it in any character is refused."""
     assert _tickets().read(ticket) == issued.get(ticket)
+    assert _of_another_audience().read(ticket) is None
 
 
 def _read_signed(supply: Supply) -> None:
@@ -92,13 +93,19 @@ def _read_signed(supply: Supply) -> None:
         return
     found = _tickets().read(_signed(fields))
     assert found is None or isinstance(found, Grant)
+    assert found is None or fields[4] >= 0, "its time was over when it was issued"
     if found is not None:
         assert _tickets().read(_tickets().issue(found)) == found
 
 
 def _signed(fields: Any) -> str:
     keywords = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
-    return str(URLSafeTimedSerializer(_SECRET, salt="nitro.ticket", signer_kwargs=keywords).dumps(fields))
+    return str(URLSafeTimedSerializer(_SECRET, salt="nitro.ticket:nitro", signer_kwargs=keywords).dumps(fields))
+
+
+@cache
+def _of_another_audience() -> Tickets:
+    return Tickets(_SECRET, seconds=3600, audience="another")
 
 
 @cache
