@@ -201,9 +201,9 @@ async def _strike(plan: Plan, crew: _Crew, faults: Sequence[Fault], journal: Jou
     """Let the faults strike, one step after the other, until the time is over."""
     began = time.monotonic()
     for step in schedule(faults, plan.seed):
-        await asyncio.sleep(step.pause_seconds)
-        if time.monotonic() > began + plan.seconds:
+        if time.monotonic() + step.pause_seconds > began + plan.seconds:
             break
+        await asyncio.sleep(step.pause_seconds)
         news = await _take(step, crew, journal)
         plan.tell(f"{time.monotonic() - began:7.1f} s  {news}")
     if not await crew.recover(time.monotonic()):
