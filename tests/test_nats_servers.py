@@ -18,8 +18,6 @@ from tests.brokers import Broker
 from tests.cast import cast_on, check_events_get_across, ends_on, wait_until_open
 from tests.services import NatsServer, administer, nats_cluster
 
-pytestmark = pytest.mark.alone
-
 
 @contextlib.contextmanager
 def started(directory: Path, more: str = "") -> Iterator[NatsServer]:
