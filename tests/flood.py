@@ -152,7 +152,7 @@ async def be_a_stranger(port: int, number: int, kind: str, until: float, outcome
     try:
         connection.bind((f"127.8.{address // 250}.{address % 250 + 1}", 0))
         await loop.sock_connect(connection, ("127.0.0.1", port))
-        await loop.sock_sendall(connection, KINDS[kind])
+        await loop.sock_sendall(connection, KINDS[kind].replace(b"X-User: stranger", b"X-User: stranger%d" % number))
         if kind != "half a head":
             answer = await loop.sock_recv(connection, 200)
             outcomes[f"{kind}: {answer[9:12].decode('latin-1') or 'hung up'}"] += 1
