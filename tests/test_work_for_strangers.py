@@ -7,6 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import nitro
 from nitro import Client, EventSourceResponse, Gap, Grant, emit, event_stream, requested_topics
 from nitro.domain.message import Position
-from nitro.errors import TooManyClients, TooManyTopics
+from nitro.errors import NotAuthenticated, TooManyClients, TooManyTopics
 from nitro.infrastructure.access import buckets
 from nitro.infrastructure.access.admission import Admission
 from nitro.infrastructure.access.buckets import Buckets
@@ -28,6 +29,7 @@ from nitro.infrastructure.delivery.returning import Returning
 from nitro.infrastructure.events.requested import Requested
 from nitro.infrastructure.sse.greeting import refusal_of
 from nitro.settings import get_settings
+from tests.fuzzing.exchange import Exchange
 from tests.servers import Server, free_port
 from tests.specification.hearing import run, until
 from tests.sse import Stream
@@ -169,6 +171,32 @@ def test_a_proxy_from_whose_address_all_come_is_held_to_no_share(monkeypatch: py
             admission.leave(admission.admit(f"user {tick}", "192.0.2.1"))
             let_in += 1
     assert 200 <= let_in <= 221, "20 a second, and at once what a second's worth is"
+
+
+def test_an_answer_that_is_no_stream_counts_too(hub_with: Callable[..., Hub]) -> None:
+    hub_with(max_connects_per_second_per_user=0.1)  # and three at once
+    answers = [
+        event_stream(asked(topic), Grant(["todo.*"], user_id="eve")) for topic in ("order", "x.*", "%00", "todo.a")
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403, 422, 429]
+
+
+def test_those_without_a_user_leave_half_of_each_budget_to_users(hub_with: Callable[..., Hub]) -> None:
+    hub_with(max_wildcards=4, max_topics=100)
+
+    def connect(n: int, user_id: str | None) -> Client:
+        return Client(topics=Requested([f"a*b*{n}"]), allowed=["*"], user_id=user_id).connect()
+
+    clients = [connect(0, None), connect(1, None)]
+    with pytest.raises(TooManyClients, match="NITRO_MAX_WILDCARDS"):
+        connect(2, None)
+    clients += [connect(2, "7"), connect(3, "7")]
+    for client in clients:
+        client.disconnect()
+    with Client(topics=Requested([str(n) for n in range(50)]), allowed=["*"]):
+        with pytest.raises(TooManyClients, match="NITRO_MAX_TOPICS"):
+            Client(topics=Requested(["50"]), allowed=["*"]).connect()
+        connect(4, "7").disconnect()
 
 
 @pytest.mark.parametrize("whose", ["per_user", "per_address"])
@@ -366,6 +394,80 @@ def test_buckets_that_ran_empty_are_forgotten() -> None:
     assert len(some) < 1000
 
 
+def test_streams_of_one_user_who_take_silence_for_a_dead_line_get_through_all_the_same(
+    hub_with: Callable[..., Hub],
+) -> None:
+    hub_with(max_replay_messages_per_second=1000)  # 10,000 at once: less than two of the three streams want
+
+    async def scenario() -> None:
+        start = nitro.position()
+        for n in range(6_000):
+            emit(f"todo.{n}", result=n)
+        emit("mine", result="last")
+
+        async def come_back() -> int:
+            last_id, restarts = start, -1
+            while True:
+                restarts += 1
+                exchange = Exchange(b"last_event_id=" + last_id.encode())
+                client = Client(topics=["mine"], user_id="eve")
+                task = exchange.begin(EventSourceResponse(client))
+                size = 0
+                with contextlib.suppress(TimeoutError):
+                    while b"last" not in exchange.body:
+                        async with asyncio.timeout(3):
+                            while len(exchange.body) == size:
+                                await asyncio.sleep(0.01)
+                        size = len(exchange.body)
+                last_id = [line[4:] for line in exchange.body.decode().split("\n") if line.startswith("id: ")][-1]
+                exchange.gone.set()
+                await task
+                if b"last" in exchange.body:
+                    return restarts
+
+        restarts = await asyncio.gather(*(come_back() for _ in range(3)))
+        assert sum(restarts) < 15, "each goes on where it was; else none would ever be through"
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_all_who_have_no_user_share_a_pace(hub_with: Callable[..., Hub]) -> None:
+    hub = hub_with(max_replay_messages_per_second=100)  # for them 1,000, and 10,000 at once
+
+    async def scenario() -> None:
+        start = nitro.position()
+        for n in range(9_000):
+            emit(f"todo.{n}", result=n)
+        clients = [Client(topics=["todo.8999"], last_event_id=start).connect() for _ in range(2)]
+        readings = [asyncio.create_task(messages_of(client, 1)()) for client in clients]
+        await asyncio.wait(readings, return_when="FIRST_COMPLETED")
+        lane = hub._lanes[asyncio.get_running_loop()]
+        assert len(lane.returning._of_nobody) == 1
+        await until(lambda: any(client.open_outbox().replay_waits > 0 for client in clients))
+        for reading in readings:
+            reading.cancel()
+        for client in clients:
+            client.disconnect()
+
+    run(scenario)
+
+
+def test_a_replay_remembers_so_many_answers_however_many_topics_there_are() -> None:
+    log = [nitro.domain.message.Message(f"todo.{n}", None, b"1", Position("e", n + 1)) for n in range(5_000)]
+    gaps: Any = {}
+    each = replay.Replay(
+        lambda after, limit: log[after.sequence : after.sequence + limit],
+        Interest.of({"todo.*": None}, set()),
+        Position("e", 0),
+        Position("e", 5_000),
+        replay.Allowance(1 << 20, 10_000, Buckets(1e6, 1e7)),
+        gaps,
+    )
+    while not each.is_over:
+        each.next_page()
+        assert len(each._heard) <= 256
+
+
 # --- who is held
 
 
@@ -415,3 +517,26 @@ def test_streams_that_wait_for_a_log_that_is_away_are_counted() -> None:
         for stream in streams[1:]:
             assert " 200 " in stream.read_head().head.splitlines()[0]
         assert server.get("/statistics").json()["refused"] == {"clients": 1}
+
+
+def test_rights_that_end_while_a_stream_waits_give_its_seat_back(tmp_path: Path, hub_with: Callable[..., Hub]) -> None:
+    hub = hub_with(broker_url=f"sqlite:///{tmp_path / 'log.db'}")
+
+    async def scenario() -> None:
+        statuses = []
+        for n in range(40):
+            exchange = Exchange(b"")
+            try:
+                client = Client(topics=["todo"], user_id="eve", expires_at=time.time() + 0.0005 * n)
+            except NotAuthenticated:
+                continue
+            task = exchange.begin(EventSourceResponse(client))
+            await until(lambda exchange=exchange: exchange.start)
+            statuses.append(exchange.start["status"])
+            exchange.gone.set()
+            await task
+        assert 401 in statuses
+        await until(lambda: not hub.admission._clients)
+
+    run(scenario)
+    hub.broker.close(1)

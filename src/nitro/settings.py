@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     max_topics_per_address: int | None = Field(None, ge=1, description="the same, from one address")
     max_topics: int | None = Field(1_000_000, ge=1, description="topics that the requests to one process ask for")
     max_wildcards: int | None = Field(
-        10_000, ge=0, description="different patterns with two stars or more that they ask for"
+        2_000, ge=0, description="different patterns with two stars or more that they ask for"
     )
     max_clients: int | None = Field(100_000, ge=1, description="clients that one process takes")
     max_clients_per_user: int | None = Field(100, ge=1, description="of them, clients with the same user_id")

@@ -1,13 +1,13 @@
 """The pattern index: patterns, each with a value, found by the topics that they match. Pure data, of one thread.
 
 A pattern without a star, or with one, is found by dictionary, by the letters before its star and behind it. One with
-several is compared only where those letters are right and the longest literal between its stars is in the topic. So a
-look-up costs what the length of the topic and the patterns that match, or nearly do, make it cost.
+several is compared only where those letters are right, and the topic has those with which the longest literal between
+its stars begins. So a look-up costs what the topic's length and the patterns that match, or nearly do, make it cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from typing import Final, Generic, Self, TypeVar
 
 __all__ = ["PatternIndex", "is_compared"]
@@ -15,8 +15,10 @@ __all__ = ["PatternIndex", "is_compared"]
 V = TypeVar("V", bound=Hashable)
 T = TypeVar("T")
 
-_FEW: Final = 8
-"""So many literals are looked for one by one in a topic; of more, all parts of the topic are looked up."""
+_KEY_CHARS: Final = 4
+"""By so many letters the literals between stars are found, so that few lengths of a topic's parts are looked up."""
+_LOOKS_A_COMPARISON: Final = 8
+"""Looking for a text in a topic, or for a part of a topic among texts, takes this part of a comparison's time."""
 
 
 def is_compared(pattern: str) -> bool:
@@ -28,7 +30,8 @@ class PatternIndex(Generic[V]):
     """A mapping of checked patterns; no value is None.
 
     Attributes:
-        compared: how many patterns were compared with a topic letter by letter, by all look-ups so far.
+        compared: how many patterns were compared with a topic letter by letter, by all look-ups so far; eight looks
+            whether some literal is there count as one.
     """
 
     __slots__ = ("_beginnings", "_topics", "compared")
@@ -84,6 +87,7 @@ class PatternIndex(Generic[V]):
             found.append(value)
         beginnings = self._beginnings
         size = len(topic)
+        self.compared += len(beginnings.lengths) // _LOOKS_A_COMPARISON
         for length in beginnings.lengths:
             if length >= size:
                 continue
@@ -123,17 +127,15 @@ class _Literals(Generic[T]):
         if not self.lengths[len(text)]:
             del self.lengths[len(text)]
 
-    def within(self, part: str) -> Iterator[T]:
-        """What belongs to those that are in `part`."""
-        if len(self.by_text) <= _FEW:
-            for text, value in self.by_text.items():
-                if text in part:
-                    yield value
-            return
+    def within(self, part: str) -> tuple[list[T], int]:
+        """What belongs to those that are in `part`, and how many looks that took."""
+        parts = len(self.lengths) * len(part)
+        if len(self.by_text) <= parts:
+            return [value for text, value in self.by_text.items() if text in part], len(self.by_text)
+        found: set[str] = set()
         for length in self.lengths:
-            parts = {part[start : start + length] for start in range(len(part) - length + 1)}
-            for text in parts & self.by_text.keys():
-                yield self.by_text[text]
+            found |= {part[start : start + length] for start in range(len(part) - length + 1)} & self.by_text.keys()
+        return [self.by_text[text] for text in found], parts
 
     def __repr__(self) -> str:
         return f"{len(self.by_text)} literals"
@@ -191,7 +193,7 @@ class _Ending(Generic[V]):
 
     Attributes:
         plain: the value of the one for which these are the same star.
-        compared: the others, by the longest literal between their stars, as inner literals → value.
+        compared: the others, by how the longest literal between their stars begins, as inner literals → value.
     """
 
     __slots__ = ("compared", "plain")
@@ -203,7 +205,7 @@ class _Ending(Generic[V]):
     def get(self, inner: tuple[str, ...]) -> V | None:
         if not inner:
             return self.plain
-        found = None if self.compared is None else self.compared.by_text.get(_longest(inner))
+        found = None if self.compared is None else self.compared.by_text.get(_key(inner))
         return None if found is None else found.get(inner)
 
     def put(self, inner: tuple[str, ...], value: V) -> None:
@@ -212,10 +214,10 @@ class _Ending(Generic[V]):
             return
         if self.compared is None:
             self.compared = _Literals()
-        longest = _longest(inner)
-        found = self.compared.by_text.get(longest)
+        key = _key(inner)
+        found = self.compared.by_text.get(key)
         if found is None:
-            found = self.compared.put(longest, {})
+            found = self.compared.put(key, {})
         found[inner] = value
 
     def remove(self, inner: tuple[str, ...]) -> None:
@@ -223,11 +225,11 @@ class _Ending(Generic[V]):
             self.plain = None
             return
         assert self.compared is not None  # it is there
-        longest = _longest(inner)
-        found = self.compared.by_text[longest]
+        key = _key(inner)
+        found = self.compared.by_text[key]
         del found[inner]
         if not found:
-            self.compared.remove(longest)
+            self.compared.remove(key)
             if not self.compared.by_text:
                 self.compared = None
 
@@ -235,13 +237,13 @@ class _Ending(Generic[V]):
         return self.plain is not None or self.compared is not None
 
 
-def _longest(inner: tuple[str, ...]) -> str:
-    return max(inner, key=len)
+def _key(inner: tuple[str, ...]) -> str:
+    return max(inner, key=len)[:_KEY_CHARS]
 
 
 def _collect(endings: _Literals[_Ending[V]], topic: str, start: int, found: list[V]) -> int:
     """Add the values of those that match `topic` from `start` on to `found`; how many were compared."""
-    compared = 0
+    compared = len(endings.lengths) // _LOOKS_A_COMPARISON
     size = len(topic)
     for length in endings.lengths:
         stop = size - length
@@ -253,7 +255,9 @@ def _collect(endings: _Literals[_Ending[V]], topic: str, start: int, found: list
         if ending.plain is not None:
             found.append(ending.plain)
         if ending.compared is not None:
-            for patterns in ending.compared.within(topic[start + 1 : stop - 1]):
+            groups, looks = ending.compared.within(topic[start + 1 : stop - 1])
+            compared += looks // _LOOKS_A_COMPARISON
+            for patterns in groups:
                 compared += len(patterns)
                 found += [value for inner, value in patterns.items() if _fits(inner, topic, start, stop)]
     return compared

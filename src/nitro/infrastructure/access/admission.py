@@ -34,8 +34,6 @@ REMEMBERED_SECONDS: Final = 3600
 _LONGEST_REQUEST_SECONDS: Final = 5.0
 """Rights that are older were not read for the request that shows them: they stood in a ticket, or were kept."""
 _STARTED: Final = time.monotonic() - 1.0  # tickets know whole seconds
-_LONGEST_START_SECONDS: Final = 30.0
-"""How long a process may take until it has reached the log, for the rights that it reads meanwhile."""
 
 
 class Seat(NamedTuple):
@@ -65,7 +63,8 @@ class Admission:
         self._topics = TopicBudget(settings)
         self._rates = Rates(settings)
         self._dismissed: dict[str, float] = {}  # the oldest first
-        self._floor = _STARTED
+        self._made_at = time.monotonic()
+        self._floor = max(_STARTED, self._made_at - _LONGEST_REQUEST_SECONDS)
         self._has_told = self._has_told_age = False
 
     def admit(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> Seat:
@@ -123,7 +122,11 @@ class Admission:
     def reach_log(self, seconds: float) -> None:
         """The log was reached, which has what was said in so many seconds: whom it dismissed before, nobody knows."""
         now = time.monotonic()
-        self._floor = now - max(seconds, min(now - _STARTED, _LONGEST_START_SECONDS))
+        self._floor = now - max(seconds, min(now - _STARTED, _LONGEST_REQUEST_SECONDS))
+
+    def may_have_missed(self, seconds: float) -> bool:
+        """Whether clients may be here from before what a log has that is reached now, with what was said in so many."""
+        return time.monotonic() - self._made_at > max(seconds, _LONGEST_REQUEST_SECONDS)
 
     def miss(self) -> None:
         """Some of the log was missed: whom it dismissed there, nobody knows."""
@@ -138,12 +141,12 @@ class Admission:
         if user_id is None:
             return False
         age = time.monotonic() - rights_from
-        if age > REMEMBERED_SECONDS:
-            self._tell_age(user_id, age)
+        if age > REMEMBERED_SECONDS or rights_from < self._floor:
+            if age > _LONGEST_REQUEST_SECONDS:
+                self._tell_age(user_id, age)
             return True
         with self._lock:
-            last = self._dismissed.get(user_id, float("-inf"))
-            return rights_from < self._floor or rights_from - _AFTERMATH_SECONDS < last
+            return rights_from - _AFTERMATH_SECONDS < self._dismissed.get(user_id, float("-inf"))
 
     def is_outdated(self, user_id: str | None, rights_from: float) -> bool:
         """Whether it was, and whoever asks once more shows the same rights: they were not read for this request."""
@@ -154,11 +157,10 @@ class Admission:
         if not self._has_told_age:
             self._has_told_age = True
             log.warning(
-                "the rights of a client of the user %.60a were read %d s ago, and a user's dismissal is remembered for "
-                "%d s. Older rights open no stream: make the Grant, or the Client, anew for each request",
+                "the rights of a client of the user %.60a were read %d s ago, and this process doesn't know all "
+                "dismissals since. So they open no stream: make the Grant, or the Client, anew for each request",
                 user_id,
                 age,
-                REMEMBERED_SECONDS,
             )
 
     def _tell_once(self, address: str) -> None:
@@ -179,10 +181,10 @@ class Admission:
         with self._lock:
             self._check_rate(user_id, None if address is None else _network(address))
 
-    def probe(self, user_id: str | None, asked: Sequence[str]) -> None:
-        """Count a question whose answer is no stream, so that the next one may be too soon."""
+    def probe(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
+        """Count a request whose answer is no stream, so that the next one may be too soon."""
         with self._lock:
-            self._rates.probe(user_id, asked)
+            self._rates.probe(user_id, None if address is None else _network(address), asked)
 
     def _check_rate(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
         setting = self._rates.limit_reached(user_id, address, asked)

@@ -27,7 +27,9 @@ class TopicBudget:
         self._max_of_user = settings.max_topics_per_user
         self._max_of_address = settings.max_topics_per_address
         self._topics = 0
+        self._topics_of_nobody = 0
         self._wildcards: Counter[str] = Counter()  # the different ones, since the same costs time once
+        self._wildcards_of_nobody: Counter[str] = Counter()
         self._of_user: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
 
@@ -36,7 +38,16 @@ class TopicBudget:
         if not asked:
             return None
         weight = _weight(asked)
-        new = {pattern for pattern in asked if is_compared(pattern)} - self._wildcards.keys()
+        wildcards = {pattern for pattern in asked if is_compared(pattern)}
+        new = wildcards - self._wildcards.keys()
+        if user_id is None:
+            new_of_nobody = wildcards - self._wildcards_of_nobody.keys()
+            if _is_over_half(self._topics_of_nobody + len(asked), self._max_topics):
+                return "max_topics"
+            if new_of_nobody and _is_over_half(
+                len(self._wildcards_of_nobody) + len(new_of_nobody), self._max_wildcards
+            ):
+                return "max_wildcards"
         for count, limit, setting in (
             (self._of_user[user_id] + weight if user_id is not None else 0, self._max_of_user, "max_topics_per_user"),
             (self._of_address[address] + weight if address else 0, self._max_of_address, "max_topics_per_address"),
@@ -59,15 +70,24 @@ class TopicBudget:
         if not asked:
             return
         self._topics += sign * len(asked)
+        if user_id is None:
+            self._topics_of_nobody += sign * len(asked)
         weight = sign * _weight(asked)
         _add(self._of_user, user_id, weight)
         _add(self._of_address, address, weight)
         for pattern in asked:
             if is_compared(pattern):
                 _add(self._wildcards, pattern, sign)
+                if user_id is None:
+                    _add(self._wildcards_of_nobody, pattern, sign)
 
     def __repr__(self) -> str:
         return f"<TopicBudget: {self._topics} topics, of {len(self._of_user)} users>"
+
+
+def _is_over_half(count: int, limit: int | None) -> bool:
+    """All requests without a user have half of what there is, so that they leave the other half to users."""
+    return limit is not None and count > max(limit // 2, 1)
 
 
 def _weight(asked: Sequence[str]) -> int:

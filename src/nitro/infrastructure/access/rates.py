@@ -59,10 +59,11 @@ class Rates:
             if buckets is not None:
                 buckets.spend(key, cost)
 
-    def probe(self, user_id: str | None, asked: Sequence[str]) -> None:
-        """A user asked what a stream would say of itself, which costs as much to read, and nothing of the whole."""
-        if self._of_user is not None:
-            self._of_user.spend(user_id, _cost(asked))
+    def probe(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
+        """Somebody got an answer that is no stream, which costs as much to make, and nothing of the whole."""
+        for buckets, key in ((self._of_address, address), (self._of_user, user_id)):
+            if buckets is not None:
+                buckets.spend(key, _cost(asked))
 
     def __repr__(self) -> str:
         return f"<Rates of users: {self._of_user!r}, of addresses: {self._of_address!r}>"

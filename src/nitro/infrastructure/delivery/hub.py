@@ -249,13 +249,16 @@ class Hub:
 
     def lose(self, reason: str, resumed_at: Position) -> None:
         """Tell every client that the log goes on from there; the broker calls it, under the lock."""
-        if self.opened.done():
+        dismisses = self.opened.done()
+        if dismisses:
             self.admission.miss()
         else:
-            self.admission.reach_log(self.broker.retained.seconds)
+            seconds = self.broker.retained.seconds
+            dismisses = self.admission.may_have_missed(seconds)
+            self.admission.reach_log(seconds)
         gap = Gap(reason, resumed_at)
         for lane in tuple(self._lanes.values()):
-            self._act(lane, partial(lane.lose, gap, dismisses=self.opened.done()))
+            self._act(lane, partial(lane.lose, gap, dismisses=dismisses))
         if not self.opened.done():
             self.opened.set_result(None)
 

@@ -16,7 +16,7 @@ from nitro.domain.message import Gap, Message, Position
 from nitro.infrastructure.access.buckets import Buckets
 from nitro.infrastructure.brokers.base import PositionLost
 from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch
-from nitro.infrastructure.delivery.frame import Frame
+from nitro.infrastructure.delivery.frame import Beat, Frame
 from nitro.infrastructure.delivery.interest import Interest, Kind
 
 __all__ = ["Allowance", "Read", "Replay"]
@@ -29,6 +29,8 @@ _PAGE_MESSAGES: Final = 256
 _PAGE_SECONDS: Final = 0.001
 """After how long they get it sooner: the patterns of a client may take long to compare."""
 _LOOKS_AT_CLOCK_EVERY: Final = 16
+_REMEMBERED: Final = 256
+"""Answers, for topics and senders: a log has few, mostly."""
 
 
 class Allowance(NamedTuple):
@@ -40,13 +42,13 @@ class Allowance(NamedTuple):
         max_messages: how many of the log's messages may be looked at for it, whether the client hears them or not; the
             same beyond.
         pace: how fast.
-        user_id: whose pace it is.
+        user_id: whose pace it is; those who have no user share one.
     """
 
     max_bytes: int
     max_messages: int
     pace: Buckets
-    user_id: str | None = None
+    user_id: str = ""
 
 
 class Replay:
@@ -95,7 +97,7 @@ class Replay:
         self._bytes_left = allowance.max_bytes
         self._messages_left = allowance.max_messages
         self._gaps = gaps
-        self._heard: dict[Kind, bool] = {}  # a log has few topics and senders, mostly
+        self._heard: dict[Kind, bool] = {}
         self.is_over = False
         self.starts_at = after
         self._page: Sequence[Message] | Gap
@@ -127,11 +129,13 @@ class Replay:
         if self.waits:
             return None
         left, compared = self._messages_left, self._interest.compared
-        try:
-            return self._look_at(page)
-        finally:
-            work = left - self._messages_left + self._interest.compared - compared
-            self._allowance.pace.spend(self._allowance.user_id, work)
+        batch = self._look_at(page)
+        work = left - self._messages_left + self._interest.compared - compared
+        self._allowance.pace.spend(self._allowance.user_id, work)
+        if self.waits and not self.is_over and not isinstance(self._page, Gap):
+            # Who is cut while it waits goes on from here, and doesn't take the silence for a dead line.
+            return Batch([*(batch.frames if batch else ()), Beat(self._after, is_known=False)], None)
+        return batch
 
     def _look_at(self, page: Sequence[Message]) -> Batch | None:
         frames: list[Frame] = []
@@ -184,6 +188,8 @@ class Replay:
         key = (message.topic, message.sender)
         heard = self._heard.get(key)
         if heard is None:
+            if len(self._heard) >= _REMEMBERED:
+                self._heard.clear()
             heard = self._heard[key] = self._interest.hears(message)
         return heard
 

@@ -31,6 +31,8 @@ _ASKS_AGAIN_SECONDS: Final = 0.5
 """The log is asked so often for those who are held."""
 _BURST_SECONDS: Final = 10
 """So many seconds' worth of the log may be looked at for a user at once: usually all that was missed."""
+_CROWD: Final = 10
+"""All clients without a user together have the pace of so many users."""
 
 
 class Returning:
@@ -46,7 +48,8 @@ class Returning:
         self._broker = broker
         self._max_replay = settings.max_replay_bytes, settings.max_replay_messages
         per_second = settings.max_replay_messages_per_second
-        self._pace = Buckets(per_second, _BURST_SECONDS * per_second)
+        self._of_users = Buckets(per_second, _BURST_SECONDS * per_second)
+        self._of_nobody = Buckets(_CROWD * per_second, _BURST_SECONDS * _CROWD * per_second)
         self._held: dict[Outbox, Position] = {}  # and where each goes on that has to be told of a gap
         self._postponed: dict[Outbox, asyncio.TimerHandle] = {}
         self._looked_at = NOWHERE
@@ -67,7 +70,8 @@ class Returning:
         """Let `outbox` take nothing before this process knows what it missed."""
         outbox.hold(after)
         self._held[outbox] = self._lane.position
-        self._next = min(self._next, after.sequence)
+        if after.epoch == self._looked_at.epoch:
+            self._next = min(self._next, after.sequence)
         self._ask()
 
     def look_again(self) -> None:
@@ -152,7 +156,9 @@ class Returning:
         if after is not None and after.epoch != lane.position.epoch and not self._broker.is_shared:
             self._foreign.note()
         lane.feeds.close(feed)
-        allowance = Allowance(*self._max_replay, self._pace, outbox.holder.user_id)
+        user_id = outbox.holder.user_id
+        pace = self._of_nobody if user_id is None else self._of_users
+        allowance = Allowance(*self._max_replay, pace, user_id or "")
         outbox.resume(Replay(read, feed.interest, after, lane.position, allowance, lane.counts.gaps, since))
         feed.owes_id |= outbox.starts_at != lane.position
         lane.counts.replays += 1

@@ -149,7 +149,7 @@ class Listener:
         """For responses that connect nobody: whether `connect` would. Raises NotAuthenticated, as it does."""
         self._check_rights()
         admission = get_hub().admission
-        admission.probe(self.user_id, self.asked)
+        admission.probe(self.user_id, self.address, self.asked)
         return not admission.was_dismissed(self.user_id, self.rights_from)
 
     def disconnect(self, *, stop: bool = False) -> Self:

@@ -71,11 +71,13 @@ def event_stream(
     """
     if grant is not None:
         check_grant(grant, "the grant of event_stream")
+    if grant is None:
+        return Problem(NotAuthenticated("log in first: nobody knows who asks for this stream"))
+    peer = request.scope.get("client")
+    asks = grant.user_id, peer[0] if peer else None
+    admission = get_hub().admission
     try:
-        if grant is None:
-            raise NotAuthenticated("log in first: nobody knows who asks for this stream")  # noqa: TRY301
-        peer = request.scope.get("client")
-        get_hub().admission.check_rate(grant.user_id, peer[0] if peer else None)  # before its topics are read
+        admission.check_rate(*asks)  # before its topics are read
         client = Client(
             topics=requested_topics(request) if topics is None else topics,
             allowed=grant.allowed,
@@ -86,5 +88,8 @@ def event_stream(
         )
         client.rights_from = grant.read_at
         return response(client)
-    except (NotAuthenticated, AccessDenied, InvalidTopic, TooManyTopics, TooManyClients) as refusal:
+    except (NotAuthenticated, AccessDenied, InvalidTopic, TooManyTopics) as refusal:
+        admission.probe(*asks, ())
+        return Problem(refusal)
+    except TooManyClients as refusal:
         return Problem(refusal)

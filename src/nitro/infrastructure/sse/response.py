@@ -194,6 +194,7 @@ class EventSourceResponse(Response):
                 self.client.resume(last_event_id)
             self.client.connect()
         except (TooManyClients, NotAuthenticated) as refusal:
+            self.client.leave_seat()  # its rights may have ended while it waited
             await Problem(refusal)(scope, receive, send)
             return
         outbox = self.client.open_outbox()
