@@ -128,7 +128,7 @@ async def be_good(port: int, count: int) -> None:
         make, local = partial(Good, n, latencies, wrong), (f"127.9.{n // 4 // 250}.{n // 4 % 250 + 1}", 0)
         _, stream = await loop.create_connection(make, "127.0.0.1", port, local_addr=local)
         await asyncio.wait_for(stream.is_open, 10)
-        await asyncio.sleep(0.011)  # they keep to the rate that is allowed
+        await asyncio.sleep(0.055)  # they keep to the rate that is allowed
     asking = loop.create_task(ask_plainly(port, plain))
     print("open", flush=True)
     while not asking.done() and await asyncio.to_thread(sys.stdin.readline):

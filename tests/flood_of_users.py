@@ -1,8 +1,9 @@
 """Two hundred users who do the worst that their limits allow, beside clients that go on: side by side with quiet times.
 
 `python -m tests.flood_of_users`. Each has a grant of its own. Some ask for as many patterns as they may, some come back
-again and again to the oldest place of the log, some open streams and close them, some probe, some show old tickets.
-Who is refused comes again a second later. The processes and their cores are those of `tests.flood`.
+again and again to the oldest place of the log, some open streams and close them, some probe. Who is refused comes again
+when `Retry-After` says, and not a moment later: how often anybody may send requests is no matter of streams. The
+processes and their cores are those of `tests.flood`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from tests.servers import ROOT, Server
 
 LIMITS = {
     "NITRO_HISTORY_MESSAGES": "10000",
-    "NITRO_MAX_CONNECTS_PER_SECOND": "100",
+    "NITRO_MAX_CONNECTS_PER_SECOND": "20",
+    "NITRO_MAX_CONNECTS_PER_SECOND_PER_USER": "0.2",
 }
+_ARRIVE_SECONDS = 5.0
 KINDS = ("asks for much", "comes back", "comes and goes", "probes")
 
 
@@ -43,11 +46,12 @@ class User:
         self._much = "&".join(f"topic={name}" for name in names)
 
     async def misbehave(self) -> None:
+        await asyncio.sleep(random.Random(-self._number).uniform(0, _ARRIVE_SECONDS))
         while True:
-            let_in = await self._once()
-            await asyncio.sleep(0 if let_in else 1)
+            await asyncio.sleep(await self._once())
 
-    async def _once(self) -> bool:
+    async def _once(self) -> float:
+        """How many seconds later it comes again."""
         query, seconds = {
             "asks for much": (self._much, 5.0),
             "comes back": (f"{self._much}&last_event_id={self._oldest}", 0.2),
@@ -59,11 +63,14 @@ class User:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=local)
         except OSError as error:
             self._outcomes[f"{self.kind}: {type(error).__name__}"] += 1
-            return False
+            return 1
         try:
             writer.write(f"GET /events?{query} HTTP/1.1\r\nHost: x\r\nX-User: s{self._number}\r\n\r\n".encode())
             status = (await reader.readline())[9:12].decode() or "hung up"
             self._outcomes[f"{self.kind}: {status}"] += 1
+            if status == "429":
+                head = await reader.readuntil(b"\r\n\r\n")
+                return float(head.lower().partition(b"retry-after: ")[2].partition(b"\r\n")[0])
             try:
                 async with asyncio.timeout(seconds):
                     while await reader.read(1 << 16):
@@ -72,10 +79,10 @@ class User:
                 pass
         except OSError as error:
             self._outcomes[f"{self.kind}: {type(error).__name__}"] += 1
-            return False
+            return 1
         finally:
             writer.close()
-        return status == "200" and self.kind != "probes"
+        return 0
 
 
 async def be_users(port: int, count: int, seconds: float, oldest: str) -> None:

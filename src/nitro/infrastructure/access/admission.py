@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import random
 import re
 import threading
@@ -187,9 +188,11 @@ class Admission:
             self._rates.probe(user_id, None if address is None else _network(address), asked)
 
     def _check_rate(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
-        setting = self._rates.limit_reached(user_id, address, asked)
-        if setting is not None:
-            self._refuse("rate", "clients connect too fast", f"NITRO_{setting.upper()}", 1, 5)
+        reached = self._rates.limit_reached(user_id, address, asked)
+        if reached is not None:
+            setting, seconds = reached
+            soonest = math.ceil(seconds)
+            self._refuse("rate", "clients connect too fast", f"NITRO_{setting.upper()}", soonest, soonest + 4)
 
     def _refuse(self, limit: str, what: str, setting: str, soonest: int, latest: int) -> None:
         self.refused[limit] += 1

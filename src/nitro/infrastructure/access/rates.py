@@ -35,16 +35,18 @@ class Rates:
         self._all = None if whole is None else Buckets(whole, self._burst)
         self._shares = [] if whole is None else [Buckets(whole * _SHARE, self._burst) for _ in range(2)]
 
-    def limit_reached(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> str | None:
-        """The setting that forbids one more now; None if none does."""
+    def limit_reached(
+        self, user_id: str | None, address: str | None, asked: Sequence[str] = ()
+    ) -> tuple[str, float] | None:
+        """The setting that forbids one more now, and for how many seconds; None if none does."""
         cost = _cost(asked)
         for buckets, key, whose in ((self._of_address, address, "address"), (self._of_user, user_id, "user")):
-            if buckets is not None and buckets.wait(key, cost):
-                return f"max_connects_per_second_per_{whose}"
+            if buckets is not None and (seconds := buckets.wait(key, cost)):
+                return f"max_connects_per_second_per_{whose}", seconds
         if self._all is not None:
             had_much = any(share.wait(key, cost) for share, key in zip(self._shares, (address, user_id), strict=True))
-            if self._all.wait(_ALL, cost + had_much * self._burst / 2):
-                return "max_connects_per_second"
+            if seconds := self._all.wait(_ALL, cost + had_much * self._burst / 2):
+                return "max_connects_per_second", seconds
         return None
 
     def take(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
