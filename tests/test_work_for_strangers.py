@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -15,7 +16,7 @@ import pytest
 
 import nitro
 from nitro import Client, EventSourceResponse, Gap, Grant, emit, event_stream, requested_topics
-from nitro.domain.message import Position
+from nitro.domain.message import Message, Position
 from nitro.errors import NotAuthenticated, TooManyClients, TooManyTopics
 from nitro.infrastructure.access import buckets
 from nitro.infrastructure.access.admission import Admission
@@ -347,18 +348,22 @@ class Takes:
         pass
 
 
+def replay_of(topics: list[str], patterns: list[str], pace: Buckets, user_id: str = "") -> replay.Replay:
+    """Of a log with a message of each of these topics, for a client that hears these patterns."""
+    log = [Message(topic, None, b"1", Position("e", n)) for n, topic in enumerate(topics, 1)]
+    return replay.Replay(
+        lambda after, limit: log[after.sequence : after.sequence + limit],
+        Interest.of(dict.fromkeys(patterns), set()),
+        Position("e", 0),
+        Position("e", len(log)),
+        replay.Allowance(1 << 20, 10_000, pace, user_id),
+        Counter(),
+    )
+
+
 def test_a_page_ends_by_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "_PAGE_SECONDS", 0.0)
-    log = [nitro.domain.message.Message(f"todo.{n}", None, b"1", Position("e", n + 1)) for n in range(100)]
-    gaps: Any = {}
-    each = replay.Replay(
-        lambda after, limit: log[after.sequence : after.sequence + limit],
-        Interest.of({"todo.*": None}, set()),
-        Position("e", 0),
-        Position("e", 100),
-        replay.Allowance(1 << 20, 1000, Buckets(1000, 10_000)),
-        gaps,
-    )
+    each = replay_of([f"todo.{n}" for n in range(100)], ["todo.*"], Buckets(1000, 10_000))
     pages = []
     while not each.is_over:
         batch = each.next_page()
@@ -367,19 +372,10 @@ def test_a_page_ends_by_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_compared_for_a_replay_counts_for_its_user() -> None:
-    log = [nitro.domain.message.Message(f"todo.a{n:03d}{n:03d}b", None, b"1", Position("e", n + 1)) for n in range(50)]
     spent = []
     for patterns in (["todo.a*"], STARS):
         pace = Buckets(1, 1e6)
-        gaps: Any = {}
-        each = replay.Replay(
-            lambda after, limit: log[after.sequence : after.sequence + limit],
-            Interest.of(dict.fromkeys(patterns), set()),
-            Position("e", 0),
-            Position("e", 50),
-            replay.Allowance(1 << 20, 1000, pace, "eve"),
-            gaps,
-        )
+        each = replay_of([f"todo.a{n:03d}{n:03d}b" for n in range(50)], patterns, pace, "eve")
         while not each.is_over:
             each.next_page()
         spent.append(round(pace.wait("eve", 1e6)))
@@ -453,16 +449,7 @@ def test_all_who_have_no_user_share_a_pace(hub_with: Callable[..., Hub]) -> None
 
 
 def test_a_replay_remembers_so_many_answers_however_many_topics_there_are() -> None:
-    log = [nitro.domain.message.Message(f"todo.{n}", None, b"1", Position("e", n + 1)) for n in range(5_000)]
-    gaps: Any = {}
-    each = replay.Replay(
-        lambda after, limit: log[after.sequence : after.sequence + limit],
-        Interest.of({"todo.*": None}, set()),
-        Position("e", 0),
-        Position("e", 5_000),
-        replay.Allowance(1 << 20, 10_000, Buckets(1e6, 1e7)),
-        gaps,
-    )
+    each = replay_of([f"todo.{n}" for n in range(5_000)], ["todo.*"], Buckets(1e6, 1e7))
     while not each.is_over:
         each.next_page()
         assert len(each._heard) <= 256

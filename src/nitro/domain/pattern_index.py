@@ -7,7 +7,7 @@ its stars begins. So a look-up costs what the topic's length and the patterns th
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Generic, Self, TypeVar
 
 __all__ = ["PatternIndex", "is_compared"]
@@ -63,10 +63,7 @@ class PatternIndex(Generic[V]):
             self._topics[pattern] = value
             return
         first, *inner, last = pattern.split("*")
-        beginning = self._beginnings.by_text.get(first)
-        if beginning is None:
-            beginning = self._beginnings.put(first, _Beginning())
-        beginning.put(tuple(inner), last, value)
+        self._beginnings.at(first, _Beginning).put(tuple(inner), last, value)
 
     def remove(self, pattern: str) -> None:
         """Forget `pattern`, which is there, and whatever only served it."""
@@ -116,9 +113,12 @@ class _Literals(Generic[T]):
         self.lengths: dict[int, int] = {}
         """Of the texts, and how many have each."""
 
-    def put(self, text: str, value: T) -> T:
-        self.by_text[text] = value
-        self.lengths[len(text)] = self.lengths.get(len(text), 0) + 1
+    def at(self, text: str, make: Callable[[], T]) -> T:
+        """What belongs to `text`, made if there is nothing."""
+        value = self.by_text.get(text)
+        if value is None:
+            value = self.by_text[text] = make()
+            self.lengths[len(text)] = self.lengths.get(len(text), 0) + 1
         return value
 
     def remove(self, text: str) -> None:
@@ -167,10 +167,7 @@ class _Beginning(Generic[V]):
             return
         if self.endings is None:
             self.endings = _Literals()
-        ending = self.endings.by_text.get(last)
-        if ending is None:
-            ending = self.endings.put(last, _Ending())
-        ending.put(inner, value)
+        self.endings.at(last, _Ending).put(inner, value)
 
     def remove(self, inner: tuple[str, ...], last: str) -> None:
         if not inner and not last:
@@ -214,11 +211,7 @@ class _Ending(Generic[V]):
             return
         if self.compared is None:
             self.compared = _Literals()
-        key = _key(inner)
-        found = self.compared.by_text.get(key)
-        if found is None:
-            found = self.compared.put(key, {})
-        found[inner] = value
+        self.compared.at(_key(inner), dict)[inner] = value
 
     def remove(self, inner: tuple[str, ...]) -> None:
         if not inner:
