@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from nitro.errors import TooManyClients
-from nitro.infrastructure.access.budget import TopicBudget
+from nitro.infrastructure.access.budget import TopicBudget, count
 from nitro.infrastructure.access.rates import Rates
 from nitro.settings import Settings
 
@@ -77,7 +77,7 @@ class Admission:
         Raises:
             TooManyClients: some limit is reached.
         """
-        seat = Seat(user_id, None if address is None else _network(address), asked)
+        seat = Seat(user_id, _network(address), asked)
         if seat.address is None and address is not None and self._max_of_address is not None:
             self._tell_once(address)
         with self._lock:
@@ -94,10 +94,8 @@ class Admission:
             self._rates.take(*seat)
             self._clients += 1
             self._topics.take(*seat)
-            if seat.user_id is not None:
-                self._of_user[seat.user_id] += 1
-            if seat.address is not None:
-                self._of_address[seat.address] += 1
+            count(self._of_user, seat.user_id, 1)
+            count(self._of_address, seat.address, 1)
         return seat
 
     def leave(self, seat: Seat) -> None:
@@ -105,11 +103,8 @@ class Admission:
         with self._lock:
             self._clients -= 1
             self._topics.give_back(*seat)
-            for counts, key in ((self._of_user, seat.user_id), (self._of_address, seat.address)):
-                if key is not None:
-                    counts[key] -= 1
-                    if not counts[key]:
-                        del counts[key]
+            count(self._of_user, seat.user_id, -1)
+            count(self._of_address, seat.address, -1)
 
     def dismiss(self, user_id: str) -> None:
         """Remember that this user's clients are ended now."""
@@ -180,12 +175,12 @@ class Admission:
             TooManyClients: such clients connect too fast.
         """
         with self._lock:
-            self._check_rate(user_id, None if address is None else _network(address))
+            self._check_rate(user_id, _network(address))
 
     def probe(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
         """Count a request whose answer is no stream, so that the next one may be too soon."""
         with self._lock:
-            self._rates.probe(user_id, None if address is None else _network(address), asked)
+            self._rates.probe(user_id, _network(address), asked)
 
     def _check_rate(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
         reached = self._rates.limit_reached(user_id, address, asked)
@@ -207,11 +202,13 @@ def _is_full(counts: Counter[str], key: str | None, limit: int | None) -> bool:
     return limit is not None and key is not None and counts[key] >= limit
 
 
-def _network(address: str) -> str | None:
+def _network(address: str | None) -> str | None:
     """What counts as one address: of IPv6 the first 64 bits, since whoever has one of those has all of them.
 
     None if it is no IP address: a socket's path, an empty one, a proxy's `unknown`. Those would make all strangers one.
     """
+    if address is None:
+        return None
     found = _WITH_PORT.fullmatch(text := address.strip(' "'))
     try:
         ip = ipaddress.ip_address((found[1] or found[2]) if found else text)

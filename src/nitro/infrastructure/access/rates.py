@@ -51,15 +51,10 @@ class Rates:
 
     def take(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
         """One more connects."""
-        cost = _cost(asked)
-        for buckets, key in (
-            (self._of_address, address),
-            (self._of_user, user_id),
-            (self._all, _ALL),
-            *zip(self._shares, (address, user_id), strict=False),  # none, if there is no whole
-        ):
-            if buckets is not None:
-                buckets.spend(key, cost)
+        self.probe(user_id, address, asked)
+        if self._all is not None:
+            for buckets, key in ((self._all, _ALL), *zip(self._shares, (address, user_id), strict=True)):
+                buckets.spend(key, _cost(asked))
 
     def probe(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
         """Somebody got an answer that is no stream, which costs as much to make, and nothing of the whole."""

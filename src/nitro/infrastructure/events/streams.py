@@ -69,10 +69,9 @@ def event_stream(
     Raises:
         ArgumentTypeError: `grant` is neither a Grant nor None.
     """
-    if grant is not None:
-        check_grant(grant, "the grant of event_stream")
     if grant is None:
         return Problem(NotAuthenticated("log in first: nobody knows who asks for this stream"))
+    check_grant(grant, "the grant of event_stream")
     peer = request.scope.get("client")
     asks = grant.user_id, peer[0] if peer else None
     admission = get_hub().admission
