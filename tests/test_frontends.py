@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.apps.frontends import LIBRARIES, NODE_MODULES, library, recipe
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
@@ -218,6 +218,29 @@ def test_an_event_that_the_data_has_already_is_shown_once(server: Server, page: 
         httpx.delete(f"{server.url}/items/a", trust_env=False).raise_for_status()
     write(server, name, "d")
     expect(items).to_have_text(["changed", "c", "d"])
+
+
+def test_react_keeps_what_it_heard_when_data_that_was_asked_for_before_comes_late(server: Server, page: Page) -> None:
+    """StrictMode asks twice. The answer that comes last is the one that was asked for first."""
+    until_clients(server, 0)
+    server.post("/forget")
+    asked: list[Route] = []
+    page.route(server.url + "/items", lambda route: asked.append(route))
+    page.goto(server.url + DATA_PAGES["React"])
+    deadline = time.monotonic() + 10
+    while len(asked) < 2:
+        assert time.monotonic() < deadline, f"the page asked {len(asked)} times"
+        page.wait_for_timeout(10)
+    late, current = ((route, route.fetch()) for route in asked)
+    current[0].fulfill(response=current[1])
+    until_clients(server, 1)
+    write(server, "React", "heard")
+    expect(page.locator("ul li")).to_have_text(["heard"])
+    with page.expect_response(server.url + "/items") as answered:
+        late[0].fulfill(response=late[1])
+    answered.value.finished()
+    write(server, "React", "and then")
+    expect(page.locator("ul li")).to_have_text(["heard", "and then"])
 
 
 @pytest.mark.parametrize("name", ["htmx 4", "Turbo", "Turbo?plain=true"])
