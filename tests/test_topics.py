@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nitro.domain.topics import check_pattern, check_topic, matches
+from nitro.domain.topics import check_pattern, check_patterns, check_topic, matches
 from nitro.errors import InvalidTopic, NitroError, TopicTypeError
 
 NAMES = st.text("ab_-:1", min_size=1, max_size=3)
@@ -22,6 +23,27 @@ def test_an_empty_segment_is_refused_in_topics_and_patterns(name: str) -> None:
     for check in (check_topic, check_pattern):
         with pytest.raises(InvalidTopic):
             check(name)
+
+
+def outcome_of(check: Callable[[], Sequence[str]]) -> list[str] | str:
+    try:
+        return list(check())
+    except InvalidTopic as error:
+        return str(error)
+
+
+@given(
+    st.lists(
+        st.text("a*.,-é\n", max_size=4) | st.sampled_from(["ANY", "nitro", "nitro.a", "anitro", "a" * 256]), max_size=4
+    )
+)
+@example(["a,b"])
+@example(["a", ""])
+@example(["a.", ".b"])
+@example(["a*", "*b"])
+def test_many_patterns_are_checked_as_each_is(patterns: list[str]) -> None:
+    each = outcome_of(lambda: [check_pattern(pattern) for pattern in patterns])
+    assert outcome_of(lambda: check_patterns(patterns)) == each
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Generic, Self, TypeVar
 
-__all__ = ["PatternIndex", "is_compared"]
+__all__ = ["PatternIndex", "compared_among"]
 
 V = TypeVar("V", bound=Hashable)
 T = TypeVar("T")
@@ -21,9 +21,9 @@ _LOOKS_A_COMPARISON: Final = 8
 """Looking for a text in a topic, or for a part of a topic among texts, takes this part of a comparison's time."""
 
 
-def is_compared(pattern: str) -> bool:
-    """Whether a look-up may have to compare `pattern` letter by letter: it has two stars or more."""
-    return pattern.count("*") > 1
+def compared_among(patterns: Iterable[str]) -> set[str]:
+    """Those of `patterns` that a look-up may have to compare letter by letter: they have two stars or more."""
+    return {pattern for pattern in patterns if "*" in pattern and pattern.count("*") > 1}
 
 
 class PatternIndex(Generic[V]):

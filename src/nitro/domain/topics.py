@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from string import ascii_letters, digits
@@ -23,6 +24,7 @@ __all__ = [
     "EVERY_TOPIC",
     "MAX_TOPIC_CHARS",
     "check_pattern",
+    "check_patterns",
     "check_topic",
     "contains",
     "is_reserved",
@@ -36,6 +38,8 @@ EVERY_TOPIC: Final = "*"
 _TOPIC_CHARS: Final = frozenset(ascii_letters + digits + "_-:.")
 _WELL_FORMED: Final = re.compile(r"[\w:*-]+(?:\.[\w:*-]+)*", re.ASCII)
 """It says that most are right, in a microsecond; what is wrong is found out letter by letter."""
+_ALL_WELL_FORMED: Final = re.compile(r"(?:[\w:*-]++(?:\.[\w:*-]++)*+,)*+", re.ASCII)
+"""The same of many, with a comma behind each."""
 _MAX_ESCAPED_CHARS: Final = 120
 _UNESCAPED: Final = frozenset((ascii_letters + digits + "_-").encode())
 _RESERVED: Final = "nitro"
@@ -69,6 +73,18 @@ def check_pattern(pattern: str) -> str:
     _check_type(pattern, "pattern")
     _check_grammar(pattern, "pattern")
     return EVERY_TOPIC if pattern == "ANY" else pattern
+
+
+def check_patterns(patterns: Sequence[str]) -> Sequence[str]:
+    """The same as `check_pattern` for each of these strings, ten times as fast; for what strangers send."""
+    text = "".join([f"{pattern}," for pattern in patterns])
+    is_right = (
+        text.count(",") == len(patterns)
+        and _ALL_WELL_FORMED.fullmatch(text)
+        and max(map(len, patterns), default=0) <= MAX_TOPIC_CHARS
+        and not any(part in text for part in ("**", "ANY", _RESERVED))
+    )
+    return patterns if is_right else [check_pattern(pattern) for pattern in patterns]
 
 
 def segment(value: object) -> str:

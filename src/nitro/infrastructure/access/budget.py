@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from nitro.domain.pattern_index import is_compared
+from nitro.domain.pattern_index import compared_among
 from nitro.settings import Settings
 
 __all__ = ["TopicBudget", "count"]
@@ -33,7 +33,7 @@ class TopicBudget:
         """The setting that forbids to ask for so much more; None if none does."""
         if not asked:
             return None
-        wildcards = _wildcards(asked)
+        wildcards = compared_among(asked)
         weight = _weight(asked, wildcards)
         for counts, key, limit, setting in (
             (self._of_user, user_id, self._max_of_user, "max_topics_per_user"),
@@ -55,7 +55,7 @@ class TopicBudget:
     def _change(self, user_id: str | None, address: str | None, asked: Sequence[str], sign: int) -> None:
         if not asked:
             return
-        wildcards = _wildcards(asked)
+        wildcards = compared_among(asked)
         weight = _weight(asked, wildcards)
         count(self._of_user, user_id, sign * weight)
         count(self._of_address, address, sign * weight)
@@ -106,10 +106,6 @@ def count(counts: Counter[str], key: str | None, number: int) -> None:
 def _half(limit: int | None) -> int | None:
     """All requests without a user have half of what there is, so that they leave the other half to users."""
     return None if limit is None else max(limit // 2, 1)
-
-
-def _wildcards(asked: Sequence[str]) -> set[str]:
-    return {pattern for pattern in asked if is_compared(pattern)}
 
 
 def _weight(asked: Sequence[str], wildcards: set[str]) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from nitro.domain.pattern_index import PatternIndex, is_compared
+from nitro.domain.pattern_index import PatternIndex, compared_among
 from nitro.domain.topics import matches
 
 __all__ = ["Lookup", "Permissions", "Senders", "Subscribed", "without_contained"]
@@ -27,10 +27,14 @@ _FEW: Final = 8
 class Lookup:
     """Finds the senders of those patterns that match a topic."""
 
-    __slots__ = ("_index", "_pairs")
+    __slots__ = ("_beginnings", "_index", "_longest", "_pairs")
 
     def __init__(self, pairs: Subscribed) -> None:
         self._pairs = pairs
+        wide = [pattern[:-1] for pattern, senders in pairs if senders is None and pattern.find("*") == len(pattern) - 1]
+        self._beginnings = tuple(wide) if len(wide) <= _FEW else ()
+        """Of patterns with one star, at their end, which are meant for all senders: most rights are such."""
+        self._longest = max(map(len, self._beginnings), default=0)
         self._index: PatternIndex[tuple[str, Senders]] | None = None
 
     def senders(self, topic: str) -> list[Senders]:
@@ -41,9 +45,13 @@ class Lookup:
             self._index = PatternIndex.of((pair[0], pair) for pair in self._pairs)
         return [senders for _, senders in self._index.matching(topic)]
 
+    def is_whole(self, topic: str) -> bool:
+        """Whether one matches `topic`, or contains it, for all senders, as far as a glance shows: a no may be wrong."""
+        return len(topic) > self._longest and topic.startswith(self._beginnings)
+
     def has(self, topic: str, sender: str | None) -> bool:
         """Whether some pattern matches `topic`, and is meant for `sender`."""
-        return any(senders is None or sender in senders for senders in self.senders(topic))
+        return self.is_whole(topic) or any(senders is None or sender in senders for senders in self.senders(topic))
 
     @property
     def compared(self) -> int:
@@ -61,7 +69,7 @@ def without_contained(patterns: Mapping[str, Senders]) -> Iterable[tuple[str, Se
     Of very many only those are looked at that cost time for each event.
     """
     stars = [pattern for pattern in patterns if "*" in pattern]
-    looked_at = stars if len(stars) <= _MANY else [pattern for pattern in stars if is_compared(pattern)]
+    looked_at = stars if len(stars) <= _MANY else compared_among(stars)
     if len(stars) < 2 or not looked_at:  # one can't contain another
         return patterns.items()
     index = PatternIndex.of((pattern, pattern) for pattern in stars if patterns[pattern] is None)
@@ -117,7 +125,7 @@ class Permissions:
         """
         if self.denied and None in self._denies.senders(pattern):
             return False
-        if self._allows is None:
+        if self._allows is None or self._allows.is_whole(pattern):
             return True
         found = self._allows.senders(pattern)
         return bool(found) and (

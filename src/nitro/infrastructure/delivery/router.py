@@ -21,6 +21,8 @@ class HasInterest(Protocol):
     @property
     def interest(self) -> Interest: ...
 
+    def __hash__(self) -> int: ...
+
 
 F = TypeVar("F", bound=HasInterest)
 
@@ -29,30 +31,39 @@ class Router(Generic[F]):
     """An index of feeds by what they hear. Not thread-safe: it belongs to one lane."""
 
     def __init__(self) -> None:
-        self._index: PatternIndex[_Listeners[F]] = PatternIndex()
+        self._index: PatternIndex[F | _Listeners[F]] = PatternIndex()
+        """Most patterns have one feed, which hears all senders: there it stands itself."""
 
     def add(self, feed: F) -> None:
         """Index `feed` under each of its subscriptions."""
         for pattern, senders in _heard(feed.interest):
             listeners = self._index.get(pattern)
-            if listeners is None:
-                self._index.put(pattern, listeners := _Listeners())
+            if listeners is None and senders is None:
+                self._index.put(pattern, feed)
+                continue
+            if not isinstance(listeners, _Listeners):
+                listeners = _Listeners(listeners)
+                self._index.put(pattern, listeners)
             listeners.add(feed, senders)
 
     def remove(self, feed: F) -> None:
         """Forget `feed`, and whatever of the index only served it."""
         for pattern, senders in _heard(feed.interest):
             listeners = self._index.get(pattern)
-            assert listeners is not None  # `feed` is in it
-            listeners.remove(feed, senders)
-            if not listeners:
-                self._index.remove(pattern)
+            if isinstance(listeners, _Listeners):
+                listeners.remove(feed, senders)
+                if listeners:
+                    continue
+            self._index.remove(pattern)
 
     def route(self, message: Message) -> Iterable[F]:
         """The feeds that hear `message`, each once."""
         found: dict[F, None] = {}
         for listeners in self._index.matching(message.topic):
-            listeners.collect(message.sender, found)
+            if isinstance(listeners, _Listeners):
+                listeners.collect(message.sender, found)
+            else:
+                found[listeners] = None
         kind = (message.topic, message.sender)
         withheld = [feed for feed in found if feed.interest.is_narrowed and not feed.interest.lets_through(kind)]
         for feed in withheld:
@@ -74,23 +85,21 @@ def _heard(interest: Interest) -> list[tuple[str, Senders]]:
 
 
 class _Listeners(Generic[F]):
-    """The feeds of one pattern: those that hear every sender, often one, and those that hear some."""
+    """The feeds of one pattern: those that hear every sender, and those that hear some.
 
-    __slots__ = ("by_sender", "of_all", "the_one")
+    Args:
+        feed: hears every sender; None if no feed does so far.
+    """
 
-    def __init__(self) -> None:
-        self.the_one: F | None = None
-        self.of_all: dict[F, None] | None = None
+    __slots__ = ("by_sender", "of_all")
+
+    def __init__(self, feed: F | None) -> None:
+        self.of_all: dict[F, None] = {} if feed is None else {feed: None}
         self.by_sender: dict[str, dict[F, None]] | None = None
 
     def add(self, feed: F, senders: Senders) -> None:
         if senders is None:
-            if self.of_all is not None:
-                self.of_all[feed] = None
-            elif self.the_one is None:
-                self.the_one = feed
-            else:
-                self.of_all, self.the_one = {self.the_one: None, feed: None}, None
+            self.of_all[feed] = None
         else:
             if self.by_sender is None:
                 self.by_sender = {}
@@ -99,10 +108,7 @@ class _Listeners(Generic[F]):
 
     def remove(self, feed: F, senders: Senders) -> None:
         if senders is None:
-            if self.of_all is None:
-                self.the_one = None
-            else:
-                del self.of_all[feed]
+            del self.of_all[feed]
         elif self.by_sender is not None:
             for sender in senders:
                 feeds = self.by_sender[sender]
@@ -111,14 +117,11 @@ class _Listeners(Generic[F]):
                     del self.by_sender[sender]
 
     def collect(self, sender: str | None, found: dict[F, None]) -> None:
-        if self.the_one is not None:
-            found[self.the_one] = None
-        elif self.of_all:
-            found.update(self.of_all)
+        found.update(self.of_all)
         if sender is not None and self.by_sender:
             feeds = self.by_sender.get(sender)
             if feeds is not None:
                 found.update(feeds)
 
     def __bool__(self) -> bool:
-        return self.the_one is not None or bool(self.of_all or self.by_sender)
+        return bool(self.of_all or self.by_sender)

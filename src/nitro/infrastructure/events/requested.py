@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-from nitro.domain.pattern_index import is_compared
-from nitro.domain.topics import check_pattern
+from nitro.domain.pattern_index import compared_among
+from nitro.domain.topics import check_patterns
 from nitro.errors import InvalidTopic, TooManyTopics
 from nitro.settings import get_settings
 
@@ -37,28 +37,24 @@ class Requested(list[str]):
 def topics_of_request(scope: Mapping[str, Any]) -> Requested:
     """What `requested_topics` says, from the scope of a request; the errors are the same."""
     limit = get_settings().max_topics_per_client
-    found: dict[str, None] = {}
     query: bytes = scope.get("query_string", b"")
     _check_count(query.count(b"&"), limit)
-    for name, value in map(_unquoted, query.decode("latin-1").split("&")):
-        if name == "topic" and not value:
-            raise InvalidTopic("?topic= is empty; leave it out to ask for all that may be heard")
-        if name == "topic":
-            found[check_pattern(value)] = None
-        elif name.startswith("topic["):
-            raise InvalidTopic("write ?topic=a&topic=b for several topics, without brackets")
+    parameters = _parameters(query.decode("latin-1"))
+    asked = [value for name, _, value in parameters if name == "topic"]
+    if not all(asked):
+        raise InvalidTopic("?topic= is empty; leave it out to ask for all that may be heard")
+    if any(name.startswith("topic[") for name, _, _ in parameters):
+        raise InvalidTopic("write ?topic=a&topic=b for several topics, without brackets")
     headers = [value for name, value in scope.get("headers", ()) if name.startswith(_HEADER)]
     _check_count(sum(value.count(b",") + 1 for value in headers), limit)
     for value in headers:
-        for topic in value.decode("latin-1").split(","):
-            if not topic:
-                raise InvalidTopic(
-                    "Nitro-Topics holds an empty topic; write a,b for several, and leave out an empty one"
-                )
-            found[check_pattern(topic)] = None
+        asked += value.decode("latin-1").split(",")
+    if not all(asked):
+        raise InvalidTopic("Nitro-Topics holds an empty topic; write a,b for several, and leave out an empty one")
+    found = dict.fromkeys(check_patterns(asked))
     if len(found) > limit:
         raise _too_many(limit)
-    wildcards, most = sum(map(is_compared, found)), get_settings().max_wildcards_per_client
+    wildcards, most = len(compared_among(found)), get_settings().max_wildcards_per_client
     if wildcards > most:
         raise TooManyTopics(
             f"{wildcards} of the topics are patterns with two stars or more, and a client may ask for {most} of those; "
@@ -78,10 +74,12 @@ def asked_patterns(scope: Mapping[str, Any]) -> frozenset[str]:
         return frozenset()
 
 
-def _unquoted(parameter: str) -> tuple[str, str]:
-    name, _, value = parameter.partition("=")
-    is_plain = "%" not in parameter and "+" not in parameter
-    return (name, value) if is_plain else (unquote_plus(name), unquote_plus(value))
+def _parameters(query: str) -> list[tuple[str, str, str]]:
+    """Names and values, with what is between them."""
+    parameters = [parameter.partition("=") for parameter in query.split("&")]
+    if "%" not in query and "+" not in query:
+        return parameters
+    return [(unquote_plus(name), between, unquote_plus(value)) for name, between, value in parameters]
 
 
 def _check_count(count: int, limit: int) -> None:
