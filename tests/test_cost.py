@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nitro import Client, active_clients, emit
-from nitro.infrastructure.delivery.feed import Batch
+from nitro.infrastructure.delivery.chain import Batch
 from nitro.infrastructure.delivery.hub import Hub
 
 pytestmark = pytest.mark.usefixtures("hub")

@@ -36,6 +36,7 @@ class Browser:
         self.new = b""
         self.sequences: list[int] = []
         self.outbox.attach(self)
+        self.outbox.free()
 
     def ready(self) -> bool:
         if self.is_stopped:
@@ -47,14 +48,12 @@ class Browser:
                 assert position is not None
                 self.sequences.append(position.sequence)
                 self.last_id = str(position)
-            if self.outbox.is_replaying:
-                break
         return True
 
     def go_on(self) -> None:
         self.is_stopped = False
         if not self.outbox.is_ended and self.ready():
-            self.outbox.rest()
+            self.outbox.free()
 
     def ended(self) -> None:
         """Nothing to do."""
@@ -74,8 +73,7 @@ async def beat() -> None:
     """What the timer does, now."""
     lane = process.get_hub()._lanes.get(asyncio.get_running_loop())
     if lane is not None:  # it goes with its last client
-        lane._heartbeat.stop()
-        lane._heartbeat._begin()
+        lane._beat()
     await settle()
 
 

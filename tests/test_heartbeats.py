@@ -25,7 +25,8 @@ class Keeps:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self.sequences: list[int] = []
-        outbox.sink = self
+        outbox.attach(self)
+        outbox.free()
 
     def ready(self) -> bool:
         while (body := self.outbox.take_body(unnamed)) is not None:

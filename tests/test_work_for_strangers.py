@@ -23,10 +23,11 @@ from nitro.infrastructure.access.admission import Admission
 from nitro.infrastructure.access.buckets import Buckets
 from nitro.infrastructure.access.budget import TopicBudget
 from nitro.infrastructure.access.permissions import Permissions
-from nitro.infrastructure.delivery import replay
+from nitro.infrastructure.delivery import process, replay
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.interest import Interest
-from nitro.infrastructure.delivery.returning import Returning
+from nitro.infrastructure.delivery.resumption import Resumption
+from nitro.infrastructure.delivery.state import State
 from nitro.infrastructure.events.requested import Requested
 from nitro.infrastructure.sse.greeting import refusal_of
 from nitro.settings import get_settings
@@ -320,14 +321,53 @@ def test_a_stream_that_waits_for_its_next_page_is_told_then_however_much_is_emit
             outbox = client.open_outbox()
             taken = Takes(outbox)
             outbox.attach(taken)
-            outbox.rest()
-            await until(lambda: outbox.replay_waits > 0)
+            outbox.free()
+            await until(lambda: outbox.state is State.PAUSED)
             for n in range(2_500, 2_600):
                 emit("todo", result=n)
                 await asyncio.sleep(0)
-            assert len(hub._lanes[asyncio.get_running_loop()].returning._postponed) == 1, "one timer"
+            assert len(hub._lanes[asyncio.get_running_loop()].schedule._pace) == 1
             await until(lambda: len(taken.data) == 2_600, 10)
             assert taken.data == list(range(2_600))
+
+    run(scenario)
+
+
+def test_streams_of_one_user_that_wait_take_turns_in_order(hub_with: Callable[..., Hub]) -> None:
+    hub = hub_with(max_replay_messages_per_second=5_120)  # a page in 50 ms
+
+    async def scenario() -> None:
+        start = nitro.position()
+        for n in range(1_280):  # five pages
+            emit("todo", result=n)
+        turns: list[int] = []
+
+        class Notes(Takes):
+            def ready(self) -> bool:
+                before = len(self.data)
+                super().ready()
+                turns.extend([sinks.index(self)] * (len(self.data) > before))
+                return True
+
+        with contextlib.ExitStack() as stack:
+            clients = [Client(topics=["todo"], user_id="eve", last_event_id=start) for _ in range(7)]
+            outboxes = [stack.enter_context(client).open_outbox() for client in clients]
+            lane = hub._lanes[asyncio.get_running_loop()]
+            lane.resumption._of_users.spend("eve", 51_200 + 512)
+            sinks = [Notes(outbox) for outbox in outboxes]
+            for outbox, sink in zip(outboxes, sinks, strict=True):
+                outbox.attach(sink)
+                outbox.free()
+            await until(lambda: len(turns) >= 14)
+            clients.pop(turns[0]).disconnect()  # its place is taken by the next
+            await until(lambda: all(sink.data == list(range(1_280)) for sink in sinks if sink.outbox.chain), 10)
+            first = turns[0]
+            order = turns[:7]
+            assert sorted(order) == list(range(7))
+            left = [number for number in order if number != first]
+            assert turns[:14] == order * 2
+            assert [number for number in turns[14:] if number != first] == left * 3
+            await until(lambda: not lane.schedule._pace)
 
     run(scenario)
 
@@ -436,10 +476,9 @@ def test_all_who_have_no_user_share_a_pace(hub_with: Callable[..., Hub]) -> None
             emit(f"todo.{n}", result=n)
         clients = [Client(topics=["todo.8999"], last_event_id=start).connect() for _ in range(2)]
         readings = [asyncio.create_task(messages_of(client, 1)()) for client in clients]
-        await asyncio.wait(readings, return_when="FIRST_COMPLETED")
         lane = hub._lanes[asyncio.get_running_loop()]
-        assert len(lane.returning._of_nobody) == 1
-        await until(lambda: any(client.open_outbox().replay_waits > 0 for client in clients))
+        await until(lambda: any(client.open_outbox().state is State.PAUSED for client in clients))
+        assert len(lane.resumption._of_nobody) == len(lane.schedule._pace) == 1
         for reading in readings:
             reading.cancel()
         for client in clients:
@@ -460,7 +499,7 @@ def test_a_replay_remembers_so_many_answers_however_many_topics_there_are() -> N
 
 def test_who_is_held_for_a_place_that_is_far_is_not_looked_at_in_each_tick() -> None:
     looks = [0]
-    code = Returning._is_unknown.__code__
+    code = Resumption._is_unknown.__code__
 
     def count(frame: FrameType, event: str, argument: object) -> None:
         looks[0] += event == "call" and frame.f_code is code
@@ -468,11 +507,11 @@ def test_who_is_held_for_a_place_that_is_far_is_not_looked_at_in_each_tick() -> 
     async def scenario() -> None:
         here = Position.parse(nitro.position())
         assert here is not None
-        with Client(topics=["todo"]) as client:
-            lane = client.open_outbox().lane
+        with Client(topics=["todo"]):
+            lane = process.get_hub()._lanes[asyncio.get_running_loop()]
             held = [Client(topics=["todo"]).connect() for _ in range(100)]
             for each in held:
-                lane.returning.hold(each.open_outbox(), here._replace(sequence=here.sequence + 1_000_000))
+                lane.resumption.hold(each.open_outbox(), here._replace(sequence=here.sequence + 1_000_000))
             emit("todo", result=0)
             await asyncio.sleep(0)
             sys.setprofile(count)

@@ -95,8 +95,9 @@ class Page:
         outbox, process = self._outbox, self.process
         if outbox is None or process is None:
             return True
-        is_routed = outbox.lane.position == process.hub.broker.head
-        return is_routed and outbox.held_for is None and outbox.is_empty and not outbox.lane.inbox
+        lane = process.hub._lanes[outbox.loop]
+        is_routed = lane.position == process.hub.broker.head
+        return is_routed and outbox.held_for is None and outbox.is_empty and not lane.inbox
 
     @property
     def is_held(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from nitro.domain.message import Message
-from nitro.infrastructure.delivery.feed import Batch
+from nitro.infrastructure.delivery.chain import Batch
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.replay import Replay
@@ -25,13 +25,15 @@ class Backlog:
 
     Attributes:
         messages, bytes: how much waits in it; of a replay, which waits in the log, nothing counts.
+        may_page: whether the next page of the replay may be taken.
     """
 
-    __slots__ = ("_batches", "_replay", "bytes", "messages")
+    __slots__ = ("_batches", "_replay", "bytes", "may_page", "messages")
 
     def __init__(self, replay: Replay | None = None) -> None:
         self.messages = 0
         self.bytes = 0
+        self.may_page = False
         self._replay = replay
         self._batches: deque[Batch] = deque()
 
@@ -60,8 +62,11 @@ class Backlog:
         return [frame for batch in self._batches for frame in batch.frames]
 
     def take(self) -> Batch | None:
-        """The oldest batch; None if nothing waits, or if the replay found nothing on its way so far."""
+        """The oldest batch; None if nothing waits, or if a replay found nothing so far, or may not read on now."""
         if self._replay is not None:
+            if not self.may_page:
+                return None
+            self.may_page = False
             batch = self._replay.next_page()
             if self._replay.is_over:
                 self._replay = None
@@ -77,6 +82,11 @@ class Backlog:
     def is_replaying(self) -> bool:
         """Whether more of the log is to be read."""
         return self._replay is not None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something may be taken now."""
+        return self.may_page if self._replay is not None else bool(self._batches)
 
     @property
     def waits(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.lane import Lane
 from nitro.infrastructure.delivery.limits import Limits
 from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.server_watch import ServerWatch
 from nitro.infrastructure.delivery.statistics import Counts, Statistics, gather
 from nitro.settings import Settings
 
@@ -130,7 +132,7 @@ class Hub:
         """An outbox that hears `interest` from now on, in the running loop if there is one."""
         with self._lock:
             lane = self._lane(asyncio._get_running_loop())
-            outbox = Outbox(lane, self.broker.head, limits, holder)
+            outbox = Outbox(lane.loop, lane.schedule, self.broker.head, limits, holder)
             lane.joining += 1
         try:
             lane.act(partial(lane.join, outbox, interest, on_ended))
@@ -141,11 +143,12 @@ class Hub:
 
     def resume(self, outbox: Outbox, last_event_id: str) -> None:
         """Let `outbox`, of which nothing was taken yet, begin behind the message with that id, or with a gap."""
-        self._act(outbox.lane, partial(outbox.lane.returning.resume, outbox, Position.parse(last_event_id)))
+        after = Position.parse(last_event_id)
+        self._act_for(outbox, lambda lane: lane.resumption.resume(outbox, after))
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead, from now on."""
-        self._act(outbox.lane, partial(outbox.lane.change, outbox, interest))
+        self._act_for(outbox, lambda lane: lane.change(outbox, interest))
 
     def send(self, outbox: Outbox, message: Message) -> None:
         """Give `message` to one client, in order with what was emitted.
@@ -153,14 +156,29 @@ class Hub:
         Raises:
             Overloaded: its event loop is too far behind; nothing was sent.
         """
-        self._check_load(outbox.lane)
-        self._act(outbox.lane, partial(outbox.lane.put, outbox, message), len(message.payload))
+        lane = self._lanes.get(outbox.loop)
+        if lane is not None:
+            self._check_load(lane)
+            self._act(lane, partial(lane.put, outbox, message), len(message.payload))
 
     def leave(self, outbox: Outbox, *, for_good: bool = False) -> None:
         """End `outbox`; it gets nothing more, and its reader is told. `for_good`: its browser shall stay away."""
         outbox.ends_for_good = outbox.ends_for_good or for_good
         outbox.is_ended = True
-        self._act(outbox.lane, partial(outbox.lane.end, outbox))
+        self._act_for(outbox, lambda lane: lane.end(outbox))
+
+    def end(self, outbox: Outbox, reason: str) -> None:
+        """End `outbox` for that reason, which is counted; its client is told."""
+        self._act_for(outbox, lambda lane: lane.end_by_itself(outbox, reason))
+
+    def limit_age(self, outbox: Outbox, seconds: float) -> None:
+        """End `outbox`, which is read in the running loop, when it is about so many seconds older than now."""
+        self._act_for(outbox, lambda lane: lane.clients.limit_age(outbox, seconds))
+
+    def servers_of(self, outbox: Outbox) -> ServerWatch | None:
+        """Where the servers are watched whose end is that of all clients in its loop; None if there are none."""
+        lane = self._lanes.get(outbox.loop)
+        return None if lane is None else lane.servers
 
     def adopt(self, outbox: Outbox, on_ended: Action) -> None:
         """Bring `outbox` into the running loop, where it is about to be read.
@@ -169,17 +187,18 @@ class Hub:
             NotConnected: it belongs to another event loop.
         """
         loop = asyncio.get_running_loop()
-        if outbox.lane.loop is loop or outbox.is_ended:
+        if outbox.loop is loop or outbox.is_ended:
             return
         with self._lock:
-            old = outbox.lane
-            if old.loop is not None:
+            if outbox.loop is not None:
                 raise NotConnected(
                     "this client was connected on another event loop; connect it on the loop that reads it"
                 )
+            old = self._lane(None)
             interest = old.release(outbox)
             self._forget_if_idle(old)
-            outbox.lane = lane = self._lane(loop)
+            lane = self._lane(loop)
+            outbox.loop, outbox.scheduler = loop, lane.schedule
             if interest is not None:
                 lane.inbox.post(partial(lane.adopt, outbox, interest, on_ended))
         lane.catch_up()
@@ -189,7 +208,7 @@ class Hub:
         self._draining.update(self._known)
         for lane in tuple(self._lanes.values()):
             if lane.loop is not None and not lane.inbox.is_closed:
-                lane.loop.call_soon_threadsafe(lane.draining.begin)
+                lane.loop.call_soon_threadsafe(lane.drain)
 
     def statistics(self) -> Statistics:
         """The sum of all lanes."""
@@ -208,6 +227,12 @@ class Hub:
                 f"{limit}); emit slower, await between emits, or raise NITRO_MAX_PENDING_BYTES"
             )
 
+    def _act_for(self, outbox: Outbox, action: Callable[[Lane], object]) -> None:
+        """Do that in the lane of `outbox`, unless that is gone with all its clients."""
+        lane = self._lanes.get(outbox.loop)
+        if lane is not None:
+            self._act(lane, partial(action, lane))
+
     def _act(self, lane: Lane, action: Action, size: int = 0) -> None:
         try:
             lane.act(action, size)
@@ -223,7 +248,7 @@ class Hub:
             lane = Lane(loop, self._lock, self.broker, self.settings, report, self._forget_if_idle)
             self._lanes[loop] = lane
             if loop is not None:
-                lane.draining.is_on = loop in self._draining
+                lane.schedule.is_draining = loop in self._draining
                 self._known.add(loop)
         return lane
 
@@ -285,11 +310,11 @@ class Hub:
         with self._lock:
             if self._lanes.pop(lane.loop, None) is not None:
                 self._counts.add(lane.counts)
-            left = lane.outboxes.clear()
+            left = lane.clients.clear()
         for outbox, on_ended in left.items():
             outbox.is_ended = True
             self._endings.add(on_ended)
 
     def __repr__(self) -> str:
-        clients = sum(len(lane.outboxes) for lane in self._lanes.values())
+        clients = sum(len(lane.clients) for lane in self._lanes.values())
         return f"<Hub on {self.broker!r}: {clients} clients in {len(self._lanes)} loops>"

@@ -34,14 +34,15 @@ class Inbox:
         run: takes what is in the inbox. Called once after any number of posts.
 
     Attributes:
+        loop: the same.
         context: empty: an emitter's context variables are not the sinks' business.
         pending_bytes: memory, roughly, of what was posted and is not yet taken.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, lock: threading.RLock, run: Action) -> None:
+        self.loop = loop
         self.context = Context()
         self.pending_bytes = 0
-        self._loop = loop
         self._lock = lock
         self._run = run
         self._items: deque[Message | Action] = deque()
@@ -66,12 +67,12 @@ class Inbox:
         if self._is_woken:
             return
         self._is_woken = True
-        if self._loop is None:
+        if self.loop is None:
             self._run()
         elif self.is_here:
-            self._loop.call_soon(self._run, context=self.context)
+            self.loop.call_soon(self._run, context=self.context)
         else:
-            self._loop.call_soon_threadsafe(self._run, context=self.context)
+            self.loop.call_soon_threadsafe(self._run, context=self.context)
 
     def take(self) -> deque[Message | Action]:
         """Everything that was posted so far."""
@@ -84,18 +85,18 @@ class Inbox:
     @property
     def is_here(self) -> bool:
         """Whether the caller runs in the loop that this belongs to."""
-        return asyncio._get_running_loop() is self._loop  # its public twin raises where there is no loop
+        return asyncio._get_running_loop() is self.loop  # its public twin raises where there is no loop
 
     @property
     def is_closed(self) -> bool:
         """Whether the loop was closed, perhaps under its clients."""
-        return self._loop is not None and self._loop.is_closed()
+        return self.loop is not None and self.loop.is_closed()
 
     def __bool__(self) -> bool:
         return bool(self._items)
 
     def __repr__(self) -> str:
-        return f"<Inbox of {self._loop!r}: {len(self._items)} items, {self.pending_bytes} bytes>"
+        return f"<Inbox of {self.loop!r}: {len(self._items)} items, {self.pending_bytes} bytes>"
 
 
 def perform(action: Action) -> None:

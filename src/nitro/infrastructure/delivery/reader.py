@@ -32,12 +32,10 @@ class Reader:
         """Wait until something waits to be taken; False once the client is disconnected or somebody else reads."""
         outbox = self._outbox
         while not outbox.is_ended and outbox.sink is self:
-            if not outbox.is_empty:
-                if outbox.is_replaying:
-                    await asyncio.sleep(outbox.replay_waits)  # a page a turn
+            if outbox.has_more:
                 return True
             self._waiter = asyncio.get_running_loop().create_future()
-            outbox.rest()
+            outbox.free()
             try:
                 await self._waiter
             finally:

@@ -1,6 +1,6 @@
 """The registry: the feeds of one lane, found by interest and by route.
 
-Fed by the lane with messages and with outboxes that come, change and go; feeds the turns with what closed a batch.
+Fed by the lane with messages and with outboxes that come, change and go; feeds the schedule with what closed a batch.
 """
 
 from __future__ import annotations
@@ -8,21 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nitro.domain.message import Message, Position
+from nitro.infrastructure.delivery.chain import Chain
 from nitro.infrastructure.delivery.feed import Feed
 from nitro.infrastructure.delivery.frame import Frame
 from nitro.infrastructure.delivery.interest import Interest
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.router import Router
-from nitro.infrastructure.delivery.turns import Turns
+from nitro.infrastructure.delivery.schedule import Schedule
 
 __all__ = ["FeedRegistry"]
 
 
 class FeedRegistry:
-    """Belongs to one lane. A feed lives as long as somebody shares its interest."""
+    """Belongs to one lane. A feed lives as long as somebody shares its interest.
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    Attributes:
+        position: of the newest message that was routed here; what comes next is behind it.
+    """
+
+    def __init__(self, schedule: Schedule, position: Position) -> None:
+        self.position = position
+        self._schedule = schedule
         self._router: Router[Feed] = Router()
         self._feeds: dict[Interest, Feed] = {}
         self._open: dict[Feed, None] = {}
@@ -32,28 +38,33 @@ class FeedRegistry:
         """What comes from here on is no client's arrears before the next tick."""
         self._tick += 1
 
-    def enter(self, outbox: Outbox, interest: Interest, position: Position) -> None:
-        """Let `outbox` follow the feed of `interest`, from what comes next behind `position`."""
+    def enter(self, outbox: Outbox, interest: Interest) -> None:
+        """Let `outbox` follow the feed of `interest` from what comes next, and no other."""
+        before = outbox.chain
+        if before is not None and before.interest == interest:
+            return
         feed = self._feeds.get(interest)
         if feed is None:
-            feed = self._feeds[interest] = Feed(interest, position)
+            feed = self._feeds[interest] = Feed(interest, self.position)
             self._router.add(feed)
         self.close(feed)
-        self.close(outbox.feed)
+        self.close(before)
         outbox.follow(feed)
+        self.leave(outbox, before)
         feed.add(outbox)
-        feed.owes_id |= outbox.starts_at != position
+        feed.owes_id |= outbox.starts_at != self.position
 
-    def leave(self, feed: Feed | None, outbox: Outbox) -> None:
-        """Take `outbox` out of `feed`; the last one takes the feed along."""
-        if feed is None:
+    def leave(self, outbox: Outbox, chain: Chain | None) -> None:
+        """Tell `outbox` no more of what this feed of its gets; the last one takes the feed along."""
+        if chain is None:
             return
-        feed.remove(outbox)
-        if not feed:
-            self._router.remove(feed)
-            del self._feeds[feed.interest]
-            self._open.pop(feed, None)
-            self._turns.drop_feed(feed)
+        assert isinstance(chain, Feed)
+        chain.remove(outbox)
+        if not chain:
+            self._router.remove(chain)
+            del self._feeds[chain.interest]
+            self._open.pop(chain, None)
+            self._schedule.drop_feed(chain)
 
     def append(self, message: Message) -> None:
         """Put `message` into the open batch of each feed that hears it, framed once for all."""
@@ -64,6 +75,7 @@ class FeedRegistry:
             self._open[feed] = None
             if feed.append(frame):
                 self.close(feed)
+        self.position = message.position or self.position
 
     def append_to(self, feed: Feed, frame: Frame) -> None:
         """Put `frame` into `feed`, and close."""
@@ -78,10 +90,11 @@ class FeedRegistry:
     def __iter__(self) -> Iterator[Feed]:
         return iter(tuple(self._feeds.values()))
 
-    def close(self, feed: Feed | None) -> None:
-        """End the open batch of `feed`: its outboxes are told when their turn comes."""
-        if feed is not None and feed.close(self._tick):
-            self._turns.add_feed(feed)
+    def close(self, chain: Chain | None) -> None:
+        """End the open batch of a feed: its outboxes are told when their turn comes."""
+        if chain is not None and chain.close(self._tick):
+            assert isinstance(chain, Feed)
+            self._schedule.add_feed(chain)
 
     def close_all(self) -> None:
         """End every open batch."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from nitro.domain.message import Gap, Message, Position
 from nitro.infrastructure.access.buckets import Buckets
 from nitro.infrastructure.brokers.base import PositionLost
-from nitro.infrastructure.delivery.feed import MAX_WRITE_BYTES, Batch
+from nitro.infrastructure.delivery.chain import MAX_WRITE_BYTES, Batch
 from nitro.infrastructure.delivery.frame import Beat, Frame
 from nitro.infrastructure.delivery.interest import Interest, Kind
 
@@ -120,14 +120,12 @@ class Replay:
         return self._allowance.pace.wait(self._allowance.user_id)
 
     def next_page(self) -> Batch | None:
-        """What the client hears of the next page, or None if that is nothing, or if it waits."""
+        """What the client hears of the next page, or None if that is nothing."""
         page = self._page
         if isinstance(page, Gap):
             self._after = page.resumed_at
             self._go_on()
             return Batch([Frame(page)], None)
-        if self.waits:
-            return None
         left, compared = self._messages_left, self._interest.compared
         batch = self._look_at(page)
         work = left - self._messages_left + self._interest.compared - compared

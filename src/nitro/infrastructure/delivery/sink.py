@@ -1,32 +1,20 @@
-"""Sink: whoever takes what waits in an outbox, a socket or a reader; or nobody yet."""
+"""Sink: whoever takes what waits in an outbox, a socket or a reader."""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Protocol
 
-__all__ = ["NOBODY", "Sink"]
+__all__ = ["Sink"]
 
 
 class Sink(Protocol):
-    """Whoever takes what waits in an outbox."""
+    """Takes what waits in an outbox until there is nothing for it, and says so by `outbox.free()`."""
 
     def ready(self) -> bool:
-        """Something waits. Called by the lane, in its loop, with no task running; doesn't block.
+        """Something waits. Called in the loop of the outbox, with no task running; doesn't block.
 
-        Returns whether it took all of it. If not, it isn't called again before it says `outbox.rest()`.
+        Returns whether it took all that it might. If not, it isn't called again before it says `outbox.free()`.
         """
 
     def ended(self) -> None:
-        """Nothing more will come. Called once, in the lane's loop."""
-
-
-class _NobodyReads:
-    def ready(self) -> bool:
-        """Everything waits, until somebody reads."""
-        return False
-
-    def ended(self) -> None:
-        """Nobody is there to be told."""
-
-
-NOBODY: Final[Sink] = _NobodyReads()
+        """Nothing more will come. Called once, in the loop of the outbox."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from nitro.infrastructure.access.admission import Admission
 from nitro.infrastructure.brokers.base import Broker
-
-if TYPE_CHECKING:
-    from nitro.infrastructure.delivery.lane import Lane
 
 __all__ = ["Counts", "Statistics", "gather"]
 
@@ -93,8 +90,30 @@ class Counts:
         return f"<Counts of {self.messages} messages>"
 
 
+class _Waits(Protocol):
+    @property
+    def waiting(self) -> tuple[int, int]: ...
+
+
+class _Feeds(Sized, Protocol):
+    def behind(self) -> Iterable[_Waits]: ...
+
+
+class Share(Protocol):
+    """What one lane says of itself."""
+
+    @property
+    def counts(self) -> Counts: ...
+
+    @property
+    def clients(self) -> Sized: ...
+
+    @property
+    def feeds(self) -> _Feeds: ...
+
+
 def gather(
-    lanes: Sequence[Lane], gone: Counts, emitted: tuple[int, int], broker: Broker, admission: Admission
+    lanes: Sequence[Share], gone: Counts, emitted: tuple[int, int], broker: Broker, admission: Admission
 ) -> Statistics:
     """What all lanes of a process have counted, those that are gone too, and what waits in them."""
     counts = Counts()
@@ -103,7 +122,7 @@ def gather(
     waiting = [outbox.waiting for lane in lanes for outbox in lane.feeds.behind()]
     retained, state = broker.retained, broker.state
     return Statistics(
-        clients=sum(len(lane.outboxes) for lane in lanes),
+        clients=sum(len(lane.clients) for lane in lanes),
         feeds=sum(len(lane.feeds) for lane in lanes),
         loops=len(lanes),
         messages_in=emitted[0],

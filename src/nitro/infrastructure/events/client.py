@@ -139,8 +139,8 @@ class Client(Listener):
         and `topics`, how many were asked for, where some of them stood in a header and were read.
         """
         asked, greeting = self._requested, dict[str, Any]()
-        feed = None if self._outbox is None else self._outbox.feed
-        interest = self.interest if feed is None else feed.interest
+        chain = None if self._outbox is None else self._outbox.chain
+        interest = self.interest if chain is None else chain.interest
         whom = audience(self.user_id, interest, asked_patterns(scope) if asked is None else frozenset(asked))
         if whom is not None:
             greeting["for"] = whom

@@ -235,7 +235,7 @@ class Listener:
             hub.adopt(outbox, self._on_ended)
         if self._is_over:  # in a thread without a loop there was no timer
             self.disconnect()
-        drain_on_signals(outbox.lane.draining)
+        drain_on_signals(hub.servers_of(outbox))
         return outbox
 
     def _on_ended(self) -> None:

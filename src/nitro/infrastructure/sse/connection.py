@@ -101,8 +101,6 @@ class Connection:
             try:
                 waited = self._context.run(sending.send, None)
             except StopIteration:
-                if self._outbox.is_replaying:
-                    return True  # a page a turn
                 continue
             except (KeyboardInterrupt, SystemExit):
                 raise
@@ -127,8 +125,7 @@ class Connection:
         Raises:
             Exception: whatever `send` raised, except for `OSError`, which says that the client is gone.
         """
-        self._outbox.rest()
-        self._loop.call_soon(self._outbox.lane.tell, self._outbox)
+        self._outbox.free()
         try:
             async with asyncio.timeout(None) as self._ending:
                 if self._is_ended:
@@ -152,7 +149,7 @@ class Connection:
     def _wake_writer(self, suspended: Suspended | None) -> None:
         self._is_writing = True
         self._handed = suspended
-        self._outbox.lane.writes.begin(self._outbox)
+        self._outbox.begin_write()
         self._unpark()
 
     def _unpark(self) -> None:
@@ -181,7 +178,7 @@ class Connection:
                     await self._write(cancelled)
                     self._is_writing = False
                     if self._outbox.sink is self:
-                        self._outbox.rest()
+                        self._outbox.free()
             last_bytes = self._last_bytes(self._outbox)
             await self._send({"type": "http.response.body", "body": last_bytes, "more_body": False})
             self._is_closed = True
@@ -196,10 +193,8 @@ class Connection:
             (sending, waited), self._handed = self._handed, None
             await _resume(sending, waited, cancelled)
         while self._outbox.sink is self and (body := self._outbox.take_body(self._form)) is not None:
-            self._outbox.lane.writes.begin(self._outbox)
+            self._outbox.begin_write()
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
-            if self._outbox.is_replaying:
-                break  # a page a turn
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure if isinstance(failure, Exception) else RuntimeError(f"send was cut short: {failure!r}")

@@ -17,8 +17,8 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final, TypeGuard
 
-from nitro.infrastructure.delivery.draining import Draining, HasStopped
 from nitro.infrastructure.delivery.process import current_hub
+from nitro.infrastructure.delivery.server_watch import HasStopped, ServerWatch
 from nitro.infrastructure.sse.listeners import Listeners
 
 __all__ = ["drain_on_signals", "drain_with_listener", "shutdown"]
@@ -69,13 +69,13 @@ def shutdown() -> None:
         hub.drain_soon()
 
 
-def drain_on_signals(draining: Draining | None = None) -> None:
+def drain_on_signals(servers: ServerWatch | None = None) -> None:
     """Chain the handlers of SIGTERM and SIGINT, if a server has installed its own. Main thread only.
 
     Python's default handlers are left alone: with them the process ends at once, or by KeyboardInterrupt. So is
     the one of `asyncio.run`, which cancels the main task and with it what streams there. A server that was told to stop
-    already, and still took a request, ends its streams at once. One that can be seen behind its handlers is watched by
-    `draining`.
+    already, and still took a request, ends its streams at once. One that can be seen behind its handlers is one of the
+    `servers` that are watched.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -86,18 +86,19 @@ def drain_on_signals(draining: Draining | None = None) -> None:
             signal.signal(signum, handler)
             if getattr(handler.server, "should_exit", False) is True:  # uvicorn's Server
                 shutdown()
-        if isinstance(handler, _Chained) and hasattr(handler.server, "should_exit") and draining is not None:
-            draining.watch(handler.server, partial(_closing, handler.server))
+        if isinstance(handler, _Chained) and hasattr(handler.server, "should_exit") and servers is not None:
+            servers.watch(handler.server, partial(_closing, handler.server))
     if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
         handler = signal.getsignal(signal.SIGQUIT)
         if _is_foreign(handler):
             signal.signal(signal.SIGQUIT, _ChainedQuit(handler))
 
 
-def drain_with_listener(draining: Draining, server: Any) -> None:
+def drain_with_listener(servers: ServerWatch | None, server: Any) -> None:
     """End the streams once the listener is closed by which they came: `server` of an ASGI scope."""
     key = tuple(server) if isinstance(server, list | tuple) else None
-    draining.watch(key, partial(_closed_listener, key))
+    if servers is not None:
+        servers.watch(key, partial(_closed_listener, key))
 
 
 def _closed_listener(server: Any) -> HasStopped | None:

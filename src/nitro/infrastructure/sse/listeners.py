@@ -1,7 +1,7 @@
 """Listeners: the sockets on which this process takes the connections of one address.
 
-Fed by the `server` of an ASGI scope; tells the draining that they are closed. A server that stops by itself, after so
-many requests or because its master says so, sends no signal and tells ASGI nothing before the open responses have
+Fed by the `server` of an ASGI scope; tells the server watch that they are closed. A server that stops by itself, after
+so many requests or because its master says so, sends no signal and tells ASGI nothing before the open responses have
 ended; but whatever it is, the first thing that it does is to close its listener.
 """
 

@@ -25,7 +25,6 @@ from nitro.infrastructure.delivery.frame import LONGEST_RETRY, Form, encode_open
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.infrastructure.delivery.process import get_hub
-from nitro.infrastructure.delivery.sink import NOBODY
 from nitro.infrastructure.sse import forms
 from nitro.infrastructure.sse.connection import Connection
 from nitro.infrastructure.sse.drain import drain_on_signals, drain_with_listener
@@ -200,8 +199,8 @@ class EventSourceResponse(Response):
         outbox = self.client.open_outbox()
         self.client.streamed = outbox
         if hub.settings.max_stream_seconds is not None:
-            outbox.lane.outboxes.limit_age(outbox, hub.settings.max_stream_seconds)
-        drain_with_listener(outbox.lane.draining, scope.get("server"))
+            hub.limit_age(outbox, hub.settings.max_stream_seconds)
+        drain_with_listener(hub.servers_of(outbox), scope.get("server"))
         connection: Connection | None = None
         try:
             async with asyncio.timeout(outbox.limits.send_timeout):
@@ -220,7 +219,7 @@ class EventSourceResponse(Response):
                 self.client.streamed = None
             if connection is not None:
                 connection.abandon()
-            if outbox.sink is NOBODY or outbox.sink is connection:  # else somebody else reads it by now
+            if outbox.sink is None or outbox.sink is connection:  # else somebody else reads it by now
                 self.client.close_outbox(outbox)
         if self.background is not None:
             await self.background()

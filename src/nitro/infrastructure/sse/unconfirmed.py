@@ -16,6 +16,7 @@ from typing import Final
 from starlette.types import Message, Scope, Send
 
 from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.infrastructure.delivery.process import get_hub
 
 __all__ = ["Unconfirmed", "bounded"]
 
@@ -72,7 +73,7 @@ class Unconfirmed:
                 self._handle = None
         if self._bytes > self._max_bytes:
             self._is_over = True
-            self._loop.call_soon(self._end, context=self._outbox.lane.inbox.context)
+            self._loop.call_soon(self._end)
 
     def _count_turn(self, turns: int) -> None:
         if turns < _TURNS:
@@ -82,7 +83,7 @@ class Unconfirmed:
 
     def _end(self) -> None:
         _warn_once(self._max_bytes)
-        self._outbox.lane.end_by_itself(self._outbox, reason="unconfirmed")
+        get_hub().end(self._outbox, "unconfirmed")
 
     def __repr__(self) -> str:
         return f"<Unconfirmed: {self._bytes} of {self._max_bytes} bytes>"
