@@ -65,14 +65,14 @@ class Visit:
         while True:
             try:
                 act()
-                eventually(lambda: self.tab.run("window.open_ ? 1 : 0"), "the page", 5)
-                self.tab.run(self.start)
+                eventually(lambda: self.tab.evaluate("window.open_ ? 1 : 0"), "the page", 5)
+                self.tab.evaluate(self.start)
                 return
             except (RuntimeError, AssertionError, PlaywrightError):
                 act = partial(self.tab.go, f"{self.chaos.url}/page")
 
     def read(self) -> None:
-        state, entries = self.tab.run("[live.state, log.splice(0)]")
+        state, entries = self.tab.evaluate("[live.state, log.splice(0)]")
         if state == "open" and self.log.since == float("inf"):
             self.log.since = time.monotonic()
         for id, n in entries:
@@ -182,7 +182,7 @@ class Chaos:
                 if all(visit.newest == max(self.newest[topic] for topic in visit.topics) for visit in self.visits):
                     break
                 time.sleep(0.1)
-            states = [visit.tab.run("[live.state, live.error]") for visit in self.visits]
+            states = [visit.tab.evaluate("[live.state, live.error]") for visit in self.visits]
             for visit in self.visits:
                 visit.tab.close()
         self.server.end()

@@ -14,6 +14,7 @@ from nitro.infrastructure.delivery.process import get_hub
 from nitro.infrastructure.events.client import active_clients
 from nitro.infrastructure.events.events import default_namespace
 from nitro.settings import get_settings
+from tests.engines import ENGINES, Engine
 from tests.reach import starts_a_process
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -90,6 +91,13 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module", params=["firefox", "webkit"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A browser other than Chromium."""
+    with ENGINES[request.param](tmp_path_factory.mktemp(request.param)) as started:
+        yield started
 
 
 @pytest.fixture

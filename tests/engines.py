@@ -27,6 +27,8 @@ XVFB = Path("/usr/bin/Xvfb")
 CHROMIUM = Path("/usr/bin/chromium")
 PREFERENCES = {"browser.shell.checkDefaultBrowser": False, "datareporting.policy.dataSubmissionEnabled": False}
 STARTS_WITHIN_SECONDS = 60
+WAYS: dict[str, dict[str, object]] = {"worker": {}, "leader": {"worker": False}, "alone": {"share": False}}
+"""How tabs share a connection: options of `connect`."""
 
 
 class Tab(Protocol):
@@ -36,7 +38,7 @@ class Tab(Protocol):
     def back(self) -> None: ...
     def reload(self) -> None: ...
     def close(self) -> None: ...
-    def run(self, expression: str) -> Any:
+    def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
 
 
@@ -51,6 +53,21 @@ class Engine(Protocol):
 
     def open(self, kind: str = "tab") -> Tab:
         """A new tab, or a `"window"`."""
+
+
+@contextlib.contextmanager
+def opening(engine: Engine) -> Iterator[Callable[..., Tab]]:
+    """`engine.open`, but the tabs are closed at the end."""
+    tabs: list[Tab] = []
+
+    def opened(kind: str = "tab") -> Tab:
+        tabs.append(engine.open(kind))
+        return tabs[-1]
+
+    yield opened
+    for tab in tabs:
+        with contextlib.suppress(RuntimeError):  # the test has closed it
+            tab.close()
 
 
 def _missing(*programs: Path) -> None:
@@ -96,7 +113,7 @@ class _FirefoxTab:
     def close(self) -> None:
         self.engine.ask("browsingContext.close", context=self.context)
 
-    def run(self, expression: str) -> Any:
+    def evaluate(self, expression: str) -> Any:
         text = f"(async () => JSON.stringify((await ({expression})) ?? null))()"
         answer = self.engine.ask(
             "script.evaluate", expression=text, target={"context": self.context}, awaitPromise=True
@@ -181,7 +198,7 @@ class _WebKitTab:
     def close(self) -> None:
         self._ask("DELETE", "/window")
 
-    def run(self, expression: str) -> Any:
+    def evaluate(self, expression: str) -> Any:
         text = f"Promise.resolve({expression}).then((value) => arguments[0](JSON.stringify(value ?? null)))"
         return json.loads(self._ask("POST", "/execute/async", script=text, args=[]))
 
@@ -252,7 +269,7 @@ class _ChromiumTab:
     def close(self) -> None:
         self.page.close()
 
-    def run(self, expression: str) -> Any:
+    def evaluate(self, expression: str) -> Any:
         return json.loads(self.page.evaluate(f"async () => JSON.stringify((await ({expression})) ?? null)"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import Error as PlaywrightError
@@ -25,6 +26,12 @@ CONNECT = """async ([url, options, script]) => {
   live.on("gap", (gap) => gaps.push(gap));
 }"""
 """The page keeps what the tests ask for; `openAfter` is how many milliseconds it took to be open."""
+
+
+class Evaluates(Protocol):
+    """A page of any browser, and of Playwright's."""
+
+    def evaluate(self, expression: str) -> Any: ...
 
 
 def blank_tab(context: BrowserContext, url: str) -> Page:
@@ -49,7 +56,7 @@ def connected_tab(context: BrowserContext, url: str, **options: object) -> Page:
     return connect(blank_tab(context, url), **options)  # type: ignore[arg-type]
 
 
-def wait_for(tab: Page, condition: str, seconds: float = 20) -> None:
+def wait_for(tab: Evaluates, condition: str, seconds: float = 20) -> None:
     eventually(lambda: tab.evaluate(condition), condition, seconds)
 
 

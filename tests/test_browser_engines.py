@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
@@ -10,23 +9,17 @@ from urllib.parse import quote
 import pytest
 
 from nitro.testing.conformance import eventually
-from tests.engines import ENGINES, Engine, Tab
+from tests.engines import WAYS, Engine, Tab, opening
 from tests.servers import Server
 from tests.services import Proxy
+from tests.tabs import wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.engines]
 APP = "tests.apps.pages:app"
 QUICK = {"NITRO_RETRY_MILLISECONDS": "200", "NITRO_HEARTBEAT_SECONDS": "0.5"}
-WAYS: dict[str, dict[str, object]] = {"worker": {}, "leader": {"worker": False}, "alone": {"share": False}}
 EACH_WAY = pytest.mark.parametrize("way", WAYS)
 SHARED = pytest.mark.parametrize("way", ["worker", "leader"])
 Open = Callable[..., Tab]
-
-
-@pytest.fixture(scope="module", params=["firefox", "webkit"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with ENGINES[request.param](tmp_path_factory.mktemp(request.param)) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -52,29 +45,21 @@ def way() -> str:
 @pytest.fixture
 def open_tab(engine: Engine, way: str) -> Iterator[Open]:
     """Opens a tab on a server, whose stream is open."""
-    tabs: list[Tab] = []
+    with opening(engine) as new:
 
-    def opened(url: str, kind: str = "tab", is_open: bool = True, **options: object) -> Tab:
-        tab = engine.open(kind)
-        tabs.append(tab)
-        tab.go(f"{url}/page?options={quote(json.dumps({**WAYS[way], **options}))}")
-        if is_open:
-            wait_for(tab, "window.live?.state === 'open'")
-        return tab
+        def opened(url: str, kind: str = "tab", is_open: bool = True, **options: object) -> Tab:
+            tab = new(kind)
+            tab.go(f"{url}/page?options={quote(json.dumps({**WAYS[way], **options}))}")
+            if is_open:
+                wait_for(tab, "window.live?.state === 'open'")
+            return tab
 
-    yield opened
-    for tab in tabs:
-        with contextlib.suppress(RuntimeError):  # the test has closed it
-            tab.close()
-
-
-def wait_for(tab: Tab, condition: str, seconds: float = 20) -> None:
-    eventually(lambda: tab.run(condition), condition, seconds)
+        yield opened
 
 
 def heard(tab: Tab) -> list[object]:
     """What it heard, if nothing went wrong beside that."""
-    events, gaps, errors = tab.run("[heard, gaps, errors]")
+    events, gaps, errors = tab.evaluate("[heard, gaps, errors]")
     assert (gaps, errors) == ([], [])
     return [data for _, data, _ in events]
 
@@ -135,11 +120,11 @@ def test_who_leaves_the_site_while_it_hears_and_comes_back_goes_on_where_it_was(
         for _ in range(12):
             tab = open_tab(server.url, topics=["tick.*"])
             wait_for(tab, "heard.length > 25")
-            tab.run(f"({remember}, {remember}, 1)")  # twice: one of these may be broken off, too
+            tab.evaluate(f"({remember}, {remember}, 1)")  # twice: one of these may be broken off, too
             tab.go("about:blank")
             tab.back()
             wait_for(tab, "window.heard?.length > 0")
-            ticks, last = heard(tab), int(tab.run("sessionStorage.last"))
+            ticks, last = heard(tab), int(tab.evaluate("sessionStorage.last"))
             first = ticks[0] if engine.caches_pages else last + 1
             assert ticks == list(range(first, first + len(ticks)))
             tab.close()
@@ -155,7 +140,7 @@ def test_who_goes_to_another_page_and_back_hears_again(
     emit(server, ("n.x", 1))
     wait_for(tab, "heard.length === 1")
     for first in (2, 4, 6):
-        tab.run("window.mark = 1")
+        tab.evaluate("window.mark = 1")
         before = heard(tab)
         tab.go(f"{server.url}/page")
         emit(server, ("n.x", first))
@@ -163,7 +148,7 @@ def test_who_goes_to_another_page_and_back_hears_again(
         wait_for(tab, f"window.heard?.at(-1)?.[1] === {first}", 5)
         emit(server, ("n.x", first + 1))
         wait_for(tab, f"heard.at(-1)[1] === {first + 1}", 5)
-        assert bool(tab.run("window.mark")) == engine.caches_pages
+        assert bool(tab.evaluate("window.mark")) == engine.caches_pages
         assert heard(tab) == [*(before if engine.caches_pages else []), first, first + 1]
     assert heard(other) == list(range(1, 8))
     eventually(lambda: server.get("/state").json()["clients"] == (2 if way == "alone" else 1), "the connections")
@@ -185,7 +170,7 @@ def test_a_server_that_was_killed_is_come_back_to(open_tab: Open) -> None:
         emit(again, ("n.x", 2), ("n.x", 3))
         for tab in tabs:
             wait_for(tab, "heard.length >= 3")
-            assert tab.run("[heard.map(([, data]) => data), gaps.map(({reason}) => reason), errors]") == [
+            assert tab.evaluate("[heard.map(([, data]) => data), gaps.map(({reason}) => reason), errors]") == [
                 [1, 2, 3],
                 ["epoch"],
                 [],
@@ -216,7 +201,7 @@ def test_it_carries_on_after_a_refusal_that_passes(open_tab: Open, server: Serve
     emit(server, ("n.x", 1))
     wait_for(tab, "heard.length === 1")
     server.post("/answer", json={"status": 503})
-    tab.run("live.subscribe('other')")  # makes it connect anew
+    tab.evaluate("live.subscribe('other')")  # makes it connect anew
     wait_for(tab, "live.state === 'waiting' && live.error?.status === 503")
     emit(server, ("n.x", 2))
     server.post("/answer", json={"status": 200})
@@ -229,7 +214,7 @@ def test_it_stops_where_there_is_no_hope_and_says_why(open_tab: Open, server: Se
     server.post("/answer", json={"status": 401})
     tab = open_tab(server.url, is_open=False)
     wait_for(tab, "window.live?.state === 'closed'")
-    assert tab.run("live.error") == {"status": 401, "message": "Log in and connect again."}
+    assert tab.evaluate("live.error") == {"status": 401, "message": "Log in and connect again."}
 
 
 @EACH_WAY
@@ -237,13 +222,13 @@ def test_headers_are_sent_and_nothing_is_lost_with_them(open_tab: Open, server: 
     tab = open_tab(server.url, topics=["never"])
     options = json.dumps({"topics": ["n.*"], **WAYS[way]})
     headers = "headers: async () => ({ Authorization: `Bearer ${++window.count}` })"
-    tab.run(f"(live.close(), window.count = 0, open_('/events', {{ {headers}, ...{options} }}))")
+    tab.evaluate(f"(live.close(), window.count = 0, open_('/events', {{ {headers}, ...{options} }}))")
     wait_for(tab, "live.state === 'open'")
     assert server.get("/state").json()["asked"][-1]["authorization"] == "Bearer 1"
     text = "\u2028\u00e4\r\n\U0001f600"
     emit(server, ("n.x", text))
     wait_for(tab, "heard.length === 1")
-    tab.run("live.subscribe('other')")
+    tab.evaluate("live.subscribe('other')")
     eventually(lambda: server.get("/state").json()["asked"][-1]["authorization"] == "Bearer 2", "it asks again")
     emit(server, *(("n.x", n) for n in range(200)))
     wait_for(tab, "heard.length >= 201")
@@ -260,4 +245,4 @@ def test_a_thousand_events_at_once_arrive_in_order(open_tab: Open, server: Serve
         *numbers, _, end = heard(tab)
         assert numbers == list(range(1_000))
         assert end == "end"
-        assert tab.run("{}.polluted ?? heard.at(-2)[1].pad.length") == 100_000
+        assert tab.evaluate("{}.polluted ?? heard.at(-2)[1].pad.length") == 100_000

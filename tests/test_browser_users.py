@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -16,9 +15,20 @@ from tests.servers import Server
 from tests.tabs import are_open, blank_tab, wait_for
 from tests.test_browser_client import QUICK, WITHOUT_WORKER
 from tests.test_proxies import ReverseProxy, Way, nginx_with
+from tests.users import (
+    APP,
+    CONNECT,
+    asked,
+    clients,
+    emit,
+    heard,
+    hears,
+    reset,
+    says_that_somebody_else_has_logged_in,
+    tell,
+)
 
 pytestmark = pytest.mark.browser
-APP = "tests.apps.users:app"
 ENDS_WITH_ITS_PAGE = """globalThis.SharedWorker &&= class extends SharedWorker {
   constructor(script, options) { super(script, { ...options, extendedLifetime: false }) }
 }"""
@@ -28,36 +38,6 @@ HAS_LONGER_LIFE = """() => {
   new SharedWorker("/nitro/client.js", options);
   return isRead;
 }"""
-CONNECT = """async ([url, options, token, kind]) => {
-  const { connect } = await import("/nitro/client.js");
-  const own = { heard: [], gaps: [], states: [], calls: 0, token };
-  const kinds = {
-    text: () => ({ Authorization: `Bearer ${own.token}` }),
-    object: () => new Headers({ Authorization: `Bearer ${own.token}` }),
-    rejects: () => Promise.reject(new Error("no token")),
-    never: () => new Promise(() => {}),
-    rotates: async () => {
-      const answer = await fetch(`/refresh?ticket=${localStorage.ticket ?? 0}`, { method: "POST" });
-      localStorage.ticket = await answer.json();
-      return { Authorization: `Bearer token ${localStorage.ticket}` };
-    },
-  };
-  own.kind = kind;
-  if (kind) options.headers = () => { own.calls++; return kinds[own.kind](); };
-  const began = performance.now();
-  const live = connect(url, options);
-  (window.all ??= []).push(live);
-  Object.assign(own, { live });
-  live.onstate = (state, error) => {
-    own.states.push([state, error?.status ?? null]);
-    if (state === "open") own.openAfter ??= performance.now() - began;
-  };
-  live.on("*", (data) => own.heard.push(data));
-  live.on("gap", (gap) => own.gaps.push(gap.reason));
-  window.before = window.own;
-  Object.assign(window, { own, live });
-}"""
-"""`own` is what the page's newest connection has; `before` what the one before it has."""
 
 
 @dataclass
@@ -101,10 +81,7 @@ def shared_server() -> Iterator[Server]:
 @pytest.fixture
 def server(shared_server: Server) -> Server:
     """One that refuses nothing, and has no clients."""
-    shared_server.post("/reset")
-    shared_server.post("/drop")
-    eventually(lambda: not clients(shared_server), "those of the test before are gone")
-    return shared_server
+    return reset(shared_server)
 
 
 @pytest.fixture
@@ -135,41 +112,6 @@ def mode(way: str, context: BrowserContext, server: Server) -> Mode:
 
 EACH_MODE = pytest.mark.parametrize("way", ["worker", "leader", "alone", "headers", "extended"])
 SHARED = pytest.mark.parametrize("way", ["worker", "leader"])
-
-
-def clients(server: Server) -> int:
-    return int(server.get("/state").json()["clients"])
-
-
-def asked(server: Server, kind: str = "stream") -> list[dict[str, str]]:
-    return [request for request in server.get("/state").json()["asked"] if request["kind"] == kind]
-
-
-def emit(server: Server, *events: tuple[str, object]) -> str:
-    return str(server.post("/emit", json=events).json()["position"])
-
-
-def tell(server: Server, user: str, data: object) -> None:
-    emit(server, (f"user.{user}.x", data))
-
-
-def heard(tab: Page) -> list[Any]:
-    found = tab.evaluate("own.heard")
-    assert isinstance(found, list)
-    return found
-
-
-def hears(tab: Page, *expected: object) -> None:
-    """Nothing else, and in that order."""
-    wait_for(tab, f"own.heard.length >= {len(expected)}", 5)
-    assert heard(tab) == list(expected)
-
-
-def says_that_somebody_else_has_logged_in(tab: Page, own: str = "own") -> None:
-    wait_for(tab, f"{own}.live.state === 'closed'", 5)
-    status, message = tab.evaluate(f"[{own}.live.error.status, {own}.live.error.message]")
-    assert status == 419
-    assert "Another user has logged in" in message
 
 
 # --- two users
