@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import httpx
 import pytest
 
 import nitro
@@ -181,6 +182,33 @@ def test_an_answer_that_is_no_stream_counts_too(hub_with: Callable[..., Hub]) ->
         event_stream(asked(topic), Grant(["todo.*"], user_id="eve")) for topic in ("order", "x.*", "%00", "todo.a")
     ]
     assert [answer.status_code for answer in answers] == [403, 403, 422, 429]
+
+
+@pytest.mark.parametrize("path", ["/granted?user=eve", "/by-hand?topic=t"])
+@pytest.mark.parametrize(
+    ("method", "headers", "query", "status"),
+    [("HEAD", {}, "", 200), ("GET", {"last-event-id": "stop"}, "", 204), ("GET", {}, "&envelope=1&probe=1", 200)],
+    ids=["HEAD", "stop", "probe"],
+)
+def test_each_answer_without_a_stream_counts_like_a_connect(
+    method: str, headers: dict[str, str], query: str, status: int, path: str
+) -> None:
+    whose = "USER" if "user" in path else "ADDRESS"
+    limits = {f"NITRO_MAX_CONNECTS_PER_SECOND_PER_{whose}": "0.01"}  # and one at once
+    with Server("tests.apps.greetings:app", environment=limits) as server:
+
+        def ask(user: str = "eve") -> httpx.Response:
+            url = server.url + path.replace("eve", user) + query
+            return httpx.request(method, url, headers=headers, timeout=10, trust_env=False)
+
+        answers = [ask(), ask()]
+        assert [answer.status_code for answer in answers] == [status, 429]
+        assert answers[0].content == b"" or query
+        assert 90 <= int(answers[1].headers["retry-after"]) <= 105
+        refused = server.get(path)
+        assert (refused.status_code, refused.headers.keys()) == (429, answers[1].headers.keys())
+        if whose == "USER":
+            assert ask("bob").status_code == status
 
 
 def test_those_without_a_user_leave_half_of_each_budget_to_users(hub_with: Callable[..., Hub]) -> None:

@@ -177,8 +177,18 @@ class Admission:
         with self._lock:
             self._check_rate(user_id, _network(address))
 
+    def count_answer(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
+        """Count a request whose answer is no stream, so that the next one may be too soon.
+
+        Raises:
+            TooManyClients: this one is.
+        """
+        with self._lock:
+            self._check_rate(user_id, _network(address))
+            self.probe(user_id, address, asked)
+
     def probe(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
-        """Count a request whose answer is no stream, so that the next one may be too soon."""
+        """Count it, if it was asked before whether it comes too soon."""
         with self._lock:
             self._rates.probe(user_id, _network(address), asked)
 

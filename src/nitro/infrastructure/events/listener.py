@@ -145,12 +145,14 @@ class Listener:
             if self._waits_in_seat:
                 self._leave_seat()
 
+    def count_answer(self) -> None:
+        """For responses that connect nobody: be counted as if it connected. Raises TooManyClients."""
+        get_hub().admission.count_answer(self.user_id, self.address, self.asked)
+
     def has_current_rights(self) -> bool:
-        """For responses that connect nobody: whether `connect` would. Raises NotAuthenticated, as it does."""
+        """For the same: whether `connect` would. Raises NotAuthenticated, as it does."""
         self._check_rights()
-        admission = get_hub().admission
-        admission.probe(self.user_id, self.address, self.asked)
-        return not admission.was_dismissed(self.user_id, self.rights_from)
+        return not get_hub().admission.was_dismissed(self.user_id, self.rights_from)
 
     def disconnect(self, *, stop: bool = False) -> Self:
         """Stop hearing events and end `stream()` at once; nothing happens if it is not connected.

@@ -29,7 +29,7 @@ from nitro.infrastructure.sse import forms
 from nitro.infrastructure.sse.connection import Connection
 from nitro.infrastructure.sse.drain import drain_on_signals, drain_with_listener
 from nitro.infrastructure.sse.forms import envelope, stream_event
-from nitro.infrastructure.sse.greeting import greeting_of, refusal_of
+from nitro.infrastructure.sse.greeting import greeting_of, refusal_of, too_fast
 from nitro.infrastructure.sse.problem import Problem
 from nitro.infrastructure.sse.unconfirmed import bounded
 from nitro.settings import get_settings
@@ -90,7 +90,7 @@ class EventSourceResponse(Response):
     `envelope=1`, as the browser client asks, the data of each event begins with a line that holds its topic, and the
     opening says for whom the stream is. With `probe=1` beside it this opening is all that is sent: nobody is connected,
     no limit of clients counts it, and `background` doesn't run, since there was no stream. It is refused as the stream
-    would be, but for those limits; how fast its user asks is limited.
+    would be, but for those limits. It counts as a connect of its user and address, as the answer to a HEAD does.
 
     Who comes back gets what it missed; where that can't be had it gets an `event: gap` first. Where it stands says the
     first of these that is there and not empty:
@@ -166,14 +166,11 @@ class EventSourceResponse(Response):
                     raise InvalidField(f"a header can't hold CR, LF or NUL: {name!r}: {value!r}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            await send(self._start())
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
+        peer = scope.get("client")
+        self.client.address = self.client.address or (peer[0] if peer else "") or ""
         last_event_id = _last_event_id(scope) or self.since
-        if last_event_id == _STAY_AWAY:
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if scope["method"] == "HEAD" or last_event_id == _STAY_AWAY:
+            await self._answer_nothing(scope, receive, send)
             return
         query = scope.get("query_string", b"").split(b"&")
         form = envelope if b"envelope=1" in query else self._form
@@ -184,8 +181,6 @@ class EventSourceResponse(Response):
         if hub.broker.is_shared:
             drain_on_signals()  # one may come while it waits
         self._check_streamed()
-        peer = scope.get("client")
-        self.client.address = self.client.address or (peer[0] if peer else "") or ""
         try:
             if hub.broker.is_shared:
                 await self._wait_for_log(hub, begins=not last_event_id)
@@ -242,6 +237,15 @@ class EventSourceResponse(Response):
 
     def _start(self) -> Message:
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+
+    async def _answer_nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = too_fast(self.client)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        no_content: Message = {"type": "http.response.start", "status": 204, "headers": []}
+        await send(self._start() if scope["method"] == "HEAD" else no_content)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _answer_probe(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = refusal_of(self.client)
