@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -20,6 +22,8 @@ from sqlalchemy import make_url
 
 import nitro
 from nitro.errors import BrokerRefused, ConfigurationError
+from nitro.infrastructure.brokers import dsn, nats, redis_client, sqlite_file
+from nitro.infrastructure.brokers.base import DiagnosingLog
 from nitro.infrastructure.brokers.dsn import target_of
 from nitro.infrastructure.brokers.nats import NatsLog
 from nitro.infrastructure.brokers.redis_client import RedisSource
@@ -213,6 +217,46 @@ def test_a_key_in_the_place_of_its_file_is_not_shown() -> None:
     with pytest.raises(ConfigurationError, match="sslkey is no file") as refusal:
         make(f"postgresql://h/d?sslkey=-----BEGIN PRIVATE KEY-----%0A{SECRET}")
     assert SECRET not in str(refusal.value)
+
+
+OPTIONS = {
+    "postgresql": {*dsn._TAKEN, *dsn._SERVER, *dsn._RENAMED, *dsn._ASYNCPG, *dsn._NEEDLESS, *dsn._DROPPED}
+    | {*dsn._REFUSED},
+    "redis": redis_client._TAKEN | redis_client._TLS | redis_client._NEEDLESS | {"ssl", "tls"},
+    "nats": {*nats._OPTIONS},
+    "sqlite": {"uri", "mode", *sqlite_file._IGNORED, *sqlite_file._REFUSED},
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme"),
+    [
+        ("postgresql://127.0.0.1:1/d?sslmode=require", "postgresql"),
+        ("redis://127.0.0.1:1/0?db=0", "redis"),
+        ("rediss://127.0.0.1:1/0?db=0", "redis"),
+        ("redis+cluster://127.0.0.1:1/?db=0", "redis"),
+        ("nats://127.0.0.1:1?replicas=1", "nats"),
+        ("sqlite:////nowhere/events.db?cache=private", "sqlite"),
+    ],
+)
+def test_no_value_of_an_option_is_repeated_at_the_start_or_when_it_is_opened(
+    url: str, scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def open_it(name: str, value: str) -> object:
+        log = make_log(f"{url}&{name}={value}", "app", RETENTION, max_payload_bytes=1 << 20)
+        try:
+            return asyncio.run(log.open())
+        except Exception as error:
+            assert isinstance(log, DiagnosingLog)
+            raise RuntimeError(f"{log.name}: {log.why_refused(error)}") from error
+
+    caplog.set_level(logging.INFO)
+    for name in sorted(OPTIONS[scheme]):
+        for value in (SECRET, f"/nowhere/{SECRET}.pem", f"-----BEGIN PRIVATE KEY-----%0A{SECRET}"):
+            told = told_by(partial(open_it, name, value))
+            assert "Traceback" in told, "it can be opened"
+            assert SECRET not in told, f"{name}={value}"
+    assert SECRET not in caplog.text
 
 
 # --- settings

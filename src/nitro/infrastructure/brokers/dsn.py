@@ -89,11 +89,16 @@ _REFUSED: Final = {
     "sslcrldir": "asyncpg takes one file; write sslcrl=/path",
 }
 
+_TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _VALUES: Final = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
     "sslnegotiation": ("postgres", "direct"),
+    "ssl_min_protocol_version": _TLS_VERSIONS,
+    "ssl_max_protocol_version": _TLS_VERSIONS,
+    "gsslib": ("gssapi", "sspi"),
 }
+"""What asyncpg would refuse as it connects, with the value in its text."""
 
 
 class Target(NamedTuple):
