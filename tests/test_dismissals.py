@@ -143,6 +143,6 @@ def test_a_ticket_from_before_a_dismissal_opens_nothing_in_a_process_that_missed
             for server in (one, other, late):
                 answer = server.get(f"/events?ticket={ticket}")
                 assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
-            time.sleep(2.1)  # and tickets know whole seconds
+            time.sleep(1.1)
             for server in (one, other, late):
                 assert opens(server, one.get("/ticket?user=7").json())

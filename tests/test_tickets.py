@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from typing import Any
 
@@ -137,3 +138,75 @@ def test_a_ticket_from_a_clock_that_is_ahead_does_not_outlive_a_dismissal() -> N
     assert isinstance(response, EventSourceResponse)
     assert isinstance(response.client, Client)
     assert not response.client.connect().is_connected
+
+
+# --- since when
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_ticket_that_is_issued_a_second_after_a_dismissal_opens_whatever_part_of_a_second_that_is() -> None:
+    while not 0.5 < time.time() % 1 < 0.8:
+        time.sleep(0.01)
+    tickets = Tickets(SECRET)
+    kept = Grant(["todo.*"], user_id=7)
+    before, dismissed = tickets.issue(kept), time.monotonic()
+    disconnect_user("7")
+    time.sleep(1.1)
+    for ticket, is_new in (
+        (tickets.issue(Grant(["todo.*"], user_id=7)), True),
+        (before, False),
+        (tickets.issue(kept), False),  # its rights are from before
+    ):
+        grant = tickets.read(ticket)
+        assert grant is not None
+        assert (grant.read_at > dismissed) is is_new
+        assert grant.read_at <= time.monotonic()
+        response = event_stream(Request(), grant)
+        assert isinstance(response, EventSourceResponse)
+        assert isinstance(response.client, Client)
+        with response.client as client:
+            assert client.is_connected is is_new
+
+
+def test_the_moment_in_a_ticket_is_a_whole_number_of_milliseconds_and_never_after_it_was_signed() -> None:
+    fields = ({"todo.*": None}, {}, "7", None, 60)
+    now = int(time.time())
+    for moment in (0, (now - 30) * 1000, now * 1000):
+        grant = Tickets(SECRET).read(written_at(0, (*fields, moment)))
+        assert grant is not None
+        assert abs(time.monotonic() - grant.read_at - (time.time() - moment / 1000)) < 0.1
+    for wrong in (
+        now * 1000 + 5000,
+        10**400,
+        -1,
+        float(now * 1000),
+        math.nan,
+        math.inf,
+        -math.inf,
+        None,
+        True,
+        "0",
+        [],
+    ):
+        assert Tickets(SECRET).read(written_at(0, (*fields, wrong))) is None, wrong
+    assert Tickets(SECRET).read(written_at(0, (*fields, now * 1000, 1))) is None
+
+
+def test_rights_by_a_clock_that_is_ahead_are_as_old_as_they_may_be() -> None:
+    fields = ({"todo.*": None}, {}, "7", None, 60)
+    for older, youngest in ((0, 0.9), (30, 30.9)):
+        wait_for_a_young_second()
+        now = time.time()
+        grant = Tickets(SECRET).read(written_at(4, (*fields, int((now + 4 - older) * 1000))))
+        assert grant is not None
+        assert youngest <= time.monotonic() - grant.read_at <= youngest + 1.1
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_ticket_of_an_earlier_version_opens_still() -> None:
+    grant = Tickets(SECRET).read(written_at(0))
+    response = event_stream(Request(), grant)
+    assert isinstance(response, EventSourceResponse)
+    assert isinstance(response.client, Client)
+    with response.client as client:
+        assert client.is_connected

@@ -36,8 +36,9 @@ _SKEW_SECONDS: Final = 5
 class Tickets:
     """Makes and reads signed tickets, each for one grant and a short time.
 
-    A ticket only opens the stream: it may go on after that until its grant expires. What is in it can be read by
-    whoever has it, but not changed. A browser that comes back later needs a new one.
+    A ticket only opens the stream: it may go on after that until its grant expires. Its rights are as old as its grant,
+    and a dismissal of its user after that holds for it. What is in it can be read by whoever has it, but not changed. A
+    browser that comes back later needs a new one.
 
     Args:
         secret: 16 characters or more that nobody else knows. Of several, the last one signs, and all are accepted.
@@ -79,7 +80,8 @@ class Tickets:
         """
         check_grant(grant, "what a ticket is issued for")
         seconds = self._seconds if seconds is None else _checked(seconds, self._seconds)
-        fields = [_plain(grant.allowed), _plain(grant.denied), grant.user_id, grant.expires_at, seconds]
+        read_at = int((time.time() - (time.monotonic() - grant.read_at)) * 1000)
+        fields = [_plain(grant.allowed), _plain(grant.denied), grant.user_id, grant.expires_at, seconds, read_at]
         ticket = str(self._serializer.dumps(fields))
         if len(ticket) > _MAX_TICKET_CHARS:
             raise ConfigurationError(
@@ -99,14 +101,16 @@ class Tickets:
             if base64_encode(base64_decode(signature)).decode() != signature:
                 return None  # the same bytes, written otherwise: a ticket that was changed opens nothing
             fields, signed_at = self._serializer.loads(ticket, return_timestamp=True)
-            allowed, denied, user_id, expires_at, seconds = fields
-            age = time.time() - signed_at.timestamp()
+            allowed, denied, user_id, expires_at, seconds, *read_at = fields
+            now, second = time.time(), signed_at.timestamp()
+            age = now - second
             if not -_SKEW_SECONDS <= math.floor(age) <= min(seconds, self._seconds):
                 return None
             grant = Grant(_restored(allowed), _restored(denied), user_id, expires_at)
-            # The rights are as old as the ticket, whose time is cut to whole seconds; by a clock that is ahead, perhaps
-            # older by as much as it may be.
-            object.__setattr__(grant, "read_at", time.monotonic() - (age if age >= 0 else age + _SKEW_SECONDS))
+            rights_age = now - _rights_from(read_at, second)
+            if age < 0:  # by a clock that is ahead: perhaps older by as much as it may be
+                rights_age = max(rights_age, age) + _SKEW_SECONDS
+            object.__setattr__(grant, "read_at", time.monotonic() - max(0.0, rights_age))
         except (BadData, NitroError, ValueError, TypeError, AttributeError):
             return None
         return grant
@@ -116,6 +120,19 @@ def _checked(seconds: int, longest: int) -> int:
     if type(seconds) is not int or not 1 <= seconds <= longest:
         raise ConfigurationError(f"seconds is a whole number from 1 to {longest}, not {seconds!r}")
     return seconds
+
+
+def _rights_from(milliseconds: list[Any], second: float) -> float:
+    """When rights were read, in seconds since 1970: never later than the ticket was signed, in that `second`.
+
+    Tickets of earlier versions don't say it.
+    """
+    if not milliseconds:
+        return second
+    (moment,) = milliseconds
+    if type(moment) is not int or not 0 <= moment < (second + 1) * 1000:
+        raise ValueError(f"{moment!a:.40} is no moment before it was signed")
+    return moment / 1000
 
 
 def _plain(patterns: dict[str, Any]) -> dict[str, Any]:

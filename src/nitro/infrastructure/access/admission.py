@@ -34,7 +34,7 @@ REMEMBERED_SECONDS: Final = 3600
 """For how long a dismissal is remembered: rights of a user that were read longer ago than this open no stream."""
 _LONGEST_REQUEST_SECONDS: Final = 5.0
 """Rights that are older were not read for the request that shows them: they stood in a ticket, or were kept."""
-_STARTED: Final = time.monotonic() - 1.0  # tickets know whole seconds
+_STARTED: Final = time.monotonic() - 1.0  # tickets of earlier versions know whole seconds
 
 
 class Seat(NamedTuple):
