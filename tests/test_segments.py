@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nitro import segment
-from nitro.domain.topics import check_pattern, check_topic, contains, matches
+from nitro.domain.topics import check_pattern, check_topic, matches
 from nitro.errors import ArgumentTypeError, InvalidTopic
 from tests.cases import shown
+from tests.containment import contains
 
 PLAIN = st.text(ascii_letters + digits + "_-:", min_size=1, max_size=255).filter(
     lambda text: not text.startswith("::") and text != "ANY"

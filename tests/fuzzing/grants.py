@@ -8,11 +8,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from nitro import ANY, Client, EventSourceResponse, Grant
-from nitro.domain.topics import contains, matches
+from nitro.domain.topics import matches
 from nitro.errors import AccessDenied
 from nitro.infrastructure.access.permissions import Permissions
 from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.events.streams import event_stream
+from tests.containment import contains
 from tests.fuzzing import grammar
 from tests.fuzzing.exchange import Exchange, own_hub, run
 from tests.fuzzing.standard import read

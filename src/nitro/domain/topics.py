@@ -1,4 +1,4 @@
-"""Topics and patterns: their grammar, whether one matches a topic, and whether one contains another. Pure functions.
+"""Topics and patterns: their grammar, and whether one matches a topic. Pure functions.
 
 A topic is one or more segments of ASCII letters, digits, `_`, `-` and `:`, joined by dots, at most
 255 characters in all. A pattern is the same with `*` allowed anywhere but beside another; each `*` stands for one or
@@ -26,7 +26,6 @@ __all__ = [
     "check_pattern",
     "check_patterns",
     "check_topic",
-    "contains",
     "is_reserved",
     "matches",
     "segment",
@@ -139,19 +138,6 @@ def matches(pattern: str, topic: str) -> bool:
             return False
         place = found + len(literal)
     return len(topic) - len(last) > place and topic.endswith(last)
-
-
-def contains(grant: str, pattern: str) -> bool:
-    """Whether `grant` matches every topic that `pattern` matches; both are patterns that have been checked.
-
-    It is so exactly if `grant` matches `pattern` itself, letter by letter, with each `*` of `pattern` as a letter that
-    only a `*` of `grant` takes. For patterns in which no `*` stands for nothing, over three letters or more, that is a
-    theorem (T. Shinohara, Polynomial time inference of extended regular pattern languages, 1982). Of several grants,
-    one alone has to contain the pattern; as long as they are fewer than 33, the 65 letters of topics leave no other way
-    to cover it (M. Sato, Y. Mukouchi, D. Zheng, Characteristic sets for unions of regular pattern languages, 1998), and
-    beyond that the answer is the safe one.
-    """
-    return matches(grant, pattern)
 
 
 def is_reserved(topic: str) -> bool:
