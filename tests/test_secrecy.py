@@ -365,7 +365,8 @@ def use_database():
 
 hubs = []
 for name, url in json.load(sys.stdin):
-    print("URL", flush=True)
+    sys.stdout.write("URL\\n")  # at once, since threads write, too
+    sys.stdout.flush()
     os.environ[name] = url
     get_settings.cache_clear()
     try_it(lambda: (get_settings(), get_settings().model_dump(), get_settings().model_dump_json()))
