@@ -43,8 +43,9 @@ class Backlog:
         self._count(batch, 1)
 
     def private(self) -> list[Batch]:
-        """The batches of what was sent to the client alone, which no log has."""
-        return [batch for batch in self._batches if all(_is_private(frame) for frame in batch.frames)]
+        """What was sent to the client alone, which no log has."""
+        kept = [[frame for frame in batch.frames if _is_private(frame)] for batch in self._batches]
+        return [Batch(frames, None) for frames in kept if frames]
 
     def withhold(self, interest: Interest) -> None:
         """Drop what may be heard no more, and replay no more of it."""

@@ -64,12 +64,13 @@ class Inbox:
 
     def wake(self) -> None:
         """Let the lane run soon; the hub's lock is held."""
+        if self.loop is None:  # at once, unless it runs already, and then it goes on with this
+            self._run()
+            return
         if self._is_woken:
             return
         self._is_woken = True
-        if self.loop is None:
-            self._run()
-        elif self.is_here:
+        if self.is_here:
             self.loop.call_soon(self._run, context=self.context)
         else:
             self.loop.call_soon_threadsafe(self._run, context=self.context)

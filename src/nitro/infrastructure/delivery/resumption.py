@@ -142,6 +142,7 @@ class Resumption:
         return self._broker.is_shared and (after.epoch != head.epoch or after.sequence > head.sequence)
 
     def _replay(self, outbox: Outbox, after: Position | None, since: Position | None = None) -> None:
+        self._held.pop(outbox, None)
         chain, head = outbox.chain, self._feeds.position
         assert chain is not None
         if after is not None and after.epoch != head.epoch and not self._broker.is_shared:

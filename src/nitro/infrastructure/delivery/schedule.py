@@ -113,7 +113,7 @@ class Schedule:
             self._let_take(outbox)
             return False
         if outbox.state is State.REPLAYING:
-            return self._give_page(outbox)
+            return outbox not in self._pages and self._give_page(outbox)  # else its turn is yet to come
         self._enter(outbox, *on_news(outbox.state))
         return False
 
@@ -175,7 +175,6 @@ class Schedule:
                 self._feeds.pop(feed, None)
 
     def _give_page(self, outbox: Outbox) -> bool:
-        self._pages.pop(outbox, None)
         state, todo = on_turn(outbox.state, has_to_wait=self._pace.has_to_wait(outbox))
         if todo is Todo.TELL:
             self._pace.take_turn(outbox)
@@ -218,7 +217,7 @@ class Schedule:
             self._end(outbox, "broken")
             return
         if is_free:
-            if outbox.state is _BUSY:  # the usual case
+            if outbox.state is _BUSY and not self.is_draining:  # the usual case
                 outbox.state = _IDLE
             else:
                 self.freed(outbox)

@@ -84,6 +84,8 @@ def on_free(
     """Its sink has taken all that it might; `has_more` came in that moment."""
     if state not in (State.IDLE, State.BUSY, State.BEHIND):
         return state, Todo.NOTHING
+    if is_draining and (is_held or is_replaying):  # the log has it, and another process goes on with it
+        return state, Todo.END
     if is_held:
         return State.HELD, Todo.NOTHING
     if is_replaying:
