@@ -127,6 +127,20 @@ def test_what_was_sent_to_a_client_that_is_held_comes_behind_what_it_missed_and_
     run(scenario)
 
 
+def test_who_is_over_its_limit_and_hears_something_else_from_now_on_is_looked_at_though_its_replay_waits() -> None:
+    async def scenario() -> None:
+        emit("todo", result=0)
+        start = nitro.position()
+        client = Client(topics=["todo"], last_event_id=start, max_messages=10).connect()
+        for n in range(11):
+            client.send(n)
+        emit("todo", result="one more")
+        client.mute("*")
+        await until(lambda: not client.is_connected)
+
+    run(scenario)
+
+
 class Counts:
     """A sink that takes all that there is, and counts how often it was told."""
 

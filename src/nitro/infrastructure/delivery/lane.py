@@ -142,7 +142,7 @@ class Lane:
             self.feeds.enter(outbox, interest)
             if old.interest.permissions != interest.permissions:
                 outbox.withhold(interest)
-            if outbox.has_more:
+            if not outbox.is_empty:
                 self.schedule.add(outbox)  # its old feed doesn't know it any more
 
     def obey(self, dismissal: Dismissal | None, position: Position | None) -> None:
