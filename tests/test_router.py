@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 
 from hypothesis import given, settings
@@ -75,3 +76,13 @@ def test_topics_and_senders_are_never_joined_into_one_key() -> None:
     assert list(router.route(message("a", "b_c"))) == [second]
     assert list(router.route(message("a_b", "b_c"))) == []
     assert first.interest != second.interest
+
+
+def test_a_topic_that_one_feed_hears_takes_no_object_of_its_own() -> None:
+    interest = Interest.of({f"room.{n}": None for n in range(1_000)}, set())
+    router: Router[Listener] = Router()
+    gc.collect()
+    before = len(gc.get_objects())
+    router.add(listener := Listener(interest))
+    assert len(gc.get_objects()) - before < 20
+    assert list(router.route(message("room.7"))) == [listener]

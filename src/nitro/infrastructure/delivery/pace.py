@@ -68,18 +68,18 @@ class Pace:
 
     def _call(self, user_id: str | None) -> None:
         line = self._lines[user_id]
-        while line:
-            outbox = next(iter(line))
-            seconds = outbox.replay_waits if outbox.state is State.PAUSED else 0.0
-            if not seconds:
-                del line[outbox]
-            if outbox.state is State.PAUSED:  # else it has ended, or begins anew
-                if not seconds:
-                    self._called[outbox] = None
-                    self._go_on(outbox)
-                self._call_later(user_id, seconds)
-                return
-        del self._lines[user_id]
+        while line and next(iter(line)).state is not State.PAUSED:  # it has ended, or begins anew
+            line.popitem(last=False)
+        if not line:
+            del self._lines[user_id]
+            return
+        first = next(iter(line))
+        seconds = first.replay_waits
+        self._call_later(user_id, seconds)
+        if not seconds:
+            del line[first]
+            self._called[first] = None
+            self._go_on(first)
 
     def __len__(self) -> int:
         """For how many users somebody waits."""
