@@ -17,8 +17,8 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from nitro.infrastructure.brokers.base import Extent, Log, Retention
-from nitro.infrastructure.brokers.urls import make_log
+from nitro.brokers.base import Extent, Log, Retention
+from nitro.brokers.urls import make_log
 from nitro.testing.conformance import RETENTION
 from tests.services import NatsServer, PgBouncer, PostgresServer, Proxy, RedisServer, Service, administer
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from nitro.brokers.base import Retention
 from nitro.errors import BrokerUnavailable
-from nitro.infrastructure.brokers.base import Retention
 from nitro.testing.conformance import RETENTION, End, eventually
 from nitro.testing.oracle import Listener, Sent, Verdict, check
 from tests.brokers import Broker

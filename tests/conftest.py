@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from nitro.infrastructure.delivery import process
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.process import get_hub
-from nitro.infrastructure.events.client import active_clients
-from nitro.infrastructure.events.events import default_namespace
+from nitro.clients.client import active_clients
+from nitro.delivery import process
+from nitro.delivery.hub import Hub
+from nitro.delivery.process import get_hub
+from nitro.events.event import default_namespace
 from nitro.settings import get_settings
 from tests.engines import ENGINES, Engine
 from tests.reach import starts_a_process

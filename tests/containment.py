@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nitro.infrastructure.access.permissions import Permissions
+from nitro.access.permissions import Permissions
 
 __all__ = ["contains", "granting"]
 

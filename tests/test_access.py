@@ -24,6 +24,9 @@ from nitro import (
     event_stream,
     requested_topics,
 )
+from nitro.access.admission import Admission
+from nitro.delivery.hub import Hub
+from nitro.delivery.process import get_hub
 from nitro.errors import (
     AccessDenied,
     ConfigurationError,
@@ -33,9 +36,6 @@ from nitro.errors import (
     TooManyTopics,
     TopicTypeError,
 )
-from nitro.infrastructure.access.admission import Admission
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.process import get_hub
 from nitro.settings import get_settings
 from nitro.tickets import Tickets
 from tests.brokers import BROKERS
@@ -561,9 +561,9 @@ async def expect(coroutine: Coroutine[Any, Any, Any], wanted: Any) -> None:
 def test_a_user_without_a_name_is_dismissed_like_any_other_and_forgotten_in_time() -> None:
     admission = Admission(get_settings())
     for n in range(1000):
-        admission.dismiss(str(n))
-    assert admission.was_dismissed("7", time.monotonic())
-    assert not admission.was_dismissed("7", time.monotonic() + 2)
+        admission.disconnect_user(str(n))
+    assert admission.was_disconnected("7", time.monotonic())
+    assert not admission.was_disconnected("7", time.monotonic() + 2)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
@@ -615,4 +615,4 @@ def test_a_process_that_reaches_the_log_late_obeys_what_it_retains(
     first.broker.close(1)
     late = hub_with(broker_url=url, namespace="late")
     nitro.connect_broker()
-    assert late.admission.was_dismissed("7", time.monotonic())
+    assert late.admission.was_disconnected("7", time.monotonic())

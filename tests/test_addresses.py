@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nitro import Client
+from nitro.delivery.hub import Hub
 from nitro.errors import TooManyClients
-from nitro.infrastructure.delivery.hub import Hub
 from tests.servers import Server
 from tests.sse import Stream
 

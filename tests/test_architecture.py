@@ -3,92 +3,96 @@
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import nitro
 from nitro import errors
+from nitro.datastar import helpers
 
 SOURCE = Path(__file__).parent.parent / "src"
 LINE = [
     ("nitro.errors",),
-    ("nitro.infrastructure.secrecy",),
+    ("nitro.redaction",),
     ("nitro.settings",),
-    ("nitro.domain",),
+    ("nitro.messages",),
+    ("nitro.entities",),
     ("nitro.testing.oracle",),
-    ("nitro.infrastructure.wal",),
-    ("nitro.infrastructure.brokers.once",),
-    ("nitro.infrastructure.brokers.base", "nitro.infrastructure.brokers.options"),
-    ("nitro.infrastructure.brokers.dsn", "nitro.infrastructure.brokers.postgres_sql"),
+    ("nitro.brokers.sqlite.wal",),
+    ("nitro.brokers.idempotency",),
+    ("nitro.brokers.base", "nitro.brokers.url_options"),
+    ("nitro.brokers.postgresql.dsn", "nitro.brokers.postgresql.statements", "nitro.brokers.redis.scripts"),
     (
-        "nitro.infrastructure.brokers.window",
-        "nitro.infrastructure.brokers.wire",
-        "nitro.infrastructure.brokers.outgoing",
-        "nitro.infrastructure.brokers.progress",
-        "nitro.infrastructure.brokers.jetstream",
-        "nitro.infrastructure.brokers.presence",
-        "nitro.infrastructure.brokers.sqlite_file",
-        "nitro.infrastructure.brokers.postgres_line",
-        "nitro.infrastructure.brokers.redis_client",
-        "nitro.infrastructure.brokers.tail",
-        "nitro.infrastructure.brokers.tasks",
+        "nitro.brokers.history",
+        "nitro.brokers.codec",
+        "nitro.brokers.publish_queue",
+        "nitro.brokers.progress",
+        "nitro.brokers.log_status",
+        "nitro.brokers.tasks",
+        "nitro.brokers.nats.client",
+        "nitro.brokers.nats.jetstream",
+        "nitro.brokers.nats.tail",
+        "nitro.brokers.sqlite.file",
+        "nitro.brokers.postgresql.connection",
+        "nitro.brokers.redis.source",
     ),
-    ("nitro.infrastructure.brokers.follower",),
-    ("nitro.infrastructure.brokers.writer",),
+    ("nitro.brokers.bookmark", "nitro.brokers.own_entries", "nitro.brokers.sqlite.statements"),
+    ("nitro.brokers.follower",),
+    ("nitro.brokers.writer",),
     (
-        "nitro.infrastructure.brokers.link",
-        "nitro.infrastructure.brokers.memory",
-        "nitro.infrastructure.brokers.siblings",
-        "nitro.infrastructure.brokers.sqlite",
-        "nitro.infrastructure.brokers.redis",
-        "nitro.infrastructure.brokers.nats",
-        "nitro.infrastructure.brokers.postgres",
+        "nitro.brokers.log_broker",
+        "nitro.brokers.memory",
+        "nitro.brokers.other_workers",
+        "nitro.brokers.sqlite.log",
+        "nitro.brokers.redis.log",
+        "nitro.brokers.nats.log",
+        "nitro.brokers.postgresql.log",
     ),
-    ("nitro.infrastructure.brokers.urls",),
+    ("nitro.brokers.urls",),
     ("nitro.testing.conformance.ends",),
     ("nitro.testing.conformance.hooks",),
     ("nitro.testing.conformance",),
-    ("nitro.infrastructure.repository",),
-    ("nitro.infrastructure.access",),
+    ("nitro.repository",),
+    ("nitro.access",),
     (
-        "nitro.infrastructure.delivery.interest",
-        "nitro.infrastructure.delivery.frame",
-        "nitro.infrastructure.delivery.statistics",
-        "nitro.infrastructure.delivery.inbox",
-        "nitro.infrastructure.delivery.current",
-        "nitro.infrastructure.delivery.foreign",
-        "nitro.infrastructure.delivery.sink",
-        "nitro.infrastructure.delivery.state",
-        "nitro.infrastructure.delivery.ticker",
+        "nitro.delivery.interest",
+        "nitro.delivery.frame",
+        "nitro.delivery.statistics",
+        "nitro.delivery.inbox",
+        "nitro.delivery.foreign_ids",
+        "nitro.delivery.sink",
+        "nitro.delivery.state",
+        "nitro.delivery.ticker",
     ),
-    (
-        "nitro.infrastructure.delivery.router",
-        "nitro.infrastructure.delivery.chain",
-        "nitro.infrastructure.delivery.server_watch",
-    ),
-    ("nitro.infrastructure.delivery.replay", "nitro.infrastructure.delivery.limits"),
-    ("nitro.infrastructure.delivery.backlog",),
-    ("nitro.infrastructure.delivery.outbox",),
-    (
-        "nitro.infrastructure.delivery.clients",
-        "nitro.infrastructure.delivery.feed",
-        "nitro.infrastructure.delivery.reader",
-    ),
-    ("nitro.infrastructure.delivery.pace",),
-    ("nitro.infrastructure.delivery.schedule",),
-    ("nitro.infrastructure.delivery.registry",),
-    ("nitro.infrastructure.delivery.resumption",),
-    ("nitro.infrastructure.delivery.lane",),
-    ("nitro.infrastructure.delivery.endings",),
-    ("nitro.infrastructure.delivery.hub",),
-    ("nitro.infrastructure.delivery.process",),
-    ("nitro.infrastructure.sse",),
-    ("nitro.infrastructure.events",),
+    ("nitro.delivery.router", "nitro.delivery.chain", "nitro.delivery.server_watch"),
+    ("nitro.delivery.replay", "nitro.delivery.limits"),
+    ("nitro.delivery.backlog",),
+    ("nitro.delivery.outbox",),
+    ("nitro.delivery.clients", "nitro.delivery.feed", "nitro.delivery.reader"),
+    ("nitro.delivery.pace",),
+    ("nitro.delivery.schedule",),
+    ("nitro.delivery.registry",),
+    ("nitro.delivery.resumption",),
+    ("nitro.delivery.lane",),
+    ("nitro.delivery.deferred",),
+    ("nitro.delivery.hub",),
+    ("nitro.delivery.process",),
+    ("nitro.delivery.position",),
+    ("nitro.sse",),
+    ("nitro.events",),
+    ("nitro.clients",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
     ("nitro.testing.nemesis",),
 ]
-UPWARD = {("nitro.domain.entities.base_entity", "nitro.infrastructure.repository")}
+UPWARD = {("nitro.entities.entity", "nitro.repository")}
 """The one edge that runs up: Entity finds its default repository, lazily."""
+PROMISED = (
+    "nitro.domain",
+    "nitro.infrastructure",
+)
+"""Import paths of the specification: they hold no code, and nothing in `nitro` imports them."""
 
 
 def place(module: str) -> int | None:
@@ -121,6 +125,7 @@ def test_imports_run_one_way(module: str) -> None:
     if here is None:
         return  # the packages that only hold others, and `nitro` itself, whose names are lazy
     for imported in imports(path):
+        assert not imported.startswith(PROMISED), f"{module} imports {imported}, which only stands for other modules"
         there = place(imported)
         if there is None or (module, imported) in UPWARD:
             continue
@@ -128,23 +133,40 @@ def test_imports_run_one_way(module: str) -> None:
         assert there <= here and not siblings, f"{module} imports {imported}, which is built on it"
 
 
-def test_every_public_name_can_be_had_from_nitro_and_from_its_place() -> None:
-    import nitro
-    import nitro.infrastructure.events as events
-    from nitro.infrastructure.events import client
-
-    assert all(getattr(nitro, name) is getattr(events, name) for name in events.__all__)
-    assert set(nitro.__all__) - set(events.__all__) == {
-        "Entity",
-        "NitroError",
-        "NitroWarning",
-        "active_clients",
-        "assets",
-        "client_event",
-        "segment",
-    }
+def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
+    tree = ast.parse((SOURCE / "nitro" / "__init__.py").read_text())
+    typed: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("nitro."):
+            assert all(alias.asname == alias.name for alias in node.names), "`import x as x` says that it is public"
+            typed |= {alias.name: node.module for alias in node.names}
+    assert typed == nitro._PLACES
     assert all(hasattr(nitro, name) for name in nitro.__all__)
-    assert {"Client", "active_clients", "client_event"} <= set(client.__all__)
+
+
+PROMISED_NAMES = {
+    "nitro.infrastructure.events": set(nitro.__all__)
+    - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "segment"},
+    "nitro.infrastructure.events.client": {"Client", "active_clients", "client_event"},
+    "nitro.infrastructure.events.starlette": set(helpers.__all__),
+    "nitro.domain.entities.base_entity": {"Entity"},
+}
+
+
+@pytest.mark.parametrize("path", PROMISED_NAMES)
+def test_what_the_specification_imports_are_the_same_objects(path: str) -> None:
+    module = import_module(path)
+    assert set(module.__all__) == PROMISED_NAMES[path]
+    for name in module.__all__:
+        place = helpers if path.endswith("starlette") else nitro
+        assert getattr(module, name) is getattr(place, name), name
+
+
+def test_the_modules_under_promised_paths_only_import() -> None:
+    for module, path in modules().items():
+        if module.startswith(PROMISED):
+            tree = ast.parse(path.read_text())
+            assert all(isinstance(node, ast.Expr | ast.ImportFrom | ast.Assign) for node in tree.body), module
 
 
 @pytest.mark.parametrize("module", modules())

@@ -17,8 +17,8 @@ import pytest
 
 import nitro
 from nitro import Client
-from nitro.domain.message import Message, Position
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.hub import Hub
+from nitro.messages.message import Message, Position
 from nitro.testing.conformance import End, eventually
 from tests.brokers import BROKERS, SERVERS, Broker
 from tests.cast import wait_until_open

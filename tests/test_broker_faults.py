@@ -161,7 +161,7 @@ def test_27_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
         ballast.write_bytes(bytes(2 << 20))
         broker = stack.enter_context(BROKERS["sqlite"](directory))
         namespace = broker.namespace()
-        one, other = (End(broker.log(namespace), max_outgoing_bytes=100_000) for _ in range(2))
+        one, other = (End(broker.log(namespace), max_publish_queue_bytes=100_000) for _ in range(2))
         for end in (one, other):
             stack.callback(end.link.close, 0.1)
             wait_until_open(end)
@@ -170,8 +170,10 @@ def test_27_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
             while True:
                 one.publish(b'"%05d%s"' % (taken, b"x" * 8_000))
                 taken += 1
-                eventually(lambda: one.link.state.outgoing == 0 or one.link.state.gone_seconds > 0, "it is written")
-        waiting = one.link.state.outgoing
+                eventually(
+                    lambda: one.link.state.unacknowledged == 0 or one.link.state.gone_seconds > 0, "it is written"
+                )
+        waiting = one.link.state.unacknowledged
         assert 0 < waiting < 20
         assert taken > 30
         eventually(lambda: len(other.heard.messages) == taken - waiting, "what was acknowledged is heard")
@@ -185,15 +187,15 @@ def test_27_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
 
 def test_a_full_queue_says_for_how_long_the_broker_has_been_gone(server: Broker) -> None:
     with contextlib.ExitStack() as stack:
-        end = End(server.log(server.namespace()), max_outgoing_bytes=20_000)
+        end = End(server.log(server.namespace()), max_publish_queue_bytes=20_000)
         stack.callback(end.link.close, 0.1)
         wait_until_open(end)
         server.kill()
         eventually(lambda: end.link.state.gone_seconds > 0.2, "it is noticed")
-        with pytest.raises(BrokerUnavailable, match=r"has been gone for \d+\.\d s .*NITRO_MAX_OUTGOING_BYTES"):
+        with pytest.raises(BrokerUnavailable, match=r"has been gone for \d+\.\d s .*NITRO_MAX_PUBLISH_QUEUE_BYTES"):
             for n in range(1_000):
                 end.publish(b'"%d"' % n)
-        waiting = end.link.state.outgoing
+        waiting = end.link.state.unacknowledged
         assert 0 < waiting < 100
         server.start()
         end.flush()
@@ -219,7 +221,7 @@ def test_27_a_nats_server_whose_disk_was_full_is_told_of_and_used_when_it_takes_
             while True:
                 ballast.write(bytes(65_536))
         taken = 0
-        while one.link.state.outgoing == 0:  # what is left of the last page of its file still takes some
+        while one.link.state.unacknowledged == 0:  # what is left of the last page of its file still takes some
             one.publish(b'"%05d%s"' % (taken, b"x" * 2_000))
             taken += 1
             wait([waiting for waiting in [one.link.acknowledgement()] if waiting is not None], 1)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from nitro.domain.message import Message
-from nitro.infrastructure.brokers import postgres
-from nitro.infrastructure.brokers.base import Log, Retention
-from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.brokers.base import Log, Retention
+from nitro.brokers.memory import MemoryBroker
+from nitro.brokers.postgresql import log as postgres
+from nitro.messages.message import Message
 from nitro.testing.conformance import RETENTION, Heard, LogConformance
 from nitro.testing.conformance.delivery import DeliveryTests
 from tests.brokers import BROKERS, Broker, PooledPostgres

@@ -18,6 +18,7 @@ import pytest
 from pydantic import BaseModel
 
 from nitro import ANY, Client, active_clients, client_event, emit, event, on
+from nitro.delivery.hub import Hub
 from nitro.errors import (
     InvalidPayload,
     InvalidTopic,
@@ -28,7 +29,6 @@ from nitro.errors import (
     TooManyTopics,
     TopicTypeError,
 )
-from nitro.infrastructure.delivery.hub import Hub
 
 pytestmark = pytest.mark.usefixtures("hub")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nitro.domain.topics import check_pattern, matches
+from nitro.access.permissions import Permissions
 from nitro.errors import InvalidTopic
-from nitro.infrastructure.access.permissions import Permissions
+from nitro.messages.topics import check_pattern, matches
 from tests.containment import contains, granting
 
 FRESH = "xyz"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from nitro import Client, active_clients, emit
-from nitro.infrastructure.delivery.chain import Batch
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.chain import Batch
+from nitro.delivery.hub import Hub
 
 pytestmark = pytest.mark.usefixtures("hub")
 
@@ -119,7 +119,7 @@ def test_importing_nitro_starts_nothing_and_loads_nothing_heavy() -> None:
         "assert not heavy, heavy\n"
         "from nitro import *\n"
         "assert threading.active_count() == 1\n"
-        "from nitro.infrastructure.delivery import process\n"
+        "from nitro.delivery import process\n"
         "assert process._hub is None\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)

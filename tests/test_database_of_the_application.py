@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 import nitro
 from nitro.alembic import TABLES, include_name
+from nitro.brokers.base import Log
+from nitro.delivery.hub import Hub
 from nitro.errors import BrokerRefused
-from nitro.infrastructure.brokers.base import Log
-from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import BROKERS, Broker
 from tests.cast import ends_on, wait_until_open

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from nitro import Client, emit, on
 from nitro.datastar import DatastarResponse, emit_elements, emit_signals, execute_script, redirect, remove_elements
-from nitro.datastar.patch import Patch, datastar
-from nitro.domain.message import Message, Position
+from nitro.datastar.wire_format import Patch, datastar
 from nitro.errors import ConfigurationError, InvalidField, InvalidPayload
-from nitro.infrastructure.events.payload import encode
+from nitro.events.payload import encode
+from nitro.messages.message import Message, Position
 from tests.servers import Server
 from tests.sse import Stream
 from tests.wire import Wire

@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.schema import CreateTable
 from sqlmodel import Field, Session, select
 
-from nitro.domain.entities.base_entity import Entity
+from nitro.entities.entity import Entity
 from nitro.errors import InvalidQuery, NitroWarning
-from nitro.infrastructure.repository import SQLModelRepository
+from nitro.repository import SQLModelRepository
 
 
 class DecimalPrice(Entity, table=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from nitro.infrastructure.sse.listeners import Listeners
+from nitro.sse.listening_sockets import ListeningSockets
 from tests.servers import Server
 from tests.sse import Stream
 
@@ -16,7 +16,7 @@ def listen() -> socket.socket:
 
 def test_the_listener_of_an_address_is_found_and_seen_to_close() -> None:
     with listen() as ours, listen() as other:
-        listeners = Listeners.of(ours.getsockname())
+        listeners = ListeningSockets.of(ours.getsockname())
         assert listeners
         other.close()
         assert not listeners.are_closed()
@@ -27,7 +27,7 @@ def test_the_listener_of_an_address_is_found_and_seen_to_close() -> None:
 def test_a_descriptor_that_was_given_to_another_socket_is_not_taken_for_the_listener() -> None:
     ours = listen()
     number = ours.fileno()
-    listeners = Listeners.of(ours.getsockname())
+    listeners = ListeningSockets.of(ours.getsockname())
     ours.close()
     others = [socket.socket() for _ in range(5)]
     assert number in [other.fileno() for other in others]
@@ -38,7 +38,7 @@ def test_a_descriptor_that_was_given_to_another_socket_is_not_taken_for_the_list
 
 def test_a_copy_that_stays_open_hides_no_end() -> None:
     with listen() as ours, socket.socket(fileno=ours.dup().detach()):
-        listeners = Listeners.of(ours.getsockname())
+        listeners = ListeningSockets.of(ours.getsockname())
         ours.close()
         assert listeners.are_closed()
 
@@ -48,7 +48,7 @@ def test_a_unix_socket_is_found_by_its_path(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as ours:
         ours.bind(path)
         ours.listen()
-        listeners = Listeners.of((path, None))
+        listeners = ListeningSockets.of((path, None))
         assert listeners
         assert not listeners.are_closed()
 
@@ -56,7 +56,7 @@ def test_a_unix_socket_is_found_by_its_path(tmp_path: Path) -> None:
 def test_an_address_where_nobody_listens_has_no_listeners() -> None:
     with listen() as ours, socket.create_connection(ours.getsockname()) as connected:
         for server in (None, ("testserver", 80), connected.getsockname(), ("nowhere", None), "nonsense", 5):
-            assert not Listeners.of(server), server
+            assert not ListeningSockets.of(server), server
 
 
 def test_a_server_in_the_same_process_that_closes_ends_no_streams_of_another() -> None:

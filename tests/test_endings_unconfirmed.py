@@ -10,7 +10,7 @@ import pytest
 
 import nitro
 from nitro import Client, EventSourceResponse, emit
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.hub import Hub
 from tests.h2c import H2Stream
 from tests.servers import Server
 from tests.sse import Stream

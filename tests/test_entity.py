@@ -23,9 +23,9 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlmodel import Field, Relationship, Session
 
 from nitro import errors
-from nitro.domain.entities.base_entity import Entity
+from nitro.entities.entity import Entity
 from nitro.errors import ConfigurationError, InvalidQuery, NitroError, NotLoaded
-from nitro.infrastructure.repository import SQLModelRepository
+from nitro.repository import SQLModelRepository
 from nitro.settings import get_settings
 
 
@@ -476,13 +476,13 @@ def test_a_question_that_cannot_be_asked_says_why(ask: object, text: str) -> Non
 # Imports
 
 
-def test_the_domain_is_imported_without_the_infrastructure_and_opens_nothing(tmp_path: Path) -> None:
+def test_an_entity_is_imported_without_the_delivery_and_opens_nothing(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from nitro.domain.entities.base_entity import Entity\n"
+        "from nitro.entities.entity import Entity\n"
         "class EntityFresh(Entity, table=True): title: str\n"
         "EntityFresh(title='a').model_dump()\n"
-        "assert not [name for name in sys.modules if name.startswith('nitro.infrastructure')]\n"
+        "assert not [name for name in sys.modules if name.startswith(('nitro.delivery', 'nitro.repository'))]\n"
         "EntityFresh._repository\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(errors.__file__).parents[1])}

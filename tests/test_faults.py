@@ -18,8 +18,8 @@ import pytest
 from playwright.sync_api import Page
 
 from nitro import Client, active_clients, emit
+from nitro.delivery.hub import Hub
 from nitro.errors import NitroError
-from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.oracle import Listener, Sent, check
 from tests.servers import Server
 from tests.sse import Stream

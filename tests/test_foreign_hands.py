@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError
 
-from nitro.infrastructure.brokers.base import Log
+from nitro.brokers.base import Log
 from nitro.testing.conformance import eventually
 from tests.brokers import Broker, Redis, SQLite, extent_of
 from tests.cast import Cast, cast_on, ends_on, wait_until_open

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nitro.domain.message import Gap, Message, Position
-from nitro.domain.topics import check_pattern, check_topic
-from nitro.errors import InvalidField, InvalidTopic
-from nitro.infrastructure.delivery.frame import (
+from nitro.delivery.frame import (
     Beat,
-    Form,
     Frame,
+    WireFormat,
     encode_event,
     encode_opening,
     encode_retry,
     named,
     unnamed,
 )
-from nitro.infrastructure.sse.forms import text_named
+from nitro.errors import InvalidField, InvalidTopic
+from nitro.messages.message import Gap, Message, Position
+from nitro.messages.topics import check_pattern, check_topic
+from nitro.sse.wire_formats import text_named
 
 
 @dataclass
@@ -157,7 +157,9 @@ def test_a_frame_is_unnamed_or_carries_its_topic() -> None:
 
 @pytest.mark.parametrize("form", [named, text_named])
 @pytest.mark.parametrize("topic", ["gap", "error", "open", "message"])
-def test_a_topic_that_pages_hear_other_news_under_has_a_name_that_no_other_topic_has(form: Form, topic: str) -> None:
+def test_a_topic_that_pages_hear_other_news_under_has_a_name_that_no_other_topic_has(
+    form: WireFormat, topic: str
+) -> None:
     check_topic(topic)
     frames = [Frame(Message(name, "me", b"1", Position("e", 1))) for name in (topic, f"{topic}.a", topic.title())]
     sent = b"".join(frame.encode(form) for frame in [*frames, Frame(Gap("epoch", Position("e", 2)))])

@@ -28,10 +28,10 @@ from nitro import (
     requested_topics,
 )
 from nitro.datastar import DatastarResponse
+from nitro.delivery.hub import Hub
+from nitro.delivery.outbox import Outbox
 from nitro.errors import ConfigurationError, InvalidTopic, TooManyTopics
 from nitro.fastapi import EventStream
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.outbox import Outbox
 from nitro.testing.conformance import eventually
 from tests.servers import Server
 from tests.sse import Stream

@@ -17,8 +17,8 @@ from blinker import NamedSignal
 from starlette.concurrency import run_in_threadpool
 
 from nitro import ANY, Client, Event, Namespace, default_namespace, emit, emit_async, event, on
+from nitro.delivery.hub import Hub
 from nitro.errors import InvalidPayload, InvalidTopic, NitroWarning, TopicTypeError
-from nitro.infrastructure.delivery.hub import Hub
 
 pytestmark = pytest.mark.usefixtures("hub", "no_handlers")
 

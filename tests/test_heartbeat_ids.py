@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import nitro
 from nitro import Client, emit
-from nitro.domain.message import Position
-from nitro.infrastructure.delivery import process
-from nitro.infrastructure.delivery.frame import unnamed
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery import process
+from nitro.delivery.frame import unnamed
+from nitro.delivery.hub import Hub
+from nitro.messages.message import Position
 from nitro.settings import Settings
 
 COMMENT = b":\n"

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from nitro import Client, emit
-from nitro.domain.message import Position
-from nitro.infrastructure.delivery.frame import unnamed
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.outbox import Outbox
+from nitro.delivery.frame import unnamed
+from nitro.delivery.hub import Hub
+from nitro.delivery.outbox import Outbox
+from nitro.messages.message import Position
 
 ID = re.compile(rb"^id: (.*)$", re.MULTILINE)
 ROOMS = 4_000

@@ -13,8 +13,8 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from sqlalchemy import text
 
-from nitro.infrastructure.repository import SQLModelRepository
-from nitro.infrastructure.wal import use_wal
+from nitro.brokers.sqlite.wal import use_wal
+from nitro.repository import SQLModelRepository
 from nitro.testing.conformance import eventually
 from tests.brokers import Nats
 from tests.cast import ends_on, wait_until_open

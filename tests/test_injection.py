@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from nitro import Client, EventSourceResponse, emit
+from nitro.delivery.hub import Hub
 from nitro.errors import AccessDenied, InvalidField, InvalidTopic
-from nitro.infrastructure.delivery.hub import Hub
 
 
 @pytest.mark.parametrize("value", ["a\r\nset-cookie: x=1", "a\nb", "a\rb", "a\0b"])

@@ -12,7 +12,7 @@ import pytest
 
 import nitro
 from nitro import Client, EventSourceResponse, client_event, emit
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.hub import Hub
 from tests.wire import Wire
 
 ADDED_BY_LIBRARIES = ["lastEventId", "lastEventID", "Last-Event-ID", "Last-Event-Id", "evs_last_event_id"]

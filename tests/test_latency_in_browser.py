@@ -27,7 +27,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from nitro.infrastructure.events import Client, emit, event
-from nitro.infrastructure.events.client import active_clients
+from nitro.clients.client import active_clients
 
 app = FastAPI()
 ticked = event("clock.ticked")

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from nitro import Client, EventSourceResponse, emit
 from nitro.errors import PayloadTooLarge
-from nitro.infrastructure.events.payload import decode, encode
+from nitro.events.payload import decode, encode
 from tests.wire import Wire
 
 ENDS_A_LINE = [char for char in map(chr, range(sys.maxunicode + 1)) if len(f"a{char}b".splitlines()) > 1]

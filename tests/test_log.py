@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nitro.domain.message import Message, Position
-from nitro.infrastructure.brokers.base import PositionLost, Retention
-from nitro.infrastructure.brokers.memory import MemoryBroker
+from nitro.brokers.base import PositionLost, Retention
+from nitro.brokers.memory import MemoryBroker
+from nitro.messages.message import Message, Position
 from nitro.testing.conformance import Heard
 
 
@@ -55,7 +55,7 @@ def test_retention_by_bytes_forgets_the_oldest() -> None:
 
 def test_retention_by_age_forgets_what_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("nitro.infrastructure.brokers.window.monotonic", lambda: now)
+    monkeypatch.setattr("nitro.brokers.history.monotonic", lambda: now)
     broker, _ = log(max_age_seconds=60)
     start = broker.head
     broker.publish("a.b", None, b"1")

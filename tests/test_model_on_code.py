@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pytest
 
-from nitro.infrastructure.brokers import link
+from nitro.brokers import log_broker
 from nitro.testing.conformance import End, eventually
 from nitro.testing.oracle import Verdict
 from tests.brokers import SQLite
@@ -41,9 +41,9 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Links try again at once, and notice soon that nothing comes."""
-    monkeypatch.setattr(link, "_FIRST_BACKOFF", 0.001)
-    monkeypatch.setattr(link, "_LONGEST_BACKOFF", 0.002)
-    monkeypatch.setattr(link, "_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(log_broker, "_FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(log_broker, "_LONGEST_BACKOFF", 0.002)
+    monkeypatch.setattr(log_broker, "_WAIT_SECONDS", 0.02)
 
 
 @asynccontextmanager
@@ -284,7 +284,7 @@ def test_a_file_that_was_put_back_is_compared_though_nothing_new_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next event gets the very place at which both processes stand. Thrice, since links look once a second."""
-    monkeypatch.setattr(link, "_WAIT_SECONDS", 1.0)
+    monkeypatch.setattr(log_broker, "_WAIT_SECONDS", 1.0)
     with SQLite(tmp_path) as broker:
         for _ in range(3):
             namespace = broker.namespace()

@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 import nitro
 from nitro import Client, EventSourceResponse, emit
 from nitro.datastar import DatastarResponse
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.hub import Hub
 from tests.servers import Server
 from tests.test_frame import parsed
 from tests.wire import Wire

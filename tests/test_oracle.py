@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from nitro import Client, Gap, emit
-from nitro.domain.message import Message
-from nitro.infrastructure.brokers.base import Retention
-from nitro.infrastructure.brokers.memory import MemoryBroker
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.brokers.base import Retention
+from nitro.brokers.memory import MemoryBroker
+from nitro.delivery.hub import Hub
+from nitro.messages.message import Message
 from nitro.testing.oracle import Listener, Sent, check
 
 Deliver = Callable[[Message], None]

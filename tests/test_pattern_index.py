@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nitro.domain.pattern_index import PatternIndex, compared_among
-from nitro.domain.topics import matches
-from nitro.infrastructure.access.permissions import Permissions, without_contained
-from nitro.infrastructure.delivery.interest import Interest
-from nitro.infrastructure.delivery.router import Router
+from nitro.access.permissions import Permissions, without_contained
+from nitro.delivery.interest import Interest
+from nitro.delivery.router import Router
+from nitro.messages.pattern_index import PatternIndex, compared_among
+from nitro.messages.topics import matches
 from tests.test_router import Listener, message
 
 PATTERNS = st.text("ab.*", min_size=1, max_size=9).filter(

@@ -11,8 +11,8 @@ import asyncpg
 import psycopg
 import pytest
 
-from nitro.infrastructure.brokers import wire
-from nitro.infrastructure.brokers.base import Extent, Log
+from nitro.brokers import codec
+from nitro.brokers.base import Extent, Log
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import Broker, extent_of
 from tests.cast import ends_on, wait_until_open
@@ -314,7 +314,7 @@ def test_behind_a_pool_of_transactions_events_and_the_outbox_are_looked_for(
                 eventually(lambda: len(hearing.heard.payloads) == number + 1, "it is heard", 2)  # noqa: B023 - at once
     with ends_on(pool.url, 1, name) as (alone,):
         wait_until_open(alone)
-        body = wire.encode("a.b", None, b"3", None)
+        body = codec.encode("a.b", None, b"3", None)
         server.run(f"INSERT INTO nitro_outbox (namespace, body) VALUES ('{name}', '\\x{body.hex()}')")
         eventually(lambda: alone.heard.payloads == [b"3"], "what was committed is heard", 2)
     told = [record.getMessage() for record in caplog.records]

@@ -19,10 +19,10 @@ import psycopg
 import pytest
 
 import nitro
+from nitro.brokers import log_broker
+from nitro.brokers.sqlite.log import SQLiteLog
+from nitro.delivery.hub import Hub
 from nitro.errors import BrokerRefused, BrokerUnavailable
-from nitro.infrastructure.brokers import link
-from nitro.infrastructure.brokers.sqlite import SQLiteLog
-from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import BROKERS
 from tests.cast import ends_on, wait_until_open
@@ -34,7 +34,7 @@ from tests.test_nats_servers import cluster, stream_of
 @pytest.fixture(autouse=True)
 def _is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a link waits with a broker that refused it changes nothing of what is said and sent."""
-    monkeypatch.setattr(link, "_LONGEST_BACKOFF", 0.5)
+    monkeypatch.setattr(log_broker, "_LONGEST_BACKOFF", 0.5)
 
 
 class Wrong(NamedTuple):
@@ -492,10 +492,10 @@ def test_the_public_calls_raise_at_once_and_emit_goes_on(
     with pytest.raises(BrokerRefused, match="no directory"):
         asyncio.run(nitro.emit_async("a.b", result=2))
     assert time.monotonic() - began < 3
-    assert nitro.statistics().outgoing_messages == 2
+    assert nitro.statistics().publish_queue_messages == 2
     assert "no directory" in nitro.statistics().broker_refused
     (tmp_path / "data").mkdir()
-    eventually(lambda: nitro.statistics().outgoing_messages == 0, "what waited is sent")
+    eventually(lambda: nitro.statistics().publish_queue_messages == 0, "what waited is sent")
     eventually(lambda: nitro.statistics().broker_refused == "", "and it is used")
     nitro.connect_broker()
     asyncio.run(nitro.emit_async("a.b", result=3))
@@ -523,7 +523,7 @@ def test_a_file_that_may_not_be_written_is_told_of(tmp_path: Path) -> None:
         if parent.stat().st_uid == 0 and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
     code = (
-        "import nitro, os, pwd, nitro.infrastructure.brokers.sqlite; connect = nitro.connect_broker\n"
+        "import nitro, os, pwd, nitro.brokers.sqlite.log; connect = nitro.connect_broker\n"
         "os.setuid(pwd.getpwnam('nobody').pw_uid)\n"
         "try: connect(20)\nexcept nitro.NitroError as error: print(repr(error))"
     )

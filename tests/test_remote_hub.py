@@ -17,10 +17,11 @@ from pydantic import SecretStr
 
 import nitro
 from nitro import Client, Gap
-from nitro.domain.message import UNKNOWN_STAMP, Message
+from nitro.brokers import codec
+from nitro.delivery.hub import Hub
+from nitro.delivery.process import get_hub
 from nitro.errors import BrokerUnavailable, ConfigurationError, InvalidPayload
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.process import get_hub
+from nitro.messages.message import UNKNOWN_STAMP, Message
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import BROKERS, Redis
 from tests.cast import ends_on, wait_until_open
@@ -218,7 +219,7 @@ def test_emit_async_and_flush_say_that_the_broker_has_not_acknowledged(hub_with:
         nitro.flush(0.1)
     with pytest.raises(BrokerUnavailable, match=r"not reached within 0\.1 s: ConnectionError"):
         nitro.connect_broker(0.1)
-    assert nitro.statistics().outgoing_messages == 1
+    assert nitro.statistics().publish_queue_messages == 1
     assert nitro.statistics().broker_gone_seconds > 0.1
     assert "secret" not in repr(hub.broker)
     hub.broker.close(0)
@@ -275,7 +276,7 @@ def test_a_missing_driver_names_the_extra_that_brings_it(url: str, package: str,
 
 
 def test_the_broker_is_chosen_in_code_before_it_is_used(url: str, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nitro.infrastructure.delivery import process
+    from nitro.delivery import process
 
     with pytest.raises(ConfigurationError, match="too late"):
         nitro.configure(broker=url)
@@ -371,18 +372,17 @@ def test_a_script_whose_broker_is_gone_ends_soon_and_says_what_is_lost() -> None
 def test_40_and_41_a_repeated_sequence_is_dropped_and_a_jump_is_looked_at_twice() -> None:
     import threading
 
-    from nitro.domain.message import Position
-    from nitro.infrastructure.brokers import wire
-    from nitro.infrastructure.brokers.base import NOWHERE, Entry, Extent
-    from nitro.infrastructure.brokers.follower import Follower
-    from nitro.infrastructure.brokers.window import Window
+    from nitro.brokers.base import NOWHERE, Entry, Extent
+    from nitro.brokers.follower import Follower
+    from nitro.brokers.history import History
+    from nitro.messages.message import Position
     from nitro.testing.conformance import Heard
 
     def entry(sequence: int) -> Entry:
-        return Entry(sequence, wire.encode("a.b", None, b"%d" % sequence, None), 0.0)
+        return Entry(sequence, codec.encode("a.b", None, b"%d" % sequence, None), 0.0)
 
     heard = Heard()
-    follower = Follower(Window(NOWHERE, RETENTION), heard, threading.RLock(), 1000)
+    follower = Follower(History(NOWHERE, RETENTION), heard, threading.RLock(), 1000)
     follower.go_on_in(Extent("e", 1, 0), 100)
     follower.begin()
     follower.take([entry(1), entry(2), entry(2), entry(1), entry(3)])

@@ -17,10 +17,10 @@ from sqlalchemy.dialects import postgresql
 from sqlmodel import Field
 
 from nitro import errors
-from nitro.domain.entities.base_entity import Entity
+from nitro.entities.entity import Entity
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.repository import SQLModelRepository, default_repository
-from nitro.infrastructure.repository.query import searched
+from nitro.repository import SQLModelRepository, default_repository
+from nitro.repository.query import searched
 from nitro.settings import get_settings
 
 THREADS = 16
@@ -111,7 +111,7 @@ def test_a_file_has_a_write_ahead_log_and_enforces_references(tmp_path: Path) ->
 
 ENTITY = """
 import os, sys
-from nitro.domain.entities.base_entity import Entity
+from nitro.entities.entity import Entity
 class RepositoryChild(Entity, table=True):
     title: str
 """

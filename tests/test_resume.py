@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import nitro
 from nitro import Client, EventSourceResponse, Gap, Message, client_event, emit
-from nitro.domain.message import Position
-from nitro.infrastructure.delivery import process
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.process import get_hub
+from nitro.delivery import process
+from nitro.delivery.hub import Hub
+from nitro.delivery.process import get_hub
+from nitro.messages.message import Position
 from tests.clients import take
 from tests.servers import Server
 from tests.sse import Stream

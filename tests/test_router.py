@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nitro.domain.message import Message
-from nitro.infrastructure.delivery.interest import Interest
-from nitro.infrastructure.delivery.router import Router
+from nitro.delivery.interest import Interest
+from nitro.delivery.router import Router
+from nitro.messages.message import Message
 
 SEGMENT = st.sampled_from(["a", "b", "ab", "c"])
 TOPIC = st.lists(SEGMENT, min_size=1, max_size=4).map(".".join)

@@ -21,16 +21,19 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 import nitro
+from nitro.brokers.base import DiagnosingLog
+from nitro.brokers.nats import log as nats
+from nitro.brokers.nats.log import NatsLog
+from nitro.brokers.postgresql import dsn
+from nitro.brokers.postgresql.dsn import target_of
+from nitro.brokers.redis import source as redis_client
+from nitro.brokers.redis.source import RedisSource
+from nitro.brokers.sqlite import file as sqlite_file
+from nitro.brokers.urls import make_log
+from nitro.delivery.hub import Hub
 from nitro.errors import BrokerRefused, ConfigurationError
-from nitro.infrastructure.brokers import dsn, nats, redis_client, sqlite_file
-from nitro.infrastructure.brokers.base import DiagnosingLog
-from nitro.infrastructure.brokers.dsn import target_of
-from nitro.infrastructure.brokers.nats import NatsLog
-from nitro.infrastructure.brokers.redis_client import RedisSource
-from nitro.infrastructure.brokers.urls import make_log
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.repository.repository import SQLModelRepository
-from nitro.infrastructure.secrecy import SecretUrl, without_secrets
+from nitro.redaction import SecretUrl, without_secrets
+from nitro.repository.repository import SQLModelRepository
 from nitro.settings import Settings, get_settings
 from nitro.testing.conformance import RETENTION
 from nitro.testing.nemesis.run import Plan
@@ -338,8 +341,8 @@ USES = """
 import json, logging, os, sys, time, traceback
 logging.basicConfig(level=logging.DEBUG)
 import nitro
-from nitro.infrastructure.delivery import process
-from nitro.infrastructure.repository.repository import default_repository
+from nitro.delivery import process
+from nitro.repository.repository import default_repository
 from nitro.settings import get_settings
 
 def try_it(act):

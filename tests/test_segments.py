@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nitro import segment
-from nitro.domain.topics import check_pattern, check_topic, matches
 from nitro.errors import ArgumentTypeError, InvalidTopic
+from nitro.messages.topics import check_pattern, check_topic, matches
 from tests.cases import shown
 from tests.containment import contains
 

@@ -24,6 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 import nitro
 from nitro import ANY, Client, EventSourceResponse, Grant, NitroWarning, emit, event_stream, requested_topics
 from nitro.datastar import DatastarResponse
+from nitro.delivery.hub import Hub
 from nitro.errors import (
     ArgumentTypeError,
     ConfigurationError,
@@ -33,7 +34,6 @@ from nitro.errors import (
     TopicTypeError,
 )
 from nitro.fastapi import EventStream
-from nitro.infrastructure.delivery.hub import Hub
 from nitro.publisher import Publisher
 from nitro.settings import get_settings
 from nitro.tickets import Tickets

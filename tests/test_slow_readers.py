@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import nitro
 from nitro import Client, Gap, Message, emit, event
-from nitro.domain.message import Position
+from nitro.delivery.frame import Frame
+from nitro.delivery.hub import Hub
+from nitro.delivery.limits import Limits
 from nitro.errors import ConfigurationError, InvalidPayload
-from nitro.infrastructure.delivery.frame import Frame
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.limits import Limits
+from nitro.messages.message import Position
 from tests.servers import Server
 from tests.sse import Stream
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from nitro import ANY, Client, Gap, Message, emit
+from nitro.delivery import process
+from nitro.delivery.feed import Feed
+from nitro.delivery.hub import Hub
+from nitro.delivery.state import State
 from nitro.errors import AccessDenied
-from nitro.infrastructure.delivery import process
-from nitro.infrastructure.delivery.feed import Feed
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.state import State
 from nitro.settings import Settings
 
 HISTORY = 25
@@ -372,8 +372,8 @@ class Delivery(RuleBasedStateMachine):
             state, feed = outbox.state, outbox.chain
             assert state is not State.ENDED
             assert isinstance(feed, Feed)
-            assert (outbox in feed._aside, outbox in feed._outboxes) == (state.is_aside, not state.is_aside)
-            assert (state is State.PAUSED) <= (outbox in lane.schedule._pace._lines.get(outbox.holder.user_id, ()))
+            assert (outbox in feed._parked_outboxes, outbox in feed._outboxes) == (state.is_parked, not state.is_parked)
+            assert (state is State.PAUSED) <= (outbox in lane.schedule._pace._lines.get(outbox.principal.user_id, ()))
             assert (state is State.REPLAYING) <= (outbox in lane.schedule._pages)
             assert (state is State.HELD) <= (outbox.held_for is not None)
             assert (outbox.held_for is not None) == (outbox in lane.resumption._held)

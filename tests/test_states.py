@@ -10,13 +10,12 @@ import pytest
 
 import nitro
 from nitro import Client, Gap, emit
-from nitro.domain.message import Position
-from nitro.infrastructure.delivery import replay
-from nitro.infrastructure.delivery.frame import unnamed
-from nitro.infrastructure.delivery.lane import Lane
-from nitro.infrastructure.delivery.outbox import Outbox
-from nitro.infrastructure.delivery.process import get_hub
-from nitro.infrastructure.delivery.state import (
+from nitro.delivery import replay
+from nitro.delivery.frame import unnamed
+from nitro.delivery.lane import Lane
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.process import get_hub
+from nitro.delivery.state import (
     State,
     Todo,
     on_attached,
@@ -27,6 +26,7 @@ from nitro.infrastructure.delivery.state import (
     on_resumed,
     on_turn,
 )
+from nitro.messages.message import Position
 from tests.specification.hearing import run, until
 
 ANSWERS = [
@@ -51,7 +51,7 @@ def test_no_change_revives_who_has_ended_or_asks_for_anything_there() -> None:
 
 
 def test_a_sink_is_told_only_where_it_was_free_and_is_busy_then() -> None:
-    told = {(state, new) for state, new, todo in changes() if todo is Todo.TELL}
+    told = {(state, new) for state, new, todo in changes() if todo is Todo.NOTIFY}
     assert told == {(State.IDLE, State.BUSY), (State.REPLAYING, State.BEHIND)}
 
 
@@ -176,7 +176,7 @@ def test_a_page_of_a_replay_comes_in_its_turn_and_whatever_else_happens_takes_no
             sink = Counts(outbox)
             outbox.free()
             assert outbox.state is State.REPLAYING
-            lane_here().schedule.tell(outbox)
+            lane_here().schedule.notify(outbox)
             assert sink.told == 0
             await until(lambda: outbox.state is State.IDLE)
             assert sink.told == len(sink.bodies) == 4

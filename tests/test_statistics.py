@@ -9,7 +9,7 @@ import pytest
 
 import nitro
 from nitro import Client, emit
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.hub import Hub
 
 
 def test_a_process_that_did_nothing_yet(hub: Hub) -> None:

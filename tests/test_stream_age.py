@@ -13,8 +13,8 @@ import pytest
 
 import nitro
 from nitro import Client, emit
+from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.delivery.hub import Hub
 from nitro.settings import get_settings
 from tests.servers import Server
 from tests.specification.hearing import run

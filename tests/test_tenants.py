@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nitro.domain.message import Position
+from nitro.messages.message import Position
 from tests.brokers import BROKERS, Broker
 from tests.servers import Server
 from tests.sse import Stream

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from nitro import Client, active_clients, emit
+from nitro.delivery.hub import Hub
+from nitro.delivery.process import get_hub
 from nitro.errors import NotConnected
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.process import get_hub
 
 pytestmark = pytest.mark.usefixtures("hub")
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nitro.domain.topics import check_pattern, check_patterns, check_topic, matches
 from nitro.errors import InvalidTopic, NitroError, TopicTypeError
+from nitro.messages.topics import check_pattern, check_patterns, check_topic, matches
 
 NAMES = st.text("ab_-:1", min_size=1, max_size=3)
 TOPICS = st.lists(NAMES, min_size=1, max_size=4).map(".".join)

@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 import nitro
-from nitro.domain.message import Position
+from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, InvalidPayload
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.messages.message import Position
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, Broker
 from tests.servers import ROOT
@@ -367,7 +367,7 @@ def test_what_is_no_session_is_refused(hub: Hub) -> None:
 
 
 def test_the_schema_in_the_docs_is_the_one_that_is_made() -> None:
-    from nitro.infrastructure.brokers.postgres_sql import SCHEMA
+    from nitro.brokers.postgresql.statements import SCHEMA
 
     found = re.search(r"```sql\n(.*?)```", (ROOT / "docs/scaling.md").read_text(), re.DOTALL)
     assert found is not None

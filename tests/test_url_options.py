@@ -18,10 +18,10 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.orm import Session
 
 import nitro
+from nitro.brokers.postgresql.dsn import target_of
+from nitro.brokers.urls import make_log
+from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.brokers.dsn import target_of
-from nitro.infrastructure.brokers.urls import make_log
-from nitro.infrastructure.delivery.hub import Hub
 from nitro.testing.conformance import RETENTION
 from tests.cast import check_events_get_across
 from tests.services import PostgresServer, RedisServer

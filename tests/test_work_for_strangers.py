@@ -17,21 +17,21 @@ import pytest
 
 import nitro
 from nitro import Client, EventSourceResponse, Gap, Grant, emit, event_stream, requested_topics
-from nitro.domain.message import Message, Position
+from nitro.access import leaky_buckets
+from nitro.access.admission import Admission
+from nitro.access.leaky_buckets import LeakyBuckets
+from nitro.access.permissions import Permissions
+from nitro.access.topic_budget import TopicBudget
+from nitro.clients.requested import Requested
+from nitro.delivery import process, replay
+from nitro.delivery.hub import Hub
+from nitro.delivery.interest import Interest
+from nitro.delivery.resumption import Resumption
+from nitro.delivery.state import State
 from nitro.errors import NotAuthenticated, TooManyClients, TooManyTopics
-from nitro.infrastructure.access import buckets
-from nitro.infrastructure.access.admission import Admission
-from nitro.infrastructure.access.buckets import Buckets
-from nitro.infrastructure.access.budget import TopicBudget
-from nitro.infrastructure.access.permissions import Permissions
-from nitro.infrastructure.delivery import process, replay
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.interest import Interest
-from nitro.infrastructure.delivery.resumption import Resumption
-from nitro.infrastructure.delivery.state import State
-from nitro.infrastructure.events.requested import Requested
-from nitro.infrastructure.sse.greeting import refusal_of
+from nitro.messages.message import Message, Position
 from nitro.settings import get_settings
+from nitro.sse.greeting import refusal_of
 from tests.fuzzing.exchange import Exchange
 from tests.servers import Server, free_port
 from tests.specification.hearing import run, until
@@ -140,7 +140,7 @@ TICK = 0.01
 def test_one_stranger_who_comes_and_goes_keeps_nobody_out(whole: float, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(buckets, "monotonic", lambda: now[0])
+    monkeypatch.setattr(leaky_buckets, "monotonic", lambda: now[0])
     monkeypatch.setenv("NITRO_MAX_CONNECTS_PER_SECOND", str(whole))
     get_settings.cache_clear()
     admission = Admission(get_settings())
@@ -163,7 +163,7 @@ def test_one_stranger_who_comes_and_goes_keeps_nobody_out(whole: float, monkeypa
 
 def test_a_proxy_from_whose_address_all_come_is_held_to_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(buckets, "monotonic", lambda: now[0])
+    monkeypatch.setattr(leaky_buckets, "monotonic", lambda: now[0])
     monkeypatch.setenv("NITRO_MAX_CONNECTS_PER_SECOND", "20")
     get_settings.cache_clear()
     admission = Admission(get_settings())
@@ -419,7 +419,7 @@ class Takes:
         pass
 
 
-def replay_of(topics: list[str], patterns: list[str], pace: Buckets, user_id: str = "") -> replay.Replay:
+def replay_of(topics: list[str], patterns: list[str], pace: LeakyBuckets, user_id: str = "") -> replay.Replay:
     """Of a log with a message of each of these topics, for a client that hears these patterns."""
     log = [Message(topic, None, b"1", Position("e", n)) for n, topic in enumerate(topics, 1)]
     return replay.Replay(
@@ -434,7 +434,7 @@ def replay_of(topics: list[str], patterns: list[str], pace: Buckets, user_id: st
 
 def test_a_page_ends_by_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "_PAGE_SECONDS", 0.0)
-    each = replay_of([f"todo.{n}" for n in range(100)], ["todo.*"], Buckets(1000, 10_000))
+    each = replay_of([f"todo.{n}" for n in range(100)], ["todo.*"], LeakyBuckets(1000, 10_000))
     pages = []
     while not each.is_over:
         batch = each.next_page()
@@ -445,7 +445,7 @@ def test_a_page_ends_by_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_compared_for_a_replay_counts_for_its_user() -> None:
     spent = []
     for patterns in (["todo.a*"], STARS):
-        pace = Buckets(1, 1e6)
+        pace = LeakyBuckets(1, 1e6)
         each = replay_of([f"todo.a{n:03d}{n:03d}b" for n in range(50)], patterns, pace, "eve")
         while not each.is_over:
             each.next_page()
@@ -455,7 +455,7 @@ def test_what_is_compared_for_a_replay_counts_for_its_user() -> None:
 
 
 def test_buckets_that_ran_empty_are_forgotten() -> None:
-    some = Buckets(1e9, 1e10)
+    some = LeakyBuckets(1e9, 1e10)
     for n in range(10_000):
         some.spend(str(n), 1)
     assert len(some) < 1000
@@ -519,7 +519,7 @@ def test_all_who_have_no_user_share_a_pace(hub_with: Callable[..., Hub]) -> None
 
 
 def test_a_replay_remembers_so_many_answers_however_many_topics_there_are() -> None:
-    each = replay_of([f"todo.{n}" for n in range(5_000)], ["todo.*"], Buckets(1e6, 1e7))
+    each = replay_of([f"todo.{n}" for n in range(5_000)], ["todo.*"], LeakyBuckets(1e6, 1e7))
     while not each.is_over:
         each.next_page()
         assert len(each._heard) <= 256

@@ -9,86 +9,82 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from nitro.clients.client import Client as Client
+    from nitro.clients.client import active_clients as active_clients
+    from nitro.clients.client import client_event as client_event
+    from nitro.clients.disconnect_user import disconnect_user as disconnect_user
+    from nitro.clients.event_stream import event_stream as event_stream
+    from nitro.clients.event_stream import requested_topics as requested_topics
+    from nitro.clients.grant import Grant as Grant
+    from nitro.delivery.position import position as position
+    from nitro.delivery.position import position_async as position_async
+    from nitro.delivery.process import (
+        configure as configure,
+    )
+    from nitro.delivery.process import (
+        connect_broker as connect_broker,
+    )
+    from nitro.delivery.process import (
+        flush as flush,
+    )
+    from nitro.delivery.process import (
+        statistics as statistics,
+    )
+    from nitro.delivery.statistics import Statistics as Statistics
+    from nitro.entities.entity import Entity as Entity
+    from nitro.errors import NitroError as NitroError
+    from nitro.errors import NitroWarning as NitroWarning
+    from nitro.events.emitting import emit as emit
+    from nitro.events.emitting import emit_async as emit_async
+    from nitro.events.emitting import on as on
+    from nitro.events.event import (
+        Event as Event,
+    )
+    from nitro.events.event import (
+        Namespace as Namespace,
+    )
+    from nitro.events.event import (
+        default_namespace as default_namespace,
+    )
+    from nitro.events.event import (
+        event as event,
+    )
+    from nitro.events.event import (
+        filter_signals as filter_signals,
+    )
+    from nitro.events.sender import ANY as ANY
+    from nitro.messages.message import Gap as Gap
+    from nitro.messages.message import Message as Message
+    from nitro.messages.topics import segment as segment
+    from nitro.sse.assets import assets as assets
+    from nitro.sse.drain import shutdown as shutdown
+    from nitro.sse.response import EventSourceResponse as EventSourceResponse
+
     __version__: str
 
-    from nitro.domain.entities.base_entity import Entity
-    from nitro.domain.topics import segment
-    from nitro.errors import NitroError, NitroWarning
-    from nitro.infrastructure.events import (
-        ANY,
-        Client,
-        Event,
-        EventSourceResponse,
-        Gap,
-        Grant,
-        Message,
-        Namespace,
-        Statistics,
-        configure,
-        connect_broker,
-        default_namespace,
-        disconnect_user,
-        emit,
-        emit_async,
-        event,
-        event_stream,
-        filter_signals,
-        flush,
-        on,
-        position,
-        position_async,
-        requested_topics,
-        shutdown,
-        statistics,
-    )
-    from nitro.infrastructure.events.client import active_clients, client_event
-    from nitro.infrastructure.sse.assets import assets
-
-__all__ = [
-    "ANY",
-    "Client",
-    "Entity",
-    "Event",
-    "EventSourceResponse",
-    "Gap",
-    "Grant",
-    "Message",
-    "Namespace",
-    "NitroError",
-    "NitroWarning",
-    "Statistics",
-    "active_clients",
-    "assets",
-    "client_event",
-    "configure",
-    "connect_broker",
-    "default_namespace",
-    "disconnect_user",
-    "emit",
-    "emit_async",
-    "event",
-    "event_stream",
-    "filter_signals",
-    "flush",
-    "on",
-    "position",
-    "position_async",
-    "requested_topics",
-    "segment",
-    "shutdown",
-    "statistics",
-]
-
-_EVENTS: Final = "nitro.infrastructure.events"
-_ELSEWHERE: Final = {
-    "Entity": "nitro.domain.entities.base_entity",
-    "NitroError": "nitro.errors",
-    "NitroWarning": "nitro.errors",
-    "active_clients": "nitro.infrastructure.events.client",
-    "assets": "nitro.infrastructure.sse.assets",
-    "client_event": "nitro.infrastructure.events.client",
-    "segment": "nitro.domain.topics",
+_NAMES: Final = {
+    "nitro.clients.client": ("Client", "active_clients", "client_event"),
+    "nitro.clients.disconnect_user": ("disconnect_user",),
+    "nitro.clients.event_stream": ("event_stream", "requested_topics"),
+    "nitro.clients.grant": ("Grant",),
+    "nitro.delivery.process": ("configure", "connect_broker", "flush", "statistics"),
+    "nitro.delivery.statistics": ("Statistics",),
+    "nitro.entities.entity": ("Entity",),
+    "nitro.errors": ("NitroError", "NitroWarning"),
+    "nitro.events.emitting": ("emit", "emit_async", "on"),
+    "nitro.events.event": ("Event", "Namespace", "default_namespace", "event", "filter_signals"),
+    "nitro.delivery.position": ("position", "position_async"),
+    "nitro.events.sender": ("ANY",),
+    "nitro.messages.message": ("Gap", "Message"),
+    "nitro.messages.topics": ("segment",),
+    "nitro.sse.assets": ("assets",),
+    "nitro.sse.drain": ("shutdown",),
+    "nitro.sse.response": ("EventSourceResponse",),
 }
+"""Module → the public names that it defines. A test holds this to the imports above, which type checkers read."""
+_PLACES: Final = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted(_PLACES)
 
 
 if not TYPE_CHECKING:  # a type checker would take it for every name there is, the misspelt ones, too
@@ -96,8 +92,8 @@ if not TYPE_CHECKING:  # a type checker would take it for every name there is, t
     def __getattr__(name: str) -> Any:
         if name == "__version__":
             value = import_module("importlib.metadata").version("nitro-realtime")
-        elif name in __all__:
-            value = getattr(import_module(_ELSEWHERE.get(name, _EVENTS)), name)
+        elif name in _PLACES:
+            value = getattr(import_module(_PLACES[name]), name)
         else:
             raise AttributeError(f"module 'nitro' has no attribute {name!r}")
         globals()[name] = value

@@ -17,11 +17,11 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
+from nitro.clients.client import Client
+from nitro.clients.event_stream import event_stream
+from nitro.clients.grant import Grant, check_grant
 from nitro.errors import ArgumentTypeError
-from nitro.infrastructure.events.client import Client
-from nitro.infrastructure.events.grant import Grant, check_grant
-from nitro.infrastructure.events.streams import event_stream
-from nitro.infrastructure.sse.response import EventSourceResponse
+from nitro.sse.response import EventSourceResponse
 
 __all__ = ["EventStream"]
 

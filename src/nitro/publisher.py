@@ -23,7 +23,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from nitro.domain.topics import check_topic
+from nitro.access.permissions import Permissions
+from nitro.brokers.idempotency import IdempotencyKey
+from nitro.clients.grant import Grant, check_grant
+from nitro.clients.rights import Rights
+from nitro.delivery.process import get_hub
 from nitro.errors import (
     AccessDenied,
     ArgumentTypeError,
@@ -33,14 +37,10 @@ from nitro.errors import (
     NotAuthenticated,
     PayloadTooLarge,
 )
-from nitro.infrastructure.access.permissions import Permissions
-from nitro.infrastructure.brokers.once import Mark
-from nitro.infrastructure.delivery.process import get_hub
-from nitro.infrastructure.events.emitting import emit_marked
-from nitro.infrastructure.events.grant import Grant, check_grant
-from nitro.infrastructure.events.rights import Rights
-from nitro.infrastructure.events.sender import ANY
-from nitro.infrastructure.sse.problem import Problem
+from nitro.events.emitting import emit_idempotent
+from nitro.events.sender import ANY
+from nitro.messages.topics import check_topic
+from nitro.sse.problem import Problem
 
 __all__ = ["Publisher"]
 
@@ -122,20 +122,20 @@ class Publisher:
         topic, result, sender = _event_in(body)
         if key.permissions is not None and not key.permissions.permits(topic, sender):
             raise AccessDenied("this key may not publish that topic with that sender")
-        mark = _mark_of(request, key.owner, body)
-        if mark is None:
+        idempotency_key = _idempotency_key_of(request, key.owner, body)
+        if idempotency_key is None:
             return await _publish(topic, result, sender, None)
-        if mark.key in self._under_way:
+        if idempotency_key.key in self._under_way:
             raise _Refused("an event with this Idempotency-Key is under way; try again later", 409)
-        known = get_hub().broker.content_of(mark.key)
+        known = get_hub().broker.content_of(idempotency_key.key)
         if known is not None:
-            _check_content(known, mark)
+            _check_content(known, idempotency_key)
             return JSONResponse({"published": True}, headers={"idempotency-replayed": "true"})
-        self._under_way.add(mark.key)
+        self._under_way.add(idempotency_key.key)
         try:
-            return await _publish(topic, result, sender, mark)
+            return await _publish(topic, result, sender, idempotency_key)
         finally:
-            self._under_way.discard(mark.key)
+            self._under_way.discard(idempotency_key.key)
 
     def _key_of(self, request: Request) -> _Key:
         """The key that the request shows. All are compared, so that the time tells nothing."""
@@ -212,37 +212,41 @@ def _event_in(body: bytes) -> tuple[str, Any, str | None]:
     return check_topic(topic), result, sender
 
 
-def _mark_of(request: Request, owner: str, body: bytes) -> Mark | None:
+def _idempotency_key_of(request: Request, owner: str, body: bytes) -> IdempotencyKey | None:
     shown = request.headers.get("idempotency-key")
     if shown is None:
         return None
     found = _IDEMPOTENCY_KEY.fullmatch(shown)
     if found is None:
         raise _Refused("an Idempotency-Key is 1 to 255 visible ASCII characters", 400)
-    return Mark(_short(f"{len(owner)}:{owner}{found[1]}".encode()), _short(body), time.time())
+    return IdempotencyKey(_short(f"{len(owner)}:{owner}{found[1]}".encode()), _short(body), time.time())
 
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-async def _publish(topic: str, result: Any, sender: str | None, mark: Mark | None) -> Response:
-    _, is_published = await emit_marked(topic, ANY if sender is None else sender, None, {"result": result}, mark)
-    if is_published and mark is not None:
-        _check_content(await _content_in_the_log(mark), mark)  # another process may have been first
+async def _publish(topic: str, result: Any, sender: str | None, idempotency_key: IdempotencyKey | None) -> Response:
+    _, is_published = await emit_idempotent(
+        topic, ANY if sender is None else sender, None, {"result": result}, idempotency_key
+    )
+    if is_published and idempotency_key is not None:
+        _check_content(
+            await _content_in_the_log(idempotency_key), idempotency_key
+        )  # another process may have been first
     return JSONResponse({"published": is_published})
 
 
-def _check_content(found: str | None, mark: Mark) -> None:
-    if found is not None and found != mark.content:
+def _check_content(found: str | None, idempotency_key: IdempotencyKey) -> None:
+    if found is not None and found != idempotency_key.content:
         raise _Refused("this Idempotency-Key was used for another event", 422)
 
 
-async def _content_in_the_log(mark: Mark) -> str | None:
+async def _content_in_the_log(idempotency_key: IdempotencyKey) -> str | None:
     """What everybody hears under that key, once this process has read it; None if it doesn't get there."""
     broker = get_hub().broker
     deadline = time.monotonic() + _LOOK_SECONDS
-    while (found := broker.content_of(mark.key)) is None and time.monotonic() < deadline:  # noqa: ASYNC110 - of a thread
+    while (found := broker.content_of(idempotency_key.key)) is None and time.monotonic() < deadline:  # noqa: ASYNC110 - of a thread
         await asyncio.sleep(0.005)
     return found
 

@@ -13,11 +13,11 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nitro.errors import ConfigurationError
-from nitro.infrastructure.secrecy import SecretUrl, without_secrets
+from nitro.redaction import SecretUrl, without_secrets
 
 __all__ = ["Settings", "get_settings"]
 
@@ -43,7 +43,12 @@ class Settings(BaseSettings):
         SecretUrl("memory://"), description="the log that events are published to and read from"
     )
     namespace: str = Field("nitro", description="keeps applications apart that share a broker")
-    max_outgoing_bytes: int = Field(64 * 1024 * 1024, ge=1, description="what may wait for a broker")
+    max_publish_queue_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1,
+        validation_alias=AliasChoices("NITRO_MAX_PUBLISH_QUEUE_BYTES", "NITRO_MAX_OUTGOING_BYTES"),
+        description="bytes of published messages that may wait for the broker",
+    )
     publish_timeout_seconds: float = Field(10.0, gt=0, description="how long emit_async waits for the broker")
 
     history_messages: int = Field(10_000, ge=1, description="messages that the log retains")
@@ -116,7 +121,7 @@ class Settings(BaseSettings):
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """The process's settings, read from the environment at the first call. A misspelt variable is told in the log."""
-    _tell_misspelt(os.environ)
+    _warn_of_misspelt(os.environ)
     try:
         return Settings()
     except ValidationError as error:
@@ -130,7 +135,7 @@ def _shown(value: object) -> str:
     return repr(without_secrets(value) if isinstance(value, str) and re.search("://|@", value) else value)
 
 
-def _tell_misspelt(names: Iterable[str]) -> None:
+def _warn_of_misspelt(names: Iterable[str]) -> None:
     known = [name.upper() for name in Settings.model_fields]
     for name in names:
         rest = name.upper().removeprefix(_PREFIX)

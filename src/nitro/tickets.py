@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from nitro.access.admission import REMEMBERED_SECONDS
+from nitro.clients.grant import Grant, check_grant
 from nitro.errors import ConfigurationError, NitroError
-from nitro.infrastructure.access.admission import REMEMBERED_SECONDS
-from nitro.infrastructure.events.grant import Grant, check_grant
-from nitro.infrastructure.events.sender import ANY
+from nitro.events.sender import ANY
 
 try:
     from itsdangerous import BadData, URLSafeTimedSerializer
@@ -37,13 +37,13 @@ class Tickets:
     """Makes and reads signed tickets, each for one grant and a short time.
 
     A ticket only opens the stream: it may go on after that until its grant expires. Its rights are as old as its grant,
-    and a dismissal of its user after that holds for it. What is in it can be read by whoever has it, but not changed. A
-    browser that comes back later needs a new one.
+    and a `disconnect_user` of its user after that applies to it. Whoever has it can read it, and can't change
+    what is in it. A browser that comes back later needs a new one.
 
     Args:
         secret: 16 characters or more that nobody else knows. Of several, the last one signs, and all are accepted.
-        seconds: for how long a ticket opens a stream, at most: up to an hour, since a user's dismissal is remembered as
-            long. It stands in the ticket, and whoever reads it may say less.
+        seconds: for how long a ticket opens a stream, at most: up to an hour, for which a `disconnect_user` is
+            remembered. It stands in the ticket, and whoever reads it may say less.
         audience: what the tickets are for. One that is issued for an audience is read for no other, even by the same
             secret: a stream of chat opens by no ticket of the orders'.
 

@@ -8,14 +8,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
-from nitro.infrastructure.events import Client, emit
-from nitro.infrastructure.events.starlette import (
+from nitro.datastar.helpers import (
     emit_elements,
     emit_signals,
     execute_script,
     redirect,
     remove_elements,
 )
+from nitro.infrastructure.events import Client, emit
 
 app = FastAPI()
 

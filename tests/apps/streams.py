@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import nitro
 from nitro import Client, EventSourceResponse, active_clients, emit, shutdown
-from nitro.infrastructure.delivery.process import get_hub
+from nitro.delivery.process import get_hub
 
 emitter: ContextVar[str] = ContextVar("emitter", default="nobody")
 held: ContextVar[bool] = ContextVar("held", default=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.hub import Hub
 from tests.bad_inputs.witnesses import APP, HISTORY, OF_ONE_USER, Bystander, Neighbour
 from tests.servers import Server
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import nitro
-from nitro.domain.dismissal import DISMISSAL
-from nitro.infrastructure.delivery import process
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery import process
+from nitro.delivery.hub import Hub
+from nitro.messages.user_disconnect import USER_DISCONNECT
 from nitro.testing.conformance import eventually
 from tests.bad_inputs.raw_entries import FOREIGN, GARBAGE, NAMESPACE, PERHAPS, write_raw
 from tests.bad_inputs.told_log import ToldLog, entry
@@ -87,7 +87,7 @@ def test_an_entry_with_other_fields_is_skipped_counted_and_logged_once(
 )
 def test_an_order_of_nitros_own_that_is_none_ends_nobody(order: bytes, broker: Broker, shared: Hub) -> None:
     with Bystander() as bystander, nitro.Client(topics=["*"], user_id="7") as client:
-        write_raw(broker, b'[1,"%b",null,null]\n%b' % (DISMISSAL.encode(), order))
+        write_raw(broker, b'[1,"%b",null,null]\n%b' % (USER_DISCONNECT.encode(), order))
         bystander.lives_on()
         assert client.is_connected
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from nitro import Client, EventSourceResponse
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.hub import Hub
 from nitro.testing.conformance import eventually
 from tests.bad_inputs.raw import get
 from tests.bad_inputs.witnesses import OF_ONE_USER, Bystander, Neighbour

@@ -14,9 +14,9 @@ import pytest
 
 import nitro
 from nitro import ANY, Client, EventSourceResponse, Gap, emit
+from nitro.delivery.frame import encode_event
+from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, InvalidField
-from nitro.infrastructure.delivery.frame import encode_event
-from nitro.infrastructure.delivery.hub import Hub
 from nitro.settings import get_settings
 from nitro.testing.conformance import End, eventually
 from tests.bad_inputs.raw import RawStream, get

@@ -11,8 +11,8 @@ import pytest
 
 import nitro
 from nitro import ANY, Client, Event, Gap, Grant, Message, emit, emit_async, event, on
-from nitro.domain.topics import matches
 from nitro.errors import InvalidTopic, TooManyTopics, TopicTypeError
+from nitro.messages.topics import matches
 from tests.bad_inputs.places import heard_alone, refusals
 from tests.bad_inputs.witnesses import Bystander
 from tests.specification.hearing import heard_by, run

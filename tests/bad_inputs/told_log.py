@@ -8,19 +8,19 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from nitro.infrastructure.brokers import wire
-from nitro.infrastructure.brokers.base import Entry, Extent
+from nitro.brokers import codec
+from nitro.brokers.base import Entry, Extent
 
 __all__ = ["ToldLog", "entry"]
 
 
 def entry(sequence: int, body: bytes | None = None) -> Entry:
     """An entry at this place, with its sequence as its payload."""
-    return Entry(sequence, wire.encode("told", None, b"%d" % sequence, None) if body is None else body, 0.0)
+    return Entry(sequence, codec.encode("told", None, b"%d" % sequence, None) if body is None else body, 0.0)
 
 
 class ToldLog:
-    """See `nitro.infrastructure.brokers.base.Log`; for one process.
+    """See `nitro.brokers.base.Log`; for one process.
 
     Attributes:
         asked: behind which sequences it was read, each time that it had an answer.

@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from nitro import ANY, Client, EventSourceResponse
-from nitro.domain.message import Position
-from nitro.infrastructure.brokers import wire
-from nitro.infrastructure.brokers.base import NOWHERE, Entry, Extent, Retention
-from nitro.infrastructure.brokers.follower import Follower
-from nitro.infrastructure.brokers.window import Window
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.brokers import codec
+from nitro.brokers.base import NOWHERE, Entry, Extent, Retention
+from nitro.brokers.follower import Follower
+from nitro.brokers.history import History
+from nitro.delivery.hub import Hub
+from nitro.messages.message import Position
 from tests.fuzzing import grammar
 from tests.fuzzing.exchange import Exchange, own_hub, run
 from tests.fuzzing.standard import read
@@ -53,8 +53,8 @@ def _once(bodies: list[bytes]) -> list[bytes]:
     keys: set[str] = set()
     for body in bodies:
         with suppress(ValueError):
-            wire.decode(body, _PLACE, len(body))
-            mark = wire.mark_of(body)
+            codec.decode(body, _PLACE, len(body))
+            mark = codec.idempotency_key_of(body)
             if mark is not None and mark.key in keys:
                 continue
             keys.update([] if mark is None else [mark.key])
@@ -80,8 +80,8 @@ class _Meaning:
     @classmethod
     def of(cls, body: bytes) -> _Meaning:
         try:
-            message = wire.decode(body, _PLACE, _MAX_PAYLOAD_BYTES)
-        except wire.Unreadable:
+            message = codec.decode(body, _PLACE, _MAX_PAYLOAD_BYTES)
+        except codec.Unreadable:
             return cls(is_lost=True)
         except ValueError:
             return cls()
@@ -136,7 +136,7 @@ class _Page:
 
 async def _follow(hub: Hub, retained: list[bytes], entries: list[bytes]) -> None:
     began = time.monotonic()
-    follower = Follower(Window(NOWHERE, _RETENTION), hub, hub._lock, _MAX_PAYLOAD_BYTES)
+    follower = Follower(History(NOWHERE, _RETENTION), hub, hub._lock, _MAX_PAYLOAD_BYTES)
     follower.go_on_in(Extent("one", 1, len(retained)), _RETENTION.max_messages)
     follower.take([Entry(sequence, body, 0.0) for sequence, body in enumerate(retained, 1)])
     follower.begin()

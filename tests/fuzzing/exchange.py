@@ -11,9 +11,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from nitro.infrastructure.delivery import process
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.events.client import active_clients
+from nitro.clients.client import active_clients
+from nitro.delivery import process
+from nitro.delivery.hub import Hub
 from nitro.settings import Settings
 from tests.wire import Wire
 

@@ -7,20 +7,20 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from nitro.datastar.patch import datastar
-from nitro.domain.message import Gap, Message, Position
-from nitro.domain.topics import check_topic
+from nitro.datastar.wire_format import datastar
+from nitro.delivery.frame import WireFormat, encode_event, encode_opening, named, unnamed
 from nitro.errors import InvalidField, InvalidTopic
-from nitro.infrastructure.delivery.frame import Form, encode_event, encode_opening, named, unnamed
-from nitro.infrastructure.sse.forms import envelope, text_named
-from nitro.infrastructure.sse.forms import text as text_form
+from nitro.messages.message import Gap, Message, Position
+from nitro.messages.topics import check_topic
+from nitro.sse.wire_formats import envelope, text_named
+from nitro.sse.wire_formats import text as text_form
 from tests.fuzzing.standard import Event, Reading, read, with_line_ends_of_a_browser
 from tests.fuzzing.supply import Supply, text
 
 _BEFORE = "before-1"
 """The id that the browser has already."""
 _PROBE = b"data: probe\n\n"
-_FORMS: tuple[Form, ...] = (unnamed, named, envelope, text_form, text_named, datastar)
+_FORMS: tuple[WireFormat, ...] = (unnamed, named, envelope, text_form, text_named, datastar)
 _PATCHES = ("datastar-patch-elements", "datastar-patch-signals")
 
 
@@ -58,7 +58,7 @@ def _check_event(payload: bytes, id_: str | None, name: str | None) -> None:
     assert _alone(sent).events == [expected]
 
 
-def _check_message(form: Form, message: Message) -> None:
+def _check_message(form: WireFormat, message: Message) -> None:
     kind = message.topic if form in (named, text_named) else ""
     if kind in ("gap", "error", "open", "message"):
         kind = "." + kind

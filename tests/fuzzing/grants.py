@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from nitro import ANY, Client, EventSourceResponse, Grant
-from nitro.domain.topics import matches
+from nitro.access.permissions import Permissions
+from nitro.clients.event_stream import event_stream
+from nitro.delivery.hub import Hub
 from nitro.errors import AccessDenied
-from nitro.infrastructure.access.permissions import Permissions
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.events.streams import event_stream
+from nitro.messages.topics import matches
 from tests.containment import contains
 from tests.fuzzing import grammar
 from tests.fuzzing.exchange import Exchange, own_hub, run

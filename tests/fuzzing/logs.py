@@ -6,13 +6,13 @@ import json
 import threading
 from contextlib import suppress
 
-from nitro.domain.dismissal import DISMISSAL, Dismissal
-from nitro.domain.message import Message, Position
-from nitro.domain.topics import check_topic
-from nitro.infrastructure.brokers import wire
-from nitro.infrastructure.brokers.base import NOWHERE, Entry, Extent, PositionLost, Retention
-from nitro.infrastructure.brokers.follower import Follower
-from nitro.infrastructure.brokers.window import Window
+from nitro.brokers import codec
+from nitro.brokers.base import NOWHERE, Entry, Extent, PositionLost, Retention
+from nitro.brokers.follower import Follower
+from nitro.brokers.history import History
+from nitro.messages.message import Message, Position
+from nitro.messages.topics import check_topic
+from nitro.messages.user_disconnect import USER_DISCONNECT, UserDisconnect
 from tests.fuzzing.standard import read_json
 from tests.fuzzing.supply import SEPARATOR, Supply
 
@@ -39,19 +39,19 @@ def broker(data: bytes) -> None:
 
 def _check_entry(body: bytes) -> None:
     with suppress(ValueError):
-        wire.decode(body, _PLACE, 1)
+        codec.decode(body, _PLACE, 1)
     try:
-        message = wire.decode(body, _PLACE, len(body))
+        message = codec.decode(body, _PLACE, len(body))
     except ValueError:
         return
     topic, sender, payload, position, key = message
     assert position == _PLACE
     read_json(payload)
-    assert topic == DISMISSAL or check_topic(topic) == topic
-    written = wire.encode(topic, sender, payload, key)
-    assert wire.decode(written, _PLACE, len(payload)) == message
-    order = Dismissal.parse(payload)
-    assert order is None or Dismissal.parse(order.payload) == order
+    assert topic == USER_DISCONNECT or check_topic(topic) == topic
+    written = codec.encode(topic, sender, payload, key)
+    assert codec.decode(written, _PLACE, len(payload)) == message
+    order = UserDisconnect.parse(payload)
+    assert order is None or UserDisconnect.parse(order.payload) == order
 
 
 class _Reader:
@@ -69,7 +69,7 @@ class _Reader:
         self.behind: list[Message] = []
         self._bodies = bodies
         self._lock = threading.RLock()
-        self._follower = Follower(Window(NOWHERE, _RETENTION), self, self._lock, _MAX_PAYLOAD_BYTES)
+        self._follower = Follower(History(NOWHERE, _RETENTION), self, self._lock, _MAX_PAYLOAD_BYTES)
         self._is_open = False
         self._is_settled = True
         self._marks: dict[str, tuple[int, float]] = {}
@@ -79,7 +79,7 @@ class _Reader:
 
     def deliver(self, message: Message) -> None:
         if not self._is_open:
-            assert message.topic == DISMISSAL, "nobody is there yet"
+            assert message.topic == USER_DISCONNECT, "nobody is there yet"
             return
         self._check_call(is_locked=True)
         assert message.position is not None
@@ -96,7 +96,7 @@ class _Reader:
         self.events.append((self.place.sequence + 1, resumed_at.sequence))
         self.place = resumed_at
 
-    def settle(self) -> None:
+    def run_deferred(self) -> None:
         assert not self._lock._is_owned()  # type: ignore[attr-defined]  # only it can tell
         self._is_settled = True
 
@@ -115,7 +115,7 @@ class _Reader:
         kind = supply.below(8)
         if kind == 0:
             self._go_on(supply)
-        elif self._follower.window.head == NOWHERE:
+        elif self._follower.history.head == NOWHERE:
             return
         elif kind == 1:
             self._begin()
@@ -127,15 +127,15 @@ class _Reader:
     def _go_on(self, supply: Supply) -> None:
         oldest = _NUMBERS[supply.below(len(_NUMBERS))]
         extent = Extent(_EPOCHS[supply.below(len(_EPOCHS))], oldest, oldest - 1 + supply.below(30))
-        before = self._follower.window.head
+        before = self._follower.history.head
         try:
             self._follower.go_on_in(extent, _RETENTION.max_messages)
         except ValueError:
             assert not _is_sound(extent), "refused without a reason"
-            assert self._follower.window.head == before
+            assert self._follower.history.head == before
             return
         assert _is_sound(extent), "nobody can come back to a place in that log"
-        head = self._follower.window.head
+        head = self._follower.history.head
         if self._is_open:
             is_there = head.epoch == before.epoch and before.sequence >= extent.oldest - 1
             there = before if is_there else Position(extent.epoch, extent.oldest - 1)
@@ -151,14 +151,14 @@ class _Reader:
     def _begin(self) -> None:
         self._is_open = True
         self._follower.begin()
-        assert self.place == self._follower.window.head
+        assert self.place == self._follower.history.head
         assert self._is_settled
 
     def _take(self, entries: list[Entry]) -> None:
-        before = self._follower.window.head
+        before = self._follower.history.head
         self.events = []
         self._follower.take(entries)
-        after = self._follower.window.head
+        after = self._follower.history.head
         assert after.epoch == before.epoch
         assert self._is_settled, "whoever was ended by it is not told"
         taken: dict[int, Entry] = {}
@@ -190,8 +190,8 @@ class _Reader:
         if entry.body is None:
             return None
         try:
-            position = Position(epoch, entry.sequence, wire.stamp_of(entry.body))
-            message = wire.decode(entry.body, position, _MAX_PAYLOAD_BYTES)
+            position = Position(epoch, entry.sequence, codec.stamp_of(entry.body))
+            message = codec.decode(entry.body, position, _MAX_PAYLOAD_BYTES)
         except ValueError:
             return None
         _, _, _, _, *mark = json.loads(entry.body.partition(b"\n")[0])
@@ -216,11 +216,11 @@ class _Reader:
 
     def check_window(self) -> None:
         """What can be read again is what was delivered."""
-        window = self._follower.window
+        history = self._follower.history
         for back in range(12):
-            after = Position(window.head.epoch, window.head.sequence - back)
+            after = Position(history.head.epoch, history.head.sequence - back)
             with suppress(PositionLost):
-                again = window.read(after, 100)
+                again = history.read(after, 100)
                 assert list(again) == [m for m in self.behind if m.position is not None and m.position[:2] > after[:2]]
                 assert len(again) <= _RETENTION.max_messages
                 assert sum(len(message.payload) for message in again) <= _RETENTION.max_bytes

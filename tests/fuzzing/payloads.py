@@ -6,10 +6,10 @@ import json
 import struct
 from typing import Any
 
-from nitro.domain.message import Position
+from nitro.brokers import codec
 from nitro.errors import InvalidPayload, PayloadTooLarge
-from nitro.infrastructure.brokers import wire
-from nitro.infrastructure.events.payload import JsonArray, JsonObject, decode, encode
+from nitro.events.payload import JsonArray, JsonObject, decode, encode
+from nitro.messages.message import Position
 from tests.fuzzing.standard import read_json
 from tests.fuzzing.supply import Supply
 
@@ -37,8 +37,8 @@ def payload(data: bytes) -> None:
     if isinstance(again, JsonObject | JsonArray):
         _check_same(read_json(str(again).encode()), expected)
         assert f"{again}" == str(again)
-    entry = wire.encode("a.b", None, written, None)
-    assert wire.decode(entry, _PLACE, limit).payload == written
+    entry = codec.encode("a.b", None, written, None)
+    assert codec.decode(entry, _PLACE, limit).payload == written
 
 
 def _check_refusal(error: InvalidPayload, value: Any, limit: int) -> None:

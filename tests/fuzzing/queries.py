@@ -9,10 +9,10 @@ from functools import partial
 from itertools import islice
 
 from nitro import ANY, Client, EventSourceResponse
+from nitro.clients.event_stream import event_stream
+from nitro.clients.grant import Grant
+from nitro.delivery.hub import Hub
 from nitro.errors import NitroError
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.events.grant import Grant
-from nitro.infrastructure.events.streams import event_stream
 from tests.fuzzing import grammar
 from tests.fuzzing.exchange import Exchange, is_probe, own_hub, run
 from tests.fuzzing.standard import pairs, read

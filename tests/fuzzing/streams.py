@@ -7,7 +7,7 @@ from typing import Any
 
 from nitro import ANY, Client, EventSourceResponse
 from nitro.datastar import DatastarResponse
-from nitro.infrastructure.delivery.hub import Hub
+from nitro.delivery.hub import Hub
 from tests.fuzzing.exchange import Exchange, is_probe, own_hub, run
 from tests.fuzzing.standard import Event, pairs, read
 from tests.fuzzing.supply import SEPARATOR, Supply

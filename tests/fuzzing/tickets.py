@@ -11,7 +11,7 @@ from typing import Any
 from itsdangerous import URLSafeTimedSerializer
 
 from nitro import ANY
-from nitro.infrastructure.events.grant import Grant
+from nitro.clients.grant import Grant
 from nitro.tickets import Tickets
 from tests.fuzzing.supply import Supply, text
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from string import ascii_letters, digits
 from typing import TypeVar
 
-from nitro.domain.topics import check_pattern, check_topic, matches
 from nitro.errors import InvalidTopic
+from nitro.messages.topics import check_pattern, check_topic, matches
 from tests.containment import contains
 from tests.fuzzing import grammar
 from tests.fuzzing.supply import Supply, text

@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged, new_epoch
-from nitro.infrastructure.brokers.bookmark import Bookmark
+from nitro.brokers.base import Entry, Extent, LogChanged, new_epoch
+from nitro.brokers.bookmark import Bookmark
 
 __all__ = ["Book", "Shelf", "ShelfLog"]
 

@@ -1,6 +1,6 @@
 """Two processes on one shelf, and a page that moves between them: the specification's cast, played by the real code.
 
-Each process is a `Hub` with its `Link`, whose thread runs. What happens comes from the test; the oracle judges.
+Each process is a `Hub` with its `LogBroker`, whose thread runs. What happens comes from the test; the oracle judges.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nitro import Client, Gap
-from nitro.infrastructure.delivery.hub import Hub
-from nitro.infrastructure.delivery.outbox import Outbox
-from nitro.infrastructure.delivery.reader import Reader
+from nitro.delivery.hub import Hub
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.reader import Reader
 from nitro.settings import Settings
 from nitro.testing.oracle import Listener, Sent, Verdict, check
 from tests.model.shelf import Shelf, ShelfLog

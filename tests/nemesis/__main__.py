@@ -12,7 +12,7 @@ from pathlib import Path
 
 from _pytest.outcomes import Skipped
 
-from nitro.testing.nemesis.__main__ import add_options, run_and_tell
+from nitro.testing.nemesis.__main__ import add_options, run_and_report
 from tests.nemesis.setups import SET_UPS
 
 
@@ -27,7 +27,7 @@ def main() -> int:
         try:
             with SET_UPS[options.broker](Path(directory)) as set_up:
                 print(options.broker, end=", ")
-                return run_and_tell(options, set_up.url, set_up.faults(), set_up.namespace)
+                return run_and_report(options, set_up.url, set_up.faults(), set_up.namespace)
         except Skipped as missing:
             print(missing, file=sys.stderr)
             return 2

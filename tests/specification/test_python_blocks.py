@@ -23,8 +23,8 @@ import pytest
 from sqlalchemy import MetaData
 from sqlmodel import SQLModel
 
+from nitro.delivery.hub import Hub
 from nitro.errors import NitroWarning
-from nitro.infrastructure.delivery.hub import Hub
 from nitro.infrastructure.events import ANY, Client, Event, emit, event
 from nitro.infrastructure.events.client import active_clients, client_event
 from tests.specification.blocks import SPECIFICATION, Block, blocks_in, the

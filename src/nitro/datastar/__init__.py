@@ -13,12 +13,12 @@ from typing import Any
 
 from starlette.background import BackgroundTask
 
-from nitro.datastar.patch import datastar
-from nitro.infrastructure.events.emitting import emit
-from nitro.infrastructure.events.events import Event
-from nitro.infrastructure.events.patch import Attributes, Html, Patch
-from nitro.infrastructure.events.sender import ANY
-from nitro.infrastructure.sse.response import EventSourceResponse, Subscriber
+from nitro.datastar.patch import Attributes, Html, Patch
+from nitro.datastar.wire_format import datastar
+from nitro.events.emitting import emit
+from nitro.events.event import Event
+from nitro.events.sender import ANY
+from nitro.sse.response import EventSourceResponse, Subscriber
 
 __all__ = ["DatastarResponse", "emit_elements", "emit_signals", "execute_script", "redirect", "remove_elements"]
 
@@ -126,4 +126,4 @@ class DatastarResponse(EventSourceResponse):
             headers=headers,
             background=background,
         )
-        self._form = datastar
+        self._wire_format = datastar

@@ -1,17 +1,153 @@
-"""The wire form of Datastar's response. The patches themselves are made in `nitro.infrastructure.events.patch`."""
+"""Patch: one change that Datastar makes to a page, as the result of an event.
+
+Made by the helpers of `nitro.datastar` and of `starlette.py` beside this; `patch_text` reads it again. The names of the
+fields are datastar-py's; the lines are made here, since that library splits HTML at characters that end no line on the
+wire.
+"""
 
 from __future__ import annotations
 
-from nitro.domain.message import Gap, Message, Position
-from nitro.infrastructure.delivery.frame import aside, encode_event
-from nitro.infrastructure.events.patch import Html, Patch
-from nitro.infrastructure.events.patch_text import frame_of
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, Final, Protocol, Self
 
-__all__ = ["Html", "Patch", "datastar"]
+from pydantic import BaseModel, Field
+from pydantic_core import from_json
+
+from nitro.errors import ConfigurationError, InvalidField, InvalidPayload
+from nitro.events.patch_text import frame_of
+from nitro.events.payload import encode
+from nitro.settings import get_settings
+
+__all__ = ["Attributes", "Html", "Patch"]
+
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_NO_LINE: Final = re.compile(r"[\r\n\0\ud800-\udfff]")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
+_SCHEME: Final = re.compile(r"[\0-\x20]*([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_ENDS_SCRIPT: Final = re.compile(r"</script|<!--", re.IGNORECASE)
+_ATTRIBUTE: Final = re.compile(r"""([^\s"'<>/=\0-\x1f]+)(?:=(?:"([^"<>]*)"|'([^'<>]*)'))?""")
+
+Attributes = Mapping[str, str] | Sequence[str]
+"""Of a script's element: names and values, or each as it is written in HTML."""
 
 
-def datastar(content: Message | Gap | Position | None) -> bytes:
-    """A patch as Datastar's event, anything else as unnamed JSON."""
-    if not isinstance(content, Message):
-        return aside(content)
-    return frame_of(content.payload, content.id) or encode_event(content.payload, id=content.id)
+class Html(Protocol):
+    """What a template library makes, ready to be put into a page."""
+
+    def __html__(self) -> str: ...
+
+
+class Patch(BaseModel):
+    """Its JSON has one key twice, which that of no other result can have: so nobody who has a say in what an
+    application emits as data can have it taken for a change to the page, or for a script.
+
+    Attributes:
+        name: of Datastar's event.
+        lines: its data, each line a field's name and a part of its value.
+    """
+
+    idempotency_key: bool = Field(True, serialization_alias="datastar")
+    name: str = Field(serialization_alias="datastar")
+    lines: list[str]
+
+    @property
+    def frame(self) -> str:
+        """The text of Datastar's event, without an id, as `stream()` yields it."""
+        return (frame_of(encode(self, get_settings().max_payload_bytes)) or b"").decode()
+
+    @classmethod
+    def of_elements(
+        cls, elements: str | Html, selector: str | None, mode: str | None, use_view_transition: bool | None
+    ) -> Self:
+        """See `emit_elements`."""
+        consts = _consts()
+        modes = list(consts.ElementPatchMode)
+        if mode is not None and mode not in modes:
+            raise InvalidField(f"{mode!r} is no mode of Datastar's; there are {', '.join(modes)}")
+        if selector is not None and _NO_LINE.search(selector):
+            raise InvalidField(f"a selector can't hold a line end, NUL or half of a surrogate pair: {selector!a}")
+        lines = []
+        if mode is not None and mode != consts.ElementPatchMode.OUTER:
+            lines.append(f"{consts.MODE_DATALINE_LITERAL} {mode}")
+        if selector:
+            lines.append(f"{consts.SELECTOR_DATALINE_LITERAL} {selector}")
+        if use_view_transition:
+            lines.append(f"{consts.USE_VIEW_TRANSITION_DATALINE_LITERAL} true")
+        whole = elements if isinstance(elements, str) else elements.__html__()
+        if half := _HALF.search(whole):
+            raise InvalidPayload(
+                f"elements hold half of a surrogate pair, {half[0]!a} at character {half.start()}, which UTF-8 can't "
+                f"carry; text that a stranger sent is made whole by text.encode(errors='replace').decode()"
+            )
+        rows = _LINE_END.split(whole)
+        if not rows[-1]:  # it ends with a line end, or there is none
+            rows.pop()
+        lines += [f"{consts.ELEMENTS_DATALINE_LITERAL} {row}" for row in rows]
+        return cls(name=consts.EventType.PATCH_ELEMENTS, lines=lines)
+
+    @classmethod
+    def of_removal(cls, selector: str) -> Self:
+        """See `remove_elements`."""
+        if not selector:
+            raise InvalidField("remove_elements needs a selector")
+        return cls.of_elements("", selector, "remove", None)
+
+    @classmethod
+    def of_script(cls, script: str, auto_remove: bool, attributes: Attributes | None) -> Self:
+        """See `execute_script`."""
+        if _ENDS_SCRIPT.search(script):
+            raise InvalidField(r"a script can't hold </script or <!--; write \u003c for the < of a string in it")
+        written = ' data-effect="el.remove()"' if auto_remove else ""
+        written += "".join(f" {each}" for each in _written(attributes or ()))
+        return cls.of_elements(f"<script{written}>{script}</script>", "body", "append", None)
+
+    @classmethod
+    def of_redirect(cls, location: str) -> Self:
+        """See `redirect`."""
+        scheme = _SCHEME.match(re.sub(r"[\t\r\n]", "", location))  # browsers leave them out, too
+        if scheme is not None and scheme[1].lower() not in ("http", "https"):
+            raise InvalidField(f"a page can be sent to a path, http or https, not to {location!a:.80}")
+        target = json.dumps(location).replace("<", r"\u003c")
+        return cls.of_script(f"setTimeout(() => window.location = {target})", True, None)
+
+    @classmethod
+    def of_signals(cls, signals: Any, only_if_missing: bool | None) -> Self:
+        """See `emit_signals`."""
+        consts = _consts()
+        if isinstance(signals, str):
+            try:
+                signals = from_json(signals)
+            except ValueError as error:
+                raise InvalidPayload(f"signals are no JSON: {error}") from error
+        written = encode(signals, get_settings().max_payload_bytes).decode()
+        if not written.startswith("{"):
+            raise InvalidPayload(f"signals are an object of names and values, not {written:.40}")
+        lines = [f"{consts.ONLY_IF_MISSING_DATALINE_LITERAL} true"] if only_if_missing else []
+        lines.append(f"{consts.SIGNALS_DATALINE_LITERAL} {written}")
+        return cls(name=consts.EventType.PATCH_SIGNALS, lines=lines)
+
+
+def _consts() -> ModuleType:
+    try:
+        from datastar_py import consts
+    except ImportError as error:
+        raise ConfigurationError("Datastar's events need datastar-py; install nitro-realtime[datastar]") from error
+    return consts
+
+
+def _written(attributes: Attributes) -> list[str]:
+    """Attributes as HTML.
+
+    Raises:
+        InvalidField: one would not stay an attribute.
+    """
+    if isinstance(attributes, Mapping):
+        attributes = [f'{name}="{html.escape(str(value))}"' for name, value in attributes.items()]
+    for each in attributes:
+        if _ATTRIBUTE.fullmatch(each) is None:
+            raise InvalidField(f'an attribute of a script is a name, or name="value", not {each!a:.80}')
+    return list(attributes)

@@ -1,1 +1,1 @@
-"""What Nitro speaks of: topics, messages and entities. Pure; nothing here does I/O by itself."""
+"""Import paths of the specification; the code is in `nitro.entities`."""

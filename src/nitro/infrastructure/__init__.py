@@ -1,1 +1,1 @@
-"""How events get from an emit to a browser: brokers, delivery, server-sent events, and what applications call."""
+"""Import paths of the specification; the code is one level up, in `nitro.events`, `nitro.clients` and so on."""

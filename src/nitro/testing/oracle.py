@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
-from nitro.domain.message import Position
+from nitro.messages.message import Position
 
 __all__ = ["Listener", "Outcome", "Sent", "Verdict", "check"]
 

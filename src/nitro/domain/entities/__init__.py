@@ -1,1 +1,1 @@
-"""Things with an identity that applications keep: `base_entity.Entity` is what they derive from."""
+"""Import paths of the specification; the code is in `nitro.entities`."""

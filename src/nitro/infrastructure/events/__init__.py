@@ -1,18 +1,18 @@
-"""What applications call: events and their handlers, emit, clients, and the response that streams to a page."""
+"""The public names, under the path that the specification gives them. Each is defined elsewhere in `nitro`."""
 
-from nitro.domain.message import Gap, Message
-from nitro.infrastructure.delivery.process import configure, connect_broker, flush
-from nitro.infrastructure.delivery.statistics import Statistics
-from nitro.infrastructure.events.client import Client
-from nitro.infrastructure.events.emitting import emit, emit_async, on, statistics
-from nitro.infrastructure.events.events import Event, Namespace, default_namespace, event, filter_signals
-from nitro.infrastructure.events.grant import Grant
-from nitro.infrastructure.events.position import position, position_async
-from nitro.infrastructure.events.sender import ANY
-from nitro.infrastructure.events.streams import event_stream, requested_topics
-from nitro.infrastructure.events.users import disconnect_user
-from nitro.infrastructure.sse.drain import shutdown
-from nitro.infrastructure.sse.response import EventSourceResponse
+from nitro.clients.client import Client
+from nitro.clients.disconnect_user import disconnect_user
+from nitro.clients.event_stream import event_stream, requested_topics
+from nitro.clients.grant import Grant
+from nitro.delivery.position import position, position_async
+from nitro.delivery.process import configure, connect_broker, flush, statistics
+from nitro.delivery.statistics import Statistics
+from nitro.events.emitting import emit, emit_async, on
+from nitro.events.event import Event, Namespace, default_namespace, event, filter_signals
+from nitro.events.sender import ANY
+from nitro.messages.message import Gap, Message
+from nitro.sse.drain import shutdown
+from nitro.sse.response import EventSourceResponse
 
 __all__ = [
     "ANY",

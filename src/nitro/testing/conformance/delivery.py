@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from nitro.domain.message import Position
-from nitro.infrastructure.brokers.base import Retention
+from nitro.brokers.base import Retention
+from nitro.messages.message import Position
 from nitro.testing.conformance.ends import MAX_PAYLOAD_BYTES, eventually
 from nitro.testing.conformance.hooks import Hooks
 

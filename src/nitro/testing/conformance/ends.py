@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from nitro.domain.message import Message, Position
-from nitro.infrastructure.brokers.base import Log, Retention
-from nitro.infrastructure.brokers.link import Link
+from nitro.brokers.base import Log, Retention
+from nitro.brokers.log_broker import LogBroker
+from nitro.messages.message import Message, Position
 
 __all__ = ["MAX_PAYLOAD_BYTES", "RETENTION", "SECONDS", "End", "Heard", "eventually"]
 
@@ -43,7 +43,7 @@ class Heard:
         self.gaps.append((reason, resumed_at))
         self.log.append(("gap", self.gaps[-1]))
 
-    def settle(self) -> None:
+    def run_deferred(self) -> None:
         """Nothing waits here for the lock."""
 
     @property
@@ -55,16 +55,16 @@ class Heard:
 class End:
     """One process's end of a log: a link, and what it delivered."""
 
-    def __init__(self, log: Log, retention: Retention = RETENTION, max_outgoing_bytes: int = 1 << 26) -> None:
+    def __init__(self, log: Log, retention: Retention = RETENTION, max_publish_queue_bytes: int = 1 << 26) -> None:
         self.heard = Heard()
         self.lock = threading.RLock()
-        self.link = Link(
+        self.link = LogBroker(
             log,
             self.heard,
             self.lock,
             retention,
             max_payload_bytes=MAX_PAYLOAD_BYTES,
-            max_outgoing_bytes=max_outgoing_bytes,
+            max_publish_queue_bytes=max_publish_queue_bytes,
         )
 
     def publish(self, payload: bytes, topic: str = "a.b") -> None:

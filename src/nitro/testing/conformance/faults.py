@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from unittest import SkipTest
 
-from nitro.domain.message import UNKNOWN_STAMP
-from nitro.infrastructure.brokers.base import Retention
+from nitro.brokers.base import Retention
+from nitro.messages.message import UNKNOWN_STAMP
 from nitro.testing.conformance.ends import eventually
 from nitro.testing.conformance.hooks import Hooks
 

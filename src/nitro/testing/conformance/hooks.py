@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any, TypeVar
 from unittest import SkipTest
 
-from nitro.domain.message import Message, Position
-from nitro.infrastructure.brokers.base import Log, PositionLost, Retention
+from nitro.brokers.base import Log, PositionLost, Retention
+from nitro.messages.message import Message, Position
 from nitro.testing.conformance.ends import RETENTION, SECONDS, End, eventually
 
 __all__ = ["Hooks"]

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from nitro.infrastructure.brokers import wire
-from nitro.infrastructure.brokers.base import Entry, Extent, LogChanged
+from nitro.brokers import codec
+from nitro.brokers.base import Entry, Extent, LogChanged
 from nitro.testing.conformance.hooks import Hooks
 
 __all__ = ["LogTests"]
@@ -18,7 +18,7 @@ class LogTests(Hooks):
 
     def test_what_was_tried_again_is_there_once(self) -> None:
         name = self.namespace()
-        bodies = [wire.encode("a.b", None, b"%d" % n, None) for n in range(10)]
+        bodies = [codec.encode("a.b", None, b"%d" % n, None) for n in range(10)]
 
         async def scenario() -> Sequence[Entry]:
             log = self.log(name)

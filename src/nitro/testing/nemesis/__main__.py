@@ -23,7 +23,7 @@ from nitro.testing.nemesis.fault import Fault, shell_fault
 from nitro.testing.nemesis.judge import judge
 from nitro.testing.nemesis.run import APP, Plan, run
 
-__all__ = ["add_options", "main", "run_and_tell"]
+__all__ = ["add_options", "main", "run_and_report"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="for the journals; kept, whatever comes of it")
 
 
-def run_and_tell(options: argparse.Namespace, broker_url: str, faults: Sequence[Fault], namespace: str) -> int:
+def run_and_report(options: argparse.Namespace, broker_url: str, faults: Sequence[Fault], namespace: str) -> int:
     """Run by these options, print what happens and what came of it; the exit code."""
     print(f"seed {options.seed}", flush=True)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="nemesis-"))
@@ -92,7 +92,7 @@ def main() -> int:
     if unknown := set(options.may_lose) - set(commands):
         parser.error(f"--may-lose {', '.join(sorted(unknown))}: there is no --fault of that name")
     faults = [shell_fault(name, command, may_lose=name in options.may_lose) for name, command in commands.items()]
-    return run_and_tell(options, options.broker_url, faults, f"nemesis-{secrets.token_hex(4)}")
+    return run_and_report(options, options.broker_url, faults, f"nemesis-{secrets.token_hex(4)}")
 
 
 if __name__ == "__main__":

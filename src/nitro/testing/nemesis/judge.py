@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from nitro.domain.message import Position
-from nitro.domain.topics import matches
+from nitro.messages.message import Position
+from nitro.messages.topics import matches
 from nitro.testing.nemesis.journal import read
 from nitro.testing.nemesis.report import table
 from nitro.testing.nemesis.visits import end_visits

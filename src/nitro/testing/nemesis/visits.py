@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 
-from nitro.domain.message import Position
+from nitro.messages.message import Position
 from nitro.testing.oracle import Listener, Sent
 
 __all__ = ["end_visits"]

@@ -1,0 +1,187 @@
+"""The follower: turns entries of a log into messages, each delivered once, in order, and every hole announced.
+
+Fed by the link's reader with whatever the log returned; fills the history and feeds the hub.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from nitro.brokers import codec
+from nitro.brokers.base import NOWHERE, Entry, Extent, Receiver
+from nitro.brokers.history import History
+from nitro.brokers.idempotency import IdempotencyKeys
+from nitro.brokers.own_entries import OwnEntries
+from nitro.messages.message import UNKNOWN_STAMP, Message, Position
+from nitro.messages.topics import is_reserved
+
+__all__ = ["Follower"]
+
+log = logging.getLogger("nitro.brokers")
+
+_ENTRIES_A_LOCK: Final = 64
+"""How many messages are delivered before an emitter gets its turn at the lock."""
+
+
+class Follower:
+    """Stands at one place of the log, and knows what it saw there.
+
+    Args:
+        history: gets every message.
+        receiver: gets every message that comes after the log was first reached, and of those that it retained then what
+            Nitro's processes tell each other, while `lock` is held.
+        max_payload_bytes: a longer one is nobody's message.
+
+    Attributes:
+        is_open: the log was reached once, and the history holds what it retained then.
+        once: which of them were published before.
+        own: what this process has appended itself, which has to come by.
+        skipped: how many entries could not be handed on.
+    """
+
+    def __init__(self, history: History, receiver: Receiver, lock: threading.RLock, max_payload_bytes: int) -> None:
+        self.history = history
+        self.idempotency_keys = IdempotencyKeys(history.max_messages, history.max_age_seconds)
+        self.own = OwnEntries()
+        self.is_open = False
+        self.skipped = 0
+        self._receiver = receiver
+        self._lock = lock
+        self._max_payload_bytes = max_payload_bytes
+        self._has_taken = False
+        self._newest_body: bytes | None = None
+        self._missing_behind = -1
+
+    @property
+    def epoch(self) -> str:
+        """Of the log that it follows."""
+        return self.history.head.epoch
+
+    @property
+    def sequence(self) -> int:
+        """Of the newest entry that was taken."""
+        return self.history.head.sequence
+
+    def has_lost(self, last: Sequence[Entry]) -> bool:
+        """Whether a log that was opened again has not what it had at our place; `last` is what it has there now."""
+        if not self._has_taken:
+            return False
+        return any(entry.sequence == self.sequence and entry.body != self._newest_body for entry in last)
+
+    def go_on_in(self, extent: Extent, max_messages: int) -> None:
+        """Go on in this log: where we stood, or, if it is another one, behind all that can't be had.
+
+        Raises:
+            ValueError: no client could come back to a place in that log.
+        """
+        head = Position(extent.epoch, extent.newest, UNKNOWN_STAMP)
+        if Position.parse(str(head)) != head or not 1 <= extent.oldest <= extent.newest + 1:
+            raise ValueError(f"it says that it is {extent!a:.200}, and no log of ours is")
+        behind_the_lost = Position(extent.epoch, extent.oldest - 1, UNKNOWN_STAMP)
+        with self._lock:
+            if not self.is_open:  # what it retains fills the history; nobody was there yet to hear it
+                if extent.oldest > extent.newest:
+                    start = head._replace(stamp=codec.stamp_of(extent.begin))
+                else:  # with one more, by which the oldest place is known
+                    start = max(behind_the_lost, head._replace(sequence=extent.newest - max_messages - 1))
+                self.history.begin(start)
+                self.idempotency_keys.clear()  # it may have been filled in part already
+                self._missing_behind = -1
+            elif self.epoch != extent.epoch:
+                self.idempotency_keys.clear()
+                self._lose("epoch", behind_the_lost)
+            elif self.sequence < extent.oldest - 1:
+                self._lose("expired", behind_the_lost)
+
+    def begin(self) -> None:
+        """The history holds what the log retained. Whoever came before that doesn't know where it stands."""
+        with self._lock:
+            if not self.is_open:
+                self.is_open = True
+                self._receiver.lose("epoch", self.history.head)
+        self._receiver.run_deferred()
+
+    def take(self, entries: Sequence[Entry]) -> None:
+        """Take what the log returned behind our place, up to where it is not what this process has put there."""
+        epoch = self.epoch
+        decoded = [(entry, *self._decode(entry, epoch)) for entry in entries]
+        for start in range(0, len(decoded), _ENTRIES_A_LOCK):
+            with self._lock:
+                is_whole = self._take_some(decoded[start : start + _ENTRIES_A_LOCK], epoch)
+            self._receiver.run_deferred()
+            if not is_whole:
+                return
+
+    def _take_some(self, decoded: Sequence[tuple[Entry, Message | None, bool]], epoch: str) -> bool:
+        """Take entries up to what is not as it has to be, or not yet; whether there was nothing of that."""
+        for place, (entry, message, is_lost) in enumerate(decoded):
+            if entry.sequence <= self.sequence:
+                continue
+            if entry.sequence > self.sequence + 1 and not self._confirm_hole(epoch, entry.sequence):
+                return False
+            if self.own.is_missing_at(entry):
+                return False
+            self._accept(entry, message)
+            if is_lost and not (place + 1 < len(decoded) and decoded[place + 1][2]):  # the last one in a row tells
+                self._lose("expired", self.history.head)
+        return True
+
+    def _accept(self, entry: Entry, message: Message | None) -> None:
+        self._has_taken, self._newest_body = True, entry.body
+        if message is None or self._was_published(entry):
+            self.history.skip(Position(self.epoch, entry.sequence, codec.stamp_of(entry.body)))
+        elif self.is_open:
+            self.history.append(message)
+            self._receiver.deliver(message)
+        else:
+            self.history.append(message, entry.age_seconds)
+            if is_reserved(message.topic):
+                self._receiver.deliver(message)
+
+    def _was_published(self, entry: Entry) -> bool:
+        idempotency_key = None if entry.body is None else codec.idempotency_key_of(entry.body)
+        return idempotency_key is not None and not self.idempotency_keys.is_new(idempotency_key, entry.sequence)
+
+    def _confirm_hole(self, epoch: str, sequence: int) -> bool:
+        """Something is missing: look once more, and if it is still missing, say so."""
+        if self._missing_behind != self.sequence:
+            self._missing_behind = self.sequence
+            return False
+        self._lose("expired", Position(epoch, sequence - 1, UNKNOWN_STAMP))
+        return True
+
+    def _lose(self, reason: str, resumed_at: Position) -> None:
+        self.own.forget(resumed_at.sequence if resumed_at.epoch == self.epoch else None)
+        self.history.begin(resumed_at)
+        self._has_taken = False
+        self._missing_behind = -1
+        if self.is_open:
+            self._receiver.lose(reason, resumed_at)
+
+    def _decode(self, entry: Entry, epoch: str) -> tuple[Message | None, bool]:
+        """The message of an entry, if it is one; and whether it may be one that can't be handed on."""
+        try:
+            if entry.body is None:
+                raise codec.Unreadable("it is too long")
+            position = Position(epoch, entry.sequence, codec.stamp_of(entry.body))
+            return codec.decode(entry.body, position, self._max_payload_bytes), False
+        except ValueError as error:
+            is_lost = isinstance(error, codec.Unreadable)
+            if not self.skipped:
+                reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
+                log.warning(
+                    "entry %d of the log %s: %s. It is skipped, and so is every other one like it; "
+                    "nitro.statistics() counts them",
+                    entry.sequence,
+                    "can't be handed on, and clients are told of a gap" if is_lost else "is no message of ours",
+                    reason,
+                )
+            self.skipped += 1
+            return None, is_lost
+
+    def __repr__(self) -> str:
+        where = self.history.head if self.is_open else NOWHERE
+        return f"<Follower at {where}, {self.skipped} entries skipped>"

@@ -1,0 +1,308 @@
+"""The link: this process's end of a log on a server or in a file.
+
+One thread with one event loop, so that coroutines, thread pools, scripts without a loop and forked children go one way.
+Its writer appends what waits in batches; its reader follows the log and hands every message to the hub. When anything
+fails, both end, the log is opened anew after a while, and both go on where they were, behind what was done last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from nitro.brokers import codec
+from nitro.brokers.base import (
+    NOWHERE,
+    BrokerState,
+    Extent,
+    Log,
+    LogChanged,
+    PositionLost,
+    Receiver,
+    Retained,
+    Retention,
+    TransactionalLog,
+    Verb,
+)
+from nitro.brokers.follower import Follower
+from nitro.brokers.history import History
+from nitro.brokers.idempotency import IdempotencyKey
+from nitro.brokers.log_status import LogStatus
+from nitro.brokers.progress import Progress
+from nitro.brokers.publish_queue import PublishQueue
+from nitro.brokers.tasks import ANSWER_SECONDS, end, end_all, in_time, started_pool
+from nitro.brokers.writer import Writer
+from nitro.errors import BrokerRefused, ConfigurationError, PayloadTooLarge
+from nitro.messages.message import Message, Position
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["LogBroker"]
+
+log = logging.getLogger("nitro.brokers")
+
+_WAIT_SECONDS: Final = 1.0
+"""How long the log may have nothing new before it has to show that it is there."""
+_FIRST_BACKOFF: Final = 0.1
+_LONGEST_BACKOFF: Final = 5.0
+_PAGE_ENTRIES: Final = 500
+
+
+class LogBroker:
+    """A broker over `remote`; see `base.Broker` for what its verbs promise.
+
+    Args:
+        remote: the log.
+        receiver: gets each message while `lock` is held.
+        lock: the hub's.
+        retention: what is kept of the log in memory.
+        max_payload_bytes: a longer payload in the log is nobody's message.
+        max_publish_queue_bytes: what may wait for the log.
+    """
+
+    is_shared = True
+
+    def __init__(
+        self,
+        remote: Log,
+        receiver: Receiver,
+        lock: threading.RLock,
+        retention: Retention,
+        *,
+        max_payload_bytes: int,
+        max_publish_queue_bytes: int,
+    ) -> None:
+        self._remote = remote
+        self._receiver = receiver
+        self._lock = lock
+        self._max_messages = retention.max_messages
+        self._follower = Follower(History(NOWHERE, retention), receiver, lock, max_payload_bytes)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(started_pool("nitro-lookup"))  # in which asyncio looks up hosts
+        self._publish_queue = PublishQueue(max_publish_queue_bytes, self._wake_writer)
+        self._progress = Progress(self._wake_writer)
+        self._status = LogStatus(remote)
+        works = partial(self._works, "append")
+        self._writer = Writer(remote, self._publish_queue, self._progress, self._follower, works)
+        self._verb: Verb = "open"
+        self._epochs: set[str] = set()  # that it has been in
+        self._is_closed = False
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="nitro-broker", daemon=True)
+        self._thread.start()
+
+    @property
+    def head(self) -> Position:
+        with self._lock:
+            return self._follower.history.head if self._follower.is_open else NOWHERE
+
+    @property
+    def retained(self) -> Retained:
+        with self._lock:
+            return self._follower.history.retained
+
+    @property
+    def is_open(self) -> bool:
+        return self._follower.is_open
+
+    @property
+    def state(self) -> BrokerState:
+        of = self._status
+        return BrokerState(
+            len(self._publish_queue), self._follower.skipped, of.gone_seconds, of.why_gone, of.why_refused
+        )
+
+    @property
+    def refusal(self) -> Future[None]:
+        return self._status.refusal
+
+    def publish(
+        self,
+        topic: str,
+        sender: str | None,
+        payload: bytes,
+        key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> int:
+        return self._publish_queue.add(
+            self._fitting(codec.encode(topic, sender, payload, key, idempotency_key)), self._why_waiting
+        )
+
+    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+        if not isinstance(self._remote, TransactionalLog):
+            raise ConfigurationError(
+                f"{self._remote.name} can't take part in a database transaction; emit with session= needs the broker "
+                f"sqlite:// or postgresql:// in the session's own database (or memory://, for one process)"
+            )
+        self._remote.append_in(session.connection(), self._fitting(codec.encode(topic, sender, payload, key)))
+
+    def _fitting(self, body: bytes) -> bytes:
+        longest = self._remote.max_body_bytes
+        if longest is not None and len(body) > longest:
+            raise PayloadTooLarge(f"{self._remote.name} takes {longest} bytes at most, and this event has {len(body)}")
+        return body
+
+    def content_of(self, key: str) -> str | None:
+        with self._lock:
+            return self._follower.idempotency_keys.content_of(key)
+
+    def acknowledgement(self, number: int | None = None) -> Future[None] | None:
+        return self._publish_queue.acknowledgement(number)
+
+    def until_read(self, place: Position | None = None) -> Future[None] | None:
+        return self._progress.until_read(place or self._progress.appended)
+
+    def ask_head(self) -> Future[Position | None]:
+        return self._progress.ask()
+
+    def read(self, after: Position, limit: int) -> Sequence[Message]:
+        with self._lock:
+            if not self._follower.is_open:
+                raise PositionLost(after, "epoch")
+            return self._follower.history.read(after, limit)
+
+    def close(self, timeout: float) -> None:
+        if self._is_closed:
+            return
+        acknowledgement = self.acknowledgement()
+        try:
+            if acknowledgement is not None:
+                acknowledgement.result(timeout)
+        except (TimeoutError, BrokerRefused):
+            log.error("%d events are lost with this process: %s", len(self._publish_queue), self._why_waiting())  # noqa: TRY400
+        except PayloadTooLarge:
+            log.debug("an event was lost, which was told")
+        finally:
+            self._is_closed = True
+            self._progress.fail()
+            self._publish_queue.close(f"the link to {self._remote.name} is closed")
+            self._loop.call_soon_threadsafe(self._cancel)
+            self._thread.join(ANSWER_SECONDS)
+
+    def _wake_writer(self) -> None:
+        if not self._is_closed:
+            self._loop.call_soon_threadsafe(self._writer.more.set)
+
+    def _why_waiting(self) -> str:
+        of = self._status
+        if not of.gone_seconds:
+            return f"{self._remote.name} takes events slower than they are emitted"
+        return f"{self._remote.name} has been gone for {of.gone_seconds:.1f} s ({of.why_refused or of.why_gone})"
+
+    def _cancel(self) -> None:
+        if self._task is not None:  # else it lets go of a connection, and ends by itself then
+            self._task.cancel()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):  # by `close`, while it waited
+                self._loop.run_until_complete(self._live())
+        finally:
+            self._loop.run_until_complete(end_all())
+            self._loop.close()
+
+    async def _live(self) -> None:
+        """Open the log, follow it until something fails, wait, and again; until cancelled."""
+        self._task = asyncio.current_task()
+        backoff = _FIRST_BACKOFF
+        while not self._is_closed:
+            began = time.monotonic()
+            self._verb = "open"
+            try:
+                await self._go_on_in(await in_time(self._remote.open()))
+                self._works("open")
+                self._progress.read(self._follower.history.head)
+                self._progress.go_on()
+                await self._follow()
+            except asyncio.CancelledError:
+                return
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises: it is told, and tried again
+                self._progress.fail()
+                self._status.failed(self._verb, error)
+                self._publish_queue.refuse(self._status.text if self._status.why_refused else "")
+            finally:
+                await self._let_go()
+            lasted = time.monotonic() - began
+            backoff = _FIRST_BACKOFF if lasted > _LONGEST_BACKOFF else min(2 * backoff, _LONGEST_BACKOFF)
+            least = _LONGEST_BACKOFF / 2 if self._status.why_refused else 0
+            if not self._is_closed:
+                await asyncio.sleep(random.uniform(least, max(backoff, 2 * least)))  # noqa: S311 - no secret
+
+    async def _go_on_in(self, extent: Extent) -> None:
+        """Find our place in a log that was opened, and fill the history at the first time."""
+        follower, remote = self._follower, self._remote
+        if follower.epoch == extent.epoch:
+            is_back = extent.newest < follower.sequence
+            is_there = extent.oldest <= follower.sequence <= extent.newest
+            last = await in_time(remote.read(follower.sequence - 1, 1, 0)) if is_there else ()
+            if is_back or follower.has_lost(last):
+                await self._renew()
+        elif extent.epoch in self._epochs:
+            await self._renew("it is an epoch again that had ended")
+        try:
+            follower.go_on_in(extent, self._max_messages)
+        except ValueError as error:  # another hand was at it
+            await self._renew(str(error))
+        self._epochs.add(extent.epoch)
+        while not follower.is_open and follower.sequence < extent.newest:
+            entries = await in_time(remote.read(follower.sequence, _PAGE_ENTRIES, 0))
+            if not entries:
+                raise LogChanged("it was emptied while it was read")
+            follower.take(entries)
+        follower.begin()
+
+    async def _renew(self, why: str = "it has lost messages that it had") -> None:
+        """Begin a new epoch, which is then found by opening the log again."""
+        await in_time(self._remote.renew())
+        raise LogChanged(f"{why}, and begins a new epoch")
+
+    async def _follow(self) -> None:
+        verbs: dict[asyncio.Task[None], Verb] = {
+            asyncio.create_task(self._writer.run()): "append",
+            asyncio.create_task(self._read()): "read",
+        }
+        try:
+            done, _ = await asyncio.wait(verbs, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                self._verb = verbs[task]
+                task.result()
+        finally:
+            await end(verbs)
+
+    async def _read(self) -> None:
+        follower = self._follower
+        while True:
+            is_due = bool(follower.own)
+            entries = await in_time(self._remote.read(follower.sequence, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS)
+            follower.take(entries)
+            if follower.own.is_lost or (is_due and not entries):
+                await self._renew()
+            self._works("read")
+            self._progress.read(follower.history.head)
+            while self._receiver.is_behind:  # noqa: ASYNC110 - it is in other threads, and has nothing to wait for
+                await asyncio.sleep(0.01)
+
+    async def _let_go(self) -> None:
+        task, self._task = self._task, None
+        try:
+            await in_time(self._remote.close())
+        except Exception:
+            log.debug("closing the connection to %s failed", self._remote.name, exc_info=True)
+        self._task = task
+
+    def _works(self, verb: Verb) -> None:
+        if self._status.works(verb):
+            self._publish_queue.refuse("")
+
+    def __repr__(self) -> str:
+        return f"<LogBroker to {self._remote.name}: {self._follower!r}, {self._publish_queue!r}>"

@@ -1,0 +1,1 @@
+"""`nats://`: the log in a JetStream stream."""

@@ -1,0 +1,286 @@
+"""`nats://`: the log in a JetStream stream, for several hosts. nats-server 2.12 or newer.
+
+The stream's sequences are ours; what is published says which stream it expects. Each producer has a subject of its own.
+A batch goes in whole or not at all, and only behind that producer's last message that we know of: what was cut off can
+be tried again, and nothing overtakes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamInfo
+from nats.js.errors import APIError, NotFoundError
+
+from nitro.brokers.base import Entry, Extent, LogChanged, Retention, Verb
+from nitro.brokers.nats.client import SecretClient, access_of
+from nitro.brokers.nats.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch
+from nitro.brokers.nats.tail import Tail
+from nitro.brokers.url_options import check_files, options_of, parts_of
+from nitro.errors import ConfigurationError
+from nitro.redaction import without_secrets
+
+__all__ = ["NatsLog"]
+
+log = logging.getLogger("nitro.brokers")
+
+_CONNECT_SECONDS: Final = 4
+_TRANSIT_SECONDS: Final = 0.3
+"""How long an entry that is in the stream may be on its way, before its consumer is made anew."""
+_ARRIVAL_SECONDS: Final = 1.0
+"""How long the first entry of a new consumer may take."""
+_OPTIONS: Final = ("credentials", "replicas", "storage")
+_OLDEST_SERVER: Final = (2, 12)
+_NUMBER: Final = "Nitro-Number"
+"""Header of a batch's last message: its number among the producer's."""
+_HEADER_BYTES: Final = 1024
+"""What the headers of a message take at most, of the server's limit."""
+_WRONG_STREAM: Final = 10060
+_WRONG_LAST: Final = 10071
+_INCOMPLETE: Final = 10176
+
+
+class NatsLog:
+    """See `base.Log` for what its verbs promise. Acknowledged is what JetStream has acknowledged.
+
+    A batch whose acknowledgement was lost, and which retention has dropped before it is tried again, is there twice.
+
+    Args:
+        url: `nats://user:password@host:4222,host:4222`, or `tls://`; `?credentials=/path/of/user.creds` instead of a
+            password; `?storage=memory` and `?replicas=3` are for the stream when it is made. An administrator may make
+            it instead, with the subject `nitro.<namespace>.*` and atomic publishing allowed.
+        namespace: whose log, of those on the server.
+        retention: what is kept in the stream; not applied to one that an administrator has made.
+        max_body_bytes: a longer entry is not handed on.
+    """
+
+    def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
+        parts = parts_of(url)
+        options = options_of(parts.query, _OPTIONS, "nats")
+        check_files(options, ("credentials",))
+        try:
+            storage = StorageType(options.get("storage", "file"))
+            replicas = int(options.get("replicas", "1"))
+        except ValueError:
+            raise ConfigurationError(
+                "NITRO_BROKER_URL: storage is file or memory, and replicas is a number, as in ?storage=file&replicas=3"
+            ) from None
+        if parts.path not in ("", "/"):
+            raise ConfigurationError(
+                "NITRO_BROKER_URL: a nats:// URL has no path; NITRO_NAMESPACE says whose log it is"
+            )
+        user, _, hosts = parts.netloc.rpartition("@")
+        self.name = without_secrets(url)
+        self.max_body_bytes: int | None = None
+        self._servers = [f"{parts.scheme}://{host}" for host in hosts.split(",")]
+        self._access = access_of(user, options.get("credentials", ""))
+        self._longest_body = max_body_bytes
+        self._streams = Streams(namespace, retention, storage, replicas)
+        self._is_secret = parts.scheme == "tls"
+        self._denied = ""
+        self._limits: dict[Verb, asyncio.Timeout] = {}
+        self._nats: Any = None
+        self._jetstream: Any = None
+        self._stream = self._epoch = ""
+        self._stall = Stall()
+        self._last: dict[str, tuple[int, int]] = {}  # producer -> sequence and number of its last message
+        self._tail: Tail | None = None
+
+    async def open(self) -> Extent:
+        self._last.clear()
+        self._denied = ""
+        # Made before it is connected: nats.connect leaves the socket open when it fails.
+        self._nats = SecretClient() if self._is_secret else Client()
+        async with self._unless_denied("open"):
+            await self._nats.connect(
+                self._servers,
+                name="nitro",
+                allow_reconnect=False,
+                connect_timeout=_CONNECT_SECONDS,
+                error_cb=self._noted,
+                **self._access,
+            )
+            return await self._open()
+
+    async def _open(self) -> Extent:
+        version = self._nats.connected_server_version
+        if (version.major, version.minor) < _OLDEST_SERVER:
+            raise ConfigurationError(f"it is nats-server {version}; 2.12 or newer is needed, for batches")
+        self._jetstream = self._nats.jetstream(timeout=ANSWER_SECONDS)
+        self.max_body_bytes = self._nats.max_payload - _HEADER_BYTES
+        info = await self._streams.find(self._nats)
+        assert info.config.name is not None
+        self._stream, self._epoch = info.config.name, epoch(info)
+        oldest = info.state.first_seq if info.state.messages else info.state.last_seq + 1
+        return Extent(self._epoch, oldest, info.state.last_seq)
+
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        async with self._unless_denied("append"):
+            newest = await self._append(self._streams.subject(producer), producer, first, bodies)
+        self._stall.end()
+        return newest
+
+    async def _append(self, subject: str, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        is_second_try = False
+        while True:
+            if producer not in self._last:
+                self._last[producer] = await self._find_last(subject)
+            sequence, number = self._last.pop(producer)
+            fresh = bodies[max(0, number + 1 - first) :]
+            newest = first + len(bodies) - 1
+            if not fresh:
+                self._last[producer] = sequence, number
+                return sequence
+            answer = await self._publish(subject, fresh, sequence, newest)
+            error = answer.get("error")
+            if error is None:
+                self._last[producer] = answer["seq"], newest
+                return int(answer["seq"])
+            if error.get("err_code") == _WRONG_STREAM:
+                raise LogChanged("it has another epoch")
+            if error.get("err_code") == _INCOMPLETE:
+                raise ConnectionError(f"JetStream: {error.get('description')}, as where its disk is full")
+            if error.get("err_code") != _WRONG_LAST or is_second_try:  # retention may have dropped the last one
+                raise ConnectionError(f"JetStream: {error.get('description')}")
+            is_second_try = True
+
+    async def _publish(self, subject: str, bodies: Sequence[bytes], behind: int, newest: int) -> dict[str, Any]:
+        """Publish a batch behind that sequence of the subject; what the server says to it."""
+        expected = {"Nats-Expected-Stream": self._stream, "Nats-Expected-Last-Subject-Sequence": str(behind)}
+        final = {_NUMBER: str(newest)}
+        if len(bodies) == 1:
+            final |= expected
+        else:
+            batch = {"Nats-Batch-Id": secrets.token_hex(8)}
+            for place, body in enumerate(bodies[:-1], 1):
+                headers = {**batch, "Nats-Batch-Sequence": str(place), **(expected if place == 1 else {})}
+                await self._nats.publish(subject, body, headers=headers)
+            final |= {**batch, "Nats-Batch-Sequence": str(len(bodies)), "Nats-Batch-Commit": "1"}
+        try:
+            message = await self._nats.request(subject, bodies[-1], timeout=ANSWER_SECONDS, headers=final)
+        except NatsTimeoutError as error:
+            raise await self._stall.judge(error, self._nats, self._stream) from None
+        answer: dict[str, Any] = json.loads(message.data)
+        return answer
+
+    async def _find_last(self, subject: str) -> tuple[int, int]:
+        """Sequence and number of the last message in this subject; zeros if there is none."""
+        try:
+            message = await self._jetstream.get_last_msg(self._stream, subject)
+        except NotFoundError:
+            return 0, 0
+        return message.seq, int(message.headers[_NUMBER])
+
+    async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
+        async with self._unless_denied("read"):
+            return await self._read(after, limit, wait_seconds)
+
+    async def _read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
+        if self._tail is None or self._tail.after != after:
+            await self._follow(after)
+        assert self._tail is not None
+        entries = await self._tail.take(limit, wait_seconds)
+        if entries:
+            return entries
+        info = await self._info()
+        if info.state.last_seq < after:
+            raise LogChanged("it has another epoch")
+        if info.state.last_seq > after:
+            entries = await self._tail.take(limit, _TRANSIT_SECONDS)
+            if not entries:  # its consumer may be gone: deleted, or with the server that had it
+                await self._follow(after)
+                entries = await self._tail.take(limit, _ARRIVAL_SECONDS)
+            if not entries:
+                await self._renew_if_cut_short(info)  # nobody can read to its end then
+                raise LogChanged("it was emptied" if not info.state.messages else f"nothing comes from behind {after}")
+        return entries
+
+    async def _renew_if_cut_short(self, info: StreamInfo) -> None:
+        if info.state.messages:  # of which the newest may have been deleted
+            try:
+                await self._jetstream.get_msg(self._stream, info.state.last_seq)
+            except NotFoundError:
+                await self.renew()
+
+    async def newest(self) -> int:
+        return int((await self._info()).state.last_seq)
+
+    async def _info(self) -> StreamInfo:
+        try:
+            info: StreamInfo = await self._jetstream.stream_info(self._stream)
+        except NotFoundError:
+            raise LogChanged("it was deleted") from None
+        if epoch(info) != self._epoch:
+            raise LogChanged("it has another epoch")
+        return info
+
+    def why_refused(self, error: Exception) -> str | None:
+        if self._denied:
+            return (
+                f"the server says: {self._denied}. Let its user publish to {self._streams.subjects} and $JS.API.>, and "
+                f"subscribe to _INBOX.>"
+            )
+        if isinstance(error, Stalled):
+            return error.remedy
+        if isinstance(error, APIError):
+            return api_refusal(error)
+        if isinstance(error, NatsError) and "auth" in str(error).lower():
+            return f"the server says: {error}. Correct user, password, token or credentials in NITRO_BROKER_URL"
+        return None
+
+    @contextlib.asynccontextmanager
+    async def _unless_denied(self, verb: Verb) -> AsyncIterator[None]:
+        """What the server says of a right that is missing is no answer, so what waits for one has to be woken."""
+        async with asyncio.timeout(None) as limit:
+            self._limits[verb] = limit
+            try:
+                yield
+            finally:
+                del self._limits[verb]
+
+    async def _noted(self, error: Exception) -> None:
+        log.debug("nats: %r", error)  # whoever waits for an answer gets the error too, unless it is this:
+        text = str(error)
+        if "permissions violation" in text.lower():
+            self._denied = text
+            is_append = 'publish to "nitro.' in text.lower()
+            for verb, limit in self._limits.items():
+                if is_append == (verb == "append"):
+                    limit.reschedule(asyncio.get_running_loop().time())
+
+    async def renew(self) -> None:
+        await self._streams.succeed(self._nats, self._stream)
+
+    async def close(self) -> None:
+        connection, self._nats, self._tail = self._nats, None, None
+        if connection is not None:
+            await connection.close()
+
+    async def _follow(self, after: int) -> None:
+        if self._tail is not None:
+            await self._tail.stop()
+        self._tail = tail = Tail(after, self._longest_body)
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=after + 1,
+            ack_policy=AckPolicy.NONE,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        tail.subscription = await self._jetstream.subscribe(
+            self._streams.subjects, stream=self._stream, cb=tail.came, config=config, manual_ack=True
+        )
+        if tail.is_stopped:  # by what came before that returned
+            await tail.subscription.unsubscribe()
+
+    def __repr__(self) -> str:
+        return f"<NatsLog {self.name}, subjects {self._streams.subjects}>"

@@ -1,0 +1,81 @@
+"""Siblings: other workers of the same server, each of which would have a log in memory of its own.
+
+Asked when such a log is made. Nothing is guessed from options, which may stand in files: workers that have the same
+parent and the same command line want the same lock.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import logging
+import os
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from typing import Final
+
+try:
+    import fcntl
+except ImportError:  # there are no such locks on Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["warn_of_other_workers"]
+
+log = logging.getLogger("nitro.brokers")
+
+_SERVERS: Final = ("gunicorn", "uvicorn", "granian", "hypercorn")
+_SECOND_LOOK_SECONDS: Final = 2.0
+"""A worker that is replaced may live a while beside the one that replaces it."""
+
+
+def warn_of_other_workers() -> None:
+    """Say so, once in a process, if it is one of several workers of a server and their logs are in memory."""
+    server = _server()
+    if fcntl is None or server is None:
+        return
+    key = repr((os.getuid(), os.getppid(), os.getcwd(), sys.argv))
+    path = os.path.join(tempfile.gettempdir(), f"nitro-{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock")
+    if not _take(path):
+        timer = threading.Timer(_SECOND_LOOK_SECONDS, _look_again, (path, server))
+        timer.daemon = True
+        timer.start()
+
+
+def _server() -> str | None:
+    """The server whose worker this process is; None if nobody has started it as one of several."""
+    process = sys.modules.get("multiprocessing.process")
+    is_child = (process is not None and process.parent_process() is not None) or "gunicorn.arbiter" in sys.modules
+    return next((name for name in _SERVERS if is_child and name in sys.modules), None)
+
+
+def _look_again(path: str, server: str) -> None:
+    if not _take(path):
+        log.warning(
+            "this is one of several workers of %s, and memory:// is a log in each of them: a browser hears only what "
+            "is emitted in the worker that it is connected to. Set NITRO_BROKER_URL to a log that they share, such as "
+            "sqlite:///events.db; docs/scaling.md has the others",
+            server,
+        )
+
+
+def _take(path: str) -> bool:
+    """Whether the lock is ours, for as long as this process lives; so it is where nobody can tell."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return False
+    atexit.register(_remove, path, os.getpid())
+    return True
+
+
+def _remove(path: str, pid: int) -> None:
+    if os.getpid() == pid:  # a child that was forked since has this handler, too
+        with suppress(OSError):
+            os.unlink(path)

@@ -1,0 +1,1 @@
+"""`postgresql://`: the log in a table."""

@@ -1,0 +1,142 @@
+"""A line to PostgreSQL: one connection of a log's, whose session may be another one in each transaction.
+
+That is what a pooler in transaction mode does, and nothing tells of it. So a line sets and prepares nothing that
+outlasts a transaction, until `hears` has shown that its session stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from nitro.brokers.postgresql import statements as sql
+from nitro.brokers.postgresql.dsn import Target
+
+__all__ = ["LogConnection", "connection_to", "hears", "why_refused"]
+
+_REMEDIES: Final = {
+    "28": "correct user, password or host in NITRO_BROKER_URL, or the server's pg_hba.conf",
+    "3D": "make the database, or correct its name in NITRO_BROKER_URL",
+    "3F": "make the schema, or correct the role's search_path",
+    "42501": "give the role its rights, by the SQL in docs/scaling.md",
+    "42704": "leave that option out of NITRO_BROKER_URL",
+    "22023": "correct that option in NITRO_BROKER_URL",
+    "42601": "take PostgreSQL 13 or newer, or what behaves like it",
+}
+"""Class or code of an error that stays → what to do."""
+_CLOSES_WITHIN_SECONDS: Final = 2.0
+_ENDED: Final = (
+    "the connection was ended while nothing was asked, by the server (an administrator, idle_session_timeout), "
+    "a pooler or a firewall; the server's own log may say why"
+)
+
+
+class LogConnection:
+    """`connection`, as asyncpg has it, and what is known of its session. Used by one coroutine at a time.
+
+    Args:
+        connection: one without a cache of statements.
+        target: where it leads.
+    """
+
+    def __init__(self, connection: Any, target: Target) -> None:
+        self.connection = connection
+        self._target = target
+        self._is_plain = self._is_kept = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """One that waits for locks, and is on the disk when it is committed, whatever the role's settings are."""
+        async with self.connection.transaction(isolation="read_committed"):
+            await self.connection.execute(sql.DURABLE, True)
+            yield
+
+    async def look(self) -> None:
+        """Find out whether a statement by itself is such a transaction already."""
+        self._is_plain = await self.connection.fetchval(sql.IS_PLAIN)
+
+    async def keep(self) -> None:
+        """Sessions stay here: have one in which statements are prepared, and what is set is there the next time.
+
+        It is a new one, since asyncpg takes twice as long for each statement where it may keep none.
+        """
+        await self.connection.close(timeout=_CLOSES_WITHIN_SECONDS)
+        self.connection = await asyncpg.connect(self._target.url, **self._target.arguments)
+        await self.connection.execute(sql.ISOLATED)
+        await self.connection.execute(sql.DURABLE, False)
+        self._is_plain = self._is_kept = True
+
+    async def run(self, statement: str, *values: Any) -> list[Any]:
+        """The rows of one statement, which is a `transaction` by itself."""
+        if self._is_plain:
+            return await self.read(statement, *values)
+        async with self.transaction():
+            return await self.read(statement, *values)
+
+    async def read(self, statement: str, *values: Any) -> list[Any]:
+        """The rows of one statement, which waits for no lock and changes nothing, or is in a transaction.
+
+        Raises:
+            ConnectionError: the connection had been ended before.
+        """
+        try:
+            return await self.connection.fetch(statement, *values)  # type: ignore[no-any-return]
+        except (asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
+            # What the server says to a connection that waits for nothing is lost in asyncpg, and stumbled over.
+            if self.connection.is_closed() or str(error).startswith("cannot switch to state"):
+                raise ConnectionError(_ENDED) from error
+            raise
+
+    def __repr__(self) -> str:
+        return f"<LogConnection {'in one session' if self._is_kept else 'in any session'}>"
+
+
+async def connection_to(target: Target) -> LogConnection:
+    """Connect.
+
+    Raises:
+        asyncpg.PostgresError, OSError, TimeoutError: as asyncpg has it.
+    """
+    return LogConnection(await asyncpg.connect(target.url, **target.arguments | {"statement_cache_size": 0}), target)
+
+
+async def hears(line: LogConnection, other: LogConnection, within_seconds: float) -> bool:
+    """Whether notifications reach `line` while it does nothing, and so whether it has a session of its own.
+
+    A pooler that lends it one for each transaction drops what comes in between, and takes LISTEN without a word.
+    """
+    channel = f"nitro_{secrets.token_hex(16)}"  # of its own: to listen to the log's in a session of others would stay
+    heard = asyncio.Event()
+
+    def hear(*_: object) -> None:
+        heard.set()
+
+    await line.connection.add_listener(channel, hear)
+    await other.connection.execute(sql.NOTIFY, channel)
+    try:
+        async with asyncio.timeout(within_seconds):
+            await heard.wait()
+    except TimeoutError:
+        pass
+    await line.connection.remove_listener(channel, hear)
+    return heard.is_set()
+
+
+def why_refused(error: Exception) -> str | None:
+    """What is wrong and what to do, if waiting won't help against this error of the driver's; else None."""
+    if isinstance(error, asyncpg.PostgresError):
+        code = error.sqlstate or ""
+        remedy = _REMEDIES.get(code) or _REMEDIES.get(code[:2])
+        if "startup parameter" in str(error):  # PgBouncer has one code for this and for much that passes
+            remedy = "leave it out of NITRO_BROKER_URL, or name it in PgBouncer's ignore_startup_parameters"
+        return remedy and f"the server says: {error}. So {remedy}"
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
+        return f"{error}. Correct NITRO_BROKER_URL"
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return "the server has no TLS, and NITRO_BROKER_URL wants it (sslmode); turn it on there, or off here"
+    return None

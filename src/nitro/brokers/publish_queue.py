@@ -1,0 +1,167 @@
+"""What waits to be appended to a log: a bounded queue with numbers, and who waits for its acknowledgement.
+
+Filled by emitters, in any thread; emptied by the link's writer, which takes a batch off only when the log has it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final, NamedTuple
+
+from nitro.errors import BrokerRefused, BrokerUnavailable
+
+__all__ = ["PublishQueue"]
+
+_BATCH_MESSAGES: Final = 500
+_BATCH_BYTES: Final = 1024 * 1024
+_ITEM_BYTES: Final = 256
+"""What a message that waits costs beside its bytes, roughly."""
+
+
+class _Waiter(NamedTuple):
+    """Who wants to know what became of the messages from one number to another."""
+
+    first: int
+    last: int
+    future: Future[None]
+
+
+def _last(waiter: _Waiter) -> int:
+    return waiter.last
+
+
+class PublishQueue:
+    """The messages of one producer, numbered from 1.
+
+    Args:
+        max_bytes: what may wait.
+        wake: called, in the emitter's thread, when something waits again; not once more before `batch` found nothing.
+
+    Attributes:
+        producer: names this queue in the log, so that a batch that is tried again is not there twice.
+    """
+
+    def __init__(self, max_bytes: int, wake: Callable[[], object]) -> None:
+        self.producer = secrets.token_hex(8)
+        self._max_bytes = max_bytes
+        self._wake = wake
+        self._lock = threading.RLock()  # re-entrant: a signal handler may emit
+        self._bodies: deque[bytes] = deque()
+        self._bytes = 0
+        self._published = 0
+        self._acknowledged = 0
+        self._waiters: list[_Waiter] = []  # whose last message comes first, first
+        self._lost: Exception | None = None  # the newest loss that nobody was told of
+        self._is_woken = False
+        self._closed: str | None = None
+        self._refused = ""
+
+    def add(self, body: bytes, why_waiting: Callable[[], str]) -> int:
+        """Queue a message, and return its number; `why_waiting` says what is wrong with the log, if there is no room.
+
+        Raises:
+            BrokerUnavailable: too much waits, or the queue is closed.
+        """
+        with self._lock:
+            if self._closed is not None:
+                raise BrokerUnavailable(self._closed)
+            size = len(body) + _ITEM_BYTES
+            if self._bodies and self._bytes + size > self._max_bytes:
+                raise BrokerUnavailable(
+                    f"{why_waiting()}, and {self._bytes} bytes wait for it already (limit {self._max_bytes}); nothing "
+                    f"of this event was published; try later, or raise NITRO_MAX_PUBLISH_QUEUE_BYTES"
+                )
+            self._bodies.append(body)
+            self._bytes += size
+            self._published += 1
+            if not self._is_woken:
+                self._is_woken = True
+                self._wake()
+            return self._published
+
+    def batch(self) -> tuple[int, list[bytes]]:
+        """The number of the oldest message that waits, and what can be appended at once from there on."""
+        with self._lock:
+            bodies: list[bytes] = []
+            size = 0
+            for body in self._bodies:
+                size += len(body)
+                if bodies and (size > _BATCH_BYTES or len(bodies) == _BATCH_MESSAGES):
+                    break
+                bodies.append(body)
+            if not bodies:
+                self._is_woken = False
+            return self._acknowledged + 1, bodies
+
+    def acknowledge(self, count: int, error: Exception | None = None) -> None:
+        """The oldest `count` messages are in the log; or they never will be, for that reason."""
+        with self._lock:
+            for _ in range(count):
+                self._bytes -= len(self._bodies.popleft()) + _ITEM_BYTES
+            self._acknowledged += count
+            place = bisect_right(self._waiters, self._acknowledged, key=_last)
+            told = self._waiters[:place]
+            del self._waiters[:place]
+            if error is not None:
+                told += [waiter for waiter in self._waiters if waiter.first <= self._acknowledged]
+                self._waiters = [waiter for waiter in self._waiters if waiter.first > self._acknowledged]
+                if not told:
+                    self._lost = error
+        for _, _, future in told:
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+    def acknowledgement(self, number: int | None = None) -> Future[None] | None:
+        """Done when all that waits now, or the message of that number, is in the log; None if it is.
+
+        It fails if one of them never will be; that of all also if one was lost before, and nobody was told.
+        """
+        with self._lock:
+            error, last = None, number or self._published
+            if self._lost is not None and number is None:
+                error, self._lost = self._lost, None
+            elif last <= self._acknowledged:
+                return None
+            elif self._refused:
+                error = BrokerRefused(self._refused)
+            future: Future[None] = Future()
+            future.set_running_or_notify_cancel()  # nobody can cancel what will be set
+            if error is not None:
+                future.set_exception(error)
+            else:
+                insort(self._waiters, _Waiter(number or self._acknowledged + 1, last, future), key=_last)
+            return future
+
+    def refuse(self, reason: str) -> None:
+        """Whoever waits for an acknowledgement, or asks for one, waits in vain; without a reason, not any more.
+
+        What was published stays, and is taken, nevertheless.
+        """
+        waiters: list[_Waiter] = []
+        with self._lock:
+            self._refused = reason
+            if reason:
+                waiters, self._waiters = self._waiters, waiters
+        for _, _, future in waiters:
+            future.set_exception(BrokerRefused(reason))
+
+    def close(self, reason: str) -> None:
+        """Take nothing more; whoever waits for an acknowledgement is told."""
+        with self._lock:
+            self._closed = reason
+            waiters, self._waiters = self._waiters, []
+        for _, _, future in waiters:
+            future.set_exception(BrokerUnavailable(reason))
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    def __repr__(self) -> str:
+        return f"<PublishQueue of {self.producer}: {len(self._bodies)} messages, {self._bytes} bytes>"

@@ -1,0 +1,1 @@
+"""`redis://`: the log in a Redis stream."""

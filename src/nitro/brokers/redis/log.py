@@ -1,0 +1,194 @@
+"""`redis://`: the log in a Redis stream, for several hosts. Redis 6.2 or newer, or Valkey.
+
+The entries' ids are our sequences. A script appends, so that epoch, sequence, producers and retention change together.
+All keys of a namespace share one hash tag, and so one slot of a cluster.
+
+Redis loses what it acknowledged when it is restarted without `appendfsync always`, or when a replica takes over. Nobody
+could tell what, so the log begins a new epoch then. It is noticed by the run id of the server. A server that has or had
+a replica may be another one whenever its run is another, whatever the address.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.brokers.codec import STAMP_BYTES
+from nitro.brokers.redis.scripts import APPEND, OPEN, RENEW
+from nitro.brokers.redis.source import RedisSource, why_refused
+from nitro.errors import ConfigurationError
+from nitro.redaction import without_secrets
+
+__all__ = ["RedisLog"]
+
+_BEHIND: Final = "18446744073709551615"
+"""The second half of an id behind which the next sequence comes, whatever others have written."""
+_FEWEST_ENTRIES: Final = 16
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+_OLDEST_SERVER: Final = (6, 2)
+_UNKNOWN: Final = "unknown"
+
+
+class RedisLog:
+    """See `base.Log` for what its verbs promise. Acknowledged is what Redis has answered.
+
+    Args:
+        url: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+unix:///path/to.sock?db=0`,
+            `redis+sentinel://host:26379,host:26379/master-name/0` or `redis+cluster://host:6379`.
+        namespace: whose log, of those on the server.
+        retention: what is kept on the server.
+        max_body_bytes: a longer entry is not handed on.
+    """
+
+    max_body_bytes: int | None = None
+
+    def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
+        self.name = without_secrets(url)
+        self._source = RedisSource(url)
+        self._retention = retention
+        self._longest_body = max_body_bytes
+        self._log = f"{{nitro:{namespace}}}"
+        self._epoch = ""
+        self._seen = 0  # how far this process has read in that epoch, or written
+        self._stream = ""
+        self._page_entries = _FEWEST_ENTRIES
+        self._client: Any = None
+        self._run = _UNKNOWN
+
+    async def open(self) -> Extent:
+        self._client = client = self._source.client()
+        self._run, survives, is_replicated = await self._server(client)
+        values = (self._run, int(survives), int(is_replicated), new_epoch(), self._epoch, self._seen)
+        epoch, newest, begin = await client.eval(OPEN, 1, self._log, *values)
+        if epoch.decode() != self._epoch:
+            self._epoch, self._seen = epoch.decode(), 0
+        self._stream = f"{self._log}:{self._epoch}"
+        oldest = await client.xrange(self._stream, count=1)
+        return Extent(self._epoch, _sequence(oldest[0][0]) if oldest else int(newest) + 1, int(newest), begin)
+
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        max_messages, max_bytes, max_age_seconds = self._retention
+        keys = (self._log, self._stream, f"{self._stream}:{producer}")
+        numbers = (first, max_messages, max_bytes, int(max_age_seconds * 1000), STAMP_BYTES)
+        newest = await self._ask("eval", APPEND, 3, *keys, self._epoch, *numbers, *bodies)
+        if newest is None:
+            raise LogChanged("it has another epoch")
+        self._seen = max(self._seen, int(newest))
+        return int(newest)
+
+    async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
+        entries = await self._read(after, limit, round(wait_seconds * 1000))
+        if entries:
+            return entries
+        if await self.newest() != after:
+            entries = await self._read(after, limit, 0)
+            if not entries:
+                raise LogChanged("it was emptied")
+        return entries
+
+    async def newest(self) -> int:
+        epoch, newest = await self._ask("hmget", self._log, "epoch", "sequence")
+        if epoch is None or epoch.decode() != self._epoch:
+            raise LogChanged("it has another epoch")
+        return int(newest)
+
+    def why_refused(self, error: Exception) -> str | None:
+        return why_refused(error, is_plain=not isinstance(self._client, RedisCluster))
+
+    async def renew(self) -> None:
+        await self._client.eval(RENEW, 2, self._log, self._stream, self._epoch, new_epoch(), self._seen)
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+        if isinstance(client, RedisCluster):  # its own `aclose` does nothing while it looks for the nodes anew
+            for nodes in ("nodes_cache", "startup_nodes"):
+                await client.nodes_manager.aclose(nodes)
+        for sentinel in self._source.sentinels:
+            await sentinel.aclose()
+
+    async def _read(self, after: int, limit: int, wait_milliseconds: int) -> list[Entry]:
+        start = {self._stream: f"{after}-{_BEHIND}"}
+        count = min(limit, self._page_entries)
+        found = await self._ask("xread", start, count=count, block=wait_milliseconds or None)
+        if not found:
+            return []
+        (_, items), *_ = found.items() if isinstance(found, dict) else found
+        if isinstance(found, dict):  # the third version of the protocol puts them into one more list
+            (items,) = items
+        now = time.time()
+        entries = [self._entry(id, fields or {}, now) for id, fields in items]
+        self._seen = max(self._seen, entries[-1].sequence)
+        size = sum(len(entry.body or b"") for entry in entries)
+        self._page_entries = max(_FEWEST_ENTRIES, count // 2) if size > _PAGE_BYTES else min(limit, 2 * count)
+        return entries
+
+    def _entry(self, id: bytes, fields: dict[bytes, bytes], now: float) -> Entry:
+        body = fields.get(b"b", b"")
+        came = fields.get(b"t", b"")
+        age = now - int(came) / 1000 if came.isdigit() and len(came) < 20 else 0.0
+        return Entry(_sequence(id), body if len(body) <= self._longest_body else None, max(0.0, age))
+
+    async def _ask(self, command: str, *arguments: Any, **options: Any) -> Any:
+        """What the server answers; once more, if it or a proxy has closed a connection that was idle.
+
+        Whatever is asked here may be asked twice. But another run of the server may have lost something, which only
+        `open` notices.
+        """
+        ask = getattr(self._client, command)
+        try:
+            return await ask(*arguments, **options)
+        except RedisConnectionError as error:
+            if type(error) is not RedisConnectionError or self._run == _UNKNOWN:
+                raise
+            if await self._run_id(self._client) != self._run:
+                raise
+            return await ask(*arguments, **options)
+
+    async def _server(self, client: Any) -> tuple[str, bool, bool]:
+        """The id of the server's run; whether what it acknowledged survives its restart; whether it has replicas."""
+        run = await self._run_id(client)
+        if run == _UNKNOWN or self._source.has_replicas:
+            return run, False, True
+        try:
+            persistence, policy = await client.info("persistence"), await client.config_get("appendfsync")
+            replication = await client.info("replication")
+        except ResponseError:
+            return run, False, True
+        if persistence.get("loading"):  # and says that it has no AOF
+            raise BusyLoadingError("it is loading what it has on its disk")
+        if replication.get("role") == "slave":
+            raise ReadOnlyError("it is a replica, and has not taken over")
+        is_durable = bool(persistence["aof_enabled"]) and policy.get("appendfsync") == "always"
+        has_taken_over = bool(str(replication.get("master_replid2", "")).strip("0"))
+        return run, is_durable and not has_taken_over, bool(replication.get("connected_slaves"))
+
+    async def _run_id(self, client: Any) -> str:
+        node: dict[str, Any] = {}
+        if isinstance(client, RedisCluster):
+            await client.initialize()
+            node = {"target_nodes": client.get_node_from_key(self._log)}
+        try:
+            server = await client.info("server", **node)
+        except ResponseError:  # a user without the right to ask; then only what is missing shows that it was lost
+            return _UNKNOWN
+        version = str(server.get("redis_version", ""))
+        found = re.match(r"(\d+)\.(\d+)", version)
+        if found and (int(found[1]), int(found[2])) < _OLDEST_SERVER:
+            raise ConfigurationError(f"it is Redis {version}; 6.2 or newer is needed")
+        return str(server["run_id"])
+
+    def __repr__(self) -> str:
+        return f"<RedisLog {self.name}, keys {self._log}>"
+
+
+def _sequence(id: bytes) -> int:
+    return int(id.partition(b"-")[0])

@@ -1,0 +1,163 @@
+"""From a Redis URL to a client of redis-py's: of a server, behind Sentinel, or of a cluster; and why one is refused."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Final
+from urllib.parse import SplitResult, quote, unquote, urlencode
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, MovedError, NoPermissionError, RedisError
+
+from nitro.brokers.url_options import check_files, options_of, parts_of
+from nitro.errors import ConfigurationError
+from nitro.redaction import without_echo
+
+__all__ = ["RedisSource", "why_refused"]
+
+log = logging.getLogger("nitro.brokers")
+
+_CONNECT_SECONDS: Final = 4.0
+_SOCKET_SECONDS: Final = 6.0
+"""Longer than any read waits. The link is faster, but redis-py forgets that it was cancelled while it connects."""
+_TAKEN: Final = frozenset(
+    {"db", "username", "password", "client_name", "protocol", "lib_name", "lib_version", "socket_read_size"}
+)
+_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_TLS: Final = frozenset(
+    {*_FILES, "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers", "ssl_min_version"}
+    | {"ssl_password", "ssl_include_verify_flags", "ssl_exclude_verify_flags"}
+)
+_NEEDLESS: Final = frozenset(
+    {"decode_responses", "encoding", "encoding_errors", "legacy_responses", "max_connections", "timeout"}
+    | {"socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval", "retry_on_timeout"}
+    | {"retry_on_error", "single_connection_client", "skip_full_coverage_check", "require_full_coverage"}
+    | {"read_from_replicas", "dynamic_startup_nodes"}
+)
+"""How an application's own client behaves; the link has its own times and tries, and notices what is dead by itself."""
+_REMEDIES: Final = (
+    (
+        "can't run this command",
+        "let its user have EVAL, INFO, HMGET, XREAD, XRANGE, what the scripts use, and the keys",
+    ),
+    ("db index", "correct the number of the database in NITRO_BROKER_URL"),
+    ("invalid database", "correct the number of the database in NITRO_BROKER_URL"),
+    ("select is not allowed", "leave the number of the database out of NITRO_BROKER_URL"),
+    ("unknown command", "take Redis 6.2 or newer, or Valkey, with its commands under their own names"),
+    ("unknown redis command", "take Redis 6.2 or newer, or Valkey, with its commands under their own names"),
+    ("wrongtype", "another program uses that key: choose another NITRO_NAMESPACE"),
+    ("protected mode", "give the server a password, or let it listen where only its clients are"),
+    ("cluster support disabled", "write redis:// in NITRO_BROKER_URL, not redis+cluster://"),
+    ("'auth' command", "leave the user out of NITRO_BROKER_URL, or take Redis 6.2 or newer"),
+)
+"""What is in an error that stays → what to do."""
+
+
+class RedisSource:
+    """Makes clients of what is at `url`.
+
+    Attributes:
+        has_replicas: another server may take over, which has not all.
+        sentinels: clients of theirs, which want to be closed, too.
+
+    Raises:
+        ConfigurationError: the URL can't be used; the text has the remedy.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._parts = parts = parts_of(url)
+        self.has_replicas = parts.scheme in ("redis+sentinel", "redis+cluster")
+        self.sentinels: list[Any] = []
+        options = options_of(parts.query, _TAKEN | _TLS | _NEEDLESS | {"ssl", "tls"}, "redis")
+        if "ssl" in options or "tls" in options:
+            raise ConfigurationError("NITRO_BROKER_URL: TLS is said by rediss://, not by an option; leave it out")
+        for name in _NEEDLESS & options.keys():
+            log.info("NITRO_BROKER_URL: %s is left out; it makes no difference here", name)
+            del options[name]
+        if parts.scheme != "rediss" and _TLS & options.keys():
+            raise ConfigurationError("NITRO_BROKER_URL has options for TLS, and TLS is what rediss:// says")
+        if "ssl_cert_reqs" in options:  # Celery's and Heroku's name for it
+            options["ssl_cert_reqs"] = options["ssl_cert_reqs"].lower().removeprefix("cert_")
+        check_files(options, _FILES)
+        _check_path(parts)
+        self._query = urlencode(options, quote_via=quote)
+        try:
+            self.client()
+        except ValueError as error:  # whose text may be of the URL
+            named = [name for name in options if f"'{name}'" in str(error)] or sorted(options)
+            raise ConfigurationError(
+                f"NITRO_BROKER_URL can't be used: redis-py can't read the value of {' or '.join(named)}; correct it"
+            ) from None
+
+    def client(self) -> Any:
+        """A client that is not connected yet."""
+        options: dict[str, Any] = {
+            "socket_connect_timeout": _CONNECT_SECONDS,
+            "socket_timeout": _SOCKET_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        parts = self._parts
+        if parts.scheme == "redis+sentinel":
+            return self._behind_sentinel(options)
+        scheme = {"redis+unix": "unix", "redis+cluster": "redis"}.get(parts.scheme, parts.scheme)
+        url = f"{scheme}://{parts.netloc}{parts.path}?{self._query}"
+        if parts.scheme == "redis+cluster":
+            return RedisCluster.from_url(url, **options)
+        return Redis.from_url(url, **options)
+
+    def _behind_sentinel(self, options: dict[str, Any]) -> Any:
+        parts = self._parts
+        access, _, hosts = parts.netloc.rpartition("@")
+        name, _, db = parts.path.strip("/").partition("/")
+        user, _, password = access.partition(":")
+        addresses = [host.rpartition(":") for host in hosts.split(",")]
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            [(host or port, int(port) if host else 26379) for host, _, port in addresses], **options
+        )
+        self.sentinels = sentinel.sentinels
+        said: dict[str, Any] = {
+            "db": int(db or 0),
+            "username": unquote(user) or None,
+            "password": unquote(password) or None,
+        }
+        said.update(parse_url(f"redis://?{self._query}"))
+        return sentinel.master_for(name, **said, **options)
+
+
+def why_refused(error: BaseException | None, *, is_plain: bool) -> str | None:
+    """What is wrong and what to do, if waiting won't help.
+
+    Args:
+        is_plain: the client is one of a server, and of no cluster.
+    """
+    while error is not None:
+        text = f"the server says: {without_echo(str(error))}. So "
+        if isinstance(error, AuthenticationError | AuthorizationError):
+            return text + "correct user and password in NITRO_BROKER_URL"
+        if isinstance(error, NoPermissionError):
+            return text + _REMEDIES[0][1]
+        if isinstance(error, MovedError) and is_plain:
+            return text + "write redis+cluster:// in NITRO_BROKER_URL, since it is one"
+        if isinstance(error, RedisError):
+            said = str(error).lower()
+            for part, remedy in _REMEDIES:
+                if part in said:
+                    return text + remedy
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _check_path(parts: SplitResult) -> None:
+    path = parts.path.strip("/")
+    if parts.scheme == "redis+sentinel" and not re.fullmatch(r"[^/]+(/[0-9]+)?", path):
+        raise ConfigurationError(
+            "NITRO_BROKER_URL: a Sentinel URL names its master: redis+sentinel://host:26379/master-name, or …/name/0"
+        )
+    if parts.scheme in ("redis", "rediss", "redis+cluster") and not re.fullmatch(r"[0-9]*", path):
+        raise ConfigurationError("NITRO_BROKER_URL: behind the host is the number of a database, as in redis://host/0")

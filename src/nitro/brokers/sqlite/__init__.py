@@ -1,0 +1,1 @@
+"""`sqlite:///path`: the log in a file."""

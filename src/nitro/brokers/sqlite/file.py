@@ -1,0 +1,90 @@
+"""The file that a SQLite log is in: from its URL to its path, and why a file can't be used."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Final
+from urllib.parse import unquote
+
+from nitro.brokers.url_options import options_of
+from nitro.errors import ConfigurationError
+
+__all__ = ["is_same_file", "path_of", "why_refused"]
+
+_DRIVERS: Final = {"sqlite", "sqlite+pysqlite", "sqlite+pysqlite_numeric", "sqlite+pysqlite_dollar", "sqlite+aiosqlite"}
+_IGNORED: Final = frozenset(
+    {"autocommit", "cache", "cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}
+)
+"""They say how an application's own connections behave; ours are our own."""
+_REFUSED: Final = {
+    "immutable": "a log is written to",
+    "nolock": "several processes share a log",
+    "psow": "a log has to survive a crash",
+    "vfs": "the log's connections have the usual one",
+}
+
+
+def path_of(url: str) -> str:
+    """The path in `sqlite:///relative/path`, `sqlite:////absolute/path`, or as SQLAlchemy has it.
+
+    Raises:
+        ConfigurationError: there is none that processes could share, or an option that can't be.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme not in _DRIVERS:
+        raise ConfigurationError(f"NITRO_BROKER_URL: the log can't be in a file of {scheme}; write sqlite:///events.db")
+    path, _, query = rest.removeprefix("/").partition("?")
+    path = unquote(path)
+    options = options_of(query, {"uri", "mode", *_IGNORED, *_REFUSED}, "sqlite")
+    for name in options:
+        if name in _REFUSED:
+            raise ConfigurationError(f"NITRO_BROKER_URL has the option {name!r}, and {_REFUSED[name]}; leave it out")
+    mode = options.get("mode", "rwc")
+    if mode == "ro":
+        raise ConfigurationError("NITRO_BROKER_URL has mode=ro, and a log is written to; leave it out")
+    if options.get("uri", "").lower() in ("true", "1", "yes", "on"):
+        path = _without_file(path)
+    if not path or ":memory:" in path or mode == "memory":
+        raise ConfigurationError(
+            "NITRO_BROKER_URL names no file that processes could share: write sqlite:///events.db, or "
+            "sqlite:////var/lib/app/events.db for an absolute path; memory:// is the broker without a file"
+        )
+    return path
+
+
+def is_same_file(database: str | None, path: str) -> bool:
+    """Whether SQLAlchemy's name of a database is this file's."""
+    return database is not None and os.path.realpath(_without_file(database)) == os.path.realpath(path)
+
+
+def why_refused(path: str, error: Exception) -> str | None:
+    """What is wrong with the file, and what to do, if waiting won't help."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return None
+    directory = os.path.dirname(os.path.abspath(path))
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if os.path.isdir(path):
+        return "it is a directory; name a file in NITRO_BROKER_URL, which is made when there is none"
+    if not os.path.isdir(directory):
+        return (
+            f"there is no directory {directory}; make it, or correct NITRO_BROKER_URL (sqlite:///path is relative to "
+            f"the working directory, sqlite:////path is absolute)"
+        )
+    if name.startswith("SQLITE_NOTADB"):
+        return "it is another kind of file, and no database; name another one in NITRO_BROKER_URL"
+    if name.startswith("SQLITE_CORRUPT"):
+        return "its file is damaged; stop all processes, and delete it with its -wal and -shm, or restore it"
+    is_readonly = name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")) and "MOVED" not in name
+    if is_readonly or (name.startswith("SQLITE_CANTOPEN") and not _may_write(path, directory)):
+        return f"it can't be written; let this process's user write the file, and in its directory {directory}"
+    return None
+
+
+def _without_file(path: str) -> str:
+    return path.removeprefix("file:").partition("?")[0] if path.startswith("file:") else path
+
+
+def _may_write(path: str, directory: str) -> bool:
+    is_there = os.path.exists(path)
+    return os.access(directory, os.W_OK | os.X_OK) and (not is_there or os.access(path, os.R_OK | os.W_OK))

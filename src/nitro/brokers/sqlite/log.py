@@ -1,0 +1,294 @@
+"""`sqlite:///path`: the log in a file, for several processes on one host, with no server.
+
+One writer at a time, so sequences become visible in their order. The reader's wake-up is `PRAGMA data_version`, which
+costs microseconds and changes whenever another connection has committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.brokers.bookmark import Bookmark
+from nitro.brokers.sqlite.file import is_same_file, path_of, why_refused
+from nitro.brokers.sqlite.statements import FORGET, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
+from nitro.brokers.sqlite.wal import use_wal
+from nitro.brokers.tasks import started_pool
+from nitro.errors import ConfigurationError
+from nitro.redaction import without_secrets
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["SQLiteLog"]
+
+T = TypeVar("T")
+
+_BUSY_SECONDS: Final = 4.0
+"""Shorter than the link waits for an answer, so that whoever holds the lock for long is named."""
+_LOOKS_SOON_SECONDS: Final = 0.004
+_LOOKS_LATER_SECONDS: Final = 0.03
+_LATER_AFTER_SECONDS: Final = 1.0
+"""A quiet log is looked at less often."""
+_TRIMS_EVERY_SECONDS: Final = 1.0
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+_PRODUCER_SECONDS: Final = 24 * 3600
+"""How long a producer is remembered that has gone."""
+
+
+class SQLiteLog:
+    """See `base.Log` for what its verbs promise. Acknowledged is what is on the disk (`synchronous = FULL`).
+
+    Args:
+        url: `sqlite:///relative/path` or `sqlite:////absolute/path`, or a URL of SQLAlchemy's for a file.
+        namespace: whose log, of those in the file.
+        retention: what is kept in the file.
+        max_body_bytes: a longer entry is not read.
+    """
+
+    max_body_bytes: int | None = None
+
+    def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
+        self._path = path_of(url)
+        self.name = without_secrets(url)
+        self._namespace = namespace
+        self._retention = retention
+        self._longest_body = max_body_bytes
+        self._epoch = ""
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._trimmed_at = 0.0
+        self._untrimmed_bytes = 0
+        self._quiet_since = 0.0
+        self._bookmark = Bookmark()
+        self._thread = started_pool("nitro-sqlite")
+        self._appended = asyncio.Event()
+
+    async def open(self) -> Extent:
+        await self._in_thread(self._open)
+        self._reader = self._connect()
+        self._file = self._identity()
+        extent = self._extent(self._reader)
+        self._epoch = extent.epoch
+        return extent
+
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        newest = await self._in_thread(self._append, producer, first, bodies)
+        self._appended.set()
+        return newest
+
+    async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
+        reader = self._reader
+        assert reader is not None
+        began = time.monotonic()
+        version = None
+        while True:
+            self._appended.clear()
+            now_version = reader.execute("PRAGMA data_version").fetchone()
+            if now_version != version:
+                version = now_version
+                entries = self._entries(reader, after, limit)
+                if entries:
+                    self._check_identity()
+                    self._quiet_since = time.monotonic()
+                    return entries
+                self._check_bookmark(reader, after)
+            now = time.monotonic()
+            if now >= began + wait_seconds:
+                break
+            is_quiet = now - self._quiet_since > _LATER_AFTER_SECONDS
+            await self._pause(_LOOKS_LATER_SECONDS if is_quiet else _LOOKS_SOON_SECONDS)
+        extent = self._extent(reader)
+        entries = self._entries(reader, after, limit) if extent.newest > after else []
+        self._check_identity()
+        if extent.epoch != self._epoch or (extent.newest != after and not entries):
+            raise LogChanged("it is another one, or was emptied")
+        return entries
+
+    def append_in(self, connection: Connection, body: bytes) -> None:
+        if connection.dialect.name != "sqlite" or not is_same_file(connection.engine.url.database, self._path):
+            raise ConfigurationError(
+                f"this session's database is {without_secrets(str(connection.engine.url))}, and the broker's is "
+                f"{self.name}: emit with session= needs them to be one; set NITRO_BROKER_URL to the database's URL"
+            )
+        namespace, run = self._namespace, connection.exec_driver_sql
+        for statement in SCHEMA:
+            run(statement)
+        begin(run, namespace)
+        run("UPDATE nitro_logs SET sequence = sequence + 1 WHERE namespace = ?", (namespace,))
+        run(
+            "INSERT INTO nitro_messages SELECT namespace, sequence, ?, ? FROM nitro_logs WHERE namespace = ?",
+            (time.time(), body, namespace),
+        )
+
+    async def newest(self) -> int:
+        assert self._reader is not None
+        extent = self._extent(self._reader)
+        if extent.epoch != self._epoch:
+            raise LogChanged("it has another epoch")
+        self._appended.set()  # whoever asks wants it to be read, too
+        return extent.newest
+
+    def why_refused(self, error: Exception) -> str | None:
+        return why_refused(self._path, error)
+
+    async def renew(self) -> None:
+        await self._in_thread(self._renew)
+
+    async def close(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        await self._in_thread(self._close)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until this process has appended something itself."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(seconds, self._appended.set)
+        try:
+            await self._appended.wait()
+        finally:
+            timer.cancel()
+
+    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Whatever may wait for the file's lock, one after the other."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _open(self) -> None:
+        self._writer = writer = self._connect()
+        use_wal(writer, _BUSY_SECONDS)
+        if writer.execute(TABLES).fetchone() != (3,):
+            for statement in SCHEMA:
+                writer.execute(statement)
+        with transaction(writer):
+            begin(writer.execute, self._namespace)
+            mend(writer.execute, self._namespace)
+
+    def _append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
+        writer, namespace, now = self._writer, self._namespace, time.time()
+        assert writer is not None
+        with transaction(writer):
+            epoch, newest = writer.execute(
+                "SELECT epoch, sequence FROM nitro_logs WHERE namespace = ?", (namespace,)
+            ).fetchone() or ("", 0)
+            if epoch != self._epoch:
+                raise LogChanged("it has another epoch")
+            found = writer.execute(
+                "SELECT number FROM nitro_producers WHERE namespace = ? AND producer = ?", (namespace, producer)
+            ).fetchone()
+            new = bodies[max(0, found[0] + 1 - first) :] if found else bodies
+            writer.executemany(
+                "INSERT INTO nitro_messages VALUES (?, ?, ?, ?)",
+                [(namespace, newest + 1 + place, now, body) for place, body in enumerate(new)],
+            )
+            newest += len(new)
+            writer.execute("UPDATE nitro_logs SET sequence = ? WHERE namespace = ?", (newest, namespace))
+            writer.execute(
+                "INSERT OR REPLACE INTO nitro_producers VALUES (?, ?, ?, ?)",
+                (namespace, producer, first + len(bodies) - 1, now),
+            )
+            self._trim(writer, newest, now, sum(map(len, new)))
+        self._check_identity()  # or it would be acknowledged in a file that nobody finds any more
+        return int(newest)
+
+    def _trim(self, writer: sqlite3.Connection, newest: int, now: float, more_bytes: int) -> None:
+        """Forget the oldest: by number at each time, by bytes and age now and then."""
+        namespace, (max_messages, max_bytes, max_age_seconds) = self._namespace, self._retention
+        writer.execute(
+            "DELETE FROM nitro_messages WHERE namespace = ? AND sequence < ?", (namespace, newest - max_messages)
+        )
+        self._untrimmed_bytes += more_bytes
+        if now - self._trimmed_at < _TRIMS_EVERY_SECONDS and self._untrimmed_bytes < max_bytes // 16:
+            return
+        self._trimmed_at, self._untrimmed_bytes = now, 0
+        limits = {"newest": newest, "bytes": max_bytes, "since": now - max_age_seconds}
+        writer.execute(FORGET, {"namespace": namespace, **limits})
+        writer.execute("DELETE FROM nitro_producers WHERE at < ?", (now - _PRODUCER_SECONDS,))
+
+    def _renew(self) -> None:
+        writer = self._writer
+        assert writer is not None
+        with transaction(writer):
+            changed = writer.execute(
+                "UPDATE nitro_logs SET epoch = ?, sequence = 0 WHERE namespace = ? AND epoch = ?",
+                (new_epoch(), self._namespace, self._epoch),
+            )
+            if changed.rowcount:
+                empty(writer.execute, self._namespace)
+
+    def _close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _entries(self, reader: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
+        now = time.time()
+        values = (self._longest_body, self._namespace, after, self._epoch, limit)
+        entries: list[Entry] = []
+        size = 0
+        for sequence, at, body in reader.execute(READ, values):
+            body = body if isinstance(body, bytes | None) else b""  # SQLite lets a column hold anything
+            size += len(body or b"")
+            entries.append(Entry(sequence, body, max(0.0, now - at) if isinstance(at, float) else 0.0))
+            if size > _PAGE_BYTES:
+                break
+        if entries:
+            self._check_bookmark(reader, after)
+            self._bookmark.move(entries[-1])
+        return entries
+
+    def _check_bookmark(self, reader: sqlite3.Connection, after: int) -> None:
+        if self._bookmark.is_at(after):
+            self._bookmark.check(begin_of(reader, self._namespace, after))
+
+    def _extent(self, reader: sqlite3.Connection) -> Extent:
+        epoch, newest, oldest = reader.execute(
+            "SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespace = nitro_logs.namespace) "
+            "FROM nitro_logs WHERE namespace = ?",
+            (self._namespace,),
+        ).fetchone() or ("", 0, None)
+        return Extent(epoch, newest + 1 if oldest is None else oldest, newest)
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file has the path now; None if it was deleted."""
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_identity(self) -> None:
+        if self._identity() != self._file:
+            raise LogChanged("its file was deleted or moved")
+
+    def __repr__(self) -> str:
+        return f"<SQLiteLog {self.name}, namespace {self._namespace}>"
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """One that waits for the file's only writer before it begins."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

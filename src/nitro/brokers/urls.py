@@ -1,0 +1,89 @@
+"""From a broker's URL to a broker. Each kind of log is imported when it is asked for, and its driver with it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
+
+from nitro.brokers.base import Broker, Log, Receiver, Retention
+from nitro.brokers.codec import HEAD_BYTES, STAMP_BYTES
+from nitro.brokers.log_broker import LogBroker
+from nitro.brokers.memory import MemoryBroker
+from nitro.brokers.other_workers import warn_of_other_workers
+from nitro.errors import ConfigurationError
+from nitro.redaction import scheme_of
+from nitro.settings import Settings
+
+__all__ = ["make_log", "open_broker"]
+
+_KINDS: Final = {
+    "sqlite": ("nitro.brokers.sqlite.log", "SQLiteLog", ""),
+    "redis": ("nitro.brokers.redis.log", "RedisLog", "redis"),
+    "rediss": ("nitro.brokers.redis.log", "RedisLog", "redis"),
+    "redis+unix": ("nitro.brokers.redis.log", "RedisLog", "redis"),
+    "redis+sentinel": ("nitro.brokers.redis.log", "RedisLog", "redis"),
+    "redis+cluster": ("nitro.brokers.redis.log", "RedisLog", "redis"),
+    "nats": ("nitro.brokers.nats.log", "NatsLog", "nats"),
+    "tls": ("nitro.brokers.nats.log", "NatsLog", "nats"),
+    "postgresql": ("nitro.brokers.postgresql.log", "PostgresLog", "postgresql"),
+    "postgres": ("nitro.brokers.postgresql.log", "PostgresLog", "postgresql"),
+}
+"""Scheme of the URL → module, class, and the extra that brings its driver. Behind a database's name may stand
+that of a driver, as SQLAlchemy has it."""
+_DATABASES: Final = ("sqlite", "postgresql")
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
+
+
+def open_broker(settings: Settings, receiver: Receiver, lock: threading.RLock, remote: Log | None = None) -> Broker:
+    """The broker that the settings name, or one over `remote`.
+
+    Raises:
+        ConfigurationError: the URL or the namespace can't be used, or the driver is not installed.
+    """
+    retention = Retention(settings.history_messages, settings.history_bytes, settings.history_seconds)
+    if remote is None:
+        if not _NAMESPACE.fullmatch(settings.namespace):
+            raise ConfigurationError(
+                f"NITRO_NAMESPACE is {settings.namespace!r}; use 1 to 48 ASCII letters, digits, '_' and '-'"
+            )
+        url = settings.broker_url.get_secret_value()
+        if url == "memory://":
+            warn_of_other_workers()
+            return MemoryBroker(receiver, lock, retention)
+        remote = make_log(url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes)
+    return LogBroker(
+        remote,
+        receiver,
+        lock,
+        retention,
+        max_payload_bytes=settings.max_payload_bytes,
+        max_publish_queue_bytes=settings.max_publish_queue_bytes,
+    )
+
+
+def make_log(url: str, namespace: str, retention: Retention, *, max_payload_bytes: int) -> Log:
+    """The log at `url`, not yet open.
+
+    Raises:
+        ConfigurationError: the URL can't be used, or the driver is not installed.
+    """
+    scheme, colon, _ = url.partition("://")
+    database, plus, _ = scheme.partition("+")
+    kind = _KINDS.get(database if plus and database in _DATABASES else scheme)
+    if not colon or kind is None:
+        known = ", ".join(f"{name}://" for name in ("memory", *_KINDS))
+        start = f"starts with {scheme_of(url)!r}" if scheme_of(url) else "doesn't start with a scheme and //"
+        raise ConfigurationError(f"NITRO_BROKER_URL {start}; it may start with {known}")
+    module, name, extra = kind
+    try:
+        make: Callable[[str, str, Retention, int], Log] = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("nitro"):
+            raise
+        raise ConfigurationError(
+            f"NITRO_BROKER_URL needs the package {error.name!r}: pip install 'nitro-realtime[{extra}]'"
+        ) from error
+    return make(url, namespace, retention, STAMP_BYTES + HEAD_BYTES + 1 + max_payload_bytes)

@@ -1,0 +1,75 @@
+"""The writer: appends what waits to the log, in batches, and asks it where it stands for those who want to know.
+
+Runs in the link's loop, while the log is open; woken from any thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from itertools import takewhile
+
+from nitro.brokers.base import Log
+from nitro.brokers.follower import Follower
+from nitro.brokers.progress import Progress
+from nitro.brokers.publish_queue import PublishQueue
+from nitro.brokers.tasks import in_time
+from nitro.errors import PayloadTooLarge
+from nitro.messages.message import UNKNOWN_STAMP, Position
+
+__all__ = ["Writer"]
+
+log = logging.getLogger("nitro.brokers")
+
+
+class Writer:
+    """Belongs to one link, whose parts it works on; `works` is called after each batch that the log has taken."""
+
+    def __init__(
+        self,
+        remote: Log,
+        publish_queue: PublishQueue,
+        progress: Progress,
+        follower: Follower,
+        works: Callable[[], object],
+    ) -> None:
+        self.more = asyncio.Event()
+        self._remote = remote
+        self._publish_queue = publish_queue
+        self._progress = progress
+        self._follower = follower
+        self._works = works
+
+    async def run(self) -> None:
+        """Until something fails, or it is cancelled."""
+        while True:
+            self.more.clear()
+            questions = self._progress.questions
+            first, bodies = self._publish_queue.batch()
+            if bodies:
+                await self._append(first, bodies)
+            if questions:
+                newest = await in_time(self._remote.newest())
+                self._progress.answer(questions, Position(self._follower.epoch, newest, UNKNOWN_STAMP))
+            elif not bodies:
+                await self.more.wait()
+
+    async def _append(self, first: int, bodies: list[bytes]) -> None:
+        publish_queue, remote = self._publish_queue, self._remote
+        longest = remote.max_body_bytes
+        if longest is not None and len(bodies[0]) > longest:  # it was queued before the log was reached
+            error = PayloadTooLarge(f"{remote.name} takes {longest} bytes at most, not {len(bodies[0])}")
+            log.error("an event is lost: %s", error)
+            publish_queue.acknowledge(1, error)
+            return
+        fitting = bodies if longest is None else list(takewhile(lambda body: len(body) <= longest, bodies))
+        self._follower.own.sent(fitting[-1])
+        newest = await in_time(remote.append(publish_queue.producer, first, fitting))
+        self._follower.own.stands(newest)
+        self._works()
+        self._progress.appended = Position(self._follower.epoch, newest)
+        publish_queue.acknowledge(len(fitting))
+
+    def __repr__(self) -> str:
+        return f"<Writer of {self._publish_queue!r}>"

@@ -1,0 +1,133 @@
+"""Subscriptions: from what an application writes as topics, senders and mutes to a client's interest. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nitro.access.permissions import Senders
+from nitro.clients.patterns import checked, listed, sender_keys, united
+from nitro.clients.requested import Requested
+from nitro.clients.rights import Rights
+from nitro.delivery.interest import Interest
+from nitro.errors import AccessDenied, InvalidTopic, TooManyTopics
+from nitro.events.sender import ANY, is_any
+from nitro.messages.topics import check_pattern
+
+__all__ = ["Subscriptions"]
+
+
+class Subscriptions:
+    """What one client wants to hear; changed by its owner, frozen into an `Interest` for the delivery.
+
+    Args:
+        topics, muted_topics: as the client gets them. Where something is allowed, `ANY` stands for all of that.
+        rights: cover each subscription.
+
+    Attributes:
+        topics: pattern → keys of its senders, or `ANY`; as `client.topics` shows them.
+        mutes: the patterns that are never heard.
+    """
+
+    def __init__(self, topics: Any, muted_topics: Any, rights: Rights, max_topics: int) -> None:
+        self._rights = rights
+        self._max_topics = max_topics
+        self._senders: dict[str, Senders] = {}
+        self._mutes: dict[str, None] = {}
+        self._wants_all = rights.allowed is not None and _is_everything(topics)
+        if self._wants_all:
+            self._follow_rights()
+        elif isinstance(topics, Mapping):
+            for topic, senders in topics.items():
+                self.add(topic, senders)
+        elif isinstance(topics, Requested):
+            self._ask_for(topics)
+        else:
+            for topic in listed(topics, "topics"):
+                self.add(topic, ANY)
+        if not is_any(muted_topics):
+            for topic in listed(muted_topics, "muted_topics"):
+                self.mute(topic)
+
+    def _ask_for(self, patterns: Requested) -> None:
+        """The same as `add` for each of them, which were checked as they were read."""
+        for count, pattern in enumerate(patterns):
+            if not self._rights.cover(pattern, None):
+                raise _denied(pattern)
+            if count >= self._max_topics:
+                raise self._too_many()
+        self._senders = dict.fromkeys(patterns)
+
+    def add(self, topic: Any, senders: Any) -> None:
+        """Subscribe to a pattern; a pattern that is there already hears the new senders too."""
+        pattern, keys = checked(topic), sender_keys(senders)
+        if not self._rights.cover(pattern, keys):
+            raise _denied(pattern)
+        self._hear(pattern, keys)
+
+    def remove(self, topic: Any) -> None:
+        """Drop the subscription that was made with this very pattern; nothing happens if there is none."""
+        self._senders.pop(checked(topic), None)
+
+    def mute(self, topic: Any) -> None:
+        """Keep what this pattern matches away."""
+        if is_any(topic):
+            raise InvalidTopic("ANY mutes nothing; write '*' to mute every topic")
+        topic = check_pattern(topic)
+        if topic not in self._mutes:
+            self._make_room()
+        self._mutes[topic] = None
+
+    def unmute(self, topic: str) -> None:
+        """Drop the mute that was made with this very pattern; nothing happens if there is none."""
+        self._mutes.pop(check_pattern(topic), None)
+
+    def grant(self, topic: Any, senders: Any) -> None:
+        """Allow a pattern; one that wants all that is allowed hears it, too."""
+        pattern = checked(topic)
+        if self._wants_all and pattern not in self._senders:
+            self._make_room()  # before anything is changed
+        self._rights.grant(pattern, senders)
+        if self._wants_all:
+            self._follow_rights()
+
+    def _follow_rights(self) -> None:
+        for pattern, keys in (self._rights.allowed or {}).items():
+            self._hear(pattern, keys)
+
+    def _hear(self, pattern: str, keys: Senders) -> None:
+        if pattern not in self._senders:
+            self._make_room()
+        self._senders[pattern] = united(self._senders, pattern, keys)
+
+    @property
+    def topics(self) -> dict[str, Any]:
+        return {topic: ANY if keys is None else sorted(keys) for topic, keys in self._senders.items()}
+
+    @property
+    def mutes(self) -> list[str]:
+        return list(self._mutes)
+
+    @property
+    def interest(self) -> Interest:
+        return Interest.of(self._senders, self._mutes.keys(), self._rights.permissions)
+
+    def _make_room(self) -> None:
+        if len(self._senders) + len(self._mutes) >= self._max_topics:
+            raise self._too_many()
+
+    def _too_many(self) -> TooManyTopics:
+        return TooManyTopics(
+            f"a client may have {self._max_topics} topics and mutes; use a pattern such as 'todo.*', "
+            f"or raise NITRO_MAX_TOPICS_PER_CLIENT"
+        )
+
+
+def _denied(pattern: str) -> AccessDenied:
+    return AccessDenied(f"the topic or pattern {pattern!r} is not among those that may be heard here")
+
+
+def _is_everything(topics: Any) -> bool:
+    if isinstance(topics, list | tuple) and len(topics) == 1:
+        topics = topics[0]
+    return is_any(topics)

@@ -1,0 +1,125 @@
+"""The chain: what the clients of one feed read, batch by batch.
+
+Closed at the end of a tick, and when it has enough for a write. Each client's outbox is a cursor into it, so nothing is
+copied for a client, and a slow one keeps only its own tail of the chain alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from nitro.delivery.frame import Frame, WireFormat
+from nitro.delivery.interest import Interest
+from nitro.messages.message import Position
+
+__all__ = ["MAX_WRITE_BYTES", "Batch", "Chain", "in_writes"]
+
+MAX_WRITE_BYTES: Final = 256 * 1024
+"""Size from which on more goes into another write, since a server may buffer the whole of one, for each client."""
+
+
+class Batch:
+    """Frames that go out together, and the link to what came after them.
+
+    Attributes:
+        frames: what it holds, oldest first.
+        next: the batch closed after this one, or None while this is the newest.
+        messages, bytes: how many messages and payload bytes it holds.
+        total_messages, total_bytes: the same of the whole chain, up to the end of this batch.
+    """
+
+    __slots__ = (
+        "_bodies",
+        "bytes",
+        "frames",
+        "messages",
+        "next",
+        "total_bytes",
+        "total_messages",
+    )
+
+    def __init__(self, frames: list[Frame], before: Batch | None) -> None:
+        self.frames = frames
+        self.next: Batch | None = None
+        self.messages = sum([frame.message is not None for frame in frames])
+        self.bytes = sum([frame.size for frame in frames])
+        self.total_messages: int = self.messages + (before.total_messages if before else 0)
+        self.total_bytes: int = self.bytes + (before.total_bytes if before else 0)
+        self._bodies: dict[WireFormat, bytes] = {}
+
+    def body(self, wire_format: WireFormat) -> bytes:
+        """The batch on the wire, made once for each wire format and shared by all who send it."""
+        body = self._bodies.get(wire_format)
+        if body is None:
+            body = self._bodies[wire_format] = b"".join([frame.encode(wire_format) for frame in self.frames])
+        return body
+
+
+def in_writes(frames: list[Frame]) -> Iterator[Batch]:
+    """The frames in batches that are large enough for a write, each."""
+    some: list[Frame] = []
+    size = 0
+    for frame in frames:
+        some.append(frame)
+        size += frame.size
+        if size > MAX_WRITE_BYTES:
+            yield Batch(some, None)
+            some, size = [], 0
+    if some:
+        yield Batch(some, None)
+
+
+class Chain:
+    """Batches, of which only the newest is known here; the open one, which nobody sees yet, comes after it.
+
+    Attributes:
+        interest: of those who read it.
+        starts_at: where in the log it began.
+        owes_id: whether there is one of its readers that was told an older id than the others.
+        tail: the newest batch.
+        tick: of the loop, in which that was closed.
+        before_tick: messages and bytes of the chain before that tick, whose events are no client's arrears yet.
+    """
+
+    __slots__ = ("_open", "_open_bytes", "before_tick", "interest", "owes_id", "starts_at", "tail", "tick")
+
+    def __init__(self, interest: Interest, starts_at: Position) -> None:
+        self.interest = interest
+        self.starts_at = starts_at
+        self.owes_id = False
+        self.tail = Batch([], None)
+        self.tick = 0
+        self.before_tick = (0, 0)  # numbers: a batch would keep all that came after it
+        self._open: list[Frame] = []
+        self._open_bytes = 0
+
+    def append(self, frame: Frame) -> bool:
+        """Put `frame` into the open batch; True if that is large enough to be closed now."""
+        self._open.append(frame)
+        self._open_bytes += frame.size
+        return self._open_bytes > MAX_WRITE_BYTES
+
+    def close(self, tick: int) -> bool:
+        """Close the open batch, so that outboxes see it; False if it was empty."""
+        if not self._open:
+            return False
+        if tick != self.tick:
+            self.tick = tick
+            self.before_tick = (self.tail.total_messages, self.tail.total_bytes)
+        batch = Batch(self._open, self.tail)
+        self._open = []
+        self._open_bytes = 0
+        self.tail.next = batch
+        self.tail = batch
+        self.owes_id = False
+        return True
+
+    def knows(self, position: Position) -> bool:
+        """Whether all its readers have that id, once they have taken what waits: no heartbeat needs to tell it."""
+        if self.owes_id:
+            return False
+        return position == (self.tail.frames[-1].position if self.tail.frames else self.starts_at)
+
+    def __repr__(self) -> str:
+        return f"<Chain, {self.tail.total_messages} messages so far>"

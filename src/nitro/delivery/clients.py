@@ -1,0 +1,150 @@
+"""Clients: those of one lane, by outbox and by user, and when each is to be ended.
+
+Fed by the lane with outboxes that come and go; tells it of one whose time is up. Whatever else is kept for each client
+of a lane is kept in an index that is made here, so that one `detach` takes it out of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from typing import Any, Final, TypeVar
+
+from nitro.delivery.inbox import Action
+from nitro.delivery.outbox import Outbox
+
+__all__ = ["Clients"]
+
+V = TypeVar("V")
+
+_LONGEST_TIMER_SECONDS: Final = 86_400.0
+"""Event loops take no timer of any length; one that is too short is set again."""
+_LEAST_AGE: Final = 0.9
+"""Of the longest: streams that began at once end one after the other."""
+
+
+class Clients:
+    """Belongs to one lane.
+
+    Args:
+        loop: whose timers they are; None has none, and nobody expires there.
+        context: in which `end` is called.
+        end: called with an outbox whose time is up, and with the reason.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None, context: Context, end: Callable[[Outbox, str], None]
+    ) -> None:
+        self._loop = loop
+        self._context = context
+        self._end = end
+        self._indexes: list[OrderedDict[Outbox, Any]] = []
+        self._timers: list[dict[Outbox, asyncio.TimerHandle]] = []
+        self._on_ended: dict[Outbox, Action] = {}
+        self._by_user: dict[str, dict[Outbox, None]] = {}
+        self._expiries = self.timers()
+
+    def index(self) -> OrderedDict[Outbox, Any]:
+        """A new mapping by client; who is detached is in it no more."""
+        index: OrderedDict[Outbox, Any] = OrderedDict()
+        self._indexes.append(index)
+        return index
+
+    def timers(self) -> dict[Outbox, asyncio.TimerHandle]:
+        """A new mapping by client to what is called later; of who is detached it is cancelled."""
+        timers: dict[Outbox, asyncio.TimerHandle] = {}
+        self._timers.append(timers)
+        return timers
+
+    def add(self, outbox: Outbox, on_ended: Action) -> None:
+        """Let it be one of them; `on_ended` is what it wants called if the lane ends it by itself."""
+        self._on_ended[outbox] = on_ended
+        user_id = outbox.principal.user_id
+        if user_id is not None:
+            self._by_user.setdefault(user_id, {})[outbox] = None
+        self._watch(outbox)
+
+    def detach(self, outbox: Outbox) -> bool:
+        """Let it go, and with it all that is kept for it here; whether it was one of them."""
+        if self._on_ended.pop(outbox, None) is None:
+            return False
+        user_id = outbox.principal.user_id
+        if user_id is not None:
+            of_user = self._by_user[user_id]
+            del of_user[outbox]
+            if not of_user:
+                del self._by_user[user_id]
+        for index in self._indexes:
+            index.pop(outbox, None)
+        for timers in self._timers:
+            _cancel(timers, outbox)
+        return True
+
+    def limit_age(self, outbox: Outbox, seconds: float) -> None:
+        """End it when it is 90 to 100 % of so many seconds older than now; if that was said before, it stays so."""
+        if outbox.principal.returns_at is None:
+            age = seconds * random.uniform(_LEAST_AGE, 1)  # noqa: S311 - no secret
+            outbox.principal = outbox.principal._replace(returns_at=time.monotonic() + age)
+            if outbox in self:
+                self._watch(outbox)
+
+    def of_user(self, user_id: str | None) -> tuple[Outbox, ...]:
+        """All clients of one user; of nobody, none."""
+        return () if user_id is None else tuple(self._by_user.get(user_id, ()))
+
+    def of_users(self) -> tuple[Outbox, ...]:
+        """All clients that have a user."""
+        return tuple(outbox for of_user in self._by_user.values() for outbox in of_user)
+
+    def on_ended(self, outbox: Outbox) -> Action | None:
+        """What it wants called when it is ended; None if it isn't one of them."""
+        return self._on_ended.get(outbox)
+
+    def clear(self) -> dict[Outbox, Action]:
+        """Let all go, whose loop is gone; returns them with what each wants called."""
+        left, self._on_ended = self._on_ended, {}
+        self._by_user.clear()
+        for index in self._indexes:
+            index.clear()
+        for timers in self._timers:
+            timers.clear()
+        return left
+
+    def _watch(self, outbox: Outbox) -> None:
+        _cancel(self._expiries, outbox)
+        end = outbox.principal.end
+        if self._loop is not None and end is not None:
+            seconds = min(max(0.0, end[0] - time.monotonic()), _LONGEST_TIMER_SECONDS)
+            self._expiries[outbox] = self._loop.call_later(seconds, self._look_at, outbox, context=self._context)
+
+    def _look_at(self, outbox: Outbox) -> None:
+        del self._expiries[outbox]
+        end = outbox.principal.end
+        if end is not None:
+            moment, reason = end
+            if time.monotonic() < moment - 0.001:
+                self._watch(outbox)
+            else:
+                self._end(outbox, reason)
+
+    def __contains__(self, outbox: Outbox) -> bool:
+        return outbox in self._on_ended
+
+    def __iter__(self) -> Iterator[Outbox]:
+        return iter(tuple(self._on_ended))
+
+    def __len__(self) -> int:
+        return len(self._on_ended)
+
+    def __repr__(self) -> str:
+        return f"<Clients: {len(self)}, of {len(self._by_user)} users>"
+
+
+def _cancel(timers: dict[Outbox, asyncio.TimerHandle], outbox: Outbox) -> None:
+    timer = timers.pop(outbox, None)
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,325 @@
+"""The hub: where the stages meet. One in a process; `process.py` makes it when it is first needed.
+
+Fed by `emit` and by clients that come, change and go; it hands messages to the broker's log, and each message
+of the log to every lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from nitro.access.admission import Admission
+from nitro.access.principal import ANONYMOUS, Principal
+from nitro.brokers.base import Log
+from nitro.brokers.idempotency import IdempotencyKey
+from nitro.brokers.urls import open_broker
+from nitro.delivery.deferred import Endings, tell_soon
+from nitro.delivery.inbox import Action
+from nitro.delivery.interest import Interest
+from nitro.delivery.lane import Lane
+from nitro.delivery.limits import Limits
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.server_watch import ServerWatch
+from nitro.delivery.statistics import Counts, Statistics, gather
+from nitro.errors import NotConnected, Overloaded
+from nitro.messages.message import Gap, Message, Position
+from nitro.messages.topics import is_reserved
+from nitro.messages.user_disconnect import USER_DISCONNECT, UserDisconnect
+from nitro.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["Hub"]
+
+Loop = asyncio.AbstractEventLoop
+Published = tuple[str, str | None, bytes, str | None, IdempotencyKey | None]
+
+
+class Hub:
+    """The broker and the lanes of one process. Every method may be called from any thread.
+
+    Args:
+        remote: the log behind it; None takes the one that the settings name.
+    """
+
+    def __init__(self, settings: Settings, remote: Log | None = None) -> None:
+        self.settings = settings
+        self._lock = threading.RLock()
+        self._lanes: dict[Loop | None, Lane] = {}
+        self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits
+        self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
+        self.limits = Limits.of(settings)
+        self._unpublished: deque[Published] = deque()
+        self._is_publishing = False
+        self._messages_in = 0
+        self._bytes_in = 0
+        self._counts = Counts()  # of the lanes that are gone
+        self._endings = Endings()
+        self.admission = Admission(settings)
+        self.opened: Future[None] = Future()  # done once the log was reached
+        self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing
+        with self._lock:
+            self.broker = open_broker(settings, self, self._lock, remote)
+            if self.broker.is_open and not self.opened.done():
+                self.opened.set_result(None)
+
+    def publish(
+        self,
+        topic: str,
+        sender: str | None,
+        payload: bytes,
+        key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> int | None:
+        """Append to the log; clients get it in the next tick of their loops.
+
+        Returns:
+            As `Broker.publish`; None also where another publish of this thread took it along, or came along.
+
+        Raises:
+            Overloaded: an event loop is too far behind; nothing was published.
+        """
+        with self._lock:
+            for lane in self._lanes.values():
+                self._check_load(lane)
+            self._unpublished.append((topic, sender, payload, key, idempotency_key))
+            self._messages_in += 1
+            self._bytes_in += len(payload)
+            if self._is_publishing:  # a signal handler or finalizer, in the middle of this thread's own publish
+                return None
+            self._is_publishing = True
+            try:
+                numbers = []
+                while self._unpublished:
+                    numbers.append(self.broker.publish(*self._unpublished.popleft()))
+            finally:
+                self._is_publishing = False
+        self.run_deferred()
+        return numbers[0] if len(numbers) == 1 else None
+
+    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+        """The same in a database transaction: published when that is committed.
+
+        Raises:
+            ConfigurationError: the broker's log is not in that database.
+        """
+        self.broker.publish_in(session, topic, sender, payload, key)
+        with self._lock:
+            self._messages_in += 1
+            self._bytes_in += len(payload)
+
+    def run_deferred(self) -> None:
+        """Do what must not be done under the lock: tell the clients that the delivery ended by itself."""
+        self._endings.tell()
+
+    def disconnect_user(self, order: UserDisconnect) -> None:
+        """End all clients of a user: here at once, and in every process that reads the log."""
+        with self._lock:
+            self._apply_order(order, None)
+        self.publish(USER_DISCONNECT, None, order.payload)
+
+    def sweep(self) -> None:
+        """Let go of clients whose loops were closed under them. They are told, so no lock may be held."""
+        for lane in tuple(self._lanes.values()):
+            if lane.inbox.is_closed:
+                self._forget(lane)
+        self.run_deferred()
+
+    def join(self, interest: Interest, on_ended: Action, limits: Limits, principal: Principal = ANONYMOUS) -> Outbox:
+        """An outbox that hears `interest` from now on, in the running loop if there is one."""
+        with self._lock:
+            lane = self._lane(asyncio._get_running_loop())
+            outbox = Outbox(lane.loop, lane.schedule, self.broker.head, limits, principal)
+            lane.joining += 1
+        try:
+            lane.act(partial(lane.join, outbox, interest, on_ended))
+        finally:
+            with self._lock:
+                lane.joining -= 1
+        return outbox
+
+    def resume(self, outbox: Outbox, last_event_id: str) -> None:
+        """Let `outbox`, of which nothing was taken yet, begin behind the message with that id, or with a gap."""
+        after = Position.parse(last_event_id)
+        self._act_for(outbox, lambda lane: lane.resumption.resume(outbox, after))
+
+    def change(self, outbox: Outbox, interest: Interest) -> None:
+        """Let `outbox` hear `interest` instead, from now on."""
+        self._act_for(outbox, lambda lane: lane.change(outbox, interest))
+
+    def send(self, outbox: Outbox, message: Message) -> None:
+        """Give `message` to one client, in order with what was emitted.
+
+        Raises:
+            Overloaded: its event loop is too far behind; nothing was sent.
+        """
+        lane = self._lanes.get(outbox.loop)
+        if lane is not None:
+            self._check_load(lane)
+            self._act(lane, partial(lane.put, outbox, message), len(message.payload))
+
+    def leave(self, outbox: Outbox, *, for_good: bool = False) -> None:
+        """End `outbox`; it gets nothing more, and its reader is told. `for_good`: its browser shall stay away."""
+        outbox.ends_for_good = outbox.ends_for_good or for_good
+        outbox.is_ended = True
+        self._act_for(outbox, lambda lane: lane.end(outbox))
+
+    def end(self, outbox: Outbox, reason: str) -> None:
+        """End `outbox` for that reason, which is counted; its client is told."""
+        self._act_for(outbox, lambda lane: lane.end_by_itself(outbox, reason))
+
+    def limit_age(self, outbox: Outbox, seconds: float) -> None:
+        """End `outbox`, which is read in the running loop, when it is about so many seconds older than now."""
+        self._act_for(outbox, lambda lane: lane.clients.limit_age(outbox, seconds))
+
+    def servers_of(self, outbox: Outbox) -> ServerWatch | None:
+        """Where the servers are watched whose end is that of all clients in its loop; None if there are none."""
+        lane = self._lanes.get(outbox.loop)
+        return None if lane is None else lane.servers
+
+    def adopt(self, outbox: Outbox, on_ended: Action) -> None:
+        """Bring `outbox` into the running loop, where it is about to be read.
+
+        Raises:
+            NotConnected: it belongs to another event loop.
+        """
+        loop = asyncio.get_running_loop()
+        if outbox.loop is loop or outbox.is_ended:
+            return
+        with self._lock:
+            if outbox.loop is not None:
+                raise NotConnected(
+                    "this client was connected on another event loop; connect it on the loop that reads it"
+                )
+            old = self._lane(None)
+            interest = old.release(outbox)
+            self._forget_if_idle(old)
+            lane = self._lane(loop)
+            outbox.loop, outbox.scheduler = loop, lane.schedule
+            if interest is not None:
+                lane.inbox.post(partial(lane.adopt, outbox, interest, on_ended))
+        lane.catch_up()
+
+    def drain_soon(self) -> None:
+        """End all clients of all loops, and whoever still comes. Safe in a signal handler."""
+        self._draining.update(self._known)
+        for lane in tuple(self._lanes.values()):
+            if lane.loop is not None and not lane.inbox.is_closed:
+                lane.loop.call_soon_threadsafe(lane.drain)
+
+    def statistics(self) -> Statistics:
+        """The sum of all lanes."""
+        with self._lock:
+            lanes = tuple(self._lanes.values())
+            emitted = (self._messages_in, self._bytes_in)
+            gone = Counts()
+            gone.add(self._counts)
+        return gather(lanes, gone, emitted, self.broker, self.admission)
+
+    def _check_load(self, lane: Lane) -> None:
+        limit = self.settings.max_pending_bytes
+        if lane.inbox.pending_bytes > limit:
+            raise Overloaded(
+                f"{lane.inbox.pending_bytes} bytes wait for an event loop that doesn't get to deliver them (limit "
+                f"{limit}); emit slower, await between emits, or raise NITRO_MAX_PENDING_BYTES"
+            )
+
+    def _act_for(self, outbox: Outbox, action: Callable[[Lane], object]) -> None:
+        """Do that in the lane of `outbox`, unless that is gone with all its clients."""
+        lane = self._lanes.get(outbox.loop)
+        if lane is not None:
+            self._act(lane, partial(action, lane))
+
+    def _act(self, lane: Lane, action: Action, size: int = 0) -> None:
+        try:
+            lane.act(action, size)
+        except RuntimeError:
+            if not lane.inbox.is_closed:
+                raise
+            self._forget(lane)
+
+    def _lane(self, loop: Loop | None) -> Lane:
+        lane = self._lanes.get(loop)
+        if lane is None:
+            report = self._endings.add if loop is None else partial(tell_soon, loop)
+            lane = Lane(loop, self._lock, self.broker, self.settings, report, self._forget_if_idle)
+            self._lanes[loop] = lane
+            if loop is not None:
+                lane.schedule.is_draining = loop in self._draining
+                self._known.add(loop)
+        return lane
+
+    def deliver(self, message: Message) -> None:
+        """Give the next message of the log to every loop; the broker calls it, under the lock."""
+        if is_reserved(message.topic):
+            self._apply_order(UserDisconnect.parse(message.payload), message.position)
+            return
+        for lane in tuple(self._lanes.values()):
+            try:
+                lane.inbox.post(message)
+            except RuntimeError:
+                if not lane.inbox.is_closed:
+                    raise
+                self._forget(lane)
+
+    def _apply_order(self, order: UserDisconnect | None, position: Position | None) -> None:
+        """Do what a message of Nitro's own says, in its place among the others; clients don't hear it."""
+        if order is not None:
+            self.admission.disconnect_user(order.user_id)
+        for lane in tuple(self._lanes.values()):
+            self._act(lane, partial(lane.disconnect_user, order, position))
+
+    def lose(self, reason: str, resumed_at: Position) -> None:
+        """Tell every client that the log goes on from there; the broker calls it, under the lock."""
+        ends_users = self.opened.done()
+        if ends_users:
+            self.admission.miss()
+        else:
+            seconds = self.broker.retained.seconds
+            ends_users = self.admission.may_have_missed(seconds)
+            self.admission.reach_log(seconds)
+        gap = Gap(reason, resumed_at)
+        for lane in tuple(self._lanes.values()):
+            self._act(lane, partial(lane.lose, gap, ends_users=ends_users))
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a loop doesn't get to route what it has; the broker waits with more."""
+        limit = self.settings.max_pending_bytes // 2
+        return any(lane.inbox.pending_bytes > limit for lane in tuple(self._lanes.values()))
+
+    async def until_open(self, seconds: float) -> None:
+        """Wait until the log was reached for the first time, so that a stream can begin at a place in it."""
+        if not self.broker.is_open:
+            self._known.add(asyncio.get_running_loop())
+            await asyncio.wait([asyncio.wrap_future(self.opened)], timeout=seconds)
+
+    def _forget_if_idle(self, lane: Lane) -> None:
+        with self._lock:
+            if lane.is_idle and self._lanes.get(lane.loop) is lane:
+                del self._lanes[lane.loop]
+                self._counts.add(lane.counts)
+
+    def _forget(self, lane: Lane) -> None:
+        """Let go of a lane whose loop was closed under its clients."""
+        with self._lock:
+            if self._lanes.pop(lane.loop, None) is not None:
+                self._counts.add(lane.counts)
+            left = lane.clients.clear()
+        for outbox, on_ended in left.items():
+            outbox.is_ended = True
+            self._endings.add(on_ended)
+
+    def __repr__(self) -> str:
+        clients = sum(len(lane.clients) for lane in self._lanes.values())
+        return f"<Hub on {self.broker!r}: {clients} clients in {len(self._lanes)} loops>"

@@ -1,0 +1,108 @@
+"""The inbox: what reaches one event loop from any thread, messages and changes alike, in one order.
+
+Fed by the hub and by clients, under the hub's lock; taken by the lane, which it wakes once a tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Final
+
+from nitro.messages.message import Message
+
+__all__ = ["Action", "Inbox", "perform"]
+
+log = logging.getLogger("nitro.delivery")
+
+Action = Callable[[], object]
+
+_ITEM_BYTES: Final = 256
+"""What a message or an action costs beside its payload, roughly."""
+
+
+class Inbox:
+    """Belongs to one lane.
+
+    Args:
+        loop: where `run` is called; None calls it at once, in the posting thread.
+        lock: the hub's.
+        run: takes what is in the inbox. Called once after any number of posts.
+
+    Attributes:
+        loop: the same.
+        context: empty: an emitter's context variables are not the sinks' business.
+        pending_bytes: memory, roughly, of what was posted and is not yet taken.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, lock: threading.RLock, run: Action) -> None:
+        self.loop = loop
+        self.context = Context()
+        self.pending_bytes = 0
+        self._lock = lock
+        self._run = run
+        self._items: deque[Message | Action] = deque()
+        self._is_woken = False
+
+    def post(self, item: Message | Action, size: int = 0) -> None:
+        """Queue a message, or an action that holds `size` bytes; the hub's lock is held.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        if self.is_closed:
+            raise RuntimeError("the event loop of these clients is closed")
+        self._items.append(item)
+        if isinstance(item, Message):
+            size = len(item.payload)
+        self.pending_bytes += _ITEM_BYTES + size
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the lane run soon; the hub's lock is held."""
+        if self.loop is None:  # at once, unless it runs already, and then it goes on with this
+            self._run()
+            return
+        if self._is_woken:
+            return
+        self._is_woken = True
+        if self.is_here:
+            self.loop.call_soon(self._run, context=self.context)
+        else:
+            self.loop.call_soon_threadsafe(self._run, context=self.context)
+
+    def take(self) -> deque[Message | Action]:
+        """Everything that was posted so far."""
+        with self._lock:
+            items, self._items = self._items, deque()
+            self._is_woken = False
+            self.pending_bytes = 0
+        return items
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs in the loop that this belongs to."""
+        return asyncio._get_running_loop() is self.loop  # its public twin raises where there is no loop
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the loop was closed, perhaps under its clients."""
+        return self.loop is not None and self.loop.is_closed()
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def __repr__(self) -> str:
+        return f"<Inbox of {self.loop!r}: {len(self._items)} items, {self.pending_bytes} bytes>"
+
+
+def perform(action: Action) -> None:
+    """Run an action that was posted; one that fails is logged, and the others go on."""
+    try:
+        action()
+    except Exception:
+        log.exception("a change of one client failed")

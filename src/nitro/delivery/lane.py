@@ -1,0 +1,304 @@
+"""The lane: everything of one event loop. Its inbox, who hears what, and who is told when.
+
+Fed by the hub, from any thread, in the log's order; feeds the sinks of its outboxes, in its own loop. Whatever changes
+who hears what goes through the same inbox as the messages: it takes effect between those emitted before and after it.
+
+The lane of no loop (`loop=None`) serves clients of threads without one: it works at once, under the hub's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from nitro.brokers.base import NOWHERE, Broker
+from nitro.delivery.clients import Clients
+from nitro.delivery.frame import Beat, Frame
+from nitro.delivery.inbox import Action, Inbox, perform
+from nitro.delivery.interest import Interest
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.registry import FeedRegistry
+from nitro.delivery.resumption import Resumption
+from nitro.delivery.schedule import Schedule
+from nitro.delivery.server_watch import ServerWatch
+from nitro.delivery.state import State
+from nitro.delivery.statistics import Counts
+from nitro.delivery.ticker import Ticker, run_in_turns
+from nitro.messages.message import Gap, Message, Position
+from nitro.messages.user_disconnect import UserDisconnect
+from nitro.settings import Settings
+
+__all__ = ["Lane"]
+
+log = logging.getLogger("nitro.delivery")
+
+_PATIENCE_SECONDS: Final = 0.5
+"""How long clients that are behind have to take what was emitted before the end."""
+_FAULTS: Final = {
+    "slow": "reads too slowly",
+    "stuck": "takes nothing for its send_timeout",
+    "broken": "can't be told",
+}
+"""Why a client is ended, where that is worth a warning."""
+
+
+class Lane:
+    """One event loop's share of the delivery.
+
+    Attributes:
+        inbox: what was posted and is not yet routed.
+        clients: all of them.
+        feeds: who hears what.
+        schedule: who is told next.
+        counts: what was delivered here.
+        resumption: who comes back with an id.
+        servers: those whose end is the end of all clients.
+        joining: how many are about to join.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        lock: threading.RLock,
+        broker: Broker,
+        settings: Settings,
+        report: Callable[[Action], None],
+        on_idle: Callable[[Lane], None],
+    ) -> None:
+        self.loop = loop
+        self.inbox = Inbox(loop, lock, self._run_here if loop is None else self._run)
+        context = self.inbox.context
+        self.counts = Counts()
+        self.joining = 0
+        self._lock = lock
+        self._report = report
+        self._on_idle = on_idle
+        self._is_routing = False
+        self._is_running = False
+        self.clients = Clients(loop, context, self.end_by_itself)
+        self.schedule = Schedule(
+            *(loop, context, self.clients, self.counts),
+            wake=self._wake,
+            check_limits=self._check_limits,
+            end=self.end_by_itself,
+        )
+        self.feeds = FeedRegistry(self.schedule, broker.head)
+        self.resumption = Resumption(
+            broker, settings, self.clients, self.feeds, self.schedule, self.inbox, act=self.act
+        )
+        self.servers = ServerWatch(loop, context, self.clients, self.drain)
+        self._heartbeat = Ticker(loop, context, settings.heartbeat_seconds, self._beat)
+
+    @property
+    def position(self) -> Position:
+        """Newest message that was routed here."""
+        return self.feeds.position
+
+    def act(self, action: Action, size: int = 0) -> None:
+        """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
+        if self.loop is not None and self.inbox.is_here and not self._is_routing:
+            self.route()
+            action()
+            self._notify_soon()
+        else:
+            with self._lock:
+                self.inbox.post(action, size)
+
+    def catch_up(self) -> None:
+        """Route what was posted so far, in the lane's own loop."""
+        self.route()
+        self._notify_soon()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody would miss this lane; the hub's lock is held."""
+        return not (self.clients or self.inbox or self._is_routing or self.joining or self.schedule.is_draining)
+
+    def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
+        """Let `outbox` hear `interest` from here on; `on_ended` is called if the lane ends it by itself."""
+        outbox.starts_at = self.position
+        self.adopt(outbox, interest, on_ended)
+
+    def adopt(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
+        """The same for an outbox that another lane released."""
+        if outbox.is_ended:
+            return
+        self.clients.add(outbox, on_ended)
+        if self.schedule.is_draining:
+            self.end_by_itself(outbox)
+            return
+        self.feeds.enter(outbox, interest)
+        self._heartbeat.start()
+        if outbox.held_for is not None:
+            self.resumption.hold(outbox, outbox.held_for)
+
+    def change(self, outbox: Outbox, interest: Interest) -> None:
+        """Let `outbox` hear `interest` instead; what waits for it stays, but for what it may hear no more."""
+        old = outbox.chain
+        if outbox in self.clients and not outbox.is_ended and old is not None:
+            self.feeds.enter(outbox, interest)
+            if old.interest.permissions != interest.permissions:
+                outbox.withhold(interest)
+            if not outbox.is_empty:
+                self.schedule.add(outbox)  # its old feed doesn't know it any more
+
+    def disconnect_user(self, order: UserDisconnect | None, position: Position | None) -> None:
+        """End all clients of a user; the order to do so has this place in the log."""
+        if self.position != NOWHERE:  # else it comes from what the log retained before it was reached
+            self.feeds.position = position or self.position
+        user_id, for_good = order or (None, False)
+        for outbox in self.clients.of_user(user_id):
+            outbox.ends_for_good = outbox.ends_for_good or for_good
+            self.end_by_itself(outbox, "dismissed")
+
+    def lose(self, gap: Gap, *, ends_users: bool) -> None:
+        """Tell all clients that the log goes on from elsewhere; or end those of users, as what is lost may say."""
+        self.feeds.position = gap.resumed_at
+        self.resumption.move_to(gap.resumed_at)
+        for outbox in self.clients.of_users() if ends_users else ():
+            self.end_by_itself(outbox, "dismissed")
+        if self.clients:
+            self.counts.gaps[gap.reason] += len(self.clients)
+        for feed in self.feeds:
+            self.feeds.append_to(feed, Frame(gap))
+
+    def put(self, outbox: Outbox, message: Message) -> None:
+        """Give `message` to this client alone."""
+        if outbox in self.clients:
+            self.feeds.close(outbox.chain)
+            outbox.put(message)
+            self.schedule.add(outbox)
+            if outbox.state.is_limited:
+                self._check_limits(outbox)
+
+    def end(self, outbox: Outbox) -> None:
+        """Let `outbox` go; its reader is told."""
+        outbox.is_ended = True
+        if self._detach(outbox):
+            sink, outbox.sink = outbox.sink, None
+            outbox.clear()
+            outbox.state = State.ENDED
+            if sink is not None:
+                sink.ended()
+            if not self.clients:
+                self._heartbeat.stop()
+
+    def release(self, outbox: Outbox) -> Interest | None:
+        """Take `outbox` out with all that waits for it, for another lane to go on; None if it isn't here."""
+        chain = outbox.chain
+        self.feeds.close(chain)
+        if not self._detach(outbox) or chain is None:
+            return None
+        outbox.follow(None)
+        return chain.interest
+
+    def _detach(self, outbox: Outbox) -> bool:
+        """Take it out of everything that this lane keeps, but for what waits for it. Whether it was here."""
+        if not self.clients.detach(outbox):
+            return False
+        self.feeds.leave(outbox, outbox.chain)
+        return True
+
+    def end_by_itself(self, outbox: Outbox, reason: str = "") -> None:
+        """End `outbox` from here, count why, and let its client know."""
+        if reason in _FAULTS:
+            log.warning("a client %s and is ended: %r", _FAULTS[reason], outbox)
+        on_ended = self.clients.on_ended(outbox)
+        if on_ended is not None:
+            if reason:
+                self.counts.ended[reason] += 1
+            self.end(outbox)
+            self._report(on_ended)
+
+    def drain(self) -> None:
+        """Deliver what was emitted so far, then end all clients, now and from now on."""
+        self.route()
+        self.schedule.is_draining = True
+        self.servers.stop()
+        for outbox in self.clients:
+            self.schedule.notify(outbox)
+            if outbox.sink is None or outbox.state not in (State.BUSY, State.BEHIND):
+                self.end_by_itself(outbox)
+        if self.clients and self.loop is not None:  # the others end when they have taken all, or then
+            self.loop.call_later(_PATIENCE_SECONDS, self._end_all, context=self.inbox.context)
+
+    def _end_all(self) -> None:
+        for outbox in self.clients:
+            self.end_by_itself(outbox)
+
+    def _run(self) -> None:
+        self.route()
+        self._notify()
+        if not self.clients:
+            self._on_idle(self)
+
+    def _run_here(self) -> None:
+        if self._is_running:  # a finalizer or signal handler, in the middle of this very method: it goes on below
+            return
+        self._is_running = True
+        try:
+            while self.inbox or self.schedule:
+                self._run()
+        finally:
+            self._is_running = False
+
+    def _notify(self) -> None:
+        """Tell those that got something; very many of them in several turns."""
+        if not self.schedule.run():
+            self._wake()
+
+    def _notify_soon(self) -> None:
+        """The same in the next turn."""
+        if not self.clients:
+            self._on_idle(self)
+        elif self.schedule:
+            self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self.inbox.wake()
+
+    def route(self) -> None:
+        """Take what was posted so far, in its order."""
+        self._is_routing = True  # whoever changes something in between queues up behind what is taken
+        items = self.inbox.take()
+        self.feeds.begin_tick()
+        try:
+            for item in items:
+                if isinstance(item, Message):
+                    self.feeds.append(item)
+                else:
+                    perform(item)
+        finally:
+            self._is_routing = False
+        self.feeds.close_all()
+        if self.resumption:
+            self.resumption.look_again()
+
+    def _check_limits(self, outbox: Outbox) -> None:
+        """Shorten what waits for it, or end it, if that is more than its limit."""
+        if not outbox.is_over_limit():
+            return
+        dropped = outbox.shorten(self.position)
+        if dropped is None:
+            self.end_by_itself(outbox, "slow")
+        elif dropped:
+            self.counts.dropped[outbox.limits.overflow] += dropped
+            self.counts.gaps["overflow"] += 1
+
+    def _beat(self) -> None:
+        """Keep proxies from cutting quiet lines, and let the last ids of quiet clients move on."""
+        assert self.loop is not None
+        self.route()
+        run_in_turns(self.loop, self.inbox.context, self._beats(), self._notify)
+
+    def _beats(self) -> Iterator[None]:
+        for feed in self.feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
+            self.feeds.append_to(feed, Beat(self.position, is_known=feed.knows(self.position)))
+            yield
+
+    def __repr__(self) -> str:
+        return f"<Lane of {self.loop!r}: {len(self.clients)} clients in {len(self.feeds)} feeds>"

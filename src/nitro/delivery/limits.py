@@ -1,0 +1,128 @@
+"""Limits: how much may wait for one client, for how long a write may, and what is done about more.
+
+Asked by the lane once too much waits; decides over frames, and touches no client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple, get_args
+
+from nitro.delivery.frame import Frame
+from nitro.errors import ConfigurationError
+from nitro.messages.message import Gap, Message
+from nitro.settings import Settings
+
+__all__ = ["Limits", "Overflow"]
+
+Overflow = Literal["disconnect", "drop_oldest", "latest"]
+
+
+class Limits(NamedTuple):
+    """What one client may cost.
+
+    Attributes:
+        max_messages, max_bytes: what may wait for it; bytes are of JSON.
+        overflow: what is done when more waits. `"disconnect"`: it is ended, and a browser comes back and resumes.
+            `"drop_oldest"`: the newest half of the limit is kept. `"latest"`: of each topic, or of each value of the
+            event's `latest_by`, the newest message is kept; if those are still too many, it is ended.
+        send_timeout: seconds that one write to it may be blocked.
+    """
+
+    max_messages: int
+    max_bytes: int
+    overflow: Overflow
+    send_timeout: float
+
+    @classmethod
+    def checked(cls, max_messages: int, max_bytes: int, overflow: str, send_timeout: float) -> Limits:
+        """The limits, if they make sense.
+
+        Raises:
+            ConfigurationError: they don't.
+        """
+        for name, value in (("max_messages", max_messages), ("max_bytes", max_bytes)):
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(f"{name} is a whole number from 1 on, not {value!r}")
+        if overflow not in _OVERFLOWS:
+            raise ConfigurationError(f"overflow is one of {', '.join(_OVERFLOWS)}, not {overflow!r}")
+        if not isinstance(send_timeout, int | float) or not send_timeout > 0:
+            raise ConfigurationError(f"send_timeout is a number of seconds above 0, not {send_timeout!r}")
+        return cls(max_messages, max_bytes, overflow, float(send_timeout))  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Those of clients that say nothing else.
+
+        Raises:
+            ConfigurationError: they don't make sense.
+        """
+        return cls.checked(
+            settings.client_max_messages,
+            settings.client_max_bytes,
+            settings.client_overflow,
+            settings.send_timeout_seconds,
+        )
+
+    def override(
+        self,
+        max_messages: int | None,
+        max_bytes: int | None,
+        overflow: Overflow | None,
+        send_timeout: float | None,
+    ) -> Limits:
+        """These, with what is not None instead.
+
+        Raises:
+            ConfigurationError: they don't make sense.
+        """
+        if max_messages is None and max_bytes is None and overflow is None and send_timeout is None:
+            return self
+        return Limits.checked(
+            self.max_messages if max_messages is None else max_messages,
+            self.max_bytes if max_bytes is None else max_bytes,
+            self.overflow if overflow is None else overflow,
+            self.send_timeout if send_timeout is None else send_timeout,
+        )
+
+    def allows(self, messages: int, size: int) -> bool:
+        """Whether so much may wait."""
+        return messages <= self.max_messages and size <= self.max_bytes
+
+    def shorten(self, frames: Sequence[Frame]) -> list[Frame] | None:
+        """Which of all frames that wait, oldest first, are kept; None if the client is to be ended."""
+        if self.overflow == "drop_oldest":
+            return self._newest(frames)
+        if self.overflow == "latest":
+            kept = _latest(frames)
+            return kept if self.allows(len(kept), sum([frame.size for frame in kept])) else None
+        return None
+
+    def _newest(self, frames: Sequence[Frame]) -> list[Frame]:
+        size = 0
+        kept: list[Frame] = []
+        for frame in reversed(frames):
+            if not isinstance(frame.message, Message):
+                continue
+            size += frame.size
+            if kept and not self.allows(2 * (len(kept) + 1), 2 * size):
+                break
+            kept.append(frame)
+        kept.reverse()
+        return kept
+
+
+_OVERFLOWS: Final = get_args(Overflow)
+
+
+def _latest(frames: Sequence[Frame]) -> list[Frame]:
+    """The newest of each key, in order; what was sent to the client alone stays."""
+    kept: dict[object, Frame] = {}
+    for frame in frames:
+        message = frame.message
+        if message is None or isinstance(message, Gap):
+            continue
+        key: object = (message.topic, message.key) if message.position is not None else frame
+        kept.pop(key, None)
+        kept[key] = frame
+    return list(kept.values())

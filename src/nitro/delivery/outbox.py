@@ -1,0 +1,315 @@
+"""The outbox: what waits for one client.
+
+Fed by its feed's chain, and by its backlog, which comes first; read by one sink, a socket or a reader. It belongs to
+one lane, and only that lane's loop touches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from nitro.access.principal import ANONYMOUS, Principal
+from nitro.delivery.backlog import Backlog, may_hear
+from nitro.delivery.chain import MAX_WRITE_BYTES, Batch, Chain, in_writes
+from nitro.delivery.frame import Frame, WireFormat
+from nitro.delivery.interest import Interest
+from nitro.delivery.limits import Limits
+from nitro.delivery.replay import Replay
+from nitro.delivery.sink import Sink
+from nitro.delivery.state import State
+from nitro.delivery.statistics import Counts
+from nitro.messages.message import Gap, Message, Position
+
+__all__ = ["Outbox", "Scheduler"]
+
+
+class Scheduler(Protocol):
+    """Whoever decides when the sink of an outbox is told. It hears what becomes of that."""
+
+    counts: Counts
+
+    def attached(self, outbox: Outbox) -> None:
+        """It has another sink."""
+
+    def freed(self, outbox: Outbox) -> None:
+        """Its sink has taken all that it might."""
+
+    def begin_write(self, outbox: Outbox) -> None:
+        """What its sink took is on its way, and may be stuck there until `freed`."""
+
+
+class Outbox:
+    """One client's place in the delivery.
+
+    Attributes:
+        loop: the event loop that it belongs to; None for that of threads without one.
+        scheduler: of that loop.
+        limits: how much may wait for it, and what is done about more.
+        principal: for whom it is, and until when; the clients of its lane limit its age.
+        starts_at: where the client stands when it begins: at the head of the log, or at the id that it came back
+            with; None if it is told of a gap first.
+        state: what is done for it now; the scheduler's.
+        is_ended: True from `disconnect` on, in whatever thread, or from when its limit was passed.
+        ends_for_good: its browser is told not to come back.
+        held_for: it takes nothing before this process has read up to there.
+        sink: who reads it; None while nobody does.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_chain",
+        "_cursor",
+        "_opened",
+        "ends_for_good",
+        "held_for",
+        "is_ended",
+        "limits",
+        "loop",
+        "principal",
+        "scheduler",
+        "sink",
+        "starts_at",
+        "state",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        scheduler: Scheduler,
+        starts_at: Position,
+        limits: Limits,
+        principal: Principal = ANONYMOUS,
+    ) -> None:
+        self.loop = loop
+        self.scheduler = scheduler
+        self.starts_at: Position | None = starts_at
+        self.limits = limits
+        self.principal = principal
+        self.held_for: Position | None = None
+        self.state = State.BUSY
+        self.is_ended = False
+        self.ends_for_good = False
+        self.sink: Sink | None = None
+        self._chain: Chain | None = None
+        self._cursor: Batch | None = None
+        self._backlog: Backlog | None = None
+        self._opened: Iterator[Frame] | None = None
+
+    def follow(self, chain: Chain | None) -> None:
+        """Read `chain` from its next batch on, after everything that waits already."""
+        batch = self._cursor
+        while batch is not None and (batch := batch.next) is not None:
+            self._keep(batch)
+        self._chain = chain
+        self._cursor = None if chain is None or self.held_for is not None else chain.tail
+
+    def hold(self, after: Position) -> None:
+        """Take nothing of the feed before `resume`: what comes may be what the client has, up to `after`."""
+        self.held_for = self.starts_at = after
+        self._cursor = None
+
+    def free(self) -> None:
+        """Its sink has taken all that it might, and wants to be told when there is more."""
+        self.scheduler.freed(self)
+
+    def begin_write(self) -> None:
+        """What its sink took is on its way; until it is free, that may take `send_timeout`."""
+        self.scheduler.begin_write(self)
+
+    def put(self, message: Message) -> None:
+        """Add what was sent to this client alone, in order with everything else."""
+        self.follow(self._chain)
+        self._keep(Batch([Frame(message)], None))
+
+    def attach(self, sink: Sink) -> None:
+        """Let `sink` read it from here on; whoever read it before is told that it is over."""
+        before, self.sink = self.sink, sink
+        self.scheduler.attached(self)
+        if before is not None:
+            before.ended()
+
+    def resume(self, replay: Replay) -> None:
+        """Begin anew with what `replay` has; then comes what was sent to it alone, and then its feed from here."""
+        private = [] if self._backlog is None else self._backlog.private()
+        self._opened = self.held_for = None
+        self._backlog = Backlog(replay)
+        self._cursor = None if self._chain is None else self._chain.tail
+        self.starts_at = replay.starts_at
+        for batch in private:
+            self._keep(batch)
+
+    def withhold(self, interest: Interest) -> None:
+        """Drop what waits before its feed's chain and may be heard no more."""
+        if self._opened is not None:
+            self._opened = iter([frame for frame in self._opened if may_hear(frame, interest)])
+        if self._backlog is not None:
+            self._backlog.withhold(interest)
+
+    def _keep(self, batch: Batch) -> None:
+        if self._backlog is None:
+            self._backlog = Backlog()
+        self._backlog.add(batch)
+
+    def clear(self) -> None:
+        """Drop what waits, and let go of the chain."""
+        self._backlog = self._chain = self._cursor = self._opened = None
+
+    def take_body(self, wire_format: WireFormat) -> bytes | None:
+        """What may be taken now, joined up to `MAX_WRITE_BYTES`, on the wire; None if nothing may."""
+        cursor = self._cursor
+        if cursor is not None and self._backlog is None and self._opened is None:
+            batch = cursor.next
+            if batch is None:
+                return None
+            if batch.next is None:  # the usual case: one batch, whose bytes are shared
+                self._cursor = batch
+                self._count(batch)
+                return batch.body(wire_format)
+        bodies: list[bytes] = []
+        size = 0
+        if self._opened is not None:  # somebody took messages one by one and left in the middle of a batch
+            left, self._opened = list(self._opened), None
+            if left:
+                bodies.append(Batch(left, None).body(wire_format))
+                size = len(bodies[0])
+        while size <= MAX_WRITE_BYTES and (next_batch := self._take_batch()) is not None:
+            bodies.append(next_batch.body(wire_format))
+            size += len(bodies[-1])
+        return b"".join(bodies) if bodies else None
+
+    def take_message(self) -> Message | Gap | None:
+        """The oldest message that may be taken now, or news of a gap; None if there is none."""
+        while True:
+            if self._opened is not None:
+                for frame in self._opened:
+                    if frame.message is not None:
+                        return frame.message
+                self._opened = None
+            batch = self._take_batch()
+            if batch is None:
+                return None
+            if len(batch.frames) == 1 and (message := batch.frames[0].message) is not None:
+                return message
+            self._opened = iter(batch.frames)
+
+    def _take_batch(self) -> Batch | None:
+        if self.held_for is not None:
+            return None
+        if self._backlog is not None:
+            batch = self._backlog.take()
+            if batch is not None:
+                self._count(batch)
+                return batch
+            if self._backlog:
+                return None
+            self._backlog = None
+        if self._cursor is None or self._cursor.next is None:
+            return None
+        self._cursor = self._cursor.next
+        self._count(self._cursor)
+        return self._cursor
+
+    def _count(self, batch: Batch, sign: int = 1) -> None:
+        counts = self.scheduler.counts
+        counts.messages += sign * batch.messages
+        counts.bytes += sign * batch.bytes
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether more of the log is to be read for it."""
+        return self._backlog is not None and self._backlog.is_replaying
+
+    @property
+    def replay_waits(self) -> float:
+        """For how many seconds nothing more of the log is read for it."""
+        return 0.0 if self._backlog is None else self._backlog.waits
+
+    def allow_page(self) -> None:
+        """Let its sink take one more page of what it missed; it is its turn."""
+        if self._backlog is not None:
+            self._backlog.may_page = True
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to be taken now. It may turn out to be nothing that is heard."""
+        if self.held_for is not None:
+            return False
+        if self._opened is not None:
+            return True
+        if self._backlog:
+            return self._backlog.has_more
+        return self._cursor is not None and self._cursor.next is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits for it, to be taken now or later."""
+        return not self._backlog and self._opened is None and (self._cursor is None or self._cursor.next is None)
+
+    @property
+    def chain(self) -> Chain | None:
+        """What it reads; None before it joined and after it left."""
+        return self._chain
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many messages, and how many bytes of payload, wait to be taken."""
+        backlog, chain, cursor = self._backlog, self._chain, self._cursor  # from any thread
+        messages, size = (backlog.messages, backlog.bytes) if backlog else (0, 0)
+        if chain is not None and cursor is not None:
+            messages += chain.tail.total_messages - cursor.total_messages
+            size += chain.tail.total_bytes - cursor.total_bytes
+        return messages, size
+
+    def is_over_limit(self) -> bool:
+        """Whether more than the limit waited already when the loop's current tick began.
+
+        What came in the tick doesn't count yet: a client that keeps up may get any burst that fits in memory.
+        """
+        messages, size = self.waiting
+        if self.limits.allows(messages, size):
+            return False
+        if self._chain is not None and self._cursor is not None:
+            tail, (messages_before, size_before) = self._chain.tail, self._chain.before_tick
+            messages -= tail.total_messages - max(messages_before, self._cursor.total_messages)
+            size -= tail.total_bytes - max(size_before, self._cursor.total_bytes)
+        return not self.limits.allows(messages, size)
+
+    def shorten(self, head: Position) -> int | None:
+        """Keep of what waits what its limits say, behind news of a gap, which leads to `head` if that is nothing.
+
+        Returns how many messages were dropped; None if the client is to be ended.
+        """
+        opened = list(self._opened or ())
+        self._opened = iter(opened) if opened else None
+        frames = [*opened, *(self._backlog.frames() if self._backlog else ()), *self._unread()]
+        kept = self.limits.shorten(frames)
+        if kept is None:
+            return None
+        messages = [frame.message for frame in kept if isinstance(frame.message, Message)]
+        dropped = sum(isinstance(frame.message, Message) for frame in frames) - len(messages)
+        if not dropped and not self.is_replaying:
+            return 0
+        if opened:
+            self._count(Batch(opened, None), -1)  # they are taken once more
+        first = next((message.position for message in messages if message.position is not None), None)
+        resumed_at = head if first is None else first.before
+        self._opened = self._backlog = None
+        self._cursor = None if self._chain is None or self.held_for is not None else self._chain.tail
+        if self._chain is not None:
+            self._chain.owes_id = True  # a heartbeat's id may be among what is dropped
+        for batch in in_writes([Frame(Gap("overflow", resumed_at)), *kept]):
+            self._keep(batch)
+        return dropped
+
+    def _unread(self) -> Iterator[Frame]:
+        batch = self._cursor
+        while batch is not None and (batch := batch.next) is not None:
+            yield from batch.frames
+
+    def __repr__(self) -> str:
+        messages, size = self.waiting
+        state = State.ENDED.value if self.is_ended else self.state.value
+        limits = self.limits
+        return f"<Outbox {state}, {messages} of {limits.max_messages} messages, {size} of {limits.max_bytes} bytes>"

@@ -1,0 +1,89 @@
+"""Pace: whose next page of a replay has to wait, since its user had much of the log just now.
+
+Fed by the schedule with outboxes whose turn it is; calls it back for each when it may go on. Those of one user go on in
+the order in which they came, a page each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import Context
+
+from nitro.delivery.clients import Clients
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.state import State
+
+__all__ = ["Pace"]
+
+
+class Pace:
+    """Belongs to one lane. How much is much, each replay knows (`outbox.replay_waits`).
+
+    Args:
+        loop: whose timers it uses; None has none, and there nobody waits.
+        context: in which `go_on` is called.
+        go_on: called with an outbox that has waited.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        context: Context,
+        clients: Clients,
+        go_on: Callable[[Outbox], None],
+    ) -> None:
+        self._loop = loop
+        self._context = context
+        self._go_on = go_on
+        self._lines: dict[str | None, OrderedDict[Outbox, None]] = {}  # by user; one timer for each
+        self._called = clients.index()  # it is their turn, which they have yet to take
+
+    def has_to_wait(self, outbox: Outbox) -> bool:
+        """Whether there is no page for it now."""
+        if self._loop is None:
+            return False
+        is_called = outbox in self._called
+        return outbox.replay_waits > 0 or (not is_called and outbox.principal.user_id in self._lines)
+
+    def take_turn(self, outbox: Outbox) -> None:
+        """It gets a page."""
+        self._called.pop(outbox, None)
+
+    def wait(self, outbox: Outbox) -> None:
+        """Call it when there is a page for it: behind the others of its user, unless it was called too soon."""
+        user_id = outbox.principal.user_id
+        line = self._lines.get(user_id)
+        if line is None:
+            line = self._lines[user_id] = OrderedDict()
+            self._call_later(user_id, outbox.replay_waits)
+        line[outbox] = None
+        if self._called.pop(outbox, True) is None:
+            line.move_to_end(outbox, last=False)
+
+    def _call_later(self, user_id: str | None, seconds: float) -> None:
+        assert self._loop is not None
+        self._loop.call_later(seconds, self._call, user_id, context=self._context)
+
+    def _call(self, user_id: str | None) -> None:
+        line = self._lines[user_id]
+        while line and next(iter(line)).state is not State.PAUSED:  # it has ended, or begins anew
+            line.popitem(last=False)
+        if not line:
+            del self._lines[user_id]
+            return
+        first = next(iter(line))
+        seconds = first.replay_waits
+        self._call_later(user_id, seconds)
+        if not seconds:
+            del line[first]
+            self._called[first] = None
+            self._go_on(first)
+
+    def __len__(self) -> int:
+        """For how many users somebody waits."""
+        return len(self._lines)
+
+    def __repr__(self) -> str:
+        return f"<Pace: some of {len(self)} users wait>"

@@ -1,0 +1,191 @@
+"""The process's one hub: made when first needed, anew in a forked child, and closed at the interpreter's exit."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import thread as _pools  # noqa: F401 - it registers at its import, and the last comes first
+from functools import cache
+from typing import Final
+
+from pydantic import SecretStr
+
+from nitro.brokers.base import Log
+from nitro.delivery.hub import Hub
+from nitro.delivery.statistics import Statistics
+from nitro.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
+from nitro.redaction import SecretUrl
+from nitro.settings import get_settings
+
+__all__ = ["acknowledged", "configure", "connect_broker", "current_hub", "flush", "get_hub", "statistics"]
+
+_EXIT_SECONDS: Final = 5.0
+"""How long the interpreter's exit waits for a broker's acknowledgement."""
+
+_READING_SECONDS: Final = 1.0
+"""How long a thread is held up for what it has published to be read. It may be that of the event loop which has to go
+on before more is read."""
+
+_hub: Hub | None = None
+_broker: str | SecretStr | Log | None = None
+_making = threading.Lock()
+_inherited: list[Hub] = []
+"""A parent's hubs: kept, for to collect them would close the parent's connections from here."""
+
+
+def get_hub() -> Hub:
+    """The process's hub; a forked child gets one of its own."""
+    global _hub
+    if _hub is None:
+        with _making:
+            if _hub is None:
+                _hub = _make()
+                _register()
+                _register_in_child()
+    return _hub
+
+
+def current_hub() -> Hub | None:
+    """The process's hub, if anything has needed one yet. For signal handlers: it takes no lock."""
+    return _hub
+
+
+def configure(*, broker: str | SecretStr | Log | None = None) -> None:
+    """Choose the broker in code, before anything is emitted or connected.
+
+    Args:
+        broker: a URL as in `NITRO_BROKER_URL`, which it overrides, also as a `SecretStr`; a log of your own (see
+            `nitro.brokers.base.Log`); or None for what the environment says.
+
+    Raises:
+        ConfigurationError: the broker is in use already.
+    """
+    global _broker
+    with _making:
+        if _hub is not None:
+            raise ConfigurationError("nitro.configure comes too late: something was emitted or connected already")
+        _broker = broker
+
+
+def connect_broker(timeout: float = 5.0) -> None:
+    """Reach the broker now, and let it make its tables or its stream, instead of when something is first emitted.
+
+    Nothing needs it: what is emitted waits for the broker. It is for a start-up that shall fail where the broker is
+    not there, and for scripts that set up a database.
+
+    Raises:
+        BrokerUnavailable: it was not reached within `timeout` seconds.
+        BrokerRefused: it can't be used as it is configured; at once.
+    """
+    hub = get_hub()
+    refusal = hub.broker.refusal
+    wait([hub.opened, refusal], timeout, return_when=FIRST_COMPLETED)
+    if refusal.done():
+        raise BrokerRefused(str(refusal.exception()))
+    if not hub.opened.done():
+        state = hub.broker.state
+        raise BrokerUnavailable(f"the broker was not reached within {timeout:g} s: {state.why_gone}")
+
+
+def flush(timeout: float = 5.0) -> None:
+    """Wait until everything that was emitted so far is acknowledged by the broker; for scripts and workers that end.
+
+    This process has read it then, too, so a client that connects afterwards doesn't hear it.
+
+    Raises:
+        BrokerUnavailable: it is not acknowledged, after `timeout` seconds.
+        BrokerRefused: the broker can't be used as it is configured; at once.
+        PayloadTooLarge: one of them was thrown away, since the broker takes less; the others are in it, or wait.
+    """
+    if _hub is None:
+        return
+    acknowledgement = _hub.broker.acknowledgement()
+    if acknowledgement is not None:
+        wait([acknowledgement], timeout)
+        _check(acknowledgement, timeout)
+    reading = _hub.broker.until_read()
+    if reading is not None:
+        wait([reading], min(timeout, _READING_SECONDS))
+
+
+def statistics() -> Statistics:
+    """What this process has delivered since its start, and what waits in it now. Cheap; from any thread."""
+    return get_hub().statistics()
+
+
+async def acknowledged(number: int | None) -> None:
+    """The same in an event loop; and until this process has read it, too, so that who connects then doesn't hear it.
+
+    Args:
+        number: of the message that is waited for; None for all.
+
+    Raises:
+        BrokerUnavailable: it is not acknowledged, after `NITRO_PUBLISH_TIMEOUT_SECONDS`.
+        BrokerRefused: the broker can't be used as it is configured; at once.
+        PayloadTooLarge: it was thrown away, since the broker takes less.
+    """
+    hub = get_hub()
+    seconds = hub.settings.publish_timeout_seconds
+    acknowledgement = hub.broker.acknowledgement(number)
+    if acknowledgement is not None:
+        answer = asyncio.wrap_future(acknowledgement)
+        answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())  # asyncio need not report it
+        await asyncio.wait([answer], timeout=seconds)
+        _check(acknowledgement, seconds)
+    reading = hub.broker.until_read()
+    if reading is not None:
+        await asyncio.wait([asyncio.wrap_future(reading)], timeout=seconds)
+
+
+def _check(acknowledgement: Future[None], seconds: float) -> None:
+    if not acknowledgement.done():
+        raise BrokerUnavailable(
+            f"the broker has not acknowledged within {seconds:g} s; what was emitted waits, and is published once the "
+            f"broker takes it, if this process lives so long"
+        )
+    acknowledgement.result()
+
+
+def _make() -> Hub:
+    settings = get_settings()
+    if isinstance(_broker, str | SecretStr):
+        url = _broker if isinstance(_broker, str) else _broker.get_secret_value()
+        return Hub(settings.model_copy(update={"broker_url": SecretUrl(url)}))
+    return Hub(settings, _broker)
+
+
+@cache
+def _register() -> None:
+    # Before the interpreter's thread pools refuse work, which drivers need to look up a host. That moment has a private
+    # name only; without it we come later, and reach whatever is connected already.
+    register = getattr(threading, "_register_atexit", atexit.register)
+    try:
+        register(_finish)
+    except RuntimeError:  # the interpreter is ending: somebody emits for the first time in an exit handler
+        atexit.register(_finish)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_start_anew)
+
+
+def _register_in_child() -> None:
+    """A child of multiprocessing ends without the interpreter's exit, and has an exit of its own."""
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _finish, exitpriority=100)
+
+
+def _finish() -> None:
+    if _hub is not None:
+        _hub.broker.close(_EXIT_SECONDS)
+
+
+def _start_anew() -> None:
+    global _hub, _making
+    if _hub is not None:
+        _inherited.append(_hub)
+    _hub = None
+    _making = threading.Lock()

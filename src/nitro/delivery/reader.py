@@ -1,0 +1,47 @@
+"""The reader: a sink for code that takes messages one by one. Fed by an outbox, feeds an async iterator."""
+
+from __future__ import annotations
+
+import asyncio
+
+from nitro.delivery.outbox import Outbox
+from nitro.messages.message import Gap, Message
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Waits for an outbox in the loop that it belongs to. The newest reader of an outbox takes it over."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._waiter: asyncio.Future[None] | None = None
+        outbox.attach(self)
+
+    def ready(self) -> bool:
+        """Wake whoever waits in `has_more`, who hasn't taken anything yet."""
+        self.ended()
+        return False
+
+    def ended(self) -> None:
+        """Wake whoever waits in `has_more`."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def has_more(self) -> bool:
+        """Wait until something waits to be taken; False once the client is disconnected or somebody else reads."""
+        outbox = self._outbox
+        while not outbox.is_ended and outbox.sink is self:
+            if outbox.has_more:
+                return True
+            self._waiter = asyncio.get_running_loop().create_future()
+            outbox.free()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return False
+
+    def take(self) -> Message | Gap | None:
+        """The next message that waits, or None."""
+        return self._outbox.take_message() if self._outbox.sink is self else None

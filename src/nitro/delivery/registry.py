@@ -1,0 +1,110 @@
+"""The registry: the feeds of one lane, found by interest and by route.
+
+Fed by the lane with messages and with outboxes that come, change and go; feeds the schedule with what closed a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nitro.delivery.chain import Chain
+from nitro.delivery.feed import Feed
+from nitro.delivery.frame import Frame
+from nitro.delivery.interest import Interest
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.router import Router
+from nitro.delivery.schedule import Schedule
+from nitro.messages.message import Message, Position
+
+__all__ = ["FeedRegistry"]
+
+
+class FeedRegistry:
+    """Belongs to one lane. A feed lives as long as somebody shares its interest.
+
+    Attributes:
+        position: of the newest message that was routed here; what comes next is behind it.
+    """
+
+    def __init__(self, schedule: Schedule, position: Position) -> None:
+        self.position = position
+        self._schedule = schedule
+        self._router: Router[Feed] = Router()
+        self._feeds: dict[Interest, Feed] = {}
+        self._open: dict[Feed, None] = {}
+        self._tick = 0
+
+    def begin_tick(self) -> None:
+        """What comes from here on is no client's arrears before the next tick."""
+        self._tick += 1
+
+    def enter(self, outbox: Outbox, interest: Interest) -> None:
+        """Let `outbox` follow the feed of `interest` from what comes next, and no other."""
+        before = outbox.chain
+        if before is not None and before.interest == interest:
+            return
+        feed = self._feeds.get(interest)
+        if feed is None:
+            feed = self._feeds[interest] = Feed(interest, self.position)
+            self._router.add(feed)
+        self.close(feed)
+        self.close(before)
+        outbox.follow(feed)
+        self.leave(outbox, before)
+        feed.add(outbox)
+        feed.owes_id |= outbox.starts_at != self.position
+
+    def leave(self, outbox: Outbox, chain: Chain | None) -> None:
+        """Tell `outbox` no more of what this feed of its gets; the last one takes the feed along."""
+        if chain is None:
+            return
+        assert isinstance(chain, Feed)
+        chain.remove(outbox)
+        if not chain:
+            self._router.remove(chain)
+            del self._feeds[chain.interest]
+            self._open.pop(chain, None)
+            self._schedule.drop_feed(chain)
+
+    def append(self, message: Message) -> None:
+        """Put `message` into the open batch of each feed that hears it, framed once for all."""
+        frame: Frame | None = None
+        for feed in self._router.route(message):
+            if frame is None:
+                frame = Frame(message)
+            self._open[feed] = None
+            if feed.append(frame):
+                self.close(feed)
+        self.position = message.position or self.position
+
+    def append_to(self, feed: Feed, frame: Frame) -> None:
+        """Put `frame` into `feed`, and close."""
+        if feed:
+            feed.append(frame)
+            self.close(feed)
+
+    def behind(self) -> list[Outbox]:
+        """Those for which more came while they were busy; from any thread."""
+        return [outbox for feed in self for outbox in feed.parked()]
+
+    def __iter__(self) -> Iterator[Feed]:
+        return iter(tuple(self._feeds.values()))
+
+    def close(self, chain: Chain | None) -> None:
+        """End the open batch of a feed: its outboxes are told when their turn comes."""
+        if chain is not None and chain.close(self._tick):
+            assert isinstance(chain, Feed)
+            self._schedule.add_feed(chain)
+
+    def close_all(self) -> None:
+        """End every open batch."""
+        if self._open:
+            for feed in self._open:
+                self.close(feed)
+            self._open = {}
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def __repr__(self) -> str:
+        return f"<FeedRegistry of {len(self._feeds)} feeds by {self._router!r}>"

@@ -1,0 +1,195 @@
+"""The replay: what one client missed, read from the log again.
+
+Fed by the log, a page at a time and no sooner than the client takes the page before; feeds the client's backlog. So a
+client that comes back costs the memory of one page, however far it is behind, and none while it doesn't read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Final, NamedTuple
+
+from nitro.access.leaky_buckets import LeakyBuckets
+from nitro.brokers.base import PositionLost
+from nitro.delivery.chain import MAX_WRITE_BYTES, Batch
+from nitro.delivery.frame import Beat, Frame
+from nitro.delivery.interest import Interest, Kind
+from nitro.messages.message import Gap, Message, Position
+
+__all__ = ["Allowance", "Read", "Replay"]
+
+Read = Callable[[Position, int], Sequence[Message]]
+"""The log's messages behind a position, so many at most; raises `PositionLost`."""
+
+_PAGE_MESSAGES: Final = 256
+"""How many of the log's messages are looked at before others get their turn."""
+_PAGE_SECONDS: Final = 0.001
+"""After how long they get it sooner: the patterns of a client may take long to compare."""
+_LOOKS_AT_CLOCK_EVERY: Final = 16
+_REMEMBERED: Final = 256
+"""Answers, for topics and senders: a log has few, mostly."""
+
+
+class Allowance(NamedTuple):
+    """What one replay may cost.
+
+    Attributes:
+        max_bytes: payload of the messages that it may bring; if more was missed, the client is told so instead of the
+            rest.
+        max_messages: how many of the log's messages may be looked at for it, whether the client hears them or not; the
+            same beyond.
+        pace: how fast.
+        user_id: whose pace it is; those who have no user share one.
+    """
+
+    max_bytes: int
+    max_messages: int
+    pace: LeakyBuckets
+    user_id: str = ""
+
+
+class Replay:
+    """From the position behind `after` up to `until`, where the client's feed goes on.
+
+    Args:
+        allowance: what it may cost.
+        gaps: counts the gap, if there is one, by its reason.
+        since: where a client that can't go on behind `after` begins, told of a gap; `until` if left out.
+
+    Attributes:
+        starts_at: where the client stands, so that one that is cut right now comes back to it; None if it is
+            told of a gap first.
+        is_over: whether nothing more will come.
+    """
+
+    __slots__ = (
+        "_after",
+        "_allowance",
+        "_bytes_left",
+        "_gaps",
+        "_heard",
+        "_interest",
+        "_messages_left",
+        "_page",
+        "_read",
+        "_until",
+        "is_over",
+        "starts_at",
+    )
+
+    def __init__(
+        self,
+        read: Read,
+        interest: Interest,
+        after: Position | None,
+        until: Position,
+        allowance: Allowance,
+        gaps: Counter[str],
+        since: Position | None = None,
+    ) -> None:
+        self._read = read
+        self._interest = interest
+        self._until = until
+        self._allowance = allowance
+        self._bytes_left = allowance.max_bytes
+        self._messages_left = allowance.max_messages
+        self._gaps = gaps
+        self._heard: dict[Kind, bool] = {}
+        self.is_over = False
+        self.starts_at = after
+        self._page: Sequence[Message] | Gap
+        self._after = after or until
+        if after is None or (after.epoch == until.epoch and after.sequence > until.sequence):
+            self._lose("invalid", since)
+        elif after.epoch != until.epoch:
+            self._lose("epoch", since)
+        else:
+            self._read_page()
+
+    def withhold(self, interest: Interest) -> None:
+        """Leave out what `interest` may hear no more, though it was subscribed when the client came back."""
+        self._interest = replace(self._interest, permissions=interest.permissions)
+        self._heard.clear()
+
+    @property
+    def waits(self) -> float:
+        """For how many seconds there will be no next page, since its user had much of the log just now."""
+        return self._allowance.pace.wait(self._allowance.user_id)
+
+    def next_page(self) -> Batch | None:
+        """What the client hears of the next page, or None if that is nothing."""
+        page = self._page
+        if isinstance(page, Gap):
+            self._after = page.resumed_at
+            self._go_on()
+            return Batch([Frame(page)], None)
+        left, compared = self._messages_left, self._interest.compared
+        batch = self._look_at(page)
+        work = left - self._messages_left + self._interest.compared - compared
+        self._allowance.pace.spend(self._allowance.user_id, work)
+        if self.waits and not self.is_over and not isinstance(self._page, Gap):
+            # Who is cut while it waits goes on from here, and doesn't take the silence for a dead line.
+            return Batch([*(batch.frames if batch else ()), Beat(self._after, is_known=False)], None)
+        return batch
+
+    def _look_at(self, page: Sequence[Message]) -> Batch | None:
+        frames: list[Frame] = []
+        size = 0
+        deadline = perf_counter() + _PAGE_SECONDS
+        for count, message in enumerate(page, 1):
+            assert message.position is not None  # it comes from the log
+            if message.position.sequence > self._until.sequence:
+                break
+            if not self._messages_left:
+                self._lose("overflow")
+                return Batch(frames, None) if frames else None
+            self._messages_left -= 1
+            self._after = message.position
+            if self._hears(message):
+                self._bytes_left -= len(message.payload)
+                if self._bytes_left < 0:
+                    self._lose("overflow")
+                    return Batch(frames, None) if frames else None
+                frames.append(Frame(message))
+                size += len(message.payload)
+                if size > MAX_WRITE_BYTES:
+                    break
+            if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
+                break
+        if page:
+            self._go_on()
+        else:
+            self.is_over = True
+        return Batch(frames, None) if frames else None
+
+    def _go_on(self) -> None:
+        if self._after.sequence >= self._until.sequence:
+            self.is_over = True
+        else:
+            self._read_page()
+
+    def _read_page(self) -> None:
+        try:
+            self._page = self._read(self._after, _PAGE_MESSAGES)
+        except PositionLost as lost:
+            self._lose(lost.reason)
+
+    def _lose(self, reason: str, since: Position | None = None) -> None:
+        self._page = Gap(reason, since or self._until)
+        self.starts_at = None
+        self._gaps[reason] += 1
+
+    def _hears(self, message: Message) -> bool:
+        key = (message.topic, message.sender)
+        heard = self._heard.get(key)
+        if heard is None:
+            if len(self._heard) >= _REMEMBERED:
+                self._heard.clear()
+            heard = self._heard[key] = self._interest.hears(message)
+        return heard
+
+    def __repr__(self) -> str:
+        return f"<Replay from {self._after} to {self._until}>"

@@ -1,0 +1,169 @@
+"""Resumption: clients that come back with an id get what they missed before everything else.
+
+Fed by the lane with outboxes and ids; lets each outbox begin anew with a replay. One whose id this process doesn't know
+may come from another process that has read further, or has noticed a new epoch sooner. So it is held until this one has
+read so far, or the log itself says that it is nobody's; so is every one while the log was not reached yet.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from nitro.access.leaky_buckets import LeakyBuckets
+from nitro.brokers.base import NOWHERE, Broker
+from nitro.delivery.clients import Clients
+from nitro.delivery.foreign_ids import ForeignIds
+from nitro.delivery.inbox import Action, Inbox
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.registry import FeedRegistry
+from nitro.delivery.replay import Allowance, Replay
+from nitro.delivery.schedule import Schedule
+from nitro.delivery.ticker import Ticker
+from nitro.messages.message import Position
+from nitro.settings import Settings
+
+__all__ = ["Resumption"]
+
+_ASKS_AGAIN_SECONDS: Final = 0.5
+"""The log is asked so often for those who are held."""
+_BURST_SECONDS: Final = 10
+"""So many seconds' worth of the log may be looked at for a user at once: usually all that was missed."""
+_CROWD: Final = 10
+"""All clients without a user together have the pace of so many users."""
+
+
+class Resumption:
+    """Belongs to one lane. True while somebody is held.
+
+    Args:
+        broker: what it reads, and asks where the log stands; others may give out positions in it.
+        settings: what each client may be sent of what it missed, and how fast.
+        act: runs something in the lane, behind what was posted so far, from any thread.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        settings: Settings,
+        clients: Clients,
+        feeds: FeedRegistry,
+        schedule: Schedule,
+        inbox: Inbox,
+        act: Callable[[Action], None],
+    ) -> None:
+        self._broker = broker
+        self._feeds = feeds
+        self._schedule = schedule
+        self._act = act
+        self._has_loop = inbox.loop is not None
+        self._max_replay = settings.max_replay_bytes, settings.max_replay_messages
+        per_second = settings.max_replay_messages_per_second
+        self._of_users = LeakyBuckets(per_second, _BURST_SECONDS * per_second)
+        self._of_nobody = LeakyBuckets(_CROWD * per_second, _BURST_SECONDS * _CROWD * per_second)
+        self._held = clients.index()  # and where each goes on that has to be told of a gap
+        self._looked_at = NOWHERE
+        self._next = 0  # in this epoch, the first place for which one is held
+        self._is_asking = False
+        self._ask_again = Ticker(inbox.loop, inbox.context, _ASKS_AGAIN_SECONDS, self._ask)
+        self._foreign = ForeignIds()
+
+    def resume(self, outbox: Outbox, after: Position | None) -> None:
+        """Let `outbox` begin behind `after`, or with a gap if that is None; then its feed goes on from here."""
+        if outbox.chain is None or outbox.is_ended:
+            outbox.starts_at = after  # ended before it began: it comes back to where it was
+        elif after is not None and self._is_unknown(after):
+            self.hold(outbox, after)
+        else:
+            self._replay(outbox, after)
+
+    def hold(self, outbox: Outbox, after: Position) -> None:
+        """Let `outbox` take nothing before this process knows what it missed."""
+        outbox.hold(after)
+        self._held[outbox] = self._feeds.position
+        self._schedule.hold(outbox)
+        if after.epoch == self._looked_at.epoch:
+            self._next = min(self._next, after.sequence)
+        self._ask()
+
+    def look_again(self) -> None:
+        """Let those begin whom this process has caught up with."""
+        head = self._feeds.position
+        if head.epoch == self._looked_at.epoch and head.sequence < self._next:
+            return
+        self._looked_at = head
+        for outbox in tuple(self._held):
+            after = outbox.held_for
+            if after is None or not self._is_unknown(after):
+                self._replay(outbox, after, self._held.pop(outbox))
+        waiting = [outbox.held_for for outbox in self._held]
+        self._next = min(
+            [after.sequence for after in waiting if after and after.epoch == head.epoch], default=sys.maxsize
+        )
+
+    def move_to(self, position: Position) -> None:
+        """The log goes on from there, for all who are held."""
+        for outbox in self._held:
+            self._held[outbox] = position
+
+    def _ask(self) -> None:
+        """Ask the log where it stands, for all who are held now, and again while there are some."""
+        self._ask_again.stop()
+        if self._is_asking or not self._held or not self._has_loop:  # then it is held until a loop adopts it
+            return
+        self._is_asking = True
+        answered = partial(self._answered, {outbox: outbox.held_for for outbox in self._held})
+
+        def hear(answer: Future[Position | None]) -> None:
+            with suppress(RuntimeError):  # the loop was closed under its clients
+                self._act(partial(answered, answer.result()))
+
+        self._broker.ask_head().add_done_callback(hear)
+
+    def _answered(self, held: dict[Outbox, Position | None], head: Position | None) -> None:
+        """The log stands there, or (None) can't be asked now: let those begin whose ids are nobody's."""
+        self._is_asking = False
+        for outbox, after in held.items() if head else ():
+            if outbox in self._held and outbox.held_for == after and not _is_in(after, head):
+                self._replay(outbox, after, self._held.pop(outbox))
+        if self._held.keys() - held.keys():
+            self._ask()
+        elif self._held:
+            self._ask_again.start()
+
+    def _is_unknown(self, after: Position) -> bool:
+        head = self._feeds.position
+        if head == NOWHERE:
+            return True
+        return self._broker.is_shared and (after.epoch != head.epoch or after.sequence > head.sequence)
+
+    def _replay(self, outbox: Outbox, after: Position | None, since: Position | None = None) -> None:
+        self._held.pop(outbox, None)
+        chain, head = outbox.chain, self._feeds.position
+        assert chain is not None
+        if after is not None and after.epoch != head.epoch and not self._broker.is_shared:
+            self._foreign.note()
+        self._feeds.close(chain)
+        user_id = outbox.principal.user_id
+        pace = self._of_nobody if user_id is None else self._of_users
+        allowance = Allowance(*self._max_replay, pace, user_id or "")
+        counts = self._schedule.counts
+        outbox.resume(Replay(self._broker.read, chain.interest, after, head, allowance, counts.gaps, since))
+        chain.owes_id |= outbox.starts_at != head
+        counts.replays += 1
+        self._schedule.resume(outbox)
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def __repr__(self) -> str:
+        return f"<Resumption, {len(self._held)} held>"
+
+
+def _is_in(after: Position | None, head: Position | None) -> bool:
+    """Whether a log that stands at `head` has that place."""
+    return after is not None and head is not None and after.epoch == head.epoch and after.sequence <= head.sequence

@@ -1,0 +1,241 @@
+"""The schedule: which clients of a lane are told that something waits, when, and in which state each is.
+
+Fed by feeds that closed a batch, by outboxes that got something of their own, and by sinks that are free again. It
+tells sinks until its time in the loop is up, and goes on there in its next turn. What a change of state asks for is
+done here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from itertools import islice
+from typing import Final
+
+from nitro.delivery.clients import Clients
+from nitro.delivery.feed import Feed
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.pace import Pace
+from nitro.delivery.state import (
+    State,
+    Todo,
+    on_attached,
+    on_free,
+    on_held,
+    on_news,
+    on_pause_over,
+    on_resumed,
+    on_turn,
+)
+from nitro.delivery.statistics import Counts
+from nitro.delivery.ticker import Ticker, is_through
+
+__all__ = ["Schedule"]
+
+log = logging.getLogger("nitro.delivery")
+
+_TELLS_A_PAGE: Final = 64
+_LOOK_SECONDS: Final = 0.5
+"""How often writes that are under way are looked at, while there are any."""
+_IDLE: Final = State.IDLE
+_BUSY: Final = State.BUSY
+
+
+class Schedule:
+    """Belongs to one lane. True while anybody is left to be told.
+
+    Args:
+        loop: whose timers it uses; None has no sockets, and no pace.
+        context: in which sinks are told.
+        counts: what sinks took is added to it.
+        wake: lets `run` be called soon.
+        check_limits: called with an outbox for which more waits than it took; it may end it.
+        end: called with an outbox that is to be ended, and why: `"stuck"` (its write takes too long), `"broken"` (its
+            sink raised) or an empty text (it has taken all, and the lane is ending).
+
+    Attributes:
+        is_draining: whoever has taken all is ended.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        context: Context,
+        clients: Clients,
+        counts: Counts,
+        *,
+        wake: Callable[[], None],
+        check_limits: Callable[[Outbox], None],
+        end: Callable[[Outbox, str], None],
+    ) -> None:
+        self.counts = counts
+        self.is_draining = False
+        self._loop = loop
+        self._wake = wake
+        self._check_limits = check_limits
+        self._end = end
+        self._feeds: OrderedDict[Feed, None] = OrderedDict()
+        self._outboxes = clients.index()
+        self._pages = clients.index()
+        self._pace = Pace(loop, context, clients, self._end_pause)
+        self._writes = clients.index()  # since when; the oldest first
+        self._look = Ticker(loop, context, _LOOK_SECONDS, self._look_at_writes)
+
+    def add_feed(self, feed: Feed) -> None:
+        """Tell all outboxes of `feed`, which closed a batch."""
+        feed.is_dirty = True
+        self._feeds[feed] = None
+
+    def drop_feed(self, feed: Feed) -> None:
+        """Nobody is left in `feed`."""
+        self._feeds.pop(feed, None)
+
+    def add(self, outbox: Outbox) -> None:
+        """Tell one outbox, whatever its feed has."""
+        self._outboxes[outbox] = None
+
+    def run(self) -> bool:
+        """Tell those that are due; False if some are left for the next turn."""
+        return is_through(map(self.notify, self._due()))
+
+    def notify(self, outbox: Outbox) -> bool:
+        """Let its sink take what waits, if it is free.
+
+        Returns whether that was a page of a replay; the next one has a turn of its own.
+        """
+        if outbox.is_ended:
+            return False
+        if outbox.state is _IDLE:  # the usual case
+            outbox.state = _BUSY
+            self._let_take(outbox)
+            return False
+        if outbox.state is State.REPLAYING:
+            return outbox not in self._pages and self._give_page(outbox)  # else its turn is yet to come
+        self._enter(outbox, *on_news(outbox.state))
+        return False
+
+    def hold(self, outbox: Outbox) -> None:
+        """It gets nothing before this process has read up to its id."""
+        self._enter(outbox, *on_held(outbox.state))
+
+    def resume(self, outbox: Outbox) -> None:
+        """What it missed can be read."""
+        self._enter(outbox, *on_resumed(outbox.state))
+
+    def attached(self, outbox: Outbox) -> None:
+        """It has another sink, which isn't free yet."""
+        self._writes.pop(outbox, None)
+        self._enter(outbox, *on_attached(outbox.state))
+
+    def freed(self, outbox: Outbox) -> None:
+        """Its sink has taken all that it might."""
+        self._writes.pop(outbox, None)
+        state, todo = on_free(
+            outbox.state,
+            is_held=outbox.held_for is not None,
+            is_replaying=outbox.is_replaying,
+            is_draining=self.is_draining,
+            has_more=outbox.has_more,
+        )
+        self._enter(outbox, state, todo)
+
+    def begin_write(self, outbox: Outbox) -> None:
+        """A write to it is under way until it is free; a new one after another begins anew."""
+        assert self._loop is not None
+        if not outbox.is_ended:
+            self._writes.pop(outbox, None)
+            self._writes[outbox] = self._loop.time()
+            self._look.start()
+
+    def _due(self) -> Iterator[Outbox]:
+        """The outboxes to tell. Where it was left, the next one goes on, with another feed's if there is one.
+
+        A page of a replay takes as long as many clients of a feed, so they alternate: neither holds up the other.
+        """
+        while self:
+            while self._outboxes:
+                yield self._outboxes.popitem(last=False)[0]
+            yield from islice(self._of_feeds(), _TELLS_A_PAGE)
+            if self._pages:
+                yield self._pages.popitem(last=False)[0]
+
+    def _of_feeds(self) -> Iterator[Outbox]:
+        while self._feeds:
+            feed = next(iter(self._feeds))
+            self._feeds.move_to_end(feed)
+            if feed.turn is None:
+                feed.is_dirty = False
+                feed.turn = iter(feed.to_notify())
+            yield from feed.turn
+            feed.turn = None
+            if not feed.is_dirty:
+                self._feeds.pop(feed, None)
+
+    def _give_page(self, outbox: Outbox) -> bool:
+        state, todo = on_turn(outbox.state, has_to_wait=self._pace.has_to_wait(outbox))
+        if todo is Todo.NOTIFY:
+            self._pace.take_turn(outbox)
+            outbox.allow_page()
+        self._enter(outbox, state, todo)
+        return todo is Todo.NOTIFY
+
+    def _enter(self, outbox: Outbox, state: State, todo: Todo) -> None:
+        """Give it that state, and do what the change asks for."""
+        if state is not outbox.state:
+            feed = outbox.chain
+            if isinstance(feed, Feed) and state.is_parked is not outbox.state.is_parked:
+                feed.remove(outbox)
+                outbox.state = state
+                feed.add(outbox)
+            else:
+                outbox.state = state
+        if todo is Todo.NOTIFY:
+            self._let_take(outbox)
+        elif todo is Todo.CHECK_LIMITS:
+            self._check_limits(outbox)
+        elif todo is Todo.QUEUE:
+            self._outboxes[outbox] = None
+            self._wake()
+        elif todo is Todo.QUEUE_PAGE:
+            self._pages[outbox] = None
+            self._wake()
+        elif todo is Todo.PAUSE:
+            self._pace.wait(outbox)
+        elif todo is Todo.END:
+            self._end(outbox, "")
+
+    def _let_take(self, outbox: Outbox) -> None:
+        """Tell the sink of an outbox that is busy from now on, unless it takes all at once."""
+        assert outbox.sink is not None  # it was free
+        try:
+            is_free = outbox.sink.ready()
+        except Exception:
+            log.exception("a sink failed")
+            self._end(outbox, "broken")
+            return
+        if is_free:
+            if outbox.state is _BUSY and not self.is_draining:  # the usual case
+                outbox.state = _IDLE
+            else:
+                self.freed(outbox)
+
+    def _end_pause(self, outbox: Outbox) -> None:
+        self._enter(outbox, *on_pause_over(outbox.state))
+
+    def _look_at_writes(self) -> None:
+        assert self._loop is not None
+        now = self._loop.time()
+        for outbox, since in tuple(self._writes.items()):
+            if now - since > outbox.limits.send_timeout:
+                self._end(outbox, "stuck")
+        if not self._writes:
+            self._look.stop()
+
+    def __bool__(self) -> bool:
+        return bool(self._feeds or self._outboxes or self._pages)
+
+    def __repr__(self) -> str:
+        return f"<Schedule of {len(self._feeds)} feeds, {len(self._outboxes)} clients and {len(self._pages)} pages>"

@@ -1,0 +1,147 @@
+"""Statistics: what a process has delivered, and what waits. Counted where it happens, added up when asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Protocol
+
+from nitro.access.admission import Admission
+from nitro.brokers.base import Broker
+
+__all__ = ["Counts", "Statistics", "gather"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """One process at one moment. Counts run from its start; sizes are bytes of JSON.
+
+    Attributes:
+        clients: connected ones.
+        feeds: different interests among them, for each event loop.
+        loops: event loops that have clients.
+        messages_in, bytes_in: what was emitted with a result.
+        messages_out, bytes_out: what clients took, each message once for each client.
+        replays: how many clients came back with an id.
+        gaps: how many of them, by reason, were told that something is missing.
+        dropped: messages that were dropped because too much waited for a client, by its policy.
+        ended: clients that were ended by the delivery, by reason: `"slow"` (over their limit), `"stuck"` (a write was
+            blocked for too long), `"unconfirmed"` (its server took too much over HTTP/2 and never waited for it),
+            `"broken"` (its sink raised), `"expired"` (its rights), `"age"` (its stream was open for
+            `NITRO_MAX_STREAM_SECONDS`) or `"dismissed"` (by `disconnect_user`).
+        refused: clients that were not let in, by the limit: `"clients"`, `"user"`, `"address"` or `"rate"`.
+        slowest_messages, slowest_bytes: what waits for the client that is furthest behind.
+        head: position of the newest message.
+        retained_messages, retained_bytes, retained_seconds: what can be replayed, and the age of the oldest.
+        publish_queue_messages: what was emitted and is not yet acknowledged by the broker.
+        skipped_entries: entries of the broker's log that could not be handed on.
+        broker_gone_seconds: for how long the broker has not been reached; 0 while it is there.
+        broker_refused: why it can't be used as it is configured, and the remedy; empty if waiting may help.
+    """
+
+    clients: int
+    feeds: int
+    loops: int
+    messages_in: int
+    bytes_in: int
+    messages_out: int
+    bytes_out: int
+    replays: int
+    gaps: Mapping[str, int]
+    dropped: Mapping[str, int]
+    ended: Mapping[str, int]
+    refused: Mapping[str, int]
+    slowest_messages: int
+    slowest_bytes: int
+    head: str
+    retained_messages: int
+    retained_bytes: int
+    retained_seconds: float
+    publish_queue_messages: int
+    skipped_entries: int
+    broker_gone_seconds: float
+    broker_refused: str
+
+
+class Counts:
+    """What one lane has counted, in its loop; and the hub, of the lanes that are gone."""
+
+    __slots__ = ("bytes", "dropped", "ended", "gaps", "messages", "replays")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.bytes = 0
+        self.replays = 0
+        self.gaps: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+
+    def add(self, other: Counts) -> None:
+        """Count what `other` has counted, too."""
+        self.messages += other.messages
+        self.bytes += other.bytes
+        self.replays += other.replays
+        self.gaps.update(dict(other.gaps))  # copied at once: its lane may count on meanwhile
+        self.dropped.update(dict(other.dropped))
+        self.ended.update(dict(other.ended))
+
+    def __repr__(self) -> str:
+        return f"<Counts of {self.messages} messages>"
+
+
+class _Waits(Protocol):
+    @property
+    def waiting(self) -> tuple[int, int]: ...
+
+
+class _Feeds(Sized, Protocol):
+    def behind(self) -> Iterable[_Waits]: ...
+
+
+class Share(Protocol):
+    """What one lane says of itself."""
+
+    @property
+    def counts(self) -> Counts: ...
+
+    @property
+    def clients(self) -> Sized: ...
+
+    @property
+    def feeds(self) -> _Feeds: ...
+
+
+def gather(
+    lanes: Sequence[Share], gone: Counts, emitted: tuple[int, int], broker: Broker, admission: Admission
+) -> Statistics:
+    """What all lanes of a process have counted, those that are gone too, and what waits in them."""
+    counts = Counts()
+    for each in (gone, *(lane.counts for lane in lanes)):
+        counts.add(each)
+    waiting = [outbox.waiting for lane in lanes for outbox in lane.feeds.behind()]
+    retained, state = broker.retained, broker.state
+    return Statistics(
+        clients=sum(len(lane.clients) for lane in lanes),
+        feeds=sum(len(lane.feeds) for lane in lanes),
+        loops=len(lanes),
+        messages_in=emitted[0],
+        bytes_in=emitted[1],
+        messages_out=counts.messages,
+        bytes_out=counts.bytes,
+        replays=counts.replays,
+        gaps=dict(counts.gaps),
+        dropped=dict(counts.dropped),
+        ended=dict(counts.ended),
+        refused=dict(admission.refused),
+        slowest_messages=max((messages for messages, _ in waiting), default=0),
+        slowest_bytes=max((size for _, size in waiting), default=0),
+        head=str(broker.head),
+        retained_messages=retained.messages,
+        retained_bytes=retained.bytes,
+        retained_seconds=retained.seconds,
+        publish_queue_messages=state.unacknowledged,
+        skipped_entries=state.skipped,
+        broker_gone_seconds=state.gone_seconds,
+        broker_refused=state.why_refused,
+    )

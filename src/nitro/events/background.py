@@ -1,0 +1,93 @@
+"""Where asynchronous handlers run: in the loop of whoever emitted, else in one thread of their own.
+
+Fed by `emit` with what a handler returned to be awaited; every task is held, named and observed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from functools import cache, partial
+from typing import Any, Final
+
+__all__ = ["start_soon"]
+
+_EXIT_SECONDS: Final = 5.0
+"""How long the interpreter's exit waits for handlers that were started from threads without a loop."""
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def start_soon(coro: Coroutine[Any, Any, None], name: str) -> None:
+    """Run `coro` in the running loop; from a worker thread of Starlette or anyio, in its loop; and from any
+    other thread in a background loop. Returns at once.
+    """
+    start = partial(_start, coro, name, copy_context())
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        _start_elsewhere(start)
+    else:
+        start()
+
+
+def _start_elsewhere(start: Callable[[], None]) -> None:
+    # A worker thread of anyio's knows the loop that it works for. `anyio.from_thread` would ask that loop, and
+    # wait for ever where it has stopped.
+    loop = getattr(threading.current_thread(), "loop", None)
+    if not isinstance(loop, asyncio.AbstractEventLoop) or not loop.is_running():
+        loop = _Background.loop()
+    loop.call_soon_threadsafe(start)
+
+
+def _start(coro: Coroutine[Any, Any, None], name: str, context: Context) -> None:
+    task = asyncio.get_running_loop().create_task(coro, name=name, context=context)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+class _Background:
+    """The loop in a daemon thread, started when first needed; a forked child starts its own."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _lock = threading.Lock()
+
+    @classmethod
+    def loop(cls) -> asyncio.AbstractEventLoop:
+        with cls._lock:
+            if cls._loop is None:
+                cls._loop = loop = asyncio.new_event_loop()
+                threading.Thread(target=loop.run_forever, name="nitro-handlers", daemon=True).start()
+                atexit.register(cls._finish, loop, os.getpid())
+                _register_fork()
+            return cls._loop
+
+    @classmethod
+    def _forget(cls) -> None:
+        cls._loop = None
+        cls._lock = threading.Lock()
+        _tasks.clear()
+
+    @staticmethod
+    def _finish(loop: asyncio.AbstractEventLoop, pid: int) -> None:
+        if os.getpid() != pid:
+            return
+        asyncio.run_coroutine_threadsafe(_finish_tasks(), loop).result(_EXIT_SECONDS + 1)
+        loop.call_soon_threadsafe(loop.stop)
+
+
+@cache
+def _register_fork() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_Background._forget)
+
+
+async def _finish_tasks() -> None:
+    here = asyncio.get_running_loop()
+    waiting = [task for task in _tasks if task.get_loop() is here]
+    if waiting:
+        await asyncio.wait(waiting, timeout=_EXIT_SECONDS)

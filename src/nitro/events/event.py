@@ -1,0 +1,239 @@
+"""Event and Namespace: named signals, and who handles them in this process.
+
+Stands on blinker's `NamedSignal`, which keeps receivers, their senders and the weak references, and adds
+priorities, conditions, handlers that are required, and handlers of patterns.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+import blinker
+from blinker import NamedSignal
+from blinker.base import ANY_ID, make_id  # type: ignore[attr-defined]  # blinker's own key of a receiver
+
+from nitro.errors import ConfigurationError
+from nitro.events.emission import emit_and_wait, emit_at_once
+from nitro.events.sender import ANY
+from nitro.messages.topics import check_pattern, check_topic, matches
+
+__all__ = ["Condition", "Event", "Handler", "Namespace", "default_namespace", "event", "filter_signals"]
+
+Handler = Callable[..., Any]
+Condition = Callable[..., bool]
+H = TypeVar("H", bound=Handler)
+
+_order: Final = itertools.count()
+
+
+class Registration(NamedTuple):
+    """How a handler was connected: sorts by priority, highest first, then by when."""
+
+    priority: int
+    order: int
+    condition: Condition | None
+    is_required: bool
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return (-self.priority, self.order)
+
+
+class Event(NamedSignal):
+    """A named signal; its name is the topic that clients subscribe to.
+
+    `event("todo.created")` gives the one of that name, and is what applications use. What blinker's signals
+    can do, an event can: `connect`, `connected_to`, `receivers_for`, weak references.
+
+    Args:
+        name: the topic, or for the handlers of a pattern, that pattern.
+        namespace: where the handlers of patterns are found; clients hear the events of `default_namespace` alone.
+        doc: docstring of the event.
+        latest_by: field of the result whose values have a newest message each, for clients with
+            `overflow="latest"`; without it the event has one newest message.
+    """
+
+    def __init__(
+        self, name: str, namespace: Namespace | None = None, doc: str | None = None, *, latest_by: str | None = None
+    ) -> None:
+        super().__init__(name if "*" in str(name) else check_topic(name), doc)
+        self.latest_by = latest_by
+        self._namespace = default_namespace if namespace is None else namespace
+        self.is_heard = self._namespace is default_namespace
+        self._registrations: dict[tuple[Any, Any], Registration] = {}
+
+    def emit(self, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any) -> list[Any]:
+        """Emit this event: as `emit(event, sender, *args, **kwargs)`."""
+        return emit_at_once(self, sender, args, session, kwargs)
+
+    async def emit_async(self, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any) -> list[Any]:
+        """Emit this event, and wait: as `emit_async(event, sender, *args, **kwargs)`."""
+        return (await emit_and_wait(self, sender, args, session, kwargs))[0]
+
+    def connect(
+        self,
+        receiver: H,
+        sender: Any = ANY,
+        weak: bool = True,
+        priority: int = 0,
+        condition: Condition | None = None,
+        *,
+        required: bool = False,
+    ) -> H:
+        """Call `receiver(sender, *args, **kwargs)` when the event is emitted.
+
+        Args:
+            receiver: a function, coroutine function, generator function or async generator function.
+            sender: only when this one emits; `ANY` for all.
+            weak: forget the receiver once nobody else refers to it, as blinker does; `on` holds it.
+            priority: higher ones are called first; equal ones in the order of their connection.
+            condition: called as the receiver is; the receiver is left out where it is not true.
+            required: see `on`; such a receiver is held.
+
+        Raises:
+            ConfigurationError: what is required, or a condition, would have to be awaited.
+        """
+        if not callable(receiver):
+            raise TypeError(f"a handler is callable, not {type(receiver).__name__}")
+        if sender is not ANY and sender is not blinker.ANY and make_id(sender) == 0:
+            raise ValueError(f"handlers can't be limited to the sender {sender!r}; use another key for it")
+        if required and _is_awaited(receiver):
+            raise ConfigurationError(
+                f"the handler {receiver!r} of {self.name!r} can't be required, since it is awaited after the event is "
+                f"delivered; make what has to be decided a plain function, and the rest a handler of its own"
+            )
+        if condition is not None and _is_awaited(condition):
+            raise ConfigurationError(
+                f"the condition {condition!r} of a handler of {self.name!r} is never awaited, and so would always be "
+                f"true; make it a plain function"
+            )
+        key = (make_id(receiver), ANY_ID if sender is ANY or sender is blinker.ANY else make_id(sender))
+        self._registrations[key] = Registration(priority, next(_order), condition, required)
+        super().connect(receiver, blinker.ANY if sender is ANY else sender, weak and not required)
+        return receiver
+
+    @property
+    def is_handled(self) -> bool:
+        """Whether anything handles it, from whatever sender."""
+        return any(signal.receivers for signal in (self, *self._namespace.patterns_for(self.name)))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its namespace holds it, as it holds all that `event` has made."""
+        return self._namespace.get(self.name) is self
+
+    def handlers_for(self, sender: Any) -> list[tuple[Registration, Handler]]:
+        """The handlers that an emit by `sender` calls, in order, each with how it was connected.
+
+        Handlers of patterns that match the event's name are among them.
+        """
+        if not self.receivers and not self._namespace._patterns:
+            return []
+        found = [
+            (registration, handler)
+            for signal in (self, *self._namespace.patterns_for(self.name))
+            if signal.receivers and not signal.is_muted
+            for handler in signal.receivers_for(sender)
+            if (registration := signal._registration(handler, sender)) is not None
+        ]
+        found.sort(key=lambda pair: pair[0].rank)
+        return found
+
+    def _registration(self, handler: Handler, sender: Any) -> Registration | None:
+        """How `handler` was connected for this sender, or else for all."""
+        receiver_id = make_id(handler)
+        found = self._registrations.get((receiver_id, make_id(sender)))
+        return found or self._registrations.get((receiver_id, ANY_ID))
+
+    def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
+        super()._disconnect(receiver_id, sender_id)
+        if receiver_id in self.receivers:
+            self._registrations.pop((receiver_id, sender_id), None)
+        else:
+            for key in [key for key in self._registrations if key[0] == receiver_id]:
+                del self._registrations[key]
+
+
+class Namespace(dict[str, Event]):
+    """Events by name. Applications mostly use `default_namespace`, through `event` and `on`.
+
+    Events of another namespace have their handlers and are emitted as any; clients don't hear them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._patterns: dict[str, Event] = {}
+
+    def event(self, name: str, doc: str | None = None, *, latest_by: str | None = None) -> Event:
+        """The event of that name, made when first asked for.
+
+        Raises:
+            InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
+            ConfigurationError: it has another `latest_by` already.
+        """
+        found = self.get(check_topic(name))
+        if found is None:
+            found = self.setdefault(name, Event(name, self, doc, latest_by=latest_by))
+        if latest_by is not None and found.latest_by != latest_by:
+            if found.latest_by is not None:
+                raise ConfigurationError(f"event {name!r} has latest_by={found.latest_by!r} already")
+            found.latest_by = latest_by
+        return found
+
+    def pattern(self, pattern: str) -> Event:
+        """The signal that holds the handlers of a pattern; it can't be emitted."""
+        pattern = check_pattern(pattern)
+        found = self._patterns.get(pattern)
+        if found is None:
+            self._patterns = {pattern: (found := Event(pattern, self)), **self._patterns}
+        return found
+
+    def patterns_for(self, topic: str) -> list[Event]:
+        """The signals of the patterns that match `topic`."""
+        if not self._patterns:
+            return []
+        return [signal for pattern, signal in self._patterns.items() if matches(pattern, topic)]
+
+
+default_namespace: Final = Namespace()
+"""What `event`, `on` and names mean, and what clients hear."""
+
+
+def event(name: str, doc: str | None = None, *, latest_by: str | None = None) -> Event:
+    """The event called `name` in the default namespace, made when first asked for.
+
+    Args:
+        name: the topic that clients subscribe to.
+        doc: docstring of the event.
+        latest_by: field of the result, such as `"symbol"`, whose values have a newest message each, for clients with
+            `overflow="latest"`; without it the event has one newest message.
+
+    Raises:
+        InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
+        ConfigurationError: it has another `latest_by` already.
+    """
+    return default_namespace.event(name, doc, latest_by=latest_by)
+
+
+def filter_signals(pattern: str, namespace: Namespace = default_namespace) -> dict[str, Event]:
+    """The events of `namespace` whose names match `pattern`, by their names.
+
+    Raises:
+        InvalidTopic, TopicTypeError: the pattern breaks the grammar.
+    """
+    pattern = check_pattern(pattern)
+    return {name: found for name, found in namespace.copy().items() if matches(pattern, name)}
+
+
+def _is_awaited(function: Callable[..., Any]) -> bool:
+    """Whether calling it only makes something that has to be awaited, as far as can be told before."""
+    while isinstance(function, partial):
+        function = function.func
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is asked
+    return any(
+        kind(each) for each in (function, call) for kind in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    )

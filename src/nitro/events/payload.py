@@ -1,0 +1,212 @@
+"""Payloads: from what an application hands to `emit` to JSON bytes, and back for who reads it in Python.
+
+JSON is written once, in the emitter, so that what can't be written is the emitter's error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from io import IOBase
+from typing import Any, Final, NoReturn
+
+from pydantic_core import from_json, to_json, to_jsonable_python
+
+from nitro.errors import InvalidPayload, PayloadTooLarge
+from nitro.events.patch_text import frame_of
+
+__all__ = ["JsonArray", "JsonObject", "JsonText", "decode", "encode", "field_of"]
+
+
+_DEPTH: Final = 200
+"""How deep a reader can follow. With fewer brackets than that a payload can't be nested too deeply."""
+_DIGITS: Final = 4300
+"""How long a whole number a reader takes. With fewer digits than that a payload has no longer one."""
+
+
+_LOOKS: Final = 1000
+"""At how many of the values of what can't be sent an error looks for the one that is to blame."""
+_LINE_ENDS_TO_SOME: Final = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+
+
+class _FormatsAsJson:
+    """`str()` and f-string give JSON, so that a decoded value can be sent as it is."""
+
+    __slots__ = ()
+    _plain: type[Any]  # what pydantic writes twice as fast as a subclass of it
+
+    def __str__(self) -> str:
+        return _on_one_line(to_json(self._plain(self))).decode()
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec) if spec else str(self)
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """The server-sent event that a response makes of it where it is yielded as it is."""
+        return f"data: {self}\n\n".encode(encoding, errors)
+
+
+class JsonObject(_FormatsAsJson, dict[str, Any]):
+    """A decoded JSON object: a dict that formats as JSON."""
+
+    __slots__ = ()
+    _plain = dict
+
+
+class JsonArray(_FormatsAsJson, list[Any]):
+    """A decoded JSON array: a list that formats as JSON."""
+
+    __slots__ = ()
+    _plain = list
+
+
+class JsonText(str):
+    """A decoded text that has line ends: just that text, and no piece of a stream.
+
+    A response that is given it as it is would write its lines as fields of an event, whatever somebody wrote there.
+    """
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """The server-sent event that a response makes of it; its own bytes are `bytes(text, "utf-8")`."""
+        return f"data: {_on_one_line(to_json(self[:])).decode()}\n\n".encode(encoding, errors)
+
+
+def encode(result: Any, max_bytes: int) -> bytes:
+    """`result` as JSON in UTF-8: whatever pydantic can write, entities and models included.
+
+    U+0085, U+2028 and U+2029 are escaped: there are readers of streams that take them for line ends.
+
+    Raises:
+        InvalidPayload: it can't be written as JSON; NaN and infinity can't either.
+        PayloadTooLarge: its JSON is longer than `max_bytes`.
+    """
+    try:
+        if type(result) is not dict and isinstance(result, IOBase):  # pydantic would read it, line by line
+            raise TypeError("an open file is no value")  # noqa: TRY301 - one place makes the error's text
+        payload = to_json(result, inf_nan_mode="constants")
+        find, lists = payload.find, payload.count(b"[")  # quicker than `in`
+        if find(b"NaN") >= 0 or find(b"Infinity") >= 0:  # as a number, or just in a text?
+            json.loads(payload, parse_constant=_refuse_constant)
+        has_null = find(b"null") >= 0
+        if (has_null or lists) and _has_objects(result) and has_null:  # None, or what a model makes of NaN and infinity
+            json.dumps(to_jsonable_python(result, inf_nan_mode="constants"), allow_nan=False)
+        is_long = len(payload) > _DIGITS and _has_many_digits(payload)
+        if is_long or lists + payload.count(b"{") >= _DEPTH:
+            from_json(payload)  # too deep, or a number too long, for a reader: it must not reach one
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
+        raise InvalidPayload(
+            f"result ({type(result).__name__}) can't be sent as JSON: {reason}; {_remedy(result)}"
+        ) from error
+    payload = _on_one_line(payload)
+    if len(payload) > max_bytes:
+        raise PayloadTooLarge(
+            f"result has {len(payload)} bytes of JSON, limit {max_bytes}; send a reference instead, or raise "
+            f"NITRO_MAX_PAYLOAD_BYTES"
+        )
+    return payload
+
+
+def field_of(result: Any, name: str) -> str:
+    """The value of a field of `result`, a mapping or an object, as text.
+
+    Raises:
+        InvalidPayload: it has no such field.
+    """
+    try:
+        return str(result[name] if isinstance(result, Mapping) else getattr(result, name))
+    except (KeyError, AttributeError) as error:
+        raise InvalidPayload(
+            f"result ({type(result).__name__}) has no field {name!r}, which the event's latest_by names"
+        ) from error
+
+
+def decode(payload: bytes) -> Any:
+    """The value that `payload` spells, a new one at each call; objects and arrays format as JSON again.
+
+    A patch for Datastar is the text of its frame. What a response is given as it is (and so asks to encode itself) is a
+    whole event for objects, arrays and texts with line ends: nothing that was emitted as data can become another.
+    """
+    frame = frame_of(payload)
+    if frame is not None:
+        return frame.decode()
+    value = from_json(payload)
+    if isinstance(value, str):
+        return JsonText(value) if "\n" in value or "\r" in value else value
+    if isinstance(value, dict):
+        return JsonObject(value)
+    if isinstance(value, list):
+        return JsonArray(value)
+    return value
+
+
+def _remedy(result: Any) -> str:
+    """What to pass instead; for what SQLAlchemy gives, if such a thing is among the first that `result` holds."""
+    rest = [result]
+    for _ in range(_LOOKS):
+        if not rest:
+            break
+        value = rest.pop()
+        kind = type(value)
+        if hasattr(kind, "__mapper__") and not hasattr(kind, "model_dump"):
+            return (
+                f"{kind.__name__} is a model of SQLAlchemy's: pass a pydantic model of it (with "
+                f"ConfigDict(from_attributes=True), by model_validate), or a dict of its columns "
+                f"({{c.key: getattr(row, c.key) for c in sqlalchemy.inspect(row).mapper.column_attrs}}); an Entity is "
+                f"passed as it is"
+            )
+        if hasattr(kind, "_mapping"):
+            return f"{kind.__name__} is a row of SQLAlchemy's: pass dict(row._mapping)"
+        if isinstance(value, Mapping | list | tuple):
+            rest.extend(value.values() if isinstance(value, Mapping) else value)
+    return "pass dicts, lists, strings, finite numbers, models or entities"
+
+
+def _on_one_line(payload: bytes) -> bytes:
+    """The same JSON without what some readers take for line ends; it can only be in a string."""
+    if not payload.isascii():  # quick, and so are most payloads
+        for char, escape in _LINE_ENDS_TO_SOME:
+            if payload.find(char[:1]) >= 0:  # a single byte is found much quicker
+                payload = payload.replace(char, escape)
+    return payload
+
+
+def _has_many_digits(payload: bytes) -> bool:
+    return len(payload) - len(payload.translate(None, b"0123456789")) > _DIGITS
+
+
+def _has_objects(result: Any) -> bool:
+    """Whether anything in it is no plain JSON: a model, for instance.
+
+    Raises:
+        TypeError: an open file is among it, which pydantic would read, line by line.
+    """
+    found = False
+    seen: set[int] = set()
+    rest = [result]
+    while rest:
+        value = rest.pop()
+        kind = type(value)
+        if kind in _SCALARS or id(value) in seen:
+            continue
+        seen.add(id(value))
+        inner: Iterable[Any]
+        if kind is dict or isinstance(value, dict):
+            inner = value.values()
+        elif kind is list or isinstance(value, list | tuple | set | frozenset):
+            inner = value
+        elif isinstance(value, IOBase):
+            raise TypeError("an open file is no value")
+        else:
+            found = True
+            inner = getattr(value, "__dict__", {}).values()
+        if not _SCALARS.issuperset(map(type, inner)):
+            rest.extend(inner)
+    return found
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,66 @@
+"""Senders: the sentinel that means any of them, and the key by which subscriptions filter them."""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from nitro.errors import ConfigurationError
+from nitro.messages.identity import is_identity
+
+__all__ = ["ANY", "AnyType", "is_any", "sender_key", "user_key"]
+
+
+@final
+class AnyType:
+    """Type of `ANY`: every topic, every sender, or no mute, by where it stands."""
+
+    _instance: AnyType | None = None
+
+    def __new__(cls) -> AnyType:
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+    def __reduce__(self) -> str:
+        return "ANY"
+
+
+ANY: Final = AnyType()
+
+
+def is_any(value: Any) -> bool:
+    """Whether `value` is `ANY`, or the string `"ANY"`, which may stand for it among topics.
+
+    Not among senders: their keys are people's ids and names of rooms, and one of them may be just that.
+    """
+    return value is ANY or (isinstance(value, str) and value == "ANY")
+
+
+def user_key(user: Any) -> str | None:
+    """The id of a user, or of an object that has one; None if no user is meant.
+
+    Raises:
+        ConfigurationError: it is an object without an id, or what no log can hold.
+    """
+    key = sender_key(user)
+    if user is not None and (not key or not is_identity(user)):
+        raise ConfigurationError(f"user_id is an id, or an object that has one, not {user!a:.80}")
+    if key is not None and any("\ud800" <= char <= "\udfff" for char in key):
+        raise ConfigurationError(f"user_id is no text: {key!a:.80}")
+    return key
+
+
+def sender_key(sender: Any) -> str | None:
+    """What subscriptions compare: a string is itself, an object with an `id` is that id as a string, other
+    values are their text. `ANY`, `None` and an object whose `id` is None have none, and reach only subscriptions
+    without senders.
+    """
+    if sender is None or sender is ANY:
+        return None
+    if isinstance(sender, str):
+        return sender
+    identity = getattr(sender, "id", sender)
+    return None if identity is None else str(identity)

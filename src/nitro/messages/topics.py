@@ -1,0 +1,192 @@
+"""Topics and patterns: their grammar, and whether one matches a topic. Pure functions.
+
+A topic is one or more segments of ASCII letters, digits, `_`, `-` and `:`, joined by dots, at most
+255 characters in all. A pattern is the same with `*` allowed anywhere but beside another; each `*` stands for one or
+more characters, dots included. Matching is linear in the length of the topic: no backtracking, no regex engine.
+
+Fed by whoever names an event or a subscription; feeds the router's index.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256
+from string import ascii_letters, digits
+from typing import Final
+
+from nitro.errors import ArgumentTypeError, InvalidTopic, TopicTypeError
+from nitro.messages.identity import is_identity
+
+__all__ = [
+    "EVERY_TOPIC",
+    "MAX_TOPIC_CHARS",
+    "check_pattern",
+    "check_patterns",
+    "check_topic",
+    "is_reserved",
+    "matches",
+    "segment",
+]
+
+MAX_TOPIC_CHARS: Final = 255
+EVERY_TOPIC: Final = "*"
+
+_TOPIC_CHARS: Final = frozenset(ascii_letters + digits + "_-:.")
+_WELL_FORMED: Final = re.compile(r"[\w:*-]+(?:\.[\w:*-]+)*", re.ASCII)
+"""It says that most are right, in a microsecond; what is wrong is found out letter by letter."""
+_ALL_WELL_FORMED: Final = re.compile(r"(?:[\w:*-]++(?:\.[\w:*-]++)*+,)*+", re.ASCII)
+"""The same of many, with a comma behind each."""
+_MAX_ESCAPED_CHARS: Final = 120
+_UNESCAPED: Final = frozenset((ascii_letters + digits + "_-").encode())
+_RESERVED: Final = "nitro"
+_GRAMMAR: Final = "use ASCII letters, digits, '_', '-' and ':' in segments joined by '.'"
+
+
+def check_topic(topic: str) -> str:
+    """`topic` itself, if it names an event.
+
+    Raises:
+        TopicTypeError: it is no string.
+        InvalidTopic: it breaks the grammar, is longer than 255 characters, is a pattern, is `ANY`,
+            or is one of the names under `nitro.` that are reserved.
+    """
+    _check_type(topic, "topic")
+    _check_grammar(topic, "topic")
+    if topic == "ANY":
+        raise InvalidTopic("'ANY' means every topic and can't be an event's name; choose another")
+    return topic
+
+
+def check_pattern(pattern: str) -> str:
+    """`pattern` itself, if a client may subscribe to it; `"ANY"` becomes `"*"`.
+
+    A topic without `*` is a pattern that matches itself alone.
+
+    Raises:
+        TopicTypeError: it is no string.
+        InvalidTopic: it breaks the grammar, is longer than 255 characters, or names a reserved topic.
+    """
+    _check_type(pattern, "pattern")
+    _check_grammar(pattern, "pattern")
+    return EVERY_TOPIC if pattern == "ANY" else pattern
+
+
+def check_patterns(patterns: Sequence[str]) -> Sequence[str]:
+    """The same as `check_pattern` for each of these strings, in one go and without remembering them.
+
+    For what strangers send: remembered, it would take the place of what the application emits.
+    """
+    text = "".join([f"{pattern}," for pattern in patterns])
+    is_right = (
+        text.count(",") == len(patterns)
+        and _ALL_WELL_FORMED.fullmatch(text)
+        and max(map(len, patterns), default=0) <= MAX_TOPIC_CHARS
+        and not any(part in text for part in ("**", "ANY", _RESERVED))
+    )
+    return patterns if is_right else [check_pattern(pattern) for pattern in patterns]
+
+
+def segment(value: object) -> str:
+    """`value`, any id there can be, as one segment of a topic or pattern: `f"user.{segment(user.id)}.*"`.
+
+    Whoever puts what people choose into a topic needs it, where it is emitted as where it is granted: the user who is
+    called `*` would hear everybody. Different ids are different segments.
+
+    An id of characters that a segment can have is itself. Any other is `::` and its UTF-8, in which each byte but ASCII
+    letters, digits, `_` and `-` is written as `:` and two hexadecimal digits: `a.b` is `::a:2eb`. Where that is longer
+    than 120 characters it is `::::` and the SHA-256 of the id, as URL-safe base64 without padding.
+
+    Raises:
+        InvalidTopic: it is empty, None, or no text, with a surrogate of its own.
+        ArgumentTypeError: it is no id: an object that has one, a list, a function.
+    """
+    if value is not None and not isinstance(value, str) and (hasattr(value, "id") or not is_identity(value)):
+        raise ArgumentTypeError(f"segment takes an id, such as segment(user.id), and not {value!a:.80}")
+    text = str.__str__(value) if isinstance(value, str) else str(value)
+    if value is None or not text:
+        raise InvalidTopic(f"{value!a:.60} is no segment of a topic: nobody has no name")
+    if _TOPIC_CHARS.issuperset(text) and _is_plain(text):
+        return text
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidTopic(f"{_shown(text)} is no text: {text[error.start]!a} at character {error.start + 1}") from None
+    if len(data) < _MAX_ESCAPED_CHARS:
+        escaped = "::" + "".join(chr(byte) if byte in _UNESCAPED else f":{byte:02x}" for byte in data)
+        if len(escaped) <= _MAX_ESCAPED_CHARS:
+            return escaped
+    return "::::" + urlsafe_b64encode(sha256(data).digest()).decode().rstrip("=")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether an id of characters that topics have is a segment as it is."""
+    return "." not in text and text != "ANY" and not text.startswith("::") and 0 < len(text) <= MAX_TOPIC_CHARS
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Whether `pattern` matches `topic`; both have been checked before."""
+    if "*" not in pattern:
+        return pattern == topic
+    first, *middle, last = pattern.split("*")
+    if not topic.startswith(first):
+        return False
+    # Leftmost placement is enough: each star only asks for one character or more before the next literal.
+    place = len(first)
+    for literal in middle:
+        found = topic.find(literal, place + 1)
+        if found < 0:
+            return False
+        place = found + len(literal)
+    return len(topic) - len(last) > place and topic.endswith(last)
+
+
+def is_reserved(topic: str) -> bool:
+    """Whether `topic` is one of Nitro's own, which no application emits and no client hears."""
+    return topic.startswith(_RESERVED) and (topic == _RESERVED or topic[len(_RESERVED)] == ".")
+
+
+def _check_type(name: object, what: str) -> None:
+    if not isinstance(name, str):
+        raise TopicTypeError(f"a {what} is a string, not {type(name).__name__}: {_shown(name)}")
+
+
+@lru_cache(maxsize=8192)
+def _check_grammar(name: str, what: str) -> None:
+    has_right_stars = "*" not in name or (what == "pattern" and "**" not in name)
+    if has_right_stars and _WELL_FORMED.fullmatch(name) and len(name) <= MAX_TOPIC_CHARS and not is_reserved(name):
+        return
+    if not name:
+        raise InvalidTopic(f"the {what} is empty; {_GRAMMAR}")
+    if len(name) > MAX_TOPIC_CHARS:
+        raise InvalidTopic(
+            f"the {what} {_shown(name)} has {len(name)} characters; at most {MAX_TOPIC_CHARS} are allowed"
+        )
+    for place, char in enumerate(name):
+        if char not in _TOPIC_CHARS and not (char == "*" and what == "pattern"):
+            if char == "*":
+                raise InvalidTopic(
+                    f"{_shown(name)} is a pattern (it has '*'); an event has one exact name, and only subscriptions "
+                    f"and handlers may use patterns"
+                )
+            raise InvalidTopic(f"{what} {_shown(name)} has {char!a} at character {place + 1}; {_GRAMMAR}")
+    if name.startswith(".") or name.endswith(".") or ".." in name:
+        place = 1 if name.startswith(".") else name.find("..") + 2 if ".." in name else len(name)
+        raise InvalidTopic(
+            f"{what} {_shown(name)} has an empty segment at character {place}; put a name between the dots"
+        )
+    if "**" in name:
+        raise InvalidTopic(
+            f"{what} {_shown(name)} has '**' at character {name.find('**') + 1}; write '*', which stands for one or "
+            f"more characters, dots included"
+        )
+    if is_reserved(name):
+        raise InvalidTopic(f"{what} {_shown(name)} is reserved: names under 'nitro.' are Nitro's own")
+
+
+def _shown(name: object) -> str:
+    """`name` for an error's text: ASCII, escaped, and not longer than a line."""
+    text = ascii(name)
+    return text if len(text) <= 60 else text[:57] + "..."

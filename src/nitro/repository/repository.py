@@ -1,0 +1,273 @@
+"""`SQLModelRepository`: what `Entity` asks, answered by a database in one session for each question.
+
+Owns the transactions; `query` builds the statements, `database` keeps the connections. Fed by entities.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy
+from pydantic import SecretStr
+from sqlalchemy import URL, ColumnElement, Engine, delete, func, inspect
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import make_transient
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.exc import StaleDataError
+from sqlmodel import SQLModel, select
+
+from nitro.entities.entity import Entity
+from nitro.entities.exact_decimal import rounding_columns
+from nitro.entities.relationships import drop_stale, mark_as_row
+from nitro.errors import InvalidQuery, NitroWarning
+from nitro.repository import query
+from nitro.repository.database import CASEFOLD, Database
+from nitro.repository.query import Page
+from nitro.settings import get_settings
+
+__all__ = ["SQLModelRepository", "default_repository"]
+
+E = TypeVar("E", bound=Entity)
+T = TypeVar("T")
+
+_FROM_INIT_DB = 4  # frames from there to who called it
+OVERLAPS = 4  # how often in a row another writer may come first before its doing is our error
+
+
+class SQLModelRepository:
+    """Entities in the database at `url`, a SQLAlchemy URL; without one, that of the `NITRO_DB_URL` setting.
+
+    Nothing is opened before it is needed. Every method may be called from any thread. Entities go in and
+    come out as plain values that belong to no session. SQLAlchemy's own exceptions pass through; what can't
+    be asked raises `InvalidQuery`, a URL that can't be used `ConfigurationError`.
+    """
+
+    def __init__(self, url: str | SecretStr | URL | None = None) -> None:
+        self._database = Database(url)
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine, for migrations and for sessions of one's own."""
+        return self._database.engine
+
+    def init_db(self) -> None:
+        """Create the tables of all entity classes that have been imported, where they don't exist yet.
+
+        May be called again and by several processes at once; tables that exist are left as they are.
+        """
+        self._until_decided(self._create_tables, DBAPIError)
+
+    def close(self) -> None:
+        """Close the connections that are idle. The repository stays usable and opens new ones."""
+        self._database.close()
+
+    def save(self, entity: Entity) -> None:
+        """Insert `entity`, or update the row with its `id`; then give all that was saved the rows' values."""
+        query.mapper_of(type(entity))
+        written = self._until_decided(lambda: self._write(entity), IntegrityError, StaleDataError)
+        for saved, values in written:
+            for name, value in values.items():
+                set_committed_value(saved, name, value)
+            mark_as_row(saved)
+        for saved, _ in written:
+            drop_stale(saved)
+
+    def delete(self, entity: Entity) -> bool:
+        """Delete the row with the entity's `id`; False when there was none."""
+        query.mapper_of(type(entity))
+        with self._database.writing() as session:
+            row = session.get(type(entity), entity.id, with_for_update=True)
+            if row is not None:
+                session.delete(row)
+            return row is not None
+
+    def get(self, entity_type: type[E], id: str) -> E | None:
+        """The entity with this `id`, or `None`."""
+        _check_id(entity_type, id)
+        with self._database.reading() as session:
+            return session.get(entity_type, id)
+
+    def exists(self, entity_type: type[E], id: str) -> bool:
+        """Whether there is a row with this `id`."""
+        _check_id(entity_type, id)
+        statement = select(entity_type.id).where(entity_type.id == id)
+        with self._database.reading() as session:
+            return session.exec(statement).first() is not None
+
+    def where(
+        self,
+        entity_type: type[E],
+        *expressions: ColumnElement[bool] | bool,
+        order_by: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> list[E]:
+        """The entities for which all expressions hold."""
+        keys = query.order(entity_type, order_by)
+        page = Page(limit=limit, offset=offset)
+        return self._rows(entity_type, expressions, page, keys)
+
+    def count(self, entity_type: type[E], *expressions: ColumnElement[bool] | bool) -> int:
+        """How many rows there are for which all expressions hold."""
+        query.mapper_of(entity_type)
+        statement = select(func.count()).select_from(entity_type).where(*expressions)
+        with self._database.reading() as session:
+            return session.exec(statement).one()
+
+    def delete_where(self, entity_type: type[E], *expressions: ColumnElement[bool]) -> int:
+        """Delete the rows for which all expressions hold; return how many there were."""
+        query.mapper_of(entity_type)
+        if not expressions or any(isinstance(each, bool) for each in expressions):
+            name = entity_type.__name__
+            raise InvalidQuery(
+                f"{name}.delete_where({', '.join(map(repr, expressions))}) names no rows; give it expressions of the "
+                f"class's columns, {name}.some_field == value, or sqlalchemy.true() to delete all"
+            )
+        statement = delete(entity_type).where(*expressions).execution_options(synchronize_session=False)
+        with self._database.writing() as session:
+            return session.exec(statement).rowcount
+
+    def filter(
+        self,
+        entity_type: type[E],
+        values: Mapping[str, Any],
+        *,
+        sorting_field: str | None = None,
+        sort_direction: str = "asc",
+        limit: int | None = None,
+        offset: int | None = None,
+        as_dict: bool = False,
+        fields: Sequence[str] | None = None,
+        exact_match: bool = True,
+    ) -> list[Any]:
+        """The entities whose fields have these values; see `Entity.filter`."""
+        page = Page(sorting_field, sort_direction, limit, offset)
+        casefold = None if exact_match else self._casefold
+        conditions = query.matching(entity_type, values, exact=exact_match, casefold=casefold)
+        return self._rows(entity_type, conditions, page, fields=fields, as_dict=as_dict)
+
+    def search(
+        self,
+        entity_type: type[E],
+        text: str | None = None,
+        *,
+        sorting_field: str | None = None,
+        sort_direction: str = "asc",
+        limit: int | None = None,
+        offset: int | None = None,
+        as_dict: bool = False,
+        fields: Sequence[str] | None = None,
+    ) -> list[Any]:
+        """The entities with `text`, in any case, in one of their string columns; see `Entity.search`."""
+        if text is not None and not isinstance(text, str):
+            raise InvalidQuery(f"the text to search for is {text!r}; it may be a string only")
+        page = Page(sorting_field, sort_direction, limit, offset)
+        looked_into, shown = (None, fields) if as_dict else (fields, None)
+        conditions = []
+        if text or looked_into is not None:
+            columns = query.text_columns(entity_type, looked_into)
+            conditions = [query.searched(columns, text, casefold=self._casefold)] if text else []
+        return self._rows(entity_type, conditions, page, fields=shown, as_dict=as_dict)
+
+    @property
+    def _casefold(self) -> str | None:
+        return CASEFOLD if self.engine.dialect.name == "sqlite" else None
+
+    def _rows(
+        self,
+        entity_type: type[E],
+        conditions: Iterable[ColumnElement[bool] | bool],
+        page: Page,
+        order: Iterable[Any] = (),
+        *,
+        fields: Sequence[str] | None = None,
+        as_dict: bool = False,
+    ) -> list[Any]:
+        query.mapper_of(entity_type)
+        chosen = None if fields is None else query.columns_of(entity_type, fields)
+        selected: Any = select(entity_type) if chosen is None else sqlalchemy.select(*chosen)
+        statement = page.of(entity_type, selected.where(*conditions).order_by(*order))
+        with self._database.reading() as session:
+            if chosen is not None:
+                rows = session.execute(statement).all()
+                return [dict(row._mapping) for row in rows] if as_dict else list(rows)
+            entities = session.scalars(statement).all()
+            return [entity.model_dump() for entity in entities] if as_dict else list(entities)
+
+    def _write(self, entity: Entity) -> list[tuple[Any, dict[str, Any]]]:
+        """Merge, which copies, so that the caller's objects never meet the session; return those and their values."""
+        names = query.mapper_of(type(entity)).column_attrs.keys()
+        read_as = inspect(entity).identity
+        if read_as is not None and read_as != (entity.id,):
+            make_transient(entity)  # it was read under another id: what counts is the one it has
+        with self._database.writing() as session:
+            locked = session.get(type(entity), entity.id, with_for_update=True)
+            row = session.merge(entity)
+            session.flush()
+            session.refresh(row, names)
+            del locked  # the session holds rows weakly, and merge must find this one
+            return [(given, _values_of(row)) for given, row in _saved_with(entity, row)]
+
+    def _until_decided(self, work: Callable[[], T], *failures: type[Exception]) -> T:
+        """Do `work`; where writers overlap, again if what it looked for came or went before it could write."""
+        for _ in range(OVERLAPS if self._database.writers_overlap else 0):
+            try:
+                return work()
+            except failures:
+                continue
+        return work()
+
+    def _create_tables(self) -> None:
+        with self._database.defining() as connection:
+            SQLModel.metadata.create_all(connection)
+            rounding = rounding_columns(connection, SQLModel.metadata)
+        if rounding:
+            warnings.warn(
+                f"SQLite keeps 15 digits of {', '.join(rounding)} and no zeros at the end, since an older version made "
+                f"the table; rename it, let init_db() make it anew, and copy the rows",
+                NitroWarning,
+                stacklevel=_FROM_INIT_DB,
+            )
+
+    def __repr__(self) -> str:
+        return f"<SQLModelRepository {self._database!r}>"
+
+
+def _saved_with(entity: Entity, row: Entity) -> list[tuple[Any, Any]]:
+    """Each object that a merge has copied, beginning with `entity`, and its copy."""
+    found: dict[int, tuple[Any, Any]] = {}
+    rest: list[tuple[Any, Any]] = [(entity, row)]
+    while rest:
+        given, copy = rest.pop()
+        if id(given) in found or given is None or copy is None:
+            continue
+        found[id(given)] = (given, copy)
+        for relationship in inspect(type(given)).relationships:
+            related, copied = given.__dict__.get(relationship.key), copy.__dict__.get(relationship.key)
+            if isinstance(related, list) and isinstance(copied, list):
+                rest += zip(related, copied, strict=False)
+            elif not relationship.uselist:
+                rest.append((related, copied))
+    return list(found.values())
+
+
+def _values_of(row: Any) -> dict[str, Any]:
+    names = query.mapper_of(type(row)).column_attrs.keys()
+    return {name: getattr(row, name) for name in names}
+
+
+def _check_id(entity_type: type[Entity], id: str) -> None:
+    query.mapper_of(entity_type)
+    if not isinstance(id, str):
+        raise InvalidQuery(f"the id of a {entity_type.__name__} is a string; this is {id!r}")
+
+
+_shared: dict[str, SQLModelRepository] = {}
+
+
+def default_repository() -> SQLModelRepository:
+    """The repository that entities share: one for each value that `NITRO_DB_URL` has had in this process."""
+    url = get_settings().db_url.get_secret_value()
+    return _shared.get(url) or _shared.setdefault(url, SQLModelRepository(url))

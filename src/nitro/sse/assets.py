@@ -1,0 +1,55 @@
+"""The built browser client as an ASGI application: `app.mount("/nitro", nitro.assets)`."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+__all__ = ["Assets", "assets"]
+
+_DIRECTORY: Final = Path(__file__).parents[1] / "static"
+_HASHED: Final = re.compile(r"(?P<stem>[\w.]+)\.(?P<hash>[0-9a-f]{12})\.js")
+_FOREVER: Final = "public, max-age=31536000, immutable"
+
+
+class Assets(StaticFiles):
+    """Serves `client.js`, its source map, a readable build and its types.
+
+    By its plain name a file is asked for again at each page, and answered with 304. By `versioned("client.js")`, which
+    has a hash of the content in it, browsers keep it for a year.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(directory=_DIRECTORY)
+
+    def versioned(self, name: str) -> str:
+        """`name` with the hash of its content: `client.js` → `client.0123456789ab.js`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        return f"{name.removesuffix('.js')}.{_hash_of(name)}.js"
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        found = _HASHED.fullmatch(path)
+        name = f"{found['stem']}.js" if found else path
+        is_current = found is not None and (_DIRECTORY / name).is_file() and _hash_of(name) == found["hash"]
+        response = await super().get_response(name if is_current else path, scope)
+        if response.status_code in (200, 304):
+            response.headers["cache-control"] = _FOREVER if is_current else "no-cache"
+        return response
+
+
+@cache
+def _hash_of(name: str) -> str:
+    return sha256((_DIRECTORY / name).read_bytes()).hexdigest()[:12]
+
+
+assets: Final = Assets()

@@ -1,0 +1,82 @@
+"""Listening sockets: the sockets on which this process takes the connections of one address.
+
+Fed by the `server` of an ASGI scope; tells the server watch that they are closed. A server that stops by itself, after
+so many requests or because its master says so, sends no signal and tells ASGI nothing before the open responses have
+ended; but whatever it is, the first thing that it does is to close its listener.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["ListeningSockets"]
+
+_DESCRIPTORS: Final = ("/proc/self/fd", "/dev/fd")
+"""Where a POSIX system lists the process's own file descriptors; Windows doesn't, and there nothing is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningSockets:
+    """Those of one address, as they were when they were looked for.
+
+    Attributes:
+        descriptors: each with its inode, since the number of one that was closed is given to the next file.
+    """
+
+    descriptors: frozenset[tuple[int, int]]
+
+    @classmethod
+    def of(cls, server: Any) -> ListeningSockets:
+        """Those that listen where `server` says: `(host, port)`, or `(path, None)` for a Unix socket."""
+        try:
+            host, port = server
+        except (TypeError, ValueError):  # None, for a server that doesn't know
+            return cls(frozenset())
+        found = [number for number in _descriptors() if _listens_at(number, host, port)]
+        return cls(frozenset((number, inode) for number in found if (inode := _inode(number)) is not None))
+
+    def are_closed(self) -> bool:
+        """Whether one of them is. A server that closes one is stopping; another may be a copy that stays open."""
+        return any(_inode(number) != inode for number, inode in self.descriptors)
+
+    def __bool__(self) -> bool:
+        return bool(self.descriptors)
+
+
+def _descriptors() -> list[int]:
+    for directory in _DESCRIPTORS:
+        with contextlib.suppress(OSError):
+            return [int(name) for name in os.listdir(directory) if name.isdigit()]
+    return []
+
+
+def _inode(number: int) -> int | None:
+    """The inode of an open socket; None if there is none with that number."""
+    try:
+        status = os.fstat(number)
+    except OSError:
+        return None
+    return status.st_ino if stat.S_ISSOCK(status.st_mode) else None
+
+
+def _listens_at(number: int, host: object, port: object) -> bool:
+    if _inode(number) is None:
+        return False
+    try:
+        found = socket.socket(fileno=number)
+    except OSError:
+        return False
+    try:
+        if not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return False
+        name = found.getsockname()
+        return name == host if port is None else isinstance(name, tuple) and name[1] == port
+    except OSError:
+        return False
+    finally:
+        found.detach()  # it is the server's, and stays open

@@ -1,0 +1,100 @@
+"""Unconfirmed: bytes that a server took for one client and never made the stream wait for.
+
+Fed by the connection, in front of the server's `send`; ends the outbox when they are too many. Over HTTP/1.1 every
+server waits for a socket that is full. Over HTTP/2 and 3 a client's window may be closed while the socket is not, and
+some servers then keep all that they are given: without this, one reader that stops would cost all that is emitted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from functools import cache
+from typing import Final
+
+from starlette.types import Message, Scope, Send
+
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.process import get_hub
+
+__all__ = ["Unconfirmed", "bounded"]
+
+log = logging.getLogger("nitro.sse")
+
+_TURNS: Final = 50
+"""A send that is still suspended after so many turns of the loop waits for the client. hypercorn suspends, too, but for
+two or three, until a task of its own has seen that the window is closed; then it takes more."""
+_SERVERS_THAT_WAIT: Final = ("granian",)
+"""The packages of servers of which tests show that they wait for a client over HTTP/2. A client that always reads never
+makes them, so nothing but their name tells them from those that don't."""
+
+
+def bounded(scope: Scope, outbox: Outbox, send: Send, max_bytes: int) -> Send:
+    """`send`, bounded where the request came by a version of HTTP in which servers may not push back."""
+    if scope.get("http_version", "1.1").startswith("1") or any(map(sys.modules.__contains__, _SERVERS_THAT_WAIT)):
+        return send
+    return Unconfirmed(outbox, send, max_bytes).send
+
+
+class Unconfirmed:
+    """Of one stream.
+
+    Args:
+        outbox: is ended, as `"unconfirmed"`, behind the write that passes the limit. A browser that does read comes
+            back and resumes; one that doesn't costs no more.
+        send: the server's.
+        max_bytes: the limit.
+    """
+
+    __slots__ = ("_bytes", "_handle", "_is_over", "_loop", "_max_bytes", "_outbox", "_send")
+
+    def __init__(self, outbox: Outbox, send: Send, max_bytes: int) -> None:
+        self._outbox = outbox
+        self._send = send
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._is_over = False
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.Handle | None = None
+
+    async def send(self, message: Message) -> None:
+        """Hand `message` over, and count it."""
+        self._bytes += len(message["body"])
+        if 2 * self._bytes < self._max_bytes or self._is_over:
+            await self._send(message)
+            return
+        self._count_turn(0)
+        try:
+            await self._send(message)
+        finally:
+            if self._handle is not None:
+                self._handle.cancel()
+                self._handle = None
+        if self._bytes > self._max_bytes:
+            self._is_over = True
+            self._loop.call_soon(self._end)
+
+    def _count_turn(self, turns: int) -> None:
+        if turns < _TURNS:
+            self._handle = self._loop.call_soon(self._count_turn, turns + 1)
+        else:
+            self._bytes, self._handle = 0, None
+
+    def _end(self) -> None:
+        _warn_once(self._max_bytes)
+        get_hub().end(self._outbox, "unconfirmed")
+
+    def __repr__(self) -> str:
+        return f"<Unconfirmed: {self._bytes} of {self._max_bytes} bytes>"
+
+
+@cache
+def _warn_once(max_bytes: int) -> None:
+    log.warning(
+        "the server took more than %d bytes for a client and never made its stream wait: over HTTP/2 it doesn't push "
+        "back (hypercorn and uvicorn's zttp don't), and keeps what the client doesn't read. So the stream is ended; a "
+        "browser that reads comes back and resumes. Where that is too often, raise NITRO_MAX_UNCONFIRMED_BYTES, or "
+        "serve HTTP/2 by granian or by a proxy that speaks HTTP/1.1 to this server",
+        max_bytes,
+    )
