@@ -19,7 +19,7 @@ PLENTY = RETENTION._replace(max_messages=100_000)
 
 def wait_until_open(*ends: End) -> None:
     for end in ends:
-        eventually(lambda end=end: end.link.is_open, f"the log is reached by {end.link}")  # type: ignore[misc]
+        eventually(lambda end=end: end.broker.is_open, f"the log is reached by {end.broker}")  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def ends_on(url: str, count: int = 2, namespace: str = "", retention: Retention 
         yield ends
     finally:
         for end in ends:
-            end.link.close(0.1)
+            end.broker.close(0.1)
 
 
 def check_events_get_across(url: str, namespace: str = "") -> None:
@@ -78,14 +78,14 @@ class Cast:
         for thread in self._threads:
             thread.join()
         for end in self.ends[:2]:
-            acknowledgement = end.link.acknowledgement()
+            acknowledgement = end.broker.acknowledgement()
             if acknowledgement is not None:
                 acknowledgement.result(seconds)
         self.ends[0].publish(b'["last",0]')
         self.sent.append(Sent("last", 0))
         for end in self.ends:
             is_last = lambda end=end: end.heard.payloads[-1:] == [b'["last",0]']  # noqa: E731
-            eventually(is_last, f"the last message is heard by {end.link}", seconds)
+            eventually(is_last, f"the last message is heard by {end.broker}", seconds)
         return check(self.sent, [self._log_of(f"end {n}", end) for n, end in enumerate(self.ends)])
 
     def _log_of(self, name: str, end: End) -> Listener:
@@ -103,7 +103,7 @@ class Cast:
     def close(self) -> None:
         self._stop.set()
         for end in self.ends:
-            end.link.close(0.1)
+            end.broker.close(0.1)
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def other(broker: Broker) -> Iterator[End]:
     end = End(broker.log("app"))
     wait_until_open(end)
     yield end
-    end.link.close(1)
+    end.broker.close(1)
 
 
 def sequence(position: str) -> int:
@@ -122,8 +122,8 @@ def test_the_first_position_of_a_process_is_one_of_the_log(broker: Broker, call:
     found = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=30, check=True
     )
-    assert found.stdout.strip() == str(end.link.head)
-    end.link.close(1)
+    assert found.stdout.strip() == str(end.broker.head)
+    end.broker.close(1)
 
 
 @pytest.mark.parametrize("broker", SERVERS, indirect=True)

@@ -55,7 +55,7 @@ def test_1_a_durable_broker_is_killed_and_started_again(server: Broker) -> None:
 @pytest.mark.parametrize("kind", ["redis", "nats"])
 def test_2_a_broker_that_forgets_is_killed_and_everybody_is_told(tmp_path: Path, kind: str) -> None:
     with BROKERS[kind](tmp_path, is_durable=False) as broker, cast_on(broker) as cast:
-        before = {end.link.head.epoch for end in cast.ends}
+        before = {end.broker.head.epoch for end in cast.ends}
         broker.kill()
         time.sleep(0.3)
         broker.start()
@@ -63,7 +63,7 @@ def test_2_a_broker_that_forgets_is_killed_and_everybody_is_told(tmp_path: Path,
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert cast.gaps() == [["epoch"], ["epoch"], ["epoch"]]
-        after = {end.link.head.epoch for end in cast.ends}
+        after = {end.broker.head.epoch for end in cast.ends}
         assert len(after) == 1
         assert after != before
 
@@ -86,7 +86,7 @@ def test_3_a_frozen_broker_holds_nobody_up(server: Broker) -> None:
 def test_4_a_line_that_is_dead_without_a_reset_is_noticed(server: Broker) -> None:
     with Proxy(server.port) as proxy, cast_on(server, server.url_through(proxy.port)) as cast:
         proxy.stall()
-        eventually(lambda: all(end.link.state.gone_seconds > 0 for end in cast.ends), "it is noticed", 15)
+        eventually(lambda: all(end.broker.state.gone_seconds > 0 for end in cast.ends), "it is noticed", 15)
         proxy.go_on()
         verdict = cast.finish()
         assert verdict.is_clean, verdict
@@ -130,7 +130,7 @@ def test_10_a_broker_that_is_absent_at_the_start_is_used_when_it_comes(
         cast.start()
         eventually(lambda: "can't be used" in caplog.text, "the log says so")
         time.sleep(1.0)
-        assert not any(end.link.is_open for end in cast.ends)
+        assert not any(end.broker.is_open for end in cast.ends)
         server.start()
         wait_until_open(*cast.ends)
         verdict = cast.finish()
@@ -163,7 +163,7 @@ def test_27_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
         namespace = broker.namespace()
         one, other = (End(broker.log(namespace), max_publish_queue_bytes=100_000) for _ in range(2))
         for end in (one, other):
-            stack.callback(end.link.close, 0.1)
+            stack.callback(end.broker.close, 0.1)
             wait_until_open(end)
         taken = 0
         with pytest.raises(BrokerUnavailable, match=r"has been gone for .* full"):
@@ -171,9 +171,9 @@ def test_27_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
                 one.publish(b'"%05d%s"' % (taken, b"x" * 8_000))
                 taken += 1
                 eventually(
-                    lambda: one.link.state.unacknowledged == 0 or one.link.state.gone_seconds > 0, "it is written"
+                    lambda: one.broker.state.unacknowledged == 0 or one.broker.state.gone_seconds > 0, "it is written"
                 )
-        waiting = one.link.state.unacknowledged
+        waiting = one.broker.state.unacknowledged
         assert 0 < waiting < 20
         assert taken > 30
         eventually(lambda: len(other.heard.messages) == taken - waiting, "what was acknowledged is heard")
@@ -188,14 +188,14 @@ def test_27_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
 def test_a_full_queue_says_for_how_long_the_broker_has_been_gone(server: Broker) -> None:
     with contextlib.ExitStack() as stack:
         end = End(server.log(server.namespace()), max_publish_queue_bytes=20_000)
-        stack.callback(end.link.close, 0.1)
+        stack.callback(end.broker.close, 0.1)
         wait_until_open(end)
         server.kill()
-        eventually(lambda: end.link.state.gone_seconds > 0.2, "it is noticed")
+        eventually(lambda: end.broker.state.gone_seconds > 0.2, "it is noticed")
         with pytest.raises(BrokerUnavailable, match=r"has been gone for \d+\.\d s .*NITRO_MAX_PUBLISH_QUEUE_BYTES"):
             for n in range(1_000):
                 end.publish(b'"%d"' % n)
-        waiting = end.link.state.unacknowledged
+        waiting = end.broker.state.unacknowledged
         assert 0 < waiting < 100
         server.start()
         end.flush()
@@ -221,11 +221,11 @@ def test_27_a_nats_server_whose_disk_was_full_is_told_of_and_used_when_it_takes_
             while True:
                 ballast.write(bytes(65_536))
         taken = 0
-        while one.link.state.unacknowledged == 0:  # what is left of the last page of its file still takes some
+        while one.broker.state.unacknowledged == 0:  # what is left of the last page of its file still takes some
             one.publish(b'"%05d%s"' % (taken, b"x" * 2_000))
             taken += 1
-            wait([waiting for waiting in [one.link.acknowledgement()] if waiting is not None], 1)
-        state = lambda: one.link.state  # noqa: E731
+            wait([waiting for waiting in [one.broker.acknowledgement()] if waiting is not None], 1)
+        state = lambda: one.broker.state  # noqa: E731
         eventually(lambda: state().why_refused or "no space left" in state().why_gone, "it is noticed", 20)
         is_stuck = bool(state().why_refused)  # 2.12 is not, and goes on when there is room again
         one.publish(b'"meanwhile"')

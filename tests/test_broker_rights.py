@@ -30,7 +30,7 @@ def test_on_redis_one_namespace_is_all_that_its_user_has(tmp_path: Path) -> None
         url = f"redis://application:password@127.0.0.1:{server.port}"
         check_events_get_across(url, "shop")
         with ends_on(url, 1, "blog") as (end,):
-            eventually(lambda: "no permissions" in end.link.state.why_refused, "another namespace is refused")
+            eventually(lambda: "no permissions" in end.broker.state.why_refused, "another namespace is refused")
         give_rights(server, "+select", "+client|setname")
         check_events_get_across(f"{url}/3?client_name=shop", "shop")
         server.run(
@@ -47,7 +47,7 @@ def test_on_redis_one_namespace_is_all_that_its_user_has(tmp_path: Path) -> None
         assert server.run("ACL", "SETUSER", "default", "off") == b"+OK\r\n"
         check_events_get_across(url, "shop")
         with ends_on(f"redis://127.0.0.1:{server.port}", 1, "shop") as (end,):
-            eventually(lambda: "correct user and password" in end.link.state.why_refused, "nobody comes without")
+            eventually(lambda: "correct user and password" in end.broker.state.why_refused, "nobody comes without")
 
 
 def test_in_a_redis_cluster_its_user_looks_for_the_nodes_too(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_on_nats_an_account_is_all_that_its_user_has(tmp_path: Path) -> None:
         one.flush()
         eventually(lambda: len(other.heard.messages) == 2, "both are heard")
         assert other.heard.payloads == [b"1", b"2"]
-        assert other.link.state.skipped == 0
+        assert other.broker.state.skipped == 0
 
 
 async def use_everything(nats: Client) -> list[str]:

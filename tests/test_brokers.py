@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,13 +69,13 @@ class SharedEnd(Heard):
     def __init__(self, broker: MemoryBroker) -> None:
         super().__init__()
         self.heard = self
-        self.link = broker
+        self.broker = broker
 
     def publish(self, payload: bytes, topic: str = "a.b") -> None:
-        self.link.publish(topic, None, payload)
+        self.broker.publish(topic, None, payload)
 
     def flush(self) -> None:
-        assert self.link.acknowledgement() is None
+        assert self.broker.acknowledgement() is None
 
 
 class Shared(Heard):
@@ -118,7 +117,8 @@ class TestMemory(DeliveryTests):
     def end(self, namespace: str, retention: Retention = RETENTION, **options: object) -> Iterator[SharedEnd]:
         if namespace not in self.logs:
             shared = Shared()
-            self.logs[namespace] = shared, MemoryBroker(shared, threading.RLock(), retention)
+            self.logs[namespace] = shared, MemoryBroker(retention)
+            self.logs[namespace][1].start(shared)
         shared, broker = self.logs[namespace]
         end = SharedEnd(broker)
         shared.ends.append(end)

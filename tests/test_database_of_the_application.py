@@ -61,14 +61,14 @@ def test_the_documented_sql_run_by_an_administrator_is_all_that_the_application_
 ) -> None:
     url = url_of(postgres, "application")
     with ends_on(url, 1, "app") as (end,), pytest.raises(BrokerRefused, match=r"by the SQL in docs/scaling\.md"):
-        end.link.refusal.result(20)
+        end.broker.refusal.result(20)
     tables, rights = documented("sql", "Tables that an administrator makes")
     with closing(psycopg.connect(url_of(postgres, "administrator"), autocommit=True)) as connection:
         connection.execute(tables)
         connection.execute(rights)
     with ends_on(url, 2, "app") as (one, other):
         wait_until_open(one, other)
-        before = one.link.head.epoch
+        before = one.broker.head.epoch
         one.publish(b"1")
         one.flush()
         eventually(lambda: other.heard.payloads == [b"1"], "it is read")
@@ -76,7 +76,7 @@ def test_the_documented_sql_run_by_an_administrator_is_all_that_the_application_
         one.publish(b"2")
         one.flush()
         eventually(lambda: other.heard.payloads == [b"1", b"2"], "it is read in the new epoch")
-        assert other.link.head.epoch != before
+        assert other.broker.head.epoch != before
     hub_with(broker_url=url, namespace="app")
     nitro.connect_broker()
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))

@@ -26,7 +26,7 @@ def check_everybody_was_told(cast: Cast) -> None:
     verdict = cast.finish()
     assert verdict.is_clean, verdict
     assert cast.gaps() == [["epoch"], ["epoch"], ["epoch"]]
-    assert len({end.link.head.epoch for end in cast.ends}) == 1
+    assert len({end.broker.head.epoch for end in cast.ends}) == 1
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
@@ -41,9 +41,9 @@ def test_a_file_that_goes_while_processes_emit_is_left_by_all_of_them(tmp_path: 
                 path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
             if how == "replaced":
                 shutil.move(tmp_path / "other.db", path)
-            old = cast.ends[0].link.head.epoch
+            old = cast.ends[0].broker.head.epoch
             for end in cast.ends:
-                eventually(lambda end=end: end.link.head.epoch != old, "it is in the new file")  # type: ignore[misc]
+                eventually(lambda end=end: end.broker.head.epoch != old, "it is in the new file")  # type: ignore[misc]
             check_everybody_was_told(cast)
 
 
@@ -67,7 +67,7 @@ def test_what_was_done_to_a_file_while_nobody_used_it_is_no_outage(tmp_path: Pat
             for n in range(50):
                 end.publish(b"%d" % n)
             end.flush()
-            before = end.link.head.epoch
+            before = end.broker.head.epoch
         with broker.connect() as connection:
             connection.execute(hand)
         with ends_on(broker.url, 2, "n") as (one, other):
@@ -77,7 +77,7 @@ def test_what_was_done_to_a_file_while_nobody_used_it_is_no_outage(tmp_path: Pat
             one.flush()
             for end in (one, other):
                 eventually(lambda end=end: end.heard.payloads == [b"0", b"1", b"2"], "all are heard")  # type: ignore[misc]
-                assert end.link.head.epoch != before
+                assert end.broker.head.epoch != before
 
 
 def epoch_of(log: Log) -> str:
@@ -170,7 +170,7 @@ def test_what_an_old_master_took_after_everybody_was_told_of_the_gap_is_another_
         one.flush()
         to_one.switch(second.port)
         eventually(lambda: one.heard.gaps[1:], "the last one comes, too")
-        eventually(lambda: other.link.head.epoch == one.link.head.epoch, "to the same log")
+        eventually(lambda: other.broker.head.epoch == one.broker.head.epoch, "to the same log")
         other.publish(b'"after"')
         for end in ends:
             eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]

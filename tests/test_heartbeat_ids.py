@@ -218,7 +218,7 @@ STEPS = st.lists(
 def test_whoever_comes_changes_stops_and_goes_on_is_told_the_newest_id_by_a_heartbeat_and_none_goes_back(
     steps: list[tuple[str, Any, Any]],
 ) -> None:
-    before, process._hub = process._hub, Hub(Settings(heartbeat_seconds=NEVER, client_max_messages=6))
+    before, process._hub = process._hub, process.make_hub(Settings(heartbeat_seconds=NEVER, client_max_messages=6))
     try:
         run(lambda: _live_through(steps))
     finally:

@@ -74,13 +74,13 @@ def test_a_redis_that_was_restarted_between_two_events_is_opened_anew(tmp_path: 
         wait_until_open(end)
         end.publish(b"1")
         end.flush()
-        before = end.link.head.epoch
+        before = end.broker.head.epoch
         server.end()
         server.start()
         end.publish(b"2")
         end.flush()
         eventually(lambda: end.heard.payloads[-1:] == [b"2"], "it is heard")
-        assert end.link.head.epoch != before, "nobody can say that nothing was lost"
+        assert end.broker.head.epoch != before, "nobody can say that nothing was lost"
         assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +16,8 @@ def log(
     *, max_messages: int = 100, max_bytes: int = 10_000, max_age_seconds: float = 60
 ) -> tuple[MemoryBroker, list[Message]]:
     heard = Heard()
-    broker = MemoryBroker(heard, threading.RLock(), Retention(max_messages, max_bytes, max_age_seconds))
+    broker = MemoryBroker(Retention(max_messages, max_bytes, max_age_seconds))
+    broker.start(heard)
     return broker, heard.messages
 
 

@@ -290,7 +290,7 @@ def test_a_file_that_was_put_back_is_compared_though_nothing_new_comes(
             namespace = broker.namespace()
             ends = [End(broker.log(namespace)), End(broker.log(namespace))]
             try:
-                eventually(lambda: all(end.link.is_open for end in ends), "both reach the log")  # noqa: B023 - at once
+                eventually(lambda: all(end.broker.is_open for end in ends), "both reach the log")  # noqa: B023 - at once
                 put_back = broker.save(namespace)
                 ends[0].publish(b"1")
                 eventually(lambda: all(end.heard.payloads == [b"1"] for end in ends), "both hear it")  # noqa: B023
@@ -305,4 +305,4 @@ def test_a_file_that_was_put_back_is_compared_though_nothing_new_comes(
                 )
             finally:
                 for end in ends:
-                    end.link.close(1)
+                    end.broker.close(1)

@@ -40,15 +40,15 @@ def test_who_may_gets_in_and_others_are_told(tmp_path: Path, access: str, user: 
     with started(tmp_path, f"authorization {{ {access} }}\n") as server:
         check_events_get_across(f"nats://{user}@127.0.0.1:{server.port}")
         with ends_on(f"nats://ann:wrong@127.0.0.1:{server.port}", 1) as (end,):
-            eventually(lambda: "Authorization" in end.link.state.why_gone, "it says why")
-            assert "wrong" not in end.link.state.why_gone
+            eventually(lambda: "Authorization" in end.broker.state.why_gone, "it says why")
+            assert "wrong" not in end.broker.state.why_gone
 
 
 def test_a_server_without_jetstream_is_told_of(tmp_path: Path) -> None:
     server = NatsServer(tmp_path / "nats")
     server.has_jetstream = False
     with server, ends_on(server.url, 1) as (end,):
-        eventually(lambda: "nats-server -js" in end.link.state.why_gone, "it says why")
+        eventually(lambda: "nats-server -js" in end.broker.state.why_gone, "it says why")
 
 
 def test_a_stream_of_an_administrators_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_stream_that_takes_no_batches_is_told_of(tmp_path: Path) -> None:
     with started(tmp_path) as server:
         stream_of(server.url, lambda jetstream: jetstream.add_stream(name="theirs", subjects=["nitro.app.*"]))
         with ends_on(server.url, 1, "app") as (end,):
-            eventually(lambda: "allow_atomic" in end.link.state.why_gone, "it says why")
+            eventually(lambda: "allow_atomic" in end.broker.state.why_gone, "it says why")
 
 
 def test_a_stream_that_acknowledges_nothing_is_told_of(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_stream_that_acknowledges_nothing_is_told_of(tmp_path: Path) -> None:
             ),
         )
         with ends_on(server.url, 1, "app") as (end,):
-            eventually(lambda: "no_ack" in end.link.state.why_refused, "it says why")
+            eventually(lambda: "no_ack" in end.broker.state.why_refused, "it says why")
 
 
 def test_a_retention_that_was_changed_is_applied(tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ def test_a_stream_whose_newest_messages_were_deleted_while_nobody_appended_is_an
         for n in range(10):
             one.publish(b"%d" % n)
         one.flush()
-        before = one.link.head
+        before = one.broker.head
         stream_of(server.url, lambda jetstream: delete_newest(jetstream, 5))
         with ends_on(server.url, 1, "app") as (other,):
             wait_until_open(other)
             other.publish(b'"after"')
             for end in (one, other):
                 eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
-            assert one.link.head.epoch == other.link.head.epoch != before.epoch
+            assert one.broker.head.epoch == other.broker.head.epoch != before.epoch
             assert [reason for reason, _ in one.heard.gaps[1:]] == ["epoch"]
 
 
@@ -165,17 +165,17 @@ def test_whoever_waits_for_an_event_that_is_thrown_away_is_told_and_nobody_else(
     server = NatsServer(tmp_path / "nats")
     server.more = "max_payload: 64KB\n"
     with ends_on(server.url, 1) as (end,):
-        publish = end.link.publish
+        publish = end.broker.publish
         numbers = [publish("a.b", None, payload) for payload in (b"1", b'"%s"' % (b"x" * 100_000), b"3")]
-        waiting = [end.link.acknowledgement(number) for number in numbers] if is_asked_before else []
-        all_of_them = end.link.acknowledgement() if is_asked_before else None
+        waiting = [end.broker.acknowledgement(number) for number in numbers] if is_asked_before else []
+        all_of_them = end.broker.acknowledgement() if is_asked_before else None
         with server:
             eventually(lambda: end.heard.payloads == [b"1", b"3"], "the others are heard")
             if is_asked_before:
                 assert [bool(each and each.exception(10)) for each in waiting] == [False, True, False]
             else:
-                all_of_them = end.link.acknowledgement()
+                all_of_them = end.broker.acknowledgement()
             assert all_of_them is not None
             with pytest.raises(PayloadTooLarge, match="64512 bytes at most"):
                 all_of_them.result(10)
-            assert end.link.acknowledgement() is None, "it is told once"
+            assert end.broker.acknowledgement() is None, "it is told once"

@@ -52,7 +52,7 @@ def test_after_a_fail_over_what_was_heard_is_not_heard_again(tmp_path: Path) -> 
         wait_until_open(one, other)
         publish(one, *(b"%d" % n for n in range(30)))
         eventually(lambda: len(other.heard.payloads) == 30, "all are heard")
-        before = one.link.head
+        before = one.broker.head
         ((place,),) = rows_of(primary, f"SELECT {WHERE_IT_IS}")
         caught_up = f"SELECT pg_last_wal_replay_lsn() >= '{place}'"
         eventually(lambda: rows_of(standby, caught_up) == [(True,)], "the standby has them, too")
@@ -64,8 +64,8 @@ def test_after_a_fail_over_what_was_heard_is_not_heard_again(tmp_path: Path) -> 
         for end in (one, other):
             assert end.heard.payloads == [b"%d" % n for n in range(31)]
             assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
-        assert one.link.head.epoch != before.epoch
-        assert one.link.head.sequence == 1
+        assert one.broker.head.epoch != before.epoch
+        assert one.broker.head.sequence == 1
 
 
 def take_over(server: PostgresServer, namespace: str) -> None:
@@ -243,7 +243,7 @@ def test_what_a_foreign_hand_does_to_the_tables_is_one_gap_and_no_outage(server:
             publish(one, b"%d" % n)
             for end in (one, other):
                 eventually(lambda: len(end.heard.payloads) == n + 1, "it is heard")  # noqa: B023 - it waits here
-        before = one.link.head
+        before = one.broker.head
         server.run(hand, END_CONNECTIONS)
         publish(one, b"50")
         eventually(lambda: other.heard.payloads[-1:] == one.heard.payloads[-1:] == [b"50"], "it goes on")
@@ -252,8 +252,8 @@ def test_what_a_foreign_hand_does_to_the_tables_is_one_gap_and_no_outage(server:
         for end in (one, other):
             assert end.heard.payloads == [b"%d" % n for n in range(52)]
             assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
-        assert one.link.head.epoch != before.epoch
-        assert one.link.head.sequence == 2
+        assert one.broker.head.epoch != before.epoch
+        assert one.broker.head.sequence == 2
 
 
 END_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nitro'"
@@ -337,7 +337,7 @@ def test_nothing_is_left_behind_in_the_sessions_of_a_pool(server: PostgresServer
             for end in ends:
                 end.flush()
                 eventually(lambda: len(end.heard.payloads) == 300, "all are heard")  # noqa: B023 - at once
-                assert end.link.state.why_gone == "it was not reached yet"
+                assert end.broker.state.why_gone == "it was not reached yet"
             look = """SELECT pg_backend_pid(), current_setting('transaction_isolation'),
                 current_setting('synchronous_commit'), (SELECT count(*) FROM pg_prepared_statements)"""
             with contextlib.ExitStack() as stack:

@@ -295,23 +295,23 @@ def test_it_is_said_at_once_with_the_remedy_and_all_is_sent_when_it_is_mended(
 ) -> None:
     with way(tmp_path) as wrong, ends_on(wrong.url, 1, "app") as (end,):
         end.publish(b'"before"')
-        acknowledgement = end.link.acknowledgement()
+        acknowledgement = end.broker.acknowledgement()
         assert acknowledgement is not None
         with pytest.raises(BrokerRefused, match=f"(?s)waiting won't help: .*{wrong.says}"):
             acknowledgement.result(20)
         end.publish(b'"meanwhile"')
-        later = end.link.acknowledgement()
+        later = end.broker.acknowledgement()
         assert later is not None
         with pytest.raises(BrokerRefused, match=f"(?s){wrong.says}"):
             later.result(0)
-        assert end.link.refusal.done()
-        assert end.link.state.gone_seconds > 0
-        assert end.link.state.outgoing == 2
+        assert end.broker.refusal.done()
+        assert end.broker.state.gone_seconds > 0
+        assert end.broker.state.outgoing == 2
         wrong.mend()
         eventually(lambda: end.heard.payloads == [b'"before"', b'"meanwhile"'], "what waited is sent")
-        eventually(lambda: not end.link.state.why_refused, "it is there again")
-        assert not end.link.refusal.done()
-        assert end.link.state.gone_seconds == 0
+        eventually(lambda: not end.broker.state.why_refused, "it is there again")
+        assert not end.broker.refusal.done()
+        assert end.broker.state.gone_seconds == 0
         end.publish(b'"after"')
         end.flush()
         assert len(errors_in(caplog)) == 1, errors_in(caplog)
@@ -404,7 +404,7 @@ def test_a_url_that_does_not_fit_its_server_is_refused(
 ) -> None:
     with way(tmp_path) as (url, says), ends_on(url, 1, "app") as (end,):
         end.publish(b"1")
-        acknowledgement = end.link.acknowledgement()
+        acknowledgement = end.broker.acknowledgement()
         assert acknowledgement is not None
         with pytest.raises(BrokerRefused, match=f"(?s){says}"):
             acknowledgement.result(20)
@@ -430,7 +430,7 @@ def test_a_redis_that_is_too_old_is_refused(tmp_path: Path) -> None:
     ):
         if not re.search(rb"redis_version:\d\.\d\.\d\d\r", server.run("INFO", "server")):
             pytest.skip("ANOTHER REDIS: its version has not as many digits as the one that is put in its place")
-        end.link.refusal.result(20)
+        end.broker.refusal.result(20)
 
 
 def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
         ends_on(f"rediss://127.0.0.1:{server.port}", 1) as (end,),
         pytest.raises(BrokerRefused, match=says),
     ):
-        end.link.refusal.result(20)
+        end.broker.refusal.result(20)
 
 
 def test_a_log_that_may_be_written_and_not_be_read_is_refused_until_it_may(
@@ -452,11 +452,11 @@ def test_a_log_that_may_be_written_and_not_be_read_is_refused_until_it_may(
         redis_user(server, "+@all", "-xread")
         with ends_on(f"redis://ann:pw@127.0.0.1:{server.port}", 1) as (end,):
             with pytest.raises(BrokerRefused, match=r"'xread' command.* let its user have"):
-                end.link.refusal.result(20)
+                end.broker.refusal.result(20)
             end.publish(b"1")
             redis_user(server, "+xread")
             eventually(lambda: end.heard.payloads == [b"1"], "it is read")
-            eventually(lambda: not end.link.state.why_refused, "it is used")
+            eventually(lambda: not end.broker.state.why_refused, "it is used")
     assert len(errors_in(caplog)) == 1
 
 
@@ -567,7 +567,7 @@ def test_a_mistake_in_a_program_is_told_apart_with_its_traceback(
         eventually(lambda: end.heard.payloads == [b"1"], "what waited is sent")
         assert "is there again" in caplog.text
     finally:
-        end.link.close(1)
+        end.broker.close(1)
 
 
 @pytest.mark.parametrize("kind", ["redis", "nats", "postgresql"])
@@ -576,15 +576,15 @@ def test_a_broker_that_is_away_or_hangs_is_never_called_refused(kind: str, tmp_p
         wait_until_open(end)
         broker.freeze()
         end.publish(b"1")
-        eventually(lambda: "Timeout" in end.link.state.why_gone, "it is noticed", 15)
-        assert end.link.state.why_refused == ""
+        eventually(lambda: "Timeout" in end.broker.state.why_gone, "it is noticed", 15)
+        assert end.broker.state.why_refused == ""
         broker.thaw()
         end.flush()
         broker.kill()
         end.publish(b"2")
-        eventually(lambda: end.link.state.gone_seconds > 1, "it is noticed")
-        assert end.link.state.why_refused == ""
-        acknowledgement = end.link.acknowledgement()
+        eventually(lambda: end.broker.state.gone_seconds > 1, "it is noticed")
+        assert end.broker.state.why_refused == ""
+        acknowledgement = end.broker.acknowledgement()
         assert acknowledgement is not None
         assert not acknowledgement.done()
         broker.start()

@@ -52,7 +52,7 @@ def other(url: str) -> Iterator[End]:
     end = End(BROKERS["sqlite"](Path(url.removeprefix("sqlite:///")).parent).log("app"))
     wait_until_open(end)
     yield end
-    end.link.close(1)
+    end.broker.close(1)
 
 
 def test_events_of_another_process_are_heard_between_ones_own(shared: Hub, other: End) -> None:
@@ -118,16 +118,16 @@ def test_an_id_from_a_process_that_is_ahead_is_no_gap_however_long_this_one_need
         nitro.connect_broker()
 
         async def scenario() -> None:
-            start = ahead.link.head
+            start = ahead.broker.head
             ahead.publish(b"1")
-            await asyncio.to_thread(eventually, lambda: hub.broker.head == ahead.link.head != start, "both read it")
+            await asyncio.to_thread(eventually, lambda: hub.broker.head == ahead.broker.head != start, "both read it")
             proxy.stall()
             if is_another_log:
                 redis.wipe("app")
                 await asyncio.to_thread(eventually, lambda: ahead.heard.gaps[1:], "it is noticed")
             ahead.publish(b"2")
             await asyncio.to_thread(eventually, lambda: ahead.heard.payloads[-1:] == [b"2"], "it is heard elsewhere")
-            with Client(topics=["a.*"], last_event_id=str(ahead.link.head)) as client:
+            with Client(topics=["a.*"], last_event_id=str(ahead.broker.head)) as client:
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(4):
                         await take(client, 1)
@@ -181,7 +181,7 @@ def test_a_link_that_is_closed_while_it_lets_go_of_a_connection_lets_go_of_it_wh
     wait_until_open(end)
     log.cut()
     assert log.is_closing.wait(10)
-    end.link.close(1)
+    end.broker.close(1)
     assert log.has_closed
 
 
@@ -382,7 +382,8 @@ def test_40_and_41_a_repeated_sequence_is_dropped_and_a_jump_is_looked_at_twice(
         return Entry(sequence, codec.encode("a.b", None, b"%d" % sequence, None), 0.0)
 
     heard = Heard()
-    follower = Follower(History(NOWHERE, RETENTION), heard, threading.RLock(), 1000)
+    follower = Follower(History(NOWHERE, RETENTION), threading.RLock(), 1000)
+    follower.start(heard)
     follower.go_on_in(Extent("e", 1, 0), 100)
     follower.begin()
     follower.take([entry(1), entry(2), entry(2), entry(1), entry(3)])

@@ -22,7 +22,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nitro import ANY, Client, Gap, Message, emit
 from nitro.delivery import process
 from nitro.delivery.feed import Feed
-from nitro.delivery.hub import Hub
 from nitro.delivery.state import State
 from nitro.errors import AccessDenied
 from nitro.settings import Settings
@@ -87,7 +86,7 @@ class Delivery(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        process._hub = self.hub = Hub(
+        process._hub = self.hub = process.make_hub(
             Settings(history_messages=HISTORY, client_max_messages=LIMIT, heartbeat_seconds=3600)
         )
         self.epoch = self.hub.broker.head.epoch

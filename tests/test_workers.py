@@ -138,7 +138,7 @@ def test_11_pages_miss_nothing_when_a_worker_and_then_the_whole_application_is_k
         stop.set()
         thread.join()
     end.flush()
-    end.link.close(1)
+    end.broker.close(1)
     for page in (one, other):
         page.wait_for_function("sent => heard.at(-1) === sent - 1", arg=sent)
         heard = page.evaluate("heard")

@@ -46,8 +46,6 @@ __all__ = ["Publisher"]
 
 _LEAST_KEY_CHARS: Final = 16
 _BODY_SECONDS: Final = 10.0
-_LOOK_SECONDS: Final = 1.0
-"""How long a process may take to read from the log what the log has acknowledged."""
 _BESIDE_THE_RESULT_BYTES: Final = 8192
 _IDEMPOTENCY_KEY: Final = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?', re.ASCII)
 _FIELDS: Final = {"topic", "result", "sender"}
@@ -230,25 +228,14 @@ async def _publish(topic: str, result: Any, sender: str | None, idempotency_key:
     _, is_published = await emit_idempotent(
         topic, ANY if sender is None else sender, None, {"result": result}, idempotency_key
     )
-    if is_published and idempotency_key is not None:
-        _check_content(
-            await _content_in_the_log(idempotency_key), idempotency_key
-        )  # another process may have been first
+    if is_published and idempotency_key is not None:  # another process may have been first
+        _check_content(get_hub().broker.content_of(idempotency_key.key), idempotency_key)
     return JSONResponse({"published": is_published})
 
 
 def _check_content(found: str | None, idempotency_key: IdempotencyKey) -> None:
     if found is not None and found != idempotency_key.content:
         raise _Refused("this Idempotency-Key was used for another event", 422)
-
-
-async def _content_in_the_log(idempotency_key: IdempotencyKey) -> str | None:
-    """What everybody hears under that key, once this process has read it; None if it doesn't get there."""
-    broker = get_hub().broker
-    deadline = time.monotonic() + _LOOK_SECONDS
-    while (found := broker.content_of(idempotency_key.key)) is None and time.monotonic() < deadline:  # noqa: ASYNC110 - of a thread
-        await asyncio.sleep(0.005)
-    return found
 
 
 def _short(data: bytes) -> str:

@@ -245,7 +245,7 @@ def test_an_id_of_another_tenants_log_is_a_gap_and_nothing_of_theirs(
             theirs.flush()
             bystander.lives_on(*["live"] * 3)
     finally:
-        theirs.link.close(1)
+        theirs.broker.close(1)
 
 
 def heard_with_the_id_of_another_user() -> list[Any]:

@@ -178,7 +178,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[st
         wait_until_open(end)
         yield servers, end
     finally:
-        end.link.close(1)
+        end.broker.close(1)
         for server in servers.values():
             server.end()
     for server in servers.values():
@@ -197,12 +197,12 @@ def test_a_page_of_the_examples_shows_it_as_text(
     title = page.title()
     with Stream(server.port, example.stream).read_until(b"id: ") as other:
         for text in HOSTILE:
-            end.link.publish(example.topic, example.sender, json.dumps(example.fill(text)).encode())
+            end.broker.publish(example.topic, example.sender, json.dumps(example.fill(text)).encode())
             for place in example.shows:
                 shown = page.locator(place).filter(has_text=text)
                 expect(shown).to_have_count(1)
                 assert shown.text_content() == text
-        end.link.publish(example.topic, example.sender, json.dumps(example.fill("harmless")).encode())
+        end.broker.publish(example.topic, example.sender, json.dumps(example.fill("harmless")).encode())
         expect(page.locator(example.shows[0]).filter(has_text="harmless")).to_be_visible()
         other.read_until(b"harmless")
     assert page.evaluate(INJECTED) == 0

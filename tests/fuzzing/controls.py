@@ -136,7 +136,8 @@ class _Page:
 
 async def _follow(hub: Hub, retained: list[bytes], entries: list[bytes]) -> None:
     began = time.monotonic()
-    follower = Follower(History(NOWHERE, _RETENTION), hub, hub._lock, _MAX_PAYLOAD_BYTES)
+    follower = Follower(History(NOWHERE, _RETENTION), hub._lock, _MAX_PAYLOAD_BYTES)
+    follower.start(hub)
     follower.go_on_in(Extent("one", 1, len(retained)), _RETENTION.max_messages)
     follower.take([Entry(sequence, body, 0.0) for sequence, body in enumerate(retained, 1)])
     follower.begin()

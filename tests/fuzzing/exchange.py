@@ -24,7 +24,7 @@ SECONDS = 5
 @contextmanager
 def own_hub(**settings: Any) -> Iterator[Hub]:
     """A fresh hub, in which nobody is left at the end."""
-    before, process._hub = process._hub, Hub(_settings(**settings))
+    before, process._hub = process._hub, process.make_hub(_settings(**settings))
     try:
         yield process._hub
         left = [client for client in active_clients.values() if client.is_connected]

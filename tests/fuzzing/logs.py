@@ -69,7 +69,8 @@ class _Reader:
         self.behind: list[Message] = []
         self._bodies = bodies
         self._lock = threading.RLock()
-        self._follower = Follower(History(NOWHERE, _RETENTION), self, self._lock, _MAX_PAYLOAD_BYTES)
+        self._follower = Follower(History(NOWHERE, _RETENTION), self._lock, _MAX_PAYLOAD_BYTES)
+        self._follower.start(self)
         self._is_open = False
         self._is_settled = True
         self._marks: dict[str, tuple[int, float]] = {}

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nitro import Client, Gap
-from nitro.delivery.hub import Hub
 from nitro.delivery.outbox import Outbox
+from nitro.delivery.process import make_hub
 from nitro.delivery.reader import Reader
 from nitro.settings import Settings
 from nitro.testing.oracle import Listener, Sent, Verdict, check
@@ -37,7 +37,7 @@ class Process:
     def __init__(self, shelf: Shelf, name: str) -> None:
         self.name = name
         self.log: ShelfLog = shelf.connect()
-        self.hub = Hub(Settings(history_messages=shelf.max_messages, heartbeat_seconds=3600), self.log)
+        self.hub = make_hub(Settings(history_messages=shelf.max_messages, heartbeat_seconds=3600), self.log)
         self.sent: list[tuple[Sent, Future[None] | None]] = []
 
     def emit(self) -> None:

@@ -8,6 +8,7 @@ queue, the retries, the history of recent messages. A `Log` speaks to one kind o
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_checkable
@@ -117,11 +118,20 @@ class Receiver(Protocol):
 class Broker(Protocol):
     """This process's end of an ordered, retained log that every process reads. Thread-safe.
 
+    `start` is called once, before anything else; a constructor starts nothing.
+
     Order: the messages of one thread stand in the log in the order in which it published them, and every process
     delivers the whole log in the log's order.
     Acknowledgement: `acknowledgement()` tells when everything published so far is in the log.
     Loss: what is in the log is delivered, or the receiver is told by `lose`.
     """
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while the receiver gets a message. Re-entrant: a garbage collection inside of it may end a client."""
+
+    def start(self, receiver: Receiver) -> None:
+        """Reach the log, now or soon, and hand its messages to `receiver` from then on. The lock is held."""
 
     @property
     def head(self) -> Position:

@@ -31,29 +31,34 @@ class Follower:
 
     Args:
         history: gets every message.
-        receiver: gets every message that comes after the log was first reached, and of those that it retained then what
-            Nitro's processes tell each other, while `lock` is held.
+        lock: held while the history changes, and while the receiver gets a message.
         max_payload_bytes: a longer one is nobody's message.
 
     Attributes:
         is_open: the log was reached once, and the history holds what it retained then.
-        once: which of them were published before.
+        idempotency_keys: which of them were published before.
         own: what this process has appended itself, which has to come by.
         skipped: how many entries could not be handed on.
     """
 
-    def __init__(self, history: History, receiver: Receiver, lock: threading.RLock, max_payload_bytes: int) -> None:
+    def __init__(self, history: History, lock: threading.RLock, max_payload_bytes: int) -> None:
         self.history = history
         self.idempotency_keys = IdempotencyKeys(history.max_messages, history.max_age_seconds)
         self.own = OwnEntries()
         self.is_open = False
         self.skipped = 0
-        self._receiver = receiver
+        self._receiver: Receiver
         self._lock = lock
         self._max_payload_bytes = max_payload_bytes
         self._has_taken = False
         self._newest_body: bytes | None = None
         self._missing_behind = -1
+
+    def start(self, receiver: Receiver) -> None:
+        """From now on, `receiver` gets every message that comes after the log was first reached; and of those that it
+        retained then what Nitro's processes send each other.
+        """
+        self._receiver = receiver
 
     @property
     def epoch(self) -> str:

@@ -62,8 +62,6 @@ class LogBroker:
 
     Args:
         remote: the log.
-        receiver: gets each message while `lock` is held.
-        lock: the hub's.
         retention: what is kept of the log in memory.
         max_payload_bytes: a longer payload in the log is nobody's message.
         max_publish_queue_bytes: what may wait for the log.
@@ -74,20 +72,16 @@ class LogBroker:
     def __init__(
         self,
         remote: Log,
-        receiver: Receiver,
-        lock: threading.RLock,
         retention: Retention,
         *,
         max_payload_bytes: int,
         max_publish_queue_bytes: int,
     ) -> None:
+        self.lock = threading.RLock()
         self._remote = remote
-        self._receiver = receiver
-        self._lock = lock
+        self._receiver: Receiver
         self._max_messages = retention.max_messages
-        self._follower = Follower(History(NOWHERE, retention), receiver, lock, max_payload_bytes)
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(started_pool("nitro-lookup"))  # in which asyncio looks up hosts
+        self._follower = Follower(History(NOWHERE, retention), self.lock, max_payload_bytes)
         self._publish_queue = PublishQueue(max_publish_queue_bytes, self._wake_writer)
         self._progress = Progress(self._wake_writer)
         self._status = LogStatus(remote)
@@ -97,17 +91,25 @@ class LogBroker:
         self._epochs: set[str] = set()  # that it has been in
         self._is_closed = False
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
+
+    def start(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._follower.start(receiver)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(started_pool("nitro-lookup"))  # in which asyncio looks up hosts
         self._thread = threading.Thread(target=self._run, name="nitro-broker", daemon=True)
         self._thread.start()
 
     @property
     def head(self) -> Position:
-        with self._lock:
+        with self.lock:
             return self._follower.history.head if self._follower.is_open else NOWHERE
 
     @property
     def retained(self) -> Retained:
-        with self._lock:
+        with self.lock:
             return self._follower.history.retained
 
     @property
@@ -152,7 +154,7 @@ class LogBroker:
         return body
 
     def content_of(self, key: str) -> str | None:
-        with self._lock:
+        with self.lock:
             return self._follower.idempotency_keys.content_of(key)
 
     def acknowledgement(self, number: int | None = None) -> Future[None] | None:
@@ -165,7 +167,7 @@ class LogBroker:
         return self._progress.ask()
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
-        with self._lock:
+        with self.lock:
             if not self._follower.is_open:
                 raise PositionLost(after, "epoch")
             return self._follower.history.read(after, limit)

@@ -35,8 +35,6 @@ class MemoryBroker:
     """A log in memory; see `base.Broker` for what its verbs promise.
 
     Args:
-        receiver: gets each message while `lock` is held.
-        lock: re-entrant, since a garbage collection inside of it may end a client, which takes it again.
         retention: what is kept; whichever limit is reached first forgets the oldest.
     """
 
@@ -44,23 +42,26 @@ class MemoryBroker:
     is_shared = False
     state = BrokerState()
 
-    def __init__(self, receiver: Receiver, lock: threading.RLock, retention: Retention) -> None:
-        self._deliver = receiver.deliver
-        self._lock = lock
+    def __init__(self, retention: Retention) -> None:
+        self.lock = threading.RLock()
         self._epoch = secrets.token_hex(5)
         self._sequence = 0
         self._idempotency_keys = IdempotencyKeys(retention.max_messages, retention.max_age_seconds)
         self._history = History(Position(self._epoch, 0), retention)
         self.refusal: Future[None] = Future()  # never
+        self._deliver: Callable[[Message], None]
+
+    def start(self, receiver: Receiver) -> None:
+        self._deliver = receiver.deliver
 
     @property
     def head(self) -> Position:
-        with self._lock:  # a position is given out once its message is
+        with self.lock:  # a position is given out once its message is
             return self._history.head
 
     @property
     def retained(self) -> Retained:
-        with self._lock:
+        with self.lock:
             return self._history.retained
 
     def publish(
@@ -73,7 +74,7 @@ class MemoryBroker:
     ) -> None:
         if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
             codec.encode(topic, sender, b"", key)  # no log takes what another one would not
-        with self._lock:
+        with self.lock:
             if idempotency_key is not None and not self._idempotency_keys.is_new(idempotency_key, self._sequence + 1):
                 return
             self._sequence += 1
@@ -86,7 +87,7 @@ class MemoryBroker:
         after_commit(session, partial(self.publish, topic, sender, payload, key))
 
     def content_of(self, key: str) -> str | None:
-        with self._lock:
+        with self.lock:
             return self._idempotency_keys.content_of(key)
 
     def acknowledgement(self, number: int | None = None) -> None:
@@ -101,7 +102,7 @@ class MemoryBroker:
         return answer
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
-        with self._lock:
+        with self.lock:
             return self._history.read(after, limit)
 
     def close(self, timeout: float) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from importlib import import_module
 from typing import Final
 
-from nitro.brokers.base import Broker, Log, Receiver, Retention
+from nitro.brokers.base import Broker, Log, Retention
 from nitro.brokers.codec import HEAD_BYTES, STAMP_BYTES
 from nitro.brokers.log_broker import LogBroker
 from nitro.brokers.memory import MemoryBroker
@@ -17,7 +16,7 @@ from nitro.errors import ConfigurationError
 from nitro.redaction import scheme_of
 from nitro.settings import Settings
 
-__all__ = ["make_log", "open_broker"]
+__all__ = ["make_broker", "make_log"]
 
 _KINDS: Final = {
     "sqlite": ("nitro.brokers.sqlite.log", "SQLiteLog", ""),
@@ -37,8 +36,8 @@ _DATABASES: Final = ("sqlite", "postgresql")
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
 
 
-def open_broker(settings: Settings, receiver: Receiver, lock: threading.RLock, remote: Log | None = None) -> Broker:
-    """The broker that the settings name, or one over `remote`.
+def make_broker(settings: Settings, remote: Log | None = None) -> Broker:
+    """The broker that the settings name, or one over `remote`; not yet started.
 
     Raises:
         ConfigurationError: the URL or the namespace can't be used, or the driver is not installed.
@@ -52,12 +51,10 @@ def open_broker(settings: Settings, receiver: Receiver, lock: threading.RLock, r
         url = settings.broker_url.get_secret_value()
         if url == "memory://":
             warn_of_other_workers()
-            return MemoryBroker(receiver, lock, retention)
+            return MemoryBroker(retention)
         remote = make_log(url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes)
     return LogBroker(
         remote,
-        receiver,
-        lock,
         retention,
         max_payload_bytes=settings.max_payload_bytes,
         max_publish_queue_bytes=settings.max_publish_queue_bytes,

@@ -7,8 +7,6 @@ of the log to every lane.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -17,15 +15,14 @@ from weakref import WeakSet
 
 from nitro.access.admission import Admission
 from nitro.access.principal import ANONYMOUS, Principal
-from nitro.brokers.base import Log
+from nitro.brokers.base import Broker
 from nitro.brokers.idempotency import IdempotencyKey
-from nitro.brokers.urls import open_broker
-from nitro.delivery.deferred import Endings, tell_soon
 from nitro.delivery.inbox import Action
 from nitro.delivery.interest import Interest
 from nitro.delivery.lane import Lane
 from nitro.delivery.limits import Limits
 from nitro.delivery.outbox import Outbox
+from nitro.delivery.serial_queue import SerialQueue, run_detached, run_soon
 from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.statistics import Counts, Statistics, gather
 from nitro.errors import NotConnected, Overloaded
@@ -40,34 +37,36 @@ if TYPE_CHECKING:
 __all__ = ["Hub"]
 
 Loop = asyncio.AbstractEventLoop
-Published = tuple[str, str | None, bytes, str | None, IdempotencyKey | None]
 
 
 class Hub:
-    """The broker and the lanes of one process. Every method may be called from any thread.
+    """The broker and the lanes of one process. Every method may be called from any thread, after `start`.
 
     Args:
-        remote: the log behind it; None takes the one that the settings name.
+        broker: where events go, and come back from; not yet started.
     """
 
-    def __init__(self, settings: Settings, remote: Log | None = None) -> None:
+    def __init__(self, settings: Settings, broker: Broker) -> None:
         self.settings = settings
-        self._lock = threading.RLock()
+        self.broker = broker
+        self._lock = broker.lock
         self._lanes: dict[Loop | None, Lane] = {}
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits
         self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
         self.limits = Limits.of(settings)
-        self._unpublished: deque[Published] = deque()
-        self._is_publishing = False
+        self._publishing: SerialQueue[int | None] = SerialQueue()  # run under the lock
         self._messages_in = 0
         self._bytes_in = 0
         self._counts = Counts()  # of the lanes that are gone
-        self._endings = Endings()
+        self._deferred: SerialQueue[None] = SerialQueue()  # what must not be done under the lock
         self.admission = Admission(settings)
         self.opened: Future[None] = Future()  # done once the log was reached
         self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing
+
+    def start(self) -> None:
+        """Reach the log, and deliver what comes from it. Called once."""
         with self._lock:
-            self.broker = open_broker(settings, self, self._lock, remote)
+            self.broker.start(self)
             if self.broker.is_open and not self.opened.done():
                 self.opened.set_result(None)
 
@@ -90,18 +89,10 @@ class Hub:
         with self._lock:
             for lane in self._lanes.values():
                 self._check_load(lane)
-            self._unpublished.append((topic, sender, payload, key, idempotency_key))
+            self._publishing.add(partial(self.broker.publish, topic, sender, payload, key, idempotency_key))
             self._messages_in += 1
             self._bytes_in += len(payload)
-            if self._is_publishing:  # a signal handler or finalizer, in the middle of this thread's own publish
-                return None
-            self._is_publishing = True
-            try:
-                numbers = []
-                while self._unpublished:
-                    numbers.append(self.broker.publish(*self._unpublished.popleft()))
-            finally:
-                self._is_publishing = False
+            numbers = self._publishing.run()
         self.run_deferred()
         return numbers[0] if len(numbers) == 1 else None
 
@@ -117,8 +108,8 @@ class Hub:
             self._bytes_in += len(payload)
 
     def run_deferred(self) -> None:
-        """Do what must not be done under the lock: tell the clients that the delivery ended by itself."""
-        self._endings.tell()
+        """Let the clients know that the delivery ended by itself. It runs handlers, so no lock may be held."""
+        self._deferred.run()
 
     def disconnect_user(self, order: UserDisconnect) -> None:
         """End all clients of a user: here at once, and in every process that reads the log."""
@@ -249,7 +240,7 @@ class Hub:
     def _lane(self, loop: Loop | None) -> Lane:
         lane = self._lanes.get(loop)
         if lane is None:
-            report = self._endings.add if loop is None else partial(tell_soon, loop)
+            report = self._defer if loop is None else partial(run_soon, loop)
             lane = Lane(loop, self._lock, self.broker, self.settings, report, self._forget_if_idle)
             self._lanes[loop] = lane
             if loop is not None:
@@ -318,7 +309,10 @@ class Hub:
             left = lane.clients.clear()
         for outbox, on_ended in left.items():
             outbox.is_ended = True
-            self._endings.add(on_ended)
+            self._defer(on_ended)
+
+    def _defer(self, on_ended: Action) -> None:
+        self._deferred.add(partial(run_detached, on_ended))
 
     def __repr__(self) -> str:
         clients = sum(len(lane.clients) for lane in self._lanes.values())

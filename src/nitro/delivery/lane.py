@@ -23,6 +23,7 @@ from nitro.delivery.outbox import Outbox
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.resumption import Resumption
 from nitro.delivery.schedule import Schedule
+from nitro.delivery.serial_queue import SerialQueue
 from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.state import State
 from nitro.delivery.statistics import Counts
@@ -77,7 +78,7 @@ class Lane:
         self._report = report
         self._on_idle = on_idle
         self._is_routing = False
-        self._is_running = False
+        self._runs: SerialQueue[None] = SerialQueue()
         self.clients = Clients(loop, context, self.end_by_itself)
         self.schedule = Schedule(
             *(loop, context, self.clients, self.counts),
@@ -236,14 +237,12 @@ class Lane:
             self._on_idle(self)
 
     def _run_here(self) -> None:
-        if self._is_running:  # a finalizer or signal handler, in the middle of this very method: it goes on below
-            return
-        self._is_running = True
-        try:
-            while self.inbox or self.schedule:
-                self._run()
-        finally:
-            self._is_running = False
+        self._runs.add(self._run_all)
+        self._runs.run()
+
+    def _run_all(self) -> None:
+        while self.inbox or self.schedule:
+            self._run()
 
     def _notify(self) -> None:
         """Tell those that got something; very many of them in several turns."""

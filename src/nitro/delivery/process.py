@@ -15,13 +15,14 @@ from typing import Final
 from pydantic import SecretStr
 
 from nitro.brokers.base import Log
+from nitro.brokers.urls import make_broker
 from nitro.delivery.hub import Hub
 from nitro.delivery.statistics import Statistics
 from nitro.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from nitro.redaction import SecretUrl
-from nitro.settings import get_settings
+from nitro.settings import Settings, get_settings
 
-__all__ = ["acknowledged", "configure", "connect_broker", "current_hub", "flush", "get_hub", "statistics"]
+__all__ = ["acknowledged", "configure", "connect_broker", "current_hub", "flush", "get_hub", "make_hub", "statistics"]
 
 _EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit waits for a broker's acknowledgement."""
@@ -150,12 +151,24 @@ def _check(acknowledgement: Future[None], seconds: float) -> None:
     acknowledgement.result()
 
 
+def make_hub(settings: Settings, log: Log | None = None) -> Hub:
+    """A hub that was started, on `log`, or on the broker that the settings name.
+
+    Raises:
+        ConfigurationError: that broker can't be made.
+    """
+    hub = Hub(settings, make_broker(settings, log))
+    hub.start()
+    return hub
+
+
 def _make() -> Hub:
     settings = get_settings()
     if isinstance(_broker, str | SecretStr):
         url = _broker if isinstance(_broker, str) else _broker.get_secret_value()
-        return Hub(settings.model_copy(update={"broker_url": SecretUrl(url)}))
-    return Hub(settings, _broker)
+        settings = settings.model_copy(update={"broker_url": SecretUrl(url)})
+        return make_hub(settings)
+    return make_hub(settings, _broker)
 
 
 @cache

@@ -12,7 +12,7 @@ from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.process import acknowledged, get_hub
 from nitro.errors import InvalidTopic
 from nitro.events.background import start_soon
-from nitro.events.dispatch import FAILED, call_handlers, outcome_of
+from nitro.events.dispatch import FAILED, Calls, call_handlers, outcome_of
 from nitro.events.payload import encode, field_of
 from nitro.events.sender import sender_key
 from nitro.events.sessions import check_session, in_session
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["emit_and_wait", "emit_at_once"]
 
 
+_Publication = tuple[str, str | None, bytes, str | None]
+"""What is published: topic, key of the sender, payload, and the key under which the next one replaces it."""
+
+
 def emit_at_once(signal: Event, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]) -> list[Any]:
     """See `emit`."""
-    payload, key = _written(signal, sender, args, kwargs)
-    told = kwargs if session is None else {**kwargs, "session": session}
-    results, later, is_cancelled, error = call_handlers(signal, sender, args, told)
+    message, (results, later, _, error) = _call(signal, sender, args, session, kwargs)
     try:
         if error is not None:
             raise error
-        if payload is not None and not is_cancelled and signal.is_heard and not signal.is_muted:
-            if session is None:
-                get_hub().publish(signal.name, sender_key(sender), payload, key)
-            else:
-                get_hub().publish_in(check_session(session), signal.name, sender_key(sender), payload, key)
+        if message is None:
+            pass
+        elif session is None:
+            get_hub().publish(*message)
+        else:
+            get_hub().publish_in(check_session(session), *message)
     finally:
         for _, handler, awaitable in later:
             start_soon(outcome_of(handler, awaitable), name=f"nitro handler of {signal.name}")
@@ -51,37 +54,43 @@ async def emit_and_wait(
     kwargs: dict[str, Any],
     idempotency_key: IdempotencyKey | None = None,
 ) -> tuple[list[Any], bool]:
-    """See `emit_async`; with an idempotency key; also returns whether no handler cancelled the event."""
-    payload, key = _written(signal, sender, args, kwargs)
-    told = kwargs if session is None else {**kwargs, "session": session}
-    results, later, is_cancelled, error = call_handlers(signal, sender, args, told)
-    outcomes = [asyncio.ensure_future(outcome_of(handler, awaitable)) for _, handler, awaitable in later]
+    """See `emit_async`; with an idempotency key. Also returns whether no handler cancelled the event."""
+    message, (results, later, is_cancelled, error) = _call(signal, sender, args, session, kwargs)
+    tasks = [asyncio.ensure_future(outcome_of(handler, awaitable)) for _, handler, awaitable in later]
     try:
         if error is not None:
             raise error
-        if payload is not None and not is_cancelled and signal.is_heard and not signal.is_muted:
-            message = (signal.name, sender_key(sender), payload, key)
-            if session is None:
-                await acknowledged(get_hub().publish(*message, idempotency_key))
-            else:
-                await in_session(session, lambda session: get_hub().publish_in(session, *message))
+        if message is None:
+            pass
+        elif session is None:
+            await acknowledged(get_hub().publish(*message, idempotency_key))
+        else:
+            await in_session(session, lambda session: get_hub().publish_in(session, *message))
     finally:
-        settled = await asyncio.gather(*outcomes, asyncio.sleep(0))
-    for (place, _, _), outcome in reversed(list(zip(later, settled, strict=False))):
+        outcomes = await asyncio.gather(*tasks, asyncio.sleep(0))
+    for (place, _, _), outcome in reversed(list(zip(later, outcomes, strict=False))):
         if outcome is not FAILED:
             results.insert(place, outcome)
     return results, not is_cancelled
 
 
-def _written(
-    signal: Event, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[bytes | None, str | None]:
-    """The payload if there is one, and its key if it has one."""
+def _call(
+    signal: Event, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]
+) -> tuple[_Publication | None, Calls]:
+    """Call the handlers. Also returns what is to be published, which was serialised before; None if nothing is."""
+    message = _encoded(signal, sender, args, kwargs)
+    calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})
+    is_cancelled, error = calls[2:]
+    goes_on = not is_cancelled and error is None and signal.is_heard and not signal.is_muted
+    return message if goes_on else None, calls
+
+
+def _encoded(signal: Event, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Publication | None:
     if "*" in signal.name:
         raise InvalidTopic(f"{signal.name!r} is a pattern, and only an event with an exact name can be emitted")
     result = kwargs.get("result")
     if result is None:
         warn_if_unheard(signal, sender, args, kwargs)
-        return None, None
+        return None
     key = None if signal.latest_by is None else field_of(result, signal.latest_by)
-    return encode(result, get_hub().settings.max_payload_bytes), key
+    return signal.name, sender_key(sender), encode(result, get_hub().settings.max_payload_bytes), key

@@ -47,7 +47,7 @@ class DeliveryTests(Hooks):
                 b'"' + b"x" * longest + b'"',
             ]
             for payload in payloads:
-                one.link.publish("todo.created:x-1", "s\u00e4nder\n\0", payload, "k\r\n")
+                one.broker.publish("todo.created:x-1", "s\u00e4nder\n\0", payload, "k\r\n")
             eventually(lambda: len(other.heard.messages) >= len(payloads), "all are heard")
             assert other.heard.payloads == payloads
             assert {message[:2] for message in other.heard.messages} == {("todo.created:x-1", "s\u00e4nder\n\0")}
@@ -56,19 +56,19 @@ class DeliveryTests(Hooks):
     def test_what_is_acknowledged_can_be_read_by_who_comes_later(self) -> None:
         name = self.namespace()
         with self.end(name) as one:
-            start = one.link.head
+            start = one.broker.head
             for n in range(50):
                 one.publish(b"%d" % n)
             one.flush()
             with self.end(name) as late:
                 assert late.heard.messages == []
-                assert [message.payload for message in late.link.read(start, 100)] == [b"%d" % n for n in range(50)]
-                assert late.link.head[:2] == (start.epoch, start.sequence + 50)
+                assert [message.payload for message in late.broker.read(start, 100)] == [b"%d" % n for n in range(50)]
+                assert late.broker.head[:2] == (start.epoch, start.sequence + 50)
 
     def test_retention_by_count_holds_for_who_was_there_and_who_was_not(self) -> None:
         name, retention = self.namespace(), Retention(10, 1 << 20, 300)
         with self.end(name, retention) as one:
-            start = one.link.head
+            start = one.broker.head
             for n in range(50):
                 one.publish(b"%d" % n)
                 if n % 5 == 4:  # so that nothing is forgotten before it was read
@@ -76,13 +76,13 @@ class DeliveryTests(Hooks):
             with self.end(name, retention) as late:
                 for end in (one, late):
                     self.check_lost(end, start, "expired")
-                    kept = end.link.read(Position(start.epoch, start.sequence + 40), 100)
+                    kept = end.broker.read(Position(start.epoch, start.sequence + 40), 100)
                     assert [message.payload for message in kept] == [b"%d" % n for n in range(40, 50)]
 
     def test_retention_by_bytes(self) -> None:
         name, retention = self.namespace(), Retention(1_000, 10_000, 300)
         with self.end(name, retention) as one:
-            start = one.link.head
+            start = one.broker.head
             for n in range(30):
                 one.publish(b'"%s"' % (b"x" * 998))
                 if n % 5 == 4:
@@ -90,7 +90,7 @@ class DeliveryTests(Hooks):
             with self.end(name, retention) as late:
                 for end in (one, late):
                     self.check_lost(end, start, "expired")
-                    assert 5 <= end.link.retained.messages <= 10  # a log may count more than the payload
+                    assert 5 <= end.broker.retained.messages <= 10  # a log may count more than the payload
 
     def test_the_newest_is_kept_and_delivered_even_if_it_alone_is_more_than_what_is_retained(self) -> None:
         name, retention = self.namespace(), Retention(1_000, 10_000, 300)
@@ -107,8 +107,8 @@ class DeliveryTests(Hooks):
         with self.end(self.namespace()) as one, self.end(self.namespace()) as other:
             one.publish(b"1")
             eventually(lambda: one.heard.messages, "it is heard")
-            self.check_lost(one, other.link.head, "epoch")
-            self.check_lost(one, Position(one.link.head.epoch, 10), "invalid")
+            self.check_lost(one, other.broker.head, "epoch")
+            self.check_lost(one, Position(one.broker.head.epoch, 10), "invalid")
 
     def test_namespaces_are_apart(self) -> None:
         with self.end(self.namespace()) as one, self.end(self.namespace()) as other:
@@ -118,7 +118,7 @@ class DeliveryTests(Hooks):
             eventually(lambda: len(one.heard.messages) == 20, "all are heard")
             eventually(lambda: other.heard.messages, "it is heard")
             assert other.heard.payloads == [b'"other"']
-            assert one.link.head.epoch != other.link.head.epoch
+            assert one.broker.head.epoch != other.broker.head.epoch
 
     def test_what_is_no_message_is_skipped_and_counted_and_the_next_is_delivered(self) -> None:
         name = self.namespace()
@@ -143,7 +143,7 @@ class DeliveryTests(Hooks):
             one.publish(b'"good"')
             eventually(lambda: one.heard.messages, "the good one is heard")
             assert one.heard.payloads == [b'"good"']
-            assert one.link.state.skipped == len(garbage)
+            assert one.broker.state.skipped == len(garbage)
             assert one.heard.gaps[1:] == []
 
     def test_what_may_be_an_event_and_cannot_be_handed_on_is_a_gap(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -53,25 +52,23 @@ class Heard:
 
 
 class End:
-    """One process's end of a log: a link, and what it delivered."""
+    """One process's end of a log: a broker over it, and what that delivered."""
 
     def __init__(self, log: Log, retention: Retention = RETENTION, max_publish_queue_bytes: int = 1 << 26) -> None:
         self.heard = Heard()
-        self.lock = threading.RLock()
-        self.link = LogBroker(
+        self.broker = LogBroker(
             log,
-            self.heard,
-            self.lock,
             retention,
             max_payload_bytes=MAX_PAYLOAD_BYTES,
             max_publish_queue_bytes=max_publish_queue_bytes,
         )
+        self.broker.start(self.heard)
 
     def publish(self, payload: bytes, topic: str = "a.b") -> None:
-        self.link.publish(topic, None, payload)
+        self.broker.publish(topic, None, payload)
 
     def flush(self) -> None:
-        acknowledgement = self.link.acknowledgement()
+        acknowledgement = self.broker.acknowledgement()
         if acknowledgement is not None:
             acknowledgement.result(SECONDS)
 

@@ -19,13 +19,13 @@ class FaultTests(Hooks):
     def test_a_log_that_was_wiped_is_another_one_and_everybody_is_told(self) -> None:
         name = self.namespace()
         with self.end(name) as one, self.end(name) as other:
-            before = one.link.head
+            before = one.broker.head
             for n in range(20):
                 one.publish(b"%d" % n)
             eventually(lambda: len(other.heard.messages) == 20, "all are heard")
             self.wipe(name)
-            eventually(lambda: one.link.head.epoch != before.epoch, "one end sees it")
-            eventually(lambda: other.link.head.epoch == one.link.head.epoch, "the other end sees it")
+            eventually(lambda: one.broker.head.epoch != before.epoch, "one end sees it")
+            eventually(lambda: other.broker.head.epoch == one.broker.head.epoch, "the other end sees it")
             for end in (one, other):
                 assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
             other.publish(b'"after"')
@@ -35,7 +35,7 @@ class FaultTests(Hooks):
     def test_a_log_of_which_a_part_was_deleted_is_another_one_and_goes_on(self) -> None:
         name, retention = self.namespace(), Retention(10, 1 << 20, 300)
         with self.end(name, retention) as one, self.end(name, retention) as other:
-            before = one.link.head
+            before = one.broker.head
             for n in range(50):
                 one.publish(b"%d" % n)
                 eventually(lambda n=n: len(other.heard.messages) > n, "all are heard")  # type: ignore[misc]
@@ -50,7 +50,7 @@ class FaultTests(Hooks):
     def test_a_log_that_was_put_back_is_another_one_and_everybody_is_told(self) -> None:
         name = self.namespace()
         with self.end(name) as one, self.end(name) as other:
-            before = one.link.head
+            before = one.broker.head
             for n in range(100):
                 one.publish(b"1" if n % 2 else b"0")
             eventually(lambda: len(other.heard.messages) == 100, "all are heard")
@@ -64,7 +64,7 @@ class FaultTests(Hooks):
                 one.publish(b"1")
             one.flush()
             for end in (one, other):
-                eventually(lambda end=end: end.link.head.epoch != before.epoch, "it is told")  # type: ignore[misc]
+                eventually(lambda end=end: end.broker.head.epoch != before.epoch, "it is told")  # type: ignore[misc]
             one.publish(b'"after"')
             for end in (one, other):
                 eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
@@ -75,7 +75,7 @@ class FaultTests(Hooks):
         name = self.namespace()
         with self.end(name) as one:
             self.check_heard(one, range(10))
-            saved = one.link.head
+            saved = one.broker.head
         put_back = self.archive(name)
         with self.end(name) as one:
             self.check_heard(one, range(10, 15))
@@ -83,13 +83,15 @@ class FaultTests(Hooks):
         put_back()
         with self.end(name) as one, self.end(name) as other:
             self.check_heard(one, range(10, 40))
-            eventually(lambda: other.link.head == one.link.head, "the other has read it, too")
+            eventually(lambda: other.broker.head == one.broker.head, "the other has read it, too")
             for end in (one, other):
                 for position in lost:
                     assert position is not None
                     self.check_lost(end, position, "epoch")
-                known = end.heard.gaps[0][1] if saved.epoch != end.link.head.epoch else saved
-                assert [message.payload for message in end.link.read(known, 100)] == [b"%d" % n for n in range(10, 40)]
+                known = end.heard.gaps[0][1] if saved.epoch != end.broker.head.epoch else saved
+                assert [message.payload for message in end.broker.read(known, 100)] == [
+                    b"%d" % n for n in range(10, 40)
+                ]
 
     def test_who_comes_back_to_such_a_log_which_has_been_quiet_since_is_told_as_well(self) -> None:
         name, retention = self.namespace(), Retention(1_000, 1 << 20, 0.5)
@@ -98,15 +100,15 @@ class FaultTests(Hooks):
         put_back = self.archive(name)
         with self.end(name, retention) as one:
             self.check_heard(one, range(10, 15))
-            lost = one.link.head
+            lost = one.broker.head
         put_back()
         with self.end(name, retention) as one:
             self.check_heard(one, range(10, 15))
-            known = one.link.head
-            eventually(lambda: one.link.retained.messages == 0, "all of it is too old to be retained")
+            known = one.broker.head
+            eventually(lambda: one.broker.retained.messages == 0, "all of it is too old to be retained")
         with self.end(name, retention) as one:
-            assert list(one.link.read(known, 100)) == []
-            if one.link.head.stamp == UNKNOWN_STAMP:
+            assert list(one.broker.read(known, 100)) == []
+            if one.broker.head.stamp == UNKNOWN_STAMP:
                 raise SkipTest(f"{type(self).__name__}: the log forgets its newest entry, and how that began")
             self.check_lost(one, lost, "epoch")
 
@@ -120,7 +122,7 @@ class FaultTests(Hooks):
                 one.publish(b"%d" % n)
             one.flush()
             time.sleep(0.1)
-            self.trim(name, other.link.head.sequence + 300)
+            self.trim(name, other.broker.head.sequence + 300)
             other.heard.is_behind = False
             one.publish(b'"last"')
             eventually(lambda: other.heard.payloads[-1] == b'"last"', "it goes on")
@@ -133,7 +135,7 @@ class FaultTests(Hooks):
             for n in range(20):
                 one.publish(b"%d" % n)
             eventually(lambda: len(one.heard.messages) == 20, "all are heard")
-            self.trim(name, one.link.head.sequence)
+            self.trim(name, one.broker.head.sequence)
             one.publish(b'"after"')
             eventually(lambda: one.heard.payloads[-1] == b'"after"', "it is heard")
             self.check_positions(one.heard.messages)
@@ -147,12 +149,12 @@ class FaultTests(Hooks):
                 for _ in range(8):
                     one.publish(b'"%s"' % (b"x" * 998))
                 eventually(lambda heard=heard: len(one.heard.messages) == heard + 8, "all are heard")  # type: ignore[misc]
-                self.trim(name, one.link.head.sequence)
+                self.trim(name, one.broker.head.sequence)
             for n in range(15):
                 one.publish(b"%d" % n)
                 eventually(lambda n=n: one.heard.payloads[-1] == b"%d" % n, "each is heard")  # type: ignore[misc]
             with self.end(name, retention) as late:
-                assert late.link.retained.messages == 15
+                assert late.broker.retained.messages == 15
             self.check_positions(one.heard.messages)
             assert one.heard.gaps[1:] == []
 

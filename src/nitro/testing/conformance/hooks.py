@@ -68,10 +68,10 @@ class Hooks:
         """One process's end of the log, open."""
         end = End(self.log(namespace, retention), retention, **options)
         try:
-            eventually(lambda: end.link.is_open, "the log is reached")
+            eventually(lambda: end.broker.is_open, "the log is reached")
             yield end
         finally:
-            end.link.close(1.0)
+            end.broker.close(1.0)
 
     @staticmethod
     def namespace() -> str:
@@ -102,7 +102,7 @@ class Hooks:
     def check_lost(end: End, position: Position, reason: str) -> None:
         """Reading behind `position` is refused for that reason."""
         try:
-            end.link.read(position, 10)
+            end.broker.read(position, 10)
         except PositionLost as lost:
             found = lost.reason
         else:
