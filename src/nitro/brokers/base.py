@@ -30,6 +30,7 @@ __all__ = [
     "Extent",
     "Log",
     "LogChanged",
+    "LogFactory",
     "PositionLost",
     "Receiver",
     "Retained",
@@ -306,6 +307,23 @@ class TransactionalLog(Protocol):
 
         Raises:
             ConfigurationError: the connection's database is not the log's, or has not its tables.
+        """
+
+
+class LogFactory(Protocol):
+    """What the entry point of a log of your own names: most often its class."""
+
+    def __call__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int, /) -> Log:
+        """The log that `url` names, not yet open.
+
+        Args:
+            url: as it was configured, with its secrets. Its scheme is the entry point's name.
+            namespace: what keeps applications apart that share a server.
+            retention: what the log keeps at least; whichever limit is reached first forgets the oldest.
+            max_body_bytes: the longest entry that any process appends.
+
+        Raises:
+            ConfigurationError: the URL can't be used.
         """
 
 

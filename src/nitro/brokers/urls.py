@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Final
 
-from nitro.brokers.base import Broker, Log, Retention
+from nitro.brokers.base import Broker, Log, LogFactory, Retention
 from nitro.brokers.codec import HEAD_BYTES, STAMP_BYTES
 from nitro.brokers.log_broker import LogBroker
 from nitro.brokers.memory import MemoryBroker
@@ -32,6 +33,8 @@ _KINDS: Final = {
 }
 """Scheme of the URL → module, class, and the extra that brings its driver. Behind a database's name may stand
 that of a driver, as SQLAlchemy has it."""
+_GROUP: Final = "nitro.logs"
+"""The entry points by which packages bring logs of their own: `kafka = "myteam.logs:KafkaLog"` for `kafka://…`."""
 _DATABASES: Final = ("sqlite", "postgresql")
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
 
@@ -69,18 +72,41 @@ def make_log(url: str, namespace: str, retention: Retention, *, max_payload_byte
     """
     scheme, colon, _ = url.partition("://")
     database, plus, _ = scheme.partition("+")
-    kind = _KINDS.get(database if plus and database in _DATABASES else scheme)
-    if not colon or kind is None:
-        known = ", ".join(f"{name}://" for name in ("memory", *_KINDS))
+    name = database if plus and database in _DATABASES else scheme
+    if not colon or name not in (*_KINDS, *_registered()):
+        known = ", ".join(f"{name}://" for name in ("memory", *_KINDS, *_registered()))
         start = f"starts with {scheme_of(url)!r}" if scheme_of(url) else "doesn't start with a scheme and //"
         raise ConfigurationError(f"NITRO_BROKER_URL {start}; it may start with {known}")
-    module, name, extra = kind
+    make = _own(name) if name in _KINDS else _foreign(name)
+    return make(url, namespace, retention, STAMP_BYTES + HEAD_BYTES + 1 + max_payload_bytes)
+
+
+def _own(scheme: str) -> LogFactory:
+    module, name, extra = _KINDS[scheme]
     try:
-        make: Callable[[str, str, Retention, int], Log] = getattr(import_module(module), name)
+        make: LogFactory = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("nitro"):
             raise
         raise ConfigurationError(
             f"NITRO_BROKER_URL needs the package {error.name!r}: pip install 'nitro-realtime[{extra}]'"
         ) from error
-    return make(url, namespace, retention, STAMP_BYTES + HEAD_BYTES + 1 + max_payload_bytes)
+    return make
+
+
+def _registered() -> Sequence[str]:
+    """The schemes of logs that other packages brought."""
+    return sorted(entry_points(group=_GROUP).names)
+
+
+def _foreign(scheme: str) -> LogFactory:
+    *_, found = entry_points(group=_GROUP, name=scheme)
+    try:
+        make: LogFactory = found.load()
+    except (ImportError, AttributeError) as error:
+        package = found.dist.name if found.dist else "a package"
+        raise ConfigurationError(
+            f"NITRO_BROKER_URL starts with {scheme!r}, for which {package} names {found.value}, and that can't be "
+            f"imported: {error}"
+        ) from error
+    return make

@@ -1,0 +1,73 @@
+"""docs/logs.md: a log that another package brings is found by the scheme of its URL, and passes the suite."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parent.parent / "docs" / "logs.md").read_text()
+APPLICATION = """
+import os, nitro
+with nitro.Client(topics=["a.*"]) as client:
+    nitro.connect_broker()
+    nitro.emit("a.b", "me", result=1)
+    nitro.flush()
+    assert nitro.statistics().messages_in == 1
+from nitro.delivery.process import get_hub
+print(get_hub().broker)
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A folder with what `pip install` would bring of the page's package."""
+    for block in blocks("python"):
+        name = block.partition("\n")[0].removeprefix("# ")
+        (tmp_path / name).write_text(block)
+    info = tmp_path / "shelf_log-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf-log\nVersion: 1.0\n")
+    (entry,) = blocks("toml")
+    name, target = re.findall(r'^(\w+) = "(.*)"$', entry, re.MULTILINE)[0]
+    (info / "entry_points.txt").write_text(f"[nitro.logs]\n{name} = {target}\n")
+    return tmp_path
+
+
+def run(package: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(package)} | environment
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_the_log_of_the_page_passes_the_suite(package: Path) -> None:
+    done = run(package, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shelf_log.py")
+    assert done.returncode == 0, done.stdout
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) >= 14, done.stdout
+
+
+def test_it_is_found_by_the_scheme_of_its_url(package: Path) -> None:
+    done = run(package, "-c", APPLICATION, NITRO_BROKER_URL="shelf://anywhere")
+    assert done.returncode == 0, done.stderr
+    assert "shelf://anywhere" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("shelve://x", "it may start with memory://, .*, shelf://"),
+        ("shelf://x", "for which shelf-log names shelf_log:ShelfLog, and that can't be imported: No module"),
+    ],
+)
+def test_what_can_not_be_had_is_said(package: Path, url: str, text: str) -> None:
+    (package / "shelf_log.py").unlink()
+    done = run(package, "-c", APPLICATION, NITRO_BROKER_URL=url)
+    assert re.search(rf"ConfigurationError: NITRO_BROKER_URL .*{text}", done.stderr), done.stderr
