@@ -37,76 +37,88 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True)
 
     db_url: SecretUrl = Field(
-        SecretUrl("sqlite:///nitro.db"), description="SQLAlchemy URL of the database behind Entity"
+        SecretUrl("sqlite:///nitro.db"), description="SQLAlchemy URL of the database in which Entity is stored"
     )
     broker_url: SecretUrl = Field(
         SecretUrl("memory://"), description="the log that events are published to and read from"
     )
-    namespace: str = Field("nitro", description="keeps applications apart that share a broker")
+    namespace: str = Field("nitro", description="separates applications that share a broker")
     max_publish_queue_bytes: int = Field(
         64 * 1024 * 1024,
         ge=1,
         validation_alias=AliasChoices("NITRO_MAX_PUBLISH_QUEUE_BYTES", "NITRO_MAX_OUTGOING_BYTES"),
         description="bytes of published messages that may wait for the broker",
     )
-    publish_timeout_seconds: float = Field(10.0, gt=0, description="how long emit_async waits for the broker")
+    publish_timeout_seconds: float = Field(
+        10.0, gt=0, description="how long emit_async waits for the broker's acknowledgement"
+    )
 
     history_messages: int = Field(10_000, ge=1, description="messages that the log retains")
     history_bytes: int = Field(64 * 1024 * 1024, ge=1, description="payload bytes that the log retains")
-    history_seconds: float = Field(300.0, gt=0, description="age at which the log forgets a message")
+    history_seconds: float = Field(300.0, gt=0, description="age at which the log deletes a message")
 
     max_payload_bytes: int = Field(1024 * 1024, ge=1, description="longest JSON of one event")
     max_topics_per_client: int = Field(1_000, ge=1, description="subscriptions and mutes of one client")
     max_wildcards_per_client: int = Field(
-        50, ge=0, description="of the topics that a request asks for, patterns with two stars or more"
+        50, ge=0, description="patterns with two or more stars that one request may ask for"
     )
     max_topics_per_user: int | None = Field(
-        10_000, ge=1, description="topics that requests of one user ask for; one with two stars or more counts as 50"
+        10_000,
+        ge=1,
+        description="topics that the streams of one user ask for; a pattern with two or more stars counts as 50",
     )
-    max_topics_per_address: int | None = Field(None, ge=1, description="the same, from one address")
-    max_topics: int | None = Field(1_000_000, ge=1, description="topics that the requests to one process ask for")
+    max_topics_per_address: int | None = Field(
+        None, ge=1, description="topics that the streams of one address ask for, counted likewise"
+    )
+    max_topics: int | None = Field(1_000_000, ge=1, description="topics that all streams of the process ask for")
     max_wildcards: int | None = Field(
-        2_000, ge=0, description="different patterns with two stars or more that they ask for"
+        2_000, ge=0, description="different patterns with two or more stars that all streams of the process ask for"
     )
-    max_clients: int | None = Field(100_000, ge=1, description="clients that one process takes")
-    max_clients_per_user: int | None = Field(100, ge=1, description="of them, clients with the same user_id")
+    max_clients: int | None = Field(100_000, ge=1, description="connected clients of the process")
+    max_clients_per_user: int | None = Field(100, ge=1, description="connected clients with the same user_id")
     max_clients_per_address: int | None = Field(
-        None, ge=1, description="of them, from one IPv4 address or one IPv6 /64; behind a proxy all have the proxy's"
+        None,
+        ge=1,
+        description="connected clients of one IPv4 address or one IPv6 /64; behind a proxy all have the proxy's",
     )
     max_stream_seconds: float | None = Field(
         None,
         gt=0,
-        description="age at which a response's stream ends: its browser comes back, and its rights are read anew",
+        description="age at which a response's stream ends; its browser reconnects, and its rights are checked again",
     )
-    max_connects_per_second: float | None = Field(None, gt=0, description="clients that one process lets in a second")
+    max_connects_per_second: float | None = Field(None, gt=0, description="new streams of the process")
     max_connects_per_second_per_user: float | None = Field(
-        10.0, gt=0, description="of them, with the same user_id; 30 times as many at once"
+        10.0, gt=0, description="new streams with the same user_id, on average; a burst may have 30 times as many"
     )
     max_connects_per_second_per_address: float | None = Field(
-        None, gt=0, description="of them, from one address; 30 times as many at once"
+        None, gt=0, description="new streams from one address, on average; a burst may have 30 times as many"
     )
     max_replay_bytes: int = Field(
-        16 * 1024 * 1024, ge=1, description="payload bytes that one client may be sent of what it missed"
+        16 * 1024 * 1024, ge=1, description="payload bytes replayed to one client that resumes"
     )
     max_replay_messages: int = Field(
-        100_000, ge=1, description="messages of the log that are looked at for one client, for what it missed"
+        100_000, ge=1, description="messages of the log that are checked for one client that resumes"
     )
     max_replay_messages_per_second: int = Field(
-        5_000, ge=1, description="the same for one user, a second; ten times as many at once"
+        5_000,
+        ge=1,
+        description="messages checked for one user's replays, on average; a burst may have ten times as many",
     )
     max_pending_bytes: int = Field(
-        64 * 1024 * 1024, ge=1, description="emitted and not yet routed, for each event loop"
+        64 * 1024 * 1024,
+        ge=1,
+        description="payload bytes, for each event loop, that are published and not yet handed to its clients",
     )
-    client_max_bytes: int = Field(1024 * 1024, ge=1, description="what may wait for one client")
-    client_max_messages: int = Field(10_000, ge=1, description="messages that may wait for one client")
+    client_max_bytes: int = Field(1024 * 1024, ge=1, description="payload bytes queued for one client")
+    client_max_messages: int = Field(10_000, ge=1, description="messages queued for one client")
 
     client_overflow: Literal["disconnect", "drop_oldest", "latest"] = Field(
-        "disconnect", description="what is done about a client for which more waits"
+        "disconnect", description="what happens to a client whose queue is over a limit"
     )
-    send_timeout_seconds: float = Field(30.0, gt=0, description="how long one write to a client may be blocked")
+    send_timeout_seconds: float = Field(30.0, gt=0, description="how long one write to a client may block")
 
     max_unconfirmed_bytes: int = Field(
-        16 * 1024 * 1024, ge=1, description="bytes handed to a server over HTTP/2 that never makes the stream wait"
+        16 * 1024 * 1024, ge=1, description="bytes written over HTTP/2 or HTTP/3 to a server whose send never waits"
     )
 
     heartbeat_seconds: float = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
@@ -114,7 +126,8 @@ class Settings(BaseSettings):
         2_000, ge=0, le=2**31 - 1, description="how long a browser waits before it reconnects"
     )
     inline_send: bool = Field(
-        True, description="write to sockets from the feed; False wakes the connection's task for each write"
+        True,
+        description="write to the socket when an event is delivered; False wakes the connection's task for each write",
     )
 
 
