@@ -306,7 +306,7 @@ def test_it_is_said_at_once_with_the_remedy_and_all_is_sent_when_it_is_mended(
             later.result(0)
         assert end.broker.refusal.done()
         assert end.broker.state.gone_seconds > 0
-        assert end.broker.state.outgoing == 2
+        assert end.broker.state.unacknowledged == 2
         wrong.mend()
         eventually(lambda: end.heard.payloads == [b'"before"', b'"meanwhile"'], "what waited is sent")
         eventually(lambda: not end.broker.state.why_refused, "it is there again")

@@ -35,7 +35,7 @@ from nitro.errors import (
 )
 from nitro.fastapi import EventStream
 from nitro.publisher import Publisher
-from nitro.settings import get_settings
+from nitro.settings import Settings, get_settings
 from nitro.tickets import Tickets
 from tests.cases import shown
 from tests.servers import ROOT, Server
@@ -284,6 +284,24 @@ def test_a_response_takes_a_client_and_shows_what_it_got(response: Any, wrong: A
 
 
 # --- settings
+
+
+@pytest.mark.parametrize("name", ["NITRO_MAX_PUBLISH_QUEUE_BYTES", "NITRO_MAX_OUTGOING_BYTES"])
+def test_a_setting_is_read_by_its_former_name_too(
+    name: str, hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(name, "4096")
+    get_settings.cache_clear()
+    assert get_settings().max_publish_queue_bytes == 4096
+    assert caplog.records == []
+    monkeypatch.setenv(name, "many")
+    get_settings.cache_clear()
+    with pytest.raises(ConfigurationError, match="^NITRO_MAX_PUBLISH_QUEUE_BYTES is 'many': "):
+        get_settings()
+
+
+def test_a_setting_with_a_former_name_is_set_in_code_by_its_own() -> None:
+    assert Settings(max_publish_queue_bytes=4096).max_publish_queue_bytes == 4096
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ __all__ = ["Settings", "get_settings"]
 log = logging.getLogger("nitro.settings")
 
 _PREFIX: Final = "NITRO_"
+_FORMER: Final = ("NITRO_MAX_OUTGOING_BYTES",)
+"""Former names of variables, which go on working."""
 _LIKENESS: Final = 0.66
 """How much alike two names are that one was meant by; other programs whose variables begin so have less in common."""
 
@@ -34,7 +36,7 @@ class Settings(BaseSettings):
     The URLs show themselves without user, password and options; `broker_url.get_secret_value()` is all of it.
     """
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
     db_url: SecretUrl = Field(
         SecretUrl("sqlite:///nitro.db"), description="SQLAlchemy URL of the database in which Entity is stored"
@@ -138,10 +140,13 @@ def get_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(
-            f"NITRO_{str(e['loc'][0]).upper()} is {_shown(e['input'])}: {e['msg']}" for e in error.errors()
-        )
+        wrong = "; ".join(f"{_variable(e['loc'][0])} is {_shown(e['input'])}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(wrong) from None
+
+
+def _variable(field: object) -> str:
+    """The environment variable of a field, by its name or one of its aliases."""
+    return _PREFIX + str(field).upper().removeprefix(_PREFIX)
 
 
 def _shown(value: object) -> str:
@@ -152,7 +157,7 @@ def _warn_of_misspelt(names: Iterable[str]) -> None:
     known = [name.upper() for name in Settings.model_fields]
     for name in names:
         rest = name.upper().removeprefix(_PREFIX)
-        if rest == name.upper() or rest in known:
+        if rest == name.upper() or rest in known or name.upper() in _FORMER:
             continue
         for nearest in get_close_matches(rest, known, 1, _LIKENESS):
             log.warning("%.80a is no setting of Nitro's and changes nothing; is %s meant?", name, _PREFIX + nearest)
