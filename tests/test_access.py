@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
 from nitro.errors import (
     AccessDenied,
+    ArgumentTypeError,
     ConfigurationError,
     InvalidTopic,
     NotAuthenticated,
@@ -339,6 +341,80 @@ def test_a_grant_says_what_is_allowed() -> None:
     assert grant.allowed == {"order.*": ["7"]}
     assert grant.denied == {"order.secret": ANY}
     assert (grant.user_id, grant.expires_at) == ("7", datetime(2030, 1, 1, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize("said", [{"allowed": ["t"]}, {"denied": ["secret"]}, {"user_id": 7}, {"expires_at": 2e9}])
+def test_a_client_is_made_with_a_grant_or_with_what_one_says_and_not_with_both(said: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"grant=Grant\("):
+        Client(topics=["t"], grant=Grant(["t"]), **said)
+    assert Client(topics=["t"], **said).topics == {"t": ANY}
+    assert Client(topics=["t"], grant=Grant(**{"allowed": ANY, **said})).topics == {"t": ANY}
+
+
+@pytest.mark.parametrize("grant", [["t"], "t", Grant, {"allowed": "t"}, 0, False])
+def test_what_is_no_grant_is_refused_by_a_client(grant: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="the grant of a Client is no Grant"):
+        Client(topics=["t"], grant=grant)
+
+
+def test_a_client_hears_what_its_grant_allows_and_only_that() -> None:
+    grant = Grant({"order.*": [7], "news": ANY}, denied="order.secret", user_id=7)
+    client = Client(grant=grant)
+    assert client.topics == {"order.*": ["7"], "news": ANY}
+    assert client.user_id == "7"
+    sent = [("order.paid", 7), ("order.paid", 8), ("order.secret", 7), "news", "other"]
+    assert hearing(client, *sent) == [("order.paid", 7), "news"]
+    assert hearing(Client(topics=requested_topics(Request(b"topic=news")), grant=grant), *sent) == ["news"]
+    with pytest.raises(AccessDenied):
+        Client(topics=["order.*", "other"], grant=grant)
+
+
+def test_what_a_client_is_granted_and_revoked_changes_nothing_of_the_grant_that_it_was_made_with() -> None:
+    grant = Grant(["a", "b"], denied=["c"])
+    client = Client(topics=ANY, grant=grant).grant("d").revoke("b")
+    assert hearing(client, *"abcd") == ["a", "d"]
+    assert grant == Grant(["a", "b"], denied=["c"])
+    assert hearing(Client(grant=grant), *"abcd") == ["a", "b"]
+
+
+def test_a_client_ends_when_its_grant_does_and_one_that_is_over_makes_none() -> None:
+    async def scenario() -> None:
+        with Client(topics=["t"], grant=Grant(["t"], expires_at=time.time() + 0.3)) as client:
+            assert client.is_connected
+            await until(lambda: not client.is_connected)
+        assert nitro.statistics().ended["expired"] == 1
+
+    run(scenario)
+    with pytest.raises(NotAuthenticated):
+        Client(topics=["t"], grant=Grant(["t"], expires_at=time.time() - 1))
+
+
+def test_a_grant_is_read_when_it_is_made_or_when_whoever_restores_it_says() -> None:
+    before = time.monotonic()
+    grant = Grant(["t"], user_id=7)
+    assert before <= grant.read_at <= time.monotonic()
+    old = Grant(["t"], user_id=7, read_at=before - 100)
+    assert old.read_at == before - 100
+    assert replace(old, user_id=8).read_at == before - 100
+    assert old == grant, "the same rights, read at another time"
+
+
+@pytest.mark.parametrize("moment", [1e12, float("nan"), float("-inf"), True, "1", datetime.now(UTC)])
+def test_a_grant_is_never_from_the_future(moment: Any) -> None:
+    with pytest.raises(ConfigurationError, match="read_at"):
+        Grant(["t"], user_id=7, read_at=moment)
+
+
+def test_a_client_is_as_old_as_its_grant() -> None:
+    async def scenario() -> None:
+        kept = Grant(["t"], user_id="7")
+        disconnect_user("7")
+        await asyncio.sleep(1.2)  # longer than a client without a grant counts as older
+        with Client(topics=["t"], grant=kept) as late, Client(topics=["t"], user_id="7") as new:
+            assert not late.is_connected
+            assert new.is_connected
+
+    run(scenario)
 
 
 class Request:

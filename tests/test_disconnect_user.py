@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import nitro
-from nitro import Client, disconnect_user
+from nitro import Client, Grant, disconnect_user
 from nitro.access import admission
 from nitro.access.admission import REMEMBERED_SECONDS, Admission
 from nitro.delivery.hub import Hub
@@ -26,15 +26,14 @@ from tests.sse import Stream
 def test_rights_that_are_older_than_what_is_remembered_open_nothing_and_are_told_once(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = Client(topics=["t"], user_id="7")
-    nobodys = Client(topics=["t"])
-    client.rights_from -= REMEMBERED_SECONDS - 60
+    def client_whose_rights_are_of(age: float, user_id: str | None) -> Client:
+        return Client(topics=["t"], grant=Grant(["t"], user_id=user_id, read_at=time.monotonic() - age))
+
     monkeypatch.setattr(admission, "_STARTED", time.monotonic() - 2 * REMEMBERED_SECONDS)
     monkeypatch.setattr(hub.admission, "_floor", admission._STARTED)
-    with client:
-        assert client.is_connected
-    client.rights_from -= 120
-    nobodys.rights_from -= REMEMBERED_SECONDS + 60
+    with client_whose_rights_are_of(REMEMBERED_SECONDS - 60, "7") as young:
+        assert young.is_connected
+    client = client_whose_rights_are_of(REMEMBERED_SECONDS + 60, "7")
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             with pytest.raises(NotAuthenticated, match="older than an order"):
@@ -42,7 +41,7 @@ def test_rights_that_are_older_than_what_is_remembered_open_nothing_and_are_told
     assert [record.getMessage()[:50] for record in caplog.records] == [
         "the rights of a client of the user '7' were read 3"
     ]
-    with nobodys:
+    with client_whose_rights_are_of(REMEMBERED_SECONDS + 60, None) as nobodys:
         assert nobodys.is_connected, "nobody can dismiss who has no user"
 
 

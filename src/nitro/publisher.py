@@ -164,8 +164,7 @@ def _opened_by(key: str, grant: Grant) -> _Key:
     check_grant(grant, "what a key of a Publisher opens")
     if grant.user_id is None:
         raise ConfigurationError("the grant of a key says who owns it: Grant([…], user_id='billing')")
-    rights = Rights(grant.allowed, grant.denied)
-    return _Key(_digest(key), grant.user_id, rights.permissions, grant.expires_at)  # type: ignore[arg-type]
+    return _Key(_digest(key), grant.user_id, Rights(grant).permissions, grant.expires_at)
 
 
 async def _in_turns(receive: Receive) -> Message:

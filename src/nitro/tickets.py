@@ -101,19 +101,18 @@ class Tickets:
             if base64_encode(base64_decode(signature)).decode() != signature:
                 return None  # the same bytes, written otherwise: a ticket that was changed opens nothing
             fields, signed_at = self._serializer.loads(ticket, return_timestamp=True)
-            allowed, denied, user_id, expires_at, seconds, *read_at = fields
+            allowed, denied, user_id, expires_at, seconds, *moment = fields
             now, second = time.time(), signed_at.timestamp()
             age = now - second
             if not -_SKEW_SECONDS <= math.floor(age) <= min(seconds, self._seconds):
                 return None
-            grant = Grant(_restored(allowed), _restored(denied), user_id, expires_at)
-            rights_age = now - _rights_from(read_at, second)
+            rights_age = now - _read_at(moment, second)
             if age < 0:  # by a clock that is ahead: perhaps older by as much as it may be
                 rights_age = max(rights_age, age) + _SKEW_SECONDS
-            object.__setattr__(grant, "read_at", time.monotonic() - max(0.0, rights_age))
+            read_at = time.monotonic() - max(0.0, rights_age)
+            return Grant(_restored(allowed), _restored(denied), user_id, expires_at, read_at=read_at)
         except (BadData, NitroError, ValueError, TypeError, AttributeError):
             return None
-        return grant
 
 
 def _checked(seconds: int, longest: int) -> int:
@@ -122,7 +121,7 @@ def _checked(seconds: int, longest: int) -> int:
     return seconds
 
 
-def _rights_from(milliseconds: list[Any], second: float) -> float:
+def _read_at(milliseconds: list[Any], second: float) -> float:
     """When rights were read, in seconds since 1970: never later than the ticket was signed, in that `second`.
 
     Tickets of earlier versions don't say it.

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from nitro import ANY, Client, EventSourceResponse
+from nitro import ANY, Client, EventSourceResponse, Grant
 from nitro.brokers import codec
 from nitro.brokers.base import NOWHERE, Entry, Extent, Retention
 from nitro.brokers.follower import Follower
@@ -163,8 +163,7 @@ async def _follow(hub: Hub, retained: list[bytes], entries: list[bytes]) -> None
                 page.heard += [*filter(None, [meaning.topic]), _MARK]
             await page.check(mark)
     for user_id in _USERS:
-        late = Client(topics=ANY, user_id=user_id)
-        late.rights_from = began
+        late = Client(topics=ANY, grant=Grant(ANY, user_id=user_id, read_at=began))
         late.connect()
         is_refused = user_id is not None and (is_lost or user_id in dismissed)
         assert late.is_connected != is_refused, "its rights are older than the order, or than what may be one"

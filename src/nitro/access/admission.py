@@ -128,26 +128,26 @@ class Admission:
         """Some of the log was missed: whom it dismissed there, nobody knows."""
         self._floor = time.monotonic() + _AFTERMATH_SECONDS
 
-    def was_disconnected(self, user_id: str | None, rights_from: float) -> bool:
-        """Whether this user's clients were ended after these rights were read, or may have been.
+    def was_disconnected(self, user_id: str | None, read_at: float) -> bool:
+        """Whether this user's clients were ended after these rights were read, at `read_at`, or may have been.
 
         That they weren't is known for rights that are younger than `REMEMBERED_SECONDS`, than what this process has
         missed of the log, and than what the log still had when the process started.
         """
         if user_id is None:
             return False
-        age = time.monotonic() - rights_from
-        if age > REMEMBERED_SECONDS or rights_from < self._floor:
+        age = time.monotonic() - read_at
+        if age > REMEMBERED_SECONDS or read_at < self._floor:
             if age > _LONGEST_REQUEST_SECONDS:
                 self._warn_of_age(user_id, age)
             return True
         with self._lock:
-            return rights_from - _AFTERMATH_SECONDS < self._disconnected.get(user_id, float("-inf"))
+            return read_at - _AFTERMATH_SECONDS < self._disconnected.get(user_id, float("-inf"))
 
-    def is_outdated(self, user_id: str | None, rights_from: float) -> bool:
+    def is_outdated(self, user_id: str | None, read_at: float) -> bool:
         """Whether it was, and whoever asks once more shows the same rights: they were not read for this request."""
-        is_kept = time.monotonic() - rights_from > _LONGEST_REQUEST_SECONDS
-        return is_kept and self.was_disconnected(user_id, rights_from)
+        is_kept = time.monotonic() - read_at > _LONGEST_REQUEST_SECONDS
+        return is_kept and self.was_disconnected(user_id, read_at)
 
     def _warn_of_age(self, user_id: str, age: float) -> None:
         if not self._has_warned_of_age:

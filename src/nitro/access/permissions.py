@@ -13,11 +13,11 @@ from typing import Final, Self
 from nitro.messages.pattern_index import PatternIndex, compared_among
 from nitro.messages.topics import matches
 
-__all__ = ["Lookup", "Permissions", "Senders", "Subscribed", "without_contained"]
+__all__ = ["Lookup", "Permissions", "SenderKeys", "Subscribed", "without_contained"]
 
-Senders = frozenset[str] | None
+SenderKeys = frozenset[str] | None
 """Keys of senders, or None for all of them."""
-Subscribed = frozenset[tuple[str, Senders]]
+Subscribed = frozenset[tuple[str, SenderKeys]]
 """Pairs of a pattern and its senders."""
 
 _FEW: Final = 8
@@ -35,9 +35,9 @@ class Lookup:
         self._beginnings = tuple(wide) if len(wide) <= _FEW else ()
         """Of patterns with one star, at their end, which are meant for all senders: most rights are such."""
         self._longest = max(map(len, self._beginnings), default=0)
-        self._index: PatternIndex[tuple[str, Senders]] | None = None
+        self._index: PatternIndex[tuple[str, SenderKeys]] | None = None
 
-    def senders(self, topic: str) -> list[Senders]:
+    def senders(self, topic: str) -> list[SenderKeys]:
         """Of each pattern that matches `topic`, or contains it, where it is a pattern itself.
 
         One contains another, has all topics that the other matches, exactly if it matches that one itself, letter by
@@ -71,7 +71,7 @@ _MANY: Final = 64
 _NOTHING: Final = Lookup(frozenset())
 
 
-def without_contained(patterns: Mapping[str, Senders]) -> Iterable[tuple[str, Senders]]:
+def without_contained(patterns: Mapping[str, SenderKeys]) -> Iterable[tuple[str, SenderKeys]]:
     """`patterns`, but for those with a star that another contains, which is meant for all senders.
 
     Of very many only those are looked at that cost time for each event.
@@ -109,7 +109,7 @@ class Permissions:
         return self._hash
 
     @classmethod
-    def of(cls, allowed: Mapping[str, Senders] | None, denied: Mapping[str, Senders]) -> Self:
+    def of(cls, allowed: Mapping[str, SenderKeys] | None, denied: Mapping[str, SenderKeys]) -> Self:
         """The permissions that these patterns, each with its senders, make up."""
         return cls(
             None if allowed is None else frozenset(without_contained(allowed)), frozenset(without_contained(denied))
@@ -125,7 +125,7 @@ class Permissions:
         is_allowed = self._allows is None or self._allows.has(topic, sender)
         return is_allowed and not self._denies.has(topic, sender)
 
-    def cover(self, pattern: str, senders: Senders) -> bool:
+    def cover(self, pattern: str, senders: SenderKeys) -> bool:
         """Whether one may subscribe so: some of it may be heard, and all of it is allowed.
 
         A subscription without senders asks for those senders that are allowed; one that names some has to be allowed

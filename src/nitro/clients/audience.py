@@ -12,7 +12,7 @@ from collections.abc import Iterable, Set
 from hashlib import sha256
 from typing import Final
 
-from nitro.access.permissions import Senders
+from nitro.access.permissions import SenderKeys
 from nitro.delivery.interest import Interest
 
 __all__ = ["audience"]
@@ -54,7 +54,7 @@ def audience(user_id: str | None, interest: Interest, asked: Set[str]) -> str | 
     return "t" + _digest(f"nitro topics {_json(decided)}")
 
 
-def _written(pairs: Iterable[tuple[str, Senders]]) -> list[tuple[str, bool, list[str]]]:
+def _written(pairs: Iterable[tuple[str, SenderKeys]]) -> list[tuple[str, bool, list[str]]]:
     return sorted((pattern, senders is not None, sorted(senders or ())) for pattern, senders in pairs)
 
 

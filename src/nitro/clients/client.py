@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Self
 
-from nitro.access.principal import Principal, monotonic_end
 from nitro.clients.audience import audience
+from nitro.clients.grant import Grant, check_grant
 from nitro.clients.listener import Listener, active_clients, client_event
+from nitro.clients.patterns import Topics
 from nitro.clients.requested import Requested, asked_patterns
 from nitro.clients.rights import Rights
 from nitro.clients.subscriptions import Subscriptions
@@ -21,7 +22,8 @@ from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Overflow
 from nitro.delivery.process import get_hub
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, NitroWarning, TopicTypeError
-from nitro.events.sender import ANY, is_any, user_key
+from nitro.events.sender import ANY, is_any
+from nitro.messages.identity import Identity
 
 __all__ = ["Client", "active_clients", "client_event"]
 
@@ -54,6 +56,7 @@ class Client(Listener):
         address: from where it is connected, for the limit for each address; a response sets it by itself. What is no IP
             address is limited by none; a port is left out.
         expires_at: when its rights end, and with them its stream: an aware datetime, or seconds since 1970.
+        grant: these four in one, and when they were read, instead of them: what a `nitro.Grant` says.
         last_event_id: id of the newest message that it had before it was cut off, or a `nitro.position()`: once
             connected it gets what came since, or a `Gap` if that can't be had. What a stranger sends may be passed
             on as it is: a wrong one is a gap, and an empty one the same as None, which starts with what comes next.
@@ -69,7 +72,9 @@ class Client(Listener):
         TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
         AccessDenied: one of `topics` is not contained in `allowed`, or is `denied`.
         NotAuthenticated: `expires_at` has passed.
-        ConfigurationError: a limit that makes no sense, or `requested_topics` without `allowed`.
+        ConfigurationError: a limit that makes no sense, `requested_topics` without `allowed`, or a `grant` beside what
+            it says already.
+        ArgumentTypeError: `grant` is no Grant.
 
     Warns:
         NitroWarning: it has an id or a user, and nothing says what it hears, so it hears everything.
@@ -93,11 +98,13 @@ class Client(Listener):
         max_bytes: int | None = None,
         overflow: Overflow | None = None,
         send_timeout: float | None = None,
+        grant: Grant | None = None,
     ) -> None:
         if last_event_id is not None and not isinstance(last_event_id, str):
             raise TypeError(f"last_event_id is a string or None, not {type(last_event_id).__name__}")
         _check_id(client_id)
-        if isinstance(topics, Requested) and allowed is None:
+        grant = _grant_of(grant, allowed, denied, user_id, expires_at)
+        if isinstance(topics, Requested) and grant._allowed is None:
             raise ConfigurationError(
                 "a request names its topics itself, so say what it may hear: Client(topics=requested_topics(request), "
                 "allowed=['todo.*']), or allowed=ANY for everything"
@@ -105,15 +112,16 @@ class Client(Listener):
         hub = get_hub()
         super().__init__(
             str(uuid.uuid4()) if client_id is None else client_id,
-            Principal(user_key(user_id), monotonic_end(expires_at)),
+            grant,
             hub.limits.override(max_messages, max_bytes, overflow, send_timeout),
             address,
             last_event_id,
         )
         self._requested = topics if isinstance(topics, Requested) else None
-        self._rights = Rights(allowed, () if denied is None else denied)
+        self._rights = Rights(grant)
         self._subscriptions = Subscriptions(topics, muted_topics, self._rights, hub.settings.max_topics_per_client)
-        if (client_id is not None or user_id is not None) and topics is _EVERYTHING and allowed is None:
+        is_somebody = client_id is not None or grant.user_id is not None
+        if is_somebody and topics is _EVERYTHING and grant._allowed is None:
             warnings.warn(_HEARS_EVERYTHING, NitroWarning, stacklevel=2)
 
     @property
@@ -201,6 +209,28 @@ _HEARS_EVERYTHING: Final = (
     "this Client has an id or a user, and hears every event, since nothing says what it hears (its first argument is "
     "its id). Name its topics, Client(topics=['todo.*']), or say that all of them are meant, Client(topics=ANY)"
 )
+
+
+def _grant_of(
+    grant: Grant | None,
+    allowed: Topics | None,
+    denied: Topics | None,
+    user_id: Identity | None,
+    expires_at: datetime | float | None,
+) -> Grant:
+    """The one value that says what a client may hear, for whom and until when, however that was written."""
+    if grant is not None:
+        check_grant(grant, "the grant of a Client")
+        if any(said is not None for said in (allowed, denied, user_id, expires_at)):
+            raise ConfigurationError(
+                "grant= says already what this Client may hear, for whom and until when; leave out allowed=, denied=, "
+                "user_id= and expires_at=, or say all of it there: grant=Grant(['todo.*'], user_id=user.id)"
+            )
+        return grant
+    denied = () if denied is None else denied
+    if allowed is None:
+        return Grant._trusting(denied, user_id, expires_at)
+    return Grant(allowed, denied, user_id, expires_at)
 
 
 def _check_id(client_id: object) -> None:

@@ -77,15 +77,7 @@ def event_stream(
     admission = get_hub().admission
     try:
         admission.check_rate(*asks)  # before its topics are read
-        client = Client(
-            topics=requested_topics(request) if topics is None else topics,
-            allowed=grant.allowed,
-            denied=grant.denied,
-            user_id=grant.user_id,
-            expires_at=grant.expires_at,
-            **options,
-        )
-        client.rights_from = grant.read_at
+        client = Client(topics=requested_topics(request) if topics is None else topics, grant=grant, **options)
         return response(client)
     except (NotAuthenticated, AccessDenied, InvalidTopic, TooManyTopics) as refusal:
         admission.probe(*asks, ())

@@ -6,17 +6,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from math import isfinite
+from typing import Self
 
-from nitro.access.principal import unix_seconds
-from nitro.clients.patterns import patterns_of
-from nitro.errors import ArgumentTypeError, TopicTypeError
-from nitro.events.sender import ANY, user_key
+from nitro.access.permissions import SenderKeys
+from nitro.access.principal import Principal, monotonic_end, unix_seconds
+from nitro.clients.patterns import Topics, patterns_of
+from nitro.errors import ArgumentTypeError, ConfigurationError, TopicTypeError
+from nitro.events.sender import ANY, AnyType, user_key
+from nitro.messages.identity import Identity
+from nitro.messages.topics import EVERY_TOPIC
 
-__all__ = ["Grant", "check_grant"]
+__all__ = ["Grant", "Written", "check_grant"]
+
+Written = dict[str, list[str] | AnyType]
+"""Pattern → keys of its senders, or `ANY` for all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Grant:
     """Rights to hear.
 
@@ -26,29 +33,67 @@ class Grant:
         user_id: whose rights they are, for `nitro.disconnect_user` and the limit for each user: an id, or an object
             that has one.
         expires_at: when they end, and with them the stream: an aware datetime, or seconds since 1970.
+        read_at: when these rights were read, on the clock of `time.monotonic`, for who restores a grant that was made
+            before; now if None. A `disconnect_user` of its user after that applies to it.
 
     Raises:
         InvalidTopic, TopicTypeError: a topic breaks the grammar, or nothing is said to be allowed.
-        ConfigurationError: `expires_at` is no moment, or `user_id` nobody's.
-
-    Attributes:
-        read_at: when it was made, on the clock of `time.monotonic`. A `disconnect_user` of its user after that applies
-            to it.
+        ConfigurationError: `expires_at` is no moment, `read_at` none that has passed, or `user_id` nobody's.
     """
 
-    allowed: Any
-    denied: Any = ()
-    user_id: Any = None
-    expires_at: datetime | float | None = None
-    read_at: float = field(default_factory=time.monotonic, init=False, repr=False, compare=False)
+    allowed: Written
+    denied: Written
+    user_id: str | None
+    expires_at: float | None
+    read_at: float = field(repr=False, compare=False)
+    _allowed: Mapping[str, SenderKeys] | None = field(init=False, repr=False, compare=False)
+    """None if the topics of its client are trusted: the server chose them itself, and said nothing of rights."""
+    _denied: Mapping[str, SenderKeys] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        if self.allowed is None:
+    def __init__(
+        self,
+        allowed: Topics,
+        denied: Topics = (),
+        user_id: Identity | None = None,
+        expires_at: datetime | float | None = None,
+        *,
+        read_at: float | None = None,
+    ) -> None:
+        if allowed is None:
             raise TopicTypeError("a grant says what is allowed: a list of topics, or ANY for everything")
-        object.__setattr__(self, "allowed", _written(patterns_of(self.allowed, "allowed")))
-        object.__setattr__(self, "denied", _written(patterns_of(self.denied, "denied")))
-        object.__setattr__(self, "user_id", user_key(self.user_id))
-        object.__setattr__(self, "expires_at", unix_seconds(self.expires_at))
+        self._complete(patterns_of(allowed, "allowed"), denied, user_id, expires_at, _moment(read_at))
+
+    @classmethod
+    def _trusting(cls, denied: Topics, user_id: Identity | None, expires_at: datetime | float | None) -> Self:
+        """The grant of a client whose topics the server chose itself: all of them, and it may subscribe to any."""
+        grant = cls.__new__(cls)
+        grant._complete(None, denied, user_id, expires_at, time.monotonic())
+        return grant
+
+    def _complete(
+        self,
+        allowed: Mapping[str, SenderKeys] | None,
+        denied: Topics,
+        user_id: Identity | None,
+        expires_at: datetime | float | None,
+        read_at: float,
+    ) -> None:
+        denies = patterns_of(denied, "denied")
+        for name, value in (
+            ("allowed", _written({EVERY_TOPIC: None} if allowed is None else allowed)),
+            ("denied", _written(denies)),
+            ("user_id", user_key(user_id)),
+            ("expires_at", unix_seconds(expires_at)),
+            ("read_at", read_at),
+            ("_allowed", allowed),
+            ("_denied", denies),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def principal(self) -> Principal:
+        """For whom a client listens by it, and until when by the clock of `time.monotonic`, as the clocks are now."""
+        return Principal(self.user_id, monotonic_end(self.expires_at))
 
 
 def check_grant(grant: object, what: str) -> None:
@@ -59,5 +104,14 @@ def check_grant(grant: object, what: str) -> None:
         )
 
 
-def _written(patterns: Mapping[str, frozenset[str] | None]) -> dict[str, Any]:
+def _moment(read_at: float | None) -> float:
+    now = time.monotonic()
+    if read_at is None:
+        return now
+    if isinstance(read_at, bool) or not isinstance(read_at, int | float) or not isfinite(read_at) or read_at > now:
+        raise ConfigurationError(f"read_at is a moment of time.monotonic() that has passed, not {read_at!r}")
+    return float(read_at)
+
+
+def _written(patterns: Mapping[str, SenderKeys]) -> Written:
     return {pattern: ANY if keys is None else sorted(keys) for pattern, keys in patterns.items()}

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from nitro.access.admission import Admission, Slot
-from nitro.access.principal import Principal
 from nitro.clients.active import ActiveClients
+from nitro.clients.grant import Grant
 from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Limits
 from nitro.delivery.outbox import Outbox
@@ -44,11 +44,11 @@ class Listener:
         client_id: its key in `active_clients`.
         address: from where it is connected, for the limit for each address.
         streamed: what a response streams to its browser now; None if there is none.
-        rights_from: when its rights were read, at the latest, on the clock of `time.monotonic`.
     """
 
     __slots__ = (
         "__weakref__",
+        "_grant",
         "_is_active",
         "_is_slot_reserved",
         "_last_event_id",
@@ -59,18 +59,17 @@ class Listener:
         "_slot",
         "address",
         "client_id",
-        "rights_from",
         "streamed",
     )
 
     def __init__(
-        self, client_id: str, principal: Principal, limits: Limits, address: str | None, last_event_id: str | None
+        self, client_id: str, grant: Grant, limits: Limits, address: str | None, last_event_id: str | None
     ) -> None:
         self.client_id = client_id
         self.address = address
         self.streamed: Outbox | None = None
-        self.rights_from = time.monotonic()
-        self._principal = principal
+        self._grant = grant
+        self._principal = grant.principal
         self._limits = limits
         self._last_event_id = last_event_id
         self._slot: tuple[Admission, Slot] | None = None
@@ -129,7 +128,7 @@ class Listener:
         except BaseException:  # none that a handler may raise and that is logged: the process is being ended
             self.disconnect()
             raise
-        if outbox.is_ended or hub.admission.was_disconnected(self.user_id, self.rights_from):
+        if outbox.is_ended or hub.admission.was_disconnected(self.user_id, self._grant.read_at):
             self.disconnect()  # the process ends, a handler wants it away, or its rights are from before a order
         return self
 
@@ -152,7 +151,7 @@ class Listener:
     def has_current_rights(self) -> bool:
         """For the same: whether `connect` would. Raises NotAuthenticated, as it does."""
         self._check_rights()
-        return not get_hub().admission.was_disconnected(self.user_id, self.rights_from)
+        return not get_hub().admission.was_disconnected(self.user_id, self._grant.read_at)
 
     def disconnect(self, *, stop: bool = False) -> Self:
         """Stop hearing events and end `stream()` at once; nothing happens if it is not connected.
@@ -269,7 +268,7 @@ class Listener:
 
     def _check_rights(self) -> None:
         self._check_expiry()
-        if get_hub().admission.is_outdated(self.user_id, self.rights_from):
+        if get_hub().admission.is_outdated(self.user_id, self._grant.read_at):
             raise NotAuthenticated("these rights are older than an order to end this user's streams; log in again")
 
     def _reserve_slot(self, *, waits: bool) -> None:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any, TypeAlias
 
-from nitro.access.permissions import Senders
+from nitro.access.permissions import SenderKeys
 from nitro.errors import TopicTypeError
-from nitro.events.sender import ANY, sender_key
-from nitro.messages.identity import is_identity
+from nitro.events.sender import ANY, AnyType, sender_key
+from nitro.messages.identity import Identity, is_identity
 from nitro.messages.topics import EVERY_TOPIC, check_pattern
 
-__all__ = ["checked", "listed", "patterns_of", "sender_keys", "united"]
+__all__ = ["Patterns", "Senders", "Topics", "checked", "listed", "patterns_of", "sender_keys", "united"]
+
+Sender: TypeAlias = Identity | AnyType
+Senders: TypeAlias = Sender | Sequence[Sender] | Set[Sender] | Iterator[Sender]
+"""Whose events are meant: an id or an object that has one, some of those, or `ANY` for everybody's."""
+Patterns: TypeAlias = str | AnyType | Sequence[str | AnyType] | Set[str | AnyType] | Iterator[str | AnyType]
+"""A topic or pattern, some of those, or `ANY`. No iterable at large, since a mapping is one, too."""
+Topics: TypeAlias = Patterns | Mapping[str, Senders] | Mapping[AnyType, Senders]
+"""The same, or a mapping of each to its senders."""
 
 
-def patterns_of(topics: Any, what: str) -> dict[str, Senders]:
+def patterns_of(topics: Any, what: str) -> dict[str, SenderKeys]:
     """Pattern → keys of its senders, or None for all of them.
 
     Raises:
         InvalidTopic, TopicTypeError: `topics` is nothing of the kind; `what` is its name.
     """
-    found: dict[str, Senders] = {}
+    found: dict[str, SenderKeys] = {}
     pairs = topics.items() if isinstance(topics, Mapping) else ((topic, ANY) for topic in listed(topics, what))
     for topic, senders in pairs:
         pattern = checked(topic)
@@ -45,7 +53,7 @@ def listed(topics: Any, what: str) -> Iterable[Any]:
     return topics
 
 
-def united(held: Mapping[str, Senders], pattern: str, keys: Senders) -> Senders:
+def united(held: Mapping[str, SenderKeys], pattern: str, keys: SenderKeys) -> SenderKeys:
     """The senders of `pattern` in `held`, and `keys` too."""
     if pattern not in held:
         return keys
@@ -53,7 +61,7 @@ def united(held: Mapping[str, Senders], pattern: str, keys: Senders) -> Senders:
     return None if before is None or keys is None else before | keys
 
 
-def sender_keys(senders: Any) -> Senders:
+def sender_keys(senders: Any) -> SenderKeys:
     """The keys of one sender, or of some; None for `ANY`."""
     if senders is ANY:
         return None

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from nitro.access.permissions import Permissions, Senders
-from nitro.clients.patterns import checked, patterns_of, sender_keys, united
+from nitro.access.permissions import Permissions, SenderKeys
+from nitro.clients.grant import Grant
+from nitro.clients.patterns import checked, sender_keys, united
 
 __all__ = ["Rights"]
 
 
 class Rights:
-    """Made with what the application allows and denies.
-
-    Args:
-        allowed: a topic or pattern, a list of them, or a mapping of those to senders; None allows everything.
-        denied: the same, denied whatever is allowed.
+    """Made with what the application grants.
 
     Attributes:
         permissions: the same, frozen; None while everything is allowed.
     """
 
-    def __init__(self, allowed: Any, denied: Any) -> None:
-        self._allowed = None if allowed is None else patterns_of(allowed, "allowed")
-        self._denied = patterns_of(denied, "denied")
-        self._revoked: dict[str, Senders] = {}
+    def __init__(self, grant: Grant) -> None:
+        self._allowed = None if grant._allowed is None else dict(grant._allowed)
+        self._denied = grant._denied
+        self._revoked: dict[str, SenderKeys] = {}
         self._freeze()
 
     def grant(self, topic: Any, senders: Any) -> None:
@@ -43,12 +40,12 @@ class Rights:
             self._allowed.pop(pattern, None)
         self._freeze()
 
-    def cover(self, pattern: str, keys: Senders) -> bool:
+    def cover(self, pattern: str, keys: SenderKeys) -> bool:
         """Whether one may subscribe so."""
         return self.permissions is None or self.permissions.cover(pattern, keys)
 
     @property
-    def allowed(self) -> dict[str, Senders] | None:
+    def allowed(self) -> dict[str, SenderKeys] | None:
         """Pattern → keys of the senders that are allowed; None while nothing is said."""
         return self._allowed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nitro.access.permissions import Senders
+from nitro.access.permissions import SenderKeys
 from nitro.clients.patterns import checked, listed, sender_keys, united
 from nitro.clients.requested import Requested
 from nitro.clients.rights import Rights
@@ -32,7 +32,7 @@ class Subscriptions:
     def __init__(self, topics: Any, muted_topics: Any, rights: Rights, max_topics: int) -> None:
         self._rights = rights
         self._max_topics = max_topics
-        self._senders: dict[str, Senders] = {}
+        self._senders: dict[str, SenderKeys] = {}
         self._mutes: dict[str, None] = {}
         self._wants_all = rights.allowed is not None and _is_everything(topics)
         if self._wants_all:
@@ -95,7 +95,7 @@ class Subscriptions:
         for pattern, keys in (self._rights.allowed or {}).items():
             self._hear(pattern, keys)
 
-    def _hear(self, pattern: str, keys: Senders) -> None:
+    def _hear(self, pattern: str, keys: SenderKeys) -> None:
         if pattern not in self._senders:
             self._make_room()
         self._senders[pattern] = united(self._senders, pattern, keys)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from nitro.access.permissions import Lookup, Permissions, Senders, Subscribed, without_contained
+from nitro.access.permissions import Lookup, Permissions, SenderKeys, Subscribed, without_contained
 from nitro.messages.message import Message
 from nitro.messages.topics import is_reserved
 
@@ -51,7 +51,7 @@ class Interest:
 
     @classmethod
     def of(
-        cls, subscriptions: Mapping[str, Senders], mutes: Set[str], permissions: Permissions | None = None
+        cls, subscriptions: Mapping[str, SenderKeys], mutes: Set[str], permissions: Permissions | None = None
     ) -> Interest:
         """The interest of a client that holds these subscriptions, by pattern, and these mutes.
 

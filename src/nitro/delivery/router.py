@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
-from nitro.access.permissions import Senders
+from nitro.access.permissions import SenderKeys
 from nitro.delivery.interest import Interest
 from nitro.messages.message import Message
 from nitro.messages.pattern_index import PatternIndex
@@ -79,7 +79,7 @@ class Router(Generic[F]):
         return f"<Router by {self._index!r}>"
 
 
-def _heard(interest: Interest) -> list[tuple[str, Senders]]:
+def _heard(interest: Interest) -> list[tuple[str, SenderKeys]]:
     """The subscriptions that are meant for some sender at least."""
     return [pair for pair in interest.subscriptions if pair[1] is None or pair[1]]
 
@@ -97,7 +97,7 @@ class _Listeners(Generic[F]):
         self.of_all: dict[F, None] = {} if feed is None else {feed: None}
         self.by_sender: dict[str, dict[F, None]] | None = None
 
-    def add(self, feed: F, senders: Senders) -> None:
+    def add(self, feed: F, senders: SenderKeys) -> None:
         if senders is None:
             self.of_all[feed] = None
         else:
@@ -106,7 +106,7 @@ class _Listeners(Generic[F]):
             for sender in senders:
                 self.by_sender.setdefault(sender, {})[feed] = None
 
-    def remove(self, feed: F, senders: Senders) -> None:
+    def remove(self, feed: F, senders: SenderKeys) -> None:
         if senders is None:
             del self.of_all[feed]
         elif self.by_sender is not None:

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
 
-__all__ = ["is_identity"]
+__all__ = ["HasId", "Identity", "is_identity"]
+
+
+class HasId(Protocol):
+    """An object that has an id: a row of an ORM, an entity, a user."""
+
+    @property
+    def id(self) -> Any: ...
+
+
+Identity: TypeAlias = str | int | UUID | HasId
+"""Who somebody is: an id, or an object that has one."""
 
 
 def is_identity(value: object) -> bool:
