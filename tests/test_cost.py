@@ -100,10 +100,10 @@ def test_a_slow_client_keeps_only_its_own_tail_alive(hub: Hub) -> None:
             for n in range(500):
                 emit("a", result=n)
                 assert await anext(quick.stream()) == n
-            assert slow._outbox is not None
-            assert quick._outbox is not None
-            assert slow._outbox.waiting[0] == 500
-            assert quick._outbox.waiting == (0, 0)
+            assert slow._membership.outbox is not None
+            assert quick._membership.outbox is not None
+            assert slow._membership.outbox.waiting[0] == 500
+            assert quick._membership.outbox.waiting == (0, 0)
 
     asyncio.run(scenario())
 

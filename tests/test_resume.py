@@ -466,7 +466,7 @@ def test_replay_and_feed_together_are_the_log_from_the_id_on(data: st.DataObject
         thread.start()
         await asyncio.to_thread(thread.join)
         await asyncio.sleep(0.01)
-        while client._outbox is not None and not client._outbox.is_empty:
+        while client._membership.outbox is not None and not client._membership.outbox.is_empty:
             await asyncio.sleep(0.001)
         heard = client._subscriptions.interest.hears
         expected = [m.position for m in hub.broker.read(Position(epoch, at), 10_000) if heard(m)]

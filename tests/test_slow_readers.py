@@ -134,8 +134,8 @@ def test_limits_that_make_no_sense_are_errors(limits: dict[str, Any]) -> None:
 def test_the_settings_give_the_defaults(hub_with: Callable[..., Hub]) -> None:
     hub = hub_with(client_max_messages=7, client_overflow="latest", send_timeout_seconds=3)
     assert Limits(7, 1024 * 1024, "latest", 3) == hub.limits
-    assert Client(topics=["a"])._limits is hub.limits
-    assert Client(topics=["a"], max_bytes=9)._limits == Limits(7, 9, "latest", 3)
+    assert Client(topics=["a"])._membership._limits is hub.limits
+    assert Client(topics=["a"], max_bytes=9)._membership._limits == Limits(7, 9, "latest", 3)
 
 
 @given(

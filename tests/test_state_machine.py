@@ -201,7 +201,7 @@ class Delivery(RuleBasedStateMachine):
             self.read_one(listener)
 
     def read_one(self, listener: Listener) -> None:
-        outbox = listener.client._outbox
+        outbox = listener.client._membership.outbox
         assert outbox is not None
         if listener.dropped and outbox.is_empty and all(n < 0 for n in listener.live):
             listener.live.clear()  # dropped too, though the gap can't say so
@@ -357,7 +357,7 @@ class Delivery(RuleBasedStateMachine):
     @invariant()
     def nothing_waits_but_what_the_model_expects(self) -> None:
         for listener in self.listeners:
-            outbox = listener.client._outbox
+            outbox = listener.client._membership.outbox
             assert outbox is not None
             if not (listener.replayed or listener.live):
                 # news of an overflow may wait alone, when it lost the right to all that was kept behind it

@@ -209,5 +209,7 @@ def test_clients_of_no_loop_that_are_ended_together_stop_nobody_else(count: int)
         assert not any(client.is_connected for client in slow)
         with Client(topics=["other"]) as late:
             emit("other", result="still there")
-            waiting = [each._outbox.waiting[0] for each in (other, late) if each._outbox is not None]
+            waiting = [
+                each._membership.outbox.waiting[0] for each in (other, late) if each._membership.outbox is not None
+            ]
             assert waiting == [1, 1]

@@ -301,8 +301,8 @@ def test_a_signal_handler_may_emit_in_the_middle_of_an_emit() -> None:
     try:
         for n in range(20_000):
             emit("a", result=n)
-            assert client._outbox is not None
-            while (message := client._outbox.take_message()) is not None:
+            assert client._membership.outbox is not None
+            while (message := client._membership.outbox.take_message()) is not None:
                 assert message.position is not None
                 sequences.append(message.position.sequence)
     finally:
@@ -335,8 +335,8 @@ def test_clients_that_come_and_go_in_threads_hear_what_is_emitted_while_they_are
         for _ in range(400):
             client = Client(topics=[f"t.{number}"]).connect()
             emit(f"t.{number}", result=number)
-            assert client._outbox is not None
-            if client._outbox.take_message() is None:
+            assert client._membership.outbox is not None
+            if client._membership.outbox.take_message() is None:
                 failures.append(number)
             client.disconnect()
 

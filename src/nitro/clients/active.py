@@ -1,15 +1,16 @@
-"""Who is connected right now. Kept by the clients themselves; one of it exists, `active_clients` in `client.py`."""
+"""Who is connected right now. Kept by the clients themselves; one of it exists, `active_clients`."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from nitro.clients.client import Client
 
-__all__ = ["ActiveClients"]
+__all__ = ["ActiveClients", "active_clients"]
 
 
 class ActiveClients(Mapping[str, "Client"]):
@@ -37,17 +38,16 @@ class ActiveClients(Mapping[str, "Client"]):
     def values(self) -> ValuesView[Client]:
         return self._clients.copy().values()
 
-    def _add(self, client: Any) -> None:
+    def _add(self, client: Client) -> None:
         with self._lock:
             self._clients[client.client_id] = client
             self._connected.add(client)
 
-    def _remove(self, client: Any) -> None:
+    def _remove(self, client: Client) -> None:
         with self._lock:
             self._connected.discard(client)
-            client_id: str = client.client_id
-            if self._clients.get(client_id) is client:
-                del self._clients[client_id]
+            if self._clients.get(client.client_id) is client:
+                del self._clients[client.client_id]
 
     def connected(self) -> tuple[Client, ...]:
         """All that are connected in this process, also those whose id another one has taken since."""
@@ -64,3 +64,9 @@ class ActiveClients(Mapping[str, "Client"]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} active clients>"
+
+
+active_clients: Final = ActiveClients()
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's connections
+    os.register_at_fork(after_in_child=active_clients._forget)

@@ -1,37 +1,53 @@
-"""Client: one listener with its topics, from `connect()` to `disconnect()`. And who is connected right now.
+"""Client: one who hears what its topics name, from `connect()` to `disconnect()`.
 
-Fed by an outbox of the delivery; read by `stream()`, `messages()` or an `EventSourceResponse`.
+Made of its subscriptions, which say what it hears, and its membership, by which it does;
+read by `stream()`, `messages()` or an `EventSourceResponse`.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import TracebackType
 from typing import Any, Final, Self
 
+from nitro.clients.active import active_clients
 from nitro.clients.audience import audience
-from nitro.clients.grant import Grant, check_grant
-from nitro.clients.listener import Listener, active_clients, client_event
-from nitro.clients.patterns import Topics
+from nitro.clients.grant import Grant, grant_of
+from nitro.clients.membership import Membership
 from nitro.clients.requested import Requested, asked_patterns
 from nitro.clients.rights import Rights
 from nitro.clients.subscriptions import Subscriptions
 from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Overflow
+from nitro.delivery.outbox import Outbox
 from nitro.delivery.process import get_hub
+from nitro.delivery.reader import Reader
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, NitroWarning, TopicTypeError
+from nitro.events.emitting import emit
+from nitro.events.event import event
+from nitro.events.payload import decode, encode
 from nitro.events.sender import ANY, is_any
-from nitro.messages.identity import Identity
+from nitro.messages.message import Gap, Message
+from nitro.sse.drain import drain_on_signals
 
 __all__ = ["Client", "active_clients", "client_event"]
+
+log = logging.getLogger("nitro.events")
+
+client_event: Final = event(
+    "client_lifecycle", "Emitted by the sender 'system' with action='connect' or 'disconnect', and client."
+)
 
 _EVERYTHING: Final = tuple(map(str, [ANY]))
 """The topics of whoever names none; an object of its own, since `("ANY",)` of an application's is something said."""
 
 
-class Client(Listener):
+class Client:
     """Hears the events that its topics name, between `connect()` and `disconnect()`.
 
     ```python
@@ -67,6 +83,11 @@ class Client(Listener):
             `NITRO_CLIENT_OVERFLOW` if None.
         send_timeout: seconds that a write to it may be blocked before it is ended; `NITRO_SEND_TIMEOUT_SECONDS`.
 
+    Attributes:
+        client_id: its key in `active_clients`.
+        address: from where it is connected.
+        streamed: what a response streams to its browser now; None if there is none.
+
     Raises:
         InvalidTopic, TopicTypeError: a topic breaks the grammar.
         TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
@@ -80,7 +101,17 @@ class Client(Listener):
         NitroWarning: it has an id or a user, and nothing says what it hears, so it hears everything.
     """
 
-    __slots__ = ("_requested", "_rights", "_subscriptions")
+    __slots__ = (
+        "__weakref__",
+        "_is_active",
+        "_lock",
+        "_membership",
+        "_requested",
+        "_subscriptions",
+        "address",
+        "client_id",
+        "streamed",
+    )
 
     def __init__(
         self,
@@ -103,23 +134,22 @@ class Client(Listener):
         if last_event_id is not None and not isinstance(last_event_id, str):
             raise TypeError(f"last_event_id is a string or None, not {type(last_event_id).__name__}")
         _check_id(client_id)
-        grant = _grant_of(grant, allowed, denied, user_id, expires_at)
+        grant = grant_of(grant, allowed, denied, user_id, expires_at)
         if isinstance(topics, Requested) and grant._allowed is None:
             raise ConfigurationError(
                 "a request names its topics itself, so say what it may hear: Client(topics=requested_topics(request), "
                 "allowed=['todo.*']), or allowed=ANY for everything"
             )
         hub = get_hub()
-        super().__init__(
-            str(uuid.uuid4()) if client_id is None else client_id,
-            grant,
-            hub.limits.override(max_messages, max_bytes, overflow, send_timeout),
-            address,
-            last_event_id,
-        )
+        self.client_id = str(uuid.uuid4()) if client_id is None else client_id
+        self.address = address
+        self.streamed: Outbox | None = None
+        limits = hub.limits.override(max_messages, max_bytes, overflow, send_timeout)
+        self._membership = Membership(grant, limits, last_event_id)
+        self._is_active = False
+        self._lock = threading.RLock()
         self._requested = topics if isinstance(topics, Requested) else None
-        self._rights = Rights(grant)
-        self._subscriptions = Subscriptions(topics, muted_topics, self._rights, hub.settings.max_topics_per_client)
+        self._subscriptions = Subscriptions(topics, muted_topics, Rights(grant), hub.settings.max_topics_per_client)
         is_somebody = client_id is not None or grant.user_id is not None
         if is_somebody and topics is _EVERYTHING and grant._allowed is None:
             warnings.warn(_HEARS_EVERYTHING, NitroWarning, stacklevel=2)
@@ -136,18 +166,114 @@ class Client(Listener):
 
     @property
     def interest(self) -> Interest:
+        """What it hears."""
         return self._subscriptions.interest
 
     @property
     def asked(self) -> Sequence[str]:
+        """The patterns that a request asked for itself, a stranger's."""
         return () if self._requested is None else tuple(self._requested)
+
+    @property
+    def user_id(self) -> str | None:
+        """For whom it listens; None if nobody said."""
+        return self._membership.user_id
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it hears what is emitted now."""
+        return self._membership.is_active
+
+    def connect(self) -> Self:
+        """Start to hear events; nothing happens if it is connected. It can connect again after it was ended.
+
+        Raises:
+            TooManyClients: a limit is reached (`NITRO_MAX_CLIENTS…`, `NITRO_MAX_CONNECTS_PER_SECOND`).
+            NotAuthenticated: its rights have expired, or are older than a `disconnect_user` of its user.
+        """
+        get_hub().sweep()  # whoever is gone with its loop takes nobody's slot
+        with self._lock:
+            if self.is_connected:
+                return self
+            outbox = self._membership.join(self.interest, self._on_ended, self.address, self.asked)
+            active_clients._add(self)
+            self._is_active = True
+            self._membership.catch_up()
+        try:
+            emit(client_event, "system", action="connect", client=self)
+        except BaseException:  # none that a handler may raise and that is logged: the process is being ended
+            self.disconnect()
+            raise
+        if outbox.is_ended or self._membership.was_dismissed:
+            self.disconnect()  # the process ends, a handler wants it away, or its rights are from before a order
+        return self
+
+    def disconnect(self, *, stop: bool = False) -> Self:
+        """Stop hearing events and end `stream()` at once; nothing happens if it is not connected.
+
+        Args:
+            stop: tell the browser behind an `EventSourceResponse` not to come back. Its next request is answered
+                with 204, which ends an `EventSource` for good; without it, it reconnects.
+        """
+        with self._lock:
+            self._membership.leave(for_good=stop)
+            was_active, self._is_active = self._is_active, False
+            active_clients._remove(self)
+        get_hub().run_deferred()
+        if was_active:
+            emit(client_event, "system", action="disconnect", client=self)
+        return self
+
+    def send(self, item: Any) -> bool:
+        """Send `item` to this client alone, in order with the events that it hears.
+
+        Returns:
+            True if it was handed over, False if the client is not connected.
+
+        Raises:
+            InvalidPayload, PayloadTooLarge: `item` can't be sent.
+        """
+        message = Message("", None, encode(item, get_hub().settings.max_payload_bytes), None)
+        with self._lock:
+            return self._membership.send(message)
+
+    async def stream(self, delay: float = 0.1) -> AsyncGenerator[Any, None]:
+        """The results of the events that it hears, one by one, until it is disconnected.
+
+        Objects and arrays format as JSON, so `f"data: {data}\\n\\n"` is what the page's `JSON.parse` takes.
+        Each client gets its own copy.
+
+        Args:
+            delay: the longest that it would wait, in seconds, before it looks whether it is still connected.
+                It is woken at once by everything that happens, so this costs no time and no timer runs.
+
+        Raises:
+            NotConnected: it was never connected.
+        """
+        if not delay > 0:
+            raise ValueError(f"delay is a number of seconds above 0, not {delay!r}")
+        reader = Reader(self.open_outbox())
+        while await reader.has_more():
+            while (message := reader.take()) is not None:
+                if isinstance(message, Gap):
+                    log.warning("a gap (%s) in what %r hears; messages() tells of them", message.reason, self)
+                else:
+                    yield decode(message.payload)
+
+    async def messages(self) -> AsyncGenerator[Message | Gap, None]:
+        """As `stream()`, with each event's topic and id beside its data; and a `Gap` where something is missing."""
+        reader = Reader(self.open_outbox())
+        while await reader.has_more():
+            while (message := reader.take()) is not None:
+                yield message
 
     def greeting(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         """What a response tells the browser client of a stream: `for`, whom it is for, where the server decides that;
         and `topics`, how many were asked for, where some of them stood in a header and were read.
         """
         asked, greeting = self._requested, dict[str, Any]()
-        chain = None if self._outbox is None else self._outbox.chain
+        outbox = self._membership.outbox
+        chain = None if outbox is None else outbox.chain
         interest = self.interest if chain is None else chain.interest
         whom = audience(self.user_id, interest, asked_patterns(scope) if asked is None else frozenset(asked))
         if whom is not None:
@@ -191,14 +317,71 @@ class Client(Listener):
         """Deny `topic` from now on, whatever is allowed: nothing that it matches is heard any more, not even what was
         emitted before and still waits, or is to be replayed.
         """
-        return self._change(self._rights.revoke, topic)
+        return self._change(self._subscriptions.revoke, topic)
 
     def _change(self, change: Callable[..., None], *arguments: Any) -> Self:
         with self._lock:
             change(*arguments)
-            if self._outbox is not None and not self._outbox.is_ended:
-                get_hub().change(self._outbox, self.interest)
+            self._membership.change(self.interest)
         return self
+
+    def reserve_slot(self) -> None:
+        """Be counted before `connect`, for responses that wait; raises TooManyClients."""
+        with self._lock:
+            if not self.is_connected:
+                self._membership.reserve_slot(self.address, self.asked, waits=True)
+
+    def release_slot(self) -> None:
+        """It won't connect, after `reserve_slot`."""
+        with self._lock:
+            self._membership.release_reserved()
+
+    def count_answer(self) -> None:
+        """For responses that connect nobody: be counted as if it connected. Raises TooManyClients."""
+        get_hub().admission.count_answer(self.user_id, self.address, self.asked)
+
+    def has_current_rights(self) -> bool:
+        """For the same: whether `connect` would. Raises NotAuthenticated, as it does."""
+        self._membership.check_rights()
+        return not self._membership.was_dismissed
+
+    def resume(self, last_event_id: str) -> None:
+        """Begin behind that message when it connects, or now, if nothing was read yet. A browser knows it best."""
+        with self._lock:
+            self._membership.resume(last_event_id)
+
+    def open_outbox(self) -> Outbox:
+        """What waits for it, to be read in the running loop; for responses. Raises NotConnected, as `stream()`."""
+        with self._lock:
+            outbox = self._membership.adopted(self._on_ended)
+        if self._membership.is_over:  # in a thread without a loop there was no timer
+            self.disconnect()
+        drain_on_signals(get_hub().servers_of(outbox))
+        return outbox
+
+    def close_outbox(self, outbox: Outbox) -> None:
+        """Disconnect if `outbox` is still the one it listens by; for responses that end."""
+        if self._membership.outbox is outbox:
+            self.disconnect()
+
+    def _on_ended(self) -> None:
+        """The delivery ended an outbox of this client; an older one is no reason to end the newest."""
+        if not self.is_connected:
+            self.disconnect()
+
+    def _start_anew(self) -> None:
+        self._membership.start_anew()
+        self._is_active = False
+        self.streamed = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self.connect()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.disconnect()
 
     def __repr__(self) -> str:
         state = "connected" if self.is_connected else "not connected"
@@ -209,28 +392,6 @@ _HEARS_EVERYTHING: Final = (
     "this Client has an id or a user, and hears every event, since nothing says what it hears (its first argument is "
     "its id). Name its topics, Client(topics=['todo.*']), or say that all of them are meant, Client(topics=ANY)"
 )
-
-
-def _grant_of(
-    grant: Grant | None,
-    allowed: Topics | None,
-    denied: Topics | None,
-    user_id: Identity | None,
-    expires_at: datetime | float | None,
-) -> Grant:
-    """The one value that says what a client may hear, for whom and until when, however that was written."""
-    if grant is not None:
-        check_grant(grant, "the grant of a Client")
-        if any(said is not None for said in (allowed, denied, user_id, expires_at)):
-            raise ConfigurationError(
-                "grant= says already what this Client may hear, for whom and until when; leave out allowed=, denied=, "
-                "user_id= and expires_at=, or say all of it there: grant=Grant(['todo.*'], user_id=user.id)"
-            )
-        return grant
-    denied = () if denied is None else denied
-    if allowed is None:
-        return Grant._trusting(denied, user_id, expires_at)
-    return Grant(allowed, denied, user_id, expires_at)
 
 
 def _check_id(client_id: object) -> None:

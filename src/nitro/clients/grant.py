@@ -17,7 +17,7 @@ from nitro.events.sender import ANY, AnyType, user_key
 from nitro.messages.identity import Identity
 from nitro.messages.topics import EVERY_TOPIC
 
-__all__ = ["Grant", "Written", "check_grant"]
+__all__ = ["Grant", "Written", "check_grant", "grant_of"]
 
 Written = dict[str, list[str] | AnyType]
 """Pattern → keys of its senders, or `ANY` for all of them."""
@@ -102,6 +102,28 @@ def check_grant(grant: object, what: str) -> None:
         raise ArgumentTypeError(
             f"{what} is no Grant, but {grant!a:.80}; say what the user may hear: Grant(['todo.*'], user_id=user.id)"
         )
+
+
+def grant_of(
+    grant: Grant | None,
+    allowed: Topics | None,
+    denied: Topics | None,
+    user_id: Identity | None,
+    expires_at: datetime | float | None,
+) -> Grant:
+    """The one value that says what a client may hear, for whom and until when, however that was written."""
+    if grant is not None:
+        check_grant(grant, "the grant of a Client")
+        if any(said is not None for said in (allowed, denied, user_id, expires_at)):
+            raise ConfigurationError(
+                "grant= says already what this Client may hear, for whom and until when; leave out allowed=, denied=, "
+                "user_id= and expires_at=, or say all of it there: grant=Grant(['todo.*'], user_id=user.id)"
+            )
+        return grant
+    denied = () if denied is None else denied
+    if allowed is None:
+        return Grant._trusting(denied, user_id, expires_at)
+    return Grant(allowed, denied, user_id, expires_at)
 
 
 def _moment(read_at: float | None) -> float:

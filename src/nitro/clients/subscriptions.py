@@ -22,7 +22,7 @@ class Subscriptions:
 
     Args:
         topics, muted_topics: as the client gets them. Where something is allowed, `ANY` stands for all of that.
-        rights: cover each subscription.
+        rights: cover each subscription; they are its own from now on.
 
     Attributes:
         topics: pattern → keys of its senders, or `ANY`; as `client.topics` shows them.
@@ -90,6 +90,10 @@ class Subscriptions:
         self._rights.grant(pattern, senders)
         if self._wants_all:
             self._follow_rights()
+
+    def revoke(self, topic: Any) -> None:
+        """Deny a pattern, whatever is allowed or subscribed, until it is granted."""
+        self._rights.revoke(topic)
 
     def _follow_rights(self) -> None:
         for pattern, keys in (self._rights.allowed or {}).items():

@@ -1,0 +1,167 @@
+"""Membership: a client's place in the delivery, from `connect()` to `disconnect()`, whatever it hears.
+
+Fed by its client; feeds the admission, which counts it, and the hub, which gives it an outbox.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from nitro.access.admission import Admission, Slot
+from nitro.access.principal import Principal
+from nitro.clients.grant import Grant
+from nitro.delivery.interest import Interest
+from nitro.delivery.limits import Limits
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.process import get_hub
+from nitro.errors import NotAuthenticated, NotConnected
+from nitro.messages.message import Message
+
+__all__ = ["Membership"]
+
+
+class Membership:
+    """Joins and leaves the hub for one client. Not thread-safe: its client's lock guards it.
+
+    Args:
+        grant: for whom it is, until when, and when these rights were read.
+        limits: what may wait for it.
+        last_event_id: behind which message it begins; None or empty for what comes next.
+
+    Attributes:
+        outbox: by which the client hears; None before it first joined.
+
+    Raises:
+        NotAuthenticated: the grant is over.
+    """
+
+    __slots__ = ("_grant", "_is_reserved", "_last_event_id", "_limits", "_principal", "_slot", "outbox")
+
+    def __init__(self, grant: Grant, limits: Limits, last_event_id: str | None) -> None:
+        self._grant = grant
+        self._principal: Principal = grant.principal
+        self._limits = limits
+        self._last_event_id = last_event_id
+        self._slot: tuple[Admission, Slot] | None = None
+        self._is_reserved = False
+        self.outbox: Outbox | None = None
+        self._check_expiry()
+
+    @property
+    def user_id(self) -> str | None:
+        return self._principal.user_id
+
+    @property
+    def is_active(self) -> bool:
+        """Whether what is emitted now is heard by it."""
+        return self.outbox is not None and not self.outbox.is_ended
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the rights have ended."""
+        expires_at = self._principal.expires_at
+        return expires_at is not None and expires_at <= time.monotonic()
+
+    @property
+    def was_dismissed(self) -> bool:
+        """Whether the user's clients were ended after the rights were read, or may have been."""
+        return get_hub().admission.was_disconnected(self.user_id, self._grant.read_at)
+
+    def check_rights(self) -> None:
+        """Raises NotAuthenticated if they are over, or were kept and are older than a dismissal of the user."""
+        self._check_expiry()
+        if get_hub().admission.is_outdated(self.user_id, self._grant.read_at):
+            raise NotAuthenticated("these rights are older than an order to end this user's streams; log in again")
+
+    def reserve_slot(self, address: str | None, asked: Sequence[str], *, waits: bool) -> None:
+        """Be counted from now on; one that `waits` before it joins is not counted twice. Raises TooManyClients."""
+        if not self._is_reserved:
+            self._release_slot()
+            admission = get_hub().admission
+            self._slot = (admission, admission.admit(self.user_id, address, asked))
+        self._is_reserved = waits
+
+    def release_reserved(self) -> None:
+        """It won't join, after it waited."""
+        if self._is_reserved:
+            self._release_slot()
+
+    def join(
+        self, interest: Interest, on_ended: Callable[[], object], address: str | None, asked: Sequence[str]
+    ) -> Outbox:
+        """Hear `interest` from now on.
+
+        Args:
+            on_ended: called once the delivery has ended the outbox by itself.
+            address: from where the client is connected.
+            asked: the patterns that its request asked for itself.
+
+        Raises:
+            TooManyClients, NotAuthenticated: and it hasn't joined.
+        """
+        self.check_rights()
+        self.reserve_slot(address, asked, waits=False)
+        try:
+            self.outbox = get_hub().join(interest, on_ended, self._limits, self._principal)
+        except BaseException:
+            self._release_slot()
+            raise
+        return self.outbox
+
+    def catch_up(self) -> None:
+        """Begin behind the message that the client had, if there is one; the next time it begins with what comes."""
+        last_event_id, self._last_event_id = self._last_event_id, None
+        if last_event_id and self.outbox is not None:
+            get_hub().resume(self.outbox, last_event_id)
+
+    def resume(self, last_event_id: str) -> None:
+        """Begin behind that message now, if nothing was read yet, or when it joins."""
+        if self.outbox is not None and self.is_active:
+            get_hub().resume(self.outbox, last_event_id)
+        else:
+            self._last_event_id = last_event_id
+
+    def change(self, interest: Interest) -> None:
+        """Hear that instead, if it has joined."""
+        if self.outbox is not None and self.is_active:
+            get_hub().change(self.outbox, interest)
+
+    def send(self, message: Message) -> bool:
+        """Hand `message` to this one alone; whether it is still there. Raises Overloaded."""
+        if self.outbox is None or self.outbox.is_ended:
+            return False
+        get_hub().send(self.outbox, message)
+        return not self.outbox.is_ended
+
+    def adopted(self, on_ended: Callable[[], object]) -> Outbox:
+        """The outbox, brought into the running loop. Raises NotConnected."""
+        if self.outbox is None:
+            raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
+        get_hub().adopt(self.outbox, on_ended)
+        return self.outbox
+
+    def leave(self, *, for_good: bool) -> None:
+        """Hear nothing more, and be counted no more; `for_good`: the browser shall stay away."""
+        if self.outbox is not None:
+            get_hub().leave(self.outbox, for_good=for_good)
+        self._release_slot()
+
+    def start_anew(self) -> None:
+        """In a forked child: whoever joined is the parent's."""
+        self.outbox = None
+        self._slot = None
+        self._is_reserved = False
+
+    def _check_expiry(self) -> None:
+        if self.is_over:
+            raise NotAuthenticated("the rights of this client have expired; let its user log in again")
+
+    def _release_slot(self) -> None:
+        self._is_reserved = False
+        if self._slot is not None:
+            (admission, slot), self._slot = self._slot, None
+            admission.leave(slot)
+
+    def __repr__(self) -> str:
+        return f"<Membership of {self.user_id!a:.60}, {self.outbox!r}>"
