@@ -14,7 +14,7 @@ from nitro.datastar import helpers
 
 SOURCE = Path(__file__).parent.parent / "src"
 LINE = [
-    ("nitro.errors",),
+    ("nitro.errors", "nitro.deprecation"),
     ("nitro.redaction",),
     ("nitro.settings",),
     ("nitro.messages",),

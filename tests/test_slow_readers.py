@@ -120,8 +120,8 @@ def test_a_result_without_the_field_of_latest_by_is_an_error_in_emit() -> None:
         {"max_messages": True},
         {"max_bytes": 1.5},
         {"overflow": "drop"},
-        {"send_timeout": 0},
-        {"send_timeout": "1"},
+        {"send_timeout_seconds": 0},
+        {"send_timeout_seconds": "1"},
     ],
     ids=str,
 )

@@ -27,6 +27,7 @@ from nitro.delivery.limits import Overflow
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.process import get_hub
 from nitro.delivery.reader import Reader
+from nitro.deprecation import renamed
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, NitroWarning, TopicTypeError
 from nitro.events.emitting import emit
 from nitro.events.event import event
@@ -81,7 +82,7 @@ class Client:
             resumes. `"drop_oldest"`: the newest half of the limit is kept. `"latest"`: of each topic, or each value
             of the event's `latest_by`, only the newest is kept. What is dropped is announced by a `Gap`.
             `NITRO_CLIENT_OVERFLOW` if None.
-        send_timeout: seconds that a write to it may be blocked before it is ended; `NITRO_SEND_TIMEOUT_SECONDS`.
+        send_timeout_seconds: how long a write to it may be blocked before it is ended; `NITRO_SEND_TIMEOUT_SECONDS`.
 
     Attributes:
         client_id: its key in `active_clients`.
@@ -113,6 +114,7 @@ class Client:
         "streamed",
     )
 
+    @renamed(send_timeout="send_timeout_seconds")
     def __init__(
         self,
         client_id: str | None = None,
@@ -128,7 +130,7 @@ class Client:
         max_messages: int | None = None,
         max_bytes: int | None = None,
         overflow: Overflow | None = None,
-        send_timeout: float | None = None,
+        send_timeout_seconds: float | None = None,
         grant: Grant | None = None,
     ) -> None:
         if last_event_id is not None and not isinstance(last_event_id, str):
@@ -144,7 +146,7 @@ class Client:
         self.client_id = str(uuid.uuid4()) if client_id is None else client_id
         self.address = address
         self.streamed: Outbox | None = None
-        limits = hub.limits.override(max_messages, max_bytes, overflow, send_timeout)
+        limits = hub.limits.override(max_messages, max_bytes, overflow, send_timeout_seconds)
         self._membership = Membership(grant, limits, last_event_id)
         self._is_active = False
         self._lock = threading.RLock()
@@ -152,7 +154,7 @@ class Client:
         self._subscriptions = Subscriptions(topics, muted_topics, Rights(grant), hub.settings.max_topics_per_client)
         is_somebody = client_id is not None or grant.user_id is not None
         if is_somebody and topics is _EVERYTHING and grant._allowed is None:
-            warnings.warn(_HEARS_EVERYTHING, NitroWarning, stacklevel=2)
+            warnings.warn(_HEARS_EVERYTHING, NitroWarning, stacklevel=3)
 
     @property
     def topics(self) -> dict[str, Any]:

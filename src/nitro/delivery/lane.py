@@ -40,7 +40,7 @@ _PATIENCE_SECONDS: Final = 0.5
 """How long clients that are behind have to take what was emitted before the end."""
 _FAULTS: Final = {
     "slow": "reads too slowly",
-    "stuck": "takes nothing for its send_timeout",
+    "stuck": "takes nothing for its send_timeout_seconds",
     "broken": "can't be told",
 }
 """Why a client is ended, where that is worth a warning."""

@@ -26,16 +26,16 @@ class Limits(NamedTuple):
         overflow: what is done when more waits. `"disconnect"`: it is ended, and a browser comes back and resumes.
             `"drop_oldest"`: the newest half of the limit is kept. `"latest"`: of each topic, or of each value of the
             event's `latest_by`, the newest message is kept; if those are still too many, it is ended.
-        send_timeout: seconds that one write to it may be blocked.
+        send_timeout_seconds: how long one write to it may be blocked.
     """
 
     max_messages: int
     max_bytes: int
     overflow: Overflow
-    send_timeout: float
+    send_timeout_seconds: float
 
     @classmethod
-    def checked(cls, max_messages: int, max_bytes: int, overflow: str, send_timeout: float) -> Limits:
+    def checked(cls, max_messages: int, max_bytes: int, overflow: str, send_timeout_seconds: float) -> Limits:
         """The limits, if they make sense.
 
         Raises:
@@ -46,9 +46,11 @@ class Limits(NamedTuple):
                 raise ConfigurationError(f"{name} is a whole number from 1 on, not {value!r}")
         if overflow not in _OVERFLOWS:
             raise ConfigurationError(f"overflow is one of {', '.join(_OVERFLOWS)}, not {overflow!r}")
-        if not isinstance(send_timeout, int | float) or not send_timeout > 0:
-            raise ConfigurationError(f"send_timeout is a number of seconds above 0, not {send_timeout!r}")
-        return cls(max_messages, max_bytes, overflow, float(send_timeout))  # type: ignore[arg-type]
+        if not isinstance(send_timeout_seconds, int | float) or not send_timeout_seconds > 0:
+            raise ConfigurationError(
+                f"send_timeout_seconds is a number of seconds above 0, not {send_timeout_seconds!r}"
+            )
+        return cls(max_messages, max_bytes, overflow, float(send_timeout_seconds))  # type: ignore[arg-type]
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -69,20 +71,20 @@ class Limits(NamedTuple):
         max_messages: int | None,
         max_bytes: int | None,
         overflow: Overflow | None,
-        send_timeout: float | None,
+        send_timeout_seconds: float | None,
     ) -> Limits:
         """These, with what is not None instead.
 
         Raises:
             ConfigurationError: they don't make sense.
         """
-        if max_messages is None and max_bytes is None and overflow is None and send_timeout is None:
+        if max_messages is None and max_bytes is None and overflow is None and send_timeout_seconds is None:
             return self
         return Limits.checked(
             self.max_messages if max_messages is None else max_messages,
             self.max_bytes if max_bytes is None else max_bytes,
             self.overflow if overflow is None else overflow,
-            self.send_timeout if send_timeout is None else send_timeout,
+            self.send_timeout_seconds if send_timeout_seconds is None else send_timeout_seconds,
         )
 
     def allows(self, messages: int, size: int) -> bool:

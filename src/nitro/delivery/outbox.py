@@ -115,7 +115,7 @@ class Outbox:
         self.scheduler.freed(self)
 
     def begin_write(self) -> None:
-        """What its sink took is on its way; until it is free, that may take `send_timeout`."""
+        """What its sink took is on its way; until it is free, that may take `send_timeout_seconds`."""
         self.scheduler.begin_write(self)
 
     def put(self, message: Message) -> None:

@@ -18,6 +18,7 @@ from nitro.brokers.base import Log
 from nitro.brokers.urls import make_broker
 from nitro.delivery.hub import Hub
 from nitro.delivery.statistics import Statistics
+from nitro.deprecation import renamed
 from nitro.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from nitro.redaction import SecretUrl
 from nitro.settings import Settings, get_settings
@@ -72,33 +73,35 @@ def configure(*, broker: str | SecretStr | Log | None = None) -> None:
         _broker = broker
 
 
-def connect_broker(timeout: float = 5.0) -> None:
+@renamed(timeout="timeout_seconds")
+def connect_broker(timeout_seconds: float = 5.0) -> None:
     """Reach the broker now, and let it make its tables or its stream, instead of when something is first emitted.
 
     Nothing needs it: what is emitted waits for the broker. It is for a start-up that shall fail where the broker is
     not there, and for scripts that set up a database.
 
     Raises:
-        BrokerUnavailable: it was not reached within `timeout` seconds.
+        BrokerUnavailable: it was not reached within `timeout_seconds`.
         BrokerRefused: it can't be used as it is configured; at once.
     """
     hub = get_hub()
     refusal = hub.broker.refusal
-    wait([hub.opened, refusal], timeout, return_when=FIRST_COMPLETED)
+    wait([hub.opened, refusal], timeout_seconds, return_when=FIRST_COMPLETED)
     if refusal.done():
         raise BrokerRefused(str(refusal.exception()))
     if not hub.opened.done():
         state = hub.broker.state
-        raise BrokerUnavailable(f"the broker was not reached within {timeout:g} s: {state.why_gone}")
+        raise BrokerUnavailable(f"the broker was not reached within {timeout_seconds:g} s: {state.why_gone}")
 
 
-def flush(timeout: float = 5.0) -> None:
+@renamed(timeout="timeout_seconds")
+def flush(timeout_seconds: float = 5.0) -> None:
     """Wait until everything that was emitted so far is acknowledged by the broker; for scripts and workers that end.
 
     This process has read it then, too, so a client that connects afterwards doesn't hear it.
 
     Raises:
-        BrokerUnavailable: it is not acknowledged, after `timeout` seconds.
+        BrokerUnavailable: it is not acknowledged, after `timeout_seconds`.
         BrokerRefused: the broker can't be used as it is configured; at once.
         PayloadTooLarge: one of them was thrown away, since the broker takes less; the others are in it, or wait.
     """
@@ -106,11 +109,11 @@ def flush(timeout: float = 5.0) -> None:
         return
     acknowledgement = _hub.broker.acknowledgement()
     if acknowledgement is not None:
-        wait([acknowledgement], timeout)
-        _check(acknowledgement, timeout)
+        wait([acknowledgement], timeout_seconds)
+        _check(acknowledgement, timeout_seconds)
     reading = _hub.broker.until_read()
     if reading is not None:
-        wait([reading], min(timeout, _READING_SECONDS))
+        wait([reading], min(timeout_seconds, _READING_SECONDS))
 
 
 def statistics() -> Statistics:

@@ -229,7 +229,7 @@ class Schedule:
         assert self._loop is not None
         now = self._loop.time()
         for outbox, since in tuple(self._writes.items()):
-            if now - since > outbox.limits.send_timeout:
+            if now - since > outbox.limits.send_timeout_seconds:
                 self._end(outbox, "stuck")
         if not self._writes:
             self._look.stop()

@@ -198,7 +198,7 @@ class EventSourceResponse(Response):
         drain_with_listener(hub.servers_of(outbox), scope.get("server"))
         connection: Connection | None = None
         try:
-            async with asyncio.timeout(outbox.limits.send_timeout):
+            async with asyncio.timeout(outbox.limits.send_timeout_seconds):
                 await send(self._start())
                 await send(self._opening(outbox.starts_at, wire_format, scope))
             send = bounded(scope, outbox, send, hub.settings.max_unconfirmed_bytes)
