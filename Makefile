@@ -6,6 +6,7 @@ PORT   ?= 8000
 JS     := js/node_modules/.package-lock.json
 NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
+PYRIGHT   := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright  # it reads the packages of the first Python there
 
 .PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench client screenshots programs clean
 
@@ -16,6 +17,8 @@ test: $(VENV)/.test $(JS) $(NPM) programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(PYRIGHT)
+	$(PYRIGHT) --verifytypes nitro --ignoreexternal
 	cd js && $(WITH_NODE) npm run --silent lint
 	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not engines"
 	$(WITH_NODE) $(BIN)/python -m pytest -m alone
@@ -25,6 +28,7 @@ quick: $(VENV)/.test $(JS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(PYRIGHT)
 	cd js && $(WITH_NODE) npm run --silent lint
 	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not slow and not alone"
 

@@ -156,7 +156,7 @@ def test_what_is_replayed_is_checked_like_what_is_live() -> None:
         start = nitro.position()
         for topic, sender in [("order.a", "7"), ("order.b", "8"), ("order.secret", "7"), ("user.a", ANY)]:
             emit(topic, sender, result=topic)
-        rights = {"allowed": {"order.*": ["7"]}, "denied": ["order.secret"]}
+        rights: dict[str, Any] = {"allowed": {"order.*": ["7"]}, "denied": ["order.secret"]}
         for topics in (ANY, ["order.*"]):
             with Client(topics=topics, last_event_id=start, **rights) as client:
                 assert await heard_by(client) == ["order.a"]
@@ -282,6 +282,7 @@ def test_disconnect_user_wants_to_know_whom() -> None:
     class Unsaved:
         id = None
 
+    nobody: Any
     for nobody in (None, ANY, "", Unsaved(), "\ud800"):
         with pytest.raises(ConfigurationError, match="user_id"):
             disconnect_user(nobody)
@@ -334,7 +335,7 @@ def test_what_is_no_moment_is_refused(moment: Any) -> None:
 
 def test_a_grant_says_what_is_allowed() -> None:
     with pytest.raises(TopicTypeError, match="ANY for everything"):
-        Grant(None)
+        Grant(None)  # type: ignore[arg-type]
     with pytest.raises(InvalidTopic):
         Grant(["a..b"])
     grant = Grant({"order.*": [7]}, denied="order.secret", user_id=7, expires_at=datetime(2030, 1, 1, tzinfo=UTC))
@@ -362,7 +363,7 @@ def test_a_client_hears_what_its_grant_allows_and_only_that() -> None:
     client = Client(grant=grant)
     assert client.topics == {"order.*": ["7"], "news": ANY}
     assert client.user_id == "7"
-    sent = [("order.paid", 7), ("order.paid", 8), ("order.secret", 7), "news", "other"]
+    sent: list[str | tuple[str, Any]] = [("order.paid", 7), ("order.paid", 8), ("order.secret", 7), "news", "other"]
     assert hearing(client, *sent) == [("order.paid", 7), "news"]
     assert hearing(Client(topics=requested_topics(Request(b"topic=news")), grant=grant), *sent) == ["news"]
     with pytest.raises(AccessDenied):
@@ -395,7 +396,7 @@ def test_a_grant_is_read_when_it_is_made_or_when_whoever_restores_it_says() -> N
     assert before <= grant.read_at <= time.monotonic()
     old = Grant(["t"], user_id=7, read_at=before - 100)
     assert old.read_at == before - 100
-    assert replace(old, user_id=8).read_at == before - 100
+    assert replace(old, user_id="8").read_at == before - 100
     assert old == grant, "the same rights, read at another time"
 
 
@@ -515,16 +516,16 @@ def test_a_seat_is_given_back_however_a_client_ends(hub_with: Callable[..., Hub]
             for n in range(4):
                 emit("t", result=n)
                 await asyncio.sleep(0.01)
-            await until(lambda slow=slow: not slow.is_connected)
+            await until(lambda slow=slow: not slow.is_connected)  # type: ignore[misc]  # of a lambda with a default
             await messages.aclose()
             await until(lambda: not active_clients)
             connected(1)[0].disconnect()
             expired = Client(topics=["t"], expires_at=time.time() + 0.05).connect()
-            await until(lambda expired=expired: not expired.is_connected)
+            await until(lambda expired=expired: not expired.is_connected)  # type: ignore[misc]  # of a lambda with a default
             await until(lambda: not active_clients)
             user = Client(topics=["t"], user_id="7").connect()
             disconnect_user("7")
-            await until(lambda user=user: not user.is_connected)
+            await until(lambda user=user: not user.is_connected)  # type: ignore[misc]  # of a lambda with a default
             await until(lambda: not active_clients)
 
     run(scenario)

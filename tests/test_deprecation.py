@@ -30,7 +30,7 @@ def test_the_options_of_a_stream_do_too() -> None:
         scope: dict[str, Any] = {"type": "http"}  # noqa: RUF012
 
     with pytest.warns(DeprecationWarning, match="send_timeout_seconds"):
-        response: Any = event_stream(Request(), Grant(["t"]), **{"send_timeout": 3})
+        response: Any = event_stream(Request(), Grant(["t"]), send_timeout=3)  # type: ignore[call-arg]
     assert response.client._membership._limits.send_timeout_seconds == 3
 
 

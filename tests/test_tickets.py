@@ -46,7 +46,7 @@ def wait_for_a_young_second() -> None:
 
 
 def test_a_ticket_is_read_for_its_audience_alone() -> None:
-    audiences = [Tickets(SECRET, **keywords) for keywords in ({}, {"audience": "chat"}, {"audience": "chat "})]
+    audiences = [Tickets(SECRET), *(Tickets(SECRET, audience=name) for name in ("chat", "chat "))]
     for issuing in audiences:
         ticket = issuing.issue(GRANT)
         assert [reading.read(ticket) for reading in audiences] == [
@@ -72,7 +72,7 @@ def test_a_ticket_without_a_time_of_its_own_is_refused(of: str) -> None:
 
 def test_a_ticket_opens_until_the_sooner_of_its_own_end_and_the_readers() -> None:
     short, usual = Tickets(SECRET, seconds=10), Tickets(SECRET, seconds=60)
-    fields = ({"todo.*": None}, {}, "7", None)
+    fields: tuple[Any, ...] = ({"todo.*": None}, {}, "7", None)
     for age, seconds, by_short, by_usual in (
         (5, 60, True, True),
         (12, 60, False, True),
@@ -169,12 +169,13 @@ def test_a_ticket_that_is_issued_a_second_after_a_dismissal_opens_whatever_part_
 
 
 def test_the_moment_in_a_ticket_is_a_whole_number_of_milliseconds_and_never_after_it_was_signed() -> None:
-    fields = ({"todo.*": None}, {}, "7", None, 60)
+    fields: tuple[Any, ...] = ({"todo.*": None}, {}, "7", None, 60)
     now = int(time.time())
     for moment in (0, (now - 30) * 1000, now * 1000):
         grant = Tickets(SECRET).read(written_at(0, (*fields, moment)))
         assert grant is not None
         assert abs(time.monotonic() - grant.read_at - (time.time() - moment / 1000)) < 0.1
+    wrong: Any
     for wrong in (
         now * 1000 + 5000,
         10**400,
@@ -193,7 +194,7 @@ def test_the_moment_in_a_ticket_is_a_whole_number_of_milliseconds_and_never_afte
 
 
 def test_rights_by_a_clock_that_is_ahead_are_as_old_as_they_may_be() -> None:
-    fields = ({"todo.*": None}, {}, "7", None, 60)
+    fields: tuple[Any, ...] = ({"todo.*": None}, {}, "7", None, 60)
     for older, youngest in ((0, 0.9), (30, 30.9)):
         wait_for_a_young_second()
         now = time.time()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from nitro.clients.event_stream import event_stream as event_stream
     from nitro.clients.event_stream import requested_topics as requested_topics
     from nitro.clients.grant import Grant as Grant
+    from nitro.clients.options import ClientOptions as ClientOptions
+    from nitro.clients.patterns import Senders as Senders
+    from nitro.clients.patterns import Topics as Topics
     from nitro.delivery.position import position as position
     from nitro.delivery.position import position_async as position_async
     from nitro.delivery.process import (
@@ -53,7 +56,9 @@ if TYPE_CHECKING:
         filter_signals as filter_signals,
     )
     from nitro.events.sender import ANY as ANY
+    from nitro.messages.identity import HasId as HasId
     from nitro.messages.message import Gap as Gap
+    from nitro.messages.message import GapReason as GapReason
     from nitro.messages.message import Message as Message
     from nitro.messages.topics import segment as segment
     from nitro.sse.assets import assets as assets
@@ -67,6 +72,8 @@ _NAMES: Final = {
     "nitro.clients.disconnect_user": ("disconnect_user",),
     "nitro.clients.event_stream": ("event_stream", "requested_topics"),
     "nitro.clients.grant": ("Grant",),
+    "nitro.clients.options": ("ClientOptions",),
+    "nitro.clients.patterns": ("Senders", "Topics"),
     "nitro.delivery.process": ("configure", "connect_broker", "flush", "statistics"),
     "nitro.delivery.statistics": ("Statistics",),
     "nitro.entities.entity": ("Entity",),
@@ -75,7 +82,8 @@ _NAMES: Final = {
     "nitro.events.event": ("Event", "Namespace", "default_namespace", "event", "filter_signals"),
     "nitro.delivery.position": ("position", "position_async"),
     "nitro.events.sender": ("ANY",),
-    "nitro.messages.message": ("Gap", "Message"),
+    "nitro.messages.identity": ("HasId",),
+    "nitro.messages.message": ("Gap", "GapReason", "Message"),
     "nitro.messages.topics": ("segment",),
     "nitro.sse.assets": ("assets",),
     "nitro.sse.drain": ("shutdown",),

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from inspect import Parameter, Signature
 from types import CodeType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Unpack
 
 from fastapi import Depends, Query, Request
 from starlette.responses import Response
@@ -20,6 +20,8 @@ from starlette.responses import Response
 from nitro.clients.client import Client
 from nitro.clients.event_stream import event_stream
 from nitro.clients.grant import Grant, check_grant
+from nitro.clients.options import ClientOptions
+from nitro.clients.patterns import Topics
 from nitro.errors import ArgumentTypeError
 from nitro.sse.response import EventSourceResponse
 
@@ -74,11 +76,13 @@ class EventStream:
         grant: Callable[..., Grant | None] | Callable[..., Awaitable[Grant | None]],
         *,
         response: Callable[[Client], Response] = EventSourceResponse,
-        topics: Any = None,
-        **options: Any,
+        topics: Topics | None = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
         self._grant = _checked(grant)
-        self._options: dict[str, Any] = {"response": response, "topics": topics, **options}
+        self._topics = topics
+        self._response = response
+        self._options = options
         self.openapi: dict[str, Any] = {
             "response_class": EventSourceResponse,
             "responses": {
@@ -111,7 +115,7 @@ class EventStream:
         """The stream, or its refusal."""
         if grant is not None:
             check_grant(grant, f"what {_name_of(self._grant)} returned")
-        return event_stream(request, grant, **self._options)
+        return event_stream(request, grant, topics=self._topics, response=self._response, **self._options)
 
     async def _watch(self, request: Request) -> AsyncIterator[None]:
         """Ends before the stream begins. What is raised meanwhile passes here."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,7 +19,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from nitro.errors import ConfigurationError
 from nitro.redaction import SecretUrl, without_secrets
 
-__all__ = ["Settings", "get_settings"]
+__all__ = ["Overflow", "Settings", "get_settings"]
+
+Overflow: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
+"""What is done when more waits for a client than may."""
 
 log = logging.getLogger("nitro.settings")
 
@@ -114,9 +117,7 @@ class Settings(BaseSettings):
     client_max_bytes: int = Field(1024 * 1024, ge=1, description="payload bytes queued for one client")
     client_max_messages: int = Field(10_000, ge=1, description="messages queued for one client")
 
-    client_overflow: Literal["disconnect", "drop_oldest", "latest"] = Field(
-        "disconnect", description="what happens to a client whose queue is over a limit"
-    )
+    client_overflow: Overflow = Field("disconnect", description="what happens to a client whose queue is over a limit")
     send_timeout_seconds: float = Field(30.0, gt=0, description="how long one write to a client may block")
 
     max_unconfirmed_bytes: int = Field(

@@ -15,14 +15,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from nitro.access.connect_rates import ConnectRates
 from nitro.access.topic_budget import TopicBudget, count
 from nitro.errors import TooManyClients
 from nitro.settings import Settings
 
-__all__ = ["REMEMBERED_SECONDS", "Admission", "Slot"]
+__all__ = ["REMEMBERED_SECONDS", "Admission", "Refusal", "Slot"]
+
+Refusal: TypeAlias = Literal["clients", "user", "address", "topics", "rate"]
+"""The limit that a client was over which was not let in."""
 
 log = logging.getLogger("nitro.access")
 
@@ -53,7 +56,7 @@ class Admission:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.refused: Counter[str] = Counter()
+        self.refused: Counter[Refusal] = Counter()
         self._lock = threading.RLock()  # re-entrant: a garbage collection inside of it may end a client
         self._max_clients = settings.max_clients
         self._max_of_user = settings.max_clients_per_user
@@ -199,7 +202,7 @@ class Admission:
             soonest = math.ceil(seconds)
             self._refuse("rate", "clients connect too fast", f"NITRO_{setting.upper()}", soonest, soonest + 4)
 
-    def _refuse(self, limit: str, what: str, setting: str, soonest: int, latest: int) -> None:
+    def _refuse(self, limit: Refusal, what: str, setting: str, soonest: int, latest: int) -> None:
         self.refused[limit] += 1
         seconds = random.randint(soonest, latest)  # noqa: S311 - no secret: not all shall come back at once
         raise TooManyClients(f"{what} ({setting}); come back in {seconds} s", seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from nitro.errors import ConfigurationError
 
@@ -26,7 +26,7 @@ class Principal(NamedTuple):
     returns_at: float | None = None
 
     @property
-    def end(self) -> tuple[float, str] | None:
+    def end(self) -> tuple[float, Literal["expired", "age"]] | None:
         """When the client is ended, and as what that counts: `"expired"` or `"age"`; None for never."""
         expires_at, returns_at = self.expires_at, self.returns_at
         if returns_at is not None and (expires_at is None or returns_at < expires_at):

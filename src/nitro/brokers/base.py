@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_
 
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.errors import NitroError
-from nitro.messages.message import Message, Position
+from nitro.messages.message import GapReason, Message, Position
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -55,7 +55,7 @@ class PositionLost(NitroError):
             `"invalid"` (the log never got that far).
     """
 
-    def __init__(self, position: Position, reason: str) -> None:
+    def __init__(self, position: Position, reason: GapReason) -> None:
         super().__init__(f"the log can't continue from {position}: {reason}")
         self.position = position
         self.reason = reason
@@ -105,7 +105,7 @@ class Receiver(Protocol):
     def deliver(self, message: Message) -> None:
         """The next message in the log's order. Never two calls at a time; the hub's lock is held."""
 
-    def lose(self, reason: str, resumed_at: Position) -> None:
+    def lose(self, reason: GapReason, resumed_at: Position) -> None:
         """What came before `resumed_at`, and was not delivered, can't be had. The hub's lock is held."""
 
     def run_deferred(self) -> None:

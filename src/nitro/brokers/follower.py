@@ -15,7 +15,7 @@ from nitro.brokers.base import NOWHERE, Entry, Extent, Receiver
 from nitro.brokers.history import History
 from nitro.brokers.idempotency import IdempotencyKeys
 from nitro.brokers.own_entries import OwnEntries
-from nitro.messages.message import UNKNOWN_STAMP, Message, Position
+from nitro.messages.message import UNKNOWN_STAMP, GapReason, Message, Position
 from nitro.messages.topics import is_reserved
 
 __all__ = ["Follower"]
@@ -158,7 +158,7 @@ class Follower:
         self._lose("expired", Position(epoch, sequence - 1, UNKNOWN_STAMP))
         return True
 
-    def _lose(self, reason: str, resumed_at: Position) -> None:
+    def _lose(self, reason: GapReason, resumed_at: Position) -> None:
         self.own.forget(resumed_at.sequence if resumed_at.epoch == self.epoch else None)
         self.history.begin(resumed_at)
         self._has_taken = False

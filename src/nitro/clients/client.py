@@ -13,17 +13,17 @@ import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, ParamSpec, Self
 
 from nitro.clients.active import active_clients
 from nitro.clients.audience import audience
-from nitro.clients.grant import Grant, grant_of
+from nitro.clients.grant import Grant, Written, grant_of
 from nitro.clients.membership import Membership
+from nitro.clients.patterns import Patterns, Senders, Topics
 from nitro.clients.requested import Requested, asked_patterns
 from nitro.clients.rights import Rights
 from nitro.clients.subscriptions import Subscriptions
 from nitro.delivery.interest import Interest
-from nitro.delivery.limits import Overflow
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.process import get_hub
 from nitro.delivery.reader import Reader
@@ -32,13 +32,16 @@ from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, Ni
 from nitro.events.emitting import emit
 from nitro.events.event import event
 from nitro.events.payload import decode, encode
-from nitro.events.sender import ANY, is_any
+from nitro.events.sender import ANY, AnyType, is_any
+from nitro.messages.identity import Identity
 from nitro.messages.message import Gap, Message
+from nitro.settings import Overflow
 from nitro.sse.drain import drain_on_signals
 
 __all__ = ["Client", "active_clients", "client_event"]
 
 log = logging.getLogger("nitro.events")
+P = ParamSpec("P")
 
 client_event: Final = event(
     "client_lifecycle", "Emitted by the sender 'system' with action='connect' or 'disconnect', and client."
@@ -118,12 +121,12 @@ class Client:
     def __init__(
         self,
         client_id: str | None = None,
-        topics: Any = _EVERYTHING,
-        muted_topics: Any = ANY,
+        topics: Topics = _EVERYTHING,
+        muted_topics: Patterns = ANY,
         *,
-        allowed: Any = None,
-        denied: Any = None,
-        user_id: Any = None,
+        allowed: Topics | None = None,
+        denied: Topics | None = None,
+        user_id: Identity | None = None,
         address: str | None = None,
         expires_at: datetime | float | None = None,
         last_event_id: str | None = None,
@@ -157,7 +160,7 @@ class Client:
             warnings.warn(_HEARS_EVERYTHING, NitroWarning, stacklevel=3)
 
     @property
-    def topics(self) -> dict[str, Any]:
+    def topics(self) -> Written:
         """Its subscriptions: pattern → list of senders, or `ANY`."""
         return self._subscriptions.topics
 
@@ -284,7 +287,7 @@ class Client:
             greeting["topics"] = len(asked)
         return greeting
 
-    def subscribe(self, topic: str, senders: Any = ANY) -> Self:
+    def subscribe(self, topic: str | AnyType, senders: Senders = ANY) -> Self:
         """Hear `topic` too, from the senders named, from now on.
 
         Raises:
@@ -292,7 +295,7 @@ class Client:
         """
         return self._change(self._subscriptions.add, topic, senders)
 
-    def unsubscribe(self, topic: str) -> Self:
+    def unsubscribe(self, topic: str | AnyType) -> Self:
         """Drop the subscription that was written so; other patterns that match the same stay."""
         return self._change(self._subscriptions.remove, topic)
 
@@ -304,7 +307,7 @@ class Client:
         """Drop the mute that was written so."""
         return self._change(self._subscriptions.unmute, topic)
 
-    def grant(self, topic: str, senders: Any = ANY) -> Self:
+    def grant(self, topic: str | AnyType, senders: Senders = ANY) -> Self:
         """Allow `topic`, of the senders named, from now on. It undoes a `revoke` that was written so, and no `denied`.
 
         It changes nothing of what is subscribed, but for a client that asked for `ANY`, which means all that is
@@ -315,15 +318,15 @@ class Client:
         """
         return self._change(self._subscriptions.grant, topic, senders)
 
-    def revoke(self, topic: str) -> Self:
+    def revoke(self, topic: str | AnyType) -> Self:
         """Deny `topic` from now on, whatever is allowed: nothing that it matches is heard any more, not even what was
         emitted before and still waits, or is to be replayed.
         """
         return self._change(self._subscriptions.revoke, topic)
 
-    def _change(self, change: Callable[..., None], *arguments: Any) -> Self:
+    def _change(self, change: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> Self:
         with self._lock:
-            change(*arguments)
+            change(*arguments, **named)
             self._membership.change(self.interest)
         return self
 

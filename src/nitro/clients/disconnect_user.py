@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nitro.delivery.process import get_hub
 from nitro.errors import ConfigurationError
 from nitro.events.sender import user_key
+from nitro.messages.identity import Identity
 from nitro.messages.user_disconnect import UserDisconnect
 
 __all__ = ["disconnect_user"]
 
 
-def disconnect_user(user_id: Any, *, stop: bool = False) -> None:
+def disconnect_user(user_id: Identity, *, stop: bool = False) -> None:
     """End all clients that were made with this `user_id`, in every process that shares the broker. From any thread.
 
     It stands in the log like an event: nothing that comes after it reaches them, nor what still waits for them. A

@@ -5,13 +5,15 @@ Fed by an endpoint of any ASGI framework; makes the client and its response.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, Unpack
 
 from starlette.responses import Response
 
 from nitro.clients.client import Client
 from nitro.clients.grant import Grant, check_grant
+from nitro.clients.options import ClientOptions
+from nitro.clients.patterns import Topics
 from nitro.clients.requested import Requested, topics_of_request
 from nitro.delivery.process import get_hub
 from nitro.errors import AccessDenied, InvalidTopic, NotAuthenticated, TooManyClients, TooManyTopics
@@ -25,7 +27,7 @@ class HasScope(Protocol):
     """A request of Starlette, FastAPI, Litestar or any other framework on ASGI."""
 
     @property
-    def scope(self) -> Any: ...
+    def scope(self) -> Mapping[str, Any]: ...
 
 
 def requested_topics(request: HasScope) -> Requested:
@@ -49,9 +51,9 @@ def event_stream(
     request: HasScope,
     grant: Grant | None,
     *,
-    topics: Any = None,
+    topics: Topics | None = None,
     response: Callable[[Client], Response] = EventSourceResponse,
-    **options: Any,
+    **options: Unpack[ClientOptions],
 ) -> Response:
     """The stream that `request` asks for, within what its user may hear.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from nitro.access.permissions import SenderKeys
 from nitro.errors import TopicTypeError
@@ -18,11 +18,11 @@ Senders: TypeAlias = Sender | Sequence[Sender] | Set[Sender] | Iterator[Sender]
 """Whose events are meant: an id or an object that has one, some of those, or `ANY` for everybody's."""
 Patterns: TypeAlias = str | AnyType | Sequence[str | AnyType] | Set[str | AnyType] | Iterator[str | AnyType]
 """A topic or pattern, some of those, or `ANY`. No iterable at large, since a mapping is one, too."""
-Topics: TypeAlias = Patterns | Mapping[str, Senders] | Mapping[AnyType, Senders]
+Topics: TypeAlias = Patterns | Mapping[str, Senders]
 """The same, or a mapping of each to its senders."""
 
 
-def patterns_of(topics: Any, what: str) -> dict[str, SenderKeys]:
+def patterns_of(topics: Topics, what: str) -> dict[str, SenderKeys]:
     """Pattern → keys of its senders, or None for all of them.
 
     Raises:
@@ -36,12 +36,12 @@ def patterns_of(topics: Any, what: str) -> dict[str, SenderKeys]:
     return found
 
 
-def checked(topic: Any) -> str:
+def checked(topic: str | AnyType) -> str:
     """The pattern that `topic` is; `ANY` is every topic."""
-    return check_pattern(EVERY_TOPIC if topic is ANY else topic)
+    return check_pattern(EVERY_TOPIC if isinstance(topic, AnyType) else topic)
 
 
-def listed(topics: Any, what: str) -> Iterable[Any]:
+def listed(topics: Topics, what: str) -> Iterable[str | AnyType]:
     """The topics one by one; a string is one topic, and `ANY` is every topic."""
     if isinstance(topics, str) or topics is ANY:
         return [topics]
@@ -61,17 +61,16 @@ def united(held: Mapping[str, SenderKeys], pattern: str, keys: SenderKeys) -> Se
     return None if before is None or keys is None else before | keys
 
 
-def sender_keys(senders: Any) -> SenderKeys:
+def sender_keys(senders: Senders) -> SenderKeys:
     """The keys of one sender, or of some; None for `ANY`."""
     if senders is ANY:
         return None
-    if isinstance(senders, str) or not isinstance(senders, Iterable) or hasattr(senders, "id"):
-        senders = [senders]
-    senders = list(senders)
-    if any(sender is ANY for sender in senders):
+    is_one = isinstance(senders, str) or not isinstance(senders, Iterable) or hasattr(senders, "id")
+    named: list[Any] = [senders] if is_one else list(cast("Iterable[Any]", senders))
+    if any(sender is ANY for sender in named):
         return None
     keys = set()
-    for sender in senders:
+    for sender in named:
         key = sender_key(sender)
         if key is None:
             raise TopicTypeError("a sender is None, or an object without an id yet; write ANY to hear all senders")

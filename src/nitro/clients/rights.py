@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nitro.access.permissions import Permissions, SenderKeys
 from nitro.clients.grant import Grant
-from nitro.clients.patterns import checked, sender_keys, united
+from nitro.clients.patterns import Senders, checked, sender_keys, united
+from nitro.events.sender import AnyType
 
 __all__ = ["Rights"]
 
@@ -24,7 +23,7 @@ class Rights:
         self._revoked: dict[str, SenderKeys] = {}
         self._freeze()
 
-    def grant(self, topic: Any, senders: Any) -> None:
+    def grant(self, topic: str | AnyType, senders: Senders) -> None:
         """Allow a pattern, of these senders too, if it isn't denied; it is revoked no more, if that was written so."""
         pattern, keys = checked(topic), sender_keys(senders)
         self._revoked.pop(pattern, None)
@@ -32,7 +31,7 @@ class Rights:
             self._allowed[pattern] = united(self._allowed, pattern, keys)
         self._freeze()
 
-    def revoke(self, topic: Any) -> None:
+    def revoke(self, topic: str | AnyType) -> None:
         """Deny a pattern, whoever is the sender, until it is granted."""
         pattern = checked(topic)
         self._revoked[pattern] = None

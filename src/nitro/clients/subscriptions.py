@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from nitro.access.permissions import SenderKeys
-from nitro.clients.patterns import checked, listed, sender_keys, united
+from nitro.clients.grant import Written
+from nitro.clients.patterns import Patterns, Senders, Topics, checked, listed, sender_keys, united
 from nitro.clients.requested import Requested
 from nitro.clients.rights import Rights
 from nitro.delivery.interest import Interest
 from nitro.errors import AccessDenied, InvalidTopic, TooManyTopics
-from nitro.events.sender import ANY, is_any
+from nitro.events.sender import ANY, AnyType, is_any
 from nitro.messages.topics import check_pattern
 
 __all__ = ["Subscriptions"]
@@ -29,7 +30,7 @@ class Subscriptions:
         mutes: the patterns that are never heard.
     """
 
-    def __init__(self, topics: Any, muted_topics: Any, rights: Rights, max_topics: int) -> None:
+    def __init__(self, topics: Topics, muted_topics: Patterns, rights: Rights, max_topics: int) -> None:
         self._rights = rights
         self._max_topics = max_topics
         self._senders: dict[str, SenderKeys] = {}
@@ -43,11 +44,11 @@ class Subscriptions:
         elif isinstance(topics, Requested):
             self._ask_for(topics)
         else:
-            for topic in listed(topics, "topics"):
-                self.add(topic, ANY)
+            for pattern in listed(topics, "topics"):
+                self.add(pattern, ANY)
         if not is_any(muted_topics):
-            for topic in listed(muted_topics, "muted_topics"):
-                self.mute(topic)
+            for pattern in listed(muted_topics, "muted_topics"):
+                self.mute(pattern)
 
     def _ask_for(self, patterns: Requested) -> None:
         """The same as `add` for each of them, which were checked as they were read."""
@@ -58,20 +59,20 @@ class Subscriptions:
                 raise self._too_many()
         self._senders = dict.fromkeys(patterns)
 
-    def add(self, topic: Any, senders: Any) -> None:
+    def add(self, topic: str | AnyType, senders: Senders) -> None:
         """Subscribe to a pattern; a pattern that is there already hears the new senders too."""
         pattern, keys = checked(topic), sender_keys(senders)
         if not self._rights.cover(pattern, keys):
             raise _denied(pattern)
         self._hear(pattern, keys)
 
-    def remove(self, topic: Any) -> None:
+    def remove(self, topic: str | AnyType) -> None:
         """Drop the subscription that was made with this very pattern; nothing happens if there is none."""
         self._senders.pop(checked(topic), None)
 
-    def mute(self, topic: Any) -> None:
+    def mute(self, topic: str | AnyType) -> None:
         """Keep what this pattern matches away."""
-        if is_any(topic):
+        if isinstance(topic, AnyType) or is_any(topic):
             raise InvalidTopic("ANY mutes nothing; write '*' to mute every topic")
         topic = check_pattern(topic)
         if topic not in self._mutes:
@@ -82,7 +83,7 @@ class Subscriptions:
         """Drop the mute that was made with this very pattern; nothing happens if there is none."""
         self._mutes.pop(check_pattern(topic), None)
 
-    def grant(self, topic: Any, senders: Any) -> None:
+    def grant(self, topic: str | AnyType, senders: Senders) -> None:
         """Allow a pattern; one that wants all that is allowed hears it, too."""
         pattern = checked(topic)
         if self._wants_all and pattern not in self._senders:
@@ -91,7 +92,7 @@ class Subscriptions:
         if self._wants_all:
             self._follow_rights()
 
-    def revoke(self, topic: Any) -> None:
+    def revoke(self, topic: str | AnyType) -> None:
         """Deny a pattern, whatever is allowed or subscribed, until it is granted."""
         self._rights.revoke(topic)
 
@@ -105,7 +106,7 @@ class Subscriptions:
         self._senders[pattern] = united(self._senders, pattern, keys)
 
     @property
-    def topics(self) -> dict[str, Any]:
+    def topics(self) -> Written:
         return {topic: ANY if keys is None else sorted(keys) for topic, keys in self._senders.items()}
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from nitro.delivery.inbox import Action
 from nitro.delivery.outbox import Outbox
+from nitro.delivery.statistics import EndReason
 
 __all__ = ["Clients"]
 
@@ -37,7 +38,7 @@ class Clients:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop | None, context: Context, end: Callable[[Outbox, str], None]
+        self, loop: asyncio.AbstractEventLoop | None, context: Context, end: Callable[[Outbox, EndReason], None]
     ) -> None:
         self._loop = loop
         self._context = context

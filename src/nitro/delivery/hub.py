@@ -24,9 +24,9 @@ from nitro.delivery.limits import Limits
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.serial_queue import SerialQueue, run_detached, run_soon
 from nitro.delivery.server_watch import ServerWatch
-from nitro.delivery.statistics import Counts, Statistics, gather
+from nitro.delivery.statistics import Counts, EndReason, Statistics, gather
 from nitro.errors import NotConnected, Overloaded
-from nitro.messages.message import Gap, Message, Position
+from nitro.messages.message import Gap, GapReason, Message, Position
 from nitro.messages.topics import is_reserved
 from nitro.messages.user_disconnect import USER_DISCONNECT, UserDisconnect
 from nitro.settings import Settings
@@ -163,7 +163,7 @@ class Hub:
         outbox.is_ended = True
         self._act_for(outbox, lambda lane: lane.end(outbox))
 
-    def end(self, outbox: Outbox, reason: str) -> None:
+    def end(self, outbox: Outbox, reason: EndReason) -> None:
         """End `outbox` for that reason, which is counted; its client is told."""
         self._act_for(outbox, lambda lane: lane.end_by_itself(outbox, reason))
 
@@ -268,7 +268,7 @@ class Hub:
         for lane in tuple(self._lanes.values()):
             self._act(lane, partial(lane.disconnect_user, order, position))
 
-    def lose(self, reason: str, resumed_at: Position) -> None:
+    def lose(self, reason: GapReason, resumed_at: Position) -> None:
         """Tell every client that the log goes on from there; the broker calls it, under the lock."""
         ends_users = self.opened.done()
         if ends_users:

@@ -26,7 +26,7 @@ from nitro.delivery.schedule import Schedule
 from nitro.delivery.serial_queue import SerialQueue
 from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.state import State
-from nitro.delivery.statistics import Counts
+from nitro.delivery.statistics import Counts, EndReason
 from nitro.delivery.ticker import Ticker, run_in_turns
 from nitro.messages.message import Gap, Message, Position
 from nitro.messages.user_disconnect import UserDisconnect
@@ -38,7 +38,7 @@ log = logging.getLogger("nitro.delivery")
 
 _PATIENCE_SECONDS: Final = 0.5
 """How long clients that are behind have to take what was emitted before the end."""
-_FAULTS: Final = {
+_FAULTS: Final[dict[EndReason | None, str]] = {
     "slow": "reads too slowly",
     "stuck": "takes nothing for its send_timeout_seconds",
     "broken": "can't be told",
@@ -203,7 +203,7 @@ class Lane:
         self.feeds.leave(outbox, outbox.chain)
         return True
 
-    def end_by_itself(self, outbox: Outbox, reason: str = "") -> None:
+    def end_by_itself(self, outbox: Outbox, reason: EndReason | None = None) -> None:
         """End `outbox` from here, count why, and let its client know."""
         if reason in _FAULTS:
             log.warning("a client %s and is ended: %r", _FAULTS[reason], outbox)

@@ -6,16 +6,14 @@ Asked by the lane once too much waits; decides over frames, and touches no clien
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
 
 from nitro.delivery.frame import Frame
 from nitro.errors import ConfigurationError
 from nitro.messages.message import Gap, Message
-from nitro.settings import Settings
+from nitro.settings import Overflow, Settings
 
-__all__ = ["Limits", "Overflow"]
-
-Overflow = Literal["disconnect", "drop_oldest", "latest"]
+__all__ = ["Limits"]
 
 
 class Limits(NamedTuple):

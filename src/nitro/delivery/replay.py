@@ -17,7 +17,7 @@ from nitro.brokers.base import PositionLost
 from nitro.delivery.chain import MAX_WRITE_BYTES, Batch
 from nitro.delivery.frame import Beat, Frame
 from nitro.delivery.interest import Interest, Kind
-from nitro.messages.message import Gap, Message, Position
+from nitro.messages.message import Gap, GapReason, Message, Position
 
 __all__ = ["Allowance", "Read", "Replay"]
 
@@ -87,7 +87,7 @@ class Replay:
         after: Position | None,
         until: Position,
         allowance: Allowance,
-        gaps: Counter[str],
+        gaps: Counter[GapReason],
         since: Position | None = None,
     ) -> None:
         self._read = read
@@ -177,7 +177,7 @@ class Replay:
         except PositionLost as lost:
             self._lose(lost.reason)
 
-    def _lose(self, reason: str, since: Position | None = None) -> None:
+    def _lose(self, reason: GapReason, since: Position | None = None) -> None:
         self._page = Gap(reason, since or self._until)
         self.starts_at = None
         self._gaps[reason] += 1

@@ -30,7 +30,7 @@ from nitro.delivery.state import (
     on_resumed,
     on_turn,
 )
-from nitro.delivery.statistics import Counts
+from nitro.delivery.statistics import Counts, EndReason
 from nitro.delivery.ticker import Ticker, is_through
 
 __all__ = ["Schedule"]
@@ -69,7 +69,7 @@ class Schedule:
         *,
         wake: Callable[[], None],
         check_limits: Callable[[Outbox], None],
-        end: Callable[[Outbox, str], None],
+        end: Callable[[Outbox, EndReason | None], None],
     ) -> None:
         self.counts = counts
         self.is_draining = False
@@ -205,7 +205,7 @@ class Schedule:
         elif todo is Todo.PAUSE:
             self._pace.wait(outbox)
         elif todo is Todo.END:
-            self._end(outbox, "")
+            self._end(outbox, None)
 
     def _let_take(self, outbox: Outbox) -> None:
         """Tell the sink of an outbox that is busy from now on, unless it takes all at once."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
-from nitro.access.admission import Admission
+from nitro.access.admission import Admission, Refusal
 from nitro.brokers.base import Broker
+from nitro.messages.message import GapReason
+from nitro.settings import Overflow
 
-__all__ = ["Counts", "Statistics", "gather"]
+__all__ = ["Counts", "EndReason", "Statistics", "gather"]
+
+EndReason: TypeAlias = Literal["slow", "stuck", "unconfirmed", "broken", "expired", "age", "dismissed"]
+"""Why the delivery ended a client; see `Statistics`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Statistics:
             blocked for too long), `"unconfirmed"` (its server took too much over HTTP/2 and never waited for it),
             `"broken"` (its sink raised), `"expired"` (its rights), `"age"` (its stream was open for
             `NITRO_MAX_STREAM_SECONDS`) or `"dismissed"` (by `disconnect_user`).
-        refused: clients that were not let in, by the limit: `"clients"`, `"user"`, `"address"` or `"rate"`.
+        refused: clients that were not let in, by the limit: `"clients"`, `"user"`, `"address"`, `"topics"` or `"rate"`.
         slowest_messages, slowest_bytes: what waits for the client that is furthest behind.
         head: position of the newest message.
         retained_messages, retained_bytes, retained_seconds: what can be replayed, and the age of the oldest.
@@ -48,10 +53,10 @@ class Statistics:
     messages_out: int
     bytes_out: int
     replays: int
-    gaps: Mapping[str, int]
-    dropped: Mapping[str, int]
-    ended: Mapping[str, int]
-    refused: Mapping[str, int]
+    gaps: Mapping[GapReason, int]
+    dropped: Mapping[Overflow, int]
+    ended: Mapping[EndReason, int]
+    refused: Mapping[Refusal, int]
     slowest_messages: int
     slowest_bytes: int
     head: str
@@ -73,9 +78,9 @@ class Counts:
         self.messages = 0
         self.bytes = 0
         self.replays = 0
-        self.gaps: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-        self.ended: Counter[str] = Counter()
+        self.gaps: Counter[GapReason] = Counter()
+        self.dropped: Counter[Overflow] = Counter()
+        self.ended: Counter[EndReason] = Counter()
 
     def add(self, other: Counts) -> None:
         """Count what `other` has counted, too."""

@@ -6,11 +6,14 @@ Made by a broker from what was emitted; read by everything after it. Frozen: nob
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic_core import from_json
 
-__all__ = ["UNKNOWN_STAMP", "Gap", "Message", "Position"]
+__all__ = ["UNKNOWN_STAMP", "Gap", "GapReason", "Message", "Position"]
+
+GapReason: TypeAlias = Literal["expired", "epoch", "overflow", "invalid"]
+"""Why a client gets a gap; see there."""
 
 _POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})(?:\.([0-9a-f]{6}))?", re.ASCII)
 UNKNOWN_STAMP: Final = "000000"
@@ -96,7 +99,7 @@ class Gap(NamedTuple):
         resumed_at: it gets everything behind this position.
     """
 
-    reason: str
+    reason: GapReason
     resumed_at: Position
 
     @property

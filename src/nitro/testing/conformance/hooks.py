@@ -104,7 +104,7 @@ class Hooks:
         try:
             end.broker.read(position, 10)
         except PositionLost as lost:
-            found = lost.reason
+            found: str = lost.reason
         else:
             found = "nothing"
         assert found == reason

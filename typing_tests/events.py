@@ -1,0 +1,123 @@
+"""Events, handlers and emits, and the process that delivers them, as an application's type checker sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, assert_type
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+import nitro
+from nitro import (
+    ANY,
+    Client,
+    Entity,
+    Event,
+    EventSourceResponse,
+    Namespace,
+    NitroError,
+    NitroWarning,
+    Statistics,
+    assets,
+    configure,
+    connect_broker,
+    default_namespace,
+    emit,
+    emit_async,
+    event,
+    filter_signals,
+    flush,
+    on,
+    position,
+    position_async,
+    segment,
+    shutdown,
+    statistics,
+)
+from nitro.events.sender import AnyType
+
+assert_type(ANY, AnyType)
+assert_type(nitro.__version__, str)
+
+# --- events
+
+todo_created = event("todo.created", latest_by="id")
+assert_type(todo_created, Event)
+assert_type(todo_created.emit("me", result=1), list[Any])
+assert_type(default_namespace, Namespace)
+assert_type(Namespace().event("a"), Event)
+assert_type(filter_signals("todo.*"), dict[str, Event])
+assert_type(emit(todo_created, "me", result={"title": "a"}), list[Any])
+event(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+emit(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@on("todo.*", priority=10, required=True)
+def check(sender: object, result: int, **kwargs: object) -> bool:
+    return result > 0
+
+
+@on(todo_created)
+async def tell(sender: object, **kwargs: object) -> None: ...
+
+
+assert_type(check(None, 7), bool)
+on("todo.*", prio=10)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+on("todo.*", condition="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def emits() -> None:
+    assert_type(await emit_async("todo.created", result=1), list[Any])
+    assert_type(await position_async(), str)
+    await tell(None)
+
+
+# --- the process
+
+assert_type(segment("a.b"), str)
+assert_type(position(), str)
+assert_type(configure(broker="redis://"), None)
+assert_type(connect_broker(timeout_seconds=1), None)
+assert_type(flush(2.5), None)
+assert_type(shutdown(), None)
+configure(url="redis://")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+connect_broker("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+connect_broker(timeout=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+flush(timeout=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+found = statistics()
+assert_type(found, Statistics)
+assert_type(found.clients, int)
+assert_type(found.gaps["expired"], int)
+assert_type(found.ended["slow"], int)
+assert_type(found.refused["user"], int)
+assert_type(found.dropped["latest"], int)
+assert_type(found.broker_gone_seconds, float)
+found.gaps["lost"]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+found.ended["slwo"]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+found.refused["users"]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+found.clients = 7  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+counts: Mapping[Any, int] = found.ended
+
+# --- responses, errors, entities
+
+response = EventSourceResponse(Client(), named=True, since=position(), retry_milliseconds=500)
+assert_type(response, EventSourceResponse)
+EventSourceResponse(["todo.*"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+EventSourceResponse(Client(), retry=500)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Starlette().mount("/nitro", assets)
+app: ASGIApp = assets
+warning: UserWarning = NitroWarning("text")
+error: Exception = NitroError("text")
+
+
+class Todo(Entity, table=True):
+    title: str
+    completed: bool = False
+
+
+todo = Todo(title="Write it down").save()
+assert_type(todo, Todo)
+assert_type(Todo.where(Todo.completed == False, limit=10), list[Todo])
+nitro.emitt  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
