@@ -296,7 +296,7 @@ def test_a_setting_is_read_by_its_former_name_too(
     assert caplog.records == []
     monkeypatch.setenv(name, "many")
     get_settings.cache_clear()
-    with pytest.raises(ConfigurationError, match="^NITRO_MAX_PUBLISH_QUEUE_BYTES is 'many': "):
+    with pytest.raises(ConfigurationError, match="NITRO_MAX_PUBLISH_QUEUE_BYTES is 'many': "):
         get_settings()
 
 
