@@ -8,7 +8,7 @@ NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 PYRIGHT   := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright  # it reads the packages of the first Python there
 
-.PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench client screenshots programs clean
+.PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench graph client screenshots programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -73,6 +73,11 @@ fuzz: $(VENV)/.fuzz
 bench: PROGRAMS += /usr/lib/nginx/modules/ngx_nchan_module.so=libnginx-mod-nchan
 bench: $(VENV)/.bench programs
 	$(BIN)/python benchmarks/bench.py --save $(SCENARIO)
+
+# Who imports whom: make graph, or make graph PACKAGE=delivery. Written to imports.svg.
+graph: PROGRAMS := /usr/bin/dot=graphviz
+graph: $(VENV)/.test programs
+	$(BIN)/python -m tests.import_graph $(PACKAGE) | dot -Tsvg > imports.svg
 
 # The browser client, from js/ into src/nitro/static, which is committed: who only uses the wheel needs no Node.
 client: $(JS)

@@ -11,6 +11,7 @@ import pytest
 import nitro
 from nitro import errors
 from nitro.datastar import helpers
+from tests.import_graph import circles, graph, modules
 
 SOURCE = Path(__file__).parent.parent / "src"
 LINE = [
@@ -100,37 +101,25 @@ def place(module: str) -> int | None:
     return found[-1] if found else None
 
 
-def modules() -> dict[str, Path]:
-    return {
-        ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in SOURCE.rglob("*.py")
-    }
-
-
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: imports are absolute"
-            found.add(node.module)
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name for name in found if name.startswith("nitro")}
+EDGES = graph()
 
 
 @pytest.mark.parametrize("module", modules())
 def test_imports_run_one_way(module: str) -> None:
-    path = modules()[module]
     here = place(module)
     if here is None:
         return  # the packages that only hold others, and `nitro` itself, whose names are lazy
-    for imported in imports(path):
+    for imported in EDGES[module]:
         assert not imported.startswith(PROMISED), f"{module} imports {imported}, which only stands for other modules"
         there = place(imported)
         if there is None or (module, imported) in UPWARD:
             continue
         siblings = there == here and len(LINE[here]) > 1 and LINE[here] != LINE[there]
         assert there <= here and not siblings, f"{module} imports {imported}, which is built on it"
+
+
+def test_no_modules_import_each_other_in_a_circle_but_the_entity_and_its_repository() -> None:
+    assert circles(EDGES) == [{"nitro.entities.entity", "nitro.repository", "nitro.repository.repository"}]
 
 
 def test_the_lazy_names_are_those_that_type_checkers_see() -> None:

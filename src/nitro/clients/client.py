@@ -7,6 +7,7 @@ read by `stream()`, `messages()` or an `EventSourceResponse`.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import uuid
 import warnings
@@ -15,7 +16,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self
 
-from nitro.clients.active import active_clients
+from nitro.clients.active import ActiveClients
 from nitro.clients.audience import audience
 from nitro.clients.grant import Grant, Written, grant_of
 from nitro.clients.membership import Membership
@@ -413,3 +414,9 @@ def _check_id(client_id: object) -> None:
             f"{client_id!a:.60} is a pattern, and the first argument of Client is its id; topics are named: "
             f"Client(topics=[{client_id!a:.60}])"
         )
+
+
+active_clients: Final[ActiveClients[Client]] = ActiveClients()
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's connections
+    os.register_at_fork(after_in_child=active_clients._forget)

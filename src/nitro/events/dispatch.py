@@ -9,12 +9,10 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nitro.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from nitro.events.event import Event, Handler
+from nitro.events.signal import Handler, Signal
 
 __all__ = ["FAILED", "Calls", "Later", "call_handlers", "outcome_of"]
 
@@ -46,7 +44,7 @@ _SAYS_NOTHING: Final = (type(None), bool, dict, list, str, int)
 """Types of what most handlers return: a value that nobody has to look into."""
 
 
-def call_handlers(signal: Event, sender: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:
+def call_handlers(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:
     """Call those that handle `signal` from `sender`, until one returns False, or one that must have run raises."""
     results: list[Any] = []
     later: list[Later] = []
@@ -92,7 +90,7 @@ async def outcome_of(handler: Handler, awaitable: Any) -> Any:
         return FAILED
 
 
-def _not_run(signal: Event, handler: Handler, value: Any) -> ConfigurationError:
+def _not_run(signal: Signal, handler: Handler, value: Any) -> ConfigurationError:
     if inspect.iscoroutine(value):
         value.close()
     return ConfigurationError(

@@ -6,7 +6,7 @@ Fed by `emit`, `emit_async` and an event's own; feeds the hub with one encoded p
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.process import acknowledged, get_hub
@@ -16,10 +16,8 @@ from nitro.events.dispatch import FAILED, Calls, call_handlers, outcome_of
 from nitro.events.payload import encode, field_of
 from nitro.events.sender import sender_key
 from nitro.events.sessions import check_session, in_session
+from nitro.events.signal import Signal
 from nitro.events.unheard import warn_if_unheard
-
-if TYPE_CHECKING:
-    from nitro.events.event import Event
 
 __all__ = ["emit_and_wait", "emit_at_once"]
 
@@ -28,7 +26,7 @@ _Publication = tuple[str, str | None, bytes, str | None]
 """What is published: topic, key of the sender, payload, and the key under which the next one replaces it."""
 
 
-def emit_at_once(signal: Event, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]) -> list[Any]:
+def emit_at_once(signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]) -> list[Any]:
     """See `emit`."""
     message, (results, later, _, error) = _call(signal, sender, args, session, kwargs)
     try:
@@ -47,7 +45,7 @@ def emit_at_once(signal: Event, sender: Any, args: tuple[Any, ...], session: Any
 
 
 async def emit_and_wait(
-    signal: Event,
+    signal: Signal,
     sender: Any,
     args: tuple[Any, ...],
     session: Any,
@@ -75,7 +73,7 @@ async def emit_and_wait(
 
 
 def _call(
-    signal: Event, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]
+    signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]
 ) -> tuple[_Publication | None, Calls]:
     """Call the handlers. Also returns what is to be published, which was serialised before; None if nothing is."""
     message = _encoded(signal, sender, args, kwargs)
@@ -85,7 +83,7 @@ def _call(
     return message if goes_on else None, calls
 
 
-def _encoded(signal: Event, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Publication | None:
+def _encoded(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Publication | None:
     if "*" in signal.name:
         raise InvalidTopic(f"{signal.name!r} is a pattern, and only an event with an exact name can be emitted")
     result = kwargs.get("result")

@@ -10,7 +10,7 @@ import inspect
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import blinker
 from blinker import NamedSignal
@@ -19,28 +19,14 @@ from blinker.base import ANY_ID, make_id  # type: ignore[attr-defined]  # blinke
 from nitro.errors import ConfigurationError
 from nitro.events.emission import emit_and_wait, emit_at_once
 from nitro.events.sender import ANY
+from nitro.events.signal import Condition, Handler, Registration
 from nitro.messages.topics import check_pattern, check_topic, matches
 
 __all__ = ["Condition", "Event", "Handler", "Namespace", "default_namespace", "event", "filter_signals"]
 
-Handler = Callable[..., Any]
-Condition = Callable[..., bool]
 H = TypeVar("H", bound=Handler)
 
 _order: Final = itertools.count()
-
-
-class Registration(NamedTuple):
-    """How a handler was connected: sorts by priority, highest first, then by when."""
-
-    priority: int
-    order: int
-    condition: Condition | None
-    is_required: bool
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        return (-self.priority, self.order)
 
 
 class Event(NamedSignal):

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from nitro.events.caller import place_of_caller, warn_caller
-
-if TYPE_CHECKING:
-    from nitro.events.event import Event
+from nitro.events.signal import Signal
 
 __all__ = ["warn_if_unheard"]
 
@@ -30,7 +28,7 @@ _first_names: Final[dict[tuple[str, int], str]] = {}
 Python keeps each text that it has warned with: so only this one, and those of events that are kept, are spelled."""
 
 
-def warn_if_unheard(signal: Event, sender: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def warn_if_unheard(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Warn where no result was given, and either nobody handles the event or what was given looks like the result.
 
     Raises:
@@ -76,7 +74,7 @@ def _is_misspelt(name: str) -> bool:
     return name != "result" and SequenceMatcher(None, name.lower(), "result").ratio() >= _LEAST_LIKENESS
 
 
-def _is_asked_for(signal: Event, sender: Any, keyword: str) -> bool:
+def _is_asked_for(signal: Signal, sender: Any, keyword: str) -> bool:
     """Whether one of the handlers names that keyword, so that it was meant."""
     for _, handler in signal.handlers_for(sender):
         try:
@@ -98,7 +96,7 @@ def _is_data(sender: Any) -> bool:
     )
 
 
-def _shown_name(signal: Event) -> str:
+def _shown_name(signal: Signal) -> str:
     if signal.is_kept or _first_names.setdefault(place_of_caller(), signal.name) == signal.name:
         return repr(signal.name)
     return "event"
