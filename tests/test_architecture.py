@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -164,6 +167,7 @@ def test_each_module_says_what_it_is_and_what_it_gives(module: str) -> None:
     assert ast.get_docstring(tree), f"{module} has no docstring"
 
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 VALUES = {"Protocol", "NamedTuple", "Enum", "TypedDict", "dict", "list", "str", "property", "BaseSettings"}
 """What is made of these describes data, and does nothing by itself."""
 
@@ -186,9 +190,47 @@ def test_a_module_has_one_noun_and_at_most_another_that_it_is_made_of(module: st
 
 @pytest.mark.parametrize("module", modules())
 def test_what_has_to_be_read_at_once_fits_on_a_screen(module: str) -> None:
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(ast.parse(modules()[module].read_text())):
-        if isinstance(node, functions) and node.end_lineno is not None:
+        if isinstance(node, FUNCTIONS) and node.end_lineno is not None:
             body = node.body[1:] if ast.get_docstring(node) else node.body
             lines = node.end_lineno - body[0].lineno + 1 if body else 0
             assert lines <= 70, f"{node.name} has {lines} lines"
+
+
+PAGE = (SOURCE.parent / "ARCHITECTURE.md").read_text()
+PACKAGE = SOURCE / "nitro"
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    named = set(re.findall(r"(?<![\w./])((?:[a-z_]+/)*[a-z_]+\.py)\b", PAGE)) - {"test_architecture.py"}
+    files = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
+    files |= {str(path.relative_to(SOURCE.parent)) for path in SOURCE.parent.glob("tests/*.py")}
+    assert {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
+
+
+def test_each_question_of_a_newcomer_is_answered_by_at_most_five_files_that_have_what_they_are_named_for() -> None:
+    rows = re.findall(r"^\| ([^|]+\?) \| (.+) \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 10
+    for question, answer in rows:
+        hops = re.findall(r"`([a-z_/]+\.py)`(?: \(([^)]*)\))?", answer)
+        assert 1 <= len(hops) <= 5, question
+        for name, inside in hops:
+            tree = ast.parse((PACKAGE / name).read_text())
+            defined = {node.name for node in ast.walk(tree) if isinstance(node, FUNCTIONS)}
+            assert set(re.findall(r"`([a-z_]+)`", inside)) <= defined, (question, name)
+
+
+STREAM = """
+import sys
+from nitro import Client, EventSourceResponse, emit, event
+client = Client(topics=["todo.*"]).connect()
+emit(event("todo.created"), "me", result={})
+EventSourceResponse(client)
+assert not {"sqlalchemy", "sqlmodel"} & set(sys.modules), "a stream needs no database"
+from nitro import Entity
+assert "sqlmodel" in sys.modules
+"""
+
+
+def test_sqlalchemy_is_imported_by_what_needs_it_alone() -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", STREAM], check=True, timeout=60)

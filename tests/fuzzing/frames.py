@@ -20,7 +20,7 @@ from tests.fuzzing.supply import Supply, text
 _BEFORE = "before-1"
 """The id that the browser has already."""
 _PROBE = b"data: probe\n\n"
-_FORMS: tuple[WireFormat, ...] = (unnamed, named, envelope, text_form, text_named, datastar)
+_FORMATS: tuple[WireFormat, ...] = (unnamed, named, envelope, text_form, text_named, datastar)
 _PATCHES = ("datastar-patch-elements", "datastar-patch-signals")
 
 
@@ -40,7 +40,7 @@ def frame(data: bytes) -> None:
         topic = ""  # as of what is sent to one client alone
     for content in (payload, to_json(text(payload))):
         message = Message(topic, "a sender", content, position)
-        for form in _FORMS:
+        for form in _FORMATS:
             if form in (unnamed, named, envelope) or _is_json(content):
                 _check_message(form, message)
 
@@ -79,7 +79,7 @@ def _check_message(form: WireFormat, message: Message) -> None:
 def _check_asides(position: Position, options: int) -> None:
     """A gap is one event, a heartbeat and the opening are none, but for the stream's own in an envelope."""
     gap = Gap("expired", position)
-    for form in _FORMS:
+    for form in _FORMATS:
         (event,) = _alone(form(gap)).events
         assert (event.type, event.last_id) == ("gap", str(position))
         assert json.loads(event.data) == {"reason": "expired", "resumed_at": str(position)}

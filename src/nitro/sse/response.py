@@ -42,7 +42,7 @@ _PATIENCE_SECONDS: Final = 2.0
 """How long a stream waits for a log that was never reached. Then it opens, and is told of a gap when it is."""
 _HEADERS: Final = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
 """Who compresses may hold back what is no full block yet: `no-transform` forbids it, the other asks nginx to flush."""
-_FORMS: Final = {
+_FORMATS: Final = {
     (False, False): unnamed,
     (True, False): named,
     (False, True): wire_formats.text,
@@ -149,7 +149,7 @@ class EventSourceResponse(Response):
             )
         settings = get_settings()
         self.client = client
-        self._wire_format = _FORMS[named, text]
+        self._wire_format = _FORMATS[named, text]
         self.since = since
         self.retry_milliseconds = settings.retry_milliseconds if retry_milliseconds is None else retry_milliseconds
         encode_retry(self.retry_milliseconds)  # a wrong value is the caller's error, here and not in the stream
