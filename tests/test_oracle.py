@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from nitro import Client, Gap, emit
-from nitro.brokers.base import Retention
+from nitro.brokers.base import Receiver, Retention
 from nitro.brokers.memory import MemoryBroker
+from nitro.delivery import process
 from nitro.delivery.hub import Hub
 from nitro.messages.message import Message
 from nitro.testing.oracle import Listener, Sent, check
@@ -21,9 +22,12 @@ Deliver = Callable[[Message], None]
 class Faulty(MemoryBroker):
     """A memory broker that hands on what `fault` makes of each message."""
 
-    def __init__(self, fault: Callable[[Message, Deliver], None], hub: Hub) -> None:
-        super().__init__(hub, hub._lock, Retention(100_000, 1 << 30, 60))
-        self._deliver = lambda message: fault(message, hub.deliver)
+    def __init__(self, fault: Callable[[Message, Deliver], None]) -> None:
+        super().__init__(Retention(100_000, 1 << 30, 60))
+        self._fault = fault
+
+    def start(self, receiver: Receiver) -> None:
+        self._deliver = lambda message: self._fault(message, receiver.deliver)
 
 
 class Drops:
@@ -66,8 +70,12 @@ class Faultless:
     [(Faultless, None), (Drops, "lost"), (Doubles, "doubled"), (Reorders, "reordered")],
     ids=["faultless", "drops", "doubles", "reorders"],
 )
-def test_a_broker_with_one_fault_in_a_thousand_is_found_out(hub: Hub, fault: type, found: str | None) -> None:
-    hub.broker = Faulty(fault(), hub)
+def test_a_broker_with_one_fault_in_a_thousand_is_found_out(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, fault: type, found: str | None
+) -> None:
+    faulty = Hub(hub.settings, Faulty(fault()))
+    faulty.start()
+    monkeypatch.setattr(process, "_hub", faulty)
     sent: list[Sent] = []
 
     async def scenario() -> list[Listener]:

@@ -54,11 +54,11 @@ class Hub:
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits
         self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
         self.limits = Limits.of(settings)
-        self._publishing: SerialQueue[int | None] = SerialQueue()  # run under the lock
+        self._publishing = SerialQueue()  # run under the lock
         self._messages_in = 0
         self._bytes_in = 0
         self._counts = Counts()  # of the lanes that are gone
-        self._deferred: SerialQueue[None] = SerialQueue()  # what must not be done under the lock
+        self._deferred = SerialQueue()  # what must not be done under the lock
         self.admission = Admission(settings)
         self.opened: Future[None] = Future()  # done once the log was reached
         self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing
@@ -81,7 +81,7 @@ class Hub:
         """Append to the log; clients get it in the next tick of their loops.
 
         Returns:
-            As `Broker.publish`; None also where another publish of this thread took it along, or came along.
+            As `Broker.publish`; None also where this interrupts another publish of its thread, which goes first.
 
         Raises:
             Overloaded: an event loop is too far behind; nothing was published.
@@ -89,12 +89,11 @@ class Hub:
         with self._lock:
             for lane in self._lanes.values():
                 self._check_load(lane)
-            self._publishing.add(partial(self.broker.publish, topic, sender, payload, key, idempotency_key))
             self._messages_in += 1
             self._bytes_in += len(payload)
-            numbers = self._publishing.run()
-        self.run_deferred()
-        return numbers[0] if len(numbers) == 1 else None
+            number = self._publishing.call(self.broker.publish, topic, sender, payload, key, idempotency_key)
+        self._deferred.run()
+        return number
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
         """The same in a database transaction: published when that is committed.

@@ -78,7 +78,7 @@ class Lane:
         self._report = report
         self._on_idle = on_idle
         self._is_routing = False
-        self._runs: SerialQueue[None] = SerialQueue()
+        self._runs = SerialQueue()
         self.clients = Clients(loop, context, self.end_by_itself)
         self.schedule = Schedule(
             *(loop, context, self.clients, self.counts),
@@ -237,8 +237,7 @@ class Lane:
             self._on_idle(self)
 
     def _run_here(self) -> None:
-        self._runs.add(self._run_all)
-        self._runs.run()
+        self._runs.call(self._run_all)
 
     def _run_all(self) -> None:
         while self.inbox or self.schedule:

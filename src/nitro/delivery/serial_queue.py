@@ -11,16 +11,18 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from typing import Generic, TypeVar
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 __all__ = ["SerialQueue", "run_detached", "run_soon"]
 
 log = logging.getLogger("nitro.delivery")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SerialQueue(Generic[T]):
+class SerialQueue:
     """Actions that wait, and perhaps one that runs.
 
     Threads that share one without a lock may run two actions at once; each action runs once nevertheless.
@@ -29,29 +31,43 @@ class SerialQueue(Generic[T]):
     __slots__ = ("_actions", "_is_running")
 
     def __init__(self) -> None:
-        self._actions: deque[Callable[[], T]] = deque()
+        self._actions: deque[Callable[[], object]] = deque()
         self._is_running = False
 
-    def add(self, action: Callable[[], T]) -> None:
-        """Let it run at the next `run`, behind those that wait."""
+    def add(self, action: Callable[[], object]) -> None:
+        """Let it run at the next `run` or `call`."""
         self._actions.append(action)
 
-    def run(self) -> list[T]:
-        """Run what waits and what is added meanwhile; return what the actions returned.
+    def run(self) -> None:
+        """Run what waits, and what is added meanwhile; where an action runs already, it is that call which goes on.
 
-        Returns nothing where an action runs already: then this call comes from the middle of it, and the actions run
-        behind it. What an action raises is raised here, and the actions behind it wait for the next call.
+        What an action raises is raised here, and the actions behind it wait for the next call.
         """
-        results: list[T] = []
-        if self._is_running or not self._actions:
-            return results
+        if not self._actions or self._is_running:
+            return
         self._is_running = True
         try:
             while self._actions:
-                results.append(self._actions.popleft()())
+                self._actions.popleft()()
         finally:
             self._is_running = False
-        return results
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Call `function` behind what waits, and return what it returns; None where it interrupts an action, and is
+        called later.
+        """
+        if self._actions:
+            self.run()
+        if self._is_running:
+            self._actions.append(partial(function, *args, **kwargs))
+            return None
+        self._is_running = True
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._is_running = False
+            if self._actions:
+                self.run()
 
     def __repr__(self) -> str:
         return f"<SerialQueue, {len(self._actions)} waiting>"

@@ -76,19 +76,16 @@ def _call(
     signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]
 ) -> tuple[_Publication | None, Calls]:
     """Call the handlers. Also returns what is to be published, which was serialised before; None if nothing is."""
-    message = _encoded(signal, sender, args, kwargs)
-    calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})
-    is_cancelled, error = calls[2:]
-    goes_on = not is_cancelled and error is None and signal.is_heard and not signal.is_muted
-    return message if goes_on else None, calls
-
-
-def _encoded(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Publication | None:
     if "*" in signal.name:
         raise InvalidTopic(f"{signal.name!r} is a pattern, and only an event with an exact name can be emitted")
+    message: _Publication | None = None
     result = kwargs.get("result")
     if result is None:
         warn_if_unheard(signal, sender, args, kwargs)
-        return None
-    key = None if signal.latest_by is None else field_of(result, signal.latest_by)
-    return signal.name, sender_key(sender), encode(result, get_hub().settings.max_payload_bytes), key
+    else:
+        key = None if signal.latest_by is None else field_of(result, signal.latest_by)
+        message = signal.name, sender_key(sender), encode(result, get_hub().settings.max_payload_bytes), key
+    calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})
+    if message is None or calls[2] or calls[3] is not None or not signal.is_heard or signal.is_muted:
+        return None, calls
+    return message, calls
