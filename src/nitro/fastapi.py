@@ -27,7 +27,7 @@ from nitro.sse.response import EventSourceResponse
 
 __all__ = ["EventStream"]
 
-log = logging.getLogger("nitro.fastapi")
+log: Final = logging.getLogger("nitro.fastapi")
 
 _REFUSALS: Final = {
     401: "nobody knows who asks",
@@ -109,7 +109,7 @@ class EventStream:
             wanted = Annotated[list[str] | None, asked]
             # By another name than `topic`, which FastAPI would take for a parameter of the path that is called so.
             parameters.append(Parameter("nitro_topics", Parameter.KEYWORD_ONLY, annotation=wanted, default=None))
-        self.__signature__ = Signature(parameters)  # what FastAPI reads instead of that of `__call__`
+        self.__signature__: Signature = Signature(parameters)  # what FastAPI reads instead of that of `__call__`
 
     async def __call__(self, *, request: Request, grant: Grant | None, **_: Any) -> Response:
         """The stream, or its refusal."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,7 +24,7 @@ __all__ = ["Overflow", "Settings", "get_settings"]
 Overflow: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 """What is done when more waits for a client than may."""
 
-log = logging.getLogger("nitro.settings")
+log: Final = logging.getLogger("nitro.settings")
 
 _PREFIX: Final = "NITRO_"
 _FORMER: Final = ("NITRO_MAX_OUTGOING_BYTES",)
@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     The URLs show themselves without user, password and options; `broker_url.get_secret_value()` is all of it.
     """
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True, populate_by_name=True)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
 
     db_url: SecretUrl = Field(
         SecretUrl("sqlite:///nitro.db"), description="SQLAlchemy URL of the database in which Entity is stored"

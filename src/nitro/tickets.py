@@ -21,8 +21,8 @@ from nitro.events.sender import ANY
 try:
     from itsdangerous import BadData, URLSafeTimedSerializer
     from itsdangerous.encoding import base64_decode, base64_encode
-except ModuleNotFoundError as error:
-    raise ConfigurationError("nitro.tickets needs itsdangerous: pip install 'nitro-realtime[tickets]'") from error
+except ModuleNotFoundError as _missing:
+    raise ConfigurationError("nitro.tickets needs itsdangerous: pip install 'nitro-realtime[tickets]'") from _missing
 
 __all__ = ["Tickets"]
 

@@ -27,7 +27,7 @@ __all__ = ["REMEMBERED_SECONDS", "Admission", "Refusal", "Slot"]
 Refusal: TypeAlias = Literal["clients", "user", "address", "topics", "rate"]
 """The limit that a client was over which was not let in."""
 
-log = logging.getLogger("nitro.access")
+log: Final = logging.getLogger("nitro.access")
 
 _WITH_PORT: Final = re.compile(r"\[(.*)\](?::\d*)?|([\d.]+):\d*", re.ASCII)
 """`[2001:db8::1]:443` and `192.0.2.1:443`, as some proxies write an address."""

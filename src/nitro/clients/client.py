@@ -41,7 +41,7 @@ from nitro.sse.drain import drain_on_signals
 
 __all__ = ["Client", "active_clients", "client_event"]
 
-log = logging.getLogger("nitro.events")
+log: Final = logging.getLogger("nitro.events")
 P = ParamSpec("P")
 
 client_event: Final = event(
@@ -147,8 +147,8 @@ class Client:
                 "allowed=['todo.*']), or allowed=ANY for everything"
             )
         hub = get_hub()
-        self.client_id = str(uuid.uuid4()) if client_id is None else client_id
-        self.address = address
+        self.client_id: str = str(uuid.uuid4()) if client_id is None else client_id
+        self.address: str | None = address
         self.streamed: Outbox | None = None
         limits = hub.limits.override(max_messages, max_bytes, overflow, send_timeout_seconds)
         self._membership = Membership(grant, limits, last_event_id)

@@ -31,7 +31,7 @@ class Requested(list[str]):
 
     def __init__(self, topics: Iterable[str] = (), *, in_header: bool = False) -> None:
         super().__init__(topics)
-        self.in_header = in_header
+        self.in_header: bool = in_header
 
 
 def topics_of_request(scope: Mapping[str, Any]) -> Requested:

@@ -50,7 +50,9 @@ class Rights:
 
     def _freeze(self) -> None:
         denied = {**self._denied, **self._revoked}
-        self.permissions = None if self._allowed is None and not denied else Permissions.of(self._allowed, denied)
+        self.permissions: Permissions | None = (
+            None if self._allowed is None and not denied else Permissions.of(self._allowed, denied)
+        )
 
     def __repr__(self) -> str:
         allowed = "everything" if self._allowed is None else list(self._allowed)

@@ -31,9 +31,9 @@ class Backlog:
     __slots__ = ("_batches", "_replay", "bytes", "may_page", "messages")
 
     def __init__(self, replay: Replay | None = None) -> None:
-        self.messages = 0
-        self.bytes = 0
-        self.may_page = False
+        self.messages: int = 0
+        self.bytes: int = 0
+        self.may_page: bool = False
         self._replay = replay
         self._batches: deque[Batch] = deque()
 

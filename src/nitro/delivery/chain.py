@@ -40,10 +40,10 @@ class Batch:
     )
 
     def __init__(self, frames: list[Frame], before: Batch | None) -> None:
-        self.frames = frames
+        self.frames: list[Frame] = frames
         self.next: Batch | None = None
-        self.messages = sum([frame.message is not None for frame in frames])
-        self.bytes = sum([frame.size for frame in frames])
+        self.messages: int = sum([frame.message is not None for frame in frames])
+        self.bytes: int = sum([frame.size for frame in frames])
         self.total_messages: int = self.messages + (before.total_messages if before else 0)
         self.total_bytes: int = self.bytes + (before.total_bytes if before else 0)
         self._bodies: dict[WireFormat, bytes] = {}
@@ -85,12 +85,12 @@ class Chain:
     __slots__ = ("_open", "_open_bytes", "before_tick", "interest", "owes_id", "starts_at", "tail", "tick")
 
     def __init__(self, interest: Interest, starts_at: Position) -> None:
-        self.interest = interest
-        self.starts_at = starts_at
-        self.owes_id = False
-        self.tail = Batch([], None)
-        self.tick = 0
-        self.before_tick = (0, 0)  # numbers: a batch would keep all that came after it
+        self.interest: Interest = interest
+        self.starts_at: Position = starts_at
+        self.owes_id: bool = False
+        self.tail: Batch = Batch([], None)
+        self.tick: int = 0
+        self.before_tick: tuple[int, int] = (0, 0)  # numbers: a batch would keep all that came after it
         self._open: list[Frame] = []
         self._open_bytes = 0
 

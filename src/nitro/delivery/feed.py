@@ -32,7 +32,7 @@ class Feed(Chain):
 
     def __init__(self, interest: Interest, starts_at: Position) -> None:
         super().__init__(interest, starts_at)
-        self.is_dirty = False
+        self.is_dirty: bool = False
         self.turn: Iterator[Outbox] | None = None
         self._outboxes: dict[Outbox, None] = {}
         self._parked_outboxes: dict[Outbox, None] = {}

@@ -12,7 +12,7 @@ from typing import Final
 
 __all__ = ["ForeignIds"]
 
-log = logging.getLogger("nitro.delivery")
+log: Final = logging.getLogger("nitro.delivery")
 
 _ARE_MANY: Final = 10
 _WITHIN_SECONDS: Final = 60.0

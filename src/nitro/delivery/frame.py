@@ -52,7 +52,7 @@ class Frame:
 
     def __init__(self, message: Message | Gap) -> None:
         self.message: Message | Gap | None = message
-        self.size = 0 if isinstance(message, Gap) else len(message.payload)
+        self.size: int = 0 if isinstance(message, Gap) else len(message.payload)
         self._encoded: tuple[WireFormat | None, bytes] = _NOT_YET
 
     def encode(self, wire_format: WireFormat) -> bytes:
@@ -86,7 +86,7 @@ class Beat(Frame):
     __slots__ = ("_is_known", "_position")
 
     def __init__(self, position: Position, *, is_known: bool) -> None:
-        self.message = None
+        self.message: Message | Gap | None = None
         self.size = 0
         self._encoded = _NOT_YET
         self._position = position

@@ -17,7 +17,7 @@ from nitro.messages.message import Message
 
 __all__ = ["Action", "Inbox", "perform"]
 
-log = logging.getLogger("nitro.delivery")
+log: Final = logging.getLogger("nitro.delivery")
 
 Action = Callable[[], object]
 
@@ -41,8 +41,8 @@ class Inbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, lock: threading.RLock, run: Action) -> None:
         self.loop = loop
-        self.context = Context()
-        self.pending_bytes = 0
+        self.context: Context = Context()
+        self.pending_bytes: int = 0
         self._lock = lock
         self._run = run
         self._items: deque[Message | Action] = deque()

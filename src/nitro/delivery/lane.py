@@ -34,7 +34,7 @@ from nitro.settings import Settings
 
 __all__ = ["Lane"]
 
-log = logging.getLogger("nitro.delivery")
+log: Final = logging.getLogger("nitro.delivery")
 
 _PATIENCE_SECONDS: Final = 0.5
 """How long clients that are behind have to take what was emitted before the end."""
@@ -70,9 +70,9 @@ class Lane:
         on_idle: Callable[[Lane], None],
     ) -> None:
         self.loop = loop
-        self.inbox = Inbox(loop, lock, self._run_here if loop is None else self._run)
+        self.inbox: Inbox = Inbox(loop, lock, self._run_here if loop is None else self._run)
         context = self.inbox.context
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         self.joining = 0
         self._lock = lock
         self._report = report
@@ -86,11 +86,11 @@ class Lane:
             check_limits=self._check_limits,
             end=self.end_by_itself,
         )
-        self.feeds = FeedRegistry(self.schedule, broker.head)
-        self.resumption = Resumption(
+        self.feeds: FeedRegistry = FeedRegistry(self.schedule, broker.head)
+        self.resumption: Resumption = Resumption(
             broker, settings, self.clients, self.feeds, self.schedule, self.inbox, act=self.act
         )
-        self.servers = ServerWatch(loop, context, self.clients, self.drain)
+        self.servers: ServerWatch = ServerWatch(loop, context, self.clients, self.drain)
         self._heartbeat = Ticker(loop, context, settings.heartbeat_seconds, self._beat)
 
     @property

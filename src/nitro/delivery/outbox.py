@@ -82,15 +82,15 @@ class Outbox:
         limits: Limits,
         principal: Principal = ANONYMOUS,
     ) -> None:
-        self.loop = loop
-        self.scheduler = scheduler
+        self.loop: asyncio.AbstractEventLoop | None = loop
+        self.scheduler: Scheduler = scheduler
         self.starts_at: Position | None = starts_at
-        self.limits = limits
-        self.principal = principal
+        self.limits: Limits = limits
+        self.principal: Principal = principal
         self.held_for: Position | None = None
-        self.state = State.BUSY
-        self.is_ended = False
-        self.ends_for_good = False
+        self.state: State = State.BUSY
+        self.is_ended: bool = False
+        self.ends_for_good: bool = False
         self.sink: Sink | None = None
         self._chain: Chain | None = None
         self._cursor: Batch | None = None

@@ -27,7 +27,7 @@ class FeedRegistry:
     """
 
     def __init__(self, schedule: Schedule, position: Position) -> None:
-        self.position = position
+        self.position: Position = position
         self._schedule = schedule
         self._router: Router[Feed] = Router()
         self._feeds: dict[Interest, Feed] = {}

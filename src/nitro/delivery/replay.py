@@ -98,7 +98,7 @@ class Replay:
         self._messages_left = allowance.max_messages
         self._gaps = gaps
         self._heard: dict[Kind, bool] = {}
-        self.is_over = False
+        self.is_over: bool = False
         self.starts_at = after
         self._page: Sequence[Message] | Gap
         self._after = after or until

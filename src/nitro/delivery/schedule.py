@@ -35,7 +35,7 @@ from nitro.delivery.ticker import Ticker, is_through
 
 __all__ = ["Schedule"]
 
-log = logging.getLogger("nitro.delivery")
+log: Final = logging.getLogger("nitro.delivery")
 
 _TELLS_A_PAGE: Final = 64
 _LOOK_SECONDS: Final = 0.5

@@ -75,9 +75,9 @@ class Counts:
     __slots__ = ("bytes", "dropped", "ended", "gaps", "messages", "replays")
 
     def __init__(self) -> None:
-        self.messages = 0
-        self.bytes = 0
-        self.replays = 0
+        self.messages: int = 0
+        self.bytes: int = 0
+        self.replays: int = 0
         self.gaps: Counter[GapReason] = Counter()
         self.dropped: Counter[Overflow] = Counter()
         self.ended: Counter[EndReason] = Counter()

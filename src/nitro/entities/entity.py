@@ -70,7 +70,7 @@ class Entity(Record):
     `count` and `signals` can, and then are those fields.
     """
 
-    model_config = ConfigDict(ignored_types=(YieldingProperty,))
+    model_config: ClassVar[ConfigDict] = ConfigDict(ignored_types=(YieldingProperty,))
 
     _repository: ClassVar[SQLModelRepository] = cast("SQLModelRepository", _SharedRepository())
 

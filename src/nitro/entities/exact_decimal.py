@@ -35,8 +35,8 @@ class ExactDecimal(TypeDecorator[Decimal]):
     be exact.
     """
 
-    impl = Numeric
-    cache_ok = True
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = Numeric
+    cache_ok: bool | None = True
 
     class comparator_factory(TypeDecorator.Comparator[Decimal], Numeric.Comparator[Decimal]):
         """As of a `Numeric`: what is computed is one, and no text."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from pydantic import ConfigDict
 from pydantic_core import PydanticUndefined
@@ -37,7 +37,7 @@ class Record(SQLModel):
     the hash needs a field `id` and is by class and `id` alone, so it stays when other fields change.
     """
 
-    model_config = ConfigDict(  # type: ignore[assignment]  # SQLModel doesn't export its own type for it
+    model_config: ClassVar[ConfigDict] = ConfigDict(  # type: ignore[assignment]  # SQLModel doesn't export its own type
         validate_assignment=True, extra="forbid"
     )
 

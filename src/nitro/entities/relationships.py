@@ -20,7 +20,7 @@ __all__ = ["checked_attribute", "drop_stale", "has", "is_row", "mark_as_row"]
 class RelationshipNotLoaded(NotLoaded, DetachedInstanceError):
     """Also SQLAlchemy's, for those who catch that."""
 
-    code = None  # type: ignore[assignment]  # the text says all, and needs no link
+    code: str | None = None  # type: ignore[assignment]  # the text says all, and needs no link
 
 
 def is_row(record: Any) -> bool:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["YieldingProperty", "yielding_method", "yielding_property"]
 
 
-class YieldingMethod(classmethod):  # type: ignore[type-arg]  # its signature is that of what it decorates
+if TYPE_CHECKING:
+    _ClassMethod = classmethod[Any, ..., Any]  # Python's own can't be subscripted
+else:
+    _ClassMethod = classmethod
+
+
+class YieldingMethod(_ClassMethod):
     """A classmethod that only a class with a table has, and not while it is being made."""
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

@@ -39,7 +39,7 @@ class PatternIndex(Generic[V]):
     def __init__(self) -> None:
         self._topics: dict[str, V] = {}
         self._beginnings: _Literals[_Beginning[V]] = _Literals()
-        self.compared = 0
+        self.compared: int = 0
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, V]]) -> Self:

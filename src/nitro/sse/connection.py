@@ -34,7 +34,7 @@ from nitro.sse.disconnect import disconnected
 
 __all__ = ["Connection"]
 
-log = logging.getLogger("nitro.sse")
+log: Final = logging.getLogger("nitro.sse")
 
 _LAST_WRITE_SECONDS: Final = 1.0
 """How long a client that reads too slowly may hold up the end of its stream."""

@@ -14,7 +14,7 @@ from starlette.types import Receive
 
 __all__ = ["disconnected"]
 
-log = logging.getLogger("nitro.sse")
+log: Final = logging.getLogger("nitro.sse")
 
 _MANY_MESSAGES: Final = 1_000
 """A server brings one or two before a client goes: its request, and what of its body the application left unread."""

@@ -36,7 +36,7 @@ from nitro.sse.wire_formats import envelope, stream_event
 
 __all__ = ["EventSourceResponse", "Subscriber"]
 
-log = logging.getLogger("nitro.sse")
+log: Final = logging.getLogger("nitro.sse")
 
 _PATIENCE_SECONDS: Final = 2.0
 """How long a stream waits for a log that was never reached. Then it opens, and is told of a gap when it is."""
@@ -151,14 +151,14 @@ class EventSourceResponse(Response):
         self.client = client
         self._wire_format = _FORMATS[named, text]
         self.since = since
-        self.retry_milliseconds = settings.retry_milliseconds if retry_milliseconds is None else retry_milliseconds
+        self.retry_milliseconds: int = settings.retry_milliseconds if retry_milliseconds is None else retry_milliseconds
         encode_retry(self.retry_milliseconds)  # a wrong value is the caller's error, here and not in the stream
         self._inline = settings.inline_send
         self._heartbeat_seconds = settings.heartbeat_seconds
         self.status_code = status_code
         self.background = background
         if headers is None:  # thousands of streams share the bytes
-            self.raw_headers = list(_default_headers(self.media_type, self.charset))
+            self.raw_headers: list[tuple[bytes, bytes]] = list(_default_headers(self.media_type, self.charset))
         else:
             self.init_headers({**_HEADERS, **{name.lower(): value for name, value in headers.items()}})
             for name, value in self.raw_headers:  # servers differ in what they let through

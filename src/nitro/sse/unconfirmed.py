@@ -20,7 +20,7 @@ from nitro.delivery.process import get_hub
 
 __all__ = ["Unconfirmed", "bounded"]
 
-log = logging.getLogger("nitro.sse")
+log: Final = logging.getLogger("nitro.sse")
 
 _TURNS: Final = 50
 """A send that is still suspended after so many turns of the loop waits for the client. hypercorn suspends, too, but for

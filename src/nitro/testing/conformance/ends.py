@@ -55,8 +55,8 @@ class End:
     """One process's end of a log: a broker over it, and what that delivered."""
 
     def __init__(self, log: Log, retention: Retention = RETENTION, max_publish_queue_bytes: int = 1 << 26) -> None:
-        self.heard = Heard()
-        self.broker = LogBroker(
+        self.heard: Heard = Heard()
+        self.broker: LogBroker = LogBroker(
             log,
             retention,
             max_payload_bytes=MAX_PAYLOAD_BYTES,

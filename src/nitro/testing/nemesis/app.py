@@ -20,4 +20,4 @@ async def events(request: Request) -> Response:
     return EventSourceResponse(Client(topics=request.query_params.get("topics", "nemesis.*").split(",")))
 
 
-app = Starlette(routes=[Route("/events", events)])
+app: Starlette = Starlette(routes=[Route("/events", events)])

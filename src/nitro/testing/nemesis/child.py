@@ -47,7 +47,7 @@ class Child:
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         self.name = name
-        self.output = folder / f"{name}.txt"
+        self.output: Path = folder / f"{name}.txt"
         self._command = list(command)
         self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[bytes] | None = None
@@ -105,7 +105,7 @@ class Worker(Child):
     """
 
     def __init__(self, name: str, environment: Mapping[str, str], folder: Path, app: str) -> None:
-        self.port = free_port()
+        self.port: int = free_port()
         address = ("--host", "127.0.0.1", "--port", str(self.port))
         options = ("--no-access-log", "--timeout-graceful-shutdown", "5")
         super().__init__(name, [sys.executable, "-m", "uvicorn", *address, *options, app], environment, folder)

@@ -33,8 +33,8 @@ class Proxy:
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1", listen: int = 0) -> None:
-        self.port = listen
-        self.delay = 0.0
+        self.port: int = listen
+        self.delay: float = 0.0
         self.is_chopping = False
         self.is_silent = False
         self._upstream = (host, port)

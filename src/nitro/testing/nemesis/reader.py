@@ -83,9 +83,9 @@ class Reader:
 
     def __init__(self, name: str, habit: Habit, ports: Sequence[int], folder: Path, seed: object) -> None:
         self.name = name
-        self.newest_emit = float("-inf")
-        self.last_heard = 0
-        self.is_reading = False
+        self.newest_emit: float = float("-inf")
+        self.last_heard: int = 0
+        self.is_reading: bool = False
         self._calm = asyncio.Event()
         self._habit = habit
         self._ports = ports
@@ -101,7 +101,7 @@ class Reader:
         self._journal = Journal(self._folder / f"{name}.jsonl")
         self._journal.write("reader", name, [*self._habit.topics, LAST], self._habit.stays)
         self._last_id = ""
-        self.is_open = False
+        self.is_open: bool = False
 
     async def live(self) -> None:
         """Read one stream after the other, until cancelled."""
