@@ -20,7 +20,7 @@ from nitro.messages.topics import is_reserved
 
 __all__ = ["Follower"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 _ENTRIES_A_LOCK: Final = 64
 """How many messages are delivered before an emitter gets its turn at the lock."""
@@ -43,10 +43,10 @@ class Follower:
 
     def __init__(self, history: History, lock: threading.RLock, max_payload_bytes: int) -> None:
         self.history = history
-        self.idempotency_keys = IdempotencyKeys(history.max_messages, history.max_age_seconds)
-        self.own = OwnEntries()
-        self.is_open = False
-        self.skipped = 0
+        self.idempotency_keys: IdempotencyKeys = IdempotencyKeys(history.max_messages, history.max_age_seconds)
+        self.own: OwnEntries = OwnEntries()
+        self.is_open: bool = False
+        self.skipped: int = 0
         self._receiver: Receiver
         self._lock = lock
         self._max_payload_bytes = max_payload_bytes

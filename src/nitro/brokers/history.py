@@ -28,12 +28,15 @@ class History:
     """
 
     def __init__(self, head: Position, retention: Retention) -> None:
-        self.max_messages, self._max_bytes, self.max_age_seconds = retention
+        self.max_messages: int = retention.max_messages
+        self._max_bytes = retention.max_bytes
+        self.max_age_seconds: float = retention.max_age_seconds
         self.begin(head)
 
     def begin(self, position: Position) -> None:
         """Start anew, empty, behind `position`: the log is another one, or what it had in between is lost."""
-        self.head = self._forgotten = position
+        self.head: Position = position
+        self._forgotten = position
         self._bytes = 0
         self._items: list[tuple[float, Message] | None] = []
         self._start = 0

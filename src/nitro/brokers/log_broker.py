@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LogBroker"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 _WAIT_SECONDS: Final = 1.0
 """How long the log may have nothing new before it has to show that it is there."""
@@ -77,7 +77,7 @@ class LogBroker:
         max_payload_bytes: int,
         max_publish_queue_bytes: int,
     ) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self._remote = remote
         self._receiver: Receiver
         self._max_messages = retention.max_messages

@@ -17,7 +17,7 @@ from nitro.redaction import without_echo
 
 __all__ = ["LogStatus"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 _LOGGED_EVERY_SECONDS: Final = 30.0
 _SLIPS: Final = (
@@ -44,9 +44,9 @@ class LogStatus:
 
     def __init__(self, remote: Log) -> None:
         self._remote = remote
-        self.why_gone = "it was not reached yet"
-        self.why_refused = ""
-        self.refusal = _future()
+        self.why_gone: str = "it was not reached yet"
+        self.why_refused: str = ""
+        self.refusal: Future[None] = _future()
         self._gone_since: float | None = time.monotonic()
         self._over_with: Verb = "open"
         self._slipped_at: Verb | None = None

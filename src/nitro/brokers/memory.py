@@ -40,10 +40,10 @@ class MemoryBroker:
 
     is_open = True
     is_shared = False
-    state = BrokerState()
+    state: BrokerState = BrokerState()
 
     def __init__(self, retention: Retention) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self._epoch = secrets.token_hex(5)
         self._sequence = 0
         self._idempotency_keys = IdempotencyKeys(retention.max_messages, retention.max_age_seconds)

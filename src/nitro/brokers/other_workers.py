@@ -23,7 +23,7 @@ except ImportError:  # there are no such locks on Windows
 
 __all__ = ["warn_of_other_workers"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 _SERVERS: Final = ("gunicorn", "uvicorn", "granian", "hypercorn")
 _SECOND_LOOK_SECONDS: Final = 2.0

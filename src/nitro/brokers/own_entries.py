@@ -25,7 +25,7 @@ class OwnEntries:
         self._seen = b""
         self._sent = b""
         self._acknowledged: deque[tuple[int, bytes]] = deque()
-        self.is_lost = False
+        self.is_lost: bool = False
 
     def forget(self, up_to: int | None = None) -> None:
         """Look no more for those up to that place, or for any: a gap was told for them."""

@@ -47,7 +47,7 @@ class PublishQueue:
     """
 
     def __init__(self, max_bytes: int, wake: Callable[[], object]) -> None:
-        self.producer = secrets.token_hex(8)
+        self.producer: str = secrets.token_hex(8)
         self._max_bytes = max_bytes
         self._wake = wake
         self._lock = threading.RLock()  # re-entrant: a signal handler may emit

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from itertools import takewhile
+from typing import Final
 
 from nitro.brokers.base import Log
 from nitro.brokers.follower import Follower
@@ -20,7 +21,7 @@ from nitro.messages.message import UNKNOWN_STAMP, Position
 
 __all__ = ["Writer"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 
 class Writer:
@@ -34,7 +35,7 @@ class Writer:
         follower: Follower,
         works: Callable[[], object],
     ) -> None:
-        self.more = asyncio.Event()
+        self.more: asyncio.Event = asyncio.Event()
         self._remote = remote
         self._publish_queue = publish_queue
         self._progress = progress

@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 
 __all__ = ["SerialQueue", "run_detached", "run_soon"]
 
-log = logging.getLogger("nitro.delivery")
+log: Final = logging.getLogger("nitro.delivery")
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from nitro.events.signal import Handler, Signal
 
 __all__ = ["FAILED", "Calls", "Later", "call_handlers", "outcome_of"]
 
-log = logging.getLogger("nitro.events")
+log: Final = logging.getLogger("nitro.events")
 
 
 class Later(NamedTuple):

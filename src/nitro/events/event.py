@@ -49,7 +49,7 @@ class Event(NamedSignal):
         super().__init__(name if "*" in str(name) else check_topic(name), doc)
         self.latest_by = latest_by
         self._namespace = default_namespace if namespace is None else namespace
-        self.is_heard = self._namespace is default_namespace
+        self.is_heard: bool = self._namespace is default_namespace
         self._registrations: dict[tuple[Any, Any], Registration] = {}
 
     def emit(self, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any) -> list[Any]:

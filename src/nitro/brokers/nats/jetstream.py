@@ -105,7 +105,7 @@ class Streams:
     """
 
     def __init__(self, namespace: str, retention: Retention, storage: StorageType, replicas: int) -> None:
-        self.subjects = f"nitro.{namespace}.*"
+        self.subjects: str = f"nitro.{namespace}.*"
         self._namespace = namespace
         self._config = StreamConfig(
             subjects=[self.subjects],

@@ -31,7 +31,7 @@ from nitro.redaction import without_secrets
 
 __all__ = ["NatsLog"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 _CONNECT_SECONDS: Final = 4
 _TRANSIT_SECONDS: Final = 0.3
@@ -79,7 +79,7 @@ class NatsLog:
                 "NITRO_BROKER_URL: a nats:// URL has no path; NITRO_NAMESPACE says whose log it is"
             )
         user, _, hosts = parts.netloc.rpartition("@")
-        self.name = without_secrets(url)
+        self.name: str = without_secrets(url)
         self.max_body_bytes: int | None = None
         self._servers = [f"{parts.scheme}://{host}" for host in hosts.split(",")]
         self._access = access_of(user, options.get("credentials", ""))

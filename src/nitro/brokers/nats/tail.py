@@ -25,12 +25,12 @@ class Tail:
     """
 
     def __init__(self, after: int, longest_body: int) -> None:
-        self.after = after
+        self.after: int = after
         self.subscription: Any = None
         self._longest_body = longest_body
         self._entries: deque[Entry] = deque()
         self._bytes = 0
-        self.is_stopped = False
+        self.is_stopped: bool = False
         self._news = asyncio.Event()
 
     async def came(self, message: Any) -> None:

@@ -45,7 +45,7 @@ class LogConnection:
     """
 
     def __init__(self, connection: Any, target: Target) -> None:
-        self.connection = connection
+        self.connection: Any = connection
         self._target = target
         self._is_plain = self._is_kept = False
 

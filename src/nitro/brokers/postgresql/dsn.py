@@ -15,7 +15,7 @@ from nitro.redaction import without_secrets
 
 __all__ = ["Target", "target_of"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 _DRIVERS: Final = ("asyncpg", "pg8000", "psycopg", "psycopg2", "psycopg2cffi", "psycopg_async")
 """What SQLAlchemy's URLs name behind `postgresql+`; ours is always asyncpg."""

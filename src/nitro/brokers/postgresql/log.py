@@ -30,7 +30,7 @@ from nitro.redaction import without_secrets
 
 __all__ = ["PostgresLog"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 OUTBOX: Final = "outbox"
 """What a NOTIFY says when something waits in the outbox; every other text is a mere wake-up."""
@@ -68,7 +68,7 @@ class PostgresLog:
     max_body_bytes: int | None = None
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
-        self.name = without_secrets(url)
+        self.name: str = without_secrets(url)
         self._target = target_of(url)
         self._namespace = namespace
         self._channel = f"nitro_{namespace}"

@@ -50,7 +50,7 @@ class RedisLog:
     max_body_bytes: int | None = None
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
-        self.name = without_secrets(url)
+        self.name: str = without_secrets(url)
         self._source = RedisSource(url)
         self._retention = retention
         self._longest_body = max_body_bytes

@@ -21,7 +21,7 @@ from nitro.redaction import without_echo
 
 __all__ = ["RedisSource", "why_refused"]
 
-log = logging.getLogger("nitro.brokers")
+log: Final = logging.getLogger("nitro.brokers")
 
 _CONNECT_SECONDS: Final = 4.0
 _SOCKET_SECONDS: Final = 6.0
@@ -72,7 +72,7 @@ class RedisSource:
 
     def __init__(self, url: str) -> None:
         self._parts = parts = parts_of(url)
-        self.has_replicas = parts.scheme in ("redis+sentinel", "redis+cluster")
+        self.has_replicas: bool = parts.scheme in ("redis+sentinel", "redis+cluster")
         self.sentinels: list[Any] = []
         options = options_of(parts.query, _TAKEN | _TLS | _NEEDLESS | {"ssl", "tls"}, "redis")
         if "ssl" in options or "tls" in options:

@@ -56,7 +56,7 @@ class SQLiteLog:
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
         self._path = path_of(url)
-        self.name = without_secrets(url)
+        self.name: str = without_secrets(url)
         self._namespace = namespace
         self._retention = retention
         self._longest_body = max_body_bytes
