@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from nitro.access.admission import Admission, Slot
-from nitro.access.principal import Principal
 from nitro.clients.grant import Grant
 from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Limits
@@ -36,11 +35,11 @@ class Membership:
         NotAuthenticated: the grant is over.
     """
 
-    __slots__ = ("_grant", "_is_reserved", "_last_event_id", "_limits", "_principal", "_slot", "outbox")
+    __slots__ = ("_is_reserved", "_last_event_id", "_limits", "_principal", "_read_at", "_slot", "outbox")
 
     def __init__(self, grant: Grant, limits: Limits, last_event_id: str | None) -> None:
-        self._grant = grant
-        self._principal: Principal = grant.principal
+        self._principal = grant.principal
+        self._read_at = grant.read_at
         self._limits = limits
         self._last_event_id = last_event_id
         self._slot: tuple[Admission, Slot] | None = None
@@ -66,12 +65,12 @@ class Membership:
     @property
     def was_dismissed(self) -> bool:
         """Whether the user's clients were ended after the rights were read, or may have been."""
-        return get_hub().admission.was_disconnected(self.user_id, self._grant.read_at)
+        return get_hub().admission.was_disconnected(self.user_id, self._read_at)
 
     def check_rights(self) -> None:
         """Raises NotAuthenticated if they are over, or were kept and are older than a dismissal of the user."""
         self._check_expiry()
-        if get_hub().admission.is_outdated(self.user_id, self._grant.read_at):
+        if get_hub().admission.is_outdated(self.user_id, self._read_at):
             raise NotAuthenticated("these rights are older than an order to end this user's streams; log in again")
 
     def reserve_slot(self, address: str | None, asked: Sequence[str], *, waits: bool) -> None:
