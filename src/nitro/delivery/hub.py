@@ -54,11 +54,11 @@ class Hub:
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits
         self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
         self.limits = Limits.of(settings)
-        self._publishing = SerialQueue()  # run under the lock
+        self._publishing: SerialQueue = SerialQueue()  # run under the lock
         self._messages_in = 0
         self._bytes_in = 0
         self._counts = Counts()  # of the lanes that are gone
-        self._deferred = SerialQueue()  # what must not be done under the lock
+        self._deferred: SerialQueue = SerialQueue()  # what must not be done under the lock
         self.admission = Admission(settings)
         self.opened: Future[None] = Future()  # done once the log was reached
         self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing

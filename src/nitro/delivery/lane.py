@@ -78,9 +78,9 @@ class Lane:
         self._report = report
         self._on_idle = on_idle
         self._is_routing = False
-        self._runs = SerialQueue()
-        self.clients = Clients(loop, context, self.end_by_itself)
-        self.schedule = Schedule(
+        self._runs: SerialQueue = SerialQueue()
+        self.clients: Clients = Clients(loop, context, self.end_by_itself)
+        self.schedule: Schedule = Schedule(
             *(loop, context, self.clients, self.counts),
             wake=self._wake,
             check_limits=self._check_limits,
