@@ -53,13 +53,13 @@ class Hub:
         self._lanes: dict[Loop | None, Lane] = {}
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits
         self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
-        self.limits = Limits.of(settings)
+        self.limits: Limits = Limits.of(settings)
         self._publishing: SerialQueue = SerialQueue()  # run under the lock
         self._messages_in = 0
         self._bytes_in = 0
         self._counts = Counts()  # of the lanes that are gone
         self._deferred: SerialQueue = SerialQueue()  # what must not be done under the lock
-        self.admission = Admission(settings)
+        self.admission: Admission = Admission(settings)
         self.opened: Future[None] = Future()  # done once the log was reached
         self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing
 
