@@ -210,7 +210,7 @@ class Client:
         except BaseException:  # none that a handler may raise and that is logged: the process is being ended
             self.disconnect()
             raise
-        if outbox.is_ended or self._membership.was_dismissed:
+        if outbox.is_ended or self._membership.was_disconnected:
             self.disconnect()  # the process ends, a handler wants it away, or its rights are from before a order
         return self
 
@@ -349,7 +349,7 @@ class Client:
     def has_current_rights(self) -> bool:
         """For the same: whether `connect` would. Raises NotAuthenticated, as it does."""
         self._membership.check_rights()
-        return not self._membership.was_dismissed
+        return not self._membership.was_disconnected
 
     def resume(self, last_event_id: str) -> None:
         """Begin behind that message when it connects, or now, if nothing was read yet. A browser knows it best."""

@@ -63,7 +63,7 @@ class Membership:
         return expires_at is not None and expires_at <= time.monotonic()
 
     @property
-    def was_dismissed(self) -> bool:
+    def was_disconnected(self) -> bool:
         """Whether the user's clients were ended after the rights were read, or may have been."""
         return get_hub().admission.was_disconnected(self.user_id, self._read_at)
 
