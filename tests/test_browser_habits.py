@@ -190,7 +190,7 @@ def test_who_subscribes_all_the_time_starves_nobody(context: BrowserContext, ser
         """() => { let n = 0; window.timer = setInterval(() => n < 240 && live.subscribe(`own.${n++}`), 20); }"""
     )
     began = time.monotonic()
-    waits = []
+    waits: list[float] = []
     while time.monotonic() - began < seconds:
         emitted = time.monotonic()
         n = len(waits)

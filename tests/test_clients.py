@@ -248,6 +248,7 @@ def test_only_emits_with_a_result_reach_clients() -> None:
             with pytest.warns(NitroWarning, match="without result="):
                 emit("a")
             emit("a", result=None)
+            result: Any
             for result in ("", 0, False, [], {}):
                 emit("a", result=result)
             return await take(client.stream(), 5)
@@ -295,7 +296,7 @@ def test_what_pydantic_can_write_is_sent_as_its_json(result: Any, text: str) -> 
     async def scenario() -> str:
         with Client() as client:
             emit("a", result=result)
-            return (await anext(client.messages())).json  # type: ignore[no-any-return]
+            return (await anext(client.messages())).json
 
     assert asyncio.run(scenario()) == text
 

@@ -33,7 +33,7 @@ def log_on(url: str, namespace: str) -> Log:
 
 def rows_of(server: PostgresServer, statement: str) -> list[tuple[object, ...]]:
     with contextlib.closing(psycopg.connect(server.url)) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement).fetchall()
 
 
 def publish(end: End, *payloads: bytes) -> None:

@@ -446,7 +446,7 @@ def test_replay_and_feed_together_are_the_log_from_the_id_on(data: st.DataObject
     emits = st.lists(st.tuples(st.sampled_from(topics), st.sampled_from([None, "s1", "s2"])), max_size=700)
     patterns = st.sampled_from(["a.*", "*.x", "b.y.z", "*", "a.x"])
     senders = st.sampled_from([nitro.ANY, ["s1"], ["s1", "s2"]])
-    interest = data.draw(st.dictionaries(patterns, senders, min_size=1, max_size=3))
+    interest: dict[str, Any] = data.draw(st.dictionaries(patterns, senders, min_size=1, max_size=3))
     before, during = data.draw(emits), data.draw(emits)
     at = data.draw(st.integers(0, len(before)))
 

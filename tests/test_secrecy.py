@@ -282,7 +282,7 @@ def test_settings_show_their_urls_without_secrets(hub: Hub, monkeypatch: pytest.
     assert "NITRO_MAX_CLIENTS is 'redis://h': " in told
     assert "NITRO_HEARTBEAT_SECONDS is '-1': " in told
     assert SECRET not in told
-    assert SECRET not in told_by(lambda: Settings(broker_url=[f"redis://ann:{SECRET}@h"]))  # type: ignore[arg-type]
+    assert SECRET not in told_by(lambda: Settings(broker_url=[f"redis://ann:{SECRET}@h"]))
 
 
 # --- all that a process prints

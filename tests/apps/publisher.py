@@ -31,7 +31,7 @@ handled: list[Any] = []
 @on("todo.*")
 def handle(sender: Any, result: Any, **_: Any) -> bool:
     handled.append([sender if isinstance(sender, str) else None, result])
-    return result != "cancel"
+    return bool(result != "cancel")
 
 
 @app.get("/events")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from typing import Any
 
 from nitro import ANY, Client, EventSourceResponse
 from nitro.clients.event_stream import event_stream
@@ -57,7 +58,7 @@ class Rights:
         return not is_denied and any(grammar.matches(each, hardest) for each in self.allowed)
 
     def grant(self, *, expires_at: float | None) -> Grant:
-        def written(patterns: Patterns) -> dict[str, object]:
+        def written(patterns: Patterns) -> dict[str, Any]:
             return {pattern: ANY if senders is None else senders for pattern, senders in patterns.items()}
 
         return Grant(written(self.allowed), written(self.denied), user_id="7", expires_at=expires_at)

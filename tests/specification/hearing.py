@@ -22,7 +22,7 @@ def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 async def heard_by(client: Client) -> list[Any]:
     """All that waits for a connected client. Its end is sent to it, in order behind all that was emitted."""
     assert client.send(_LAST)
-    heard = []
+    heard: list[Any] = []
     async with aclosing(client.stream()) as stream:
         async for data in stream:
             if data == _LAST:
