@@ -1,4 +1,5 @@
-# Two commands for a newcomer: `make demo` and `make test`. Both make what they need.
+# Two commands for a newcomer: `make demo` and `make test`. Both make what they need in this folder; `make machine` installs
+# what else the tests start.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -8,20 +9,20 @@ NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 PYRIGHT   := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright  # it reads the packages of the first Python there
 
-.PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench graph client screenshots programs clean
+.PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
 
-test: $(VENV)/.test $(JS) $(NPM) programs
+test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYRIGHT)
 	$(PYRIGHT) --verifytypes nitro --ignoreexternal
 	cd js && $(WITH_NODE) npm run --silent lint
-	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not engines"
-	$(WITH_NODE) $(BIN)/python -m pytest -m alone
+	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not alone and not engines"
+	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
 
 # What to run while working: all that needs no server and no browser, in less than a minute.
 quick: $(VENV)/.test $(JS)
@@ -32,11 +33,22 @@ quick: $(VENV)/.test $(JS)
 	cd js && $(WITH_NODE) npm run --silent lint
 	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not slow and not alone"
 
-# Before each release: the suite on each Python that pyproject.toml names, or on some: make test-all ONLY="3.14 3.15".
+# How much of src/nitro the tests without servers run; it fails below the floor in pyproject.toml.
+coverage: $(VENV)/.test
+	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m coverage run -m pytest -q -m "not server and not slow and not alone"
+	$(BIN)/python -m coverage report --skip-covered --sort=cover
+
+# The versions that the development environment is made of, for every Python and system; pip takes them as constraints.
+lock: $(VENV)/.test
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --upgrade --all-extras --group test --group lint \
+	  --custom-compile-command "make lock" pyproject.toml --output-file development.lock
+
+# Before each release: the suite on each Python that pyproject.toml names, or on some: make test-all PYTHONS="3.14 3.15".
 # Pythons that this machine hasn't come from Debian's unstable distribution, into .pythons or NITRO_PYTHONS.
 PROCESSES ?= 2
 test-all: $(JS) $(NPM) programs
-	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) $(if $(ONLY),--only $(ONLY))
+	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) $(if $(PYTHONS),--pythons $(PYTHONS))
 
 # Before each release, too: with the lowest versions that pyproject.toml allows of what Nitro is built on.
 test-least: $(JS) $(NPM) programs
@@ -100,28 +112,30 @@ $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "This Python can't make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 
-$(VENV)/.demo: $(BIN)/pip pyproject.toml
+$(VENV)/.demo: $(BIN)/pip pyproject.toml development.lock
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[examples]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint development.lock --editable '.[examples]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/pip install --quiet --group test --group lint
+	@$(BIN)/pip install --quiet --constraint development.lock --group test --group lint
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test pyproject.toml
-	@$(BIN)/pip install --quiet --group bench
+	@$(BIN)/pip install --quiet --constraint development.lock --group bench
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test pyproject.toml
 	@$(BIN)/pip install --quiet --group fuzz
 	@touch $@
 
-# Programs of Debian's that the tests and the benchmark start. Where one can't be had, its tests are skipped and say so.
+# Debian's programs that the tests and the benchmark start; root can install them. The tests of those that are not there are
+# skipped, and say so.
 PROGRAMS := /usr/bin/chromium=chromium /usr/sbin/nginx=nginx /usr/bin/caddy=caddy /usr/sbin/apache2=apache2-bin \
             /usr/bin/redis-server=redis-server /usr/sbin/pgbouncer=pgbouncer \
             /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
+machine: programs
 programs:
 	@missing=; for program in $(PROGRAMS); do [ -e "$${program%%=*}" ] || missing="$$missing $${program##*=}"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

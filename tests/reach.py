@@ -21,7 +21,10 @@ def starts_a_process(test: pytest.Function) -> bool:
     """Whether the test or one of its fixtures reaches something that starts a server, a browser or a program."""
     definitions = [fixture for found in test._fixtureinfo.name2fixturedefs.values() for fixture in found]
     seen: set[int] = set()
-    return any(_reaches(value, seen) for value in [test.function, *(fixture.func for fixture in definitions)])
+    codes = [test.function, *(getattr(fixture.func, "__func__", fixture.func) for fixture in definitions)]
+    used = {name for code in codes if isinstance(code, FunctionType) for name in code.__code__.co_names}
+    methods = [getattr(getattr(test.cls, name, None), "__func__", getattr(test.cls, name, None)) for name in used]
+    return any(_reaches(value, seen) for value in [*codes, *methods])
 
 
 def _reaches(value: Any, seen: set[int]) -> bool:

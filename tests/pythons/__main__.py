@@ -1,6 +1,6 @@
 """The suite on each Python that pyproject.toml names, and a summary; `make test-all` runs it.
 
-`python -m tests.pythons --only 3.14` chooses, `--least` takes the lowest versions of what Nitro is built on, and what
+`python -m tests.pythons --pythons 3.14` chooses, `--least` takes the lowest versions of what Nitro is built on, and what
 follows `--` goes to pytest instead of the suite's own options. It stops at nothing; the exit code is 1 if any failed.
 """
 
@@ -52,12 +52,12 @@ def run(place: Place, options: argparse.Namespace) -> Outcome:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.pythons")
-    parser.add_argument("--only", nargs="+", default=supported(), metavar="3.14")
+    parser.add_argument("--pythons", nargs="+", default=supported(), metavar="3.14")
     parser.add_argument("--least", action="store_true")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("pytest", nargs="*", metavar="-- what goes to pytest")
     options = parser.parse_args()
-    versions = options.only[:1] if options.least else options.only
+    versions = options.pythons[:1] if options.least else options.pythons
     outcomes, absent = [], []
     for version in versions:
         place = find(version)
