@@ -39,7 +39,7 @@ def test_rights_that_are_older_than_what_is_remembered_open_nothing_and_are_told
             with pytest.raises(NotAuthenticated, match="older than an order"):
                 client.connect()
     assert [record.getMessage()[:50] for record in caplog.records] == [
-        "the rights of a client of the user '7' were read 3"
+        "rejected a client of the user '7': its rights were"
     ]
     with client_whose_rights_are_of(REMEMBERED_SECONDS + 60, None) as nobodys:
         assert nobodys.is_connected, "nobody can dismiss who has no user"

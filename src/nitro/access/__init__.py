@@ -1,1 +1,1 @@
-"""Access: who may hear what, and who may come in."""
+"""Access control: which topics a client may hear, and how many clients may connect."""

@@ -1,7 +1,7 @@
-"""Admission: how many clients a process takes, in all, of one user and from one address, and how fast.
+"""Admission: limits on how many clients a process accepts, in all, per user and per address, and at what rate.
 
-Asked by each client that connects; no message passes here. It also knows whose clients were ended a moment ago, so that
-one which was on its way meanwhile, with rights from before, doesn't slip in.
+Checked when a client connects; messages don't pass through here. It also remembers recent `disconnect_user` orders, so
+that a client that is still connecting with rights from before the order is rejected.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from nitro.settings import Settings
 __all__ = ["REMEMBERED_SECONDS", "Admission", "Refusal", "Slot"]
 
 Refusal: TypeAlias = Literal["clients", "user", "address", "topics", "rate"]
-"""The limit that a client was over which was not let in."""
+"""The limit that a rejected client exceeded."""
 
 log: Final = logging.getLogger("nitro.access")
 
 _WITH_PORT: Final = re.compile(r"\[(.*)\](?::\d*)?|([\d.]+):\d*", re.ASCII)
-"""`[2001:db8::1]:443` and `192.0.2.1:443`, as some proxies write an address."""
+"""Addresses with a port, as some proxies write them: `[2001:db8::1]:443` and `192.0.2.1:443`."""
 _AFTERMATH_SECONDS: Final = 1.0
-"""How old the rights of a client are at most when it is made: they were read before, and perhaps withdrawn since."""
+"""Longest time from when an application reads a user's rights to when it makes the client with them."""
 REMEMBERED_SECONDS: Final = 3600
-"""For how long such an order is remembered: rights of a user that were read longer ago than this open no stream."""
+"""How long an order to disconnect a user is remembered; a user's rights that are older than this are rejected."""
 _LONGEST_REQUEST_SECONDS: Final = 5.0
-"""Rights that are older were not read for the request that shows them: they stood in a ticket, or were kept."""
-_STARTED: Final = time.monotonic() - 1.0  # tickets of earlier versions know whole seconds
+"""Rights older than this were not read for the current request, but come from a ticket or a reused grant."""
+_STARTED: Final = time.monotonic() - 1.0  # tickets of earlier versions have a resolution of one second
 
 
 class Slot(NamedTuple):
-    """The place of one client, and what its request asked to hear."""
+    """One admitted client: the user and address that it counts for, and the patterns that its request asked for."""
 
     user_id: str | None
     address: str | None
@@ -49,15 +49,15 @@ class Slot(NamedTuple):
 
 
 class Admission:
-    """One in a process. Thread-safe.
+    """The admission control of a process. Thread-safe.
 
     Attributes:
-        refused: how many were refused, by the limit: `"clients"`, `"user"`, `"address"`, `"topics"` or `"rate"`.
+        refused: number of rejected clients by limit: `"clients"`, `"user"`, `"address"`, `"topics"` or `"rate"`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.refused: Counter[Refusal] = Counter()
-        self._lock = threading.RLock()  # re-entrant: a garbage collection inside of it may end a client
+        self._lock = threading.RLock()  # reentrant: a garbage collection while it is held may end a client
         self._max_clients = settings.max_clients
         self._max_of_user = settings.max_clients_per_user
         self._max_of_address = settings.max_clients_per_address
@@ -72,13 +72,14 @@ class Admission:
         self._has_warned = self._has_warned_of_age = False
 
     def admit(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> Slot:
-        """A slot for one more, to be given back by `leave`. An `address` that is no IP address is limited by none.
+        """Admit a client and return its slot, to be released by `leave`.
 
         Args:
-            asked: the patterns that its request asked for itself.
+            address: its IP address. Anything else is exempt from the limits per address.
+            asked: the patterns that its request asked for.
 
         Raises:
-            TooManyClients: some limit is reached.
+            TooManyClients: a limit is reached.
         """
         slot = Slot(user_id, _network(address), asked)
         if slot.address is None and address is not None and self._max_of_address is not None:
@@ -102,7 +103,7 @@ class Admission:
         return slot
 
     def leave(self, slot: Slot) -> None:
-        """Give a slot back."""
+        """Release a slot."""
         with self._lock:
             self._clients -= 1
             self._topics.give_back(*slot)
@@ -110,7 +111,7 @@ class Admission:
             count(self._of_address, slot.address, -1)
 
     def disconnect_user(self, user_id: str) -> None:
-        """Remember that this user's clients are ended now."""
+        """Record that this user's clients are disconnected now."""
         now = time.monotonic()
         with self._lock:
             self._disconnected.pop(user_id, None)
@@ -119,23 +120,23 @@ class Admission:
                 del self._disconnected[oldest]
 
     def reach_log(self, seconds: float) -> None:
-        """The log was reached, which has what was said in so many seconds: whom it dismissed before, nobody knows."""
+        """The log is reachable and retains the last `seconds`: earlier orders to disconnect users are unknown."""
         now = time.monotonic()
         self._floor = now - max(seconds, min(now - _STARTED, _LONGEST_REQUEST_SECONDS))
 
     def may_have_missed(self, seconds: float) -> bool:
-        """Whether clients may be here from before what a log has that is reached now, with what was said in so many."""
+        """Whether clients may be older than the log's retained `seconds`, and so may have missed an order."""
         return time.monotonic() - self._made_at > max(seconds, _LONGEST_REQUEST_SECONDS)
 
     def miss(self) -> None:
-        """Some of the log was missed: whom it dismissed there, nobody knows."""
+        """Part of the log was missed: orders to disconnect users in it are unknown."""
         self._floor = time.monotonic() + _AFTERMATH_SECONDS
 
     def was_disconnected(self, user_id: str | None, read_at: float) -> bool:
-        """Whether this user's clients were ended after these rights were read, at `read_at`, or may have been.
+        """Whether this user's clients were, or may have been, disconnected after the rights were read at `read_at`.
 
-        That they weren't is known for rights that are younger than `REMEMBERED_SECONDS`, than what this process has
-        missed of the log, and than what the log still had when the process started.
+        False needs rights newer than `REMEMBERED_SECONDS`, than the last part of the log that this process missed, and
+        than the oldest message that the log retained when the process started.
         """
         if user_id is None:
             return False
@@ -148,7 +149,7 @@ class Admission:
             return read_at - _AFTERMATH_SECONDS < self._disconnected.get(user_id, float("-inf"))
 
     def is_outdated(self, user_id: str | None, read_at: float) -> bool:
-        """Whether it was, and whoever asks once more shows the same rights: they were not read for this request."""
+        """Whether `was_disconnected` holds and a retry won't help: the rights were not read for this request."""
         is_kept = time.monotonic() - read_at > _LONGEST_REQUEST_SECONDS
         return is_kept and self.was_disconnected(user_id, read_at)
 
@@ -156,8 +157,8 @@ class Admission:
         if not self._has_warned_of_age:
             self._has_warned_of_age = True
             log.warning(
-                "the rights of a client of the user %.60a were read %d s ago, and this process doesn't know all "
-                "dismissals since. So they open no stream: make the Grant, or the Client, anew for each request",
+                "rejected a client of the user %.60a: its rights were read %d s ago, and this process may have missed "
+                "a disconnect_user since. Make a new Grant, or a new Client, for each request",
                 user_id,
                 age,
             )
@@ -166,32 +167,32 @@ class Admission:
         if not self._has_warned:
             self._has_warned = True
             log.warning(
-                "NITRO_MAX_CLIENTS_PER_ADDRESS can't limit a client without an IP address (%.60a): let the server read "
-                "X-Forwarded-For, as its documentation says, or limit in the proxy",
+                "NITRO_MAX_CLIENTS_PER_ADDRESS can't limit a client without an IP address (%.60a): configure the "
+                "server to read X-Forwarded-For, or set the limit in the proxy",
                 address,
             )
 
     def check_rate(self, user_id: str | None, address: str | None) -> None:
-        """Before anything is done for one more, such as to read what it asks for.
+        """Check the connect rates alone, before a request is parsed.
 
         Raises:
-            TooManyClients: such clients connect too fast.
+            TooManyClients: a rate is exceeded.
         """
         with self._lock:
             self._check_rate(user_id, _network(address))
 
     def count_answer(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
-        """Count a request whose answer is no stream, so that the next one may be too soon.
+        """Count a request that is answered without a stream in the connect rates.
 
         Raises:
-            TooManyClients: this one is.
+            TooManyClients: a rate is exceeded; the request is not counted.
         """
         with self._lock:
             self._check_rate(user_id, _network(address))
             self.probe(user_id, address, asked)
 
     def probe(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
-        """Count it, if it was asked before whether it comes too soon."""
+        """The same without the check, for a request whose rate was checked before."""
         with self._lock:
             self._rates.probe(user_id, _network(address), asked)
 
@@ -204,8 +205,8 @@ class Admission:
 
     def _refuse(self, limit: Refusal, what: str, setting: str, soonest: int, latest: int) -> None:
         self.refused[limit] += 1
-        seconds = random.randint(soonest, latest)  # noqa: S311 - no secret: not all shall come back at once
-        raise TooManyClients(f"{what} ({setting}); come back in {seconds} s", seconds)
+        seconds = random.randint(soonest, latest)  # noqa: S311 - jitter, not a secret
+        raise TooManyClients(f"{what} ({setting}); retry in {seconds} s", seconds)
 
     def __repr__(self) -> str:
         return f"<Admission: {self._clients} clients of {len(self._of_user)} users, {self.refused.total()} refused>"
@@ -216,9 +217,9 @@ def _is_full(counts: Counter[str], key: str | None, limit: int | None) -> bool:
 
 
 def _network(address: str | None) -> str | None:
-    """What counts as one address: of IPv6 the first 64 bits, since whoever has one of those has all of them.
+    """The key under which an address is counted: an IPv4 address, or the /64 network of an IPv6 address.
 
-    None if it is no IP address: a socket's path, an empty one, a proxy's `unknown`. Those would make all strangers one.
+    None for anything else (a socket's path, an empty string, a proxy's `unknown`), which unrelated clients share.
     """
     if address is None:
         return None

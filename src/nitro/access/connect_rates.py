@@ -1,8 +1,8 @@
-"""Connect rates: how fast clients connect, from one address, of one user, and in all. The admission holds its lock.
+"""Connect rates: how fast clients connect, per address, per user, and in all. The admission holds the lock.
 
-The whole comes last, and who is refused takes nothing of it. Of what is left of the whole, half is kept for those who
-had little: so one stranger who opens and closes streams keeps nobody out, and a proxy, from whose address all come,
-isn't held to a share.
+The overall rate is checked last, and a rejected client doesn't count in it. Half of its burst is reserved for users and
+addresses that used little of it. So a client that opens and closes streams in a loop can't exhaust it for the others,
+and a proxy, whose address all clients share, is not limited to a fixed share.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from nitro.settings import Settings
 __all__ = ["ConnectRates"]
 
 _BURST_SECONDS: Final = 30.0
-"""A user, or an address, may connect so many seconds' worth at once: all tabs, several times in a row."""
+"""Burst of a user or an address, in seconds of its rate: enough to open all tabs, several times in a row."""
 _SHARE: Final = 0.25
-"""Who had more than this of what all may connect in a second leaves half of the whole to others."""
+"""Fraction of the overall rate above which a user or an address may use only half of the overall burst."""
 _TOPICS_A_CONNECT: Final = 100
-"""To ask for so many topics costs about as much as to connect, and counts as much."""
+"""This many requested topics cost about as much as one more connect, and are counted as one."""
 _ALL: Final = "all"
 
 
 class ConnectRates:
-    """Of one process."""
+    """The connect rates of a process."""
 
     def __init__(self, settings: Settings) -> None:
         self._of_address = _buckets(settings.max_connects_per_second_per_address)
@@ -38,7 +38,7 @@ class ConnectRates:
     def limit_reached(
         self, user_id: str | None, address: str | None, asked: Sequence[str] = ()
     ) -> tuple[str, float] | None:
-        """The setting that forbids one more now, and for how many seconds; None if none does."""
+        """The setting whose rate is exceeded, and in how many seconds to retry; None if none is."""
         cost = _cost(asked)
         for buckets, key, whose in ((self._of_address, address, "address"), (self._of_user, user_id, "user")):
             if buckets is not None and (seconds := buckets.wait(key, cost)):
@@ -50,14 +50,14 @@ class ConnectRates:
         return None
 
     def take(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> None:
-        """One more connects."""
+        """Count a client that connects."""
         self.probe(user_id, address, asked)
         if self._all is not None:
             for buckets, key in ((self._all, _ALL), *zip(self._shares, (address, user_id), strict=True)):
                 buckets.spend(key, _cost(asked))
 
     def probe(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
-        """Somebody got an answer that is no stream, which costs as much to make, and nothing of the whole."""
+        """Count a request that is answered without a stream: in the rates per user and per address alone."""
         for buckets, key in ((self._of_address, address), (self._of_user, user_id)):
             if buckets is not None:
                 buckets.spend(key, _cost(asked))

@@ -1,7 +1,7 @@
-"""Leaky buckets: how much is done for each user or address in a second, and when more may be.
+"""Leaky buckets: rate limits by key, such as a user or an address.
 
-Whoever does something says what it cost; whoever is about to asks first. What a bucket holds beyond its burst has to
-run out before anything more is done, so a single piece of work may be larger than the burst.
+Callers check `wait` before they do some work, and `spend` its cost. A bucket may be filled beyond its burst, so a
+single piece of work can be larger than the burst; the excess has to drain before more is allowed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _LEAST_SWEEP: Final = 256
 
 
 class LeakyBuckets:
-    """One for each key that did something lately; those that ran empty are forgotten, however many come. Not locked.
+    """One bucket for each recent key; empty buckets are discarded. Not thread-safe.
 
     Args:
-        per_second: what may be done for one key in the long run.
-        burst: and at once.
+        per_second: work allowed for each key, on average.
+        burst: work allowed for each key at once.
     """
 
     def __init__(self, per_second: float, burst: float) -> None:
@@ -29,7 +29,7 @@ class LeakyBuckets:
         self._sweep_at = _LEAST_SWEEP
 
     def spend(self, key: str | None, work: float) -> None:
-        """So much was done for `key`; of nobody nothing is kept."""
+        """Add `work` to the bucket of `key`; None is not limited."""
         if key is None:
             return
         now = monotonic()
@@ -39,7 +39,7 @@ class LeakyBuckets:
             self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._empty_at))
 
     def wait(self, key: str | None, work: float = 0.0) -> float:
-        """For how many seconds nothing more is to be done for `key`, if that is so much."""
+        """Seconds until `work` is allowed for `key`; 0.0 if it is allowed now."""
         if key is None or key not in self._empty_at:
             return 0.0
         filled = self._empty_at[key] - monotonic()

@@ -1,7 +1,6 @@
 """Permissions: what a client may hear, whatever it asks for. Frozen and hashable, so that clients can share them.
 
-Made from what the application grants a client; asked when it subscribes, and again for each message on its way to it,
-live and replayed.
+Made from the application's grant; checked when a client subscribes, and again for each message, live and replayed.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ Subscribed = frozenset[tuple[str, SenderKeys]]
 """Pairs of a pattern and its senders."""
 
 _FEW: Final = 8
-"""So many patterns are compared one by one; of more, an index is made."""
+"""Up to this many patterns are compared one by one; more are indexed."""
 
 
 class Lookup:
-    """Finds the senders of those patterns that match a topic."""
+    """Finds the senders of the patterns that match a topic."""
 
     __slots__ = ("_beginnings", "_index", "_longest", "_pairs")
 
@@ -33,19 +32,19 @@ class Lookup:
         self._pairs = pairs
         wide = [pattern[:-1] for pattern, senders in pairs if senders is None and pattern.find("*") == len(pattern) - 1]
         self._beginnings = tuple(wide) if len(wide) <= _FEW else ()
-        """Of patterns with one star, at their end, which are meant for all senders: most rights are such."""
+        """Prefixes of the patterns for all senders whose only star is at the end, the most common kind."""
         self._longest = max(map(len, self._beginnings), default=0)
         self._index: PatternIndex[tuple[str, SenderKeys]] | None = None
 
     def senders(self, topic: str) -> list[SenderKeys]:
-        """Of each pattern that matches `topic`, or contains it, where it is a pattern itself.
+        """The senders of each pattern that matches `topic` or, if `topic` is a pattern, contains it.
 
-        One contains another, has all topics that the other matches, exactly if it matches that one itself, letter by
-        letter, with each `*` of it as a letter that only a `*` takes. For patterns in which no `*` stands for nothing,
-        over three letters or more, that is a theorem (T. Shinohara, Polynomial time inference of extended regular
-        pattern languages, 1982). Of several, one alone has to contain it; as long as they are fewer than 33, the 65
-        letters of topics leave no other way to cover it (M. Sato, Y. Mukouchi, D. Zheng, Characteristic sets for unions
-        of regular pattern languages, 1998), and beyond that the answer is the safe one.
+        A pattern contains another one (matches every topic that it matches) exactly if it matches the other's text,
+        where a `*` in that text is matched by a `*` alone. For patterns whose `*` is never empty, over three characters
+        or more, this is a theorem (T. Shinohara, Polynomial time inference of extended regular pattern languages,
+        1982). A union of patterns contains a pattern only if one of them does: with the 65 characters of topics this is
+        exact for fewer than 33 patterns (M. Sato, Y. Mukouchi, D. Zheng, Characteristic sets for unions of regular
+        pattern languages, 1998), and errs towards denial for more.
         """
         if len(self._pairs) <= _FEW:
             return [senders for pattern, senders in self._pairs if matches(pattern, topic)]
@@ -54,16 +53,16 @@ class Lookup:
         return [senders for _, senders in self._index.matching(topic)]
 
     def is_whole(self, topic: str) -> bool:
-        """Whether one matches `topic`, or contains it, for all senders, as far as a glance shows: a no may be wrong."""
+        """Whether a prefix shows that `topic` is matched or contained for all senders. False may be wrong."""
         return len(topic) > self._longest and topic.startswith(self._beginnings)
 
     def has(self, topic: str, sender: str | None) -> bool:
-        """Whether some pattern matches `topic`, and is meant for `sender`."""
+        """Whether a pattern matches `topic` and includes `sender`."""
         return self.is_whole(topic) or any(senders is None or sender in senders for senders in self.senders(topic))
 
     @property
     def compared(self) -> int:
-        """How many patterns its index has compared letter by letter so far."""
+        """Number of character-by-character comparisons that its index has made so far."""
         return 0 if self._index is None else self._index.compared
 
 
@@ -72,13 +71,13 @@ _NOTHING: Final = Lookup(frozenset())
 
 
 def without_contained(patterns: Mapping[str, SenderKeys]) -> Iterable[tuple[str, SenderKeys]]:
-    """`patterns`, but for those with a star that another contains, which is meant for all senders.
+    """`patterns` without the redundant ones: those with a star that another pattern for all senders contains.
 
-    Of very many only those are looked at that cost time for each event.
+    If there are many, only patterns with two stars or more, which cost time for each event, are checked.
     """
     stars = [pattern for pattern in patterns if "*" in pattern]
     looked_at = stars if len(stars) <= _MANY else compared_among(stars)
-    if len(stars) < 2 or not looked_at:  # one can't contain another
+    if len(stars) < 2 or not looked_at:
         return patterns.items()
     index = PatternIndex.of((pattern, pattern) for pattern in stars if patterns[pattern] is None)
     needless = {star for star in looked_at if any(each != star for each in index.matching(star))}
@@ -87,11 +86,11 @@ def without_contained(patterns: Mapping[str, SenderKeys]) -> Iterable[tuple[str,
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What is allowed without being denied.
+    """What is allowed and not denied.
 
     Attributes:
         allowed: pairs of a pattern and the senders that it allows; None allows everything.
-        denied: pairs of a pattern and the senders that it denies, whatever is allowed.
+        denied: pairs of a pattern and the senders that it denies; takes precedence over `allowed`.
     """
 
     allowed: Subscribed | None
@@ -110,26 +109,25 @@ class Permissions:
 
     @classmethod
     def of(cls, allowed: Mapping[str, SenderKeys] | None, denied: Mapping[str, SenderKeys]) -> Self:
-        """The permissions that these patterns, each with its senders, make up."""
+        """Permissions from mappings of patterns to senders, without redundant patterns."""
         return cls(
             None if allowed is None else frozenset(without_contained(allowed)), frozenset(without_contained(denied))
         )
 
     @property
     def lookups(self) -> tuple[Lookup | None, Lookup]:
-        """Of what is allowed, unless that is everything, and of what is denied."""
+        """The lookups of what is allowed, None for everything, and of what is denied."""
         return self._allows, self._denies
 
     def permits(self, topic: str, sender: str | None) -> bool:
-        """Whether a message of that topic and sender may be heard."""
+        """Whether messages with this topic and sender may be heard."""
         is_allowed = self._allows is None or self._allows.has(topic, sender)
         return is_allowed and not self._denies.has(topic, sender)
 
     def cover(self, pattern: str, senders: SenderKeys) -> bool:
-        """Whether one may subscribe so: some of it may be heard, and all of it is allowed.
+        """Whether a client may subscribe to `pattern`: all of it is allowed, and not all of it is denied.
 
-        A subscription without senders asks for those senders that are allowed; one that names some has to be allowed
-        all of them.
+        A subscription to all senders hears those that are allowed; one that names senders needs all of them allowed.
         """
         if self.denied and None in self._denies.senders(pattern):
             return False

@@ -1,4 +1,4 @@
-"""Principal: for whom a client listens, and until when."""
+"""Principal: the user that a client belongs to, and when its rights end."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["ANONYMOUS", "Principal", "monotonic_end", "unix_seconds"]
 
 
 class Principal(NamedTuple):
-    """Set by whoever made the client, but for `returns_at`.
+    """The user of a client, and when the client is ended. Times are on the clock of `time.monotonic`.
 
     Attributes:
-        user_id: whom `disconnect_user` means, and whose clients are counted together.
-        expires_at: when its rights end, and the client with them, on the clock of `time.monotonic`; None for never.
-        returns_at: when its stream is old enough to be ended, so that its browser comes back, and its rights are read
-            again; on the same clock.
+        user_id: the user for `disconnect_user` and for the limits per user.
+        expires_at: when the client's rights end, and the client with them; None for never.
+        returns_at: when its stream reaches its maximum age and is ended, so that its browser reconnects and its rights
+            are read again; None for never. The delivery sets it.
     """
 
     user_id: str | None = None
@@ -27,7 +27,7 @@ class Principal(NamedTuple):
 
     @property
     def end(self) -> tuple[float, Literal["expired", "age"]] | None:
-        """When the client is ended, and as what that counts: `"expired"` or `"age"`; None for never."""
+        """When the client is ended, and the reason, `"expired"` or `"age"`; None for never."""
         expires_at, returns_at = self.expires_at, self.returns_at
         if returns_at is not None and (expires_at is None or returns_at < expires_at):
             return returns_at, "age"
@@ -36,14 +36,14 @@ class Principal(NamedTuple):
 
 ANONYMOUS: Final = Principal()
 _NEVER: Final = 1e12
-"""Seconds since 1970 that no user means: they are milliseconds."""
+"""Upper limit of seconds since 1970; larger values are taken for milliseconds by mistake."""
 
 
 def unix_seconds(expires_at: datetime | float | None) -> float | None:
-    """A moment of the wall clock, an aware datetime or seconds since 1970, as the latter.
+    """A wall-clock time, given as an aware datetime or seconds since 1970, in seconds since 1970.
 
     Raises:
-        ConfigurationError: it is a datetime without a time zone, or no moment at all.
+        ConfigurationError: `expires_at` is a naive datetime, or neither of the two.
     """
     if expires_at is None:
         return None
@@ -57,6 +57,6 @@ def unix_seconds(expires_at: datetime | float | None) -> float | None:
 
 
 def monotonic_end(expires_at: datetime | float | None) -> float | None:
-    """The same moment on the clock of `time.monotonic`, which nobody sets back."""
+    """The same time on the clock of `time.monotonic`, which is never set back."""
     seconds = unix_seconds(expires_at)
     return None if seconds is None else time.monotonic() + (seconds - time.time())

@@ -1,6 +1,6 @@
-"""The budget of topics: how many the requests to one process ask for, in all, of one user and from one address.
+"""Topic budget: limits on the topics that requests ask for, in all, per user and per address.
 
-Each costs memory for as long as its client is connected, and patterns with several stars cost time for each event.
+Each topic costs memory while its client is connected, and each pattern with several stars costs time for each event.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from nitro.settings import Settings
 __all__ = ["TopicBudget", "count"]
 
 _WILDCARD_COUNTS: Final = 50
-"""A pattern with two stars or more is so many topics in what a user or an address may ask for."""
+"""Weight of a pattern with two stars or more in the limits per user and per address, in topics."""
 
 
 class TopicBudget:
-    """Belongs to the admission, under whose lock it is used."""
+    """The topics of all connected clients. The admission holds the lock."""
 
     def __init__(self, settings: Settings) -> None:
         self._max_of_user = settings.max_topics_per_user
@@ -30,7 +30,7 @@ class TopicBudget:
         self._of_nobody = _Asked(_half(settings.max_topics), _half(settings.max_wildcards))
 
     def limit_reached(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> str | None:
-        """The setting that forbids to ask for so much more; None if none does."""
+        """The setting whose limit these topics would exceed; None if none."""
         if not asked:
             return None
         wildcards = compared_among(asked)
@@ -45,11 +45,11 @@ class TopicBudget:
         return reached or self._of_all.limit_reached(asked, wildcards)
 
     def take(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
-        """A client that asked for these is connected from now on."""
+        """Count the topics of a client that connects."""
         self._change(user_id, address, asked, 1)
 
     def give_back(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
-        """It is no more."""
+        """Uncount the topics of a client that has left."""
         self._change(user_id, address, asked, -1)
 
     def _change(self, user_id: str | None, address: str | None, asked: Sequence[str], sign: int) -> None:
@@ -68,11 +68,12 @@ class TopicBudget:
 
 
 class _Asked:
-    """What some requests ask for.
+    """The topics that a group of requests asks for.
 
     Attributes:
         topics: how many in all.
-        wildcards: the different patterns with two stars or more, and how many ask for each: it costs time once.
+        wildcards: the distinct patterns with two stars or more, each with its number of requests; each distinct one
+            costs time once.
     """
 
     def __init__(self, max_topics: int | None, max_wildcards: int | None) -> None:
@@ -96,7 +97,7 @@ class _Asked:
 
 
 def count(counts: Counter[str], key: str | None, number: int) -> None:
-    """Add `number` to what `key` has; who has nothing, or is nobody, is not kept."""
+    """Add `number` to the count of `key`, and remove a count of zero; a key of None is not counted."""
     if key is not None:
         counts[key] += number
         if not counts[key]:
@@ -104,7 +105,7 @@ def count(counts: Counter[str], key: str | None, number: int) -> None:
 
 
 def _half(limit: int | None) -> int | None:
-    """All requests without a user have half of what there is, so that they leave the other half to users."""
+    """The limit for requests without a user: half, so that the other half is left to users."""
     return None if limit is None else max(limit // 2, 1)
 
 
