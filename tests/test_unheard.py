@@ -47,7 +47,7 @@ def told(*emits: Callable[[], object]) -> list[str]:
 @pytest.mark.parametrize(
     ("sender", "kwargs", "text"),
     [
-        ("me", {}, "give clients what they shall get: emit('todo.created', sender, result=…)"),
+        ("me", {}, "pass what clients get as result: emit('todo.created', sender, result=…)"),
         (
             "me",
             {"reslut": 1},
@@ -57,11 +57,11 @@ def told(*emits: Callable[[], object]) -> list[str]:
         ("me", {"Result": 1}, "Result= is for handlers alone"),
         ("me", {"data": 1}, "data= is for handlers alone"),
         ("me", {"quiet": True, "payload": 1}, "payload= is for handlers alone"),
-        ({"title": "x"}, {}, "the dict stands where the sender does, and has no id; was it meant for clients?"),
+        ({"title": "x"}, {}, "the dict is passed as the sender, and has no id; was it meant for clients?"),
         ([1], {}, "emit('todo.created', result=<the list>)"),
-        ((1, 2), {}, "the tuple stands"),
-        ({1}, {}, "the set stands"),
-        (Todo(), {}, "the Todo stands"),
+        ((1, 2), {}, "the tuple is passed as the sender"),
+        ({1}, {}, "the set is passed as the sender"),
+        (Todo(), {}, "the Todo is passed as the sender"),
         (Note(), {}, "emit('todo.created', sender, result=<the Note>)"),
     ],
     ids=repr,
@@ -74,7 +74,7 @@ def test_an_emit_that_sends_nothing_says_so_with_the_right_call(sender: Any, kwa
 
 def test_a_result_that_is_given_by_its_place_is_told_of() -> None:
     (found,) = told(lambda: emit("todo.created", "me", {"title": "x"}))
-    assert "what is given behind the sender is for handlers alone: emit('todo.created', sender, result=…)" in found
+    assert "arguments after the sender are for handlers alone: emit('todo.created', sender, result=…)" in found
 
 
 @pytest.mark.parametrize("sender", ["me", {"title": "x"}, Todo(), None])

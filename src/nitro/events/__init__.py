@@ -1,1 +1,1 @@
-"""Events: their handlers, and `emit`, which calls those and hands the result to the delivery."""
+"""Events: named signals, their handlers, and `emit`, which calls the handlers and publishes the result."""

@@ -1,6 +1,6 @@
-"""Where asynchronous handlers run: in the loop of whoever emitted, else in one thread of their own.
+"""Background tasks of asynchronous handlers: in the emitter's event loop, else in a loop in a daemon thread.
 
-Fed by `emit` with what a handler returned to be awaited; every task is held, named and observed.
+Called by `emit` with the awaitables that handlers returned. Each task is named, and referenced until it is done.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, Final
 __all__ = ["start_soon"]
 
 _EXIT_SECONDS: Final = 5.0
-"""How long the interpreter's exit waits for handlers that were started from threads without a loop."""
+"""How long the interpreter's exit waits for handlers in the background loop."""
 
 _tasks: set[asyncio.Task[None]] = set()
 
 
 def start_soon(coro: Coroutine[Any, Any, None], name: str) -> None:
-    """Run `coro` in the running loop; from a worker thread of Starlette or anyio, in its loop; and from any
-    other thread in a background loop. Returns at once.
+    """Start `coro` in the running loop; from a worker thread of Starlette or anyio, in the loop that it belongs to; and
+    from any other thread, in the background loop. Doesn't wait for it.
     """
     start = partial(_start, coro, name, copy_context())
     try:
@@ -36,8 +36,8 @@ def start_soon(coro: Coroutine[Any, Any, None], name: str) -> None:
 
 
 def _start_elsewhere(start: Callable[[], None]) -> None:
-    # A worker thread of anyio's knows the loop that it works for. `anyio.from_thread` would ask that loop, and
-    # wait for ever where it has stopped.
+    # anyio's worker threads have a reference to their loop. `anyio.from_thread` would block for ever if that loop has
+    # stopped.
     loop = getattr(threading.current_thread(), "loop", None)
     if not isinstance(loop, asyncio.AbstractEventLoop) or not loop.is_running():
         loop = _Background.loop()
@@ -51,7 +51,7 @@ def _start(coro: Coroutine[Any, Any, None], name: str, context: Context) -> None
 
 
 class _Background:
-    """The loop in a daemon thread, started when first needed; a forked child starts its own."""
+    """The event loop in a daemon thread, started at first use; a forked child starts its own."""
 
     _loop: asyncio.AbstractEventLoop | None = None
     _lock = threading.Lock()

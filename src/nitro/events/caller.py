@@ -1,4 +1,4 @@
-"""The place in an application's code that a warning is about: the first frame outside of Nitro and of asyncio."""
+"""The caller in the application's code that a warning points to: the first frame outside Nitro and asyncio."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["place_of_caller", "warn_caller"]
 
 
 def place_of_caller() -> tuple[str, int]:
-    """Its file and line."""
+    """The caller's file name and line number."""
     frame, _ = _caller()
     return ("", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
 def warn_caller(text: str) -> None:
-    """Warn there; Python tells each text once for each place.
+    """Issue a NitroWarning at the caller's line; by default Python shows each text once for each line.
 
     Raises:
-        NitroWarning: where the application has made errors of warnings.
+        NitroWarning: the application turns warnings into errors.
     """
     warnings.warn(text, NitroWarning, stacklevel=_caller()[1])
 
 
 def _caller() -> tuple[FrameType | None, int]:
-    """The frame, and how far up it is, as `warnings.warn` counts in the function that calls this one."""
+    """The caller's frame, and its `stacklevel` for a `warnings.warn` in the function that calls this one."""
     frame: FrameType | None = sys._getframe(1)
     level = 1
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("nitro", "asyncio"):

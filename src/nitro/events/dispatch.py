@@ -1,6 +1,6 @@
-"""Dispatch: which handlers of an event are called, in which order, and what comes of it.
+"""Dispatch: calls the handlers of an event in order.
 
-Fed by an emission; feeds it the results, what is still to be awaited, and whether the event goes on.
+Called by an emission; returns the results, the awaitables to run, and whether the event was cancelled.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ log: Final = logging.getLogger("nitro.events")
 
 
 class Later(NamedTuple):
-    """A handler that was called and wants to be awaited.
+    """A handler that returned something to await.
 
     Attributes:
-        place: where its result belongs among the others.
+        place: index of its result among the results.
         awaitable: what it returned: an awaitable or an async generator.
     """
 
@@ -33,19 +33,19 @@ class Later(NamedTuple):
 
 
 Calls = tuple[list[Any], list[Later], bool, BaseException | None]
-"""What came of calling the handlers of one emit: the results of the synchronous ones, in their order; the asynchronous
-ones; whether one of them returned False; and what one raised that must have run: nothing goes on then.
+"""The outcome of one emit: the results of the synchronous handlers, in order; the asynchronous handlers; whether a
+handler returned False; and the exception of a required handler, which cancels the event.
 """
 
 FAILED: Final = object()
-"""Instead of the result of an asynchronous handler that raised."""
+"""Stands for the result of an asynchronous handler that raised."""
 
-_SAYS_NOTHING: Final = (type(None), bool, dict, list, str, int)
-"""Types of what most handlers return: a value that nobody has to look into."""
+_PLAIN_TYPES: Final = (type(None), bool, dict, list, str, int)
+"""The most common types of results, which need no check for awaitables and generators."""
 
 
 def call_handlers(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:
-    """Call those that handle `signal` from `sender`, until one returns False, or one that must have run raises."""
+    """Call the handlers of `signal` for `sender`, until one returns False or a required one raises."""
     results: list[Any] = []
     later: list[Later] = []
     for registration, handler in signal.handlers_for(sender):
@@ -53,16 +53,16 @@ def call_handlers(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Ma
             if registration.condition is not None and not registration.condition(sender, *args, **kwargs):
                 continue
             value = handler(sender, *args, **kwargs)
-            if type(value) in _SAYS_NOTHING:
+            if type(value) in _PLAIN_TYPES:
                 pass
             elif inspect.isawaitable(value) or inspect.isasyncgen(value):
                 if registration.is_required:
-                    raise _not_run(signal, handler, value)  # noqa: TRY301 - it is treated as what the handler raises
+                    raise _not_run(signal, handler, value)  # noqa: TRY301 - handled like an exception of the handler
                 later.append(Later(len(results), handler, value))
                 continue
             elif inspect.isgenerator(value):
                 value = list(value)
-        except (Exception, asyncio.CancelledError) as error:  # the latter of something that the handler asked
+        except (Exception, asyncio.CancelledError) as error:  # the latter from something that the handler waited for
             if registration.is_required:
                 return results, later, False, error
             log.exception("handler %r of %r failed", handler, signal.name)
@@ -74,7 +74,7 @@ def call_handlers(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Ma
 
 
 async def outcome_of(handler: Handler, awaitable: Any) -> Any:
-    """The result of an asynchronous handler, or `FAILED`; what it raises is logged."""
+    """The result of an asynchronous handler, or `FAILED` if it raises, which is logged."""
     try:
         if inspect.isasyncgen(awaitable):
             return [item async for item in awaitable]
@@ -83,7 +83,7 @@ async def outcome_of(handler: Handler, awaitable: Any) -> Any:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        log.exception("handler %r awaited something that was cancelled", handler)
+        log.exception("handler %r awaited a task that was cancelled", handler)
         return FAILED
     except Exception:
         log.exception("handler %r failed", handler)

@@ -1,6 +1,6 @@
 """Emission: one emit, from the handlers of its event to the log.
 
-Fed by `emit`, `emit_async` and an event's own; feeds the hub with one encoded payload.
+Called by `emit`, `emit_async` and the methods of `Event`; publishes the encoded payload by the hub.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["emit_and_wait", "emit_at_once"]
 
 
 _Publication = tuple[str, str | None, bytes, str | None]
-"""What is published: topic, key of the sender, payload, and the key under which the next one replaces it."""
+"""The arguments of `Hub.publish`: topic, sender key, payload, and the value of the event's `latest_by`."""
 
 
 def emit_at_once(signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]) -> list[Any]:
@@ -52,7 +52,7 @@ async def emit_and_wait(
     kwargs: dict[str, Any],
     idempotency_key: IdempotencyKey | None = None,
 ) -> tuple[list[Any], bool]:
-    """See `emit_async`; with an idempotency key. Also returns whether no handler cancelled the event."""
+    """See `emit_async`; takes an idempotency key, and also returns False if a handler cancelled the event."""
     message, (results, later, is_cancelled, error) = _call(signal, sender, args, session, kwargs)
     tasks = [asyncio.ensure_future(outcome_of(handler, awaitable)) for _, handler, awaitable in later]
     try:
@@ -75,7 +75,7 @@ async def emit_and_wait(
 def _call(
     signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]
 ) -> tuple[_Publication | None, Calls]:
-    """Call the handlers. Also returns what is to be published, which was serialised before; None if nothing is."""
+    """Serialise the result, then call the handlers. Returns what to publish, or None, and the handlers' outcome."""
     if "*" in signal.name:
         raise InvalidTopic(f"{signal.name!r} is a pattern, and only an event with an exact name can be emitted")
     message: _Publication | None = None

@@ -1,6 +1,6 @@
-"""on, emit and emit_async: what applications call, by an event or its name.
+"""`on`, `emit` and `emit_async`: the functions for applications, by an event or its name.
 
-Fed by the application; feeds an emission, which calls the handlers first and then reaches the clients.
+`emission` does the work: it calls the handlers and then publishes to the clients.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ def on(
     *,
     required: bool = False,
 ) -> Callable[[H], H]:
-    """Decorate a handler of an event, or of every event that a pattern matches, now and later.
+    """Register the decorated function as a handler of an event, or of all events that a pattern matches.
 
     The handler is called as `handler(sender, *args, **kwargs)` with what `emit` was given. It may be a function, a
     coroutine function, a generator function or an async generator function. A synchronous handler that returns
-    `False`, and nothing else that is false, stops the handlers behind it and the delivery to clients.
+    `False` (no other false value) cancels the event: later handlers and the delivery to clients are skipped.
 
-    What fails, lets the event through: a handler that raises is logged and hurts nobody else, and one whose condition
-    raises is logged and left out. A handler that decides whether an event may go out has to be `required`: what it
-    or its condition raises closes the way, and `emit` raises it. docs/handlers.md has the whole table.
+    Failures don't cancel it: if a handler raises, the error is logged and the others still run; if a condition raises,
+    that is logged and its handler is skipped. A handler that decides whether an event may go out has to be `required`:
+    what it or its condition raises cancels the event and is raised by `emit`. See docs/handlers.md.
 
     Args:
         event: an event, its name, or a pattern such as `"todo.*"`.
-        sender: only when this one emits.
-        weak: forget the handler once nobody else refers to it, as blinker does. It is held by default, other than
-            by `Event.connect`: a decorated function inside another would be lost in silence.
-        priority: higher ones come first; equal ones in the order of their registration.
-        condition: `condition(sender, *args, **kwargs)`, a plain function; the handler is left out where it is not true.
-        required: the handler must have run, or the event doesn't go on. It has to be a plain function or a generator
-            function, and is held whatever `weak` says.
+        sender: only events of this sender.
+        weak: keep only a weak reference to the handler, as blinker does. The default is a strong one, unlike
+            `Event.connect`, since a decorated local function would silently disappear.
+        priority: higher priorities run first; equal ones in the order of registration.
+        condition: `condition(sender, *args, **kwargs)`, a plain function; if it is false, the handler is skipped.
+        required: the event is delivered only if the handler has run. It has to be a plain function or a generator
+            function, and is referenced strongly whatever `weak` says.
 
     Raises:
         InvalidTopic, TopicTypeError: the name breaks the grammar.
-        ConfigurationError: what is required, or a condition, would have to be awaited.
+        ConfigurationError: the required handler, or the condition, is asynchronous.
     """
     if isinstance(event, Event):
         signal = event
@@ -68,30 +68,30 @@ def on(
 def emit(event: Event | str, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any) -> list[Any]:
     """Call the handlers of `event`, then deliver `result`, if there is one, to the clients that hear it.
 
-    May be called from any thread, with or without an event loop, and never blocks on a client. `result` is
-    written as JSON at once, in the caller; changes to it afterwards reach nobody.
+    May be called from any thread, with or without an event loop, and never blocks on a client. `result` is serialised
+    to JSON before the handlers are called; later changes to it have no effect.
 
     Args:
         event: an event or its name.
-        sender: who emits: a string, an object with an `id`, or `ANY`. Subscriptions filter by it.
-        session: a SQLAlchemy or SQLModel session: clients get the event if its transaction is committed, and never if
-            not. The broker's log has to be in the session's database: `sqlite://` or `postgresql://`; or in memory.
-            Handlers get it too, when it is given.
-        *args: handed to the handlers behind the sender, and to nobody else.
-        **kwargs: handed to the handlers. `result`, unless None, is also what clients get. Without one an emit that
-            nobody handles is warned about (`NitroWarning`), once for each place.
+        sender: a string, an object with an `id`, or `ANY`. Subscriptions filter by it.
+        session: a SQLAlchemy or SQLModel session: clients get the event if and only if its transaction commits. The
+            broker's log has to be in the session's database (`sqlite://` or `postgresql://`), or in memory. If given,
+            it is passed to the handlers, too.
+        *args: passed to the handlers after the sender.
+        **kwargs: passed to the handlers. `result`, unless None, is also sent to clients. Without it, an emit that
+            has no handlers warns (`NitroWarning`), once for each line of code.
 
     Returns:
-        What the synchronous handlers returned, in their order: for a generator the list of what it yielded.
-        Asynchronous handlers are started and not waited for. A handler that raised has no part in it.
+        The results of the synchronous handlers, in order; of a generator, a list of what it yielded. Asynchronous
+        handlers are started and not awaited. A handler that raised has no result.
 
     Raises:
-        InvalidTopic, TopicTypeError: `event` is no event's name.
+        InvalidTopic, TopicTypeError: `event` is not a valid name.
         InvalidPayload, PayloadTooLarge: `result` can't be sent; no handler was called.
-        Overloaded: an event loop is too far behind to deliver.
-        BrokerUnavailable: the broker is gone, and as much waits for it as may.
+        Overloaded: an event loop lags too far behind.
+        BrokerUnavailable: the broker is unreachable, and the publish queue is full.
         ConfigurationError: the broker can't take part in the session's transaction.
-        Exception: whatever a required handler raised; nothing was delivered.
+        Exception: a required handler raised it; nothing was delivered.
     """
     signal = event if isinstance(event, Event) else _named(event)
     return emit_at_once(signal, sender, args, session, kwargs)
@@ -100,13 +100,13 @@ def emit(event: Event | str, /, sender: Any = ANY, *args: Any, session: Any = No
 async def emit_async(
     event: Event | str, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any
 ) -> list[Any]:
-    """As `emit`, and waits: for the broker's acknowledgement, then for all asynchronous handlers, which run
-    side by side. Their results are among those returned, at their handlers' places. `session` may be an `AsyncSession`,
-    too; then there is nothing to be acknowledged before it is committed.
+    """As `emit`, but waits for the broker's acknowledgement and for all asynchronous handlers, which run concurrently.
+    Their results are returned, too, in the order of the handlers. `session` may also be an `AsyncSession`. With a
+    session there is no acknowledgement to wait for, since nothing is published before the commit.
 
     Raises:
-        BrokerUnavailable: also if the broker has not acknowledged within `NITRO_PUBLISH_TIMEOUT_SECONDS`; the event
-            is published nevertheless, once the broker is back.
+        BrokerUnavailable: also if the broker doesn't acknowledge within `NITRO_PUBLISH_TIMEOUT_SECONDS`; the event
+            stays queued and is published once the broker is reachable.
     """
     return (await emit_and_wait(_named(event), sender, args, session, kwargs))[0]
 
@@ -114,12 +114,12 @@ async def emit_async(
 async def emit_idempotent(
     event: Event | str, sender: Any, session: Any, kwargs: dict[str, Any], idempotency_key: IdempotencyKey | None = None
 ) -> tuple[list[Any], bool]:
-    """As `emit_async`, with an idempotency key; also returns whether no handler cancelled the event."""
+    """As `emit_async`, with an idempotency key; also returns False if a handler cancelled the event, else True."""
     return await emit_and_wait(_named(event), sender, (), session, kwargs, idempotency_key)
 
 
 def _named(event: Event | str) -> Event:
-    """The event of that name; one that nobody made stays unknown, since names may be as many as users are."""
+    """The event of that name. An unknown one is not kept in the namespace, since there may be a name for each user."""
     if isinstance(event, Event):
         return event
     return default_namespace.get(check_topic(event)) or Event(event, default_namespace)

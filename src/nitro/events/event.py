@@ -1,7 +1,7 @@
-"""Event and Namespace: named signals, and who handles them in this process.
+"""Event and Namespace: named signals, and their handlers in this process.
 
-Stands on blinker's `NamedSignal`, which keeps receivers, their senders and the weak references, and adds
-priorities, conditions, handlers that are required, and handlers of patterns.
+Built on blinker's `NamedSignal`, which manages receivers, senders and weak references; adds priorities, conditions,
+required handlers, and handlers of patterns.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _order: Final = itertools.count()
 class Event(NamedSignal):
     """A named signal; its name is the topic that clients subscribe to.
 
-    `event("todo.created")` gives the one of that name, and is what applications use. What blinker's signals
-    can do, an event can: `connect`, `connected_to`, `receivers_for`, weak references.
+    Applications get one by `event("todo.created")`. It has the interface of blinker's signals: `connect`,
+    `connected_to`, `receivers_for`, weak references.
 
     Args:
-        name: the topic, or for the handlers of a pattern, that pattern.
-        namespace: where the handlers of patterns are found; clients hear the events of `default_namespace` alone.
+        name: the topic; or a pattern, for a signal that holds the handlers of a pattern.
+        namespace: where handlers of patterns are looked up; only events of `default_namespace` are sent to clients.
         doc: docstring of the event.
-        latest_by: field of the result whose values have a newest message each, for clients with
-            `overflow="latest"`; without it the event has one newest message.
+        latest_by: a field of the result, for clients with `overflow="latest"`: they keep the newest message for each
+            value of it, and without it the event's newest message alone.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Event(NamedSignal):
         return emit_at_once(self, sender, args, session, kwargs)
 
     async def emit_async(self, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any) -> list[Any]:
-        """Emit this event, and wait: as `emit_async(event, sender, *args, **kwargs)`."""
+        """Emit this event, and wait for it: as `emit_async(event, sender, *args, **kwargs)`."""
         return (await emit_and_wait(self, sender, args, session, kwargs))[0]
 
     def connect(
@@ -74,14 +74,14 @@ class Event(NamedSignal):
 
         Args:
             receiver: a function, coroutine function, generator function or async generator function.
-            sender: only when this one emits; `ANY` for all.
-            weak: forget the receiver once nobody else refers to it, as blinker does; `on` holds it.
-            priority: higher ones are called first; equal ones in the order of their connection.
-            condition: called as the receiver is; the receiver is left out where it is not true.
-            required: see `on`; such a receiver is held.
+            sender: only events of this sender; `ANY` for all.
+            weak: keep only a weak reference to the receiver, as blinker does; the default of `on` is a strong one.
+            priority: higher priorities run first; equal ones in the order of connection.
+            condition: called with the same arguments; if it is false, the receiver is skipped.
+            required: see `on`; such a receiver is referenced strongly.
 
         Raises:
-            ConfigurationError: what is required, or a condition, would have to be awaited.
+            ConfigurationError: the required receiver, or the condition, is asynchronous.
         """
         if not callable(receiver):
             raise TypeError(f"a handler is callable, not {type(receiver).__name__}")
@@ -104,18 +104,18 @@ class Event(NamedSignal):
 
     @property
     def is_handled(self) -> bool:
-        """Whether anything handles it, from whatever sender."""
+        """Whether it has handlers, of its own or of a matching pattern, for any sender."""
         return any(signal.receivers for signal in (self, *self._namespace.patterns_for(self.name)))
 
     @property
     def is_kept(self) -> bool:
-        """Whether its namespace holds it, as it holds all that `event` has made."""
+        """Whether it is in its namespace, as all events made by `event` are."""
         return self._namespace.get(self.name) is self
 
     def handlers_for(self, sender: Any) -> list[tuple[Registration, Handler]]:
-        """The handlers that an emit by `sender` calls, in order, each with how it was connected.
+        """The handlers that an emit by `sender` calls, in order, with their registrations.
 
-        Handlers of patterns that match the event's name are among them.
+        Includes the handlers of patterns that match the event's name.
         """
         if not self.receivers and not self._namespace._patterns:
             return []
@@ -130,7 +130,7 @@ class Event(NamedSignal):
         return found
 
     def _registration(self, handler: Handler, sender: Any) -> Registration | None:
-        """How `handler` was connected for this sender, or else for all."""
+        """The registration of `handler` for this sender, else the one for all senders."""
         receiver_id = make_id(handler)
         found = self._registrations.get((receiver_id, make_id(sender)))
         return found or self._registrations.get((receiver_id, ANY_ID))
@@ -147,7 +147,7 @@ class Event(NamedSignal):
 class Namespace(dict[str, Event]):
     """Events by name. Applications mostly use `default_namespace`, through `event` and `on`.
 
-    Events of another namespace have their handlers and are emitted as any; clients don't hear them.
+    Events of other namespaces are emitted to their handlers, and never sent to clients.
     """
 
     def __init__(self) -> None:
@@ -155,11 +155,11 @@ class Namespace(dict[str, Event]):
         self._patterns: dict[str, Event] = {}
 
     def event(self, name: str, doc: str | None = None, *, latest_by: str | None = None) -> Event:
-        """The event of that name, made when first asked for.
+        """The event of that name, created at the first call.
 
         Raises:
             InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
-            ConfigurationError: it has another `latest_by` already.
+            ConfigurationError: it already has a different `latest_by`.
         """
         found = self.get(check_topic(name))
         if found is None:
@@ -171,7 +171,7 @@ class Namespace(dict[str, Event]):
         return found
 
     def pattern(self, pattern: str) -> Event:
-        """The signal that holds the handlers of a pattern; it can't be emitted."""
+        """The signal that holds the handlers of a pattern, which can't be emitted; created at the first call."""
         pattern = check_pattern(pattern)
         found = self._patterns.get(pattern)
         if found is None:
@@ -186,27 +186,27 @@ class Namespace(dict[str, Event]):
 
 
 default_namespace: Final = Namespace()
-"""What `event`, `on` and names mean, and what clients hear."""
+"""The namespace of `event`, of `on`, and of events given by name; its events are sent to clients."""
 
 
 def event(name: str, doc: str | None = None, *, latest_by: str | None = None) -> Event:
-    """The event called `name` in the default namespace, made when first asked for.
+    """The event called `name` in the default namespace, created at the first call.
 
     Args:
         name: the topic that clients subscribe to.
         doc: docstring of the event.
-        latest_by: field of the result, such as `"symbol"`, whose values have a newest message each, for clients with
-            `overflow="latest"`; without it the event has one newest message.
+        latest_by: a field of the result, such as `"symbol"`, for clients with `overflow="latest"`: they keep the newest
+            message for each value of it, and without it the event's newest message alone.
 
     Raises:
         InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
-        ConfigurationError: it has another `latest_by` already.
+        ConfigurationError: it already has a different `latest_by`.
     """
     return default_namespace.event(name, doc, latest_by=latest_by)
 
 
 def filter_signals(pattern: str, namespace: Namespace = default_namespace) -> dict[str, Event]:
-    """The events of `namespace` whose names match `pattern`, by their names.
+    """The events of `namespace` whose names match `pattern`, by name.
 
     Raises:
         InvalidTopic, TopicTypeError: the pattern breaks the grammar.
@@ -216,10 +216,10 @@ def filter_signals(pattern: str, namespace: Namespace = default_namespace) -> di
 
 
 def _is_awaited(function: Callable[..., Any]) -> bool:
-    """Whether calling it only makes something that has to be awaited, as far as can be told before."""
+    """Whether `function` is a coroutine function or an async generator function, as far as can be told."""
     while isinstance(function, partial):
         function = function.func
-    call = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is asked
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is inspected
     return any(
         kind(each) for each in (function, call) for kind in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     )

@@ -1,6 +1,6 @@
-"""Patches on the wire: how a payload is known to be one, and the frame that it is for Datastar.
+"""Patches on the wire: recognises a payload that is a Datastar patch, and encodes it as Datastar's event.
 
-Fed by payloads of the log; feeds `stream()` and the wire form of Datastar's responses. `patch.Patch` writes them.
+`datastar.patch.Patch` writes these payloads; `stream()` and Datastar's wire format read them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from nitro.delivery.frame import encode_event
 __all__ = ["frame_of"]
 
 _MARK: Final = b'{"datastar":true,"datastar":"'
-"""How the JSON of a patch begins, and that of no other result can: it has one key twice."""
+"""Prefix of a patch's JSON. No other result can have it, since it has the same key twice."""
 
 
 def frame_of(payload: bytes, id: str | None = None) -> bytes | None:
-    """Datastar's event, if `payload` is a patch, and None if not; it may come from a log that others write to."""
+    """Datastar's event if `payload` is a patch, else None. It is validated, since others may write to the log."""
     if payload.startswith(_MARK):
         match from_json(payload):
             case {"datastar": "datastar-patch-elements" | "datastar-patch-signals" as name, "lines": [*lines]}:

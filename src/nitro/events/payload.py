@@ -1,6 +1,6 @@
-"""Payloads: from what an application hands to `emit` to JSON bytes, and back for who reads it in Python.
+"""Payloads: serialises the results of events to JSON, and decodes them for readers in Python.
 
-JSON is written once, in the emitter, so that what can't be written is the emitter's error.
+A result is serialised once, in the emitter, so that a failure is raised there.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ __all__ = ["JsonArray", "JsonObject", "JsonText", "decode", "encode", "field_of"
 
 
 _DEPTH: Final = 200
-"""How deep a reader can follow. With fewer brackets than that a payload can't be nested too deeply."""
+"""Maximum nesting that JSON parsers accept. A payload with fewer brackets can't exceed it."""
 _DIGITS: Final = 4300
-"""How long a whole number a reader takes. With fewer digits than that a payload has no longer one."""
+"""Maximum digits of an integer that JSON parsers accept. A payload with fewer digits can't exceed it."""
 
 
-_LOOKS: Final = 1000
-"""At how many of the values of what can't be sent an error looks for the one that is to blame."""
+_MAX_INSPECTED: Final = 1000
+"""How many values of a result that can't be serialised are inspected to find the cause for the error's text."""
 _LINE_ENDS_TO_SOME: Final = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class _FormatsAsJson:
-    """`str()` and f-string give JSON, so that a decoded value can be sent as it is."""
+    """`str()` and f-strings give JSON, so that a decoded value can be sent unchanged."""
 
     __slots__ = ()
-    _plain: type[Any]  # what pydantic writes twice as fast as a subclass of it
+    _plain: type[Any]  # pydantic serialises it twice as fast as its subclass
 
     def __str__(self) -> str:
         return _on_one_line(to_json(self._plain(self))).decode()
@@ -43,7 +43,7 @@ class _FormatsAsJson:
         return format(str(self), spec) if spec else str(self)
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """The server-sent event that a response makes of it where it is yielded as it is."""
+        """The server-sent event that a response sends if it is given the value itself."""
         return f"data: {self}\n\n".encode(encoding, errors)
 
 
@@ -62,40 +62,40 @@ class JsonArray(_FormatsAsJson, list[Any]):
 
 
 class JsonText(str):
-    """A decoded text that has line ends: just that text, and no piece of a stream.
+    """A decoded text that has line ends.
 
-    A response that is given it as it is would write its lines as fields of an event, whatever somebody wrote there.
+    Unlike a plain `str`, a response can't mistake its lines for fields of a server-sent event: it sends it as JSON.
     """
 
     __slots__ = ()
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """The server-sent event that a response makes of it; its own bytes are `bytes(text, "utf-8")`."""
+        """The server-sent event that a response sends. For the text itself use `bytes(text, "utf-8")`."""
         return f"data: {_on_one_line(to_json(self[:])).decode()}\n\n".encode(encoding, errors)
 
 
 def encode(result: Any, max_bytes: int) -> bytes:
-    """`result` as JSON in UTF-8: whatever pydantic can write, entities and models included.
+    """`result` as JSON in UTF-8: any value that pydantic can serialise, including entities and models.
 
-    U+0085, U+2028 and U+2029 are escaped: there are readers of streams that take them for line ends.
+    U+0085, U+2028 and U+2029 are escaped, since some SSE parsers treat them as line ends.
 
     Raises:
-        InvalidPayload: it can't be written as JSON; NaN and infinity can't either.
+        InvalidPayload: it can't be serialised to JSON, or contains NaN or infinity.
         PayloadTooLarge: its JSON is longer than `max_bytes`.
     """
     try:
         if type(result) is not dict and isinstance(result, IOBase):  # pydantic would read it, line by line
-            raise TypeError("an open file is no value")  # noqa: TRY301 - one place makes the error's text
+            raise TypeError("an open file is no value")  # noqa: TRY301 - the handler below makes the error's text
         payload = to_json(result, inf_nan_mode="constants")
-        find, lists = payload.find, payload.count(b"[")  # quicker than `in`
-        if find(b"NaN") >= 0 or find(b"Infinity") >= 0:  # as a number, or just in a text?
+        find, lists = payload.find, payload.count(b"[")  # faster than `in`
+        if find(b"NaN") >= 0 or find(b"Infinity") >= 0:  # a number, or only inside a string?
             json.loads(payload, parse_constant=_refuse_constant)
         has_null = find(b"null") >= 0
-        if (has_null or lists) and _has_objects(result) and has_null:  # None, or what a model makes of NaN and infinity
+        if (has_null or lists) and _has_objects(result) and has_null:  # None, or NaN or infinity in a model
             json.dumps(to_jsonable_python(result, inf_nan_mode="constants"), allow_nan=False)
         is_long = len(payload) > _DIGITS and _has_many_digits(payload)
         if is_long or lists + payload.count(b"{") >= _DEPTH:
-            from_json(payload)  # too deep, or a number too long, for a reader: it must not reach one
+            from_json(payload)  # raises if it is too deep, or has too long a number, for JSON parsers
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
         raise InvalidPayload(
@@ -125,10 +125,10 @@ def field_of(result: Any, name: str) -> str:
 
 
 def decode(payload: bytes) -> Any:
-    """The value that `payload` spells, a new one at each call; objects and arrays format as JSON again.
+    """The decoded value, a new one at each call; objects and arrays format as JSON. Of a Datastar patch, its frame.
 
-    A patch for Datastar is the text of its frame. What a response is given as it is (and so asks to encode itself) is a
-    whole event for objects, arrays and texts with line ends: nothing that was emitted as data can become another.
+    Objects, arrays and texts with line ends encode themselves as a complete event, in case a response is given them
+    unchanged: so emitted data can't inject fields into the stream.
     """
     frame = frame_of(payload)
     if frame is not None:
@@ -144,9 +144,9 @@ def decode(payload: bytes) -> Any:
 
 
 def _remedy(result: Any) -> str:
-    """What to pass instead; for what SQLAlchemy gives, if such a thing is among the first that `result` holds."""
+    """What to pass instead: specific if one of the first values in `result` is a model or row of SQLAlchemy's."""
     rest = [result]
-    for _ in range(_LOOKS):
+    for _ in range(_MAX_INSPECTED):
         if not rest:
             break
         value = rest.pop()
@@ -166,10 +166,10 @@ def _remedy(result: Any) -> str:
 
 
 def _on_one_line(payload: bytes) -> bytes:
-    """The same JSON without what some readers take for line ends; it can only be in a string."""
-    if not payload.isascii():  # quick, and so are most payloads
+    """The same JSON with the characters escaped that some parsers treat as line ends; they only occur in strings."""
+    if not payload.isascii():  # a fast check, and most payloads are ASCII
         for char, escape in _LINE_ENDS_TO_SOME:
-            if payload.find(char[:1]) >= 0:  # a single byte is found much quicker
+            if payload.find(char[:1]) >= 0:  # a single byte is found much faster
                 payload = payload.replace(char, escape)
     return payload
 
@@ -179,10 +179,10 @@ def _has_many_digits(payload: bytes) -> bool:
 
 
 def _has_objects(result: Any) -> bool:
-    """Whether anything in it is no plain JSON: a model, for instance.
+    """Whether `result` contains anything but plain JSON types, such as a model.
 
     Raises:
-        TypeError: an open file is among it, which pydantic would read, line by line.
+        TypeError: it contains an open file, which pydantic would read, line by line.
     """
     found = False
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""Senders: the sentinel that means any of them, and the key by which subscriptions filter them."""
+"""Senders: the sentinel for any sender, and the key by which subscriptions filter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ANY", "AnyType", "is_any", "sender_key", "user_key"]
 
 @final
 class AnyType:
-    """Type of `ANY`: every topic, every sender, or no mute, by where it stands."""
+    """Type of `ANY`: every topic, every sender or no mutes, depending on the argument."""
 
     _instance: AnyType | None = None
 
@@ -32,18 +32,18 @@ ANY: Final = AnyType()
 
 
 def is_any(value: Any) -> bool:
-    """Whether `value` is `ANY`, or the string `"ANY"`, which may stand for it among topics.
+    """Whether `value` is `ANY`, or the string `"ANY"`, which means the same as a topic.
 
-    Not among senders: their keys are people's ids and names of rooms, and one of them may be just that.
+    As a sender the string is an ordinary key, since it may be the id of a user or the name of a room.
     """
     return value is ANY or (isinstance(value, str) and value == "ANY")
 
 
 def user_key(user: Any) -> str | None:
-    """The id of a user, or of an object that has one; None if no user is meant.
+    """The id of a user, given as an id or an object that has one; None for no user.
 
     Raises:
-        ConfigurationError: it is an object without an id, or what no log can hold.
+        ConfigurationError: it is an object without an id, or contains a surrogate, which no log can store.
     """
     key = sender_key(user)
     if user is not None and (not key or not is_identity(user)):
@@ -54,8 +54,8 @@ def user_key(user: Any) -> str | None:
 
 
 def sender_key(sender: Any) -> str | None:
-    """What subscriptions compare: a string is itself, an object with an `id` is that id as a string, other
-    values are their text. `ANY`, `None` and an object whose `id` is None have none, and reach only subscriptions
+    """The key that subscriptions compare: a string itself, the `id` of an object that has one as a string, and `str()`
+    of any other value. `ANY`, `None` and an object whose `id` is None have no key, and reach only subscriptions
     without senders.
     """
     if sender is None or sender is ANY:

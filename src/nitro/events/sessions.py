@@ -1,4 +1,4 @@
-"""The sessions that an emit may be part of: SQLAlchemy's, SQLModel's, and their asynchronous twins."""
+"""Database sessions that an emit can take part in: those of SQLAlchemy and SQLModel, synchronous and asynchronous."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_session", "in_session"]
 
 
 def check_session(session: Any) -> Session:
-    """`session` itself, if it can be used where nothing is awaited.
+    """`session`, or the session of a `scoped_session`, if it is synchronous.
 
     Raises:
         ConfigurationError: it is an `AsyncSession`.
@@ -33,7 +33,7 @@ def check_session(session: Any) -> Session:
 
 
 async def in_session(session: Any, write: Callable[[Session], None]) -> None:
-    """Let `write` have the session, whichever of the two it is."""
+    """Call `write` with the synchronous session, by `run_sync` if `session` is an `AsyncSession`."""
     if _is_asynchronous(session):
         await session.run_sync(write)
     else:
@@ -41,6 +41,6 @@ async def in_session(session: Any, write: Callable[[Session], None]) -> None:
 
 
 def _is_asynchronous(session: Any) -> bool:
-    """Whether it is an `AsyncSession`; nobody has one who has not imported it, which needs greenlet."""
+    """Whether it is an `AsyncSession`, whose module is not imported here, since it needs greenlet."""
     module = sys.modules.get("sqlalchemy.ext.asyncio")
     return isinstance(session, getattr(module, "AsyncSession", ()))

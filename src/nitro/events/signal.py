@@ -1,4 +1,4 @@
-"""Signal: what an emission needs of an event, and how a handler is registered with one."""
+"""Signal: the interface of an event that an emission uses, and the registration of a handler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Condition = Callable[..., bool]
 
 
 class Registration(NamedTuple):
-    """How a handler was connected: sorts by priority, highest first, then by when."""
+    """The options of a connected handler; `rank` sorts by priority, highest first, then by registration order."""
 
     priority: int
     order: int
@@ -25,7 +25,7 @@ class Registration(NamedTuple):
 
 
 class Signal(Protocol):
-    """An `Event`, as those see it who call its handlers and publish it."""
+    """The part of `Event` that is needed to call its handlers and publish it."""
 
     @property
     def name(self) -> str:
@@ -33,11 +33,11 @@ class Signal(Protocol):
 
     @property
     def latest_by(self) -> str | None:
-        """The field of the result whose values have a newest message each."""
+        """The field of the result by whose value newer messages replace older ones."""
 
     @property
     def is_heard(self) -> bool:
-        """Whether clients can hear it: events of other namespaces are for handlers alone."""
+        """Whether it is published to clients: events of other namespaces than the default one are not."""
 
     @property
     def is_muted(self) -> bool:
@@ -45,15 +45,15 @@ class Signal(Protocol):
 
     @property
     def is_handled(self) -> bool:
-        """Whether it has handlers, by its name or by a pattern."""
+        """Whether it has handlers, of its own or of a matching pattern."""
 
     @property
     def is_kept(self) -> bool:
-        """Whether its namespace knows it: it was made by `event`, and not by an emit of a name."""
+        """Whether it is in its namespace: created by `event`, and not by an emit of an unknown name."""
 
     @property
     def receivers(self) -> Mapping[Any, Any]:
-        """Its own handlers, without those of patterns, as blinker keeps them."""
+        """Its own handlers, without those of patterns, as blinker stores them."""
 
     def handlers_for(self, sender: Any) -> list[tuple[Registration, Handler]]:
-        """The handlers that this sender's emit calls, in their order."""
+        """The handlers that an emit by `sender` calls, in order."""

@@ -1,6 +1,6 @@
-"""What is emitted and can reach nobody, though it was meant to: told to the emitter, once for each place in its code.
+"""Warnings for emits that reach nobody by mistake, once for each line of the application's code.
 
-Fed by an emission that has no result; feeds Python's warnings.
+Called by an emission without a result.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from nitro.events.signal import Signal
 __all__ = ["warn_if_unheard"]
 
 _OWN: Final = frozenset({"client_lifecycle"})
-"""Events of Nitro's own, which need no handler."""
+"""Nitro's own events, which need no handler."""
 _MEANT: Final = ("data", "payload", "value", "values", "message", "body", "content", "json", "item", "obj", "object")
-"""Keywords that others call the result by."""
+"""Keywords that are likely meant as the result."""
 _LEAST_LIKENESS: Final = 0.8
 
 _first_names: Final[dict[tuple[str, int], str]] = {}
-"""Place in the code → the name of the first event that was told of there. Names can be as many as users are, and
-Python keeps each text that it has warned with: so only this one, and those of events that are kept, are spelled."""
+"""File and line of an emit → name of the first event warned about there. Python remembers each warning's text, and
+there may be a name for each user: so only this name, and those of events in a namespace, are shown."""
 
 
 def warn_if_unheard(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Warn where no result was given, and either nobody handles the event or what was given looks like the result.
+    """Warn if there is no result, and the event has no handlers or another argument looks like the result.
 
     Raises:
-        NitroWarning: where the application has made errors of warnings.
+        NitroWarning: the application turns warnings into errors.
     """
     slip = None
     for name in kwargs:
         if _is_misspelt(name):
             slip = name
     if slip is None and signal.receivers and type(sender) is str:
-        return  # as most are
+        return  # the common case
     if "result" in kwargs or signal.name in _OWN or signal.is_muted or not signal.is_heard:
         return
     is_handled = signal.is_handled
@@ -61,12 +61,12 @@ def _remedy(name: str, sender: Any, args: tuple[Any, ...], slip: str | None, is_
     if is_data:
         kind = type(sender).__name__
         return (
-            f"the {kind} stands where the sender does, and has no id; was it meant for clients? "
+            f"the {kind} is passed as the sender, and has no id; was it meant for clients? "
             f"emit({name}, result=<the {kind}>), or emit({name}, sender, result=<the {kind}>)"
         )
     if args:
-        return f"what is given behind the sender is for handlers alone: emit({name}, sender, result=…)"
-    return f"give clients what they shall get: emit({name}, sender, result=…)"
+        return f"arguments after the sender are for handlers alone: emit({name}, sender, result=…)"
+    return f"pass what clients get as result: emit({name}, sender, result=…)"
 
 
 @lru_cache(maxsize=1024)
@@ -75,18 +75,18 @@ def _is_misspelt(name: str) -> bool:
 
 
 def _is_asked_for(signal: Signal, sender: Any, keyword: str) -> bool:
-    """Whether one of the handlers names that keyword, so that it was meant."""
+    """Whether one of the handlers has a parameter of that name, so that it is no mistake."""
     for _, handler in signal.handlers_for(sender):
         try:
             if keyword in inspect.signature(handler).parameters:
                 return True
-        except (TypeError, ValueError):  # something built in, which can't be asked
+        except (TypeError, ValueError):  # a builtin without a signature
             continue
     return False
 
 
 def _is_data(sender: Any) -> bool:
-    """Whether it looks like what a client should get, rather than like somebody who emits."""
+    """Whether `sender` looks like data for clients rather than a sender."""
     if hasattr(sender, "id") or isinstance(sender, type):
         return False
     return (
