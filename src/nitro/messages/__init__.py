@@ -1,1 +1,1 @@
-"""Messages: what travels. Topics and patterns, senders' identities, positions in the log. Pure, without I/O."""
+"""Messages: topics and patterns, identities, messages and their positions in the log. Pure, without I/O."""

@@ -1,4 +1,4 @@
-"""Identity: what names somebody, as a sender, as a user or as a segment of a topic. Pure; imports nothing of Nitro."""
+"""Identity: what identifies a sender, a user or a segment of a topic. Pure; imports nothing of Nitro."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["HasId", "Identity", "is_identity"]
 
 
 class HasId(Protocol):
-    """An object that has an id: a row of an ORM, an entity, a user."""
+    """An object that has an id: an ORM row, an entity, a user."""
 
     @property
     def id(self) -> Any: ...
 
 
 Identity: TypeAlias = str | int | UUID | HasId
-"""Who somebody is: an id, or an object that has one."""
+"""An id, or an object that has one."""
 
 
 def is_identity(value: object) -> bool:
-    """Whether `value` names somebody: an id, or an object that has one. None, True, a mapping, a list, a function, and
-    an object whose text is its address in memory don't.
+    """Whether `value` is an id, or an object that has one. Not None, a bool, an iterable other than a string, a
+    callable, or an object with the default `str()`, which is its address in memory.
     """
     value = getattr(value, "id", value)
     if isinstance(value, str):

@@ -1,6 +1,6 @@
-"""Message, Gap and Position: what travels from an emit to a client, and where it stands in the log.
+"""Message, Gap and Position: what is delivered from an emit to a client, and its place in the log.
 
-Made by a broker from what was emitted; read by everything after it. Frozen: nobody on the way changes it.
+Made by a broker; immutable from there on.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pydantic_core import from_json
 __all__ = ["UNKNOWN_STAMP", "Gap", "GapReason", "Message", "Position"]
 
 GapReason: TypeAlias = Literal["expired", "epoch", "overflow", "invalid"]
-"""Why a client gets a gap; see there."""
+"""Why a client gets a gap; see `Gap`."""
 
 _POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})(?:\.([0-9a-f]{6}))?", re.ASCII)
 UNKNOWN_STAMP: Final = "000000"
-"""Of a place of whose entry nothing is known. As wide as any other, so that the ids of one log can be compared."""
+"""Stamp of a position whose entry is unknown. As long as any other, so that the ids of one log can be compared."""
 
 
 class Position(NamedTuple):
     """A place in a broker's log, written `<epoch>-<sequence>` or `<epoch>-<sequence>.<stamp>` in ASCII.
 
     Attributes:
-        epoch: names one life of the log; it changes when the log is new or may have lost something.
-        sequence: rises by one with each message; 0 stands before the first.
-        stamp: six digits of the entry there, by which it is told from another one that a log has in its place since it
-            was put back from a backup; empty in a log that ends with its process.
+        epoch: identifies one incarnation of the log; it changes when the log is new or may have lost messages.
+        sequence: increases by one with each message; 0 is before the first.
+        stamp: six hex digits that identify the entry, to detect that a log restored from a backup has another one at
+            this sequence; empty in a log that ends with its process.
     """
 
     epoch: str
@@ -36,17 +36,17 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The position that `text` spells, or None: what a stranger sends is never an error here."""
+        """The position written in `text`, or None if it is none: untrusted input never raises."""
         found = _POSITION.fullmatch(text)
         return cls(found[1], int(found[2]), found[3] or "") if found else None
 
     @property
     def before(self) -> Position:
-        """The place before this one, of whose entry nothing is known."""
+        """The place before this one, with an unknown stamp."""
         return Position(self.epoch, self.sequence - 1, self.stamp and UNKNOWN_STAMP)
 
     def contradicts(self, other: Position) -> bool:
-        """Whether both are one place by their numbers, and the entry there another one."""
+        """Whether both have the same epoch and sequence, but known stamps that differ."""
         stamps = {self.stamp, other.stamp} - {"", UNKNOWN_STAMP}
         return len(stamps) == 2 and self[:2] == other[:2]
 
@@ -58,11 +58,11 @@ class Message(NamedTuple):
     """One event on its way to clients.
 
     Attributes:
-        topic: name of the event; empty for what was sent to one client alone.
+        topic: name of the event; empty if it was sent to one client alone.
         sender: key of the sender, or None; for filtering in the server, never sent to a browser.
         payload: the result as JSON in UTF-8, encoded once by the emitter.
-        position: its place in the log; None for what was sent to one client alone.
-        key: value of the event's `latest_by`, for clients of which only the newest message of each key is kept.
+        position: its place in the log; None if it was sent to one client alone.
+        key: value of the event's `latest_by`, for clients that keep only the newest message of each key.
     """
 
     topic: str
@@ -78,12 +78,12 @@ class Message(NamedTuple):
 
     @property
     def data(self) -> Any:
-        """The decoded result; a new object at each call, so that no reader sees another's changes."""
+        """The decoded result; a new object at each call, so that readers don't share changes."""
         return from_json(self.payload)
 
     @property
     def json(self) -> str:
-        """The result as JSON text, just as the emitter encoded it."""
+        """The result as JSON text, exactly as the emitter encoded it."""
         return self.payload.decode()
 
     def __repr__(self) -> str:
@@ -91,12 +91,12 @@ class Message(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Instead of messages that a client will not get: it has to fetch what it shows anew.
+    """Stands for messages that a client won't get: it has to reload its state.
 
     Attributes:
-        reason: `"expired"` (the log forgot them), `"epoch"` (the log is another one), `"overflow"` (too much
-            waited for the client) or `"invalid"` (the id that it came back with is none of this log's).
-        resumed_at: it gets everything behind this position.
+        reason: `"expired"` (the log no longer retains them), `"epoch"` (the log is a different one), `"overflow"` (the
+            client's limits were exceeded) or `"invalid"` (the id that it resumed with is not one of this log).
+        resumed_at: the client gets everything after this position.
     """
 
     reason: GapReason
@@ -104,7 +104,7 @@ class Gap(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The position as text: the `id` of its server-sent event, so that the client comes back to it."""
+        """The position as text: the `id` of its server-sent event, from which the client resumes later."""
         return str(self.resumed_at)
 
     @property

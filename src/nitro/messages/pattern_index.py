@@ -1,8 +1,8 @@
-"""The pattern index: patterns, each with a value, found by the topics that they match. Pure data, of one thread.
+"""The pattern index: maps patterns to values, and finds the values of all patterns that match a topic. Not thread-safe.
 
-A pattern without a star, or with one, is found by dictionary, by the letters before its star and behind it. One with
-several is compared only where those letters are right, and the topic has those with which the longest literal between
-its stars begins. So a look-up costs what the topic's length and the patterns that match, or nearly do, make it cost.
+A pattern with at most one star is found in dictionaries, by its prefix and suffix. One with several stars is compared
+only if its prefix and suffix fit, and the topic contains the first characters of the longest literal between its stars.
+So the cost of a lookup depends on the topic's length and on the patterns that match or nearly match.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ V = TypeVar("V", bound=Hashable)
 T = TypeVar("T")
 
 _KEY_CHARS: Final = 4
-"""By so many letters the literals between stars are found, so that few lengths of a topic's parts are looked up."""
+"""Literals between stars are indexed by this many characters, so that few substring lengths are looked up."""
 _LOOKS_A_COMPARISON: Final = 8
-"""Looking for a text in a topic, or for a part of a topic among texts, takes this part of a comparison's time."""
+"""This many substring lookups take about as long as one comparison."""
 
 
 def compared_among(patterns: Iterable[str]) -> set[str]:
-    """Those of `patterns` that a look-up may have to compare letter by letter: they have two stars or more."""
+    """The `patterns` that a lookup may have to compare character by character: those with two stars or more."""
     return {pattern for pattern in patterns if "*" in pattern and pattern.count("*") > 1}
 
 
@@ -30,8 +30,8 @@ class PatternIndex(Generic[V]):
     """A mapping of checked patterns; no value is None.
 
     Attributes:
-        compared: how many patterns were compared with a topic letter by letter, by all look-ups so far; eight looks
-            whether some literal is there count as one.
+        compared: the number of character-by-character comparisons of all lookups so far; eight substring lookups count
+            as one.
     """
 
     __slots__ = ("_beginnings", "_topics", "compared")
@@ -43,14 +43,14 @@ class PatternIndex(Generic[V]):
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, V]]) -> Self:
-        """An index of these patterns and values; of a pattern that is there twice, the last value stays."""
+        """An index of these patterns and values; the last value of a repeated pattern wins."""
         index = cls()
         for pattern, value in pairs:
             index.put(pattern, value)
         return index
 
     def get(self, pattern: str) -> V | None:
-        """The value of this very pattern."""
+        """The value of exactly this pattern, or None."""
         if "*" not in pattern:
             return self._topics.get(pattern)
         first, *inner, last = pattern.split("*")
@@ -58,7 +58,7 @@ class PatternIndex(Generic[V]):
         return None if beginning is None else beginning.get(tuple(inner), last)
 
     def put(self, pattern: str, value: V) -> None:
-        """Give `pattern` this value."""
+        """Set the value of `pattern`."""
         if "*" not in pattern:
             self._topics[pattern] = value
             return
@@ -66,7 +66,7 @@ class PatternIndex(Generic[V]):
         self._beginnings.at(first, _Beginning).put(tuple(inner), last, value)
 
     def remove(self, pattern: str) -> None:
-        """Forget `pattern`, which is there, and whatever only served it."""
+        """Remove `pattern`, which has to be present."""
         if "*" not in pattern:
             del self._topics[pattern]
             return
@@ -77,7 +77,7 @@ class PatternIndex(Generic[V]):
             self._beginnings.remove(first)
 
     def matching(self, topic: str) -> list[V]:
-        """The values of all patterns that match `topic`; or that contain it, where it is a pattern itself."""
+        """The values of all patterns that match `topic` or, if it is a pattern itself, contain it."""
         found: list[V] = []
         value = self._topics.get(topic)
         if value is not None:
@@ -100,21 +100,21 @@ class PatternIndex(Generic[V]):
         return bool(self._topics or self._beginnings.by_text)
 
     def __repr__(self) -> str:
-        return f"<PatternIndex of {len(self._topics)} topics, and of patterns with {self._beginnings!r} before a star>"
+        return f"<PatternIndex of {len(self._topics)} topics and {len(self._beginnings.by_text)} prefixes>"
 
 
 class _Literals(Generic[T]):
-    """Texts that a topic may have somewhere, found by its parts of their lengths."""
+    """A mapping of literals to values, searched by the substrings of a topic that have their lengths."""
 
     __slots__ = ("by_text", "lengths")
 
     def __init__(self) -> None:
         self.by_text: dict[str, T] = {}
         self.lengths: dict[int, int] = {}
-        """Of the texts, and how many have each."""
+        """Length → number of texts that have it."""
 
     def at(self, text: str, make: Callable[[], T]) -> T:
-        """What belongs to `text`, made if there is nothing."""
+        """The value of `text`, made by `make` if there is none."""
         value = self.by_text.get(text)
         if value is None:
             value = self.by_text[text] = make()
@@ -128,7 +128,7 @@ class _Literals(Generic[T]):
             del self.lengths[len(text)]
 
     def within(self, part: str) -> tuple[list[T], int]:
-        """What belongs to those that are in `part`, and how many looks that took."""
+        """The values of all texts that `part` contains, and the number of substring lookups."""
         parts = len(self.lengths) * len(part)
         if len(self.by_text) <= parts:
             return [value for text, value in self.by_text.items() if text in part], len(self.by_text)
@@ -142,11 +142,11 @@ class _Literals(Generic[T]):
 
 
 class _Beginning(Generic[V]):
-    """Patterns with the same letters before their first star.
+    """Patterns with the same prefix, the text before their first star.
 
     Attributes:
-        open: the value of the one that ends with this star.
-        endings: the others, by what is behind their last star.
+        open: the value of the pattern that ends with that star.
+        endings: the others, by their suffix, the text after their last star.
     """
 
     __slots__ = ("endings", "open")
@@ -173,7 +173,7 @@ class _Beginning(Generic[V]):
         if not inner and not last:
             self.open = None
             return
-        assert self.endings is not None  # it is there
+        assert self.endings is not None  # it is present
         ending = self.endings.by_text[last]
         ending.remove(inner)
         if not ending:
@@ -186,11 +186,12 @@ class _Beginning(Generic[V]):
 
 
 class _Ending(Generic[V]):
-    """Patterns with the same letters before their first star and behind their last one.
+    """Patterns with the same prefix and suffix.
 
     Attributes:
-        plain: the value of the one for which these are the same star.
-        compared: the others, by how the longest literal between their stars begins, as inner literals → value.
+        plain: the value of the pattern with a single star.
+        compared: the others, by the first characters of the longest literal between their stars, as inner literals →
+            value.
     """
 
     __slots__ = ("compared", "plain")
@@ -217,7 +218,7 @@ class _Ending(Generic[V]):
         if not inner:
             self.plain = None
             return
-        assert self.compared is not None  # it is there
+        assert self.compared is not None  # it is present
         key = _key(inner)
         found = self.compared.by_text[key]
         del found[inner]
@@ -235,7 +236,7 @@ def _key(inner: tuple[str, ...]) -> str:
 
 
 def _collect(endings: _Literals[_Ending[V]], topic: str, start: int, found: list[V]) -> int:
-    """Add the values of those that match `topic` from `start` on to `found`; how many were compared."""
+    """Add the values of the patterns that match `topic` from `start` on to `found`; return the comparisons made."""
     compared = len(endings.lengths) // _LOOKS_A_COMPARISON
     size = len(topic)
     for length in endings.lengths:
@@ -257,9 +258,9 @@ def _collect(endings: _Literals[_Ending[V]], topic: str, start: int, found: list
 
 
 def _fits(inner: tuple[str, ...], topic: str, start: int, stop: int) -> bool:
-    """Whether the literals are there in their order, each behind a letter or more, with one left before `stop`.
+    """Whether the literals occur in order, each after one character or more, with one or more left before `stop`.
 
-    Leftmost placement is enough: each star only asks for one letter or more before the next literal.
+    Leftmost placement is enough: each star only requires one character or more before the next literal.
     """
     for literal in inner:
         found = topic.find(literal, start + 1, stop - 1)

@@ -1,10 +1,8 @@
-"""Topics and patterns: their grammar, and whether one matches a topic. Pure functions.
+"""Topics and patterns: their grammar, and matching. Pure functions.
 
 A topic is one or more segments of ASCII letters, digits, `_`, `-` and `:`, joined by dots, at most
-255 characters in all. A pattern is the same with `*` allowed anywhere but beside another; each `*` stands for one or
-more characters, dots included. Matching is linear in the length of the topic: no backtracking, no regex engine.
-
-Fed by whoever names an event or a subscription; feeds the router's index.
+255 characters in all. A pattern may also contain `*`, but not two in a row; each `*` matches one or more characters,
+including dots. Matching is linear in the length of the topic: no backtracking, no regex engine.
 """
 
 from __future__ import annotations
@@ -36,9 +34,9 @@ EVERY_TOPIC: Final = "*"
 
 _TOPIC_CHARS: Final = frozenset(ascii_letters + digits + "_-:.")
 _WELL_FORMED: Final = re.compile(r"[\w:*-]+(?:\.[\w:*-]+)*", re.ASCII)
-"""It says that most are right, in a microsecond; what is wrong is found out letter by letter."""
+"""A fast check for valid names; errors in the others are located character by character."""
 _ALL_WELL_FORMED: Final = re.compile(r"(?:[\w:*-]++(?:\.[\w:*-]++)*+,)*+", re.ASCII)
-"""The same of many, with a comma behind each."""
+"""The same for many names, each followed by a comma."""
 _MAX_ESCAPED_CHARS: Final = 120
 _UNESCAPED: Final = frozenset((ascii_letters + digits + "_-").encode())
 _RESERVED: Final = "nitro"
@@ -50,8 +48,8 @@ def check_topic(topic: str) -> str:
 
     Raises:
         TopicTypeError: it is no string.
-        InvalidTopic: it breaks the grammar, is longer than 255 characters, is a pattern, is `ANY`,
-            or is one of the names under `nitro.` that are reserved.
+        InvalidTopic: it breaks the grammar, is longer than 255 characters, is a pattern, is `ANY`, or is reserved
+            (`nitro` and the names under `nitro.`).
     """
     _check_type(topic, "topic")
     _check_grammar(topic, "topic")
@@ -75,9 +73,9 @@ def check_pattern(pattern: str) -> str:
 
 
 def check_patterns(patterns: Sequence[str]) -> Sequence[str]:
-    """The same as `check_pattern` for each of these strings, in one go and without remembering them.
+    """As `check_pattern` for each of these strings, in one pass and without caching.
 
-    For what strangers send: remembered, it would take the place of what the application emits.
+    For untrusted input, which would evict the application's own names from the cache.
     """
     text = "".join([f"{pattern}," for pattern in patterns])
     is_right = (
@@ -90,24 +88,24 @@ def check_patterns(patterns: Sequence[str]) -> Sequence[str]:
 
 
 def segment(value: object) -> str:
-    """`value`, any id there can be, as one segment of a topic or pattern: `f"user.{segment(user.id)}.*"`.
+    """Escape an id as one segment of a topic or pattern: `f"user.{segment(user.id)}.*"`.
 
-    Whoever puts what people choose into a topic needs it, where it is emitted as where it is granted: the user who is
-    called `*` would hear everybody. Different ids are different segments.
+    Needed for any text that users choose, both where events are emitted and where they are granted: a user named `*`
+    would otherwise hear everybody's. Different ids give different segments.
 
-    An id of characters that a segment can have is itself. Any other is `::` and its UTF-8, in which each byte but ASCII
-    letters, digits, `_` and `-` is written as `:` and two hexadecimal digits: `a.b` is `::a:2eb`. Where that is longer
-    than 120 characters it is `::::` and the SHA-256 of the id, as URL-safe base64 without padding.
+    An id that is a valid segment stays as it is. Any other becomes `::` followed by its UTF-8, in which each byte but
+    ASCII letters, digits, `_` and `-` is written as `:` and two hexadecimal digits: `a.b` is `::a:2eb`. If that is
+    longer than 120 characters, the segment is `::::` and the SHA-256 of the id, as URL-safe base64 without padding.
 
     Raises:
-        InvalidTopic: it is empty, None, or no text, with a surrogate of its own.
+        InvalidTopic: it is empty, None, or contains a surrogate.
         ArgumentTypeError: it is no id: an object that has one, a list, a function.
     """
     if value is not None and not isinstance(value, str) and (hasattr(value, "id") or not is_identity(value)):
         raise ArgumentTypeError(f"segment takes an id, such as segment(user.id), and not {value!a:.80}")
     text = str.__str__(value) if isinstance(value, str) else str(value)
     if value is None or not text:
-        raise InvalidTopic(f"{value!a:.60} is no segment of a topic: nobody has no name")
+        raise InvalidTopic(f"{value!a:.60} can't be a segment of a topic: an id is not None and not empty")
     if _TOPIC_CHARS.issuperset(text) and _is_plain(text):
         return text
     try:
@@ -122,18 +120,18 @@ def segment(value: object) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether an id of characters that topics have is a segment as it is."""
+    """Whether an id of valid characters is a segment that needs no escape."""
     return "." not in text and text != "ANY" and not text.startswith("::") and 0 < len(text) <= MAX_TOPIC_CHARS
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether `pattern` matches `topic`; both have been checked before."""
+    """Whether `pattern` matches `topic`; both have to be valid."""
     if "*" not in pattern:
         return pattern == topic
     first, *middle, last = pattern.split("*")
     if not topic.startswith(first):
         return False
-    # Leftmost placement is enough: each star only asks for one character or more before the next literal.
+    # Leftmost placement is enough: each star only requires one character or more before the next literal.
     place = len(first)
     for literal in middle:
         found = topic.find(literal, place + 1)
@@ -144,7 +142,7 @@ def matches(pattern: str, topic: str) -> bool:
 
 
 def is_reserved(topic: str) -> bool:
-    """Whether `topic` is one of Nitro's own, which no application emits and no client hears."""
+    """Whether `topic` is reserved for Nitro: applications can't emit it, and clients never hear it."""
     return topic.startswith(_RESERVED) and (topic == _RESERVED or topic[len(_RESERVED)] == ".")
 
 
@@ -187,6 +185,6 @@ def _check_grammar(name: str, what: str) -> None:
 
 
 def _shown(name: object) -> str:
-    """`name` for an error's text: ASCII, escaped, and not longer than a line."""
+    """`name` for an error's text: escaped to ASCII, at most 60 characters."""
     text = ascii(name)
     return text if len(text) <= 60 else text[:57] + "..."

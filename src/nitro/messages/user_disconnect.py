@@ -1,6 +1,6 @@
-"""UserDisconnect: what one process tells all others through the log, that a user's clients are to end.
+"""UserDisconnect: the message by which one process tells all others to disconnect a user's clients.
 
-It has a topic of Nitro's own, which no application can emit and no client hears.
+It is published to the log under a reserved topic, which applications can't emit and clients never hear.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ USER_DISCONNECT: Final = "nitro.order"
 
 
 class UserDisconnect(NamedTuple):
-    """The order to end all clients of a user.
+    """The order to disconnect all clients of a user.
 
     Attributes:
-        user_id: whose.
-        for_good: whether their browsers are told to stay away.
+        user_id: the user.
+        for_good: whether their browsers are told not to reconnect.
     """
 
     user_id: str
@@ -32,7 +32,7 @@ class UserDisconnect(NamedTuple):
 
     @classmethod
     def parse(cls, payload: bytes) -> Self | None:
-        """The order that `payload` spells; None if it is none, since a log may hold anything."""
+        """The order in `payload`; None if it is invalid, since others may write to the log."""
         try:
             fields = from_json(payload)
         except ValueError:
