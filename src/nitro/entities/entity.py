@@ -1,8 +1,8 @@
 """`Entity`: a validated record with an identity that can save, find and delete itself.
 
-Owns identity and the vocabulary of queries; `record.Record` validates, the repository behind `_repository`
-does all the I/O, applications derive from it. An entity never belongs to a database session: it is a plain
-value that may be kept, copied, pickled and handed to another thread.
+Defines the `id` and the query methods; `record.Record` validates, and the repository in `_repository` does all I/O.
+An entity never belongs to a database session: it is a plain value that may be kept, copied, pickled and passed to
+another thread.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = ["Entity"]
 
 
 class _SharedRepository:
-    """What `_repository` is until a class sets its own: the shared repository of `NITRO_DB_URL`."""
+    """The default of `_repository`: the shared repository of `NITRO_DB_URL`."""
 
     def __get__(self, instance: object, owner: type | None = None) -> SQLModelRepository:
-        # The one import in Nitro that runs upward. It waits for the first query, so that the domain can be
-        # imported without a database and a class can name another repository instead.
+        # The one upward import in Nitro. It is deferred to the first query, so that entities can be imported
+        # without a database, and a class can set another repository.
         from nitro.repository import default_repository
 
         return default_repository()
@@ -44,7 +44,7 @@ def _new_id() -> str:
 
 
 def _kinds_of(annotation: Any) -> list[Any]:
-    """The types that a field may have; what can't be told is left as it is."""
+    """The types that an annotation allows, with aliases and unions resolved where possible."""
     for wrapped in ("__supertype__", "__value__"):  # of a NewType, of an alias
         if hasattr(annotation, wrapped):
             return _kinds_of(getattr(annotation, wrapped))
@@ -60,14 +60,13 @@ def _kinds_of(annotation: Any) -> list[Any]:
 class Entity(Record):
     """A record with an `id`. With `table=True` it is also a row: `class Todo(Entity, table=True)`.
 
-    Fields are validated on creation and on assignment; `pydantic.ValidationError` says what was wrong, and
-    a refused assignment changes nothing. Unknown fields are refused. `Todo._repository` is the shared
-    repository of the `NITRO_DB_URL` setting; assign a `SQLModelRepository` to it for another database.
+    Fields are validated on creation and on assignment, which raise `pydantic.ValidationError`; a rejected
+    assignment changes nothing. Unknown fields are rejected. `Todo._repository` is the shared repository of the
+    `NITRO_DB_URL` setting; assign a `SQLModelRepository` to it for another database.
 
-    A row that doesn't exist is `None` (or `False`); a database error is raised as SQLAlchemy raises it.
-    A question that can't be asked (an unknown field, a negative limit, a class without a table) raises
-    `nitro.errors.InvalidQuery`. Fields whose names are those of methods (`filter`, `all`) can't be declared, but
-    `count` and `signals` can, and then are those fields.
+    Queries return `None` (or `False`) for a row that doesn't exist, raise `nitro.errors.InvalidQuery` for invalid
+    arguments (an unknown field, a negative limit, a class without a table), and pass on SQLAlchemy's errors. Fields
+    can't have the names of methods (`filter`, `all`), except `count` and `signals`, which then hide the method.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(ignored_types=(YieldingProperty,))
@@ -78,10 +77,10 @@ class Entity(Record):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse an `id` that is no string, where it is declared.
+        """Check the declared type of `id`.
 
         Raises:
-            ConfigurationError: it is one.
+            ConfigurationError: it is not a string.
         """
         super().__pydantic_init_subclass__(**kwargs)
         kinds = _kinds_of(cls.model_fields["id"].annotation)
@@ -89,28 +88,28 @@ class Entity(Record):
             shown = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
             raise ConfigurationError(
                 f"{cls.__name__}.id is declared as {shown}; the id of an entity is a string, which senders and URLs "
-                f"take as it is. Leave `id` out, and give a number of your own another name: "
+                f"can use unchanged. Leave `id` out, and give a number of your own another name: "
                 f"number: int = Field(unique=True)"
             )
 
     def save(self) -> Self:
         """Insert this entity, or update the row with its `id`, and commit; return the entity itself.
 
-        All columns are written, whoever loaded the entity and when. Afterwards it has the row's values,
-        those that the database made included. A database error is raised and leaves the entity as it was: whatever
-        is returned was saved, and it is true, unless its class has a `__bool__` or `__len__` that says otherwise.
+        All columns are written, changed or not. Afterwards the entity has the row's values, including those that the
+        database generated. A database error is raised and leaves the entity unchanged. The result is truthy, unless the
+        class defines `__bool__` or `__len__`.
         """
         self._repository.save(self)
         return self
 
     @yielding_property
     def signals(self) -> dict[str, Any]:
-        """The fields as values of JSON, for Datastar's `data-signals` and whatever else takes such a dict."""
+        """The fields as a dict of JSON values, such as for Datastar's `data-signals`."""
         fields: dict[str, Any] = from_json(self.model_dump_json())
         return fields
 
     def delete(self) -> bool:
-        """Delete the row with this `id` and commit; False when there was none. The entity stays usable."""
+        """Delete the row with this `id` and commit; False if there was none. The entity stays usable."""
         return self._repository.delete(self)
 
     @classmethod
@@ -120,7 +119,7 @@ class Entity(Record):
 
     @classmethod
     def find(cls, id: str) -> Self | None:
-        """The same as `get`, for those who look for it under this name."""
+        """The same as `get`."""
         return cls.get(id)
 
     @classmethod
@@ -130,7 +129,7 @@ class Entity(Record):
 
     @classmethod
     def all(cls) -> list[Self]:
-        """Every entity of this class, in the database's order."""
+        """All entities of this class, in the database's order."""
         return cls._repository.where(cls)
 
     @classmethod
@@ -149,17 +148,17 @@ class Entity(Record):
 
     @yielding_method
     def count(cls, *expressions: ColumnElement[bool] | bool) -> int:
-        """How many entities there are, or how many for which all SQL `expressions` hold."""
+        """The number of entities, or of those for which all SQL `expressions` hold."""
         return cls._repository.count(cls, *expressions)
 
     @classmethod
     def delete_where(cls, *expressions: ColumnElement[bool]) -> int:
-        """Delete the rows for which all SQL `expressions` hold, in one statement; return how many there were.
+        """Delete the rows for which all SQL `expressions` hold, in one statement; return their number.
 
-        What refers to them is left to the database (`ondelete=`), which refuses what would be left dangling.
+        Rows that refer to them are left to the database's foreign keys (`ondelete=`).
 
         Raises:
-            InvalidQuery: without an expression, or with one that Python has worked out already, it would delete all.
+            InvalidQuery: there is no expression, or one that is a Python bool and so would match all rows or none.
         """
         return cls._repository.delete_where(cls, *expressions)
 
@@ -213,15 +212,16 @@ class Entity(Record):
     ) -> list[Any]:
         """The entities whose fields have these values, sorted by a field and then by `id`.
 
-        A value is equalled; `None` finds NULL, a list or a set one of its items, a tuple of two what lies between them,
-        both included (None leaves that end open). Of a JSON column each value is equalled.
+        `None` matches NULL, a list or a set any of its items, a tuple of two the range between them, ends included
+        (None leaves an end open), and any other value what equals it. For a JSON column every value is compared for
+        equality.
 
-        Use `where` for a field that is named as one of the options (`limit`).
+        Use `where` for a field with the name of an option (`limit`).
 
         Args:
-            as_dict: dicts of the fields instead of entities.
-            fields: these fields alone: named tuples, or dicts with `as_dict`; they can't be saved by accident.
-            exact_match: False finds text that contains the value, in any case; every character is literal.
+            as_dict: return dicts of the fields instead of entities.
+            fields: return these fields alone, as named tuples, or as dicts with `as_dict`.
+            exact_match: False matches text that contains the value, ignoring case; there are no wildcards.
         """
         return cls._repository.filter(
             cls,
@@ -275,14 +275,13 @@ class Entity(Record):
         as_dict: bool = False,
         fields: Sequence[str] | None = None,
     ) -> list[Any]:
-        """The entities that contain a text, in any case, in one of their string columns; every character is literal.
+        """The entities with a text in one of their string columns, ignoring case; there are no wildcards.
 
-        Without a text, or with an empty one, these are all. Keys, which are in `id` and foreign keys, are not searched.
+        Without a text, or with an empty one, all entities. `id` and foreign keys are not searched.
 
         Args:
-            as_dict: dicts of the fields instead of entities.
-            fields: with `as_dict` the fields that the dicts have; for entities, which have all, the fields that are
-                searched, keys as well.
+            as_dict: return dicts of the fields instead of entities.
+            fields: with `as_dict` the fields of the dicts; otherwise the fields to search, which may include keys.
         """
         return cls._repository.search(
             cls,

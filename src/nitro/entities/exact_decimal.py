@@ -1,10 +1,10 @@
-"""ExactDecimal: the column type of Decimal fields, which keeps every digit, over SQLite as well.
+"""ExactDecimal: the column type of Decimal fields, which keeps every digit, on SQLite too.
 
-SQLite has no decimal numbers: what it is given as one it keeps as a binary number of 15 digits. So there the digits are
-kept as text, in a column whose collation compares numbers: `=`, `<`, BETWEEN, IN, ORDER BY, UNIQUE, min and max see 10
-behind 9, and 2.5 and 2.50 as equal. Other databases have their own NUMERIC.
+SQLite has no decimal type and would round to a float of 15 digits. So there the digits are stored as text, in a column
+whose collation compares numbers: for `=`, `<`, BETWEEN, IN, ORDER BY, UNIQUE, min and max, 10 is greater than 9, and
+2.5 equals 2.50. Other databases use their own NUMERIC.
 
-Fed by the classes of records when they are mapped; the collation is given to each connection to SQLite when it opens.
+Records use it when their classes are mapped; the collation is registered with each SQLite connection that opens.
 """
 
 from __future__ import annotations
@@ -25,21 +25,20 @@ COLLATION: Final = "nitro_decimal"
 
 
 class InvalidNumber(InvalidQuery, DontWrapMixin):
-    """Raised as it is, and not within an error of SQLAlchemy's."""
+    """Not wrapped by SQLAlchemy in an error of its own."""
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
-    """A decimal number with the digits that it has: `Decimal("2.50")` comes back as just that.
+    """A decimal number that keeps all its digits: `Decimal("2.50")` is read as `Decimal("2.50")`.
 
-    What SQLite computes (`func.sum`, `price * 2`) it computes in binary numbers, as ever; add up in Python what has to
-    be exact.
+    SQLite still computes (`func.sum`, `price * 2`) in floats; compute in Python what has to be exact.
     """
 
     impl: TypeEngine[Any] | type[TypeEngine[Any]] = Numeric
     cache_ok: bool | None = True
 
     class comparator_factory(TypeDecorator.Comparator[Decimal], Numeric.Comparator[Decimal]):
-        """As of a `Numeric`: what is computed is one, and no text."""
+        """That of `Numeric`: computed values are numeric, not text."""
 
         def _adapt_expression(self, op: Any, other_comparator: Any) -> tuple[Any, TypeEngine[Any]]:
             op, kind = super()._adapt_expression(op, other_comparator)
@@ -70,7 +69,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
 
 
 def keep_digits(table: Table) -> None:
-    """Let the decimal columns of `table` be of this type, unless they are asked for as floats."""
+    """Change the decimal columns of `table` to this type, except those declared with `asdecimal=False`."""
     for column in table.columns:
         kind = column.type
         if type(kind) in (Numeric, NUMERIC, DECIMAL) and kind.asdecimal:  # type: ignore[attr-defined]  # it is a Numeric
@@ -79,7 +78,7 @@ def keep_digits(table: Table) -> None:
 
 
 def give_collation(connection: Any, _record: object = None) -> None:
-    """Teach a connection to SQLite to compare decimals; one to something else is left alone."""
+    """Register the collation with a SQLite connection; does nothing for other databases."""
     if hasattr(connection, "create_collation"):
         connection.create_collation(COLLATION, _compare)
     elif hasattr(connection, "run_async"):  # SQLAlchemy's view of an asynchronous driver
@@ -87,7 +86,7 @@ def give_collation(connection: Any, _record: object = None) -> None:
 
 
 def rounding_columns(connection: Connection, metadata: MetaData) -> list[str]:
-    """The decimal columns, as `table.column`, that the database has with a type that rounds: SQLite, made otherwise."""
+    """The decimal columns, as `table.column`, that a SQLite database has with a type that rounds."""
     if connection.dialect.name != "sqlite":
         return []
     return [
@@ -106,17 +105,17 @@ def _type_of(table: Table, name: str) -> TypeEngine[Any] | None:
 
 @cache
 def _give_to_all() -> None:
-    """From the first decimal column on: also applications' own engines open files that have such columns."""
+    """Register the collation with all engines, including the application's own, from the first decimal column on."""
     event.listen(Engine, "connect", give_collation)
 
 
 async def _give_awaited(driver: Any) -> None:
-    if hasattr(driver, "_conn") and hasattr(driver, "_execute"):  # aiosqlite, which has no method of its own for it
+    if hasattr(driver, "_conn") and hasattr(driver, "_execute"):  # aiosqlite, which has no public method for it
         await driver._execute(driver._conn.create_collation, COLLATION, _compare)
 
 
 def _compare(one: str, other: str) -> int:
-    """By their numbers; what is none, which only others can have written, comes behind all, by its letters."""
+    """Compare by number. Text that is no number, which Nitro never writes, sorts last, as text."""
     left, right = _key(one), _key(other)
     return (left > right) - (left < right)
 

@@ -1,11 +1,11 @@
-"""`Record`: a SQLModel whose tables validate, too.
+"""`Record`: a SQLModel that validates with `table=True`, too. The base class of `Entity`.
 
-Owns the agreement between pydantic's view of an object and SQLAlchemy's; feeds `Entity`. A plain SQLModel
-with `table=True` takes any value on creation, keeps a refused one on assignment, shares SQLAlchemy's state
-between copies, and counts no field as set in an object that was read from the database.
+Keeps pydantic's and SQLAlchemy's view of an object consistent. A plain SQLModel with `table=True` accepts any value on
+creation, keeps a rejected one on assignment, shares SQLAlchemy's state between copies, and marks no field as set in an
+object that was read from the database.
 
-A table's objects carry SQLAlchemy's state in `__dict__`. A candidate is an object without it: pydantic
-validates into candidates, and only what has passed reaches the object that others can see.
+Objects of a table have SQLAlchemy's state in `__dict__`. A candidate is an object without it: pydantic validates into
+a candidate, and only valid values are copied to the object that others can see.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ IS_ROW = "nitro_is_row"
 
 
 class Record(SQLModel):
-    """Validated on creation and on assignment, unknown fields refused; `pydantic.ValidationError` says why.
+    """Validated on creation and on assignment, which raise `pydantic.ValidationError`; rejects unknown fields.
 
-    An assignment that is refused changes nothing. Equal are two of the same class with the same values;
-    the hash needs a field `id` and is by class and `id` alone, so it stays when other fields change.
+    A rejected assignment changes nothing. Two records are equal if they have the same class and values; the hash uses
+    the class and the field `id` alone, so it is stable when other fields change.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(  # type: ignore[assignment]  # SQLModel doesn't export its own type
@@ -42,19 +42,18 @@ class Record(SQLModel):
     )
 
     def __init__(self, **data: Any) -> None:
-        """Validate `data` and build the object; raise `pydantic.ValidationError` and build nothing."""
+        """Validate `data` and initialise the object; raises `pydantic.ValidationError`."""
         if self._is_table():
             self._adopt(self._candidate(data), data)
         else:
             super().__init__(**data)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Validate and assign; a value that is refused leaves the old one, whatever validators there are."""
+        """Validate and assign; a rejected value leaves the old one, whatever validators there are."""
         if not self._is_table() or name not in type(self).model_fields:
             super().__setattr__(name, value)
         elif STATE not in self.__dict__:
-            # A candidate: one of the class's own validators is writing, and to validate that would call the
-            # validator again, without end.
+            # A candidate: one of the class's validators assigns, and validating that would recurse without end.
             self.__dict__[name] = value
             self.__pydantic_fields_set__.add(name)
         else:
@@ -72,7 +71,7 @@ class Record(SQLModel):
         context: dict[str, Any] | None = None,
         update: dict[str, Any] | None = None,
     ) -> Self:
-        """A new object from a mapping or an object with attributes; `update` wins over both."""
+        """A new object from a mapping or an object with attributes; `update` takes precedence."""
         if not cls._is_table():
             return super().model_validate(
                 obj, strict=strict, from_attributes=from_attributes, context=context, update=update
@@ -92,7 +91,7 @@ class Record(SQLModel):
 
         @classmethod
         def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-            """An object from values that are known to be valid: nothing is checked."""
+            """An object from values that are known to be valid, without validation."""
             record = super().model_construct(_fields_set, **values)
             record._track()
             return record
@@ -131,7 +130,7 @@ class Record(SQLModel):
 
     @classmethod
     def _candidate(cls, data: Any, **options: Any) -> Self:
-        """A candidate from data that passes all validators. Relationships are no business of pydantic's."""
+        """A validated candidate from `data`, without the relationships, which pydantic doesn't handle."""
         if isinstance(data, dict):
             data = {name: data[name] for name in data if name not in cls.__sqlmodel_relationships__}
         candidate: Self = cls.__new__(cls)
@@ -139,7 +138,7 @@ class Record(SQLModel):
         return candidate
 
     def _adopt(self, candidate: Self, data: Mapping[str, Any] | None = None) -> None:
-        """Take over a candidate's fields, and the relationships in `data`, and tell SQLAlchemy of changes."""
+        """Copy a candidate's fields, and the relationships in `data`, by way of SQLAlchemy's change tracking."""
         for name in type(self).model_fields:
             value = candidate.__dict__.get(name, PydanticUndefined)
             if value is not PydanticUndefined and self.__dict__.get(name, PydanticUndefined) is not value:
@@ -157,7 +156,7 @@ class Record(SQLModel):
         return candidate
 
     def _track(self, *, as_row: bool = False) -> None:
-        """Give an object that was made without `__init__` a state of its own: it belongs to no session."""
+        """Give an object that was made without `__init__` its own SQLAlchemy state, outside any session."""
         if self._is_table():
             manager_of_class(type(self)).setup_instance(self)
             if as_row:
@@ -165,9 +164,9 @@ class Record(SQLModel):
 
     @reconstructor
     def _loaded(self) -> None:
-        """Called by SQLAlchemy for a row that it has read, whose columns may come in any order.
+        """Called by SQLAlchemy for an object read from a row, whose columns may be in any order.
 
-        Fields get the order in which they are declared and all count as set; private ones get their defaults.
+        Restores the declared order of the fields and marks all as set; private attributes get their defaults.
         """
         for name in type(self).model_fields:
             if name in self.__dict__:
@@ -185,5 +184,5 @@ class Record(SQLModel):
 def _prepare_table(mapper: Mapper[Any], kind: type[Record]) -> None:
     if isinstance(mapper.local_table, Table):
         keep_digits(mapper.local_table)
-    if kind.__sqlmodel_relationships__:  # the others needn't pay for it at each attribute
+    if kind.__sqlmodel_relationships__:  # it slows down each attribute access, so only where needed
         type.__setattr__(kind, "__getattribute__", checked_attribute)

@@ -1,7 +1,7 @@
-"""Relationships of records that belong to no session: what was loaded or set, or an error, and never silently nothing.
+"""Relationships of detached records: a relationship that was not loaded raises, and is never silently empty.
 
-SQLAlchemy takes an object without a database identity for a new one, whose relationships are empty. So a record that is
-known to be a row is given its identity, and then what was not loaded is an error, which here gets its remedy.
+SQLAlchemy treats an object without a database identity as new, with empty relationships. So a record that is known to
+be a row gets its identity; then SQLAlchemy raises for an unloaded relationship, and the error is given a remedy here.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ __all__ = ["checked_attribute", "drop_stale", "has", "is_row", "mark_as_row"]
 
 
 class RelationshipNotLoaded(NotLoaded, DetachedInstanceError):
-    """Also SQLAlchemy's, for those who catch that."""
+    """Also a `DetachedInstanceError`, for code that catches SQLAlchemy's errors."""
 
-    code: str | None = None  # type: ignore[assignment]  # the text says all, and needs no link
+    code: str | None = None  # type: ignore[assignment]  # no link to SQLAlchemy's documentation
 
 
 def is_row(record: Any) -> bool:
-    """Whether SQLAlchemy knows it as a row of the database."""
+    """Whether SQLAlchemy knows the record as a row of the database."""
     state = inspect(record, raiseerr=False)
     return state is not None and state.key is not None
 
 
 def mark_as_row(record: Any) -> None:
-    """Let it be known as the row with its id, if it is not."""
+    """Give the record the database identity of its id, if it has none."""
     if not is_row(record):
         make_transient_to_detached(record)
 
 
 def drop_stale(record: Any) -> None:
-    """Forget related objects that are not those any more which the record's foreign keys name."""
+    """Remove related objects that no longer match the record's foreign keys."""
     for relationship in inspect(type(record)).relationships:
         if relationship.direction is RelationshipDirection.MANYTOONE and relationship.key in record.__dict__:
             related = record.__dict__[relationship.key]
@@ -47,7 +47,7 @@ def drop_stale(record: Any) -> None:
 
 
 def has(record: Any, name: str) -> bool:
-    """Whether it has that attribute, and that is loaded."""
+    """Whether the record has that attribute, and it is loaded."""
     try:
         return hasattr(record, name)
     except DetachedInstanceError:
@@ -76,7 +76,7 @@ def _explained(kind: type, name: str) -> str:
     remedy = "" if relationship is None else f"{_query_for(kind, relationship)}, or "
     return (
         f"{kind.__name__}.{name} was not loaded, and an entity belongs to no session that could load it now; "
-        f"ask for it: {remedy}read it in a session of your own: Session({kind.__name__}._repository.engine)"
+        f"query it: {remedy}read it in a session of your own: Session({kind.__name__}._repository.engine)"
     )
 
 

@@ -1,8 +1,8 @@
-"""Attributes of a class that give way to a field of the same name in a subclass.
+"""Attributes of a class that a subclass may override by a field of the same name.
 
-Pydantic takes a parent's attribute for the default of a field that is named like it, and warns; so a base class that
-gains a method would break each application that has such a field. These are not seen where fields are collected.
-Used by `Entity` for names that are likely to be fields.
+Pydantic takes a parent's attribute as the default of a field with its name, and warns; so a new method in a base class
+would break applications that have such a field. The attributes here are hidden from pydantic's collection of fields.
+`Entity` uses them for names that are likely to be fields.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ else:
 
 
 class YieldingMethod(_ClassMethod):
-    """A classmethod that only a class with a table has, and not while it is being made."""
+    """A classmethod that exists only on classes with a table, once they are mapped."""
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if not hasattr(owner, "__mapper__"):
@@ -28,7 +28,7 @@ class YieldingMethod(_ClassMethod):
 
 
 class YieldingProperty:
-    """A property that its class doesn't show, and that an instance's own value hides."""
+    """A property that is invisible on its class, and hidden by a value of the instance."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
