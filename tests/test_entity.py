@@ -461,7 +461,7 @@ def test_an_unknown_field_is_named_with_those_there_are(ask: object) -> None:
         (lambda: EntityTask.filter(sort_direction="up"), "'asc' or 'desc'"),
         (lambda: EntityTask.search("a", fields=["completed"]), "no string column"),
         (lambda: EntityTask.search("a", fields=[]), "no string column to search"),
-        (lambda: EntityTask.search(3), "string only"),
+        (lambda: EntityTask.search(3), "has to be a string"),
         (lambda: EntityTask.get(None), "is a string"),
         (lambda: EntityTask.exists(3), "is a string"),
     ],

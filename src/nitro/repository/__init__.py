@@ -1,4 +1,4 @@
-"""The database behind entities: `SQLModelRepository`, and the one that entities share by default."""
+"""The database of entities: `SQLModelRepository`, and the shared default repository."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
-"""`Database`: one SQLAlchemy engine, made at first use, and sessions on it that are safe in threads and forks.
+"""`Database`: a SQLAlchemy engine, created at first use, with sessions that are safe in threads and across forks.
 
-Owns the engine, its pool and the locks; fed by a URL, feeds the repository.
-
-SQLite writes one transaction at a time. Within a process writers queue for a lock, fairly and without
-polling; between processes `BEGIN IMMEDIATE` and SQLite's busy timeout do the same. Readers of a file never
-wait, since its journal is a write-ahead log. A database in memory has a single connection, which all
-sessions take in turn.
+SQLite writes one transaction at a time. Within a process, writers wait for a lock, fairly and without polling; between
+processes, `BEGIN IMMEDIATE` and SQLite's busy timeout do the same. Readers of a file never wait, since its journal is a
+write-ahead log. A database in memory has a single connection, which sessions use one after the other.
 """
 
 from __future__ import annotations
@@ -32,19 +29,19 @@ from nitro.settings import get_settings
 __all__ = ["CASEFOLD", "Database"]
 
 CASEFOLD = "nitro_casefold"  # a SQL function on SQLite's connections, whose own lower() knows ASCII only
-BEGIN = "nitro_begin"  # the execution option that names the statement which opens a SQLite transaction
+BEGIN = "nitro_begin"  # execution option with the statement that begins a SQLite transaction
 WRITING = {BEGIN: "BEGIN IMMEDIATE"}
 BUSY_SECONDS = 30.0
 POOL_CONNECTIONS = 40  # as many as Starlette's thread pool has threads
 _AMBIGUOUS = re.compile(r"(?!sqlite)[\w+]+://([^:/]*(?::[^@]*)?@)?+(?(1)|(?=[^/?]))[^@]*@")
-"""An `@` behind what SQLAlchemy takes for user and password, or behind a host if there are none."""
+"""An `@` after what SQLAlchemy parses as user and password, or after the host if there are none."""
 
 
 class Database:
-    """The database at `url`, or at the `NITRO_DB_URL` setting as it is when first needed.
+    """The database at `url`, or at the `NITRO_DB_URL` setting, read at first use.
 
-    Nothing is opened before the first session. A child process made by `fork` gets connections of its own
-    and leaves its parent's alone; of a database in memory it gets a new and empty one.
+    Nothing is opened before the first session. A forked child opens its own connections and leaves its parent's alone;
+    for a database in memory it gets a new, empty one.
     """
 
     def __init__(self, url: str | SecretStr | URL | None = None) -> None:
@@ -59,17 +56,17 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """The engine; raise `ConfigurationError` for a URL that SQLAlchemy can't use."""
+        """The engine; raises `ConfigurationError` for a URL that SQLAlchemy can't use."""
         return self._engine or self._open()
 
     @property
     def writers_overlap(self) -> bool:
-        """Whether a row that one writer has looked for may be written by another before it is itself."""
+        """Whether writers run concurrently, so that a row may change between a writer's read and its write."""
         return self.engine.dialect.name != "sqlite"
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session for queries. What it loads stays usable when it is closed."""
+        """A session for queries. Loaded objects stay usable after it is closed."""
         engine = self.engine
         with self._readers, Session(engine, expire_on_commit=False) as session:
             yield session
@@ -85,13 +82,13 @@ class Database:
 
     @contextmanager
     def defining(self) -> Iterator[Connection]:
-        """A connection for DDL in one transaction, which other processes wait for where SQLite can."""
+        """A connection for DDL in one transaction, which on SQLite excludes writers of other processes."""
         engine = self.engine
         with self._writers, engine.connect() as connection, connection.execution_options(**WRITING).begin():
             yield connection
 
     def close(self) -> None:
-        """Close idle connections; the next session opens new ones. What is in memory only is lost."""
+        """Close idle connections; the next session opens new ones. A database in memory is lost."""
         if self._engine is not None:
             self._engine.dispose()
 
@@ -101,7 +98,7 @@ class Database:
                 url = _parsed(self._url or get_settings().db_url.get_secret_value())
                 try:
                     engine = _engine(url)
-                except ArgumentError:  # whose text may be of the URL
+                except ArgumentError:  # its text may contain the URL
                     raise _unusable(str(url), "SQLAlchemy can't take it for this dialect") from None
                 self._lock(engine)
                 _call_after_fork(weakref.WeakMethod(self._forked))
@@ -110,14 +107,14 @@ class Database:
 
     def _lock(self, engine: Engine) -> None:
         if engine.dialect.name == "sqlite":
-            # Reentrant, so that a listener that saves while SQLAlchemy saves fails instead of hanging.
+            # Reentrant, so that a listener that saves during a save fails instead of deadlocking.
             self._writers = RLock()
             self._readers = self._writers if isinstance(engine.pool, StaticPool) else nullcontext()
 
     def _forked(self) -> None:
         self._opening = Lock()
         if self._engine is not None:
-            # Kept, for the collector would close the parent's connections from here.
+            # Keep a reference, since garbage collection would close the parent's connections.
             self._inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
             self._lock(self._engine)
@@ -149,7 +146,7 @@ def _parsed(text: str) -> URL:
         is_async = url.get_dialect().is_async
     except NoSuchModuleError:
         raise _unusable(text, "SQLAlchemy has no such dialect") from None
-    except (ArgumentError, ValueError):  # whose texts may be of the URL
+    except (ArgumentError, ValueError):  # their texts may contain the URL
         raise _unusable(text, f"it is no URL of a database. If it has a password, {ENCODE}") from None
     if is_async:
         raise ConfigurationError(
@@ -185,7 +182,7 @@ def _in_memory(url: URL) -> bool:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver opens no transactions of its own; _begin_sqlite does
+    connection.isolation_level = None  # the driver begins no transactions; _begin_sqlite does
     give_collation(connection)
     connection.create_function(CASEFOLD, 1, _casefold, deterministic=True)
     connection.execute("PRAGMA foreign_keys = ON")

@@ -1,6 +1,6 @@
-"""From the names that callers give to SQL: which columns there are, conditions, order and limits.
+"""Builds SQL from the arguments of queries: columns, conditions, order and limits.
 
-Pure: builds statements and runs none. Whatever can't be asked raises `InvalidQuery`.
+Pure: executes nothing. Invalid arguments raise `InvalidQuery`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OPTIONS: Final = ("sorting_field", "sort_direction", "limit", "offset", "as_dict
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which of the rows that match, and in which order: by a field and, where that is equal, by `id`."""
+    """The order and the limits of the rows: sorted by a field, then by `id`."""
 
     sorting_field: str | None = None
     sort_direction: str = "asc"
@@ -35,7 +35,7 @@ class Page:
             raise InvalidQuery(f"sort_direction is {self.sort_direction!r}; it may be 'asc' or 'desc'")
         for name, rows in (("limit", self.limit), ("offset", self.offset)):
             if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 0):
-                raise InvalidQuery(f"{name} is {rows!r}; it may be None or a whole number from 0 up")
+                raise InvalidQuery(f"{name} is {rows!r}; it has to be None or an integer of 0 or more")
 
     def of(self, entity_type: type[SQLModel], statement: Any) -> Any:
         """`statement` with this order and these limits."""
@@ -47,7 +47,7 @@ class Page:
 
 
 def mapper_of(entity_type: type[SQLModel]) -> Mapper[Any]:
-    """SQLAlchemy's mapper of a class that has a table of its own."""
+    """SQLAlchemy's mapper of a class with its own table; raises InvalidQuery for one without."""
     mapper = vars(entity_type).get("__mapper__")
     if not isinstance(mapper, Mapper):
         name = entity_type.__name__
@@ -71,14 +71,14 @@ def columns_of(entity_type: type[SQLModel], fields: Iterable[str]) -> list[Any]:
     """The columns of these fields."""
     chosen = [column(entity_type, name) for name in ([fields] if isinstance(fields, str) else fields)]
     if not chosen:
-        raise InvalidQuery("fields is empty; name those that are wanted, or leave it out for all")
+        raise InvalidQuery("fields is empty; name the fields that you want, or leave it out for all")
     return chosen
 
 
 def matching(
     entity_type: type[SQLModel], values: Mapping[str, Any], *, exact: bool, casefold: str | None
 ) -> list[ColumnElement[bool]]:
-    """A condition for each field: what `Entity.filter` says of its values."""
+    """A condition for each field, as described by `Entity.filter`."""
     return [_matches(column(entity_type, name), value, exact, casefold) for name, value in values.items()]
 
 
@@ -114,13 +114,13 @@ def _between(field: Any, ends: tuple[Any, ...]) -> ColumnElement[bool]:
         case (low, high):
             return cast("ColumnElement[bool]", field.between(low, high))
     raise InvalidQuery(
-        f"{field.key} is to be in {ends!r}; a tuple has the two ends of a range, of which one may be None; for one of "
-        f"several values give a list"
+        f"{field.key} can't be compared with {ends!r}: a tuple has the two ends of a range, of which one may be None; "
+        f"for one of several values give a list"
     )
 
 
 def order(entity_type: type[SQLModel], order_by: Any) -> list[Any]:
-    """What to order by, from a field's name, a column expression or a list of these."""
+    """The sort keys for a field's name, a column expression or a list of these."""
     if order_by is None:
         return []
     keys = order_by if isinstance(order_by, (list, tuple)) else [order_by]
@@ -128,9 +128,9 @@ def order(entity_type: type[SQLModel], order_by: Any) -> list[Any]:
 
 
 def searched(columns: Iterable[Any], text: str, *, casefold: str | None) -> ColumnElement[bool]:
-    """Whether one of `columns` contains `text` in any case; no character of it is a wildcard.
+    """The condition that one of `columns` contains `text`, ignoring case and without wildcards.
 
-    `casefold` names the database's own function for that, if it has one that can take any Unicode.
+    `casefold` names a SQL function that casefolds any Unicode text, if the database has one.
     """
     if casefold is None:
         return or_(false(), *(each.icontains(text, autoescape=True) for each in columns))
@@ -139,7 +139,7 @@ def searched(columns: Iterable[Any], text: str, *, casefold: str | None) -> Colu
 
 
 def text_columns(entity_type: type[SQLModel], fields: Iterable[str] | None) -> list[Any]:
-    """The string columns named by `fields`, or all of them that are no keys."""
+    """The string columns named by `fields`; if None, all string columns that are no keys."""
     columns = {each.key: each.columns[0] for each in mapper_of(entity_type).column_attrs}
     texts = {name for name, each in columns.items() if _is_text(each.type)}
     if fields is None:

@@ -1,6 +1,6 @@
-"""`SQLModelRepository`: what `Entity` asks, answered by a database in one session for each question.
+"""`SQLModelRepository`: runs the queries and writes of `Entity`, each in a session of its own.
 
-Owns the transactions; `query` builds the statements, `database` keeps the connections. Fed by entities.
+Controls the transactions; `query` builds the statements, `database` holds the connections.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ __all__ = ["SQLModelRepository", "default_repository"]
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
 
-_FROM_INIT_DB = 4  # frames from there to who called it
-OVERLAPS = 4  # how often in a row another writer may come first before its doing is our error
+_FROM_INIT_DB = 4  # stacklevel of the caller of init_db
+OVERLAPS = 4  # retries after a conflict with a concurrent writer
 
 
 class SQLModelRepository:
-    """Entities in the database at `url`, a SQLAlchemy URL; without one, that of the `NITRO_DB_URL` setting.
+    """Stores entities in the database at `url`, a SQLAlchemy URL; the `NITRO_DB_URL` setting by default.
 
-    Nothing is opened before it is needed. Every method may be called from any thread. Entities go in and
-    come out as plain values that belong to no session. SQLAlchemy's own exceptions pass through; what can't
-    be asked raises `InvalidQuery`, a URL that can't be used `ConfigurationError`.
+    Nothing is opened before it is needed. All methods are thread-safe. Entities are passed and returned as plain values
+    that belong to no session. Raises `InvalidQuery` for invalid arguments, and `ConfigurationError` for a URL that
+    can't be used; SQLAlchemy's own exceptions pass through.
     """
 
     def __init__(self, url: str | SecretStr | URL | None = None) -> None:
@@ -49,24 +49,24 @@ class SQLModelRepository:
 
     @property
     def engine(self) -> Engine:
-        """The SQLAlchemy engine, for migrations and for sessions of one's own."""
+        """The SQLAlchemy engine, for migrations and for the application's own sessions."""
         return self._database.engine
 
     def init_db(self) -> None:
-        """Create the tables of all entity classes that have been imported, where they don't exist yet.
+        """Create the missing tables of all entity classes that have been imported.
 
-        May be called again and by several processes at once; tables that exist are left as they are.
+        May be called repeatedly, and by several processes at once; existing tables are not changed.
         """
-        self._until_decided(self._create_tables, DBAPIError)
+        self._with_retries(self._create_tables, DBAPIError)
 
     def close(self) -> None:
-        """Close the connections that are idle. The repository stays usable and opens new ones."""
+        """Close idle connections. The repository stays usable and opens new ones."""
         self._database.close()
 
     def save(self, entity: Entity) -> None:
-        """Insert `entity`, or update the row with its `id`; then give all that was saved the rows' values."""
+        """Insert `entity`, or update the row with its `id`; then copy the rows' values to all saved objects."""
         query.mapper_of(type(entity))
-        written = self._until_decided(lambda: self._write(entity), IntegrityError, StaleDataError)
+        written = self._with_retries(lambda: self._write(entity), IntegrityError, StaleDataError)
         for saved, values in written:
             for name, value in values.items():
                 set_committed_value(saved, name, value)
@@ -75,7 +75,7 @@ class SQLModelRepository:
             drop_stale(saved)
 
     def delete(self, entity: Entity) -> bool:
-        """Delete the row with the entity's `id`; False when there was none."""
+        """Delete the row with the entity's `id`; False if there was none."""
         query.mapper_of(type(entity))
         with self._database.writing() as session:
             row = session.get(type(entity), entity.id, with_for_update=True)
@@ -110,19 +110,19 @@ class SQLModelRepository:
         return self._rows(entity_type, expressions, page, keys)
 
     def count(self, entity_type: type[E], *expressions: ColumnElement[bool] | bool) -> int:
-        """How many rows there are for which all expressions hold."""
+        """The number of rows for which all expressions hold."""
         query.mapper_of(entity_type)
         statement = select(func.count()).select_from(entity_type).where(*expressions)
         with self._database.reading() as session:
             return session.exec(statement).one()
 
     def delete_where(self, entity_type: type[E], *expressions: ColumnElement[bool]) -> int:
-        """Delete the rows for which all expressions hold; return how many there were."""
+        """Delete the rows for which all expressions hold; return their number."""
         query.mapper_of(entity_type)
         if not expressions or any(isinstance(each, bool) for each in expressions):
             name = entity_type.__name__
             raise InvalidQuery(
-                f"{name}.delete_where({', '.join(map(repr, expressions))}) names no rows; give it expressions of the "
+                f"{name}.delete_where({', '.join(map(repr, expressions))}) selects no rows; give it expressions of the "
                 f"class's columns, {name}.some_field == value, or sqlalchemy.true() to delete all"
             )
         statement = delete(entity_type).where(*expressions).execution_options(synchronize_session=False)
@@ -162,7 +162,7 @@ class SQLModelRepository:
     ) -> list[Any]:
         """The entities with `text`, in any case, in one of their string columns; see `Entity.search`."""
         if text is not None and not isinstance(text, str):
-            raise InvalidQuery(f"the text to search for is {text!r}; it may be a string only")
+            raise InvalidQuery(f"the text to search for is {text!r}; it has to be a string")
         page = Page(sorting_field, sort_direction, limit, offset)
         looked_into, shown = (None, fields) if as_dict else (fields, None)
         conditions = []
@@ -197,21 +197,21 @@ class SQLModelRepository:
             return [entity.model_dump() for entity in entities] if as_dict else list(entities)
 
     def _write(self, entity: Entity) -> list[tuple[Any, dict[str, Any]]]:
-        """Merge, which copies, so that the caller's objects never meet the session; return those and their values."""
+        """Merge copies of the objects into the session; return the caller's objects with the rows' values."""
         names = query.mapper_of(type(entity)).column_attrs.keys()
         read_as = inspect(entity).identity
         if read_as is not None and read_as != (entity.id,):
-            make_transient(entity)  # it was read under another id: what counts is the one it has
+            make_transient(entity)  # its id was changed since it was read
         with self._database.writing() as session:
             locked = session.get(type(entity), entity.id, with_for_update=True)
             row = session.merge(entity)
             session.flush()
             session.refresh(row, names)
-            del locked  # the session holds rows weakly, and merge must find this one
+            del locked  # kept until here: the session references rows weakly, and merge has to find this one
             return [(given, _values_of(row)) for given, row in _saved_with(entity, row)]
 
-    def _until_decided(self, work: Callable[[], T], *failures: type[Exception]) -> T:
-        """Do `work`; where writers overlap, again if what it looked for came or went before it could write."""
+    def _with_retries(self, work: Callable[[], T], *failures: type[Exception]) -> T:
+        """Run `work`; if writers run concurrently, retry it after a conflict, up to `OVERLAPS` times."""
         for _ in range(OVERLAPS if self._database.writers_overlap else 0):
             try:
                 return work()
@@ -225,8 +225,8 @@ class SQLModelRepository:
             rounding = rounding_columns(connection, SQLModel.metadata)
         if rounding:
             warnings.warn(
-                f"SQLite keeps 15 digits of {', '.join(rounding)} and no zeros at the end, since an older version made "
-                f"the table; rename it, let init_db() make it anew, and copy the rows",
+                f"SQLite keeps 15 digits of {', '.join(rounding)} and no trailing zeros, as an older version created "
+                f"the table; rename it, let init_db() create it again, and copy the rows",
                 NitroWarning,
                 stacklevel=_FROM_INIT_DB,
             )
@@ -236,7 +236,7 @@ class SQLModelRepository:
 
 
 def _saved_with(entity: Entity, row: Entity) -> list[tuple[Any, Any]]:
-    """Each object that a merge has copied, beginning with `entity`, and its copy."""
+    """Pairs of each object that a merge has copied and its copy, starting with `entity`."""
     found: dict[int, tuple[Any, Any]] = {}
     rest: list[tuple[Any, Any]] = [(entity, row)]
     while rest:
@@ -268,6 +268,6 @@ _shared: dict[str, SQLModelRepository] = {}
 
 
 def default_repository() -> SQLModelRepository:
-    """The repository that entities share: one for each value that `NITRO_DB_URL` has had in this process."""
+    """The shared repository of entities: one for each value that `NITRO_DB_URL` has had in this process."""
     url = get_settings().db_url.get_secret_value()
     return _shared.get(url) or _shared.setdefault(url, SQLModelRepository(url))
