@@ -467,17 +467,17 @@ def test_a_list_of_topics_names_some_and_not_all(topic: Any) -> None:
 
 
 def test_a_sender_without_a_topic_is_warned_of() -> None:
-    with pytest.warns(NitroWarning, match="sender= means nothing"):
+    with pytest.warns(NitroWarning, match="sender= has no effect"):
         starlette.redirect("/", sender="me")
 
 
 @pytest.mark.parametrize("name", [name for name in HELPERS if name != "redirect"])
 def test_event_id_and_retry_duration_are_taken_and_warned_of(name: str) -> None:
     helper, argument, frame = HELPERS[name]
-    with pytest.warns(NitroWarning, match="event_id= means nothing.*leave it out") as caught:
+    with pytest.warns(NitroWarning, match="event_id= has no effect.*leave it out") as caught:
         assert helper(argument, event_id="7", topic="linked.page") == frame
     assert caught[0].filename == __file__
-    with pytest.warns(NitroWarning, match="retry_duration= means nothing"):
+    with pytest.warns(NitroWarning, match="retry_duration= has no effect"):
         assert helper(argument, retry_duration=7, topic="linked.page") == frame
 
 

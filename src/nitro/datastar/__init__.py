@@ -1,9 +1,9 @@
-"""Datastar over events: helpers that emit what Datastar does to a page, and the response that sends it.
+"""Datastar over events: helpers that emit Datastar's patches, and the response that sends them.
 
 `from nitro.datastar import DatastarResponse, emit_elements`. Needs `nitro-realtime[datastar]`.
 
-Fed by the application; feeds `emit`. Each helper takes the event and the sender that `emit` takes, and returns and
-raises what `emit` does, and ConfigurationError where datastar-py is not installed.
+Each helper takes the event and the sender as `emit` does, and returns and raises what `emit` does, and
+ConfigurationError if datastar-py is not installed.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ def emit_elements(
     mode: str | None = None,
     use_view_transition: bool | None = None,
 ) -> list[Any]:
-    """Emit HTML that Datastar puts into the page. What users wrote in it is escaped by the caller.
+    """Emit HTML that Datastar patches into the page. The caller has to escape user input in it.
 
     Args:
         event, sender: as in `emit`.
-        elements: HTML, as text or as what a template library made.
-        selector: CSS that finds where it goes; without one each element replaces the one with its `id`.
+        elements: HTML, as text or as an object of a template library.
+        selector: CSS selector of the target; without one each element replaces the one with its `id`.
         mode: `"outer"` (the default: morphs), `"inner"`, `"replace"`, `"prepend"`, `"append"`, `"before"`, `"after"` or
             `"remove"`.
-        use_view_transition: animate the change, in browsers that can.
+        use_view_transition: animate the change, in browsers that support it.
 
     Raises:
-        InvalidField: there is no such mode, or `selector` holds CR, LF, NUL or half of a surrogate pair.
-        InvalidPayload: `elements` hold half of a surrogate pair.
+        InvalidField: `mode` is unknown, or `selector` contains CR, LF, NUL or a lone surrogate.
+        InvalidPayload: `elements` contain a lone surrogate.
     """
     return emit(event, sender, result=Patch.of_elements(elements, selector, mode, use_view_transition))
 
 
 def remove_elements(event: Event | str, sender: Any = ANY, *, selector: str) -> list[Any]:
-    """Emit that what `selector` finds goes.
+    """Emit the removal of the elements that match `selector`.
 
     Raises:
-        InvalidField: `selector` is empty, or holds CR, LF, NUL or half of a surrogate pair.
+        InvalidField: `selector` is empty, or contains CR, LF, NUL or a lone surrogate.
     """
     return emit(event, sender, result=Patch.of_removal(selector))
 
@@ -61,7 +61,7 @@ def remove_elements(event: Event | str, sender: Any = ANY, *, selector: str) -> 
 def emit_signals(
     event: Event | str, sender: Any = ANY, *, signals: Any, only_if_missing: bool | None = None
 ) -> list[Any]:
-    """Emit values of signals: a mapping, a model, or JSON as text. None takes a signal away.
+    """Emit values of signals: a mapping, a model, or JSON as text. A value of None removes a signal.
 
     Raises:
         InvalidPayload: `signals` is no JSON object. Datastar would run anything else as a script.
@@ -77,33 +77,33 @@ def execute_script(
     auto_remove: bool = True,
     attributes: Attributes | None = None,
 ) -> list[Any]:
-    r"""Emit a script of the application's that every page runs. Put a value in it as JSON with `\u003c` for each `<`.
+    r"""Emit a script that every page runs. Embed values in it as JSON, with `\u003c` for each `<`.
 
     Args:
         event, sender: as in `emit`.
-        auto_remove: take its element out of the page once it has run.
-        attributes: of its element: a mapping of names and values, or a list of `name` and `name="value"`.
+        auto_remove: remove the script element from the page after it has run.
+        attributes: of the script element: a mapping of names and values, or a list of `name` and `name="value"`.
 
     Raises:
-        InvalidField: `script` holds `</script` or `<!--`, which end the element that it stands in, or hide its end; or
-            something is no attribute.
+        InvalidField: `script` contains `</script` or `<!--`, which end the script element or hide its end; or an
+            attribute is invalid.
     """
     return emit(event, sender, result=Patch.of_script(script, auto_remove, attributes))
 
 
 def redirect(event: Event | str, sender: Any = ANY, *, location: str) -> list[Any]:
-    """Emit that every page goes to `location`: a path, or a URL with `http` or `https`. To whose, the caller checks.
+    """Emit that every page navigates to `location`: a path or an `http(s)` URL, whose host the caller has to check.
 
     Raises:
-        InvalidField: a URL of another kind, such as `javascript:`.
+        InvalidField: a URL with another scheme, such as `javascript:`.
     """
     return emit(event, sender, result=Patch.of_redirect(location))
 
 
 class DatastarResponse(EventSourceResponse):
-    """An `EventSourceResponse` for Datastar's `@get`: what the helpers emit comes as Datastar's own events.
+    """An `EventSourceResponse` for Datastar's `@get`: patches of the helpers are sent as Datastar's own events.
 
-    Any other event comes as unnamed JSON, and a gap as `event: gap`; Datastar takes no notice of either.
+    Any other event is sent as unnamed JSON, and a gap as `event: gap`; Datastar ignores both.
 
     Args, Raises: as `EventSourceResponse`.
     """

@@ -1,17 +1,16 @@
-"""Datastar's helpers as the pages on Starlette and FastAPI have them: called with what happens, not with an event.
+"""Datastar's helpers for Starlette and FastAPI: the patch is the first argument, and the topic is optional.
 
-`nitro.datastar` has the same by event, and the response that resumes; these here are for pages that read
-`client.stream()` inside a `StreamingResponse` of their own and yield what they get as it is. Needs
-`nitro-realtime[datastar]`.
+For pages that read `client.stream()` in a `StreamingResponse` of their own and yield its items unchanged. The helpers
+in `nitro.datastar` take the event first, and go with a response that resumes. Needs `nitro-realtime[datastar]`.
 
-Fed by the application; feeds `emit`, or without a topic each connected client. All return the text of the frame, and
-raise what `emit` does and what the helper of that name in `nitro.datastar` does. Of their arguments
+All return the text of the frame, and raise what `emit` does and what the helper of that name in `nitro.datastar` does.
+Their common arguments:
 
-* `topic` is an event, its name, or a list of those, which are emitted one by one: who hears two of them gets it twice.
-  `ANY` reaches every client of this process, whatever it hears; where others share the broker, that is warned about.
-* `sender` is as in `emit`; clients and handlers know it by the topic, so it means nothing without one.
-* `event_id` and `retry_duration` mean nothing: the ids of a stream are positions in the log, and how long a browser
-  waits is the stream's own. They are taken, and warned about once for each place.
+* `topic` is an event, its name, or a list of these, which are emitted one by one: a client that hears two of them gets
+  the patch twice. `ANY` sends to all clients of this process, whatever they hear, and warns if the broker is shared.
+* `sender` is as in `emit`; it has no effect without a topic.
+* `event_id` and `retry_duration` have no effect, since the ids of a stream are positions in the log, and the reconnect
+  delay belongs to the stream. They are accepted, and warn once for each line of code.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def emit_elements(
     topic: Topic = ANY,
     sender: Any = ANY,
 ) -> str:
-    """Put HTML into the pages; see `nitro.datastar.emit_elements`."""
+    """Patch HTML into the pages; see `nitro.datastar.emit_elements`."""
     _warn_without_effect(event_id, retry_duration)
     return _sent(Patch.of_elements(elements, selector, mode, use_view_transition), topic, sender)
 
@@ -69,7 +68,7 @@ def remove_elements(
     topic: Topic = ANY,
     sender: Any = ANY,
 ) -> str:
-    """Take elements out of the pages; see `nitro.datastar.remove_elements`."""
+    """Remove elements from the pages; see `nitro.datastar.remove_elements`."""
     _warn_without_effect(event_id, retry_duration)
     return _sent(Patch.of_removal(selector), topic, sender)
 
@@ -90,12 +89,12 @@ def execute_script(
 
 
 def redirect(location: str, topic: Topic = ANY, sender: Any = ANY) -> str:
-    """Send the pages to `location`; see `nitro.datastar.redirect`."""
+    """Navigate the pages to `location`; see `nitro.datastar.redirect`."""
     return _sent(Patch.of_redirect(location), topic, sender)
 
 
 def _sent(patch: Patch, topic: Topic, sender: Any) -> str:
-    """Emit `patch`, or give it to everybody, and return its frame."""
+    """Emit `patch` to the topics, or send it to all clients, and return its frame."""
     frame = patch.frame
     if isinstance(topic, AnyType) or is_any(topic):
         _send_to_all(patch, sender)
@@ -119,16 +118,16 @@ def _send_to_all(patch: Patch, sender: Any) -> None:
             "name a topic that all pages hear: topic='page'"
         )
     if sender is not ANY:
-        warn_caller("sender= means nothing with topic=ANY, which is no event; name the topic that clients hear it by")
+        warn_caller("sender= has no effect with topic=ANY, which is no event; name a topic that the clients hear")
     for client in active_clients.connected():
         client.send(patch)
 
 
 def _warn_without_effect(event_id: str | None, retry_duration: int | None) -> None:
     if event_id is not None:
-        warn_caller("event_id= means nothing here: the ids of a stream are positions in the log; leave it out")
+        warn_caller("event_id= has no effect: the ids of a stream are positions in the log; leave it out")
     if retry_duration is not None:
         warn_caller(
-            "retry_duration= means nothing here: a stream says itself how long a browser waits, "
+            "retry_duration= has no effect: the reconnect delay is set for the stream, "
             "EventSourceResponse(client, retry_milliseconds=…); leave it out"
         )

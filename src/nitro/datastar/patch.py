@@ -1,8 +1,7 @@
-"""Patch: one change that Datastar makes to a page, as the result of an event.
+"""Patch: one change of a page by Datastar, as the result of an event.
 
-Made by the helpers of `nitro.datastar` and of `starlette.py` beside this; `patch_text` reads it again. The names of the
-fields are datastar-py's; the lines are made here, since that library splits HTML at characters that end no line on the
-wire.
+Made by the helpers in `nitro.datastar` and `helpers.py`; decoded by `events.patch_text`. The names of the fields come
+from datastar-py; the lines are built here, since that library splits HTML at characters that are no line ends in SSE.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ __all__ = ["Attributes", "Html", "Patch"]
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _NO_LINE: Final = re.compile(r"[\r\n\0\ud800-\udfff]")
-_HALF: Final = re.compile(r"[\ud800-\udfff]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _SCHEME: Final = re.compile(r"[\0-\x20]*([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _ENDS_SCRIPT: Final = re.compile(r"</script|<!--", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"""([^\s"'<>/=\0-\x1f]+)(?:=(?:"([^"<>]*)"|'([^'<>]*)'))?""")
 
 Attributes = Mapping[str, str] | Sequence[str]
-"""Of a script's element: names and values, or each as it is written in HTML."""
+"""Attributes of a script element: a mapping of names and values, or a list of them as written in HTML."""
 
 
 class Html(Protocol):
-    """What a template library makes, ready to be put into a page."""
+    """Safe HTML of a template library, such as markupsafe's `Markup`."""
 
     def __html__(self) -> str: ...
 
 
 class Patch(BaseModel):
-    """Its JSON has one key twice, which that of no other result can have: so nobody who has a say in what an
-    application emits as data can have it taken for a change to the page, or for a script.
+    """A patch, whose JSON has the same key twice, as no other result's can: so emitted data, which may contain user
+    input, is never mistaken for a patch or a script.
 
     Attributes:
-        name: of Datastar's event.
-        lines: its data, each line a field's name and a part of its value.
+        name: the name of Datastar's event.
+        lines: the lines of its data, each with a field's name and a part of its value.
     """
 
     idempotency_key: bool = Field(True, serialization_alias="datastar")
@@ -56,7 +55,7 @@ class Patch(BaseModel):
 
     @property
     def frame(self) -> str:
-        """The text of Datastar's event, without an id, as `stream()` yields it."""
+        """The text of Datastar's event without an id, as `stream()` yields it."""
         return (frame_of(encode(self, get_settings().max_payload_bytes)) or b"").decode()
 
     @classmethod
@@ -67,9 +66,9 @@ class Patch(BaseModel):
         consts = _consts()
         modes = list(consts.ElementPatchMode)
         if mode is not None and mode not in modes:
-            raise InvalidField(f"{mode!r} is no mode of Datastar's; there are {', '.join(modes)}")
+            raise InvalidField(f"{mode!r} is no mode of Datastar's; use one of {', '.join(modes)}")
         if selector is not None and _NO_LINE.search(selector):
-            raise InvalidField(f"a selector can't hold a line end, NUL or half of a surrogate pair: {selector!a}")
+            raise InvalidField(f"a selector can't contain a line end, NUL or a lone surrogate: {selector!a}")
         lines = []
         if mode is not None and mode != consts.ElementPatchMode.OUTER:
             lines.append(f"{consts.MODE_DATALINE_LITERAL} {mode}")
@@ -78,13 +77,13 @@ class Patch(BaseModel):
         if use_view_transition:
             lines.append(f"{consts.USE_VIEW_TRANSITION_DATALINE_LITERAL} true")
         whole = elements if isinstance(elements, str) else elements.__html__()
-        if half := _HALF.search(whole):
+        if found := _SURROGATE.search(whole):
             raise InvalidPayload(
-                f"elements hold half of a surrogate pair, {half[0]!a} at character {half.start()}, which UTF-8 can't "
-                f"carry; text that a stranger sent is made whole by text.encode(errors='replace').decode()"
+                f"elements contain a lone surrogate, {found[0]!a} at character {found.start()}, which can't be encoded "
+                f"as UTF-8; clean untrusted text by text.encode(errors='replace').decode()"
             )
         rows = _LINE_END.split(whole)
-        if not rows[-1]:  # it ends with a line end, or there is none
+        if not rows[-1]:  # after a line end, or of an empty text
             rows.pop()
         lines += [f"{consts.ELEMENTS_DATALINE_LITERAL} {row}" for row in rows]
         return cls(name=consts.EventType.PATCH_ELEMENTS, lines=lines)
@@ -100,7 +99,7 @@ class Patch(BaseModel):
     def of_script(cls, script: str, auto_remove: bool, attributes: Attributes | None) -> Self:
         """See `execute_script`."""
         if _ENDS_SCRIPT.search(script):
-            raise InvalidField(r"a script can't hold </script or <!--; write \u003c for the < of a string in it")
+            raise InvalidField(r"a script can't contain </script or <!--; write \u003c for a < in its strings")
         written = ' data-effect="el.remove()"' if auto_remove else ""
         written += "".join(f" {each}" for each in _written(attributes or ()))
         return cls.of_elements(f"<script{written}>{script}</script>", "body", "append", None)
@@ -108,9 +107,9 @@ class Patch(BaseModel):
     @classmethod
     def of_redirect(cls, location: str) -> Self:
         """See `redirect`."""
-        scheme = _SCHEME.match(re.sub(r"[\t\r\n]", "", location))  # browsers leave them out, too
+        scheme = _SCHEME.match(re.sub(r"[\t\r\n]", "", location))  # browsers ignore these, too
         if scheme is not None and scheme[1].lower() not in ("http", "https"):
-            raise InvalidField(f"a page can be sent to a path, http or https, not to {location!a:.80}")
+            raise InvalidField(f"a page can be redirected to a path, http or https, not to {location!a:.80}")
         target = json.dumps(location).replace("<", r"\u003c")
         return cls.of_script(f"setTimeout(() => window.location = {target})", True, None)
 
@@ -143,7 +142,7 @@ def _written(attributes: Attributes) -> list[str]:
     """Attributes as HTML.
 
     Raises:
-        InvalidField: one would not stay an attribute.
+        InvalidField: one is not valid, and would change the element.
     """
     if isinstance(attributes, Mapping):
         attributes = [f'{name}="{html.escape(str(value))}"' for name, value in attributes.items()]

@@ -11,7 +11,7 @@ __all__ = ["Html", "Patch", "datastar"]
 
 
 def datastar(content: Message | Gap | Position | None) -> bytes:
-    """A patch as Datastar's event, anything else as unnamed JSON."""
+    """Encode a patch as Datastar's event, and anything else as unnamed JSON."""
     if not isinstance(content, Message):
         return control_frame(content)
     return frame_of(content.payload, content.id) or encode_event(content.payload, id=content.id)
