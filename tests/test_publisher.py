@@ -228,7 +228,7 @@ def test_a_key_that_could_be_guessed_or_not_be_sent_is_refused(key: str) -> None
 
 
 def test_a_grant_without_an_owner_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="who owns it"):
+    with pytest.raises(ConfigurationError, match="needs its owner"):
         Publisher({BILLING: Grant(["*"])})
 
 

@@ -1,6 +1,6 @@
 """Nitro: change data on the server, show it in every open browser.
 
-The public names, each imported when it is first asked for: importing `nitro` is cheap and starts nothing.
+The public names, each imported at first use: importing `nitro` is cheap and starts nothing.
 """
 
 from __future__ import annotations
@@ -89,13 +89,13 @@ _NAMES: Final = {
     "nitro.sse.drain": ("shutdown",),
     "nitro.sse.response": ("EventSourceResponse",),
 }
-"""Module → the public names that it defines. A test holds this to the imports above, which type checkers read."""
+"""Module → the public names that it defines. A test compares this with the imports above, for type checkers."""
 _PLACES: Final = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_PLACES)
 
 
-if not TYPE_CHECKING:  # a type checker would take it for every name there is, the misspelt ones, too
+if not TYPE_CHECKING:  # for a type checker, it would make every misspelt name valid
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":

@@ -1,7 +1,7 @@
-"""For the `env.py` of Alembic, where the broker's log is in the application's own database.
+"""A filter for Alembic's `env.py`, if the broker's log is in the application's database.
 
-The log makes its tables itself, so they are in no metadata of the application's, and `alembic revision --autogenerate`
-would drop them.
+The log creates its own tables, which are not in the application's metadata, so `alembic revision --autogenerate` would
+drop them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Final
 __all__ = ["TABLES", "include_name"]
 
 TABLES: Final = frozenset({"nitro_logs", "nitro_messages", "nitro_producers", "nitro_outbox"})
-"""The tables of a log: the last one on PostgreSQL alone."""
+"""The tables of a log; `nitro_outbox` exists on PostgreSQL alone."""
 
 
 def include_name(name: str | None, kind: str, parent_names: Mapping[str, str | None]) -> bool:
-    """Whether Alembic shall look at what is called so: at all but the tables of Nitro's log, and what belongs to them.
+    """Whether Alembic includes this object: everything but the tables of Nitro's log, their columns and indexes.
 
-    It is what `context.configure(include_name=…)` wants. One with a filter of its own joins the two by `and`.
+    For `context.configure(include_name=…)`. Combine it with a filter of your own by `and`.
     """
     return (name if kind == "table" else parent_names.get("table_name")) not in TABLES

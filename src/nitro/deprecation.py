@@ -1,4 +1,4 @@
-"""Deprecation: names that go on working for a while, and say what they are called now. Imports nothing of Nitro."""
+"""Deprecation: old names that still work, and warn with their new name. Imports nothing of Nitro."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def renamed(**names: str) -> Callable[[F], F]:
-    """Let a function take keywords by their old names, too: `@renamed(timeout="timeout_seconds")`.
+    """Let a function accept keyword arguments by their old names, too: `@renamed(timeout="timeout_seconds")`.
 
-    The function itself knows the new ones alone, and so do type checkers.
+    Its signature, also for type checkers, has the new names alone.
 
     Warns:
-        DeprecationWarning: an old name was written; the text has the new one.
+        DeprecationWarning: an old name is used; the text has the new one.
 
     Raises:
-        TypeError: both were.
+        TypeError: both names are used.
     """
 
     def decorate(function: F) -> F:

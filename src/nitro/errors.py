@@ -1,7 +1,4 @@
-"""Every failure that a user of Nitro can meet, under one root.
-
-Owns the error types; everything else imports them, they import nothing.
-"""
+"""All exceptions that Nitro raises, with a common base class. Imports nothing of Nitro."""
 
 from __future__ import annotations
 
@@ -29,27 +26,27 @@ __all__ = [
 
 
 class NitroError(Exception):
-    """Root of all errors that Nitro raises on purpose."""
+    """Base class of all errors that Nitro raises."""
 
 
 class NitroWarning(UserWarning):
-    """What works, and can hardly have been meant so; the text says what would do what was meant."""
+    """Code that works but is probably a mistake; the text says what to write instead."""
 
 
 class ConfigurationError(NitroError, ValueError):
-    """A setting can't be used; the text names the setting and what it may be."""
+    """A setting or argument has an invalid value; the text names it and the valid values."""
 
 
 class InvalidTopic(NitroError, ValueError):
-    """A topic or pattern that breaks the grammar; the text names the character and its place."""
+    """A topic or pattern breaks the grammar; the text names the character and its place."""
 
 
 class TopicTypeError(NitroError, TypeError):
-    """Something that is no string stands where a topic should."""
+    """A topic or pattern is not a string, or a sender not an id."""
 
 
 class ArgumentTypeError(NitroError, TypeError):
-    """An argument is of another kind than is wanted; the text shows it, and says what is wanted."""
+    """An argument has the wrong type; the text shows it, and says what is expected."""
 
 
 class TooManyTopics(NitroError, ValueError):
@@ -57,18 +54,18 @@ class TooManyTopics(NitroError, ValueError):
 
 
 class NotAuthenticated(NitroError):
-    """Nobody knows who asks, or not any more: no user, a ticket that is none, a right that has expired."""
+    """The request is not authenticated: it has no user, an invalid ticket, or rights that have expired."""
 
 
 class AccessDenied(NitroError):
-    """A client asks for what it may not hear, or a publisher for what it may not publish."""
+    """A client may not hear what it asks for, or a publisher may not publish it."""
 
 
 class TooManyClients(NitroError, RuntimeError):
-    """A client connects over a limit: of the process, its user, its address, or of connects a second.
+    """A client was rejected by a limit: per process, user or address, or of connects per second.
 
     Attributes:
-        retry_after_seconds: when it may try again.
+        retry_after_seconds: how long to wait before the next try, with jitter.
     """
 
     def __init__(self, text: str, retry_after_seconds: int) -> None:
@@ -77,36 +74,36 @@ class TooManyClients(NitroError, RuntimeError):
 
 
 class InvalidPayload(NitroError, ValueError):
-    """A result that can't be written as JSON."""
+    """A result can't be serialised to JSON."""
 
 
 class PayloadTooLarge(InvalidPayload):
-    """A result whose JSON is longer than the limit."""
+    """The JSON of a result is longer than the limit."""
 
 
 class InvalidQuery(NitroError, ValueError):
-    """A question that the database behind an entity can't be asked; the text names what was wrong."""
+    """The arguments of an entity's query are invalid; the text names the mistake."""
 
 
 class NotLoaded(NitroError, RuntimeError):
-    """A relationship of an entity that was not loaded with it; the text says how to ask for it."""
+    """A relationship of an entity was not loaded with it; the text says how to query it."""
 
 
 class InvalidField(NitroError, ValueError):
-    """An SSE field (`id`, `event`, `retry`) with a value that the wire can't carry."""
+    """A field of a server-sent event (`id`, `event`, `retry`) or a header has a value that can't be encoded."""
 
 
 class NotConnected(NitroError, RuntimeError):
-    """A client is read that was never connected, or on another event loop than it was connected on."""
+    """A client is read that was never connected, or in another event loop than the one it was connected in."""
 
 
 class Overloaded(NitroError, RuntimeError):
-    """Events are emitted faster than the event loop can hand them on; nothing of this one was sent."""
+    """Events are emitted faster than the event loop can deliver them; this one was not published."""
 
 
 class BrokerUnavailable(NitroError, RuntimeError):
-    """The log of events can't be reached; the text says since when, and what became of the event."""
+    """The broker's log is unreachable; the text says since when, and whether the event is still queued."""
 
 
 class BrokerRefused(BrokerUnavailable):
-    """The log of events can't be used as it is configured, and waiting won't help; the text has the remedy."""
+    """The broker's log can't be used as configured, and retrying won't help; the text has the remedy."""

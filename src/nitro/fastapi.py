@@ -1,8 +1,8 @@
-"""In FastAPI's way: a dependency that goes from what a user may hear to a stream.
+"""A dependency for FastAPI that turns a user's grant into a stream.
 
 `from nitro.fastapi import EventStream`. Needs FastAPI 0.128.2 or newer.
 
-Fed by a dependency of the application's, which knows the user; makes the response of the endpoint.
+The grant comes from a dependency of the application; the value is the endpoint's response.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = ["EventStream"]
 log: Final = logging.getLogger("nitro.fastapi")
 
 _REFUSALS: Final = {
-    401: "nobody knows who asks",
-    403: "the user may not hear a topic that was asked for",
-    422: "what was asked for is no topic",
-    429: "too many clients; `Retry-After` says when to come back",
+    401: "not authenticated",
+    403: "the user may not hear a requested topic",
+    422: "a requested topic is invalid",
+    429: "too many clients; retry after `Retry-After`",
 }
 _PROBLEM: Final = {
     "type": "object",
@@ -42,7 +42,7 @@ _PROBLEM: Final = {
 
 
 class EventStream:
-    """A dependency whose value is the stream that a request asks for, or the answer that says why there is none.
+    """A dependency whose value is the stream that a request asks for, or an error response.
 
     ```python
     def may_hear(user: Annotated[User | None, Depends(current_user)]) -> Grant | None:
@@ -55,20 +55,20 @@ class EventStream:
         return stream
     ```
 
-    A dependency with `yield` stays open as long as the response runs, and a stream runs for hours. So what the grant is
-    read with, a database session most of all, is given back before: `Depends(get_session, scope="function")`.
+    A dependency with `yield` stays open until the response ends, and a stream runs for hours. So release what the grant
+    is read with, above all a database session, before the response: `Depends(get_session, scope="function")`.
 
     Args:
         grant: a dependency that returns what the user may hear, or None for 401. It may have dependencies of its own.
-        response, topics, **options: as of `nitro.event_stream`.
+        response, topics, **options: as in `nitro.event_stream`.
 
-    An exception in `grant` is the application's, as in any dependency; it is logged with that function's name, too.
+    An exception in `grant` is handled as in any dependency, and also logged with that function's name.
 
     Raises:
         ArgumentTypeError: `grant` is no such function, or returned neither a Grant nor None.
 
     Attributes:
-        openapi: arguments of `app.get` that show the stream and its refusals in the documentation.
+        openapi: arguments of `app.get` that document the stream and its error responses.
     """
 
     def __init__(
@@ -105,20 +105,20 @@ class EventStream:
             ),
             Parameter("grant", Parameter.KEYWORD_ONLY, annotation=Annotated[Grant | None, Depends(grant)]),
         ]
-        if topics is None:  # shown in the documentation, and read from the request
+        if topics is None:  # documented, and read from the request
             wanted = Annotated[list[str] | None, asked]
-            # By another name than `topic`, which FastAPI would take for a parameter of the path that is called so.
+            # Not named `topic`, since FastAPI would take it for a path parameter of that name.
             parameters.append(Parameter("nitro_topics", Parameter.KEYWORD_ONLY, annotation=wanted, default=None))
-        self.__signature__: Signature = Signature(parameters)  # what FastAPI reads instead of that of `__call__`
+        self.__signature__: Signature = Signature(parameters)  # FastAPI reads this instead of that of `__call__`
 
     async def __call__(self, *, request: Request, grant: Grant | None, **_: Any) -> Response:
-        """The stream, or its refusal."""
+        """The stream, or an error response."""
         if grant is not None:
             check_grant(grant, f"what {_name_of(self._grant)} returned")
         return event_stream(request, grant, topics=self._topics, response=self._response, **self._options)
 
     async def _watch(self, request: Request) -> AsyncIterator[None]:
-        """Ends before the stream begins. What is raised meanwhile passes here."""
+        """Log unhandled exceptions of `grant`, which FastAPI throws in here. Ends before the stream begins."""
         try:
             yield
         except Exception as error:
@@ -131,10 +131,10 @@ class EventStream:
 
 
 def _checked(grant: Callable[..., Any]) -> Callable[..., Any]:
-    """`grant`, if it can be asked for the grant of a request.
+    """`grant`, if it can be a dependency.
 
     Raises:
-        ArgumentTypeError: it can't, or it is `Grant` itself, whose arguments FastAPI would read from the URL.
+        ArgumentTypeError: it is not callable, or is `Grant` itself, whose arguments FastAPI would read from the URL.
     """
     inner = grant.func if isinstance(grant, partial) else grant
     if not callable(grant) or (isinstance(inner, type) and issubclass(inner, Grant)):
@@ -153,12 +153,12 @@ def _name_of(grant: Any) -> str:
 
 def _code_of(grant: Any) -> CodeType | None:
     inner = grant.func if isinstance(grant, partial) else grant
-    inner = inner if hasattr(inner, "__code__") else getattr(inner, "__call__", None)  # noqa: B004 - not whether it is one
+    inner = inner if hasattr(inner, "__code__") else getattr(inner, "__call__", None)  # noqa: B004 - the method itself is inspected
     return getattr(inner, "__code__", None)
 
 
 def _codes(error: BaseException) -> Iterator[CodeType | None]:
-    """What ran when it was raised."""
+    """The code objects of the frames in the traceback of `error`."""
     place = error.__traceback__
     while place is not None:
         yield place.tb_frame.f_code

@@ -1,8 +1,8 @@
-"""Publishing from outside: an ASGI application that takes events from programs in any language, by HTTP.
+"""Publisher: an ASGI application that accepts events over HTTP from programs in any language.
 
 `app.mount("/publish", Publisher({os.environ["BILLING_KEY"]: Grant({"order.*": ["billing"]}, user_id="billing")}))`
 
-Fed by whoever has a key; feeds `emit`, in this process, with its handlers.
+Requests are authenticated by a key, and emitted in this process, with its handlers.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _FIELDS: Final = {"topic", "result", "sender"}
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """What a key opens; of the key itself only a digest is kept."""
+    """The rights of a key, of which only a digest is kept."""
 
     digest: bytes
     owner: str
@@ -66,23 +66,24 @@ class _Key:
 
 
 class Publisher:
-    """Takes `POST` of `{"topic": "order.placed", "result": {…}, "sender": "billing"}`, one event each.
+    """Accepts `POST` requests with `{"topic": "order.placed", "result": {…}, "sender": "billing"}`, one event each.
 
-    The key comes as `Authorization: Bearer <key>`. With the header `Idempotency-Key`, what is sent again, to any
-    process on the same broker, is published once, for as long as the log has it.
+    The key is sent as `Authorization: Bearer <key>`. With the header `Idempotency-Key`, a request that is repeated, to
+    any process with the same broker, is published once, for as long as the log retains the event.
 
-    Answers 200 with `{"published": true}` once the broker has acknowledged; false where a handler cancelled the event.
-    Else problem details (RFC 9457): 400 for what is no JSON, 401 without a key, 403 for a topic or sender outside its
-    grant, 409 while the same idempotency key is under way, 413 and 422 for an event that can't be sent, or for another
-    event under a key that was used; 503 with `Retry-After` if the broker is gone: try again with the same key.
+    Responds 200 with `{"published": true}` once the broker has acknowledged, or false if a handler cancelled the event.
+    Errors are problem details (RFC 9457): 400 for invalid JSON, 401 without a valid key, 403 for a topic or sender
+    outside its grant, 409 while a request with the same idempotency key is in progress, 413 and 422 for an event that
+    can't be sent, 422 also for an idempotency key that was used for another event, and 503 with `Retry-After` if the
+    broker is unreachable: retry with the same key.
 
     Args:
-        keys: each key, of 16 characters or more that nobody can guess, and what may be published with it. `user_id` of
-            the grant names its owner: idempotency keys are the owner's, so several keys of one share them.
+        keys: a mapping of each key, 16 or more unguessable characters, to the grant of what it may publish. The grant's
+            `user_id` names the owner: all keys of an owner share its idempotency keys.
 
     Raises:
         ConfigurationError: a key is too short, or a grant has no `user_id`.
-        ArgumentTypeError: `keys` is no mapping, or what a key opens no Grant.
+        ArgumentTypeError: `keys` is no mapping, or one of its values no Grant.
     """
 
     def __init__(self, keys: Mapping[str, Grant]) -> None:
@@ -124,7 +125,7 @@ class Publisher:
         if idempotency_key is None:
             return await _publish(topic, result, sender, None)
         if idempotency_key.key in self._under_way:
-            raise _Refused("an event with this Idempotency-Key is under way; try again later", 409)
+            raise _Refused("a request with this Idempotency-Key is in progress; retry later", 409)
         known = get_hub().broker.content_of(idempotency_key.key)
         if known is not None:
             _check_content(known, idempotency_key)
@@ -136,12 +137,12 @@ class Publisher:
             self._under_way.discard(idempotency_key.key)
 
     def _key_of(self, request: Request) -> _Key:
-        """The key that the request shows. All are compared, so that the time tells nothing."""
+        """The key of the request. Compares all keys, so that the time taken reveals nothing."""
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         digest = _digest(shown.strip())
         found = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
         if scheme.lower() != "bearer" or not found or found[0].is_over:
-            raise NotAuthenticated("send a key that is known here: Authorization: Bearer <key>")
+            raise NotAuthenticated("send a valid key: Authorization: Bearer <key>")
         return found[0]
 
     def __repr__(self) -> str:
@@ -149,7 +150,7 @@ class Publisher:
 
 
 class _Refused(NitroError):
-    """A request with a status that no other error stands for."""
+    """A rejected request whose status is not that of another error."""
 
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
@@ -163,12 +164,12 @@ def _opened_by(key: str, grant: Grant) -> _Key:
         )
     check_grant(grant, "what a key of a Publisher opens")
     if grant.user_id is None:
-        raise ConfigurationError("the grant of a key says who owns it: Grant([…], user_id='billing')")
+        raise ConfigurationError("the grant of a key needs its owner as user_id: Grant([…], user_id='billing')")
     return _Key(_digest(key), grant.user_id, Rights(grant).permissions, grant.expires_at)
 
 
 async def _in_turns(receive: Receive) -> Message:
-    """What `receive` brings; others get their turn even if it never waits, and the time for a body can be up."""
+    """Call `receive`, and yield to the event loop even if it never waits, so that the timeout for a body works."""
     message = await receive()
     await asyncio.sleep(0)
     return message
@@ -189,7 +190,7 @@ async def _body_of(request: Request) -> bytes:
                 if len(body) > limit:
                     raise PayloadTooLarge(f"the request has more than {limit} bytes")
     except TimeoutError:
-        raise _Refused(f"the body didn't come within {_BODY_SECONDS:g} s", 408) from None
+        raise _Refused(f"the body wasn't received within {_BODY_SECONDS:g} s", 408) from None
     return bytes(body)
 
 
@@ -198,14 +199,14 @@ def _event_in(body: bytes) -> tuple[str, Any, str | None]:
         event = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
-        raise _Refused(f"the body is no JSON: {reason}", 400) from None
+        raise _Refused(f"the body is not valid JSON: {reason}", 400) from None
     if not isinstance(event, dict) or not {"topic", "result"} <= set(event) <= _FIELDS:
-        raise InvalidPayload('the body is {"topic": ..., "result": ...}, and "sender" if there is one')
+        raise InvalidPayload('the body has to be {"topic": ..., "result": ...}, with an optional "sender"')
     topic, result, sender = event["topic"], event["result"], event.get("sender")
     if result is None:
         raise InvalidPayload("result is null, and only an event with a result reaches clients")
     if sender is not None and not isinstance(sender, str):
-        raise InvalidPayload("sender is a string")
+        raise InvalidPayload("sender has to be a string")
     return check_topic(topic), result, sender
 
 

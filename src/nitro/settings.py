@@ -1,7 +1,4 @@
-"""What can be set from outside: `NITRO_*` environment variables, read once, when first needed.
-
-Owns the defaults; the hub, the SSE responses and the repository read them.
-"""
+"""Settings: the `NITRO_*` environment variables and their defaults, read once, at first use."""
 
 from __future__ import annotations
 
@@ -22,21 +19,21 @@ from nitro.redaction import SecretUrl, without_secrets
 __all__ = ["Overflow", "Settings", "get_settings"]
 
 Overflow: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
-"""What is done when more waits for a client than may."""
+"""The policy for a client whose queue exceeds a limit."""
 
 log: Final = logging.getLogger("nitro.settings")
 
 _PREFIX: Final = "NITRO_"
 _FORMER: Final = ("NITRO_MAX_OUTGOING_BYTES",)
-"""Former names of variables, which go on working."""
+"""Old names of variables, which still work."""
 _LIKENESS: Final = 0.66
-"""How much alike two names are that one was meant by; other programs whose variables begin so have less in common."""
+"""Similarity from which a name counts as misspelt; `NITRO_*` variables of other programs are less similar."""
 
 
 class Settings(BaseSettings):
     """Nitro's settings. Each field `x` is read from the environment variable `NITRO_X`.
 
-    The URLs show themselves without user, password and options; `broker_url.get_secret_value()` is all of it.
+    The text of a URL omits user, password and options; `broker_url.get_secret_value()` is the complete URL.
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -138,7 +135,7 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The process's settings, read from the environment at the first call. A misspelt variable is told in the log."""
+    """The process's settings, read from the environment at the first call. Misspelt variables are logged."""
     _warn_of_misspelt(os.environ)
     try:
         return Settings()

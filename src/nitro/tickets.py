@@ -1,8 +1,9 @@
-"""Tickets: what a page shows in the URL of a stream where it can't send a cookie or a header.
+"""Tickets: signed grants in the URL of a stream, for pages that can't send a cookie or a header.
 
 `from nitro.tickets import Tickets`. Needs `nitro-realtime[tickets]`. Signed by itsdangerous with HMAC-SHA-256.
 
-Made by an endpoint that knows its user, and read by the one of the stream, which may be in another application.
+Issued by an endpoint that has authenticated the user, and read by the endpoint of the stream, which may be in another
+application.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ __all__ = ["Tickets"]
 
 _LEAST_SECRET_CHARS: Final = 16
 _MAX_TICKET_CHARS: Final = 4096
-"""Servers and proxies refuse longer URLs than some 8 KiB."""
+"""Servers and proxies commonly reject URLs longer than 8 KiB."""
 _SKEW_SECONDS: Final = 5
-"""By how much the clock of the host that issues may be ahead of the one that reads."""
+"""Maximum by which the issuer's clock may be ahead of the reader's."""
 
 
 class Tickets:
-    """Makes and reads signed tickets, each for one grant and a short time.
+    """Issues and reads signed tickets, each for one grant and a short time.
 
-    A ticket only opens the stream: it may go on after that until its grant expires. Its rights are as old as its grant,
-    and a `disconnect_user` of its user after that applies to it. Whoever has it can read it, and can't change
-    what is in it. A browser that comes back later needs a new one.
+    A ticket is checked when a stream opens; the stream may outlive it, until its grant expires. Its rights are as old
+    as its grant: a `disconnect_user` after the grant was made applies to it. A ticket is signed but not encrypted. A
+    browser that reconnects after its lifetime needs a new one.
 
     Args:
-        secret: 16 characters or more that nobody else knows. Of several, the last one signs, and all are accepted.
-        seconds: for how long a ticket opens a stream, at most: up to an hour, for which a `disconnect_user` is
-            remembered. It stands in the ticket, and whoever reads it may say less.
-        audience: what the tickets are for. One that is issued for an audience is read for no other, even by the same
-            secret: a stream of chat opens by no ticket of the orders'.
+        secret: a secret of 16 characters or more, or several: the last one signs, and all are accepted.
+        seconds: maximum lifetime of a ticket: up to an hour, as long as a `disconnect_user` is remembered. It is
+            written in the ticket; a reader with fewer `seconds` applies its own.
+        audience: what the tickets are for. A ticket is rejected by readers with another audience, even with the same
+            secret: a ticket for orders doesn't open a chat.
 
-    Hosts whose clocks differ may issue and read: a ticket may be issued up to 5 seconds in the reader's future.
+    A ticket's time of issue may be up to 5 seconds in the future, since clocks of hosts differ.
 
     Raises:
-        ConfigurationError: a secret is too short, `seconds` makes no sense, or `audience` is empty or no text.
+        ConfigurationError: a secret is too short, `seconds` is out of range, or `audience` is empty or no text.
     """
 
     def __init__(self, secret: str | Sequence[str], *, seconds: int = 60, audience: str = "nitro") -> None:
@@ -69,13 +70,13 @@ class Tickets:
         )
 
     def issue(self, grant: Grant, *, seconds: int | None = None) -> str:
-        """A ticket for what `grant` allows, of characters that a URL takes as they are.
+        """A ticket for `grant`, in URL-safe characters.
 
         Args:
-            seconds: for how long it opens a stream, if that is less than the others do.
+            seconds: a shorter lifetime for this ticket.
 
         Raises:
-            ConfigurationError: the grant is too long for a URL, or `seconds` is not from 1 to those of the others.
+            ConfigurationError: the grant is too long for a URL, or `seconds` is not from 1 to the default lifetime.
             ArgumentTypeError: it is no Grant.
         """
         check_grant(grant, "what a ticket is issued for")
@@ -91,15 +92,13 @@ class Tickets:
         return ticket
 
     def read(self, ticket: str | None) -> Grant | None:
-        """The grant of a ticket; None if there is none, if somebody else made it or for another audience, or if its
-        time is over.
-        """
+        """The grant of a ticket; None if there is no ticket, its signature or audience is wrong, or it has expired."""
         if not ticket or len(ticket) > _MAX_TICKET_CHARS:
             return None
         try:
             signature = ticket.rpartition(".")[2]
             if base64_encode(base64_decode(signature)).decode() != signature:
-                return None  # the same bytes, written otherwise: a ticket that was changed opens nothing
+                return None  # another encoding of the same bytes: reject any change to a ticket
             fields, signed_at = self._serializer.loads(ticket, return_timestamp=True)
             allowed, denied, user_id, expires_at, seconds, *moment = fields
             now, second = time.time(), signed_at.timestamp()
@@ -107,7 +106,7 @@ class Tickets:
             if not -_SKEW_SECONDS <= math.floor(age) <= min(seconds, self._seconds):
                 return None
             rights_age = now - _read_at(moment, second)
-            if age < 0:  # by a clock that is ahead: perhaps older by as much as it may be
+            if age < 0:  # the issuer's clock is ahead: assume the maximum skew
                 rights_age = max(rights_age, age) + _SKEW_SECONDS
             read_at = time.monotonic() - max(0.0, rights_age)
             return Grant(_restored(allowed), _restored(denied), user_id, expires_at, read_at=read_at)
@@ -122,15 +121,15 @@ def _checked(seconds: int, longest: int) -> int:
 
 
 def _read_at(milliseconds: list[Any], second: float) -> float:
-    """When rights were read, in seconds since 1970: never later than the ticket was signed, in that `second`.
+    """When the rights were read, in seconds since 1970: not after the ticket was signed, in that `second`.
 
-    Tickets of earlier versions don't say it.
+    Tickets of earlier versions don't contain it.
     """
     if not milliseconds:
         return second
     (moment,) = milliseconds
     if type(moment) is not int or not 0 <= moment < (second + 1) * 1000:
-        raise ValueError(f"{moment!a:.40} is no moment before it was signed")
+        raise ValueError(f"{moment!a:.40} is no time before the ticket was signed")
     return moment / 1000
 
 
