@@ -1,6 +1,6 @@
-"""What may be shown of a URL, and of what others say: everything but secrets.
+"""Redaction: removes secrets from URLs and server messages before they are shown or logged.
 
-Fed by settings, brokers and the repository; all that people are told about a URL comes through here.
+Settings, brokers and the repository show URLs through this module alone.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ ENCODE: Final = (
     "in user and password write %2F for /, %3F for ?, %23 for #, %40 for @, %5B for [ and %25 for %, as "
     "urllib.parse.quote(password, safe='') does"
 )
-"""The remedy for a URL that can't be taken apart."""
+"""The remedy for a URL that can't be parsed."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,39}", re.ASCII)
 _HOST: Final = r"(?:\[[^\[\]\s]*\]|[^\[\]:,\s]*)(?::[0-9]*)?"
 _HOSTS: Final = re.compile(rf"{_HOST}(?:,{_HOST})*", re.ASCII)
 _FILE: Final = re.compile(r"(?:sqlite(?:\+\w+)?|redis\+unix):///", re.ASCII)
-"""What begins so has no server, and no user unless behind a colon; its path may have an `@`."""
+"""URLs with this prefix have no host and no user; their path may contain an `@`."""
 _ECHO: Final = re.compile(r",? *with args beginning with.*", re.DOTALL | re.IGNORECASE)
-"""How a Redis repeats what it was sent and doesn't understand, which may be a login."""
+"""The part of a Redis error that repeats the arguments of an unknown command, which may be a login."""
 
 
 class SecretUrl(SecretStr):
-    """A URL that shows itself `without_secrets`; `get_secret_value()` is all of it."""
+    """A URL whose text is `without_secrets`; `get_secret_value()` returns the complete URL."""
 
     def _display(self) -> str:
         return without_secrets(self.get_secret_value())
 
 
 def scheme_of(url: str) -> str:
-    """What stands before the first colon, if that can be a scheme, and no user or password; else nothing."""
+    """The scheme of `url`; empty if it has none, or if that might be a user or a password."""
     scheme, colon, rest = url.partition(":")
     is_scheme = colon and (rest.startswith("//") or "@" not in rest) and _SCHEME.fullmatch(scheme)
     return scheme if is_scheme else ""
 
 
 def without_secrets(url: str) -> str:
-    """A URL that can be shown: without user, password, options and fragment.
+    """The URL without user, password, options and fragment.
 
-    Its user and password are what stands before the last `@`, whatever characters are in them. Where that can't be told
-    from an option, or what is left is no host, its scheme alone is shown.
+    Everything before the last `@` counts as user and password, whatever characters it contains. If it may be part of an
+    option, or if the rest is no host, only the scheme is shown.
     """
     scheme = scheme_of(url)
     if not scheme:
@@ -60,5 +60,5 @@ def without_secrets(url: str) -> str:
 
 
 def without_echo(text: str) -> str:
-    """What a server says, without what it repeats of a command, and so of a login, that it doesn't understand."""
+    """A server's message without the arguments of an unknown command, which may be a login."""
     return _ECHO.sub("", text)
