@@ -1,1 +1,1 @@
-"""Clients: who hears what. `Client`, grants and rights, and the way from a request to its stream."""
+"""Clients: `Client`, its grant, rights and subscriptions, and `event_stream` from a request to a stream."""

@@ -1,4 +1,4 @@
-"""Who is connected right now. Kept by the clients themselves; one of it exists, `active_clients` in `client.py`."""
+"""The registry of connected clients, updated by the clients; its only instance is `active_clients` in `client.py`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ __all__ = ["ActiveClients", "Listed"]
 
 
 class Listed(Protocol):
-    """What a client is here."""
+    """The part of a `Client` that the registry uses."""
 
     @property
     def client_id(self) -> str:
         """Its key."""
 
     def _start_anew(self) -> None:
-        """It is in a forked child, and not connected there."""
+        """Reset it in a forked child, where it is not connected."""
 
 
 C = TypeVar("C", bound=Listed)
 
 
 class ActiveClients(Mapping[str, C], Generic[C]):
-    """The connected clients by id. It may be iterated while clients come and go: an iteration goes over those
-    of the moment at which it began.
+    """The connected clients by id. An iteration goes over a snapshot, so clients may connect and disconnect
+    meanwhile.
     """
 
     def __init__(self) -> None:
         self._clients: dict[str, C] = {}
-        self._connected: set[C] = set()  # more than above, where two have one id
+        self._connected: set[C] = set()  # also clients whose id was taken by another
         self._lock = threading.RLock()
 
     def __getitem__(self, client_id: str) -> C:
@@ -60,12 +60,12 @@ class ActiveClients(Mapping[str, C], Generic[C]):
                 del self._clients[client.client_id]
 
     def connected(self) -> tuple[C, ...]:
-        """All that are connected in this process, also those whose id another one has taken since."""
+        """All connected clients of this process, including those whose id was taken by another."""
         with self._lock:
             return tuple(self._connected)
 
     def _forget(self) -> None:
-        """In a forked child: whoever was connected isn't here, and may connect again."""
+        """Reset in a forked child, where no client is connected; they may connect again."""
         self._lock = threading.RLock()
         self._clients.clear()
         for client in list(self._connected):

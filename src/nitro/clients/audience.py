@@ -1,8 +1,7 @@
-"""Audience: for whom a stream is, in a few characters that any process would write. A pure function.
+"""Audience: a short digest of the user and rights that a stream serves, the same in each process. A pure function.
 
-The browser client shares one stream among tabs, and the tabs of one browser may be those of several users. So the
-stream says for whom it is, and a tab joins a running one only if a greeting that was asked for after it joined says the
-same.
+The browser client shares one stream among tabs, which may belong to different users. So the stream's greeting names its
+audience, and a tab joins a running stream only if a greeting requested after it joined names the same one.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from nitro.delivery.interest import Interest
 __all__ = ["audience"]
 
 _DIGITS: Final = 16
-_json: Final = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, since a sender's key may be no text
+_json: Final = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, since a sender's key may contain surrogates
 
 
 def audience(user_id: str | None, interest: Interest, asked: Set[str]) -> str | None:
-    """`u…` for a user, `t…` for what the server decided where there is none; None if it decided nothing.
+    """`u…` for a user; without one, `t…` for the server's choices, and None if it made none.
 
-    What the server decided is what it allows and denies, what it mutes, and what it subscribed: all but the patterns
-    that the request asked for itself. So streams that differ only in what their pages asked for have one audience. Of a
-    pattern that was asked for, the senders that the server chose for it count.
+    The server's choices are what is allowed, denied and muted, and the subscriptions other than those that the request
+    asked for. So streams that differ only in the requested patterns have the same audience. The senders that the server
+    chose for a requested pattern are included.
 
     Args:
-        user_id: for whom the client listens.
-        interest: what it hears.
+        user_id: the user of the client.
+        interest: the interest of the client.
         asked: the patterns that the request asked for.
     """
     if user_id is not None:

@@ -1,4 +1,4 @@
-"""disconnect_user: end a user's clients wherever they are. Fed by the application; goes through the log."""
+"""disconnect_user: disconnects a user's clients in all processes, by a message in the log."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["disconnect_user"]
 
 
 def disconnect_user(user_id: Identity, *, stop: bool = False) -> None:
-    """End all clients that were made with this `user_id`, in every process that shares the broker. From any thread.
+    """Disconnect all clients made with this `user_id`, in every process that shares the broker. Thread-safe.
 
-    It stands in the log like an event: nothing that comes after it reaches them, nor what still waits for them. A
-    browser comes back after its usual wait, and the application decides anew what it may hear, of what it missed, too;
-    so withdraw the rights first, then call this. A request that read the rights just before, and is answered just
-    after, is ended as well.
+    The order is a message in the log: the clients get no message after it, and none that is still queued for them. A
+    browser reconnects after its usual delay, and the application decides again what it may hear, including what it
+    missed; so withdraw the rights before you call this. Also ends the streams of requests whose rights were read just
+    before the call.
 
     Args:
         user_id: the id, or an object that has one.
-        stop: tell the browsers not to come back.
+        stop: tell the browsers not to reconnect.
 
     Raises:
-        ConfigurationError: `user_id` is nobody's.
+        ConfigurationError: `user_id` is None or not an id.
         BrokerUnavailable, Overloaded: as `emit`.
     """
     key = user_key(user_id)
     if key is None:
-        raise ConfigurationError("user_id is None, which is nobody's")
+        raise ConfigurationError("user_id is None, which is no user")
     get_hub().disconnect_user(UserDisconnect(key, stop))

@@ -1,7 +1,4 @@
-"""event_stream: from a request and what its user may hear to a stream, or to an answer that says why there is none.
-
-Fed by an endpoint of any ASGI framework; makes the client and its response.
-"""
+"""event_stream: makes the client and the response for a request and its user's grant, in any ASGI framework."""
 
 from __future__ import annotations
 
@@ -24,25 +21,25 @@ __all__ = ["HasScope", "event_stream", "requested_topics"]
 
 
 class HasScope(Protocol):
-    """A request of Starlette, FastAPI, Litestar or any other framework on ASGI."""
+    """A request of Starlette, FastAPI, Litestar or any other ASGI framework."""
 
     @property
     def scope(self) -> Mapping[str, Any]: ...
 
 
 def requested_topics(request: HasScope) -> Requested:
-    """What a request asks to hear: `?topic=todo.*&topic=user.7`, one pattern for each parameter of that name.
+    """The topics that a request asks for: `?topic=todo.*&topic=user.7`, one topic or pattern per parameter.
 
-    Without any it asks for all that it may hear, and this is `["ANY"]`. It is a list that a `Client` takes only beside
-    `allowed`, since a stranger wrote it. Each value is a topic or a pattern, percent-encoded
-    as usual and otherwise as it is: no lists with commas, no `topic[]`, no empty one.
+    Without any, `["ANY"]`: all that it may hear. A `Client` accepts this list only together with `allowed` or a grant,
+    since it is untrusted. Values are percent-encoded as usual; lists with commas, `topic[]` and empty values are
+    errors.
 
-    More than a URL should hold stand in headers, and are asked for beside those of the query: `Nitro-Topics`,
-    `Nitro-Topics-2`, `Nitro-Topics-3` and so on, each a list of patterns joined by commas, without spaces.
+    Topics that don't fit in a URL are sent in the headers `Nitro-Topics`, `Nitro-Topics-2`, `Nitro-Topics-3` and so on,
+    in addition to those of the query: each a list of patterns separated by commas, without spaces.
 
     Raises:
-        InvalidTopic: a value breaks the grammar, or the name is `topic[]`.
-        TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT` in all.
+        InvalidTopic: a value breaks the grammar, or a parameter is named `topic[]`.
+        TooManyTopics: there are more than `NITRO_MAX_TOPICS_PER_CLIENT` in all.
     """
     return topics_of_request(request.scope)
 
@@ -57,14 +54,14 @@ def event_stream(
 ) -> Response:
     """The stream that `request` asks for, within what its user may hear.
 
-    Where it can't be, the response is JSON problem details (RFC 9457): 401 without a grant or with one that is over,
-    403 for topics outside it, 422 for what is no topic, and 429 with `Retry-After` over a limit. A browser's
-    `EventSource` stays closed after any of them.
+    Errors are responses with JSON problem details (RFC 9457): 401 without a grant or with an expired one, 403 for
+    topics outside the grant, 422 for invalid topics, and 429 with `Retry-After` if a limit is exceeded. A browser's
+    `EventSource` doesn't reconnect after any of them.
 
     Args:
         request: of any ASGI framework; `?topic=` and `Nitro-Topics` are read from it by `requested_topics`.
-        grant: what the user may hear; None if nobody knows who it is.
-        topics: instead of what the request asks for.
+        grant: what the user may hear; None if the request is not authenticated.
+        topics: used instead of the requested ones.
         response: makes the response of the client: `partial(EventSourceResponse, named=True)`, `DatastarResponse`.
         **options: of `Client`: `muted_topics`, `overflow`, `max_messages` and so on.
 
@@ -72,13 +69,13 @@ def event_stream(
         ArgumentTypeError: `grant` is neither a Grant nor None.
     """
     if grant is None:
-        return Problem(NotAuthenticated("log in first: nobody knows who asks for this stream"))
+        return Problem(NotAuthenticated("log in first: this request is not authenticated"))
     check_grant(grant, "the grant of event_stream")
     peer = request.scope.get("client")
     asks = grant.user_id, peer[0] if peer else None
     admission = get_hub().admission
     try:
-        admission.check_rate(*asks)  # before its topics are read
+        admission.check_rate(*asks)  # before its topics are parsed
         client = Client(topics=requested_topics(request) if topics is None else topics, grant=grant, **options)
         return response(client)
     except (NotAuthenticated, AccessDenied, InvalidTopic, TooManyTopics) as refusal:

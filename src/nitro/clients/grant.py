@@ -1,4 +1,4 @@
-"""Grant: what a user may hear, as an application decides it for one request."""
+"""Grant: what a user may hear, as decided by the application for one request."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ Written = dict[str, list[str] | AnyType]
 
 @dataclass(frozen=True, slots=True, init=False)
 class Grant:
-    """Rights to hear.
+    """The rights of a user.
 
     Args:
         allowed: topics or patterns, or a dict of those → senders; `ANY` allows everything.
-        denied: the same, denied whatever is allowed.
-        user_id: whose rights they are, for `nitro.disconnect_user` and the limit for each user: an id, or an object
-            that has one.
-        expires_at: when they end, and with them the stream: an aware datetime, or seconds since 1970.
-        read_at: when these rights were read, on the clock of `time.monotonic`, for who restores a grant that was made
-            before; now if None. A `disconnect_user` of its user after that applies to it.
+        denied: the same; takes precedence over `allowed`.
+        user_id: the user, for `nitro.disconnect_user` and the limits per user: an id, or an object that has one.
+        expires_at: when the rights end, and the stream with them: an aware datetime, or seconds since 1970.
+        read_at: when the rights were read, on the clock of `time.monotonic`, to restore a grant that was made earlier;
+            now if None. A `disconnect_user` of the user after that applies to it.
 
     Raises:
-        InvalidTopic, TopicTypeError: a topic breaks the grammar, or nothing is said to be allowed.
-        ConfigurationError: `expires_at` is no moment, `read_at` none that has passed, or `user_id` nobody's.
+        InvalidTopic, TopicTypeError: a topic breaks the grammar, or `allowed` is None.
+        ConfigurationError: `expires_at` is no time, `read_at` not one in the past, or `user_id` not an id.
     """
 
     allowed: Written
@@ -47,7 +46,7 @@ class Grant:
     expires_at: float | None
     read_at: float = field(repr=False, compare=False)
     _allowed: Mapping[str, SenderKeys] | None = field(init=False, repr=False, compare=False)
-    """None if the topics of its client are trusted: the server chose them itself, and said nothing of rights."""
+    """None if the client's topics are trusted: the server chose them, and restricts nothing."""
     _denied: Mapping[str, SenderKeys] = field(init=False, repr=False, compare=False)
 
     def __init__(
@@ -60,12 +59,12 @@ class Grant:
         read_at: float | None = None,
     ) -> None:
         if allowed is None:
-            raise TopicTypeError("a grant says what is allowed: a list of topics, or ANY for everything")
+            raise TopicTypeError("a grant needs what is allowed: a list of topics, or ANY for everything")
         self._complete(patterns_of(allowed, "allowed"), denied, user_id, expires_at, _moment(read_at))
 
     @classmethod
     def _trusting(cls, denied: Topics, user_id: Identity | None, expires_at: datetime | float | None) -> Self:
-        """The grant of a client whose topics the server chose itself: all of them, and it may subscribe to any."""
+        """The grant of a client whose topics the server chose: everything is allowed."""
         grant = cls.__new__(cls)
         grant._complete(None, denied, user_id, expires_at, time.monotonic())
         return grant
@@ -92,12 +91,12 @@ class Grant:
 
     @property
     def principal(self) -> Principal:
-        """For whom a client listens by it, and until when by the clock of `time.monotonic`, as the clocks are now."""
+        """The user and the end of the rights, converted to the clock of `time.monotonic` at this call."""
         return Principal(self.user_id, monotonic_end(self.expires_at))
 
 
 def check_grant(grant: object, what: str) -> None:
-    """Raises ArgumentTypeError if `grant`, called `what` in its text, is no Grant."""
+    """Raises ArgumentTypeError if `grant`, called `what` in the text, is no Grant."""
     if not isinstance(grant, Grant):
         raise ArgumentTypeError(
             f"{what} is no Grant, but {grant!a:.80}; say what the user may hear: Grant(['todo.*'], user_id=user.id)"
@@ -111,13 +110,13 @@ def grant_of(
     user_id: Identity | None,
     expires_at: datetime | float | None,
 ) -> Grant:
-    """The one value that says what a client may hear, for whom and until when, however that was written."""
+    """The grant of a client, from `grant` or from the other arguments; raises ConfigurationError for both."""
     if grant is not None:
         check_grant(grant, "the grant of a Client")
         if any(said is not None for said in (allowed, denied, user_id, expires_at)):
             raise ConfigurationError(
-                "grant= says already what this Client may hear, for whom and until when; leave out allowed=, denied=, "
-                "user_id= and expires_at=, or say all of it there: grant=Grant(['todo.*'], user_id=user.id)"
+                "grant= already says what this Client may hear, for whom and until when; leave out allowed=, denied=, "
+                "user_id= and expires_at=, or pass all of it there: grant=Grant(['todo.*'], user_id=user.id)"
             )
         return grant
     denied = () if denied is None else denied
@@ -131,7 +130,7 @@ def _moment(read_at: float | None) -> float:
     if read_at is None:
         return now
     if isinstance(read_at, bool) or not isinstance(read_at, int | float) or not isfinite(read_at) or read_at > now:
-        raise ConfigurationError(f"read_at is a moment of time.monotonic() that has passed, not {read_at!r}")
+        raise ConfigurationError(f"read_at is a past time of time.monotonic(), not {read_at!r}")
     return float(read_at)
 
 

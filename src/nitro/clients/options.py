@@ -1,4 +1,4 @@
-"""ClientOptions: what a client takes beside its topics and its rights, passed on by those who make one."""
+"""ClientOptions: the keyword arguments of a client other than topics and rights, for functions that pass them on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ClientOptions"]
 
 
 class ClientOptions(TypedDict, total=False):
-    """Keywords of `Client`, each with the meaning that it has there. A test compares them."""
+    """Keyword arguments of `Client`, with the same meaning. A test compares the two."""
 
     client_id: str | None
     muted_topics: Patterns
