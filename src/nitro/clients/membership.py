@@ -1,7 +1,4 @@
-"""Membership: a client's place in the delivery, from `connect()` to `disconnect()`, whatever it hears.
-
-Fed by its client; feeds the admission, which counts it, and the hub, which gives it an outbox.
-"""
+"""Membership: the connection of a client to the hub, with its admission slot and its outbox."""
 
 from __future__ import annotations
 
@@ -21,18 +18,18 @@ __all__ = ["Membership"]
 
 
 class Membership:
-    """Joins and leaves the hub for one client. Not thread-safe: its client's lock guards it.
+    """Joins and leaves the hub for one client. Not thread-safe: the client holds its lock.
 
     Args:
-        grant: for whom it is, until when, and when these rights were read.
-        limits: what may wait for it.
-        last_event_id: behind which message it begins; None or empty for what comes next.
+        grant: the user, the end of the rights, and when they were read.
+        limits: limits of the client's queue.
+        last_event_id: id of the message after which it starts; None or empty to start with new messages.
 
     Attributes:
-        outbox: by which the client hears; None before it first joined.
+        outbox: the client's outbox; None before it first joined.
 
     Raises:
-        NotAuthenticated: the grant is over.
+        NotAuthenticated: the grant has expired.
     """
 
     __slots__ = ("_is_reserved", "_last_event_id", "_limits", "_principal", "_read_at", "_slot", "outbox")
@@ -53,28 +50,28 @@ class Membership:
 
     @property
     def is_active(self) -> bool:
-        """Whether what is emitted now is heard by it."""
+        """Whether it receives events now."""
         return self.outbox is not None and not self.outbox.is_ended
 
     @property
     def is_over(self) -> bool:
-        """Whether the rights have ended."""
+        """Whether the rights have expired."""
         expires_at = self._principal.expires_at
         return expires_at is not None and expires_at <= time.monotonic()
 
     @property
     def was_disconnected(self) -> bool:
-        """Whether the user's clients were ended after the rights were read, or may have been."""
+        """Whether the user's clients were, or may have been, disconnected after the rights were read."""
         return get_hub().admission.was_disconnected(self.user_id, self._read_at)
 
     def check_rights(self) -> None:
-        """Raises NotAuthenticated if they are over, or were kept and are older than a dismissal of the user."""
+        """Raises NotAuthenticated if the rights have expired, or are kept and older than a `disconnect_user`."""
         self._check_expiry()
         if get_hub().admission.is_outdated(self.user_id, self._read_at):
             raise NotAuthenticated("these rights are older than an order to end this user's streams; log in again")
 
     def reserve_slot(self, address: str | None, asked: Sequence[str], *, waits: bool) -> None:
-        """Be counted from now on; one that `waits` before it joins is not counted twice. Raises TooManyClients."""
+        """Take an admission slot; one taken with `waits` is kept for the next call. Raises TooManyClients."""
         if not self._is_reserved:
             self._release_slot()
             admission = get_hub().admission
@@ -82,22 +79,22 @@ class Membership:
         self._is_reserved = waits
 
     def release_reserved(self) -> None:
-        """It won't join, after it waited."""
+        """Release a slot that was taken with `waits`, if it hasn't joined."""
         if self._is_reserved:
             self._release_slot()
 
     def join(
         self, interest: Interest, on_ended: Callable[[], object], address: str | None, asked: Sequence[str]
     ) -> Outbox:
-        """Hear `interest` from now on.
+        """Join the hub with `interest`.
 
         Args:
-            on_ended: called once the delivery has ended the outbox by itself.
-            address: from where the client is connected.
-            asked: the patterns that its request asked for itself.
+            on_ended: called after the delivery has ended the outbox.
+            address: the client's address.
+            asked: the patterns that its request asked for.
 
         Raises:
-            TooManyClients, NotAuthenticated: and it hasn't joined.
+            TooManyClients, NotAuthenticated: it has not joined.
         """
         self.check_rights()
         self.reserve_slot(address, asked, waits=False)
@@ -109,45 +106,45 @@ class Membership:
         return self.outbox
 
     def catch_up(self) -> None:
-        """Begin behind the message that the client had, if there is one; the next time it begins with what comes."""
+        """Resume after the last event id, if there is one; it is used once."""
         last_event_id, self._last_event_id = self._last_event_id, None
         if last_event_id and self.outbox is not None:
             get_hub().resume(self.outbox, last_event_id)
 
     def resume(self, last_event_id: str) -> None:
-        """Begin behind that message now, if nothing was read yet, or when it joins."""
+        """Resume after that message: now if nothing was read yet, or when it joins."""
         if self.outbox is not None and self.is_active:
             get_hub().resume(self.outbox, last_event_id)
         else:
             self._last_event_id = last_event_id
 
     def change(self, interest: Interest) -> None:
-        """Hear that instead, if it has joined."""
+        """Replace the interest, if it has joined."""
         if self.outbox is not None and self.is_active:
             get_hub().change(self.outbox, interest)
 
     def send(self, message: Message) -> bool:
-        """Hand `message` to this one alone; whether it is still there. Raises Overloaded."""
+        """Send `message` to this client alone; False if it is not connected. Raises Overloaded."""
         if self.outbox is None or self.outbox.is_ended:
             return False
         get_hub().send(self.outbox, message)
         return not self.outbox.is_ended
 
     def adopted(self, on_ended: Callable[[], object]) -> Outbox:
-        """The outbox, brought into the running loop. Raises NotConnected."""
+        """The outbox, moved to the running loop. Raises NotConnected."""
         if self.outbox is None:
             raise NotConnected("connect the client before it is read: `with client:` around the loop does it")
         get_hub().adopt(self.outbox, on_ended)
         return self.outbox
 
     def leave(self, *, for_good: bool) -> None:
-        """Hear nothing more, and be counted no more; `for_good`: the browser shall stay away."""
+        """Leave the hub and release the slot; with `for_good` the browser is told not to reconnect."""
         if self.outbox is not None:
             get_hub().leave(self.outbox, for_good=for_good)
         self._release_slot()
 
     def start_anew(self) -> None:
-        """In a forked child: whoever joined is the parent's."""
+        """Reset in a forked child, where it hasn't joined."""
         self.outbox = None
         self._slot = None
         self._is_reserved = False

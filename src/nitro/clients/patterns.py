@@ -1,4 +1,4 @@
-"""Patterns with their senders, as an application writes them: one, a list, or a mapping. Pure functions."""
+"""Parses topics with their senders, as applications write them: one, a list, or a mapping. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Patterns", "Senders", "Topics", "checked", "listed", "patterns_of", 
 
 Sender: TypeAlias = Identity | AnyType
 Senders: TypeAlias = Sender | Sequence[Sender] | Set[Sender] | Iterator[Sender]
-"""Whose events are meant: an id or an object that has one, some of those, or `ANY` for everybody's."""
+"""The senders to hear: an id or an object that has one, several of these, or `ANY` for all."""
 Patterns: TypeAlias = str | AnyType | Sequence[str | AnyType] | Set[str | AnyType] | Iterator[str | AnyType]
-"""A topic or pattern, some of those, or `ANY`. No iterable at large, since a mapping is one, too."""
+"""A topic or pattern, several of these, or `ANY`. Not any iterable, since a mapping is one, too."""
 Topics: TypeAlias = Patterns | Mapping[str, Senders]
 """The same, or a mapping of each to its senders."""
 
@@ -26,7 +26,7 @@ def patterns_of(topics: Topics, what: str) -> dict[str, SenderKeys]:
     """Pattern → keys of its senders, or None for all of them.
 
     Raises:
-        InvalidTopic, TopicTypeError: `topics` is nothing of the kind; `what` is its name.
+        InvalidTopic, TopicTypeError: `topics`, called `what` in the text, is invalid.
     """
     found: dict[str, SenderKeys] = {}
     pairs = topics.items() if isinstance(topics, Mapping) else ((topic, ANY) for topic in listed(topics, what))
@@ -37,12 +37,12 @@ def patterns_of(topics: Topics, what: str) -> dict[str, SenderKeys]:
 
 
 def checked(topic: str | AnyType) -> str:
-    """The pattern that `topic` is; `ANY` is every topic."""
+    """`topic` as a checked pattern; `ANY` becomes `*`."""
     return check_pattern(EVERY_TOPIC if isinstance(topic, AnyType) else topic)
 
 
 def listed(topics: Topics, what: str) -> Iterable[str | AnyType]:
-    """The topics one by one; a string is one topic, and `ANY` is every topic."""
+    """The topics as an iterable; a string or `ANY` becomes a list of one."""
     if isinstance(topics, str) or topics is ANY:
         return [topics]
     if isinstance(topics, bytes) or not isinstance(topics, Iterable):
@@ -54,7 +54,7 @@ def listed(topics: Topics, what: str) -> Iterable[str | AnyType]:
 
 
 def united(held: Mapping[str, SenderKeys], pattern: str, keys: SenderKeys) -> SenderKeys:
-    """The senders of `pattern` in `held`, and `keys` too."""
+    """The union of the senders of `pattern` in `held` and `keys`."""
     if pattern not in held:
         return keys
     before = held[pattern]
@@ -62,7 +62,7 @@ def united(held: Mapping[str, SenderKeys], pattern: str, keys: SenderKeys) -> Se
 
 
 def sender_keys(senders: Senders) -> SenderKeys:
-    """The keys of one sender, or of some; None for `ANY`."""
+    """The keys of one sender or several; None for `ANY`."""
     if senders is ANY:
         return None
     is_one = isinstance(senders, str) or not isinstance(senders, Iterable) or hasattr(senders, "id")

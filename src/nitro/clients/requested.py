@@ -1,7 +1,4 @@
-"""Requested topics: what a request asks to hear, in its query and its headers. They are a stranger's.
-
-Fed by the scope of a request; a client takes them beside what is allowed.
-"""
+"""Requested topics: parses the topics that a request asks for, in its query and its headers. Untrusted input."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ _OTHER_PARAMETERS: Final = 100
 
 
 class Requested(list[str]):
-    """Topics that a request asks for; a client takes them only beside what is allowed.
+    """Topics that a request asks for; a client accepts them only together with what is allowed.
 
     Attributes:
-        in_header: whether some of them stood in a header.
+        in_header: whether the request had topics in a header.
     """
 
     __slots__ = ("in_header",)
@@ -35,7 +32,7 @@ class Requested(list[str]):
 
 
 def topics_of_request(scope: Mapping[str, Any]) -> Requested:
-    """What `requested_topics` says, from the scope of a request; the errors are the same."""
+    """See `requested_topics`; takes the scope of a request, and raises the same errors."""
     limit = get_settings().max_topics_per_client
     query: bytes = scope.get("query_string", b"")
     _check_count(query.count(b"&"), limit)
@@ -64,7 +61,7 @@ def topics_of_request(scope: Mapping[str, Any]) -> Requested:
 
 
 def asked_patterns(scope: Mapping[str, Any]) -> frozenset[str]:
-    """The patterns that a request asks for, whoever reads them. Nothing here is an error: what is wrong is none."""
+    """The patterns that a request asks for, even if its client uses others; empty if they are invalid."""
     asks = b"topic" in scope.get("query_string", b"")
     if not asks and not any(name.startswith(_HEADER) for name, _ in scope.get("headers", ())):
         return frozenset()
@@ -75,7 +72,7 @@ def asked_patterns(scope: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _parameters(query: str) -> list[tuple[str, str, str]]:
-    """Names and values, with what is between them."""
+    """Triples of name, separator and value."""
     parameters = [parameter.partition("=") for parameter in query.split("&")]
     if "%" not in query and "+" not in query:
         return parameters
@@ -83,7 +80,7 @@ def _parameters(query: str) -> list[tuple[str, str, str]]:
 
 
 def _check_count(count: int, limit: int) -> None:
-    """Before anything is parsed."""
+    """A cheap check before anything is parsed."""
     if count > limit + _OTHER_PARAMETERS:
         raise _too_many(limit)
 

@@ -1,4 +1,4 @@
-"""Rights: what one client may hear; changed by the application, frozen into `Permissions` for the delivery."""
+"""Rights: what one client may hear. Changed by the application, and frozen as `Permissions` for the delivery."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Rights"]
 
 
 class Rights:
-    """Made with what the application grants.
+    """The mutable rights of a client, initially those of its grant.
 
     Attributes:
-        permissions: the same, frozen; None while everything is allowed.
+        permissions: the current rights, frozen; None if everything is allowed.
     """
 
     def __init__(self, grant: Grant) -> None:
@@ -24,7 +24,7 @@ class Rights:
         self._freeze()
 
     def grant(self, topic: str | AnyType, senders: Senders) -> None:
-        """Allow a pattern, of these senders too, if it isn't denied; it is revoked no more, if that was written so."""
+        """Allow a pattern for these senders, too, and undo a `revoke` of the same pattern; `denied` still applies."""
         pattern, keys = checked(topic), sender_keys(senders)
         self._revoked.pop(pattern, None)
         if self._allowed is not None:
@@ -32,7 +32,7 @@ class Rights:
         self._freeze()
 
     def revoke(self, topic: str | AnyType) -> None:
-        """Deny a pattern, whoever is the sender, until it is granted."""
+        """Deny a pattern for all senders, until it is granted again."""
         pattern = checked(topic)
         self._revoked[pattern] = None
         if self._allowed is not None:
@@ -40,12 +40,12 @@ class Rights:
         self._freeze()
 
     def cover(self, pattern: str, keys: SenderKeys) -> bool:
-        """Whether one may subscribe so."""
+        """Whether the client may subscribe to this pattern with these senders."""
         return self.permissions is None or self.permissions.cover(pattern, keys)
 
     @property
     def allowed(self) -> dict[str, SenderKeys] | None:
-        """Pattern → keys of the senders that are allowed; None while nothing is said."""
+        """Pattern → keys of its allowed senders; None if there is no restriction."""
         return self._allowed
 
     def _freeze(self) -> None:

@@ -1,4 +1,4 @@
-"""Subscriptions: from what an application writes as topics, senders and mutes to a client's interest. Pure."""
+"""Subscriptions: converts the topics, senders and mutes of a client to its interest. Pure."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Subscriptions"]
 
 
 class Subscriptions:
-    """What one client wants to hear; changed by its owner, frozen into an `Interest` for the delivery.
+    """The mutable subscriptions and mutes of a client, frozen as an `Interest` for the delivery.
 
     Args:
-        topics, muted_topics: as the client gets them. Where something is allowed, `ANY` stands for all of that.
-        rights: cover each subscription; they are its own from now on.
+        topics, muted_topics: the arguments of the client. With restricted rights `ANY` stands for all that is allowed.
+        rights: checked for each subscription; owned by this object from now on.
 
     Attributes:
-        topics: pattern → keys of its senders, or `ANY`; as `client.topics` shows them.
-        mutes: the patterns that are never heard.
+        topics: pattern → keys of its senders, or `ANY`; as in `client.topics`.
+        mutes: the muted patterns.
     """
 
     def __init__(self, topics: Topics, muted_topics: Patterns, rights: Rights, max_topics: int) -> None:
@@ -51,7 +51,7 @@ class Subscriptions:
                 self.mute(pattern)
 
     def _ask_for(self, patterns: Requested) -> None:
-        """The same as `add` for each of them, which were checked as they were read."""
+        """As `add` for each of these patterns, whose grammar was checked when they were parsed."""
         for count, pattern in enumerate(patterns):
             if not self._rights.cover(pattern, None):
                 raise _denied(pattern)
@@ -60,18 +60,18 @@ class Subscriptions:
         self._senders = dict.fromkeys(patterns)
 
     def add(self, topic: str | AnyType, senders: Senders) -> None:
-        """Subscribe to a pattern; a pattern that is there already hears the new senders too."""
+        """Subscribe to a pattern; for an existing one, add the senders."""
         pattern, keys = checked(topic), sender_keys(senders)
         if not self._rights.cover(pattern, keys):
             raise _denied(pattern)
         self._hear(pattern, keys)
 
     def remove(self, topic: str | AnyType) -> None:
-        """Drop the subscription that was made with this very pattern; nothing happens if there is none."""
+        """Remove the subscription to exactly this pattern, if there is one."""
         self._senders.pop(checked(topic), None)
 
     def mute(self, topic: str | AnyType) -> None:
-        """Keep what this pattern matches away."""
+        """Mute what this pattern matches."""
         if isinstance(topic, AnyType) or is_any(topic):
             raise InvalidTopic("ANY mutes nothing; write '*' to mute every topic")
         topic = check_pattern(topic)
@@ -80,20 +80,20 @@ class Subscriptions:
         self._mutes[topic] = None
 
     def unmute(self, topic: str) -> None:
-        """Drop the mute that was made with this very pattern; nothing happens if there is none."""
+        """Remove the mute of exactly this pattern, if there is one."""
         self._mutes.pop(check_pattern(topic), None)
 
     def grant(self, topic: str | AnyType, senders: Senders) -> None:
-        """Allow a pattern; one that wants all that is allowed hears it, too."""
+        """Allow a pattern; a client with `ANY` is subscribed to it, too."""
         pattern = checked(topic)
         if self._wants_all and pattern not in self._senders:
-            self._make_room()  # before anything is changed
+            self._make_room()  # raises before anything is changed
         self._rights.grant(pattern, senders)
         if self._wants_all:
             self._follow_rights()
 
     def revoke(self, topic: str | AnyType) -> None:
-        """Deny a pattern, whatever is allowed or subscribed, until it is granted."""
+        """Deny a pattern, whatever is allowed or subscribed, until it is granted again."""
         self._rights.revoke(topic)
 
     def _follow_rights(self) -> None:
@@ -129,7 +129,7 @@ class Subscriptions:
 
 
 def _denied(pattern: str) -> AccessDenied:
-    return AccessDenied(f"the topic or pattern {pattern!r} is not among those that may be heard here")
+    return AccessDenied(f"the topic or pattern {pattern!r} is not allowed for this client")
 
 
 def _is_everything(topics: Any) -> bool:
