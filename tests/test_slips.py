@@ -75,7 +75,7 @@ def test_a_pattern_in_the_place_of_the_client_id_is_refused(text: str, more: dic
     "topics", [["todo.*"], ANY, {"todo.*": ANY}, ("todo.*",), requested_topics(Request())], ids=shown
 )
 def test_topics_in_the_place_of_the_client_id_are_refused(topics: Any) -> None:
-    with pytest.raises(TopicTypeError, match=r"topics are named: Client\(topics="):
+    with pytest.raises(TopicTypeError, match=r"pass topics by name: Client\(topics="):
         Client(topics)
 
 

@@ -1,7 +1,7 @@
-"""Client: one who hears what its topics name, from `connect()` to `disconnect()`.
+"""Client: receives the events of its topics, from `connect()` to `disconnect()`.
 
-Made of its subscriptions, which say what it hears, and its membership, by which it does;
-read by `stream()`, `messages()` or an `EventSourceResponse`.
+Composed of its subscriptions, which define what it hears, and its membership, which connects it to the hub.
+Read by `stream()`, `messages()` or an `EventSourceResponse`.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ client_event: Final = event(
 )
 
 _EVERYTHING: Final = tuple(map(str, [ANY]))
-"""The topics of whoever names none; an object of its own, since `("ANY",)` of an application's is something said."""
+"""The default of `topics`; compared by identity, since an application may pass an equal `("ANY",)` on purpose."""
 
 
 class Client:
-    """Hears the events that its topics name, between `connect()` and `disconnect()`.
+    """Hears the events that match its topics, between `connect()` and `disconnect()`.
 
     ```python
     with Client(topics=["todo.*"]) as client:
@@ -63,47 +63,47 @@ class Client:
 
     Args:
         client_id: its key in `active_clients`; a UUID if None. Of two connected clients with the same id,
-            `active_clients` holds the one that connected last. It is no topic: `Client("todo.*")` is refused.
+            `active_clients` has the one that connected last. A pattern is rejected: `Client("todo.*")` raises.
         topics: a topic or pattern, a list of them, or a dict of pattern → senders, or `ANY` (or `"ANY"`) for
-            everything. `*` in a pattern stands for one or more characters, dots included. A sender is a
+            everything. `*` in a pattern matches one or more characters, including dots. A sender is a
             string or an object with an `id`.
-        muted_topics: topics or patterns never to hear, whatever `topics` says; `ANY` mutes nothing.
+        muted_topics: topics or patterns that are never heard; takes precedence over `topics`. `ANY` mutes nothing.
         allowed: what it may hear: topics or patterns, or a dict of those → senders. Each of `topics` has to be
-            contained in one of them, and each message is checked again, live and replayed. `topics=ANY` then stands for
-            all of them. None trusts `topics`, as the server's own; only `ANY` trusts those of `requested_topics`.
-        denied: the same, never to be heard, whatever is allowed.
-        user_id: for whom it listens: what `nitro.disconnect_user` and the limit for each user mean. An id, or an object
-            that has one.
-        address: from where it is connected, for the limit for each address; a response sets it by itself. What is no IP
-            address is limited by none; a port is left out.
-        expires_at: when its rights end, and with them its stream: an aware datetime, or seconds since 1970.
-        grant: these four in one, and when they were read, instead of them: what a `nitro.Grant` says.
-        last_event_id: id of the newest message that it had before it was cut off, or a `nitro.position()`: once
-            connected it gets what came since, or a `Gap` if that can't be had. What a stranger sends may be passed
-            on as it is: a wrong one is a gap, and an empty one the same as None, which starts with what comes next.
-        max_messages, max_bytes: what may wait for it; the settings' `NITRO_CLIENT_MAX_…` if None.
-        overflow: what is done when more waits for it. `"disconnect"`: it is ended, and a browser comes back and
-            resumes. `"drop_oldest"`: the newest half of the limit is kept. `"latest"`: of each topic, or each value
-            of the event's `latest_by`, only the newest is kept. What is dropped is announced by a `Gap`.
+            contained in one of them, and each message is checked again, live and replayed. `topics=ANY` then means
+            all of them. With None, `topics` are trusted; those of `requested_topics` need a value, which may be `ANY`.
+        denied: the same; takes precedence over `allowed`.
+        user_id: the user, for `nitro.disconnect_user` and the limits per user: an id, or an object that has one.
+        address: the client's address, for the limits per address; a response sets it. A port is ignored, and anything
+            but an IP address is not limited.
+        expires_at: when its rights end, and its stream with them: an aware datetime, or seconds since 1970.
+        grant: a `nitro.Grant`, instead of the arguments `allowed`, `denied`, `user_id` and `expires_at`.
+        last_event_id: id of the last message that it received, or a `nitro.position()`: once connected, it gets the
+            messages since then, or a `Gap` if they are not retained. Untrusted values are safe: an invalid one results
+            in a gap. None or an empty one starts with new messages.
+        max_messages, max_bytes: limits of its queue; `NITRO_CLIENT_MAX_…` if None.
+        overflow: the policy when a limit is exceeded. `"disconnect"`: it is disconnected, and a browser reconnects and
+            resumes. `"drop_oldest"`: the newest half of the limit is kept. `"latest"`: only the newest message of each
+            topic, or of each value of the event's `latest_by`, is kept. Dropped messages are reported by a `Gap`.
             `NITRO_CLIENT_OVERFLOW` if None.
-        send_timeout_seconds: how long a write to it may be blocked before it is ended; `NITRO_SEND_TIMEOUT_SECONDS`.
+        send_timeout_seconds: how long a write may block before it is disconnected; `NITRO_SEND_TIMEOUT_SECONDS` if
+            None.
 
     Attributes:
         client_id: its key in `active_clients`.
-        address: from where it is connected.
-        streamed: what a response streams to its browser now; None if there is none.
+        address: its address.
+        streamed: the outbox that a response streams now; None if there is none.
 
     Raises:
         InvalidTopic, TopicTypeError: a topic breaks the grammar.
         TooManyTopics: more than `NITRO_MAX_TOPICS_PER_CLIENT`.
         AccessDenied: one of `topics` is not contained in `allowed`, or is `denied`.
         NotAuthenticated: `expires_at` has passed.
-        ConfigurationError: a limit that makes no sense, `requested_topics` without `allowed`, or a `grant` beside what
-            it says already.
+        ConfigurationError: a limit is invalid, `requested_topics` are used without `allowed`, or `grant` together with
+            the arguments that it replaces.
         ArgumentTypeError: `grant` is no Grant.
 
     Warns:
-        NitroWarning: it has an id or a user, and nothing says what it hears, so it hears everything.
+        NitroWarning: it has an id or a user but neither topics nor rights, so it hears everything.
     """
 
     __slots__ = (
@@ -167,37 +167,37 @@ class Client:
 
     @property
     def muted_topics(self) -> list[str]:
-        """The patterns that it never hears."""
+        """Its muted patterns."""
         return self._subscriptions.mutes
 
     @property
     def interest(self) -> Interest:
-        """What it hears."""
+        """Its subscriptions, mutes and rights, frozen."""
         return self._subscriptions.interest
 
     @property
     def asked(self) -> Sequence[str]:
-        """The patterns that a request asked for itself, a stranger's."""
+        """The patterns that its request asked for; untrusted."""
         return () if self._requested is None else tuple(self._requested)
 
     @property
     def user_id(self) -> str | None:
-        """For whom it listens; None if nobody said."""
+        """Its user; None without one."""
         return self._membership.user_id
 
     @property
     def is_connected(self) -> bool:
-        """Whether it hears what is emitted now."""
+        """Whether it receives events now."""
         return self._membership.is_active
 
     def connect(self) -> Self:
-        """Start to hear events; nothing happens if it is connected. It can connect again after it was ended.
+        """Start to receive events; does nothing if it is connected. A disconnected client can connect again.
 
         Raises:
             TooManyClients: a limit is reached (`NITRO_MAX_CLIENTS…`, `NITRO_MAX_CONNECTS_PER_SECOND`).
             NotAuthenticated: its rights have expired, or are older than a `disconnect_user` of its user.
         """
-        get_hub().sweep()  # whoever is gone with its loop takes nobody's slot
+        get_hub().sweep()  # release the slots of clients whose loop is closed
         with self._lock:
             if self.is_connected:
                 return self
@@ -207,19 +207,19 @@ class Client:
             self._membership.catch_up()
         try:
             emit(client_event, "system", action="connect", client=self)
-        except BaseException:  # none that a handler may raise and that is logged: the process is being ended
+        except BaseException:  # not an error of a handler, which is logged: the process is ending
             self.disconnect()
             raise
         if outbox.is_ended or self._membership.was_disconnected:
-            self.disconnect()  # the process ends, a handler wants it away, or its rights are from before a order
+            self.disconnect()  # the process ends, a handler disconnected it, or its rights are older than an order
         return self
 
     def disconnect(self, *, stop: bool = False) -> Self:
-        """Stop hearing events and end `stream()` at once; nothing happens if it is not connected.
+        """Stop receiving events and end `stream()` at once; does nothing if it is not connected.
 
         Args:
-            stop: tell the browser behind an `EventSourceResponse` not to come back. Its next request is answered
-                with 204, which ends an `EventSource` for good; without it, it reconnects.
+            stop: tell the browser of an `EventSourceResponse` not to reconnect: its next request is answered with 204,
+                which closes an `EventSource` for good. By default it reconnects.
         """
         with self._lock:
             self._membership.leave(for_good=stop)
@@ -234,7 +234,7 @@ class Client:
         """Send `item` to this client alone, in order with the events that it hears.
 
         Returns:
-            True if it was handed over, False if the client is not connected.
+            True if it was queued, False if the client is not connected.
 
         Raises:
             InvalidPayload, PayloadTooLarge: `item` can't be sent.
@@ -246,12 +246,11 @@ class Client:
     async def stream(self, delay: float = 0.1) -> AsyncGenerator[Any, None]:
         """The results of the events that it hears, one by one, until it is disconnected.
 
-        Objects and arrays format as JSON, so `f"data: {data}\\n\\n"` is what the page's `JSON.parse` takes.
+        Objects and arrays format as JSON, so a page can parse `f"data: {data}\\n\\n"` by `JSON.parse`.
         Each client gets its own copy.
 
         Args:
-            delay: the longest that it would wait, in seconds, before it looks whether it is still connected.
-                It is woken at once by everything that happens, so this costs no time and no timer runs.
+            delay: seconds, above 0. Has no effect, since the reader is woken at once; kept for compatibility.
 
         Raises:
             NotConnected: it was never connected.
@@ -262,20 +261,20 @@ class Client:
         while await reader.has_more():
             while (message := reader.take()) is not None:
                 if isinstance(message, Gap):
-                    log.warning("a gap (%s) in what %r hears; messages() tells of them", message.reason, self)
+                    log.warning("a gap (%s) in the stream of %r; messages() returns gaps", message.reason, self)
                 else:
                     yield decode(message.payload)
 
     async def messages(self) -> AsyncGenerator[Message | Gap, None]:
-        """As `stream()`, with each event's topic and id beside its data; and a `Gap` where something is missing."""
+        """As `stream()`, but yields messages with topic, id and data, and a `Gap` where messages are missing."""
         reader = Reader(self.open_outbox())
         while await reader.has_more():
             while (message := reader.take()) is not None:
                 yield message
 
     def greeting(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        """What a response tells the browser client of a stream: `for`, whom it is for, where the server decides that;
-        and `topics`, how many were asked for, where some of them stood in a header and were read.
+        """What a response tells the browser client about the stream: `for`, its audience, if it has one; and `topics`,
+        the number of requested topics, if some of them were in a header.
         """
         asked, greeting = self._requested, dict[str, Any]()
         outbox = self._membership.outbox
@@ -289,39 +288,39 @@ class Client:
         return greeting
 
     def subscribe(self, topic: str | AnyType, senders: Senders = ANY) -> Self:
-        """Hear `topic` too, from the senders named, from now on.
+        """Subscribe to `topic` of these senders, too.
 
         Raises:
-            InvalidTopic, TopicTypeError, TooManyTopics, AccessDenied: and the client stays as it was.
+            InvalidTopic, TopicTypeError, TooManyTopics, AccessDenied: the client is unchanged.
         """
         return self._change(self._subscriptions.add, topic, senders)
 
     def unsubscribe(self, topic: str | AnyType) -> Self:
-        """Drop the subscription that was written so; other patterns that match the same stay."""
+        """Remove the subscription to exactly this pattern; other patterns that match the same topics stay."""
         return self._change(self._subscriptions.remove, topic)
 
     def mute(self, topic: str) -> Self:
-        """Stop hearing what `topic` matches, whatever is subscribed."""
+        """Mute what `topic` matches, whatever is subscribed."""
         return self._change(self._subscriptions.mute, topic)
 
     def unmute(self, topic: str) -> Self:
-        """Drop the mute that was written so."""
+        """Remove the mute of exactly this pattern."""
         return self._change(self._subscriptions.unmute, topic)
 
     def grant(self, topic: str | AnyType, senders: Senders = ANY) -> Self:
-        """Allow `topic`, of the senders named, from now on. It undoes a `revoke` that was written so, and no `denied`.
+        """Allow `topic` of these senders. It undoes a `revoke` of the same pattern; `denied` still applies.
 
-        It changes nothing of what is subscribed, but for a client that asked for `ANY`, which means all that is
-        allowed. Where nothing was said to be `allowed`, everything is.
+        Subscriptions are unchanged, except for a client with `topics=ANY`, which is subscribed to all that is allowed.
+        Without `allowed`, everything is allowed already.
 
         Raises:
-            InvalidTopic, TopicTypeError, TooManyTopics: and the client stays as it was.
+            InvalidTopic, TopicTypeError, TooManyTopics: the client is unchanged.
         """
         return self._change(self._subscriptions.grant, topic, senders)
 
     def revoke(self, topic: str | AnyType) -> Self:
-        """Deny `topic` from now on, whatever is allowed: nothing that it matches is heard any more, not even what was
-        emitted before and still waits, or is to be replayed.
+        """Deny `topic`, whatever is allowed: no matching message is delivered any more, including those that are queued
+        or to be replayed.
         """
         return self._change(self._subscriptions.revoke, topic)
 
@@ -332,46 +331,46 @@ class Client:
         return self
 
     def reserve_slot(self) -> None:
-        """Be counted before `connect`, for responses that wait; raises TooManyClients."""
+        """Take an admission slot before `connect`, for responses that wait; raises TooManyClients."""
         with self._lock:
             if not self.is_connected:
                 self._membership.reserve_slot(self.address, self.asked, waits=True)
 
     def release_slot(self) -> None:
-        """It won't connect, after `reserve_slot`."""
+        """Release the slot of `reserve_slot` if it won't connect."""
         with self._lock:
             self._membership.release_reserved()
 
     def count_answer(self) -> None:
-        """For responses that connect nobody: be counted as if it connected. Raises TooManyClients."""
+        """Count in the connect rates, for responses that don't connect; raises TooManyClients."""
         get_hub().admission.count_answer(self.user_id, self.address, self.asked)
 
     def has_current_rights(self) -> bool:
-        """For the same: whether `connect` would. Raises NotAuthenticated, as it does."""
+        """Whether `connect` would accept its rights, for responses that don't connect; raises NotAuthenticated."""
         self._membership.check_rights()
         return not self._membership.was_disconnected
 
     def resume(self, last_event_id: str) -> None:
-        """Begin behind that message when it connects, or now, if nothing was read yet. A browser knows it best."""
+        """Resume after that message: now if nothing was read yet, or when it connects. For a browser's own id."""
         with self._lock:
             self._membership.resume(last_event_id)
 
     def open_outbox(self) -> Outbox:
-        """What waits for it, to be read in the running loop; for responses. Raises NotConnected, as `stream()`."""
+        """The outbox, to be read in the running loop; for responses. Raises NotConnected, as `stream()`."""
         with self._lock:
             outbox = self._membership.adopted(self._on_ended)
-        if self._membership.is_over:  # in a thread without a loop there was no timer
+        if self._membership.is_over:  # connected in a thread without a loop, it had no timer
             self.disconnect()
         drain_on_signals(get_hub().servers_of(outbox))
         return outbox
 
     def close_outbox(self, outbox: Outbox) -> None:
-        """Disconnect if `outbox` is still the one it listens by; for responses that end."""
+        """Disconnect if `outbox` is still the current one; for responses that end."""
         if self._membership.outbox is outbox:
             self.disconnect()
 
     def _on_ended(self) -> None:
-        """The delivery ended an outbox of this client; an older one is no reason to end the newest."""
+        """Called when the delivery has ended an outbox of this client; ignored if that is not the current one."""
         if not self.is_connected:
             self.disconnect()
 
@@ -395,23 +394,23 @@ class Client:
 
 
 _HEARS_EVERYTHING: Final = (
-    "this Client has an id or a user, and hears every event, since nothing says what it hears (its first argument is "
-    "its id). Name its topics, Client(topics=['todo.*']), or say that all of them are meant, Client(topics=ANY)"
+    "this Client has an id or a user, but neither topics nor rights, so it hears every event (its first argument is "
+    "its id). Pass its topics, Client(topics=['todo.*']), or ask for all of them, Client(topics=ANY)"
 )
 
 
 def _check_id(client_id: object) -> None:
-    """Raises where topics were written in its place."""
+    """Raises if topics were passed as the id."""
     if client_id is None:
         return
     if not isinstance(client_id, str):
         wanted = f"a client_id is a string or None, not {type(client_id).__name__}"
         if isinstance(client_id, Iterable) or is_any(client_id):
-            raise TopicTypeError(f"{wanted}; topics are named: Client(topics={client_id!a:.60})")
+            raise TopicTypeError(f"{wanted}; pass topics by name: Client(topics={client_id!a:.60})")
         raise ArgumentTypeError(wanted)
     if "*" in client_id or is_any(client_id):
         raise InvalidTopic(
-            f"{client_id!a:.60} is a pattern, and the first argument of Client is its id; topics are named: "
+            f"{client_id!a:.60} is a pattern, and the first argument of Client is its id; pass topics by name: "
             f"Client(topics=[{client_id!a:.60}])"
         )
 
