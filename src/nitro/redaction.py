@@ -1,6 +1,6 @@
-"""Redaction: removes secrets from URLs and server messages before they are shown or logged.
+"""Redaction: removes secrets from URLs and servers' error texts before they are shown.
 
-Settings, brokers and the repository show URLs through this module alone.
+Used by settings, brokers and the repository; every text that shows a URL goes through this module.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,39}", re.ASCII)
 _HOST: Final = r"(?:\[[^\[\]\s]*\]|[^\[\]:,\s]*)(?::[0-9]*)?"
 _HOSTS: Final = re.compile(rf"{_HOST}(?:,{_HOST})*", re.ASCII)
 _FILE: Final = re.compile(r"(?:sqlite(?:\+\w+)?|redis\+unix):///", re.ASCII)
-"""URLs with this prefix have no host and no user; their path may contain an `@`."""
+"""URLs without a host and user; their path may contain an `@`."""
 _ECHO: Final = re.compile(r",? *with args beginning with.*", re.DOTALL | re.IGNORECASE)
-"""The part of a Redis error that repeats the arguments of an unknown command, which may be a login."""
+"""Part of a Redis error that repeats the arguments of an unknown command, which may be a login."""
 
 
 class SecretUrl(SecretStr):
-    """A URL whose text is `without_secrets`; `get_secret_value()` returns the complete URL."""
+    """A URL that is shown `without_secrets`; `get_secret_value()` returns all of it."""
 
     def _display(self) -> str:
         return without_secrets(self.get_secret_value())
 
 
 def scheme_of(url: str) -> str:
-    """The scheme of `url`; empty if it has none, or if that might be a user or a password."""
+    """The text before the first colon, if it is a scheme rather than a user or password; else an empty string."""
     scheme, colon, rest = url.partition(":")
     is_scheme = colon and (rest.startswith("//") or "@" not in rest) and _SCHEME.fullmatch(scheme)
     return scheme if is_scheme else ""
@@ -43,8 +43,8 @@ def scheme_of(url: str) -> str:
 def without_secrets(url: str) -> str:
     """The URL without user, password, options and fragment.
 
-    Everything before the last `@` counts as user and password, whatever characters it contains. If it may be part of an
-    option, or if the rest is no host, only the scheme is shown.
+    User and password are everything before the last `@`, whatever characters they contain. If they can't be told from
+    an option, or the rest is not a host, only the scheme is shown.
     """
     scheme = scheme_of(url)
     if not scheme:
@@ -60,5 +60,5 @@ def without_secrets(url: str) -> str:
 
 
 def without_echo(text: str) -> str:
-    """A server's message without the arguments of an unknown command, which may be a login."""
+    """A server's error text, without the arguments of an unknown command, which may be a login."""
     return _ECHO.sub("", text)

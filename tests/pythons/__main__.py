@@ -1,6 +1,6 @@
 """The suite on each Python that pyproject.toml names, and a summary; `make test-all` runs it.
 
-`python -m tests.pythons --pythons 3.14` chooses; `--least` takes the lowest versions of what Nitro is built on; and what
+`python -m tests.pythons --pythons 3.14` chooses; `--least` takes the lowest versions that Nitro allows; and what
 follows `--` goes to pytest instead of the suite's own options. It stops at nothing; the exit code is 1 if any failed.
 """
 
