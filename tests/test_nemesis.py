@@ -230,7 +230,7 @@ def test_a_command_of_ones_own_is_a_fault_and_is_told_when_it_fails(tmp_path: Pa
 
     strike(shell_fault("mine", f"echo struck > {tmp_path / 'it'}", may_lose=False))
     assert (tmp_path / "it").read_text() == "struck\n"
-    with pytest.raises(RuntimeError, match=r"ended with 3: no such thing"):
+    with pytest.raises(RuntimeError, match=r"exited with 3: no such thing"):
         strike(shell_fault("mine", "echo no such thing; exit 3", may_lose=False))
 
 
@@ -249,7 +249,7 @@ def test_anyone_runs_it_on_a_set_up_of_their_own(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[0] == "seed 5"
     assert "file-gone (may lose)" in done.stdout
-    assert "COULD NOT BE DONE: RuntimeError: it ended with 1" in done.stdout
+    assert "COULD NOT BE DONE: RuntimeError: it exited with 1" in done.stdout
     assert "wrong: 0 lost, 0 doubled, 0 reordered, 0 invented, 0 unannounced, 0 false gaps, 0 late" in done.stdout
     again = nemesis("--judge", str(tmp_path / "run"))
     assert again.returncode == 0
@@ -264,7 +264,7 @@ def test_anyone_runs_it_on_a_set_up_of_their_own(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--faults", "flood"], "there is no fault flood; there are machine-busy, producer-freeze"),
-        (["--fault", "restart"], "'restart' is no NAME=COMMAND"),
+        (["--fault", "restart"], "'restart' is not NAME=COMMAND"),
         (["--may-lose", "restart"], "there is no --fault of that name"),
     ],
 )

@@ -1,1 +1,1 @@
-"""What tests of applications and brokers need: an oracle for deliveries, and a suite for brokers."""
+"""For tests of applications and brokers: an oracle for deliveries, a conformance suite for logs, and the nemesis."""

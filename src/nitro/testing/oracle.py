@@ -1,8 +1,8 @@
-"""The oracle: was everything delivered that should have been, once, in order, and was every loss announced?
+"""The oracle: checks that messages were delivered once and in order, and that every loss was announced.
 
-Producers write down what they emitted, listeners what they heard, each with a time of one monotonic clock. `check`
-compares the two and knows nothing of how the messages travelled, so it judges a broker, a proxy, or a whole
-application under faults, in one process or in many:
+Producers record what they emitted, listeners what they heard, with times of one monotonic clock. `check` compares the
+two and does not depend on how the messages travelled, so it can test a broker, a proxy, or a whole application under
+faults, in one process or in many:
 
 ```python
 sent = [Sent("p1", n, at=time.monotonic()) for n in range(100)]  # one before each emit
@@ -12,7 +12,7 @@ listener.told_of_gap("e-7")                                      # for each gap:
 assert check(sent, [listener]).is_clean
 ```
 
-Who knows when something may have been lost says so, and then each gap has to have its reason, too:
+If the times are known at which messages may have been lost, gaps without a reason are found, too:
 
 ```python
 assert check(sent, [listener], losses=[(killed_at, noticed_at)]).is_clean
@@ -34,7 +34,7 @@ from nitro.messages.message import Position
 __all__ = ["Listener", "Outcome", "Sent", "Verdict", "check"]
 
 Outcome = Literal["acknowledged", "failed", "unknown"]
-"""`unknown`, of an emit that was cut off, may arrive once or not at all."""
+"""A message whose outcome is `unknown`, as its emit was interrupted, may arrive once or not at all."""
 
 _FOR_EVER: Final = float("inf")
 
@@ -44,9 +44,9 @@ class Sent:
     """One message of a producer.
 
     Attributes:
-        producer, n: who emitted it, and its number, which rises with each of that producer's messages.
-        outcome: what came of the emit.
-        topic: for listeners that don't hear everything.
+        producer, n: the producer's name, and the message's number, which increases with each of its messages.
+        outcome: result of the emit.
+        topic: for listeners that don't hear every topic.
         at: when the emit began.
     """
 
@@ -71,13 +71,13 @@ class _Gap(NamedTuple):
 
 @dataclass(slots=True)
 class Listener:
-    """One listener's log, over all its connections: a page, however often it reconnects.
+    """One listener's record, over all its connections: a page, however often it reconnects.
 
     Attributes:
         name: for the verdict.
-        since: from when on it has to hear: when its first stream was open.
-        until: up to when; what is emitted later is not missed.
-        hears: which messages it has to hear, and may.
+        since: when its first stream was open; it has to hear what is emitted later.
+        until: end of that; what is emitted later need not be heard.
+        hears: which messages it subscribes to; it may hear no others.
     """
 
     name: str
@@ -87,23 +87,23 @@ class Listener:
     _log: list[_Heard | _Gap] = field(default_factory=list)
 
     def heard(self, id: str, producer: str, n: int, at: float | None = None) -> None:
-        """A message came, with the id of its server-sent event; now, or when `at` says.
+        """Record a message, with the id of its server-sent event; `at` defaults to now.
 
         Raises:
-            ValueError: the id is no position.
+            ValueError: the id is not a position.
         """
         self._log.append(_Heard(_place(id), producer, n, time.monotonic() if at is None else at))
 
     def told_of_gap(self, resumed_at: str, at: float | None = None) -> None:
-        """News of a gap came; now, or when `at` says.
+        """Record a gap; `at` defaults to now.
 
         Raises:
-            ValueError: `resumed_at` is no position.
+            ValueError: `resumed_at` is not a position.
         """
         self._log.append(_Gap(_place(resumed_at), time.monotonic() if at is None else at))
 
     def messages_since(self, at: float) -> Iterator[tuple[tuple[str, int], float]]:
-        """Producer and number of each message that it heard from `at` on, and when that was."""
+        """Producer and number of each message heard from `at` on, and the time."""
         for entry in islice(self._log, bisect_left(self._log, at, key=lambda entry: entry.at), None):
             if isinstance(entry, _Heard):
                 yield (entry.producer, entry.n), entry.at
@@ -111,19 +111,19 @@ class Listener:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was wrong, each as a sentence; all empty if nothing was.
+    """The errors that were found, each as a sentence; all lists are empty if there were none.
 
     Attributes:
-        lost: acknowledged, to be heard, not heard, and not announced by a gap.
+        lost: acknowledged, subscribed to, not heard, and not covered by a gap.
         doubled: heard twice by one listener.
-        reordered: heard after something newer.
-        invented: heard, and never emitted, or its emit failed, or not for this listener.
-        unannounced: heard in another epoch than what was heard before it, and no gap told of that.
-        false_gaps: announced where nothing can have been lost; see `check`.
-        messages, gaps: how many were heard and announced, in all.
-        announced: how many messages were missed and covered by a gap, over all listeners.
-        repeated: how many were heard once more in another epoch, behind the gap that began it: the emitter was not told
-            that the old log had them, so they are in the new one, too. Whoever was told of the gap has fetched anew.
+        reordered: heard after a newer message.
+        invented: heard, but never emitted, or its emit failed, or the listener does not subscribe to it.
+        unannounced: heard in another epoch than the message before it, without a gap between them.
+        false_gaps: announced although nothing can have been lost; see `check`.
+        messages, gaps: how many were heard, in total.
+        announced: how many missed messages were covered by a gap, over all listeners.
+        repeated: how many were heard again in a new epoch, behind the gap that began it: the old log had not
+            acknowledged them, so they were appended to the new one. The listener has fetched its data anew.
     """
 
     lost: list[str] = field(default_factory=list)
@@ -139,13 +139,13 @@ class Verdict:
 
     @property
     def wrong(self) -> dict[str, list[str]]:
-        """All that may be wrong, by its name."""
+        """All kinds of errors, by name."""
         names = ("lost", "doubled", "reordered", "invented", "unannounced", "false_gaps")
         return {name: getattr(self, name) for name in names}
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was wrong."""
+        """Whether there were no errors."""
         return not any(self.wrong.values())
 
     def __str__(self) -> str:
@@ -159,25 +159,25 @@ def check(
 ) -> Verdict:
     """Compare what was emitted with what was heard.
 
-    A gap is false if nothing may have been lost between the emit of the last message that the listener heard before it
-    and the gap itself, or if it leads back into an epoch that the listener has left.
+    A gap is false if no loss was possible between the emit of the last message that the listener heard before it and
+    the gap itself, or if it leads back into an epoch that the listener has left.
 
     Args:
         sent: everything that was emitted.
-        listeners: who heard it.
-        losses: from when to when something may have been lost, or it was not yet noticed; None leaves the gaps alone.
+        listeners: everyone who heard it.
+        losses: intervals in which messages may have been lost, or a loss not yet noticed; None skips false gaps.
     """
     by_key = {(message.producer, message.n): message for message in sent}
     logs = list(listeners)
-    windows = None if losses is None else list(losses)
+    intervals = None if losses is None else list(losses)
     verdict = Verdict()
     missed: list[tuple[Listener, Sent, list[_Announced]]] = []
     for listener in logs:
         heard, gaps = _check_log(listener, by_key, verdict)
         verdict.messages += len(listener._log) - len(gaps)
         verdict.gaps += len(gaps)
-        if windows is not None:
-            _check_gaps(listener, by_key, windows, verdict)
+        if intervals is not None:
+            _check_gaps(listener, by_key, intervals, verdict)
         for key, message in by_key.items():
             is_wanted = message.outcome == "acknowledged" and listener.since < message.at < listener.until
             if key not in heard and is_wanted and listener.hears(message):
@@ -188,13 +188,13 @@ def check(
         if all(any(gap.covers(message, place) for gap in gaps) for place in where or (None,)):
             verdict.announced += 1
         else:
-            stood = " and ".join(str(place) for place in where) or "heard by nobody"
+            stood = " and ".join(str(place) for place in where) or "heard by no listener"
             verdict.lost.append(f"{listener.name} never heard {message.producer} {message.n} ({stood})")
     return verdict
 
 
 def _places(logs: Iterable[Listener], wanted: set[tuple[str, int]]) -> dict[tuple[str, int], set[Position]]:
-    """Where each of them stood, for those who heard it."""
+    """The positions at which each wanted message was heard."""
     places: dict[tuple[str, int], set[Position]] = {key: set() for key in wanted}
     for log in logs if wanted else ():
         for entry in log._log:
@@ -205,7 +205,7 @@ def _places(logs: Iterable[Listener], wanted: set[tuple[str, int]]) -> dict[tupl
 
 @dataclass(frozen=True, slots=True)
 class _Announced:
-    """A gap, and what the listener had before it: only what is newer than that can be missing because of it."""
+    """A gap, and what the listener had heard before it: the gap covers only newer messages."""
 
     resumed_at: Position
     at: float
@@ -213,7 +213,7 @@ class _Announced:
     newest: dict[str, int]
 
     def covers(self, message: Sent, place: Position | None) -> bool:
-        """Whether `message`, which stood at `place` if anybody heard it, is among what the gap announces."""
+        """Whether the gap covers `message`, which any listener heard at `place`; None if none did."""
         if message.n <= self.newest.get(message.producer, message.n - 1):
             return False
         if place is None:
@@ -228,7 +228,7 @@ class _Announced:
 def _check_log(
     listener: Listener, by_key: dict[tuple[str, int], Sent], verdict: Verdict
 ) -> tuple[dict[tuple[str, int], str], list[_Announced]]:
-    """Judge one log by itself. Returns what was heard, with the epoch in which it was, and the gaps."""
+    """Check one listener's record. Returns what was heard, each with its epoch, and the gaps."""
     heard: dict[tuple[str, int], str] = {}
     gaps: list[_Announced] = []
     newest: dict[str, int] = {}  # by producer
@@ -290,8 +290,8 @@ def _said(listener: Listener, entry: _Heard) -> str:
 def _place(id: str) -> Position:
     found = Position.parse(id)
     if found is None:
-        raise ValueError(f"{id!r} is no position")
-    return Position(sys.intern(found.epoch), found.sequence)  # thousands of messages share it
+        raise ValueError(f"{id!r} is not a position")
+    return Position(sys.intern(found.epoch), found.sequence)  # thousands of messages share the epoch
 
 
 def _later(one: Position | None, other: Position) -> Position:

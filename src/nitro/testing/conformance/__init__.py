@@ -1,4 +1,4 @@
-"""The conformance suite: what every broker has to hold, as tests that anyone who writes one can run.
+"""The conformance suite: the contract of logs, as tests that you can run against your own.
 
 Derive a class from `LogConformance`, say how a log is made, and let pytest collect it:
 
@@ -8,8 +8,8 @@ class TestMyLog(LogConformance):
         return MyLog("my://127.0.0.1", namespace, retention)
 ```
 
-Each test gets an instance of its own, and `namespace` gives it names that no other test has. The hooks below `log` do
-what an administrator or a fault does; a hook that is not overridden leaves its tests out, which pytest says.
+Each test gets an instance of its own, and `namespace` returns unique names. The hooks below `log` simulate an
+administrator or a fault; the tests of a hook that is not overridden are skipped.
 """
 
 from __future__ import annotations
@@ -23,4 +23,4 @@ __all__ = ["RETENTION", "End", "Heard", "LogConformance", "eventually"]
 
 
 class LogConformance(DeliveryTests, FaultTests, LogTests):
-    """All the tests. Derive from it, override `log`, and the hooks that your log can do."""
+    """All the tests. Derive from it, and override `log` and the hooks that your log supports."""

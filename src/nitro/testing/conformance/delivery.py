@@ -1,4 +1,4 @@
-"""What the link makes of the log: order, acknowledgement, retention, and what is nobody's message."""
+"""A log broker over the log: order, acknowledgement, retention, and invalid entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["DeliveryTests"]
 
 
 class DeliveryTests(Hooks):
-    """What every end of a log hears."""
+    """What every end of a log delivers."""
 
     def test_every_end_hears_everything_in_one_order(self) -> None:
         name = self.namespace()
@@ -71,7 +71,7 @@ class DeliveryTests(Hooks):
             start = one.broker.head
             for n in range(50):
                 one.publish(b"%d" % n)
-                if n % 5 == 4:  # so that nothing is forgotten before it was read
+                if n % 5 == 4:  # so that nothing is dropped before it is read
                     eventually(lambda n=n: len(one.heard.messages) > n, "all are heard")  # type: ignore[misc]
             with self.end(name, retention) as late:
                 for end in (one, late):
@@ -168,7 +168,7 @@ class DeliveryTests(Hooks):
     def test_who_waits_is_woken_by_a_message_and_does_not_wait_for_its_time(self) -> None:
         name = self.namespace()
         with self.end(name) as one, self.end(name) as other:
-            time.sleep(1.5)  # so that it is quiet
+            time.sleep(1.5)  # so that the log is idle
             began = time.monotonic()
             one.publish(b"1")
             eventually(lambda: other.heard.messages, "it is heard", 0.5)

@@ -1,4 +1,4 @@
-"""One process's end of a log, and a receiver that writes down what it hears."""
+"""One process's end of a log, and a receiver that records what it hears."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["MAX_PAYLOAD_BYTES", "RETENTION", "SECONDS", "End", "Heard", "eventua
 RETENTION: Final = Retention(max_messages=1_000, max_bytes=16 * 1024 * 1024, max_age_seconds=300)
 MAX_PAYLOAD_BYTES: Final = 1024 * 1024
 SECONDS: Final = 20.0
-"""How long anything may take here before it counts as never."""
+"""Timeout of every wait in the suite."""
 
 
 class Heard:
-    """A receiver that writes down what it hears.
+    """A receiver that records what it hears.
 
     Attributes:
         messages: in the order of their delivery.
-        gaps: reason and position of each. The first is the opening of the log.
+        gaps: reason and position of each. The first one is from the opening of the log.
         log: both, as `("message", message)` and `("gap", (reason, position))`.
-        is_behind: set it, and the broker has to wait with more.
+        is_behind: while it is set, the broker has to pause.
     """
 
     def __init__(self) -> None:
@@ -43,16 +43,16 @@ class Heard:
         self.log.append(("gap", self.gaps[-1]))
 
     def run_deferred(self) -> None:
-        """Nothing waits here for the lock."""
+        """Nothing is deferred."""
 
     @property
     def payloads(self) -> list[bytes]:
-        """Of the messages, in their order."""
+        """The payloads of the messages, in order."""
         return [message.payload for message in self.messages]
 
 
 class End:
-    """One process's end of a log: a broker over it, and what that delivered."""
+    """One process's end of a log: a broker over it, and what it delivered."""
 
     def __init__(self, log: Log, retention: Retention = RETENTION, max_publish_queue_bytes: int = 1 << 26) -> None:
         self.heard: Heard = Heard()
@@ -74,10 +74,10 @@ class End:
 
 
 def eventually(is_so: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
-    """Wait until it is so.
+    """Wait until `is_so` returns true.
 
     Raises:
-        AssertionError: it is not, after so many seconds.
+        AssertionError: it does not within `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not is_so():

@@ -1,4 +1,4 @@
-"""What administrators and networks do to a log, and what must come of it."""
+"""A log broker after an administrator or a fault has changed the log or cut its connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["FaultTests"]
 
 
 class FaultTests(Hooks):
-    """Logs that are wiped, trimmed and cut off."""
+    """Logs that are wiped, trimmed, restored and disconnected."""
 
     def test_a_log_that_was_wiped_is_another_one_and_everybody_is_told(self) -> None:
         name = self.namespace()
@@ -60,11 +60,11 @@ class FaultTests(Hooks):
             for end in (one, other):
                 eventually(lambda end=end: len(end.heard.messages) == 110, "all are heard")  # type: ignore[misc]
             put_back()
-            for _ in range(40):  # at once: nobody sees the log as short as it was
+            for _ in range(40):  # at once, so that no reader sees the shorter log
                 one.publish(b"1")
             one.flush()
             for end in (one, other):
-                eventually(lambda end=end: end.broker.head.epoch != before.epoch, "it is told")  # type: ignore[misc]
+                eventually(lambda end=end: end.broker.head.epoch != before.epoch, "the gap is announced")  # type: ignore[misc]
             one.publish(b'"after"')
             for end in (one, other):
                 eventually(lambda end=end: end.heard.payloads[-1:] == [b'"after"'], "it is heard")  # type: ignore[misc]
@@ -109,7 +109,7 @@ class FaultTests(Hooks):
         with self.end(name, retention) as one:
             assert list(one.broker.read(known, 100)) == []
             if one.broker.head.stamp == UNKNOWN_STAMP:
-                raise SkipTest(f"{type(self).__name__}: the log forgets its newest entry, and how that began")
+                raise SkipTest(f"{type(self).__name__}: the log doesn't keep its newest entry's first bytes")
             self.check_lost(one, lost, "epoch")
 
     def test_what_was_trimmed_before_it_was_read_is_a_gap(self) -> None:
@@ -126,7 +126,7 @@ class FaultTests(Hooks):
             other.heard.is_behind = False
             one.publish(b'"last"')
             eventually(lambda: other.heard.payloads[-1] == b'"last"', "it goes on")
-            assert {reason for reason, _ in other.heard.gaps[1:]} <= {"expired"}  # none, if it was on its way already
+            assert {reason for reason, _ in other.heard.gaps[1:]} <= {"expired"}  # none, if it had read them
             self.check_positions(other.heard.messages, gaps=other.heard.gaps[1:])
 
     def test_a_log_that_was_emptied_goes_on_counting(self) -> None:

@@ -1,4 +1,4 @@
-"""What the suite asks of whoever runs it, and what its tests share."""
+"""The hooks that a test class for a log overrides, and checks that the suite's tests share."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ class Hooks:
     """How a log is made, and what an administrator or a fault does to it; and checks that all tests share."""
 
     def log(self, namespace: str, retention: Retention = RETENTION) -> Log:
-        """A new connection, not yet open, to the log of that namespace."""
+        """A new log object for that namespace, not open."""
         raise NotImplementedError
 
     def wipe(self, namespace: str) -> None:
-        """Delete the log, as an administrator would who knows nothing of us."""
+        """Delete the log, as an administrator could without using Nitro."""
         raise SkipTest(f"{type(self).__name__} has no wipe() for {namespace}")
 
     def trim(self, namespace: str, up_to: int) -> None:
-        """Delete its entries up to that sequence, the same way."""
+        """Delete its entries up to and including that sequence, in the same way."""
         raise SkipTest(f"{type(self).__name__} has no trim() of {namespace} up to {up_to}")
 
     def damage(self, namespace: str) -> None:
-        """Delete what says of which epoch the log is and how far it got, and nothing else."""
+        """Delete the record of the log's epoch and newest sequence, and nothing else."""
         raise SkipTest(f"{type(self).__name__} has no damage() for {namespace}")
 
     def save(self, namespace: str) -> Callable[[], object]:
-        """Save the log as it is; what it returns puts that back, while everybody is connected."""
+        """Back up the log; the returned function restores it while processes are connected."""
         raise SkipTest(f"{type(self).__name__} has no save() of {namespace}")
 
     def archive(self, namespace: str) -> Callable[[], object]:
-        """Save the log as it is; what it returns puts that back, while nobody is connected."""
+        """Back up the log; the returned function restores it while no process is connected."""
         return self.save(namespace)
 
     def cut(self) -> None:
-        """Let the server end every connection that it has."""
+        """Make the server close all its connections."""
         raise SkipTest(f"{type(self).__name__} has no cut()")
 
     def longest_body(self, namespace: str) -> int:
-        """The longest entry that the log takes."""
+        """The longest entry that the log accepts."""
 
         async def ask() -> int | None:
             log = self.log(namespace)
@@ -65,7 +65,7 @@ class Hooks:
 
     @contextmanager
     def end(self, namespace: str, retention: Retention = RETENTION, **options: Any) -> Iterator[End]:
-        """One process's end of the log, open."""
+        """An open end of the log."""
         end = End(self.log(namespace, retention), retention, **options)
         try:
             eventually(lambda: end.broker.is_open, "the log is reached")
@@ -75,12 +75,12 @@ class Hooks:
 
     @staticmethod
     def namespace() -> str:
-        """A name that nobody else uses."""
+        """A unique name."""
         return f"t-{secrets.token_hex(6)}"
 
     @staticmethod
     def check_positions(messages: Sequence[Message], gaps: Sequence[tuple[str, Position]] = ()) -> None:
-        """Sequences rise by one, but for what is announced."""
+        """Assert that sequences increase by one, except at gaps."""
         places = [message.position for message in messages]
         resumed = {position.sequence for _, position in gaps}
         for before, after in pairwise(places):
@@ -91,7 +91,7 @@ class Hooks:
 
     @staticmethod
     def check_heard(end: End, numbers: range) -> None:
-        """What is published there is heard there."""
+        """Publish these numbers, and assert that the same end hears them."""
         for n in numbers:
             end.publish(b"%d" % n)
         end.flush()
@@ -100,7 +100,7 @@ class Hooks:
 
     @staticmethod
     def check_lost(end: End, position: Position, reason: str) -> None:
-        """Reading behind `position` is refused for that reason."""
+        """Assert that reading behind `position` raises `PositionLost` with that reason."""
         try:
             end.broker.read(position, 10)
         except PositionLost as lost:
@@ -111,11 +111,11 @@ class Hooks:
 
     @staticmethod
     def run(coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it to its end, in a loop of its own."""
+        """Run a coroutine to its end, in a new loop."""
         return asyncio.run(asyncio.wait_for(coroutine, SECONDS))
 
     async def append(self, namespace: str, producer: str, first: int, bodies: Sequence[bytes]) -> None:
-        """Put entries into the log by themselves."""
+        """Append entries to the log, without a broker."""
         log = self.log(namespace)
         await log.open()
         await log.append(producer, first, bodies)

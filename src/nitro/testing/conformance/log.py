@@ -14,7 +14,7 @@ __all__ = ["LogTests"]
 
 
 class LogTests(Hooks):
-    """What a log promises to the link."""
+    """What a log promises to its broker."""
 
     def test_what_was_tried_again_is_there_once(self) -> None:
         name = self.namespace()

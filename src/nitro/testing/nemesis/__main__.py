@@ -1,10 +1,10 @@
 """`python -m nitro.testing.nemesis --broker-url redis://127.0.0.1:6379 --minutes 10 --seed 7`
 
-The workers and producers of the run have a namespace of their own on that broker, so what else is there stays untouched
-but by the faults that you name. `--fault NAME=COMMAND` adds one of your own set-up: a command of the shell that breaks
-something, waits, and mends it before it ends; with `--may-lose NAME` if acknowledged messages may be lost by it.
-`--judge FOLDER` judges a run again. It needs uvicorn: pip install 'nitro-realtime[fastapi]'. The exit code is 1 if
-anything was wrong, and then the folder of the run is kept; 2 if the run could not be made.
+The run's workers and producers have a namespace of their own on that broker, so that only your own faults affect
+anything else there. `--fault NAME=COMMAND` adds such a fault: a shell command that breaks something, waits, and repairs
+it before it exits; add `--may-lose NAME` if it may lose acknowledged messages. `--judge FOLDER` checks a run again.
+It needs uvicorn: pip install 'nitro-realtime[fastapi]'. The exit code is 1 if errors were found, and then the run's
+folder is kept; 2 if the run could not be completed.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ __all__ = ["add_options", "main", "run_and_report"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Those that every run has, whatever its set-up."""
+    """Add the options that every run has."""
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
-    parser.add_argument("--faults", default="", help="names with commas between them; all by default")
+    parser.add_argument("--faults", default="", help="names, separated by commas (default: all)")
     parser.add_argument("--app", default=APP, help="what the workers run (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rate", type=float, default=100.0, help="messages a second (default: 100)")
-    parser.add_argument("--folder", type=Path, help="for the journals; kept, whatever comes of it")
+    parser.add_argument("--folder", type=Path, help="for the journals; always kept")
 
 
 def run_and_report(options: argparse.Namespace, broker_url: str, faults: Sequence[Fault], namespace: str) -> int:
-    """Run by these options, print what happens and what came of it; the exit code."""
+    """Run with these options, and print progress and findings. Returns the exit code."""
     print(f"seed {options.seed}", flush=True)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="nemesis-"))
     plan = Plan(
@@ -72,9 +72,11 @@ def main() -> int:
         prog="python -m nitro.testing.nemesis", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--broker-url", help="as in NITRO_BROKER_URL")
-    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="of a run that is over")
-    parser.add_argument("--fault", action="append", default=[], metavar="NAME=COMMAND", help="one of your own")
-    parser.add_argument("--may-lose", action="append", default=[], metavar="NAME", help="of those of your own")
+    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="check a finished run again")
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME=COMMAND", help="a fault of your own")
+    parser.add_argument(
+        "--may-lose", action="append", default=[], metavar="NAME", help="a fault of yours that may lose messages"
+    )
     add_options(parser)
     options = parser.parse_args()
     if options.judge:
@@ -87,7 +89,7 @@ def main() -> int:
     for text in options.fault:
         name, equals, command = text.partition("=")
         if not equals:
-            parser.error(f"--fault {text!r} is no NAME=COMMAND")
+            parser.error(f"--fault {text!r} is not NAME=COMMAND")
         commands[name] = command
     if unknown := set(options.may_lose) - set(commands):
         parser.error(f"--may-lose {', '.join(sorted(unknown))}: there is no --fault of that name")

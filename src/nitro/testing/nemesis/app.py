@@ -1,6 +1,6 @@
-"""The application under attack: one stream of the topics that are asked for. Fed by the log; feeds the readers.
+"""The application under test: one stream of the requested topics. Fed by the log; feeds the readers.
 
-`uvicorn nitro.testing.nemesis.app:app`, or mount `events` in your own application and give the tool its command.
+`uvicorn nitro.testing.nemesis.app:app`, or mount `events` in your own application and pass that with `--app`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A process of the run: a worker or a producer, which can be killed, ended, frozen, and started again.
+"""A process of the run: a worker or a producer, which can be killed, terminated, frozen, and restarted.
 
-Started and ended by the run, and by the faults in between. Each ends only the process that it started.
+Used by the run and by its faults. A `Child` ends only the process that it started.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _END_SECONDS: Final = 15.0
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now.
+    """A port of 127.0.0.1 that is free now.
 
-    It is below those that the system gives to whoever connects, of which one could be taken while a worker is away.
+    It is below the ephemeral ports, so that no connection takes it while a worker is not running.
     """
     while True:
         port = random.randrange(17_000, 32_000)  # noqa: S311 - no secret
@@ -36,13 +36,13 @@ def free_port() -> int:
 
 
 class Child:
-    """A process, whatever it runs.
+    """A process.
 
     Args:
-        name: of the file that gets what it prints, without `.txt`.
+        name: of its output file, without `.txt`.
         command: with its arguments.
         environment: added to that of this process.
-        folder: of that file.
+        folder: of the output file.
     """
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
@@ -66,12 +66,12 @@ class Child:
             )
 
     def send(self, signum: int) -> None:
-        """Send it a signal, if it is there."""
+        """Send it a signal, if it was started."""
         if self._process is not None:
             self._process.send_signal(signum)
 
     def wait(self, seconds: float = _END_SECONDS) -> bool:
-        """Wait until it has ended; it is killed if it hasn't by then. Returns whether it ended by itself."""
+        """Wait until it has ended, and kill it after `seconds`. Returns whether it ended by itself."""
         if self._process is None:
             return True
         try:
@@ -82,13 +82,13 @@ class Child:
         return True
 
     def end(self, seconds: float = _END_SECONDS) -> bool:
-        """Ask it to end, and wait."""
+        """Terminate it with SIGTERM, and wait."""
         self.send(signal.SIGCONT)
         self.send(signal.SIGTERM)
         return self.wait(seconds)
 
     def kill(self) -> None:
-        """What a crash does."""
+        """Kill it, as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -98,10 +98,10 @@ class Child:
 
 
 class Worker(Child):
-    """One uvicorn process with the application, at a port of its own.
+    """One uvicorn process with the application, on a port of its own.
 
     Raises:
-        RuntimeError: by `start`, when it doesn't come up; the text has what it printed.
+        RuntimeError: from `start`, if it doesn't accept connections; the text has its output.
     """
 
     def __init__(self, name: str, environment: Mapping[str, str], folder: Path, app: str) -> None:

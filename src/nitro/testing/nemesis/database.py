@@ -1,4 +1,4 @@
-"""The database behind a broker, for events in the transactions of an application. Fed by a broker's URL."""
+"""The database of a broker, for events in an application's transactions. Fed by a broker's URL."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ __all__ = ["engine_url", "why_no_transactions"]
 
 
 def engine_url(broker_url: str) -> tuple[Any, dict[str, Any]]:
-    """The URL by which SQLAlchemy reaches the broker's database, and the arguments of its driver."""
+    """SQLAlchemy's URL of the broker's database, and arguments of its driver."""
     from sqlalchemy import make_url
 
     url = make_url(broker_url.replace("postgres://", "postgresql://", 1))
     if url.get_backend_name() == "sqlite":
         return url.set(drivername="sqlite"), {"timeout": 5}
-    # Poolers that lend a transaction a session know no prepared statements.
+    # Poolers in transaction mode don't support prepared statements.
     return url.set(drivername="postgresql+psycopg"), {"prepare_threshold": None, "connect_timeout": 5}
 
 
 def why_no_transactions(broker_url: str) -> str:
-    """Why there are no events in transactions over this broker; empty if there are."""
+    """Why this broker supports no events in transactions; empty if it does."""
     scheme = re.split(r"[:+]", broker_url)[0]
     if scheme not in ("sqlite", "postgresql", "postgres"):
-        return f"{scheme} has none"
+        return f"{scheme} has no transactions"
     if scheme != "sqlite" and importlib.util.find_spec("psycopg") is None:
         return "psycopg is missing: pip install 'psycopg[binary]'"
     return ""

@@ -1,6 +1,6 @@
-"""A fault by its name, and those that need to know nothing of the broker: of workers, of producers, of the line.
+"""Faults, and those that work with any broker: of workers, of producers, of connections.
 
-Made for a run's processes; struck by the schedule. A set-up adds its own: a `Fault`, or a command of the shell.
+Made for a run's processes; the schedule applies them. A set-up adds its own: a `Fault`, or a shell command.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ LONG: Final = (1.0, 3.0, 7.0)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that goes wrong, and is mended.
+    """A failure that is injected and then healed.
 
     Attributes:
-        name: by which it is asked for and told.
-        strike: what does it, given whence to take chance: entering it is the fault, leaving it heals, and waits until
-            nothing acknowledges any more that will be lost. Both run in threads; what they raise means that the fault
-            could not be done, and is told.
-        may_lose: whether messages that were acknowledged may be lost by it. Then a gap has its reason.
-        holds: for how many seconds it may last, one of these.
-        joins: whether it may strike while another one lasts.
-        get_ready: what is waited for before it strikes, such as a replica that has caught up.
+        name: its name in options and reports.
+        strike: returns a context manager, given a source of randomness. Entering injects the fault; leaving heals it,
+            and waits until no server acknowledges messages that will be lost. Both run in threads; an exception means
+            that the fault could not be done, and is reported.
+        may_lose: whether it may lose acknowledged messages, so that gaps are legitimate.
+        holds: durations in seconds, of which one is chosen.
+        joins: whether it may strike during another fault.
+        get_ready: called before it strikes, to wait for example for a replica to catch up.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Fault:
 def process_faults(
     workers: Sequence[Worker], producers: Sequence[Child], replace: Callable[[Child], None]
 ) -> list[Fault]:
-    """Those of a run's own processes.
+    """The faults of a run's own processes.
 
     Args:
-        replace: starts a new producer in place of one that was killed; with its own name, since it counts anew.
+        replace: replaces a killed producer by a new one, with a new name, as its numbers restart.
     """
 
     @contextmanager
@@ -123,7 +123,7 @@ def process_faults(
 
 
 def line_faults(proxies: Sequence[Proxy]) -> list[Fault]:
-    """Those of the lines between the processes and the broker, if there are any."""
+    """The faults of the connections between the processes and the broker; none without proxies."""
     if not proxies:
         return []
 
@@ -168,18 +168,18 @@ def line_faults(proxies: Sequence[Proxy]) -> list[Fault]:
 
 
 def shell_fault(name: str, command: str, *, may_lose: bool) -> Fault:
-    """A fault that a command of the shell does and mends; it is healed when the command ends.
+    """A fault that a shell command injects and heals; it is healed when the command exits.
 
-    Its output is told when it fails.
+    If the command fails, its output is reported.
     """
 
     @contextmanager
     def run(_: random.Random) -> Iterator[None]:
-        done = subprocess.run(  # noqa: S602 - whoever calls the tool says what it runs
+        done = subprocess.run(  # noqa: S602 - the command is the caller's own
             command, shell=True, capture_output=True, text=True, errors="replace", timeout=_SHELL_SECONDS, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"it ended with {done.returncode}: {(done.stdout + done.stderr)[-500:].strip()}")
+            raise RuntimeError(f"it exited with {done.returncode}: {(done.stdout + done.stderr)[-500:].strip()}")
         yield
 
     return Fault(name, run, may_lose=may_lose, holds=(0.0,))

@@ -1,7 +1,7 @@
-"""The journals of a run: what producers tried, what readers heard, and which faults there were, each in its file.
+"""The journals of a run: what producers emitted, what readers heard, and which faults struck, each in its file.
 
-Fed by the processes of the run while it lasts; feeds the judge, then or later. A line is a JSON list that begins with
-what happened and when, in seconds of the one monotonic clock of the machine.
+Written by the run's processes; read by the judge, at the end of the run or later. A line is a JSON list that begins
+with what happened and when, in seconds of the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["Journal", "read"]
 
 
 class Journal:
-    """A file that lines are added to, each with one write, so that who is killed leaves whole ones but the last."""
+    """A file to which lines are appended, each with one write, so that a killed process truncates at most the last."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
     def write(self, what: str, *more: Any, at: float | None = None) -> None:
-        """Add `[what, at, *more]`; `at` is now unless it is given."""
+        """Append `[what, at, *more]`; `at` defaults to now."""
         line = json.dumps([what, time.monotonic() if at is None else at, *more], separators=(",", ":"))
         os.write(self._file, f"{line}\n".encode())
 
@@ -33,7 +33,7 @@ class Journal:
 
 
 def read(path: Path) -> Iterator[list[Any]]:
-    """The lines of a journal; a last one that was cut off is left out."""
+    """The lines of a journal, without a truncated last one."""
     with path.open("rb") as lines:
         for line in lines:
             if line.endswith(b"\n"):

@@ -1,11 +1,10 @@
-"""The judge: reads the journals of a run, has the oracle check them, and measures how long each outage lasted.
+"""The judge: reads a run's journals, checks them with the oracle, and measures the outages.
 
-A message is lost if its emitter was told that the log has it, a reader that has to hear it didn't, and no gap that the
-reader was told of covers its place. A gap is false if no fault that may lose messages lay between the emit of
-the last message that the reader heard before it and the gap itself, counted from when the fault struck until every
-worker had delivered something that was emitted after it was healed; or if it leads back into an epoch that the reader
-had left. An outage lasts from the healing of a fault until every worker has delivered a message whose emit began after
-that.
+A message is lost if its emit was acknowledged, a reader that subscribes to it did not hear it, and none of that
+reader's gaps covers it. A gap is false if no fault that may lose messages was active between the emit of the last
+message that the reader heard before the gap and the gap itself, or if it leads back into an epoch that the reader had
+left. A fault is active from when it strikes until every worker has delivered a message that was emitted after it was
+healed. An outage lasts from the healing of a fault until every worker has delivered a message whose emit began after.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from nitro.testing.oracle import Listener, Outcome, Sent, Verdict, check
 __all__ = ["MOST_OUTAGE_SECONDS", "Findings", "Strike", "judge"]
 
 MOST_OUTAGE_SECONDS: Final = 10.0
-"""How long a worker may take to deliver again after everything is healed."""
+"""How long a worker may take to deliver again after a fault is healed."""
 _SLACK_SECONDS: Final = 0.5
-"""A reader hears of a loss a little later than those at whom it is measured."""
+"""Other readers may be told of a loss this much later than those that measure the outage."""
 
 
 @dataclass(slots=True)
@@ -35,11 +34,11 @@ class Strike:
     """One fault that struck.
 
     Attributes:
-        name: of the fault, and of what joined it.
-        may_lose: whether one of them may lose messages.
-        began, healed: when, in seconds.
-        is_measured: nothing else struck until every worker delivered again.
-        outage_seconds: how long that took; None where it isn't measured.
+        name: of the fault, and of the one that joined it.
+        may_lose: whether either may lose messages.
+        began, healed: times, in seconds.
+        is_measured: no other fault struck until every worker delivered again.
+        outage_seconds: how long that took; None if it wasn't measured.
     """
 
     name: str
@@ -52,13 +51,13 @@ class Strike:
 
 @dataclass(slots=True)
 class Findings:
-    """What a run did, and what the judge says.
+    """The results of a run.
 
     Attributes:
-        strikes: the faults that struck, in their order.
-        outcomes: how many messages were tried, by what came of them.
+        strikes: the faults that struck, in order.
+        outcomes: how many messages were emitted, by outcome.
         verdict: of the oracle.
-        late: outages that lasted too long, or to the end, each as a sentence.
+        late: outages that lasted too long, or to the end of the run, each as a sentence.
         undone: faults that could not be done, and why.
     """
 
@@ -70,12 +69,12 @@ class Findings:
 
     @property
     def wrong(self) -> dict[str, list[str]]:
-        """All that may be wrong, by its name."""
+        """All kinds of errors, by name."""
         return {**self.verdict.wrong, "late": self.late}
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was wrong."""
+        """Whether there were no errors."""
         return not any(self.wrong.values())
 
     def __str__(self) -> str:
@@ -92,7 +91,7 @@ class Findings:
             table(["fault", "", "times", "longest outage"], rows),
             f"emitted: {emitted}",
             f"heard: {verdict.messages} messages, {verdict.gaps} gaps, which cover {verdict.announced} messages; "
-            f"{verdict.repeated} came again in a new epoch",
+            f"{verdict.repeated} repeated in a new epoch",
             f"wrong: {counts}",
             *(f"  {name}: {text}" for name, found in self.wrong.items() for text in found[:10]),
             *(f"could not be done: {text}" for text in self.undone),
@@ -101,10 +100,10 @@ class Findings:
 
 
 def judge(folder: Path) -> Findings:
-    """Judge the run whose journals are in this folder.
+    """Check the run whose journals are in `folder`.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: it has none.
     """
     findings = Findings()
     sent = [message for path in sorted((folder / "producers").glob("*.jsonl")) for message in _sent(path)]
@@ -129,7 +128,7 @@ def judge(folder: Path) -> Findings:
 
 
 def _losses(strikes: Sequence[Strike]) -> Iterator[tuple[float, float]]:
-    """From when to when messages may have been lost, or it was not yet noticed everywhere."""
+    """The intervals in which messages may have been lost, or a loss not yet noticed by every reader."""
     noticed_at = float("inf")
     for strike in reversed(strikes):
         if strike.outage_seconds is not None:
@@ -156,10 +155,10 @@ class _Report:
     """What one reader heard.
 
     Attributes:
-        stays: at one worker.
-        has_left: for good, before the run was over.
-        last: the last place that it had.
-        places: where each message stood.
+        stays: whether it stays at one worker.
+        has_left: whether it left for good before the end of the run.
+        last: its last position.
+        places: the position of each message that it heard.
     """
 
     listener: Listener
@@ -172,7 +171,7 @@ class _Report:
 def _report(path: Path) -> _Report:
     lines = iter(read(path))
     _, _, name, topics, stays = next(lines)
-    heard: dict[str, bool] = {}  # by topic: there are few
+    heard: dict[str, bool] = {}  # by topic, of which there are few
 
     def hears(message: Sent) -> bool:
         if message.topic not in heard:
@@ -202,7 +201,7 @@ def _position(id: str) -> Position:
 
 
 def _measure(findings: Findings, watchers: Sequence[Listener], sent: dict[tuple[str, int], Sent]) -> None:
-    """How long each outage lasted, by those who stay at one worker."""
+    """Measure each outage by the readers that stay at one worker."""
     for strike in findings.strikes:
         if not strike.is_measured:
             continue

@@ -1,7 +1,7 @@
 """A producer in a process of its own: `python -m nitro.testing.nemesis.producer --name p1 --journal p1.jsonl`.
 
-It writes down what it is about to emit, and then what came of it, so that one that is killed leaves what is unknown. It
-reads the broker from `NITRO_BROKER_URL`, and ends with SIGTERM, or with its parent.
+It records each message before its emit, and then the outcome, which stays unknown if the process is killed in between.
+It takes the broker from `NITRO_BROKER_URL`, and ends on SIGTERM, or with its parent.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = ["MODES", "Producer"]
 
 MODES: Final = ("one", "burst", "transaction", "last")
 """One `emit_async` after the other; bursts of `emit` and then `flush`; events in transactions of the same database, of
-which every fifth is rolled back; or one message at the end, which is tried until it is acknowledged."""
+which every fifth is rolled back; or one message at the end, which is retried until it is acknowledged."""
 _SIZES: Final = (10, 50, 200, 1_000)
 _NEVER_CAME: Final = (PayloadTooLarge, Overloaded)
-"""Errors of an emit after which the message is nowhere."""
+"""Errors of an emit after which the message was certainly not published."""
 
 
 class Producer:
-    """Emits until it is told to stop."""
+    """Emits messages until it is stopped."""
 
     def __init__(self, name: str, mode: str, rate: float, seed: str, journal: Journal) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class Producer:
         self._engine: Engine | None = None
 
     async def live(self) -> None:
-        """Emit until it is over, so many messages a second."""
+        """Emit `rate` messages a second, until stopped."""
         parent = os.getppid()
         while os.getppid() == parent and not (self.is_over and self._mode != "last"):
             match self._mode:
@@ -73,7 +73,7 @@ class Producer:
         result = self._next(topic)
         try:
             await nitro.emit_async(topic, self.name, result=result)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is written down
+        except Exception as error:  # noqa: BLE001 - any error is recorded
             self._write_failure([result["n"]], error)
             await asyncio.sleep(0.05)
             return False
@@ -120,7 +120,7 @@ class Producer:
                     return
                 is_committing = True
                 session.commit()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is written down
+        except Exception as error:  # noqa: BLE001 - any error is recorded
             self._journal.write("unknown" if is_committing else "failed", result["n"], repr(error)[:300])
             time.sleep(0.05)
         else:
@@ -130,7 +130,7 @@ class Producer:
         return f"nemesis.{self._mode}.{self._rng.choice('abc')}"
 
     def _next(self, topic: str) -> dict[str, Any]:
-        """The next message, written down as tried."""
+        """The next message, recorded as tried."""
         self._n += 1
         at = time.monotonic()
         chance = self._rng.random()

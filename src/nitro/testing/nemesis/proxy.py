@@ -1,6 +1,6 @@
-"""A TCP proxy between the processes and their broker, whose lines can be slow, chopped, dead without a reset, or cut.
+"""A TCP proxy between the processes and their broker, which can delay, chop, stall or reset connections.
 
-Started by the run in a thread of its own; feeds both sides with what the other one says, or doesn't.
+Started by the run in a thread of its own; forwards data in both directions.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Final, Self
 __all__ = ["Proxy", "put_between"]
 
 _PORTS: Final = {"redis": 6379, "nats": 4222, "postgresql": 5432, "postgres": 5432}
-"""The schemes whose servers are where the URL says, and nowhere else, each with its own port."""
+"""Default ports of schemes whose clients connect only to the URL's hosts."""
 
 
 class Proxy:
-    """A TCP proxy in a thread, whose line can be slow, chopped, dead without a reset, or cut.
+    """A TCP proxy in a thread, which can delay, chop, stall or reset connections.
 
     Args:
         port: of the server.
         host: of the server.
-        listen: the port at which it can be reached; 0 takes a free one, which is known once it is started.
+        listen: the port to listen on; 0 takes a free one, which `port` has once it is started.
 
     Attributes:
-        delay: how many seconds each piece is held back.
-        is_chopping: each byte travels by itself.
-        is_silent: it keeps to itself that the server has hung up.
+        delay: seconds by which each piece is delayed.
+        is_chopping: send each byte by itself.
+        is_silent: don't pass on that one side has closed the connection.
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1", listen: int = 0) -> None:
@@ -45,21 +45,21 @@ class Proxy:
         self._thread = threading.Thread(target=self._run, name="nemesis-proxy", daemon=True)
 
     def stall(self) -> None:
-        """Forward nothing any more, and say nothing about it."""
+        """Stop forwarding, without closing connections."""
         self._loop.call_soon_threadsafe(self._passes.clear)
 
     def go_on(self) -> None:
-        """Forward what comes from now on; lines that were stalled stay dead, as behind a firewall that forgot them."""
+        """Forward again. Stalled connections are reset, as by a firewall that forgot them."""
         self._loop.call_soon_threadsafe(self._cut)
         self._loop.call_soon_threadsafe(self._passes.set)
 
     def switch(self, port: int) -> None:
-        """Lead to another server from now on; every line to the old one is reset."""
+        """Connect to another server from now on; all connections to the old one are reset."""
         self._upstream = (self._upstream[0], port)
         self.cut()
 
     def cut(self) -> None:
-        """Reset every line."""
+        """Reset all connections."""
         self._loop.call_soon_threadsafe(self._cut)
 
     def _cut(self) -> None:
@@ -79,14 +79,14 @@ class Proxy:
         await self._stop.wait()
         server.close()
         self._cut()
-        # Who is connecting gets there, and is cut then: to cancel it would leave a socket open.
+        # Let pending connects finish, and then reset them: cancelling them would leave a socket open.
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
             _, tasks = await asyncio.wait(tasks, timeout=2)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(3):  # what was cut is let go in the next turns
+        for _ in range(3):  # aborted transports are closed in the next iterations
             await asyncio.sleep(0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,7 +102,7 @@ class Proxy:
             return
         self._writers |= pair
         try:
-            with contextlib.suppress(asyncio.CancelledError):  # asyncio would log it as an error of ours
+            with contextlib.suppress(asyncio.CancelledError):  # asyncio would log it as an error
                 await asyncio.gather(self._pump(reader, up_writer), self._pump(up_reader, writer))
         finally:
             self._writers -= pair
@@ -139,10 +139,10 @@ class Proxy:
 
 
 def put_between(url: str, stack: contextlib.ExitStack) -> tuple[str, list[Proxy]]:
-    """Start a proxy for each server of this URL, to be ended by `stack`.
+    """Start a proxy for each server of this URL; `stack` ends them.
 
-    Returns the URL that leads through them, and the proxies. None is put where the client learns other addresses from a
-    server, or where a certificate names the host: there it is the URL that came, and an empty list.
+    Returns the URL through the proxies, and the proxies. If clients learn addresses from a server, or a certificate
+    names the host, there are no proxies, and the URL is unchanged.
     """
     found = re.fullmatch(r"(\w+)://((?:[^/?#]*@)?)([^/?#@]+)(.*)", url, re.DOTALL)
     if found is None or found[1] not in _PORTS or "ssl" in found[4] or "tls" in found[4]:

@@ -1,6 +1,6 @@
-"""The readers: clients over raw sockets, which come back with the last id that they have, whatever happens to them.
+"""The readers: clients over raw sockets, which reconnect with their last id after every failure.
 
-Started by the run in its loop; each writes down what it heard in a journal of its own, for the judge.
+Started by the run in its loop; each records what it hears in a journal of its own, for the judge.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from nitro.testing.nemesis.journal import Journal
 __all__ = ["HABITS", "LAST", "Habit", "Reader"]
 
 LAST: Final = "nemesis.last"
-"""The topic of the run's last message, which everybody hears."""
+"""The topic of the run's last message, to which every reader subscribes."""
 _HEAD_SECONDS: Final = 15.0
 _SILENCE_SECONDS: Final = 20.0
-"""After how long without a heartbeat a reader gives its stream up."""
+"""How long a reader waits for data, heartbeats included, before it reconnects."""
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How a reader lives.
+    """How a reader behaves.
 
     Attributes:
-        topics: the patterns that it asks for, beside `LAST`.
-        stream_seconds: how long it reads a stream, on average, before it cuts it with a reset; None stays.
-        away_seconds: how long it is away then, at least and at most.
-        stall_seconds: how long it doesn't read, at most, where it stops reading.
-        buffer_bytes: what its socket takes meanwhile; 0 leaves that to the system.
-        stays: outages are measured by what it hears, at the one worker where it is.
-        is_new: it comes back as somebody else each time, without an id, and so begins where the log is then.
+        topics: the patterns that it subscribes to, in addition to `LAST`.
+        stream_seconds: how long it reads a stream, on average, before it resets the connection; None never does.
+        away_seconds: minimum and maximum pause before it reconnects.
+        stall_seconds: maximum pause in reading; 0 never pauses.
+        buffer_bytes: its socket's receive buffer; 0 is the system's default.
+        is_new: it reconnects as a new client each time, without an id, and so begins at the log's head.
+        stays: it stays at one worker, and measures that worker's outages.
     """
 
     topics: tuple[str, ...] = ("nemesis.*",)
@@ -62,7 +62,7 @@ HABITS: Final = (
     Habit(stream_seconds=5.0, is_new=True),
     Habit(("nemesis.*.c",)),
 )
-"""Of the readers that go from worker to worker, one after the other."""
+"""The habits of the readers that change workers; used in turn."""
 
 
 class Reader:
@@ -70,15 +70,15 @@ class Reader:
 
     Args:
         name: for the verdict.
-        ports: of the workers among which it goes.
-        folder: for the journal of what it hears, or of each visit.
-        seed: of what it does at random.
+        ports: of the workers that it connects to.
+        folder: for its journal, or one for each visit.
+        seed: of its random choices.
 
     Attributes:
-        newest_emit: when the newest of the emits began whose messages it heard, in seconds.
-        last_heard: the number of the run's last message, if it came; else 0.
-        is_open: its first stream has opened; of this visit, if it comes as somebody else each time.
-        is_reading: a stream of it is open at this moment.
+        newest_emit: when the newest emit began whose message it heard, in seconds.
+        last_heard: the number of the run's last message, if it was heard; else 0.
+        is_open: its first stream has opened; for each visit, if its habit `is_new`.
+        is_reading: a stream is open now.
     """
 
     def __init__(self, name: str, habit: Habit, ports: Sequence[int], folder: Path, seed: object) -> None:
@@ -123,7 +123,7 @@ class Reader:
                 await self._pause(self._rng.uniform(*self._habit.away_seconds))
 
     def calm_down(self) -> None:
-        """From now on it comes back soon, stays and reads."""
+        """From now on, reconnect at once and keep reading."""
         self._calm.set()
 
     async def _pause(self, seconds: float) -> None:
@@ -132,7 +132,7 @@ class Reader:
                 await self._calm.wait()
 
     async def _read_stream(self, port: int) -> str:
-        """Read a stream to its end; why it ended."""
+        """Read a stream to its end; returns why it ended."""
         reader, writer = await self._connect(port)
         try:
             header = f"Last-Event-ID: {self._last_id}\r\n" if self._last_id else ""
@@ -157,16 +157,16 @@ class Reader:
             writer.transport.abort()
 
     async def _connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        link = socket.socket()
+        connection = socket.socket()
         try:
             if self._habit.buffer_bytes:
-                link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._habit.buffer_bytes)
-            link.setblocking(False)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._habit.buffer_bytes)
+            connection.setblocking(False)
             async with asyncio.timeout(_HEAD_SECONDS):
-                await asyncio.get_running_loop().sock_connect(link, ("127.0.0.1", port))
-            return await asyncio.open_connection(sock=link)
+                await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+            return await asyncio.open_connection(sock=connection)
         except BaseException:
-            link.close()
+            connection.close()
             raise
 
     def _take(self, fields: dict[str, str], port: int) -> None:
@@ -185,11 +185,11 @@ class Reader:
                 self.last_heard = data["n"]
 
     def __repr__(self) -> str:
-        return f"<Reader {self.name} at {self._last_id or 'no place yet'}>"
+        return f"<Reader {self.name} at {self._last_id or 'no position yet'}>"
 
 
 async def events(body: AsyncIterator[bytes]) -> AsyncIterator[dict[str, str]]:
-    """The fields of each server-sent event; of a comment and of an opening, too, that have no data."""
+    """The fields of each server-sent event; includes comments and openings, which have no data."""
     fields: dict[str, str] = {}
     rest = b""
     async for piece in body:
@@ -216,10 +216,10 @@ async def _body(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 async def until(is_so: Callable[[], object], seconds: float) -> bool:
-    """Wait until it is so; whether it was within so many seconds."""
+    """Wait until `is_so` returns true; whether it did within `seconds`."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not is_so():  # noqa: ASYNC110 - readers and processes have nothing to wait for
+            while not is_so():  # noqa: ASYNC110 - readers and processes set no event
                 await asyncio.sleep(0.02)
             return True
     return bool(is_so())

@@ -1,4 +1,4 @@
-"""A table in plain text. Fed by the judge's findings; feeds the terminal."""
+"""Tables in plain text, for the judge's findings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["table"]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they have to be, with a line below the head."""
+    """Format a table with aligned columns, and a line below the head."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(

@@ -1,6 +1,6 @@
-"""A run: workers, producers and readers on one broker, the faults that strike them, and the judge at its end.
+"""A run: workers, producers and readers on one broker, the faults that strike them, and the judge at the end.
 
-Fed by a `Plan`; owns every process and proxy that it starts, and ends them. Feeds the judge by journals in its folder.
+Configured by a `Plan`; owns and ends every process and proxy that it starts. Writes journals for the judge.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["APP", "Plan", "RunFailed", "run"]
 
 _READY_SECONDS: Final = 30.0
 _RECOVERY_SECONDS: Final = 30.0
-"""How long is waited for an outage to end; it is too long long before."""
+"""How long to wait for the end of an outage, well beyond what the judge accepts."""
 _ENVIRONMENT: Final = {
     "NITRO_HEARTBEAT_SECONDS": "3",
     "NITRO_RETRY_MILLISECONDS": "100",
@@ -39,33 +39,33 @@ _ENVIRONMENT: Final = {
     "NITRO_MAX_REPLAY_BYTES": "268435456",
     "NITRO_SEND_TIMEOUT_SECONDS": "5",
 }
-"""What is retained covers the longest absence, so that nobody is told of a gap for being away."""
+"""Retention exceeds the longest absence, so that no reader is told of a gap because it was disconnected."""
 
 
 APP: Final = "nitro.testing.nemesis.app:app"
 
 
 class RunFailed(NitroError):
-    """The set-up doesn't work, faults or not; the text says what didn't, and where its output is."""
+    """The set-up doesn't work, independently of faults; the text says what failed, and where its output is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is run.
+    """The parameters of a run.
 
     Attributes:
         broker_url: as in `NITRO_BROKER_URL`.
-        folder: for the journals and what the processes print; it must be empty.
+        folder: for the journals and the processes' output; it must be empty.
         seconds: how long faults strike.
-        seed: of everything that is done at random.
-        faults: those of the set-up, beside those of processes and lines.
-        names: which of all faults strike; empty means all.
+        seed: of all random choices.
+        faults: the set-up's own, in addition to those of processes and connections.
+        names: of the faults that strike; empty means all.
         app: what the workers run: an ASGI application with `GET /events?topics=a.*,b`.
-        workers, readers: how many; the readers beside the one that stays at each worker.
+        workers, readers: how many; the readers in addition to the one that stays at each worker.
         rate: messages a second, over all producers.
-        namespace: as in `NITRO_NAMESPACE`; one that nobody else has.
-        environment: of the workers and the producers, beside this process's own.
-        tell: is called with each line of news.
+        namespace: as in `NITRO_NAMESPACE`; not used by anything else.
+        environment: of the workers and the producers, added to this process's own.
+        tell: called with each line of progress.
     """
 
     broker_url: str = field(repr=False)
@@ -84,11 +84,11 @@ class Plan:
 
 
 async def run(plan: Plan) -> Findings:
-    """Run it, and judge.
+    """Execute the plan, and return the judge's findings.
 
     Raises:
-        ConfigurationError: there is no fault of such a name, or uvicorn is missing.
-        RunFailed: it doesn't work before the first fault strikes, or doesn't start again after one.
+        ConfigurationError: a fault's name is unknown, or uvicorn is missing.
+        RunFailed: the set-up doesn't work before the first fault, or a process doesn't restart after one.
     """
     if importlib.util.find_spec("uvicorn") is None:
         raise ConfigurationError("uvicorn runs the workers, and is missing: pip install 'nitro-realtime[fastapi]'")
@@ -111,7 +111,7 @@ async def run(plan: Plan) -> Findings:
 
 
 class _Crew:
-    """Everybody that a run starts."""
+    """All workers, producers and readers of a run."""
 
     def __init__(self, plan: Plan, url: str) -> None:
         self._plan = plan
@@ -165,16 +165,16 @@ class _Crew:
                     raise RunFailed(f"a reader failed: {error!r}") from error
 
     async def recover(self, since: float, seconds: float = _RECOVERY_SECONDS) -> bool:
-        """Wait until each worker has delivered what was emitted after that; whether they have."""
+        """Wait until each worker has delivered a message emitted after `since`; whether all did within `seconds`."""
         return await until(lambda: all(watcher.newest_emit >= since for watcher in self.watchers), seconds)
 
     async def finish(self, faults: Journal) -> None:
-        """End the producers, and let every reader come to the last message."""
+        """End the producers, and wait until every reader has heard the last message."""
         ending = [asyncio.to_thread(producer.end, 30) for producer in self.producers]
         await asyncio.gather(*ending)
         for reader in self.readers:
             reader.calm_down()
-        # Who comes back behind the last message, with an id of a log that is gone, would never hear it.
+        # A reader that reconnects after the last message, with an id of an old epoch, would never hear it.
         await until(lambda: all(reader.is_reading for reader in self.readers), _READY_SECONDS)
         await asyncio.to_thread(self.last.end, _READY_SECONDS)
         journal = self._plan.folder / "producers" / "last.jsonl"
@@ -190,7 +190,7 @@ class _Crew:
 
 
 def _modes(plan: Plan) -> list[str]:
-    """Of the producers: in transactions, too, where the broker is a database that can be reached so."""
+    """Modes of the producers; with transactions if the broker is a database that supports them."""
     why_not = why_no_transactions(plan.broker_url)
     if why_not:
         plan.tell(f"no events in transactions: {why_not}")
@@ -198,7 +198,7 @@ def _modes(plan: Plan) -> list[str]:
 
 
 async def _strike(plan: Plan, crew: _Crew, faults: Sequence[Fault], journal: Journal) -> None:
-    """Let the faults strike, one step after the other, until the time is over."""
+    """Execute the schedule, until the time is over."""
     began = time.monotonic()
     for step in schedule(faults, plan.seed):
         if time.monotonic() + step.pause_seconds > began + plan.seconds:
@@ -207,7 +207,7 @@ async def _strike(plan: Plan, crew: _Crew, faults: Sequence[Fault], journal: Jou
         news = await _take(step, crew, journal)
         plan.tell(f"{time.monotonic() - began:7.1f} s  {news}")
     if not await crew.recover(time.monotonic()):
-        plan.tell("something arrives no more at every worker, though nothing is broken any more")
+        plan.tell("not every worker delivers again, although all faults are healed")
 
 
 def _entered(fault: Fault, rng: random.Random) -> contextlib.AbstractContextManager[object]:
@@ -217,7 +217,7 @@ def _entered(fault: Fault, rng: random.Random) -> contextlib.AbstractContextMana
 
 
 async def _take(step: Step, crew: _Crew, journal: Journal) -> str:
-    """One step. Returns what to tell of it."""
+    """Execute one step. Returns a line of progress."""
     struck = [step.fault, *([step.joined] if step.joined else [])]
     name = " + ".join(fault.name for fault in struck)
     may_lose = any(fault.may_lose for fault in struck)
@@ -236,7 +236,7 @@ async def _take(step: Step, crew: _Crew, journal: Journal) -> str:
             await asyncio.sleep(step.hold_seconds)
         finally:
             await asyncio.to_thread(outer.__exit__, None, None, None)
-    except Exception as error:  # noqa: BLE001 - whatever a set-up raises
+    except Exception as error:  # noqa: BLE001 - a set-up's fault may raise anything
         failure = f"{type(error).__name__}: {error}"[:300]
         journal.write("undone", name, failure)
     healed = time.monotonic()

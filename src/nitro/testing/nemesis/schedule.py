@@ -1,6 +1,6 @@
-"""The schedule: which fault strikes when, for how long, and what joins it: a function of the seed and the faults.
+"""The schedule: which fault strikes when, for how long, and what joins it. It depends only on the seed and the faults.
 
-Fed by a run's faults; feeds the run. All faults have their turn before one has its second.
+Made from a run's faults; drives the run. Every fault strikes once before any strikes again.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _HASTY: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One fault, and what comes with it.
+    """One fault, with its timing.
 
     Attributes:
-        fault: it strikes first, and is healed last.
-        joined: another one that strikes while it lasts, if any.
-        hold_seconds: how long it lasts, beside what it takes to do.
-        is_hasty: the next one comes without waiting until everybody delivers again, so this outage isn't measured.
-        pause_seconds: until the next one.
-        seed: of what the faults themselves do at random.
+        fault: strikes first, and is healed last.
+        joined: another fault that strikes during it, if any.
+        hold_seconds: how long it lasts, not counting the time to inject and heal it.
+        is_hasty: the next step does not wait until every worker delivers again, so this outage isn't measured.
+        pause_seconds: pause before it strikes.
+        seed: of the faults' own random choices.
     """
 
     fault: Fault
@@ -40,7 +40,7 @@ class Step:
 
 
 def schedule(faults: Sequence[Fault], seed: int) -> Iterator[Step]:
-    """The steps of a run, without an end."""
+    """The steps of a run; infinite."""
     rng = random.Random(seed)  # noqa: S311 - no secret
     joining = [fault for fault in faults if fault.joins]
     while True:

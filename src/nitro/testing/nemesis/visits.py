@@ -1,6 +1,6 @@
-"""What a reader had to hear that left for good: everything that stands in the log before the last that it heard.
+"""What a reader that left for good had to hear: everything in the log before the last message that it heard.
 
-Fed by the journals of those who left, and by where anybody heard each message; feeds the judge.
+Made from the journals of readers that left, and from where any reader heard each message; used by the judge.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def end_visits(
     sent: Sequence[Sent],
     places: Mapping[tuple[str, int], Position],
 ) -> None:
-    """Set until when each of them had to hear: until the first emit whose message stands behind its last place.
+    """Set `until` of each listener that left: the first emit whose message is behind its last position.
 
     Args:
-        visits: those who left, each with the last place that it had.
+        visits: listeners that left, each with its last position.
         sent: everything that was emitted.
-        places: where each message stood, by producer and number, as far as anybody heard it. Whoever stayed
-            misses the others, too, if they are missed.
+        places: positions of messages, by producer and number, as far as any reader heard them. Messages that none
+            heard are reported as lost by the readers that stayed.
     """
     in_order = sorted(sent, key=lambda message: message.at)
     times = [message.at for message in in_order]
