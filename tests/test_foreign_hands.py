@@ -109,7 +109,7 @@ def test_a_redis_that_is_loading_is_waited_for_and_has_lost_nothing(tmp_path: Pa
         starting.join()
         asked = [str(error) for error in refusals if isinstance(error, BusyLoadingError)]
         assert asked, "it was asked while it was loading"
-        assert all("on its disk" in error for error in asked), "and not believed what it said about itself then"
+        assert all("data from disk" in error for error in asked), "and not believed what it said about itself then"
         assert epoch_of(broker.log(namespace)) == epoch
 
 

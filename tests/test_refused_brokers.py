@@ -436,7 +436,7 @@ def test_a_redis_that_is_too_old_is_refused(tmp_path: Path) -> None:
 def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
     from tests.test_broker_urls import TLSRedis
 
-    says = r"(?s)TLS with it fails.*CERTIFICATE_VERIFY_FAILED"
+    says = r"(?s)its TLS handshake fails.*CERTIFICATE_VERIFY_FAILED"
     with (
         TLSRedis(tmp_path) as server,
         ends_on(f"rediss://127.0.0.1:{server.port}", 1) as (end,),
@@ -555,9 +555,7 @@ def test_a_mistake_in_a_program_is_told_apart_with_its_traceback(
         wait_until_open(end)
         log.mistaken = "append"
         end.publish(b"1")
-        with pytest.raises(
-            BrokerRefused, match=r"a fault in Nitro or its driver, TypeError: function takes.*report it"
-        ):
+        with pytest.raises(BrokerRefused, match=r"a bug in Nitro or its driver, TypeError: function takes.*report it"):
             end.flush()
         assert log.tries == 2, "a driver may stumble once over a connection that breaks"
         eventually(lambda: log.tries == 4, "it is tried again")

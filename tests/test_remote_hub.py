@@ -363,7 +363,7 @@ def test_a_script_whose_broker_is_gone_ends_soon_and_says_what_is_lost() -> None
         timeout=30,
     )
     assert time.monotonic() - began < 10
-    assert "1 events are lost with this process: redis://127.0.0.1:1 has been gone for" in done.stderr
+    assert "1 events are lost with this process: redis://127.0.0.1:1 has been unavailable for" in done.stderr
 
 
 # What a log may hold that is nobody's: rows 39 to 43 are in the conformance suite, but for these.

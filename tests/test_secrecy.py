@@ -217,7 +217,7 @@ def test_a_log_in_a_file_may_have_any_path(tmp_path: Path, hub_with: Callable[..
 
 
 def test_a_key_in_the_place_of_its_file_is_not_shown() -> None:
-    with pytest.raises(ConfigurationError, match="sslkey is no file") as refusal:
+    with pytest.raises(ConfigurationError, match="sslkey must be the path of a file") as refusal:
         make(f"postgresql://h/d?sslkey=-----BEGIN PRIVATE KEY-----%0A{SECRET}")
     assert SECRET not in str(refusal.value)
 

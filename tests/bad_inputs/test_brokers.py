@@ -49,7 +49,7 @@ def test_an_entry_that_is_no_message_is_skipped_counted_and_logged_once(
         write_raw(broker, b'[1,"a.b",null,null]\n"a good one of theirs"', GARBAGE[what])
         bystander.lives_on("a good one of theirs")
     assert nitro.statistics().skipped_entries == 3
-    told = [record for record in caplog.records if "is no message of ours" in record.getMessage()]
+    told = [record for record in caplog.records if "is not a Nitro message" in record.getMessage()]
     assert len(told) == len(caplog.records) == 1
     assert told[0].getMessage().isprintable()
 

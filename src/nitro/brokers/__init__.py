@@ -1,4 +1,4 @@
-"""Brokers: where events are published, and read back in order. What a log of your own is made of is exported here."""
+"""Brokers: publish events to a log, and read them back in order. Exports what third-party logs need."""
 
 from nitro.brokers.base import (
     DiagnosingLog,

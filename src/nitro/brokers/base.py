@@ -1,8 +1,8 @@
-"""The contract of brokers: what the hub asks of one, and what a log on a server or in a file has to promise.
+"""The contract of brokers: what the hub requires of a broker, and a broker of a log on a server or in a file.
 
-A `Broker` is this process's end: it takes what is emitted, at once, and hands every message of the log to the hub.
-`memory.py` is one by itself. `link.py` is one over any `Log`, and has everything that those share: the thread, the
-queue, the retries, the history of recent messages. A `Log` speaks to one kind of server and has six verbs.
+A `Broker` is this process's end of the log: it accepts messages without blocking, and delivers every message of the
+log to the hub. `memory.py` is a complete broker. `log_broker.py` is one over any `Log`, with everything that logs
+share: the thread, the queue, the retries, the history. A `Log` talks to one kind of server and has six verbs.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ __all__ = [
 ]
 
 Verb = Literal["open", "append", "read"]
-"""What a link asks of a log."""
+"""The operations of a log that can fail."""
 
 NOWHERE: Final = Position("none", 0)
-"""Where a process stands that has not reached its log yet. No log has this epoch."""
+"""The position of a process that has not reached its log yet. No log has this epoch."""
 
 
 class PositionLost(NitroError):
     """A position that the log can't continue from.
 
     Attributes:
-        reason: `"epoch"` (of another life of the log), `"expired"` (retention forgot what followed it) or
-            `"invalid"` (the log never got that far).
+        reason: `"epoch"` (it is of another epoch of the log), `"expired"` (retention dropped what followed it) or
+            `"invalid"` (it is ahead of the log's head).
     """
 
     def __init__(self, position: Position, reason: GapReason) -> None:
@@ -62,11 +62,11 @@ class PositionLost(NitroError):
 
 
 class LogChanged(NitroError):
-    """The log is not the one that was opened any more; nothing was appended."""
+    """The log is no longer the one that was opened; nothing was appended."""
 
 
 class Retention(NamedTuple):
-    """What is kept: so many messages, bytes of payload, and seconds, whichever is reached first."""
+    """Limits of what is retained: messages, bytes of payload, and age in seconds, whichever is reached first."""
 
     max_messages: int
     max_bytes: int
@@ -74,7 +74,7 @@ class Retention(NamedTuple):
 
 
 class Retained(NamedTuple):
-    """What can be read at a moment: how many messages, bytes of payload, and seconds since the oldest came."""
+    """What is retained now: messages, bytes of payload, and the age of the oldest message in seconds."""
 
     messages: int
     bytes: int
@@ -82,14 +82,14 @@ class Retained(NamedTuple):
 
 
 class BrokerState(NamedTuple):
-    """How a process stands with its log.
+    """The state of a process's connection to its log.
 
     Attributes:
         unacknowledged: messages that are published and not yet acknowledged.
-        skipped: entries of the log that could not be handed on.
-        gone_seconds: for how long the log has not been reached; 0 while it is there.
-        why_gone: what was wrong when it was last tried, or the time before.
-        why_refused: why it can't be used as it is configured, and the remedy; empty if waiting may help.
+        skipped: entries of the log that could not be delivered.
+        gone_seconds: for how long the log has been unavailable; 0 while it works.
+        why_gone: the error of the last failure.
+        why_refused: why it can't be used as it is configured, and the remedy; empty if retrying may help.
     """
 
     unacknowledged: int = 0
@@ -100,20 +100,20 @@ class BrokerState(NamedTuple):
 
 
 class Receiver(Protocol):
-    """Who takes the messages of the log: the hub. Its methods don't block and don't raise."""
+    """Receives the messages of the log: the hub. Its methods don't block and don't raise."""
 
     def deliver(self, message: Message) -> None:
-        """The next message in the log's order. Never two calls at a time; the hub's lock is held."""
+        """Take the next message in the log's order. Calls don't overlap; the broker's lock is held."""
 
     def lose(self, reason: GapReason, resumed_at: Position) -> None:
-        """What came before `resumed_at`, and was not delivered, can't be had. The hub's lock is held."""
+        """Undelivered messages up to and including `resumed_at` are lost. The broker's lock is held."""
 
     def run_deferred(self) -> None:
-        """Called after some messages, when the lock is free again."""
+        """Called after some messages, when the lock has been released."""
 
     @property
     def is_behind(self) -> bool:
-        """Whether more messages should wait, since an event loop doesn't get to deliver those it has."""
+        """Whether an event loop lags behind with its deliveries, so that more messages should wait."""
 
 
 class Broker(Protocol):
@@ -121,42 +121,42 @@ class Broker(Protocol):
 
     `start` is called once, before anything else; a constructor starts nothing.
 
-    Order: the messages of one thread stand in the log in the order in which it published them, and every process
+    Order: the messages of one thread are in the log in the order in which it published them, and every process
     delivers the whole log in the log's order.
-    Acknowledgement: `acknowledgement()` tells when everything published so far is in the log.
-    Loss: what is in the log is delivered, or the receiver is told by `lose`.
+    Acknowledgement: `acknowledgement()` completes when everything published so far is in the log.
+    Loss: every message in the log is delivered, or `lose` is called.
     """
 
     @property
     def lock(self) -> threading.RLock:
-        """Held while the receiver gets a message. Re-entrant: a garbage collection inside of it may end a client."""
+        """Held while the receiver is called. Re-entrant: a garbage collection within may end a client."""
 
     def start(self, receiver: Receiver) -> None:
-        """Reach the log, now or soon, and hand its messages to `receiver` from then on. The lock is held."""
+        """Connect to the log, now or soon, and deliver its messages to `receiver` from then on. The lock is held."""
 
     @property
     def head(self) -> Position:
-        """Position of the newest message that was handed to the receiver."""
+        """Position of the newest message that was delivered to the receiver."""
 
     @property
     def retained(self) -> Retained:
-        """How much can be read."""
+        """How much is retained."""
 
     @property
     def is_open(self) -> bool:
-        """Whether the log was reached once, so that `head` is a place in it."""
+        """Whether the log was reached once, so that `head` is a position in it."""
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes read the same log, perhaps faster than this one."""
+        """Whether other processes read the same log, and may be ahead of this one."""
 
     @property
     def state(self) -> BrokerState:
-        """How it stands with its log."""
+        """The state of the connection to the log."""
 
     @property
     def refusal(self) -> Future[None]:
-        """Fails with `BrokerRefused` when waiting won't help any more; another one after the log was there again."""
+        """Fails with `BrokerRefused` when retrying won't help; replaced by a new one when the log works again."""
 
     def publish(
         self,
@@ -166,53 +166,57 @@ class Broker(Protocol):
         key: str | None = None,
         idempotency_key: IdempotencyKey | None = None,
     ) -> int | None:
-        """Take a message for the log. It doesn't block. Of those with one key in their marks, the first is delivered.
+        """Queue a message for the log, without blocking. Of messages with one idempotency key, the first is delivered.
 
-        Returns: the number by which its acknowledgement can be asked for; None if it is in the log already.
+        Returns: the number to pass to `acknowledgement`; None if it is in the log already.
 
         Raises:
-            BrokerUnavailable: too much waits for a log that can't be reached; nothing was taken.
-            PayloadTooLarge: the log can't hold it; nothing was taken.
+            BrokerUnavailable: the publish queue is full; nothing was queued.
+            PayloadTooLarge: the log can't hold it; nothing was queued.
         """
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
-        """The same in a database transaction: in the log when that is committed, and never if it is rolled back.
+        """Publish in a database transaction: in the log once it is committed, and never if it is rolled back.
 
         Raises:
             ConfigurationError: the log is not in that database.
         """
 
     def content_of(self, key: str) -> str | None:
-        """The content that was published under that idempotency key, if a message that can be read has it."""
+        """The content digest published with this idempotency key; None if no retained message has the key."""
 
     def acknowledgement(self, number: int | None = None) -> Future[None] | None:
-        """Done when all that was published so far, or the message of that number, is in the log; None if it is already.
+        """Completes when everything published so far, or message `number`, is in the log; None if it is already.
 
-        It fails with `BrokerRefused` when waiting won't help; what was published waits nevertheless. It fails with
-        `PayloadTooLarge` if one was thrown away, since the log turned out to take less than was queued.
+        It fails with `BrokerRefused` when retrying won't help; the messages stay queued. It fails with
+        `PayloadTooLarge` if one was dropped because it turned out to exceed the log's limit.
         """
 
     def until_read(self, place: Position | None = None) -> Future[None] | None:
-        """Done when all up to there, or all that is acknowledged here, was handed on, or can't be; None if it was."""
+        """Completes when everything up to `place`, or all that this process appended, is delivered; None if it is.
+
+        It also completes when the log becomes unavailable.
+        """
 
     def ask_head(self) -> Future[Position | None]:
-        """The newest place in the log, as the log itself says after this call; None if it can't be asked now."""
+        """The newest position in the log, as the log reports it after this call; None if the log is unavailable."""
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         """The retained messages behind `after`, oldest first, `limit` of them at most.
 
         Raises:
-            PositionLost: some of what followed `after` can no longer be had.
+            PositionLost: some of what followed `after` is no longer retained.
         """
 
     def close(self, timeout: float) -> None:
-        """Wait so long until all is acknowledged, then let go of the log. Nothing can be published any more."""
+        """Wait up to `timeout` seconds until all is acknowledged, then disconnect. Publishing raises from now on."""
 
 
 class Extent(NamedTuple):
-    """What a log holds: of which life it is, and the sequences of its oldest and newest message.
+    """What a log holds: its epoch, and the sequences of its oldest and newest entry.
 
-    In an empty log `oldest` is `newest + 1`; `newest` is 0 in a new one. `begin` is how the newest begins, if known.
+    In an empty log `oldest` is `newest + 1`; `newest` is 0 in a new one. `begin` is the newest entry's first bytes, if
+    known.
     """
 
     epoch: str
@@ -222,7 +226,7 @@ class Extent(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry of a log: its place, its bytes (None if they are more than a message can be), and its age."""
+    """One entry of a log: its sequence, its bytes (None if they exceed the limit), and its age."""
 
     sequence: int
     body: bytes | None
@@ -232,32 +236,32 @@ class Entry(NamedTuple):
 class Log(Protocol):
     """An ordered, retained log on a server or in a file, and one connection to it. Used from one event loop.
 
-    Its entries are numbered by one, without holes, in the order in which they became visible; what is lost of them is
-    lost from the oldest on, by retention, which leaves one more, by which the oldest place is known. If it may have
-    lost any other, or is new, it has another epoch.
+    Its entries are numbered consecutively, in the order in which they became visible. Retention drops the oldest, but
+    keeps one more than its limits, which marks the oldest position. If the log may have lost any other entry, or is
+    new, it has a new epoch.
 
-    Any verb may raise what its driver raises. The link then calls `close` and, after a while, `open`; so it does when a
-    verb takes too long, which it cancels: that may leave the connection unusable, and nothing else. A
-    `ConfigurationError` says that waiting won't help.
+    Any verb may raise its driver's errors. The log broker then calls `close` and, after a delay, `open`. It does the
+    same when a verb times out and is cancelled, which may break the connection, and nothing else. A
+    `ConfigurationError` means that retrying won't help.
     """
 
     @property
     def name(self) -> str:
-        """What people are told that it is: its URL without secrets."""
+        """Its URL without secrets, for messages and logs."""
 
     @property
     def max_body_bytes(self) -> int | None:
-        """The longest entry that the server takes; None if it has no such limit, or was not asked yet."""
+        """The longest entry that the server accepts; None if there is no limit, or it is not known yet."""
 
     async def open(self) -> Extent:
-        """Connect; make the log if there is none."""
+        """Connect; create the log if it does not exist."""
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
-        """Add `bodies` in this order: all, or, if it is cut off, perhaps some of the first of them.
+        """Append `bodies` in this order: all of them, or, if it is interrupted, a prefix or none.
 
-        They are acknowledged, and survive whatever the log survives, once it returns. They are the producer's messages
-        number `first`, `first` + 1 and so on: one whose number is not above that producer's last in the log is there
-        already and is left out, so that what was cut off can be tried again.
+        Once it returns they are acknowledged, and as durable as the log. They are the producer's messages number
+        `first`, `first` + 1 and so on. One whose number is not above the producer's last number in the log is there
+        already and is left out, so that an interrupted append can be retried.
 
         Returns:
             The sequence of the last of them, or of a newer entry.
@@ -269,57 +273,57 @@ class Log(Protocol):
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
         """The entries behind sequence `after`, oldest first, `limit` of them at most.
 
-        Returns as soon as there is one, or without any after `wait_seconds`, when it knows that the server is there and
-        that `after` is still the newest sequence. Some few megabytes at most, so perhaps fewer than there are.
+        Returns as soon as there is one; or an empty sequence after `wait_seconds`, once the server has confirmed that
+        `after` is still the newest sequence. A page is a few megabytes at most, so it may have fewer than there are.
 
         Raises:
-            LogChanged: the epoch is not the one that `open` returned, or all that came behind `after` is gone.
+            LogChanged: the epoch is not the one that `open` returned, or all entries behind `after` were deleted.
         """
 
     async def newest(self) -> int:
-        """The sequence of the newest entry, of whoever has appended it. Never while an `append` is under way.
+        """The sequence of the newest entry, from any process. Not called while an `append` is in progress.
 
         Raises:
             LogChanged: the epoch is not the one that `open` returned.
         """
 
     async def renew(self) -> None:
-        """Begin a new epoch, since the log has lost something; unless another process has done so by now."""
+        """Begin a new epoch, because the log has lost entries; unless another process has done so already."""
 
     async def close(self) -> None:
-        """Let go of the connection; it may be broken. It can be opened again."""
+        """Close the connection, which may be broken. It can be opened again."""
 
 
 @runtime_checkable
 class DiagnosingLog(Protocol):
-    """A log that knows which of its driver's errors don't pass by themselves."""
+    """A log that knows which of its driver's errors are permanent."""
 
     def why_refused(self, error: Exception) -> str | None:
-        """What is wrong and what to do, if waiting won't help against this error of one of the verbs; else None."""
+        """What is wrong and the remedy, if this error of a verb is permanent; None if retrying may help."""
 
 
 @runtime_checkable
 class TransactionalLog(Protocol):
-    """A log in a database that applications keep their own data in."""
+    """A log in a database that may also hold an application's data."""
 
     def append_in(self, connection: Connection, body: bytes) -> None:
-        """Add an entry in the transaction that this connection is in.
+        """Append an entry in the connection's current transaction.
 
         Raises:
-            ConfigurationError: the connection's database is not the log's, or has not its tables.
+            ConfigurationError: the connection's database is not the log's, or lacks its tables.
         """
 
 
 class LogFactory(Protocol):
-    """What the entry point of a log of your own names: most often its class."""
+    """What the entry point of a third-party log refers to, usually its class."""
 
     def __call__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int, /) -> Log:
         """The log that `url` names, not yet open.
 
         Args:
-            url: as it was configured, with its secrets. Its scheme is the entry point's name.
-            namespace: what keeps applications apart that share a server.
-            retention: what the log keeps at least; whichever limit is reached first forgets the oldest.
+            url: as configured, with secrets. Its scheme is the entry point's name.
+            namespace: separates applications that share a server.
+            retention: what the log retains; whichever limit is reached first drops the oldest.
             max_body_bytes: the longest entry that any process appends.
 
         Raises:
@@ -328,5 +332,5 @@ class LogFactory(Protocol):
 
 
 def new_epoch() -> str:
-    """The name of a new life of a log, which no other has."""
+    """A random, unique epoch for a log."""
     return secrets.token_hex(5)

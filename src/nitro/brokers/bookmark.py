@@ -1,4 +1,4 @@
-"""The bookmark: the newest entry that a log has handed out, by which it is noticed that the log was put back since."""
+"""The bookmark: the newest entry that was read from a log, by which a restore from a backup is detected."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ __all__ = ["Bookmark"]
 
 
 class Bookmark:
-    """For logs whose connections live on when a backup is put back: others write on in it, under the same numbers."""
+    """For logs whose connections survive a restore, after which others append under the same sequences."""
 
     def __init__(self) -> None:
         self._sequence = 0
         self._begins = b""
 
     def is_at(self, sequence: int) -> bool:
-        """Whether it is at this entry, so that how the log has it now can be checked."""
+        """Whether it marks the entry at `sequence`, which can then be checked."""
         return sequence == self._sequence and bool(self._begins)
 
     def check(self, begins: bytes | None) -> None:
-        """The entry begins so now, or (None) is not there any more.
+        """Compare with the entry's current first bytes; None if it was deleted.
 
         Raises:
-            LogChanged: it is another one.
+            LogChanged: it is another entry.
         """
         if begins not in (self._begins, None):
-            raise LogChanged("it was put back to an earlier state")
+            raise LogChanged("it was restored to an earlier state")
 
     def move(self, newest: Entry) -> None:
-        """It is at this entry. One that is too long to be handed out can't be checked."""
+        """Mark this entry. One that is too long to be read can't be checked."""
         self._sequence, self._begins = newest.sequence, (newest.body or b"")[:STAMP_BYTES]
 
     def __repr__(self) -> str:

@@ -1,10 +1,10 @@
-r"""How a message is written into a log that other processes read: a stamp, one line of JSON, the payload as it is.
+r"""The wire format of a message in a shared log: a stamp, one line of JSON, and the unchanged payload.
 
-`~xxxxxxxx[1,"todo.created","42",null]\n{"id":42}`: a tilde and eight random bytes; the version of this format, topic,
-sender key, key; and two strings and a time more where it was published with an idempotency key. By the stamp an entry
-is told from another one that a log has in its place after it was put back to an earlier state: by the processes, and
-by clients that come back, since their ids have six digits of it. What comes out of a log may be anybody's, so it is
-checked before anything is delivered; it may be without a stamp.
+`~xxxxxxxx[1,"todo.created","42",null]\n{"id":42}`: a tilde and eight random bytes; the format's version, topic, sender
+key, key; and two more strings and a time if it was published with an idempotency key. After a log was restored from a
+backup, another entry may have the same sequence. The stamp tells the two apart: for the processes, and for clients that
+resume, whose ids contain six digits of it. Other programs may write to the log, so every entry is validated before it
+is delivered; the stamp may be missing.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["HEAD_BYTES", "STAMP_BYTES", "Unreadable", "decode", "encode", "idemp
 _VERSION: Final = 1
 _TILDE: Final = ord("~")
 STAMP_BYTES: Final = 9
-"""How much of an entry is enough to know it again."""
+"""Length of the prefix that identifies an entry."""
 HEAD_BYTES: Final = 4096
-"""What the first line may take at most: more is no message of ours."""
+"""Longest first line of a valid entry."""
 
 
 class Unreadable(ValueError):
-    """It may well be an event, and this process can't hand it on."""
+    """The entry may be an event, but this process can't deliver it."""
 
 
 class _Head(NamedTuple):
@@ -45,10 +45,10 @@ class _Head(NamedTuple):
 def encode(
     topic: str, sender: str | None, payload: bytes, key: str | None, idempotency_key: IdempotencyKey | None = None
 ) -> bytes:
-    """The entry of one message.
+    """Encode one message as an entry.
 
     Raises:
-        InvalidPayload: the sender's key, or that of `latest_by`, can't be written, or is too long.
+        InvalidPayload: the sender's key, or that of `latest_by`, is not valid text, or is too long.
     """
     try:
         head = to_json([_VERSION, topic, sender, key, *(idempotency_key or ())])
@@ -60,11 +60,11 @@ def encode(
 
 
 def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
-    """The message that an entry holds.
+    """Decode an entry.
 
     Raises:
-        Unreadable: it is longer than this process takes, or of another version of this format.
-        ValueError: it is no message; the text says why.
+        Unreadable: it exceeds this process's limit, or has another version of the format.
+        ValueError: it is not a message; the text says why.
     """
     head, start = _split(body)
     payload = body[start:]
@@ -76,21 +76,21 @@ def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:
 
 
 def stamp_of(begin: bytes | None) -> str:
-    """Six digits of the stamp of an entry that begins so; `UNKNOWN_STAMP` if it has none."""
+    """Six digits of the stamp of the entry with this prefix; `UNKNOWN_STAMP` if it has none."""
     return begin[1:4].hex() if begin and begin[0] == _TILDE and len(begin) >= STAMP_BYTES else UNKNOWN_STAMP
 
 
 def idempotency_key_of(body: bytes) -> IdempotencyKey | None:
-    """The idempotency key of an entry that `decode` has found to be a message."""
+    """The idempotency key of an entry that `decode` accepts."""
     return _decode_head(_split(body)[0]).idempotency_key
 
 
 def _split(body: bytes) -> tuple[bytes, int]:
-    """The first line without the stamp, and where the payload begins."""
+    """The first line without the stamp, and the offset of the payload."""
     start = STAMP_BYTES if body.startswith(b"~") else 0
     end = body.find(b"\n", start)
     if not 0 <= end - start <= HEAD_BYTES:
-        raise ValueError("it has no first line of ours")
+        raise ValueError("it has no first line, or one that is too long")
     return body[start:end], end + 1
 
 
@@ -98,23 +98,23 @@ def _split(body: bytes) -> tuple[bytes, int]:
 def _decode_head(head: bytes) -> _Head:
     fields = from_json(head)
     if not isinstance(fields, list) or not fields:
-        raise ValueError("its first line is no list")
+        raise ValueError("its first line is not a list")
     version = fields[0]
     if version != _VERSION or version is True:
         raise (Unreadable if type(version) is int else ValueError)(
-            f"its version is {version!r:.20}, and this is {_VERSION}"
+            f"its version is {version!r:.20}, and this process reads version {_VERSION}"
         )
     if len(fields) not in (4, 7):
-        raise ValueError("its first line is not a list of four or seven")
+        raise ValueError("its first line is not a list of four or seven items")
     _, topic, sender, key, *idempotency_key = fields
     if not isinstance(topic, str) or not isinstance(sender, str | None) or not isinstance(key, str | None):
-        raise ValueError("its topic is a string, its sender and key are strings or null")  # noqa: TRY004
+        raise ValueError("its topic is not a string, or its sender or key is not a string or null")  # noqa: TRY004
     if idempotency_key and not (
         isinstance(idempotency_key[0], str)
         and isinstance(idempotency_key[1], str)
         and type(idempotency_key[2]) is float
     ):
-        raise ValueError("its idempotency key is two strings and a time")
+        raise ValueError("its idempotency key is not two strings and a time")
     return _Head(
         topic if topic == USER_DISCONNECT else check_topic(topic),
         sender,

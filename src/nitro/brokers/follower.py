@@ -1,6 +1,6 @@
-"""The follower: turns entries of a log into messages, each delivered once, in order, and every hole announced.
+"""The follower: turns a log's entries into messages, delivered once and in order, and announces every hole as a gap.
 
-Fed by the link's reader with whatever the log returned; fills the history and feeds the hub.
+Fed by the log broker's reader with the entries it read; fills the history and feeds the hub.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = ["Follower"]
 log: Final = logging.getLogger("nitro.brokers")
 
 _ENTRIES_A_LOCK: Final = 64
-"""How many messages are delivered before an emitter gets its turn at the lock."""
+"""How many entries are delivered before the lock is released for emitters."""
 
 
 class Follower:
-    """Stands at one place of the log, and knows what it saw there.
+    """A reader's position in the log, and the entry that it read there.
 
     Args:
-        history: gets every message.
-        lock: held while the history changes, and while the receiver gets a message.
-        max_payload_bytes: a longer one is nobody's message.
+        history: receives every message.
+        lock: held while the history changes, and while the receiver is called.
+        max_payload_bytes: a longer payload is skipped, and announced as a gap.
 
     Attributes:
         is_open: the log was reached once, and the history holds what it retained then.
-        idempotency_keys: which of them were published before.
-        own: what this process has appended itself, which has to come by.
-        skipped: how many entries could not be handed on.
+        idempotency_keys: those of the entries read so far.
+        own: this process's own entries, which must appear in the log.
+        skipped: how many entries could not be delivered.
     """
 
     def __init__(self, history: History, lock: threading.RLock, max_payload_bytes: int) -> None:
@@ -55,45 +55,45 @@ class Follower:
         self._missing_behind = -1
 
     def start(self, receiver: Receiver) -> None:
-        """From now on, `receiver` gets every message that comes after the log was first reached; and of those that it
-        retained then what Nitro's processes send each other.
+        """Deliver to `receiver` every message appended after the log was first reached, and, of those that it retained
+        then, Nitro's own.
         """
         self._receiver = receiver
 
     @property
     def epoch(self) -> str:
-        """Of the log that it follows."""
+        """Epoch of the log."""
         return self.history.head.epoch
 
     @property
     def sequence(self) -> int:
-        """Of the newest entry that was taken."""
+        """Sequence of the newest entry that was read."""
         return self.history.head.sequence
 
     def has_lost(self, last: Sequence[Entry]) -> bool:
-        """Whether a log that was opened again has not what it had at our place; `last` is what it has there now."""
+        """Whether a reopened log has another entry at our sequence; `last` is what it has there now."""
         if not self._has_taken:
             return False
         return any(entry.sequence == self.sequence and entry.body != self._newest_body for entry in last)
 
     def go_on_in(self, extent: Extent, max_messages: int) -> None:
-        """Go on in this log: where we stood, or, if it is another one, behind all that can't be had.
+        """Resume in this log at our position, or, if that is impossible, behind what was lost, which becomes a gap.
 
         Raises:
-            ValueError: no client could come back to a place in that log.
+            ValueError: the extent is invalid, so no client could resume from a position in that log.
         """
         head = Position(extent.epoch, extent.newest, UNKNOWN_STAMP)
         if Position.parse(str(head)) != head or not 1 <= extent.oldest <= extent.newest + 1:
-            raise ValueError(f"it says that it is {extent!a:.200}, and no log of ours is")
+            raise ValueError(f"it reports the invalid extent {extent!a:.200}")
         behind_the_lost = Position(extent.epoch, extent.oldest - 1, UNKNOWN_STAMP)
         with self._lock:
-            if not self.is_open:  # what it retains fills the history; nobody was there yet to hear it
+            if not self.is_open:  # retained messages fill the history; no client has a position yet
                 if extent.oldest > extent.newest:
                     start = head._replace(stamp=codec.stamp_of(extent.begin))
-                else:  # with one more, by which the oldest place is known
+                else:  # with one more, which marks the oldest position
                     start = max(behind_the_lost, head._replace(sequence=extent.newest - max_messages - 1))
                 self.history.begin(start)
-                self.idempotency_keys.clear()  # it may have been filled in part already
+                self.idempotency_keys.clear()  # an earlier attempt may have filled some
                 self._missing_behind = -1
             elif self.epoch != extent.epoch:
                 self.idempotency_keys.clear()
@@ -102,7 +102,7 @@ class Follower:
                 self._lose("expired", behind_the_lost)
 
     def begin(self) -> None:
-        """The history holds what the log retained. Whoever came before that doesn't know where it stands."""
+        """The history is filled. Clients that connected earlier have no position, and are told of a gap."""
         with self._lock:
             if not self.is_open:
                 self.is_open = True
@@ -110,7 +110,7 @@ class Follower:
         self._receiver.run_deferred()
 
     def take(self, entries: Sequence[Entry]) -> None:
-        """Take what the log returned behind our place, up to where it is not what this process has put there."""
+        """Process the entries behind our position; stops at one that replaces this process's own, or at a new hole."""
         epoch = self.epoch
         decoded = [(entry, *self._decode(entry, epoch)) for entry in entries]
         for start in range(0, len(decoded), _ENTRIES_A_LOCK):
@@ -121,7 +121,7 @@ class Follower:
                 return
 
     def _take_some(self, decoded: Sequence[tuple[Entry, Message | None, bool]], epoch: str) -> bool:
-        """Take entries up to what is not as it has to be, or not yet; whether there was nothing of that."""
+        """Process entries up to a new hole or a replaced own entry; whether all were processed."""
         for place, (entry, message, is_lost) in enumerate(decoded):
             if entry.sequence <= self.sequence:
                 continue
@@ -130,7 +130,7 @@ class Follower:
             if self.own.is_missing_at(entry):
                 return False
             self._accept(entry, message)
-            if is_lost and not (place + 1 < len(decoded) and decoded[place + 1][2]):  # the last one in a row tells
+            if is_lost and not (place + 1 < len(decoded) and decoded[place + 1][2]):  # one gap per run
                 self._lose("expired", self.history.head)
         return True
 
@@ -151,7 +151,7 @@ class Follower:
         return idempotency_key is not None and not self.idempotency_keys.is_new(idempotency_key, entry.sequence)
 
     def _confirm_hole(self, epoch: str, sequence: int) -> bool:
-        """Something is missing: look once more, and if it is still missing, say so."""
+        """Announce the hole before `sequence` if it was there at the last read too; whether it was."""
         if self._missing_behind != self.sequence:
             self._missing_behind = self.sequence
             return False
@@ -167,7 +167,7 @@ class Follower:
             self._receiver.lose(reason, resumed_at)
 
     def _decode(self, entry: Entry, epoch: str) -> tuple[Message | None, bool]:
-        """The message of an entry, if it is one; and whether it may be one that can't be handed on."""
+        """The message of an entry, or None; and whether it may be an event that can't be delivered."""
         try:
             if entry.body is None:
                 raise codec.Unreadable("it is too long")
@@ -178,10 +178,10 @@ class Follower:
             if not self.skipped:
                 reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
                 log.warning(
-                    "entry %d of the log %s: %s. It is skipped, and so is every other one like it; "
+                    "entry %d of the log %s: %s. It is skipped. Further ones are skipped without a warning; "
                     "nitro.statistics() counts them",
                     entry.sequence,
-                    "can't be handed on, and clients are told of a gap" if is_lost else "is no message of ours",
+                    "can't be delivered, and clients are told of a gap" if is_lost else "is not a Nitro message",
                     reason,
                 )
             self.skipped += 1

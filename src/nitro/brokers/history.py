@@ -1,6 +1,6 @@
-"""The history: the newest messages of the log, in this process's memory, so that whoever comes back asks no server.
+"""The history: the newest messages of the log in memory, so that a resuming client causes no request to the server.
 
-Filled by a broker, in the log's order; read by replays. It has no lock of its own: whoever uses it holds the hub's.
+Filled by a broker, in the log's order; read by replays. It has no lock of its own: callers hold the broker's.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from nitro.messages.message import Message, Position
 __all__ = ["History"]
 
 _COMPACT_FROM: Final = 1_000
-"""How many forgotten places are kept before the list is shortened."""
+"""How many dropped items stay in the list before it is shortened."""
 
 
 class History:
-    """Messages between a position that is forgotten and the head, by retention: whichever limit is reached first.
+    """The retained messages up to the head. Whichever limit of `retention` is reached first drops the oldest.
 
     Attributes:
-        max_messages, max_age_seconds: how many are retained, and how long.
+        max_messages, max_age_seconds: limits of retention.
         head: position of the newest message that the log has, as far as this process knows.
     """
 
@@ -34,7 +34,7 @@ class History:
         self.begin(head)
 
     def begin(self, position: Position) -> None:
-        """Start anew, empty, behind `position`: the log is another one, or what it had in between is lost."""
+        """Restart empty behind `position`: the log was replaced, or has lost entries before it."""
         self.head: Position = position
         self._forgotten = position
         self._bytes = 0
@@ -42,7 +42,7 @@ class History:
         self._start = 0
 
     def append(self, message: Message, age_seconds: float = 0.0) -> None:
-        """Take the message behind the head; it came so many seconds ago."""
+        """Append the next message, which was published `age_seconds` ago."""
         assert message.position is not None
         now = monotonic()
         self.head = message.position
@@ -51,15 +51,15 @@ class History:
         self._forget(now)
 
     def skip(self, position: Position) -> None:
-        """The log has something behind the head, there, that is no message of ours."""
+        """Move the head past an entry that is not delivered."""
         self.head = position
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         """The retained messages behind `after`, oldest first, `limit` of them at most.
 
         Raises:
-            PositionLost: some of what followed `after` is forgotten, or it is of another log: also one of that name,
-                which was put back to an earlier state and has gone on in another way since.
+            PositionLost: some of what followed `after` was dropped, or `after` is of another log, or of an entry that
+                was replaced when the log was restored from a backup.
         """
         if after.epoch != self.head.epoch:
             raise PositionLost(after, "epoch")
@@ -75,7 +75,7 @@ class History:
 
     @property
     def retained(self) -> Retained:
-        """How much can be read."""
+        """How much is retained."""
         now = monotonic()
         self._forget(now)
         oldest = self._items[self._start] if self._start < len(self._items) else None
@@ -104,7 +104,7 @@ class History:
 
 
 def _position(item: tuple[float, Message] | None) -> Position:
-    assert item is not None and item[1].position is not None  # noqa: PT018 - the places before the start are never asked
+    assert item is not None and item[1].position is not None  # noqa: PT018 - items before the start are never read
     return item[1].position
 
 

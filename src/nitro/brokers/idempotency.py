@@ -1,6 +1,6 @@
-"""Idempotency: which idempotency keys the log has, so that what was published twice with one key is delivered once.
+"""Idempotency: the idempotency keys in the log, so that messages published twice with one key are delivered once.
 
-Filled in the log's order, and decided from what stands in the log alone, so every process decides the same.
+Filled in the log's order. Decisions depend on the log's contents alone, so every process decides the same.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ __all__ = ["IdempotencyKey", "IdempotencyKeys"]
 
 
 class IdempotencyKey(NamedTuple):
-    """What makes a publish the same as another.
+    """Identifies repeated publishes of one message.
 
     Attributes:
-        key: digest of who publishes and its idempotency key.
-        content: digest of what is published; another one under the same key is a mistake.
+        key: digest of the publisher and its idempotency key.
+        content: digest of what is published; another one with the same key is a mistake.
         at: when it was published, in seconds since 1970.
     """
 
@@ -26,11 +26,11 @@ class IdempotencyKey(NamedTuple):
 
 
 class IdempotencyKeys:
-    """The marks of the newest entries.
+    """The idempotency keys of the newest entries.
 
     Args:
-        max_entries: how far behind the newest one an entry may be for its key to count.
-        max_age_seconds: how much older it may be.
+        max_entries: how many entries back a key counts.
+        max_age_seconds: how long a key counts.
     """
 
     def __init__(self, max_entries: int, max_age_seconds: float) -> None:
@@ -39,10 +39,10 @@ class IdempotencyKeys:
         self._keys: dict[str, tuple[int, IdempotencyKey]] = {}  # the oldest entry first
 
     def is_new(self, idempotency_key: IdempotencyKey, sequence: int) -> bool:
-        """Whether no entry shortly before this one, with that sequence, has its key; it is remembered.
+        """Record the key of the entry at `sequence`; whether no entry within the limits before it has the same key.
 
-        Shortly before is as counted from the last one with that key, new or not. So it depends on nothing but the
-        entries before this one, wherever a process began to read them.
+        The limits count from the last entry with that key, whether it was new or not. So the answer depends only on
+        the entries before this one, wherever a process began to read them.
         """
         while self._keys and next(iter(self._keys.values()))[0] <= sequence - self._max_entries:
             del self._keys[next(iter(self._keys))]
@@ -55,14 +55,14 @@ class IdempotencyKeys:
         return is_new
 
     def content_of(self, key: str) -> str | None:
-        """What was published under that key; None if nothing was that counts any more."""
+        """The content published with this key; None if there is none within the limits."""
         found = self._keys.get(key)
         if found is None or time.time() - found[1].at >= self._max_age_seconds:
             return None
         return found[1].content
 
     def clear(self) -> None:
-        """The log is another one, and has none of them."""
+        """Forget all keys: the log was replaced."""
         self._keys.clear()
 
     def __repr__(self) -> str:

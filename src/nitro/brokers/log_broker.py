@@ -1,8 +1,8 @@
-"""The link: this process's end of a log on a server or in a file.
+"""The log broker: this process's end of a log on a server or in a file.
 
-One thread with one event loop, so that coroutines, thread pools, scripts without a loop and forked children go one way.
-Its writer appends what waits in batches; its reader follows the log and hands every message to the hub. When anything
-fails, both end, the log is opened anew after a while, and both go on where they were, behind what was done last.
+One thread with one event loop serves coroutines, thread pools, scripts without a loop and forked children alike.
+Its writer appends queued messages in batches; its reader follows the log and delivers every message to the hub. When
+either fails, both stop; the log is reopened after a backoff with jitter, and both resume where they were.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = ["LogBroker"]
 log: Final = logging.getLogger("nitro.brokers")
 
 _WAIT_SECONDS: Final = 1.0
-"""How long the log may have nothing new before it has to show that it is there."""
+"""How long a read waits for new entries; an empty answer then shows that the log still works."""
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 5.0
 _PAGE_ENTRIES: Final = 500
@@ -63,8 +63,8 @@ class LogBroker:
     Args:
         remote: the log.
         retention: what is kept of the log in memory.
-        max_payload_bytes: a longer payload in the log is nobody's message.
-        max_publish_queue_bytes: what may wait for the log.
+        max_payload_bytes: a longer payload in the log is skipped, and announced as a gap.
+        max_publish_queue_bytes: limit of the publish queue.
     """
 
     is_shared = True
@@ -88,7 +88,7 @@ class LogBroker:
         works = partial(self._works, "append")
         self._writer = Writer(remote, self._publish_queue, self._progress, self._follower, works)
         self._verb: Verb = "open"
-        self._epochs: set[str] = set()  # that it has been in
+        self._epochs: set[str] = set()  # all epochs it has seen
         self._is_closed = False
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -98,7 +98,7 @@ class LogBroker:
         self._receiver = receiver
         self._follower.start(receiver)
         self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(started_pool("nitro-lookup"))  # in which asyncio looks up hosts
+        self._loop.set_default_executor(started_pool("nitro-lookup"))  # asyncio resolves host names in it
         self._thread = threading.Thread(target=self._run, name="nitro-broker", daemon=True)
         self._thread.start()
 
@@ -118,9 +118,9 @@ class LogBroker:
 
     @property
     def state(self) -> BrokerState:
-        of = self._status
+        status = self._status
         return BrokerState(
-            len(self._publish_queue), self._follower.skipped, of.gone_seconds, of.why_gone, of.why_refused
+            len(self._publish_queue), self._follower.skipped, status.gone_seconds, status.why_gone, status.why_refused
         )
 
     @property
@@ -182,11 +182,11 @@ class LogBroker:
         except (TimeoutError, BrokerRefused):
             log.error("%d events are lost with this process: %s", len(self._publish_queue), self._why_waiting())  # noqa: TRY400
         except PayloadTooLarge:
-            log.debug("an event was lost, which was told")
+            log.debug("an event was lost, which has been logged")
         finally:
             self._is_closed = True
             self._progress.fail()
-            self._publish_queue.close(f"the link to {self._remote.name} is closed")
+            self._publish_queue.close(f"the broker for {self._remote.name} is closed")
             self._loop.call_soon_threadsafe(self._cancel)
             self._thread.join(ANSWER_SECONDS)
 
@@ -195,26 +195,27 @@ class LogBroker:
             self._loop.call_soon_threadsafe(self._writer.more.set)
 
     def _why_waiting(self) -> str:
-        of = self._status
-        if not of.gone_seconds:
+        status = self._status
+        if not status.gone_seconds:
             return f"{self._remote.name} takes events slower than they are emitted"
-        return f"{self._remote.name} has been gone for {of.gone_seconds:.1f} s ({of.why_refused or of.why_gone})"
+        why = status.why_refused or status.why_gone
+        return f"{self._remote.name} has been unavailable for {status.gone_seconds:.1f} s ({why})"
 
     def _cancel(self) -> None:
-        if self._task is not None:  # else it lets go of a connection, and ends by itself then
+        if self._task is not None:  # else it is closing the connection, and ends after that
             self._task.cancel()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            with contextlib.suppress(asyncio.CancelledError):  # by `close`, while it waited
+            with contextlib.suppress(asyncio.CancelledError):  # by `close`, during the backoff
                 self._loop.run_until_complete(self._live())
         finally:
             self._loop.run_until_complete(end_all())
             self._loop.close()
 
     async def _live(self) -> None:
-        """Open the log, follow it until something fails, wait, and again; until cancelled."""
+        """Open the log, follow it until something fails, back off, and repeat; until cancelled."""
         self._task = asyncio.current_task()
         backoff = _FIRST_BACKOFF
         while not self._is_closed:
@@ -228,12 +229,12 @@ class LogBroker:
                 await self._follow()
             except asyncio.CancelledError:
                 return
-            except Exception as error:  # noqa: BLE001 - whatever a driver raises: it is told, and tried again
+            except Exception as error:  # noqa: BLE001 - drivers raise anything; it is logged and retried
                 self._progress.fail()
                 self._status.failed(self._verb, error)
                 self._publish_queue.refuse(self._status.text if self._status.why_refused else "")
             finally:
-                await self._let_go()
+                await self._disconnect()
             lasted = time.monotonic() - began
             backoff = _FIRST_BACKOFF if lasted > _LONGEST_BACKOFF else min(2 * backoff, _LONGEST_BACKOFF)
             least = _LONGEST_BACKOFF / 2 if self._status.why_refused else 0
@@ -241,7 +242,7 @@ class LogBroker:
                 await asyncio.sleep(random.uniform(least, max(backoff, 2 * least)))  # noqa: S311 - no secret
 
     async def _go_on_in(self, extent: Extent) -> None:
-        """Find our place in a log that was opened, and fill the history at the first time."""
+        """Resume in a log that was opened; the first time, fill the history."""
         follower, remote = self._follower, self._remote
         if follower.epoch == extent.epoch:
             is_back = extent.newest < follower.sequence
@@ -250,10 +251,10 @@ class LogBroker:
             if is_back or follower.has_lost(last):
                 await self._renew()
         elif extent.epoch in self._epochs:
-            await self._renew("it is an epoch again that had ended")
+            await self._renew("it has returned to an epoch that had ended")
         try:
             follower.go_on_in(extent, self._max_messages)
-        except ValueError as error:  # another hand was at it
+        except ValueError as error:  # another program has changed it
             await self._renew(str(error))
         self._epochs.add(extent.epoch)
         while not follower.is_open and follower.sequence < extent.newest:
@@ -263,8 +264,8 @@ class LogBroker:
             follower.take(entries)
         follower.begin()
 
-    async def _renew(self, why: str = "it has lost messages that it had") -> None:
-        """Begin a new epoch, which is then found by opening the log again."""
+    async def _renew(self, why: str = "it has lost messages") -> None:
+        """Begin a new epoch, and raise, so that the log is reopened."""
         await in_time(self._remote.renew())
         raise LogChanged(f"{why}, and begins a new epoch")
 
@@ -291,10 +292,10 @@ class LogBroker:
                 await self._renew()
             self._works("read")
             self._progress.read(follower.history.head)
-            while self._receiver.is_behind:  # noqa: ASYNC110 - it is in other threads, and has nothing to wait for
+            while self._receiver.is_behind:  # noqa: ASYNC110 - it lags in other threads, which set no event
                 await asyncio.sleep(0.01)
 
-    async def _let_go(self) -> None:
+    async def _disconnect(self) -> None:
         task, self._task = self._task, None
         try:
             await in_time(self._remote.close())

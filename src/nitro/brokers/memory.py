@@ -1,6 +1,6 @@
-"""The broker of one process: a history of recent messages is all the log that there is.
+"""The broker of one process, whose log is the history of recent messages in memory.
 
-The log lives and ends with the process, so each start has an epoch of its own.
+The log ends with the process, so each start has an epoch of its own.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["MemoryBroker"]
 
 _SURELY_SHORT_CHARS: Final = 600
-"""So many characters of sender and key fit into the head of an entry, however they are escaped."""
+"""This many characters of sender and key fit into an entry's first line, however they are escaped."""
 _WAITING: Final = "nitro: to be published after the commit"
 _Waiting = tuple[list["SessionTransaction"], Callable[[], object]]
-"""The transaction and the savepoints that have to be committed, and what is done then."""
+"""The transaction and savepoints that have to be committed, and what is called then."""
 
 
 class MemoryBroker:
     """A log in memory; see `base.Broker` for what its verbs promise.
 
     Args:
-        retention: what is kept; whichever limit is reached first forgets the oldest.
+        retention: what is retained; whichever limit is reached first drops the oldest.
     """
 
     is_open = True
@@ -48,7 +48,7 @@ class MemoryBroker:
         self._sequence = 0
         self._idempotency_keys = IdempotencyKeys(retention.max_messages, retention.max_age_seconds)
         self._history = History(Position(self._epoch, 0), retention)
-        self.refusal: Future[None] = Future()  # never
+        self.refusal: Future[None] = Future()  # never fails
         self._deliver: Callable[[Message], None]
 
     def start(self, receiver: Receiver) -> None:
@@ -56,7 +56,7 @@ class MemoryBroker:
 
     @property
     def head(self) -> Position:
-        with self.lock:  # a position is given out once its message is
+        with self.lock:  # not before its message is delivered
             return self._history.head
 
     @property
@@ -73,7 +73,7 @@ class MemoryBroker:
         idempotency_key: IdempotencyKey | None = None,
     ) -> None:
         if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
-            codec.encode(topic, sender, b"", key)  # no log takes what another one would not
+            codec.encode(topic, sender, b"", key)  # raises, as every other broker does
         with self.lock:
             if idempotency_key is not None and not self._idempotency_keys.is_new(idempotency_key, self._sequence + 1):
                 return
@@ -83,7 +83,7 @@ class MemoryBroker:
             self._deliver(message)
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
-        codec.encode(topic, sender, b"", key)  # after the commit it would be too late to refuse it
+        codec.encode(topic, sender, b"", key)  # raises now: after the commit is too late
         after_commit(session, partial(self.publish, topic, sender, payload, key))
 
     def content_of(self, key: str) -> str | None:
@@ -91,10 +91,10 @@ class MemoryBroker:
             return self._idempotency_keys.content_of(key)
 
     def acknowledgement(self, number: int | None = None) -> None:
-        """All is in the log that was published."""
+        """Returns None: everything published is in the log."""
 
     def until_read(self, place: Position | None = None) -> None:
-        """All is delivered that was published."""
+        """Returns None: everything published is delivered."""
 
     def ask_head(self) -> Future[Position | None]:
         answer: Future[Position | None] = Future()
@@ -106,17 +106,16 @@ class MemoryBroker:
             return self._history.read(after, limit)
 
     def close(self, timeout: float) -> None:
-        """Nothing waits, and nothing is held."""
+        """Nothing is queued, and nothing is connected."""
 
     def __repr__(self) -> str:
         return f"<MemoryBroker on {self._history!r}>"
 
 
 def after_commit(session: Session, action: Callable[[], object]) -> None:
-    """Call `action` when the session's transaction is committed; never, if it or a savepoint around is not.
+    """Call `action` after the session's transaction commits; never if it, or an enclosing savepoint, rolls back.
 
-    It belongs to the transaction that the session is in, and begins one where no SQL has done so yet: as with the
-    brokers that are databases, what comes after belongs to it, too.
+    If the session is in no transaction, one begins, so that what follows belongs to it, as with database brokers.
     """
     if not session.in_transaction():
         session.begin()
@@ -132,13 +131,13 @@ def after_commit(session: Session, action: Callable[[], object]) -> None:
 
 
 def _watch(session: Session) -> deque[_Waiting]:
-    """What waits for the session's commits, kept true by its own events."""
+    """The session's actions that wait for a commit, kept up to date by its events."""
     from sqlalchemy import event
 
     waiting: deque[_Waiting] = deque()
 
     def committed(session: Session) -> None:
-        if not session.in_nested_transaction():  # else it is a savepoint that is let go
+        if not session.in_nested_transaction():  # else a savepoint is released
             while waiting:
                 waiting.popleft()[1]()
 
@@ -148,7 +147,7 @@ def _watch(session: Session) -> deque[_Waiting]:
         waiting.extend(left)
 
     def ended(_: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:  # it was closed without a word, if anything waits still
+        if transaction.parent is None:  # closed without a commit or a rollback, if any are left
             waiting.clear()
 
     event.listen(session, "after_commit", committed)

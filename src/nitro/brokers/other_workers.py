@@ -1,7 +1,7 @@
-"""Siblings: other workers of the same server, each of which would have a log in memory of its own.
+"""Warns if the server has several workers, each of which would have a log in memory of its own.
 
-Asked when such a log is made. Nothing is guessed from options, which may stand in files: workers that have the same
-parent and the same command line want the same lock.
+Called when such a log is made. The server's options are not read, as they may be in files; instead, workers with the
+same parent and the same command line compete for one lock file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 try:
     import fcntl
-except ImportError:  # there are no such locks on Windows
+except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["warn_of_other_workers"]
@@ -27,11 +27,11 @@ log: Final = logging.getLogger("nitro.brokers")
 
 _SERVERS: Final = ("gunicorn", "uvicorn", "granian", "hypercorn")
 _SECOND_LOOK_SECONDS: Final = 2.0
-"""A worker that is replaced may live a while beside the one that replaces it."""
+"""Delay of the second attempt: a worker may still be running while its replacement starts."""
 
 
 def warn_of_other_workers() -> None:
-    """Say so, once in a process, if it is one of several workers of a server and their logs are in memory."""
+    """Log a warning if this process is one of several workers of a server, after a second attempt at the lock."""
     server = _server()
     if fcntl is None or server is None:
         return
@@ -44,7 +44,7 @@ def warn_of_other_workers() -> None:
 
 
 def _server() -> str | None:
-    """The server whose worker this process is; None if nobody has started it as one of several."""
+    """The server that this process is one of several workers of; None if it is not."""
     process = sys.modules.get("multiprocessing.process")
     is_child = (process is not None and process.parent_process() is not None) or "gunicorn.arbiter" in sys.modules
     return next((name for name in _SERVERS if is_child and name in sys.modules), None)
@@ -61,7 +61,7 @@ def _look_again(path: str, server: str) -> None:
 
 
 def _take(path: str) -> bool:
-    """Whether the lock is ours, for as long as this process lives; so it is where nobody can tell."""
+    """Take the lock for the lifetime of this process; whether it succeeded, or the file can't be opened."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
@@ -76,6 +76,6 @@ def _take(path: str) -> bool:
 
 
 def _remove(path: str, pid: int) -> None:
-    if os.getpid() == pid:  # a child that was forked since has this handler, too
+    if os.getpid() == pid:  # a forked child inherits this handler
         with suppress(OSError):
             os.unlink(path)

@@ -1,7 +1,7 @@
-"""This process's own entries: once the log has acknowledged them, they have to come by when it is read, in their order.
+"""This process's own entries: once acknowledged, they must appear in the log when it is read, in their order.
 
-If they don't, the log was put back to an earlier state before they were read, and others may have written on in it.
-Told by the writer what is sent and where it stands, and by the follower what comes by. Of each batch it is the last.
+If they don't, the log was restored from a backup before they were read, and others may have appended since. The writer
+reports what it appends and at which sequence; the follower checks what it reads. Of each batch only the last is kept.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["OwnEntries"]
 
 
 class OwnEntries:
-    """Belongs to one link.
+    """Part of one log broker.
 
     Attributes:
-        is_lost: something else has come by where one of them had to be.
+        is_lost: another entry was read where one of them was expected.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class OwnEntries:
         self.is_lost: bool = False
 
     def forget(self, up_to: int | None = None) -> None:
-        """Look no more for those up to that place, or for any: a gap was told for them."""
+        """Stop expecting entries up to that sequence, or all of them: a gap was announced."""
         while self._acknowledged and (up_to is None or self._acknowledged[0][0] <= up_to):
             self._acknowledged.popleft()
         if up_to is None:
@@ -36,18 +36,18 @@ class OwnEntries:
         self.is_lost = False
 
     def sent(self, body: bytes) -> None:
-        """It is the last one of a batch, which may be on its way a second time."""
+        """The last entry of a batch is being appended; it may be a retry."""
         begin = body[:STAMP_BYTES]
         self._sent = b"" if begin == self._seen else begin
 
     def stands(self, sequence: int) -> None:
-        """The log has acknowledged what was sent, at this place or before."""
+        """The log has acknowledged the batch; its last entry is at this sequence or before."""
         if self._sent:
             self._acknowledged.append((sequence, self._sent))
             self._sent = b""
 
     def is_missing_at(self, entry: Entry) -> bool:
-        """Whether that entry comes by instead of one of them. One that is too long to be read can't be told."""
+        """Whether `entry` is in the place of an expected one. An entry too long to be read can't be checked."""
         if not self._sent and not self._acknowledged:
             return False
         begin = (entry.body or b"")[:STAMP_BYTES]
@@ -64,8 +64,8 @@ class OwnEntries:
         return self.is_lost
 
     def __bool__(self) -> bool:
-        """Whether the log has to have something that has not come by."""
+        """Whether acknowledged entries have not been read yet."""
         return bool(self._acknowledged)
 
     def __repr__(self) -> str:
-        return f"<OwnEntries: {len(self._acknowledged)} have to come by>"
+        return f"<OwnEntries: {len(self._acknowledged)} not read yet>"

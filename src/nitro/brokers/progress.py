@@ -1,6 +1,6 @@
-"""Progress: who waits to know where the log stands, or for this process to have read so far.
+"""Progress: futures for the log's head, and for this process to have read up to a position.
 
-Asked from any thread; answered by the link's writer, which asks the log, and by its reader, which follows it.
+Requested from any thread; completed by the log broker's writer, which asks the log, and its reader, which follows it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Belongs to one link.
+    """Part of one log broker.
 
     Args:
-        wake: called, in the thread that asks, when somebody wants to know where the log stands.
+        wake: called, in the caller's thread, when the log's head is requested.
 
     Attributes:
-        appended: the newest place at which this process has appended something; None if it has not.
+        appended: the newest position at which this process has appended; None if it has not.
     """
 
     def __init__(self, wake: Callable[[], object]) -> None:
@@ -35,9 +35,9 @@ class Progress:
         self._waiters: list[tuple[Position, Future[None]]] = []
 
     def ask(self) -> Future[Position | None]:
-        """The newest place in the log, as the log says after this call; None if it can't be asked now."""
+        """The newest position in the log, as the log reports it after this call; None if the log is unavailable."""
         question: Future[Position | None] = Future()
-        question.set_running_or_notify_cancel()  # nobody can cancel what will be set
+        question.set_running_or_notify_cancel()  # it can't be cancelled before it is set
         with self._lock:
             if self._is_failing:
                 question.set_result(None)
@@ -48,19 +48,19 @@ class Progress:
 
     @property
     def questions(self) -> Sequence[Future[Position | None]]:
-        """Those that wait for an answer now."""
+        """Pending requests for the head."""
         with self._lock:
             return tuple(self._questions)
 
     def answer(self, questions: Sequence[Future[Position | None]], head: Position | None) -> None:
-        """The log was asked after these were."""
+        """Complete `questions` with a head that was read after they were asked."""
         with self._lock:
             self._questions = [question for question in self._questions if question not in questions]
         for question in questions:
             question.set_result(head)
 
     def until_read(self, place: Position | None) -> Future[None] | None:
-        """Done when this process has read up to there, or can't be expected to; None if that is so already."""
+        """Completes when this process has read up to `place`, or the log is unavailable; None if that is so already."""
         with self._lock:
             if place is None or self._is_failing or not _is_ahead(place, self._read):
                 return None
@@ -70,7 +70,7 @@ class Progress:
             return waiter
 
     def read(self, head: Position) -> None:
-        """This process has read up to there."""
+        """This process has read up to `head`."""
         with self._lock:
             self._read = head
             if not self._waiters:
@@ -81,7 +81,7 @@ class Progress:
             waiter.set_result(None)
 
     def fail(self) -> None:
-        """The log is away: nobody waits for it here, before it is back."""
+        """The log is unavailable: complete all futures, and new ones at once, until `go_on`."""
         with self._lock:
             self._is_failing = True
             waiters, self._waiters = self._waiters, []
@@ -90,11 +90,11 @@ class Progress:
             waiter.set_result(None)
 
     def go_on(self) -> None:
-        """The log is there."""
+        """The log is available again."""
         self._is_failing = False
 
     def __repr__(self) -> str:
-        return f"<Progress at {self._read}: {len(self._questions)} ask, {len(self._waiters)} wait>"
+        return f"<Progress at {self._read}: {len(self._questions)} questions, {len(self._waiters)} waiters>"
 
 
 def _is_ahead(place: Position, head: Position) -> bool:

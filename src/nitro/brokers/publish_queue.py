@@ -1,6 +1,6 @@
-"""What waits to be appended to a log: a bounded queue with numbers, and who waits for its acknowledgement.
+"""The publish queue: a bounded, numbered queue of messages to append to a log, and futures for acknowledgements.
 
-Filled by emitters, in any thread; emptied by the link's writer, which takes a batch off only when the log has it.
+Filled by emitters, in any thread; emptied by the log broker's writer, which removes a batch only once it is in the log.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["PublishQueue"]
 _BATCH_MESSAGES: Final = 500
 _BATCH_BYTES: Final = 1024 * 1024
 _ITEM_BYTES: Final = 256
-"""What a message that waits costs beside its bytes, roughly."""
+"""Approximate overhead of a queued message, in addition to its bytes."""
 
 
 class _Waiter(NamedTuple):
-    """Who wants to know what became of the messages from one number to another."""
+    """A future for the acknowledgement of messages `first` to `last`."""
 
     first: int
     last: int
@@ -39,11 +39,11 @@ class PublishQueue:
     """The messages of one producer, numbered from 1.
 
     Args:
-        max_bytes: what may wait.
-        wake: called, in the emitter's thread, when something waits again; not once more before `batch` found nothing.
+        max_bytes: limit of the queue.
+        wake: called, in the emitter's thread, when a message is added; not again until `batch` has found none.
 
     Attributes:
-        producer: names this queue in the log, so that a batch that is tried again is not there twice.
+        producer: identifies this queue in the log, so that a retried batch is not duplicated.
     """
 
     def __init__(self, max_bytes: int, wake: Callable[[], object]) -> None:
@@ -55,17 +55,17 @@ class PublishQueue:
         self._bytes = 0
         self._published = 0
         self._acknowledged = 0
-        self._waiters: list[_Waiter] = []  # whose last message comes first, first
-        self._lost: Exception | None = None  # the newest loss that nobody was told of
+        self._waiters: list[_Waiter] = []  # sorted by `last`
+        self._lost: Exception | None = None  # the newest loss that no future has reported
         self._is_woken = False
         self._closed: str | None = None
         self._refused = ""
 
     def add(self, body: bytes, why_waiting: Callable[[], str]) -> int:
-        """Queue a message, and return its number; `why_waiting` says what is wrong with the log, if there is no room.
+        """Queue a message, and return its number. `why_waiting` explains a full queue.
 
         Raises:
-            BrokerUnavailable: too much waits, or the queue is closed.
+            BrokerUnavailable: the queue is full or closed.
         """
         with self._lock:
             if self._closed is not None:
@@ -73,8 +73,8 @@ class PublishQueue:
             size = len(body) + _ITEM_BYTES
             if self._bodies and self._bytes + size > self._max_bytes:
                 raise BrokerUnavailable(
-                    f"{why_waiting()}, and {self._bytes} bytes wait for it already (limit {self._max_bytes}); nothing "
-                    f"of this event was published; try later, or raise NITRO_MAX_PUBLISH_QUEUE_BYTES"
+                    f"{why_waiting()}, and {self._bytes} bytes are queued for it (limit {self._max_bytes}); this event "
+                    f"was not published; retry later, or raise NITRO_MAX_PUBLISH_QUEUE_BYTES"
                 )
             self._bodies.append(body)
             self._bytes += size
@@ -85,7 +85,7 @@ class PublishQueue:
             return self._published
 
     def batch(self) -> tuple[int, list[bytes]]:
-        """The number of the oldest message that waits, and what can be appended at once from there on."""
+        """The number of the oldest queued message, and the messages of one batch from there on."""
         with self._lock:
             bodies: list[bytes] = []
             size = 0
@@ -99,7 +99,7 @@ class PublishQueue:
             return self._acknowledged + 1, bodies
 
     def acknowledge(self, count: int, error: Exception | None = None) -> None:
-        """The oldest `count` messages are in the log; or they never will be, for that reason."""
+        """Remove the oldest `count` messages: they are in the log, or, with `error`, never will be."""
         with self._lock:
             for _ in range(count):
                 self._bytes -= len(self._bodies.popleft()) + _ITEM_BYTES
@@ -119,9 +119,9 @@ class PublishQueue:
                 future.set_exception(error)
 
     def acknowledgement(self, number: int | None = None) -> Future[None] | None:
-        """Done when all that waits now, or the message of that number, is in the log; None if it is.
+        """Completes when all queued messages, or message `number`, are in the log; None if they are.
 
-        It fails if one of them never will be; that of all also if one was lost before, and nobody was told.
+        It fails if one of them is lost. Without a number, it also fails if one was lost before and not reported.
         """
         with self._lock:
             error, last = None, number or self._published
@@ -132,7 +132,7 @@ class PublishQueue:
             elif self._refused:
                 error = BrokerRefused(self._refused)
             future: Future[None] = Future()
-            future.set_running_or_notify_cancel()  # nobody can cancel what will be set
+            future.set_running_or_notify_cancel()  # it can't be cancelled before it is set
             if error is not None:
                 future.set_exception(error)
             else:
@@ -140,9 +140,9 @@ class PublishQueue:
             return future
 
     def refuse(self, reason: str) -> None:
-        """Whoever waits for an acknowledgement, or asks for one, waits in vain; without a reason, not any more.
+        """Fail all acknowledgements, pending and future, with `BrokerRefused`; an empty reason ends that.
 
-        What was published stays, and is taken, nevertheless.
+        Messages stay queued, and further ones are accepted.
         """
         waiters: list[_Waiter] = []
         with self._lock:
@@ -153,7 +153,7 @@ class PublishQueue:
             future.set_exception(BrokerRefused(reason))
 
     def close(self, reason: str) -> None:
-        """Take nothing more; whoever waits for an acknowledgement is told."""
+        """Accept no more messages, and fail all pending acknowledgements."""
         with self._lock:
             self._closed = reason
             waiters, self._waiters = self._waiters, []

@@ -1,4 +1,4 @@
-"""The tasks of a link's loop: how long they wait for the log, and how they come to an end."""
+"""The tasks of a log broker's loop: their timeout, and how they are ended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["ANSWER_SECONDS", "end", "end_all", "in_time", "started_pool"]
 T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 5.0
-"""How long a log may take for anything before it counts as gone."""
+"""Timeout of every operation of a log."""
 
 
 def started_pool(name: str) -> ThreadPoolExecutor:
-    """A pool of one thread, which runs already. While the interpreter ends Python 3.12 starts no more of them, and that
-    is when a short script publishes what it has emitted.
+    """A pool of one thread, which is already started. Python 3.12 starts no threads while the interpreter shuts down,
+    which is when a short script publishes what it has emitted.
     """
     pool = ThreadPoolExecutor(1, name)
     pool.submit(int)
@@ -25,25 +25,25 @@ def started_pool(name: str) -> ThreadPoolExecutor:
 
 
 async def in_time(answer: Awaitable[T], more_seconds: float = 0.0) -> T:
-    """What the log answers; `TimeoutError` if it takes too long."""
+    """Await `answer`; raises `TimeoutError` after `ANSWER_SECONDS` and `more_seconds`."""
     async with asyncio.timeout(ANSWER_SECONDS + more_seconds):
         return await answer
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel them until they end: a driver may swallow a cancellation that comes together with its answer."""
+    """Cancel the tasks repeatedly until they end: a driver may swallow a cancellation that coincides with an answer."""
     left = set(tasks)
     while left:
         for task in left:
             task.cancel()
         done, left = await asyncio.wait(left, timeout=0.05)
         await asyncio.gather(*done, return_exceptions=True)
-    for _ in range(3):  # sockets that were closed a moment ago are let go in the next turns
+    for _ in range(3):  # closed sockets are released in the next iterations of the loop
         await asyncio.sleep(0)
 
 
 async def end_all() -> None:
-    """End what drivers have left in this loop: tasks, and sockets that they forgot when they were cancelled."""
+    """End what drivers left in this loop: tasks, and sockets that were not closed on cancellation."""
     await end(asyncio.all_tasks() - {asyncio.current_task()})
     for transport in tuple(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
         transport.abort()

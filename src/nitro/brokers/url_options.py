@@ -1,4 +1,4 @@
-"""The options of a broker's URL, `?name=value&…`: known, or refused with the nearest that is."""
+"""The parts and options of a broker's URL, `?name=value&…`. Unknown options raise, with the nearest known one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PARTS: Final = re.compile(r"([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTA
 
 
 def parts_of(url: str) -> SplitResult:
-    """A URL of a server, in its parts; what is special in its user and password is percent-encoded, as drivers want it.
+    """Split the URL of a server; user and password are percent-encoded, as drivers expect.
 
     Raises:
-        ConfigurationError: a password with a character that ends it, so that its host would be looked for elsewhere; a
-            host or a port that is none. The text shows nothing of the URL.
+        ConfigurationError: a character in the password makes the host ambiguous, or the host or port is invalid. The
+            text shows nothing of the URL.
     """
     scheme, _, rest = re.sub(r"[\t\r\n]", "", url).partition("://")
     authority, path, query, fragment = _PARTS.fullmatch(rest).groups("")  # type: ignore[union-attr]
@@ -39,17 +39,17 @@ def parts_of(url: str) -> SplitResult:
         url.encode()
         urlsplit(f"//{hosts}")
     except ValueError:
-        raise ConfigurationError(f"NITRO_BROKER_URL is no URL of a host: {ENCODE}") from None
+        raise ConfigurationError(f"NITRO_BROKER_URL has an invalid host: {ENCODE}") from None
     for host in hosts.split(","):
         _, colon, port = host.rpartition(":")
         if colon and "]" not in port and port and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-            raise ConfigurationError("NITRO_BROKER_URL has a port that is none; write host:port, with 1 to 65535")
+            raise ConfigurationError("NITRO_BROKER_URL has an invalid port; write host:port, with 1 to 65535")
     access = ":".join(quote(unquote(part), safe="") for part in access.split(":", 1))
     return SplitResult(scheme, f"{access}{at}{hosts}", path, query, "")
 
 
 def options_of(query: str, known: Collection[str], scheme: str) -> dict[str, str]:
-    """The options, each once: the last one counts.
+    """Parse the options; the last of each name counts.
 
     Raises:
         ConfigurationError: one is unknown.
@@ -60,17 +60,17 @@ def options_of(query: str, known: Collection[str], scheme: str) -> dict[str, str
 
 
 def check_options(names: Collection[str], known: Collection[str], scheme: str) -> None:
-    """Refuse what is unknown.
+    """Check that all options are known.
 
     Raises:
-        ConfigurationError: it names the option, if it can be one, and the nearest known.
+        ConfigurationError: one is unknown; the text names it, unless it may be part of a password, and the nearest one.
     """
     for name in names:
         if name in known:
             continue
         if not _NAME.fullmatch(name):  # then it may be part of a password
             raise ConfigurationError(
-                "NITRO_BROKER_URL has a '?' with something behind it that is no option; in a password write %3F"
+                "NITRO_BROKER_URL has a '?' that is not followed by an option; in a password write %3F"
             )
         near = get_close_matches(name.lower(), known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; it may have {', '.join(sorted(known))}"
@@ -82,14 +82,12 @@ def check_options(names: Collection[str], known: Collection[str], scheme: str) -
 
 
 def check_files(options: Mapping[str, str], names: Collection[str]) -> None:
-    """Refuse a file that this process can't read.
+    """Check that this process can read the files that options name.
 
     Raises:
-        ConfigurationError: it names the option alone, whose value may be what should be in a file.
+        ConfigurationError: it can't. The text names only the option, as its value may be a secret in place of a path.
     """
     for name in names:
         path = options.get(name)
         if path is not None and not (os.path.isfile(path) and os.access(path, os.R_OK)):
-            raise ConfigurationError(
-                f"NITRO_BROKER_URL: {name} is no file that this process can read; it takes the path of one"
-            )
+            raise ConfigurationError(f"NITRO_BROKER_URL: {name} must be the path of a file that this process can read")

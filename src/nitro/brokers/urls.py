@@ -1,4 +1,4 @@
-"""From a broker's URL to a broker. Each kind of log is imported when it is asked for, and its driver with it."""
+"""Makes the broker for a URL. Each kind of log, with its driver, is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _KINDS: Final = {
     "postgresql": ("nitro.brokers.postgresql.log", "PostgresLog", "postgresql"),
     "postgres": ("nitro.brokers.postgresql.log", "PostgresLog", "postgresql"),
 }
-"""Scheme of the URL → module, class, and the extra that brings its driver. Behind a database's name may stand
-that of a driver, as SQLAlchemy has it."""
+"""Scheme of the URL → module, class, and the extra that installs its driver. A database's scheme may name a driver
+after a `+`, as in SQLAlchemy."""
 _GROUP: Final = "nitro.logs"
-"""The entry points by which packages bring logs of their own: `kafka = "myteam.logs:KafkaLog"` for `kafka://…`."""
+"""Entry point group of third-party logs: `kafka = "myteam.logs:KafkaLog"` for `kafka://…`."""
 _DATABASES: Final = ("sqlite", "postgresql")
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
 
 
 def make_broker(settings: Settings, remote: Log | None = None) -> Broker:
-    """The broker that the settings name, or one over `remote`; not yet started.
+    """The broker that the settings describe, or one over `remote`; not started.
 
     Raises:
         ConfigurationError: the URL or the namespace can't be used, or the driver is not installed.
@@ -65,7 +65,7 @@ def make_broker(settings: Settings, remote: Log | None = None) -> Broker:
 
 
 def make_log(url: str, namespace: str, retention: Retention, *, max_payload_bytes: int) -> Log:
-    """The log at `url`, not yet open.
+    """The log at `url`, not open.
 
     Raises:
         ConfigurationError: the URL can't be used, or the driver is not installed.
@@ -95,7 +95,7 @@ def _own(scheme: str) -> LogFactory:
 
 
 def _registered() -> Sequence[str]:
-    """The schemes of logs that other packages brought."""
+    """The schemes of third-party logs."""
     return sorted(entry_points(group=_GROUP).names)
 
 

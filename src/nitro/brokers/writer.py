@@ -1,6 +1,6 @@
-"""The writer: appends what waits to the log, in batches, and asks it where it stands for those who want to know.
+"""The writer: appends queued messages to the log in batches, and asks the log for its head when that is requested.
 
-Runs in the link's loop, while the log is open; woken from any thread.
+Runs in the log broker's loop, while the log is open; woken from any thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log: Final = logging.getLogger("nitro.brokers")
 
 
 class Writer:
-    """Belongs to one link, whose parts it works on; `works` is called after each batch that the log has taken."""
+    """Part of one log broker. `works` is called after each batch that the log has acknowledged."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Writer:
         self._works = works
 
     async def run(self) -> None:
-        """Until something fails, or it is cancelled."""
+        """Run until an operation fails, or until cancelled."""
         while True:
             self.more.clear()
             questions = self._progress.questions
@@ -59,7 +59,7 @@ class Writer:
     async def _append(self, first: int, bodies: list[bytes]) -> None:
         publish_queue, remote = self._publish_queue, self._remote
         longest = remote.max_body_bytes
-        if longest is not None and len(bodies[0]) > longest:  # it was queued before the log was reached
+        if longest is not None and len(bodies[0]) > longest:  # queued before the limit was known
             error = PayloadTooLarge(f"{remote.name} takes {longest} bytes at most, not {len(bodies[0])}")
             log.error("an event is lost: %s", error)
             publish_queue.acknowledge(1, error)

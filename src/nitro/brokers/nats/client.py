@@ -1,4 +1,4 @@
-"""From a NATS URL to how nats-py connects: who we are, and whether all is secret."""
+"""How nats-py connects: the credentials in a NATS URL, and a client that insists on TLS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["SecretClient", "access_of"]
 
 
 def access_of(user: str, credentials: str) -> dict[str, Any]:
-    """What nats-py wants to know of who we are: `user:password`, a token, or a file of credentials."""
+    """Arguments of nats-py's `connect`, from `user:password`, a token, or the path of a credentials file."""
     if credentials:
         return {"user_credentials": credentials}
     name, colon, password = user.partition(":")
@@ -23,9 +23,9 @@ def access_of(user: str, credentials: str) -> dict[str, Any]:
 
 
 class SecretClient(Client):
-    """One that says nothing in clear. nats-py by itself has TLS only where the server asks for it, `tls://` or not."""
+    """A client that sends nothing without TLS. nats-py uses TLS only if the server requires it, even for `tls://`."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if not info.get("tls_required"):
-            raise ConfigurationError("its server has no TLS, and NITRO_BROKER_URL says tls://; turn it on there")
+            raise ConfigurationError("its server has no TLS, and NITRO_BROKER_URL says tls://; enable it there")
         await super()._process_info(info, initial_connection)

@@ -1,7 +1,7 @@
-"""The stream that a log in NATS is, or is next.
+"""The JetStream stream of a log, and its successors.
 
-Streams of one log are numbered in their names, so that all who make the next one make the same, and whoever ends one
-ends no later one. A server by itself takes several at once that have one subject, so each who made one looks again.
+A log's streams have numbers in their names, so that all processes create the same successor, and none deletes a later
+stream. A server accepts streams with one subject that are created at the same moment, so each creator checks again.
 """
 
 from __future__ import annotations
@@ -41,50 +41,50 @@ _REMEDIES: Final = {
     10076: "turn JetStream on (nats-server -js)",
     10122: f"let its account have larger streams (disk_max_stream_bytes, mem_max_stream_bytes), {_OR_LESS}",
 }
-"""Error of JetStream's that stays → what to do. A stream reserves what it may hold, for each replica."""
+"""Code of a permanent JetStream error → remedy. A stream reserves its maximum size, for each replica."""
 _UNSTALL: Final = (
-    "JetStream answers, and acknowledges nothing: its disk is full, or was. Make room on it, and start nats-server "
-    "again; it takes nothing before that"
+    "JetStream answers, and acknowledges nothing: its disk is full, or was. Free space on it and restart nats-server, "
+    "which accepts nothing before that"
 )
 _PASSING_SECONDS: Final = 1.0
-"""For how long a stream may say nothing to what is published, and yet go on by itself."""
+"""How long a stream may leave publishes unanswered and still recover by itself."""
 _PROBE_SECONDS: Final = 0.3
-"""How long a stream may take to say that it is there, when it has not acknowledged in time."""
+"""Timeout for a stream's info after it has not acknowledged in time."""
 _RETAINED: Final = ("max_msgs", "max_bytes", "max_age", "duplicate_window")
 
 
 class Stalled(ConnectionError):
-    """A stream that is there says nothing to what is published.
+    """A reachable stream does not answer publishes.
 
     Attributes:
-        remedy: what is wrong and what to do, if it has been so for too long to pass; else None.
+        remedy: what is wrong and the remedy, if it has lasted too long to recover; else None.
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("JetStream answers, and says nothing to what is published")
+        super().__init__("JetStream answers requests, but not publishes")
         self.remedy = _UNSTALL if seconds > _PASSING_SECONDS else None
 
 
 class Stall:
-    """Since when a stream that is there says nothing to what is published.
+    """Since when a reachable stream has not answered publishes.
 
-    nats-server 2.15 goes on so after a full disk until it is started again; 2.12 says that it is full, and recovers.
+    After a full disk, nats-server 2.15 stays like this until it is restarted; 2.12 reports the full disk, and recovers.
     """
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def end(self) -> None:
-        """Something was acknowledged."""
+        """A publish was acknowledged."""
         self._since = None
 
     async def judge(self, error: Exception, nats: Client, stream: str) -> Exception:
-        """What it is that nothing was said to a batch: `Stalled`, or that error, if the stream may be elsewhere."""
+        """The error for an unanswered batch: `Stalled`, or `error` if the stream is unreachable or may fail over."""
         try:
             info = await nats.jetstream(timeout=_PROBE_SECONDS).stream_info(stream)
         except NatsError:
             return error
-        if info.cluster is not None and info.cluster.replicas:  # they may be about to choose another leader
+        if info.cluster is not None and info.cluster.replicas:  # they may be electing a leader
             return error
         now = time.monotonic()
         self._since = self._since or now
@@ -95,13 +95,13 @@ class Streams:
     """The streams of one namespace; there is one at a time.
 
     Args:
-        namespace: is in their names and subjects.
-        retention: what one of ours keeps.
-        storage: where the first one is made.
-        replicas: how many it has.
+        namespace: part of their names and subjects.
+        retention: limits of those that Nitro creates.
+        storage: of the first one.
+        replicas: of the first one.
 
     Attributes:
-        subjects: what they listen to.
+        subjects: the wildcard subject of their messages.
     """
 
     def __init__(self, namespace: str, retention: Retention, storage: StorageType, replicas: int) -> None:
@@ -119,11 +119,11 @@ class Streams:
         )
 
     def subject(self, producer: str) -> str:
-        """Where a producer publishes."""
+        """The subject of a producer."""
         return self.subjects.replace("*", producer)
 
     async def find(self, nats: Client) -> StreamInfo:
-        """The stream, made if there is none, with the retention that is set now if it is one of ours."""
+        """Find or create the stream; one that Nitro created gets the current retention."""
         names = await self._names(nats)
         if not names:
             return await self._make(nats, self._config, 1)
@@ -139,7 +139,7 @@ class Streams:
         return info
 
     async def succeed(self, nats: Client, name: str) -> None:
-        """End the stream of that name and make the next one, unless somebody else has done so."""
+        """Delete the stream `name` and create its successor, unless another process has done so."""
         jetstream = _jetstream(nats)
         try:
             info = await jetstream.stream_info(name)
@@ -149,7 +149,7 @@ class Streams:
         await self._make(nats, info.config, self._number(name) + 1)
 
     async def _make(self, nats: Client, config: StreamConfig, number: int) -> StreamInfo:
-        """The stream of that number, which others may make at the same moment."""
+        """Create the stream of that number, which other processes may create at the same moment."""
         name = f"nitro_{self._namespace}_{number}"
         jetstream = _jetstream(nats)
         try:
@@ -160,7 +160,7 @@ class Streams:
         if await self._names(nats) != [name]:
             with contextlib.suppress(NotFoundError):
                 await jetstream.delete_stream(name)
-            raise ConnectionError("somebody else makes a stream for it")
+            raise ConnectionError("another process is creating its stream")
         return await jetstream.stream_info(name)
 
     async def _names(self, nats: Client) -> list[str]:
@@ -168,12 +168,12 @@ class Streams:
         try:
             answer = await nats.request("$JS.API.STREAM.NAMES", question, timeout=ANSWER_SECONDS)
         except NoRespondersError:
-            if len(nats.servers) > 1:  # another one of its cluster may have it, and be away
+            if len(nats.servers) > 1:  # one that has it may be unreachable
                 raise ConnectionError("JetStream doesn't answer; is it on (nats-server -js)?") from None
             raise ConfigurationError("JetStream is not on in its server; start it with nats-server -js") from None
         except NatsTimeoutError:
             raise TimeoutError(
-                "JetStream doesn't answer; a server in a cluster whose disk was full needs to be started again"
+                "JetStream doesn't answer; a server in a cluster whose disk was full needs a restart"
             ) from None
         found = json.loads(answer.data)
         if "error" in found:
@@ -181,22 +181,22 @@ class Streams:
         return sorted(found.get("streams") or ())
 
     def _number(self, name: str) -> int:
-        """Of a stream that we made, in its name; 0 of another one."""
+        """The number in the name of a stream that Nitro created; 0 for another one."""
         ours = re.fullmatch(rf"nitro_{re.escape(self._namespace)}_([0-9]+)", name)
         return int(ours[1]) if ours else 0
 
 
 def api_refusal(error: APIError) -> str | None:
-    """What is wrong and what to do, if waiting won't help against this answer of JetStream's; else None."""
+    """What is wrong and the remedy, if this JetStream error is permanent; else None."""
     code, description = error.err_code or 0, error.description or ""
     if code == _NO_PEERS and ("insufficient" not in description or "offline" in description):
-        return None  # one that has the room may come
+        return None  # one with enough space may join
     remedy = _REMEDIES.get(code)
     return remedy and f"the server says: {description}. So {remedy}"
 
 
 def epoch(info: StreamInfo) -> str:
-    """Of a stream, which may be made again: its name and when it was made."""
+    """A log's epoch: a digest of its stream's name and creation time."""
     return hashlib.sha256(f"{info.config.name} {info.created}".encode()).hexdigest()[:10]
 
 

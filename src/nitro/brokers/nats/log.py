@@ -1,8 +1,8 @@
 """`nats://`: the log in a JetStream stream, for several hosts. nats-server 2.12 or newer.
 
-The stream's sequences are ours; what is published says which stream it expects. Each producer has a subject of its own.
-A batch goes in whole or not at all, and only behind that producer's last message that we know of: what was cut off can
-be tried again, and nothing overtakes it.
+The stream's sequences are the log's, and each publish names the stream that it expects. Each producer has a subject of
+its own. A batch is atomic, and is accepted only directly behind the producer's last known message: so an interrupted
+batch can be retried, and no other overtakes it.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ log: Final = logging.getLogger("nitro.brokers")
 
 _CONNECT_SECONDS: Final = 4
 _TRANSIT_SECONDS: Final = 0.3
-"""How long an entry that is in the stream may be on its way, before its consumer is made anew."""
+"""How long delivery of an entry may take before the consumer is recreated."""
 _ARRIVAL_SECONDS: Final = 1.0
-"""How long the first entry of a new consumer may take."""
+"""How long a new consumer may take to deliver its first entry."""
 _OPTIONS: Final = ("credentials", "replicas", "storage")
 _OLDEST_SERVER: Final = (2, 12)
 _NUMBER: Final = "Nitro-Number"
 """Header of a batch's last message: its number among the producer's."""
 _HEADER_BYTES: Final = 1024
-"""What the headers of a message take at most, of the server's limit."""
+"""Upper bound of a message's headers, which count towards the server's limit."""
 _WRONG_STREAM: Final = 10060
 _WRONG_LAST: Final = 10071
 _INCOMPLETE: Final = 10176
 
 
 class NatsLog:
-    """See `base.Log` for what its verbs promise. Acknowledged is what JetStream has acknowledged.
+    """See `base.Log` for what its verbs promise. Entries are acknowledged when JetStream has acknowledged them.
 
-    A batch whose acknowledgement was lost, and which retention has dropped before it is tried again, is there twice.
+    A batch whose acknowledgement was lost, and which retention drops before it is retried, is appended twice.
 
     Args:
         url: `nats://user:password@host:4222,host:4222`, or `tls://`; `?credentials=/path/of/user.creds` instead of a
-            password; `?storage=memory` and `?replicas=3` are for the stream when it is made. An administrator may make
+            password; `?storage=memory` and `?replicas=3` apply when the stream is created. An administrator may create
             it instead, with the subject `nitro.<namespace>.*` and atomic publishing allowed.
-        namespace: whose log, of those on the server.
-        retention: what is kept in the stream; not applied to one that an administrator has made.
-        max_body_bytes: a longer entry is not handed on.
+        namespace: separates logs on one server.
+        retention: what is retained in the stream; not applied to one that an administrator has created.
+        max_body_bytes: a longer entry is read without its body.
     """
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
@@ -98,7 +98,7 @@ class NatsLog:
     async def open(self) -> Extent:
         self._last.clear()
         self._denied = ""
-        # Made before it is connected: nats.connect leaves the socket open when it fails.
+        # Not nats.connect, which leaves the socket open when it fails.
         self._nats = SecretClient() if self._is_secret else Client()
         async with self._unless_denied("open"):
             await self._nats.connect(
@@ -149,12 +149,12 @@ class NatsLog:
                 raise LogChanged("it has another epoch")
             if error.get("err_code") == _INCOMPLETE:
                 raise ConnectionError(f"JetStream: {error.get('description')}, as where its disk is full")
-            if error.get("err_code") != _WRONG_LAST or is_second_try:  # retention may have dropped the last one
+            if error.get("err_code") != _WRONG_LAST or is_second_try:  # the last one may have expired
                 raise ConnectionError(f"JetStream: {error.get('description')}")
             is_second_try = True
 
     async def _publish(self, subject: str, bodies: Sequence[bytes], behind: int, newest: int) -> dict[str, Any]:
-        """Publish a batch behind that sequence of the subject; what the server says to it."""
+        """Publish a batch behind that sequence of the subject; returns the server's answer."""
         expected = {"Nats-Expected-Stream": self._stream, "Nats-Expected-Last-Subject-Sequence": str(behind)}
         final = {_NUMBER: str(newest)}
         if len(bodies) == 1:
@@ -173,7 +173,7 @@ class NatsLog:
         return answer
 
     async def _find_last(self, subject: str) -> tuple[int, int]:
-        """Sequence and number of the last message in this subject; zeros if there is none."""
+        """Sequence and number of the subject's last message; zeros if there is none."""
         try:
             message = await self._jetstream.get_last_msg(self._stream, subject)
         except NotFoundError:
@@ -196,16 +196,16 @@ class NatsLog:
             raise LogChanged("it has another epoch")
         if info.state.last_seq > after:
             entries = await self._tail.take(limit, _TRANSIT_SECONDS)
-            if not entries:  # its consumer may be gone: deleted, or with the server that had it
+            if not entries:  # its consumer may be gone: deleted, or lost with its server
                 await self._follow(after)
                 entries = await self._tail.take(limit, _ARRIVAL_SECONDS)
             if not entries:
-                await self._renew_if_cut_short(info)  # nobody can read to its end then
-                raise LogChanged("it was emptied" if not info.state.messages else f"nothing comes from behind {after}")
+                await self._renew_if_newest_is_missing(info)  # no reader would reach the head
+                raise LogChanged("it was emptied" if not info.state.messages else f"it delivers nothing after {after}")
         return entries
 
-    async def _renew_if_cut_short(self, info: StreamInfo) -> None:
-        if info.state.messages:  # of which the newest may have been deleted
+    async def _renew_if_newest_is_missing(self, info: StreamInfo) -> None:
+        if info.state.messages:
             try:
                 await self._jetstream.get_msg(self._stream, info.state.last_seq)
             except NotFoundError:
@@ -239,7 +239,7 @@ class NatsLog:
 
     @contextlib.asynccontextmanager
     async def _unless_denied(self, verb: Verb) -> AsyncIterator[None]:
-        """What the server says of a right that is missing is no answer, so what waits for one has to be woken."""
+        """Time out at once on a permissions violation, which the server reports apart from its answers."""
         async with asyncio.timeout(None) as limit:
             self._limits[verb] = limit
             try:
@@ -248,7 +248,7 @@ class NatsLog:
                 del self._limits[verb]
 
     async def _noted(self, error: Exception) -> None:
-        log.debug("nats: %r", error)  # whoever waits for an answer gets the error too, unless it is this:
+        log.debug("nats: %r", error)  # the pending request raises it too, except for:
         text = str(error)
         if "permissions violation" in text.lower():
             self._denied = text
@@ -279,7 +279,7 @@ class NatsLog:
         tail.subscription = await self._jetstream.subscribe(
             self._streams.subjects, stream=self._stream, cb=tail.came, config=config, manual_ack=True
         )
-        if tail.is_stopped:  # by what came before that returned
+        if tail.is_stopped:  # it filled up before `subscribe` returned
             await tail.subscription.unsubscribe()
 
     def __repr__(self) -> str:

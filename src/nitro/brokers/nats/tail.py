@@ -1,4 +1,4 @@
-"""The tail of a JetStream stream: what the server sends from a sequence on, until the log takes it."""
+"""The tail of a JetStream stream: a buffer for the entries that the server sends from a sequence on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PAGE_BYTES: Final = 4 * 1024 * 1024
 
 
 class Tail:
-    """What the server sends from a sequence on. It stops by itself when too much waits to be taken.
+    """The entries that the server sends from a sequence on. It unsubscribes when its buffer is full.
 
     Attributes:
-        after: the sequence behind which the next entry is taken, or -1 when it has stopped and all is taken.
-        is_stopped: nothing more is kept.
+        after: the sequence of the last entry taken, or -1 when it has stopped and is empty.
+        is_stopped: further entries are dropped.
     """
 
     def __init__(self, after: int, longest_body: int) -> None:
@@ -34,7 +34,7 @@ class Tail:
         self._news = asyncio.Event()
 
     async def came(self, message: Any) -> None:
-        if self.is_stopped or not message.reply:  # what the server says about the consumer is no entry
+        if self.is_stopped or not message.reply:  # status messages have no reply
             return
         # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer's>.<nanoseconds>.<pending>, or with a domain
         # and an account before the stream
@@ -49,7 +49,7 @@ class Tail:
             await self.stop()
 
     async def take(self, limit: int, wait_seconds: float) -> list[Entry]:
-        """The oldest that wait; waits so long if none does."""
+        """Take the oldest entries; waits up to `wait_seconds` if there are none."""
         if not self._entries and wait_seconds and not self.is_stopped:
             self._news.clear()
             try:

@@ -1,7 +1,7 @@
-"""A line to PostgreSQL: one connection of a log's, whose session may be another one in each transaction.
+"""A log's connection to PostgreSQL, which may have a different session in each transaction.
 
-That is what a pooler in transaction mode does, and nothing tells of it. So a line sets and prepares nothing that
-outlasts a transaction, until `hears` has shown that its session stays.
+A pooler in transaction mode does that, and can't be detected directly. So a connection sets and prepares nothing that
+outlasts a transaction, until `hears` has shown that it keeps its session.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _REMEDIES: Final = {
     "22023": "correct that option in NITRO_BROKER_URL",
     "42601": "take PostgreSQL 13 or newer, or what behaves like it",
 }
-"""Class or code of an error that stays → what to do."""
+"""Class or code of a permanent error → remedy."""
 _CLOSES_WITHIN_SECONDS: Final = 2.0
 _ENDED: Final = (
-    "the connection was ended while nothing was asked, by the server (an administrator, idle_session_timeout), "
-    "a pooler or a firewall; the server's own log may say why"
+    "the idle connection was closed by the server (an administrator, idle_session_timeout), a pooler or a firewall; "
+    "the server's own log may say why"
 )
 
 
 class LogConnection:
-    """`connection`, as asyncpg has it, and what is known of its session. Used by one coroutine at a time.
+    """An asyncpg connection, and what is known of its session. Used by one coroutine at a time.
 
     Args:
-        connection: one without a cache of statements.
-        target: where it leads.
+        connection: one without a statement cache.
+        target: what it is connected to.
     """
 
     def __init__(self, connection: Any, target: Target) -> None:
@@ -51,19 +51,19 @@ class LogConnection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """One that waits for locks, and is on the disk when it is committed, whatever the role's settings are."""
+        """A read-committed transaction that is durable once committed, whatever the role's settings are."""
         async with self.connection.transaction(isolation="read_committed"):
             await self.connection.execute(sql.DURABLE, True)
             yield
 
     async def look(self) -> None:
-        """Find out whether a statement by itself is such a transaction already."""
+        """Find out whether a single statement is such a transaction by default."""
         self._is_plain = await self.connection.fetchval(sql.IS_PLAIN)
 
     async def keep(self) -> None:
-        """Sessions stay here: have one in which statements are prepared, and what is set is there the next time.
+        """Reconnect with a statement cache and session settings, as the connection keeps its session.
 
-        It is a new one, since asyncpg takes twice as long for each statement where it may keep none.
+        Without a cache, asyncpg takes twice as long for each statement.
         """
         await self.connection.close(timeout=_CLOSES_WITHIN_SECONDS)
         self.connection = await asyncpg.connect(self._target.url, **self._target.arguments)
@@ -72,22 +72,22 @@ class LogConnection:
         self._is_plain = self._is_kept = True
 
     async def run(self, statement: str, *values: Any) -> list[Any]:
-        """The rows of one statement, which is a `transaction` by itself."""
+        """Run one statement in a `transaction` of its own; returns its rows."""
         if self._is_plain:
             return await self.read(statement, *values)
         async with self.transaction():
             return await self.read(statement, *values)
 
     async def read(self, statement: str, *values: Any) -> list[Any]:
-        """The rows of one statement, which waits for no lock and changes nothing, or is in a transaction.
+        """Run one statement that takes no lock and changes nothing, or is in a transaction; returns its rows.
 
         Raises:
-            ConnectionError: the connection had been ended before.
+            ConnectionError: the connection had been closed before.
         """
         try:
             return await self.connection.fetch(statement, *values)  # type: ignore[no-any-return]
         except (asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
-            # What the server says to a connection that waits for nothing is lost in asyncpg, and stumbled over.
+            # asyncpg can't handle what the server sends to an idle connection, and raises this at the next statement.
             if self.connection.is_closed() or str(error).startswith("cannot switch to state"):
                 raise ConnectionError(_ENDED) from error
             raise
@@ -100,17 +100,17 @@ async def connection_to(target: Target) -> LogConnection:
     """Connect.
 
     Raises:
-        asyncpg.PostgresError, OSError, TimeoutError: as asyncpg has it.
+        asyncpg.PostgresError, OSError, TimeoutError: from asyncpg.
     """
     return LogConnection(await asyncpg.connect(target.url, **target.arguments | {"statement_cache_size": 0}), target)
 
 
 async def hears(line: LogConnection, other: LogConnection, within_seconds: float) -> bool:
-    """Whether notifications reach `line` while it does nothing, and so whether it has a session of its own.
+    """Whether notifications reach `line` while it is idle, and so whether it keeps its session.
 
-    A pooler that lends it one for each transaction drops what comes in between, and takes LISTEN without a word.
+    A pooler in transaction mode accepts LISTEN, but drops notifications between transactions.
     """
-    channel = f"nitro_{secrets.token_hex(16)}"  # of its own: to listen to the log's in a session of others would stay
+    channel = f"nitro_{secrets.token_hex(16)}"  # not the log's: in a pooled session, its LISTEN would remain
     heard = asyncio.Event()
 
     def hear(*_: object) -> None:
@@ -128,15 +128,15 @@ async def hears(line: LogConnection, other: LogConnection, within_seconds: float
 
 
 def why_refused(error: Exception) -> str | None:
-    """What is wrong and what to do, if waiting won't help against this error of the driver's; else None."""
+    """What is wrong and the remedy, if this error of the driver is permanent; else None."""
     if isinstance(error, asyncpg.PostgresError):
         code = error.sqlstate or ""
         remedy = _REMEDIES.get(code) or _REMEDIES.get(code[:2])
-        if "startup parameter" in str(error):  # PgBouncer has one code for this and for much that passes
-            remedy = "leave it out of NITRO_BROKER_URL, or name it in PgBouncer's ignore_startup_parameters"
+        if "startup parameter" in str(error):  # PgBouncer uses one code for this and for transient errors
+            remedy = "remove it from NITRO_BROKER_URL, or add it to PgBouncer's ignore_startup_parameters"
         return remedy and f"the server says: {error}. So {remedy}"
     if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
         return f"{error}. Correct NITRO_BROKER_URL"
     if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
-        return "the server has no TLS, and NITRO_BROKER_URL wants it (sslmode); turn it on there, or off here"
+        return "the server has no TLS, and NITRO_BROKER_URL requires it (sslmode); enable it there, or disable it here"
     return None

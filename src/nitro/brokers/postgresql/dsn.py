@@ -1,4 +1,4 @@
-"""From a PostgreSQL URL, as SQLAlchemy, libpq, other drivers and hosting providers write it, to what asyncpg wants."""
+"""Translates PostgreSQL URLs of SQLAlchemy, libpq, other drivers and hosting providers into arguments of asyncpg."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Target", "target_of"]
 log: Final = logging.getLogger("nitro.brokers")
 
 _DRIVERS: Final = ("asyncpg", "pg8000", "psycopg", "psycopg2", "psycopg2cffi", "psycopg_async")
-"""What SQLAlchemy's URLs name behind `postgresql+`; ours is always asyncpg."""
+"""Accepted after `postgresql+`, as in SQLAlchemy's URLs; asyncpg is used in any case."""
 _LONGEST_CONNECT_SECONDS: Final = 4.0
 
 _TAKEN: Final = frozenset(
@@ -26,13 +26,13 @@ _TAKEN: Final = frozenset(
     | {"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"}
     | {"ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"}
 )
-"""asyncpg reads them in a URL by itself."""
+"""Options that asyncpg reads from a URL."""
 _SERVER: Final = frozenset(
     {"application_name", "options", "search_path", "statement_timeout", "lock_timeout", "role", "timezone", "jit"}
     | {"idle_in_transaction_session_timeout", "idle_session_timeout", "work_mem", "datestyle", "intervalstyle"}
     | {"tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "extra_float_digits"}
 )
-"""Settings of the session, which the server gets as it is greeted; others go in `options=-c name=value`."""
+"""Session settings, sent when connecting; others go in `options=-c name=value`."""
 _RENAMED: Final = {
     "unix_sock": "host",
     "hostaddr": "host",
@@ -42,7 +42,7 @@ _RENAMED: Final = {
     "fallback_application_name": "application_name",
     "ssl": "sslmode",
 }
-"""What other drivers call it; it counts where the usual name is not there, too."""
+"""Other drivers' names of options; the usual name takes precedence."""
 _SSL_MODES: Final = {"true": "require", "1": "require", "on": "require", "no-verify": "require"} | {
     "false": "disable",
     "0": "disable",
@@ -74,18 +74,18 @@ _NEEDLESS: Final = frozenset(
     | {"load_balance_hosts", "gssdelegation", "autocommit", "uselibpqcompat", "supa", "workaround"}
     | {"min_protocol_version", "max_protocol_version", "binary_parameters", "cached_statements"}
 )
-"""They say how other drivers behave; the link keeps its two connections alive, and notices what is dead, by itself."""
+"""Options for other drivers' connections and pools; the log has its own two connections and timeouts."""
 _DROPPED: Final = {
-    "pgbouncer": "prepared statements are not kept; behind PgBouncer the session mode is best, since the log listens",
-    "channel_binding": "asyncpg doesn't bind channels; sslmode=verify-full is the safeguard that it has",
-    "requirepeer": "asyncpg doesn't ask who owns the server's socket",
-    "require_auth": "asyncpg takes the way to log in that the server asks for",
+    "pgbouncer": "prepared statements are not kept; PgBouncer's session mode is best, since the log uses LISTEN",
+    "channel_binding": "asyncpg has no channel binding; use sslmode=verify-full instead",
+    "requirepeer": "asyncpg doesn't check the owner of the server's socket",
+    "require_auth": "asyncpg uses the authentication method that the server asks for",
 }
-"""Option and the word about it, unless its value says the same as leaving it out."""
+"""Ignored option → warning, logged unless its value is in `_MEANS_NOTHING`."""
 _MEANS_NOTHING: Final = frozenset({"prefer", "disable", "false", "0", ""})
 _REFUSED: Final = {
-    "gssencmode": "asyncpg has no GSSAPI encryption; leave it out, and take sslmode=require",
-    "replication": "the log is no replication connection; leave it out",
+    "gssencmode": "asyncpg has no GSSAPI encryption; leave it out, and use sslmode=require",
+    "replication": "the log needs an ordinary connection; leave it out",
     "sslcrldir": "asyncpg takes one file; write sslcrl=/path",
 }
 
@@ -98,11 +98,11 @@ _VALUES: Final = {
     "ssl_max_protocol_version": _TLS_VERSIONS,
     "gsslib": ("gssapi", "sspi"),
 }
-"""What asyncpg would refuse as it connects, with the value in its text."""
+"""Checked here, as asyncpg raises only when it connects, with the value in its text."""
 
 
 class Target(NamedTuple):
-    """Where to connect to: a URL that asyncpg takes, and arguments of `asyncpg.connect` beside it."""
+    """Arguments of `asyncpg.connect`: a URL, and keyword arguments."""
 
     url: str
     arguments: dict[str, Any]
@@ -112,10 +112,10 @@ class Target(NamedTuple):
 
 
 def target_of(url: str) -> Target:
-    """What asyncpg wants to connect to `postgresql://user:password@host:5432/database?option=value`.
+    """Translate `postgresql://user:password@host:5432/database?option=value` for asyncpg.
 
     Raises:
-        ConfigurationError: an option is unknown, or can't be done; the text has the remedy.
+        ConfigurationError: an option is unknown, or not supported; the text has the remedy.
     """
     parts = parts_of(url)
     _, plus, driver = parts.scheme.partition("+")
@@ -126,7 +126,7 @@ def target_of(url: str) -> Target:
     check_options([name for name, value in options.items() if "." not in name or not value], known, "postgresql")
     for name, why in _REFUSED.items():
         if options.pop(name, "disable").lower() not in _MEANS_NOTHING:
-            raise ConfigurationError(f"NITRO_BROKER_URL: {name} can't be done: {why}")
+            raise ConfigurationError(f"NITRO_BROKER_URL: {name} is not supported: {why}")
     arguments: dict[str, Any] = {"timeout": _LONGEST_CONNECT_SECONDS}
     _drop(options, arguments)
     for name, (argument, read) in _ASYNCPG.items():
@@ -148,7 +148,7 @@ def target_of(url: str) -> Target:
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Each option once, the last one; hosts are added up, as SQLAlchemy has several of them."""
+    """Merge repeated options: the last one counts, but hosts are joined, as in SQLAlchemy."""
     options: dict[str, str] = {}
     for name, value in pairs:
         options[name] = f"{options[name]},{value}" if name == "host" and name in options else value
@@ -156,26 +156,26 @@ def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _drop(options: dict[str, str], arguments: dict[str, Any]) -> None:
-    """Leave out what asyncpg has not, with a word where that makes a difference."""
+    """Remove options that asyncpg doesn't have; logs a warning where that makes a difference."""
     for name in _NEEDLESS & options.keys():
-        log.info("NITRO_BROKER_URL: %s is left out; it makes no difference here", name)
+        log.info("NITRO_BROKER_URL: %s is ignored; it makes no difference here", name)
         del options[name]
     for name, why in _DROPPED.items():
         if options.get(name, "").lower() not in _MEANS_NOTHING:
-            log.warning("NITRO_BROKER_URL: %s is left out: %s", name, why)
+            log.warning("NITRO_BROKER_URL: %s is ignored: %s", name, why)
             if name == "pgbouncer":
                 arguments["statement_cache_size"] = 0
         options.pop(name, None)
 
 
 def _secure(options: dict[str, str], arguments: dict[str, Any]) -> None:
-    """What is said of TLS, as asyncpg has it."""
+    """Translate and check the options for TLS."""
     if "sslmode" in options:
         options["sslmode"] = _SSL_MODES.get(options["sslmode"].lower(), options["sslmode"])
     for name, values in _VALUES.items():
         if options.get(name, values[0]) not in values:
             raise ConfigurationError(f"NITRO_BROKER_URL: {name} is one of {', '.join(values)}")
-    if options.get("sslrootcert") == "system":  # libpq's name for what the machine trusts
+    if options.get("sslrootcert") == "system":  # libpq's name for the system's CA certificates
         arguments["ssl"] = ssl.create_default_context()
         del options["sslrootcert"]
         options.pop("sslmode", None)
@@ -190,5 +190,5 @@ def _number(name: str, value: str, read: Callable[[str], float]) -> float:
 
 
 def _schema(name: str) -> str:
-    """As `search_path` has it: quoted, if it is no plain name or list of names."""
+    """A value of `search_path`: quoted, unless it is a plain name or a list of them."""
     return name if re.fullmatch(r"[a-z_][a-z0-9_, ]*", name) else '"' + name.replace('"', '""') + '"'

@@ -1,8 +1,8 @@
 """`postgresql://`: the log in a table, for several hosts, and for events in the same transaction as the data.
 
-The table is the truth, and NOTIFY only wakes. Whoever appends locks the row of its log until it commits, so sequences
-become visible in their order. What an application emits in a transaction of its own waits in an outbox, without a
-number, until that is committed; whoever appends next moves it into the log first.
+The table is authoritative; NOTIFY only wakes readers. An append locks the log's row until it commits, so sequences
+become visible in order. An event emitted in an application's transaction is inserted into an outbox table, without a
+sequence; after its commit, the next append moves it into the log first.
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ __all__ = ["PostgresLog"]
 log: Final = logging.getLogger("nitro.brokers")
 
 OUTBOX: Final = "outbox"
-"""What a NOTIFY says when something waits in the outbox; every other text is a mere wake-up."""
+"""Payload of a NOTIFY when the outbox has rows; any other payload only wakes readers."""
 
 _UNKNOWN: Final = "unknown"
-"""The timeline of a server that doesn't tell it, as the row has it."""
+"""Stored in the row as the timeline of a server that doesn't report it."""
 _NEVER_ANSWERED: Final = (
     asyncpg.UndefinedFunctionError,
     asyncpg.InsufficientPrivilegeError,
     asyncpg.FeatureNotSupportedError,
 )
-"""A server that answers so has no timelines, or keeps them from us; every other error may pass."""
+"""Errors of a server that has no timelines or doesn't show them; others may be transient."""
 _TRIMS_EVERY_SECONDS: Final = 1.0
 _NOTIFIED_WITHIN_SECONDS: Final = (0.1, 1.0)
-"""How long a notification may take at the most, where the last time none came, and else."""
+"""Timeout for the test notification: if the last one did not arrive, and if it did."""
 _LOOKS_SOON_SECONDS: Final = 0.05
 _LOOKS_LATER_SECONDS: Final = 0.25
 _LATER_AFTER_SECONDS: Final = 1.0
-"""Where no notifications arrive, a quiet log is looked at less often."""
+"""Without notifications, an idle log is polled less often."""
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 
 
 class PostgresLog:
-    """See `base.Log` for what its verbs promise. Acknowledged is what is committed.
+    """See `base.Log` for what its verbs promise. Entries are acknowledged when they are committed.
 
     Args:
-        url: `postgresql://user:password@host:5432/database`, as libpq or SQLAlchemy takes it, with any driver's name
-            and options; see `dsn`. Through a pooler in transaction mode, where no notification arrives, the table is
-            looked at now and then.
-        namespace: whose log, of those in the database.
-        retention: what is kept in the table.
-        max_body_bytes: a longer entry is not read.
+        url: `postgresql://user:password@host:5432/database`, as for libpq or SQLAlchemy, with any driver's name and
+            options; see `dsn`. Through a pooler in transaction mode, where no notifications arrive, the table is
+            polled.
+        namespace: separates logs in one database.
+        retention: what is retained in the table.
+        max_body_bytes: a longer entry is read without its body.
     """
 
     max_body_bytes: int | None = None
@@ -101,7 +101,7 @@ class PostgresLog:
             await writer.look()
             await reader.look()
             self._warn_that_it_polls()
-        self._has_outbox = True  # something may wait since before
+        self._has_outbox = True  # it may have rows from before
         extent = await self._extent(writer)
         self._epoch = extent.epoch
         return extent
@@ -134,8 +134,8 @@ class PostgresLog:
         if extent.newest > after:
             entries = await self._entries(after, limit)
         if extent.epoch != self._epoch or (extent.newest != after and not entries):
-            raise LogChanged("it is another one, or was emptied")
-        self._has_outbox = True  # in case that a notification was lost
+            raise LogChanged("it was replaced or emptied")
+        self._has_outbox = True  # in case a notification was lost
         return entries
 
     def append_in(self, connection: Connection, body: bytes) -> None:
@@ -163,7 +163,7 @@ class PostgresLog:
     async def newest(self) -> int:
         newest = await self._append(self._writer, "", 0, ())
         if not self._is_notified:
-            self._news.set()  # whoever asks wants it to be read, too
+            self._news.set()  # the caller is going to wait for it to be read
         return newest
 
     def why_refused(self, error: Exception) -> str | None:
@@ -178,26 +178,25 @@ class PostgresLog:
         self._reader = self._writer = None
         for line in lines:
             if line is not None:
-                line.connection.terminate()  # whatever it is at: a polite end would wait for that
+                line.connection.terminate()  # `close` would wait for a running statement
 
     async def _make(self, writer: LogConnection) -> None:
-        """Make what is missing. Where that is a table, all logs begin anew: nobody knows what was in it."""
+        """Create missing tables and the function. If a table was missing, all logs restart: its rows are unknown."""
         if all(await writer.connection.fetchrow(sql.EXISTS)):
             return
         async with writer.transaction():
-            await writer.connection.execute(sql.ALONE)  # two may want to make it
+            await writer.connection.execute(sql.ALONE)  # one process at a time
             has_tables, _ = await writer.connection.fetchrow(sql.EXISTS)
             await writer.connection.execute(sql.SCHEMA)
             if not has_tables:
                 await writer.connection.execute(sql.DISOWN)
 
     async def _find(self, writer: LogConnection) -> None:
-        """Find the row of the log, or make it; and begin a new epoch if it is new, or says what can't be, or another
-        server has taken over.
+        """Find or create the log's row; begin a new epoch if it is new or inconsistent, or another server took over.
 
-        Whoever comes second waits for the row, and then finds what the first has made of it.
-        The row has the timeline of the server that was last known to have it, and only another one that is known begins
-        an epoch: a server that doesn't tell its timeline neither begins one nor makes the row forget the last.
+        The row is locked, so that a second process waits, and finds the first one's result.
+        The row has the last known timeline of its server. Only a different known timeline begins an epoch; a server
+        that doesn't report its timeline neither begins one nor changes the row's.
         """
         async with writer.transaction():
             timeline, is_same_on_all = await self._server(writer)
@@ -212,16 +211,16 @@ class PostgresLog:
                 await self._begin_epoch(writer, epoch)
 
     async def _begin_epoch(self, writer: LogConnection, old: str) -> None:
-        """Empty the log, if it has that epoch still. What waits in the outbox comes into the new one."""
+        """Begin a new, empty epoch, if the current one is `old`. Rows in the outbox go to the new one."""
         if await writer.connection.fetchval(sql.RENEW, self._namespace, old, new_epoch()):
             for statement in sql.EMPTY:
                 await writer.connection.execute(statement, self._namespace)
 
     async def _server(self, line: LogConnection) -> tuple[str, bool]:
-        """The server's timeline, which another one gets that takes over; and whether that one has everything.
+        """The server's timeline, which changes at a failover; and whether a standby has everything then.
 
         Raises:
-            asyncpg.PostgresError: it can't tell now; a standby says so (55000) until it is promoted.
+            asyncpg.PostgresError: it is unknown now; a standby raises 55000 until it is promoted.
         """
         try:
             async with line.connection.transaction():
@@ -238,7 +237,7 @@ class PostgresLog:
         return int(newest)
 
     async def _trim(self, more_bytes: int) -> None:
-        """Forget by bytes and age, now and then; by number each append does it."""
+        """Delete the oldest entries by bytes and age, at intervals; each append does so by number."""
         self._untrimmed_bytes += more_bytes
         now = time.monotonic()
         _, max_bytes, max_age_seconds = self._retention
@@ -273,7 +272,7 @@ class PostgresLog:
         self._news.set()
 
     def _looks_after_seconds(self, now: float) -> float:
-        """For how long to wait for a notification, if that is what there is."""
+        """Seconds until the next poll; infinite if there are notifications."""
         if self._is_notified:
             return math.inf
         return _LOOKS_LATER_SECONDS if now - self._quiet_since > _LATER_AFTER_SECONDS else _LOOKS_SOON_SECONDS
@@ -282,8 +281,8 @@ class PostgresLog:
         if not self._has_warned:
             self._has_warned = True
             log.warning(
-                "%s brings no notifications, as a pooler in transaction mode doesn't. The log is looked at every %d to "
-                "%d ms instead. To hear at once, set NITRO_BROKER_URL to the server itself or a pool in session mode",
+                "%s brings no notifications, as with a pooler in transaction mode. Nitro polls the log every %d to %d "
+                "ms instead. To avoid that delay, set NITRO_BROKER_URL to the server itself or a pool in session mode",
                 *(self.name, 1000 * _LOOKS_SOON_SECONDS, 1000 * _LOOKS_LATER_SECONDS),
             )
 
@@ -292,6 +291,6 @@ class PostgresLog:
 
 
 def _is_sound(epoch: str, newest: int, first: int | None, last: int | None) -> bool:
-    """Whether a row can say that, beside messages from `first` to `last`. A new row has no epoch yet."""
+    """Whether a row is consistent with entries from `first` to `last`. A new row has no epoch yet, and is not."""
     place = Position(epoch, newest)
     return Position.parse(str(place)) == place and (first is None or (first >= 1 and last == newest))

@@ -1,6 +1,6 @@
-"""What `postgres.py` says to the server: its tables, the function by which it appends, and its statements.
+"""The SQL of a PostgreSQL log: its tables, the function that appends, and its statements.
 
-The tables and the function are an administrator's to make in some places, so docs/scaling.md has them, too.
+An administrator may have to create the tables and the function, so docs/scaling.md has them, too.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ EXISTS: Final = """
 SELECT count(*) = 4, to_regproc('nitro_append') IS NOT NULL FROM pg_class
 WHERE relname IN ('nitro_logs', 'nitro_messages', 'nitro_producers', 'nitro_outbox') AND pg_table_is_visible(oid)
 """
-"""`to_regclass` would say what it said before, also when another session has made them since."""
+"""Not `to_regclass`, whose answer would not change when another session creates them meanwhile."""
 
 ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('nitro'))"
 DISOWN: Final = "DELETE FROM nitro_logs"
@@ -135,5 +135,5 @@ DELETE FROM nitro_messages WHERE namespace = $1 AND sequence < (
         FROM nitro_messages WHERE namespace = $1
     ) AS sized WHERE bytes > greatest($2, size) OR at < clock_timestamp() - make_interval(secs => $3))
 """
-"""The newest entry stays, however long it is, and one more than is retained, by which the oldest place is known."""
+"""The newest entry stays, however long it is, and one more than the limits, which marks the oldest position."""
 FORGET_PRODUCERS: Final = "DELETE FROM nitro_producers WHERE at < clock_timestamp() - interval '1 day'"

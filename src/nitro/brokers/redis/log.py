@@ -1,11 +1,11 @@
 """`redis://`: the log in a Redis stream, for several hosts. Redis 6.2 or newer, or Valkey.
 
-The entries' ids are our sequences. A script appends, so that epoch, sequence, producers and retention change together.
+The entries' ids are the sequences. A script appends, so that epoch, sequence, producers and retention change together.
 All keys of a namespace share one hash tag, and so one slot of a cluster.
 
-Redis loses what it acknowledged when it is restarted without `appendfsync always`, or when a replica takes over. Nobody
-could tell what, so the log begins a new epoch then. It is noticed by the run id of the server. A server that has or had
-a replica may be another one whenever its run is another, whatever the address.
+Redis may lose acknowledged entries when it restarts without `appendfsync always`, or when a replica takes over. Which
+ones is unknown, so the log begins a new epoch then. Both are detected by the server's run id. If a server has or had a
+replica, another run id may mean another server, even at the same address.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from nitro.redaction import without_secrets
 __all__ = ["RedisLog"]
 
 _BEHIND: Final = "18446744073709551615"
-"""The second half of an id behind which the next sequence comes, whatever others have written."""
+"""The largest second half of an id: what follows has a higher sequence, even if others wrote to the stream."""
 _FEWEST_ENTRIES: Final = 16
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _OLDEST_SERVER: Final = (6, 2)
@@ -37,14 +37,14 @@ _UNKNOWN: Final = "unknown"
 
 
 class RedisLog:
-    """See `base.Log` for what its verbs promise. Acknowledged is what Redis has answered.
+    """See `base.Log` for what its verbs promise. Entries are acknowledged when Redis has replied.
 
     Args:
         url: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+unix:///path/to.sock?db=0`,
             `redis+sentinel://host:26379,host:26379/master-name/0` or `redis+cluster://host:6379`.
-        namespace: whose log, of those on the server.
-        retention: what is kept on the server.
-        max_body_bytes: a longer entry is not handed on.
+        namespace: separates logs on one server.
+        retention: what is retained on the server.
+        max_body_bytes: a longer entry is read without its body.
     """
 
     max_body_bytes: int | None = None
@@ -56,7 +56,7 @@ class RedisLog:
         self._longest_body = max_body_bytes
         self._log = f"{{nitro:{namespace}}}"
         self._epoch = ""
-        self._seen = 0  # how far this process has read in that epoch, or written
+        self._seen = 0  # newest sequence that this process has read or appended in that epoch
         self._stream = ""
         self._page_entries = _FEWEST_ENTRIES
         self._client: Any = None
@@ -109,7 +109,7 @@ class RedisLog:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
-        if isinstance(client, RedisCluster):  # its own `aclose` does nothing while it looks for the nodes anew
+        if isinstance(client, RedisCluster):  # its `aclose` does nothing while it rediscovers nodes
             for nodes in ("nodes_cache", "startup_nodes"):
                 await client.nodes_manager.aclose(nodes)
         for sentinel in self._source.sentinels:
@@ -122,7 +122,7 @@ class RedisLog:
         if not found:
             return []
         (_, items), *_ = found.items() if isinstance(found, dict) else found
-        if isinstance(found, dict):  # the third version of the protocol puts them into one more list
+        if isinstance(found, dict):  # RESP3 nests them in one more list
             (items,) = items
         now = time.time()
         entries = [self._entry(id, fields or {}, now) for id, fields in items]
@@ -138,10 +138,10 @@ class RedisLog:
         return Entry(_sequence(id), body if len(body) <= self._longest_body else None, max(0.0, age))
 
     async def _ask(self, command: str, *arguments: Any, **options: Any) -> Any:
-        """What the server answers; once more, if it or a proxy has closed a connection that was idle.
+        """Send a command; retry once if the server or a proxy has closed an idle connection.
 
-        Whatever is asked here may be asked twice. But another run of the server may have lost something, which only
-        `open` notices.
+        All commands sent here may be repeated. If the server's run id has changed it may have lost entries, which only
+        `open` detects, so the error is raised then.
         """
         ask = getattr(self._client, command)
         try:
@@ -154,7 +154,7 @@ class RedisLog:
             return await ask(*arguments, **options)
 
     async def _server(self, client: Any) -> tuple[str, bool, bool]:
-        """The id of the server's run; whether what it acknowledged survives its restart; whether it has replicas."""
+        """The server's run id; whether acknowledged entries survive its restart; whether it has replicas."""
         run = await self._run_id(client)
         if run == _UNKNOWN or self._source.has_replicas:
             return run, False, True
@@ -163,8 +163,8 @@ class RedisLog:
             replication = await client.info("replication")
         except ResponseError:
             return run, False, True
-        if persistence.get("loading"):  # and says that it has no AOF
-            raise BusyLoadingError("it is loading what it has on its disk")
+        if persistence.get("loading"):  # it reports no AOF until that is done
+            raise BusyLoadingError("it is loading its data from disk")
         if replication.get("role") == "slave":
             raise ReadOnlyError("it is a replica, and has not taken over")
         is_durable = bool(persistence["aof_enabled"]) and policy.get("appendfsync") == "always"
@@ -178,7 +178,7 @@ class RedisLog:
             node = {"target_nodes": client.get_node_from_key(self._log)}
         try:
             server = await client.info("server", **node)
-        except ResponseError:  # a user without the right to ask; then only what is missing shows that it was lost
+        except ResponseError:  # the user may not run INFO; then only missing entries show a loss
             return _UNKNOWN
         version = str(server.get("redis_version", ""))
         found = re.match(r"(\d+)\.(\d+)", version)

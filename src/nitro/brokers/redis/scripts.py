@@ -1,9 +1,9 @@
-"""What `redis.py` lets the server run: one script for each of its verbs that change the log.
+"""The Lua scripts of a Redis log: one for each verb that changes it.
 
-The log is a hash, and a stream for each of its epochs. Where a replica takes over, its old master may live on for a
-while, and acknowledge to those who have not noticed. So the hash says of epochs that have ended how far each was known
-to have come. Who comes from one, and has read further there, ends the epoch that has begun since: whoever was told of a
-gap when it began has to be told of what came after that, too.
+The log is a hash, and a stream for each epoch. When a replica takes over, the old master may keep running for a while,
+and acknowledge to processes that have not noticed. So the hash records for each ended epoch the newest sequence known.
+A process that has read further in that epoch ends the current epoch as well: clients were told of a gap when it began,
+and have to be told of what was appended to the old epoch after that, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ local function note(ended, epoch, sequence)
   return string.sub(string.format('%s:%.0f ', epoch, sequence) .. ended, 1, 1000)
 end
 """
-"""Ended epochs, the newest first, and how far they came. What is cut off has no blank behind it, and is not found."""
+"""Ended epochs with their newest sequences, the newest epoch first. A truncated item has no blank behind it, and is not
+found."""
 
 OPEN: Final = (
     _NOTE
@@ -48,10 +49,10 @@ if restarted then redis.call('HSET', log, 'run', run) end
 return {epoch, string.format('%.0f', sequence), begin}
 """
 )
-"""Log; run id, whether a restart loses nothing, whether there are replicas, a new epoch, the epoch that was read before
-and how far → epoch, newest sequence, how that entry begins.
+"""Keys: log. Arguments: run id, whether a restart loses nothing, whether there are replicas, a new epoch, the epoch
+that this process last read and its newest sequence there. Returns epoch, newest sequence, that entry's first bytes.
 
-Once there was a replica, another run may be another server."""
+If there ever was a replica, another run id may mean another server."""
 
 RENEW: Final = (
     _NOTE
@@ -66,7 +67,7 @@ if found[1] == epoch then
 end
 """
 )
-"""Log, stream; the epoch that lost something, a new one, and how far the old one was read."""
+"""Keys: log, stream. Arguments: the epoch that lost entries, a new epoch, the newest sequence read in the old one."""
 
 APPEND: Final = """
 local log, stream, producer = KEYS[1], KEYS[2], KEYS[3]
@@ -87,7 +88,7 @@ for place = 7, #ARGV do
     local fields = {'b', ARGV[place], 't', now, 's', string.format('%.0f', total)}
     local added = redis.pcall('XADD', stream, string.format('%.0f-0', sequence), unpack(fields))
     if type(added) == 'table' and added.err then
-      -- Somebody else has written here, with an id of its own. We go on behind it; readers announce the gap.
+      -- Another program has written to the stream. Continue behind its id; readers announce the gap.
       local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
       if not last then return redis.error_reply(added.err) end
       sequence = tonumber(string.match(last[1], '^%d+')) + 1
@@ -97,9 +98,9 @@ for place = 7, #ARGV do
 end
 redis.call('SET', producer, string.format('%.0f', first + #ARGV - 7), 'EX', 86400)
 
--- What the entries from one on have is what was ever appended, less what stood before it: so nothing has to be put
--- right when entries go by themselves, or by another's hand. The newest one stays, however long it is, and one more
--- than is retained, by which the oldest place is known.
+-- The bytes from an entry on are the running total less that entry's: so the count stays right when entries expire or
+-- are deleted by others. The newest entry stays, however long it is, and one more than the limits, which marks the
+-- oldest position.
 local chunk, enough = 2, false
 while not enough do
   local count, first, last = redis.call('XLEN', stream), nil, nil
@@ -118,5 +119,5 @@ redis.call('HSET', log, 'sequence', string.format('%.0f', sequence), 'total', st
 if newest then redis.call('HSET', log, 'begin', string.sub(newest, 1, tonumber(ARGV[6]))) end
 return sequence
 """
-"""Log, stream, producer; epoch, the first one's number, retention, how long a stamp is, and the entries → the newest
-sequence, or nothing if the epoch is another."""
+"""Keys: log, stream, producer. Arguments: epoch, the first entry's number, retention, length of a stamp, the entries.
+Returns the newest sequence, or nothing if the epoch is another."""

@@ -1,4 +1,4 @@
-"""From a Redis URL to a client of redis-py's: of a server, behind Sentinel, or of a cluster; and why one is refused."""
+"""Makes redis-py clients from a URL: for one server, through Sentinel, or for a cluster; and explains their errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log: Final = logging.getLogger("nitro.brokers")
 
 _CONNECT_SECONDS: Final = 4.0
 _SOCKET_SECONDS: Final = 6.0
-"""Longer than any read waits. The link is faster, but redis-py forgets that it was cancelled while it connects."""
+"""Longer than any read waits. The log broker times out earlier, but redis-py may lose a cancellation as it connects."""
 _TAKEN: Final = frozenset(
     {"db", "username", "password", "client_name", "protocol", "lib_name", "lib_version", "socket_read_size"}
 )
@@ -40,7 +40,7 @@ _NEEDLESS: Final = frozenset(
     | {"retry_on_error", "single_connection_client", "skip_full_coverage_check", "require_full_coverage"}
     | {"read_from_replicas", "dynamic_startup_nodes"}
 )
-"""How an application's own client behaves; the link has its own times and tries, and notices what is dead by itself."""
+"""Options for an application's own client; the log broker has its own timeouts and retries."""
 _REMEDIES: Final = (
     (
         "can't run this command",
@@ -56,15 +56,15 @@ _REMEDIES: Final = (
     ("cluster support disabled", "write redis:// in NITRO_BROKER_URL, not redis+cluster://"),
     ("'auth' command", "leave the user out of NITRO_BROKER_URL, or take Redis 6.2 or newer"),
 )
-"""What is in an error that stays → what to do."""
+"""Part of a permanent error's text → remedy."""
 
 
 class RedisSource:
-    """Makes clients of what is at `url`.
+    """Makes clients for `url`.
 
     Attributes:
-        has_replicas: another server may take over, which has not all.
-        sentinels: clients of theirs, which want to be closed, too.
+        has_replicas: a replica may take over, and may lack entries.
+        sentinels: clients of the Sentinels, which have to be closed, too.
 
     Raises:
         ConfigurationError: the URL can't be used; the text has the remedy.
@@ -76,12 +76,12 @@ class RedisSource:
         self.sentinels: list[Any] = []
         options = options_of(parts.query, _TAKEN | _TLS | _NEEDLESS | {"ssl", "tls"}, "redis")
         if "ssl" in options or "tls" in options:
-            raise ConfigurationError("NITRO_BROKER_URL: TLS is said by rediss://, not by an option; leave it out")
+            raise ConfigurationError("NITRO_BROKER_URL: for TLS write rediss://, and leave the option out")
         for name in _NEEDLESS & options.keys():
-            log.info("NITRO_BROKER_URL: %s is left out; it makes no difference here", name)
+            log.info("NITRO_BROKER_URL: %s is ignored; it makes no difference here", name)
             del options[name]
         if parts.scheme != "rediss" and _TLS & options.keys():
-            raise ConfigurationError("NITRO_BROKER_URL has options for TLS, and TLS is what rediss:// says")
+            raise ConfigurationError("NITRO_BROKER_URL has options for TLS, which need rediss://")
         if "ssl_cert_reqs" in options:  # Celery's and Heroku's name for it
             options["ssl_cert_reqs"] = options["ssl_cert_reqs"].lower().removeprefix("cert_")
         check_files(options, _FILES)
@@ -89,7 +89,7 @@ class RedisSource:
         self._query = urlencode(options, quote_via=quote)
         try:
             self.client()
-        except ValueError as error:  # whose text may be of the URL
+        except ValueError as error:  # whose text may contain parts of the URL
             named = [name for name in options if f"'{name}'" in str(error)] or sorted(options)
             raise ConfigurationError(
                 f"NITRO_BROKER_URL can't be used: redis-py can't read the value of {' or '.join(named)}; correct it"
@@ -131,10 +131,10 @@ class RedisSource:
 
 
 def why_refused(error: BaseException | None, *, is_plain: bool) -> str | None:
-    """What is wrong and what to do, if waiting won't help.
+    """What is wrong and the remedy, if the error is permanent.
 
     Args:
-        is_plain: the client is one of a server, and of no cluster.
+        is_plain: the client is not a cluster's.
     """
     while error is not None:
         text = f"the server says: {without_echo(str(error))}. So "
@@ -160,4 +160,4 @@ def _check_path(parts: SplitResult) -> None:
             "NITRO_BROKER_URL: a Sentinel URL names its master: redis+sentinel://host:26379/master-name, or …/name/0"
         )
     if parts.scheme in ("redis", "rediss", "redis+cluster") and not re.fullmatch(r"[0-9]*", path):
-        raise ConfigurationError("NITRO_BROKER_URL: behind the host is the number of a database, as in redis://host/0")
+        raise ConfigurationError("NITRO_BROKER_URL: the path must be the number of a database, as in redis://host/0")

@@ -1,4 +1,4 @@
-"""The file that a SQLite log is in: from its URL to its path, and why a file can't be used."""
+"""The file of a SQLite log: its path, from the URL, and why it can't be used."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _DRIVERS: Final = {"sqlite", "sqlite+pysqlite", "sqlite+pysqlite_numeric", "sqli
 _IGNORED: Final = frozenset(
     {"autocommit", "cache", "cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}
 )
-"""They say how an application's own connections behave; ours are our own."""
+"""Options for an application's own connections."""
 _REFUSED: Final = {
     "immutable": "a log is written to",
     "nolock": "several processes share a log",
     "psow": "a log has to survive a crash",
-    "vfs": "the log's connections have the usual one",
+    "vfs": "the log's connections use the default",
 }
 
 
 def path_of(url: str) -> str:
-    """The path in `sqlite:///relative/path`, `sqlite:////absolute/path`, or as SQLAlchemy has it.
+    """The path in `sqlite:///relative/path`, `sqlite:////absolute/path`, or SQLAlchemy's other forms.
 
     Raises:
-        ConfigurationError: there is none that processes could share, or an option that can't be.
+        ConfigurationError: it names no file that processes could share, or has an option that a log can't have.
     """
     scheme, _, rest = url.partition("://")
     if scheme not in _DRIVERS:
@@ -54,12 +54,12 @@ def path_of(url: str) -> str:
 
 
 def is_same_file(database: str | None, path: str) -> bool:
-    """Whether SQLAlchemy's name of a database is this file's."""
+    """Whether a SQLAlchemy URL's database is the file at `path`."""
     return database is not None and os.path.realpath(_without_file(database)) == os.path.realpath(path)
 
 
 def why_refused(path: str, error: Exception) -> str | None:
-    """What is wrong with the file, and what to do, if waiting won't help."""
+    """What is wrong with the file, and the remedy, if the error is permanent."""
     if not isinstance(error, sqlite3.DatabaseError):
         return None
     directory = os.path.dirname(os.path.abspath(path))

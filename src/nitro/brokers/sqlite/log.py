@@ -1,6 +1,6 @@
 """`sqlite:///path`: the log in a file, for several processes on one host, with no server.
 
-One writer at a time, so sequences become visible in their order. The reader's wake-up is `PRAGMA data_version`, which
+There is one writer at a time, so sequences become visible in order. The reader polls `PRAGMA data_version`, which
 costs microseconds and changes whenever another connection has committed.
 """
 
@@ -31,25 +31,25 @@ __all__ = ["SQLiteLog"]
 T = TypeVar("T")
 
 _BUSY_SECONDS: Final = 4.0
-"""Shorter than the link waits for an answer, so that whoever holds the lock for long is named."""
+"""Shorter than the log broker's timeout, so that the error is SQLite's own, about the lock."""
 _LOOKS_SOON_SECONDS: Final = 0.004
 _LOOKS_LATER_SECONDS: Final = 0.03
 _LATER_AFTER_SECONDS: Final = 1.0
-"""A quiet log is looked at less often."""
+"""An idle log is polled less often."""
 _TRIMS_EVERY_SECONDS: Final = 1.0
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _PRODUCER_SECONDS: Final = 24 * 3600
-"""How long a producer is remembered that has gone."""
+"""How long the last number of a producer is kept."""
 
 
 class SQLiteLog:
-    """See `base.Log` for what its verbs promise. Acknowledged is what is on the disk (`synchronous = FULL`).
+    """See `base.Log` for what its verbs promise. Entries are acknowledged when they are on disk (`synchronous = FULL`).
 
     Args:
-        url: `sqlite:///relative/path` or `sqlite:////absolute/path`, or a URL of SQLAlchemy's for a file.
-        namespace: whose log, of those in the file.
-        retention: what is kept in the file.
-        max_body_bytes: a longer entry is not read.
+        url: `sqlite:///relative/path` or `sqlite:////absolute/path`, or a SQLAlchemy URL of a file.
+        namespace: separates logs in one file.
+        retention: what is retained in the file.
+        max_body_bytes: a longer entry is read without its body.
     """
 
     max_body_bytes: int | None = None
@@ -109,7 +109,7 @@ class SQLiteLog:
         entries = self._entries(reader, after, limit) if extent.newest > after else []
         self._check_identity()
         if extent.epoch != self._epoch or (extent.newest != after and not entries):
-            raise LogChanged("it is another one, or was emptied")
+            raise LogChanged("it was replaced or emptied")
         return entries
 
     def append_in(self, connection: Connection, body: bytes) -> None:
@@ -133,7 +133,7 @@ class SQLiteLog:
         extent = self._extent(self._reader)
         if extent.epoch != self._epoch:
             raise LogChanged("it has another epoch")
-        self._appended.set()  # whoever asks wants it to be read, too
+        self._appended.set()  # the caller is going to wait for it to be read
         return extent.newest
 
     def why_refused(self, error: Exception) -> str | None:
@@ -149,7 +149,7 @@ class SQLiteLog:
         await self._in_thread(self._close)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than until this process has appended something itself."""
+        """Wait, at most until this process appends."""
         loop = asyncio.get_running_loop()
         timer = loop.call_later(seconds, self._appended.set)
         try:
@@ -158,7 +158,7 @@ class SQLiteLog:
             timer.cancel()
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Whatever may wait for the file's lock, one after the other."""
+        """Run a call that may wait for the file's lock in the thread, one at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _connect(self) -> sqlite3.Connection:
@@ -204,11 +204,11 @@ class SQLiteLog:
                 (namespace, producer, first + len(bodies) - 1, now),
             )
             self._trim(writer, newest, now, sum(map(len, new)))
-        self._check_identity()  # or it would be acknowledged in a file that nobody finds any more
+        self._check_identity()  # a deleted file must not acknowledge
         return int(newest)
 
     def _trim(self, writer: sqlite3.Connection, newest: int, now: float, more_bytes: int) -> None:
-        """Forget the oldest: by number at each time, by bytes and age now and then."""
+        """Delete the oldest entries: by number each time, by bytes and age at intervals."""
         namespace, (max_messages, max_bytes, max_age_seconds) = self._namespace, self._retention
         writer.execute(
             "DELETE FROM nitro_messages WHERE namespace = ? AND sequence < ?", (namespace, newest - max_messages)
@@ -243,7 +243,7 @@ class SQLiteLog:
         entries: list[Entry] = []
         size = 0
         for sequence, at, body in reader.execute(READ, values):
-            body = body if isinstance(body, bytes | None) else b""  # SQLite lets a column hold anything
+            body = body if isinstance(body, bytes | None) else b""  # SQLite columns hold any type
             size += len(body or b"")
             entries.append(Entry(sequence, body, max(0.0, now - at) if isinstance(at, float) else 0.0))
             if size > _PAGE_BYTES:
@@ -266,7 +266,7 @@ class SQLiteLog:
         return Extent(epoch, newest + 1 if oldest is None else oldest, newest)
 
     def _identity(self) -> tuple[int, int] | None:
-        """Which file has the path now; None if it was deleted."""
+        """Device and inode of the file at the path; None if it was deleted."""
         try:
             found = os.stat(self._path)
         except FileNotFoundError:
@@ -283,7 +283,7 @@ class SQLiteLog:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """One that waits for the file's only writer before it begins."""
+    """A write transaction, which waits for the file's write lock when it begins."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

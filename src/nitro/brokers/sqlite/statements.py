@@ -1,4 +1,4 @@
-"""What a SQLite log says in SQL: its tables, how they are read and trimmed, and how a log begins in them."""
+"""The SQL of a SQLite log: its tables, how they are read and trimmed, and how a log begins."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ FORGET: Final = """
             SELECT sequence, at, sum(length(body)) OVER (ORDER BY sequence DESC) AS bytes
             FROM nitro_messages WHERE namespace = :namespace
         ) WHERE (bytes > :bytes AND sequence < :newest) OR at < :since)"""
-"""The newest entry stays, however long it is, and one more than is retained, by which the oldest place is known. (Its
-length as a column of its own would let SQLite read all of it.)"""
+"""The newest entry stays, however long it is, and one more than the limits, which marks the oldest position. (A column
+with the length in the subquery would make SQLite read the whole body.)"""
 
 
 def begin(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:
-    """Begin a log where there is none. If one was there, and only its row is gone, nobody knows how far it got."""
+    """Create the log if it has no row. Entries without a row are deleted: their newest sequence is unknown."""
     made = execute("INSERT OR IGNORE INTO nitro_logs VALUES (?, ?, 0)", (namespace, new_epoch()))
     if made.rowcount:
         empty(execute, namespace)
 
 
 def mend(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:
-    """Begin a new epoch where another hand has left the row at another place than the newest message's."""
+    """Begin a new epoch if another program has left the row's sequence different from the newest entry's."""
     changed = execute(
         "UPDATE nitro_logs SET epoch = ?, sequence = 0 WHERE namespace = ? "
         "AND sequence <> (SELECT max(sequence) FROM nitro_messages WHERE namespace = nitro_logs.namespace)",
@@ -53,13 +53,13 @@ def mend(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None
 
 
 def empty(execute: Callable[[str, tuple[str, ...]], Any], namespace: str) -> None:
-    """Forget all that the log had, as a new epoch does."""
+    """Delete the log's entries and producers, for a new epoch."""
     execute("DELETE FROM nitro_messages WHERE namespace = ?", (namespace,))
     execute("DELETE FROM nitro_producers WHERE namespace = ?", (namespace,))
 
 
 def begin_of(reader: sqlite3.Connection, namespace: str, sequence: int) -> bytes | None:
-    """How an entry begins, of which no more is read, however long it is; None if it is not there."""
+    """The first bytes of an entry, read without the rest; None if it does not exist."""
     found = reader.execute(
         "SELECT rowid FROM nitro_messages WHERE namespace = ? AND sequence = ?", (namespace, sequence)
     ).fetchone()
@@ -68,5 +68,5 @@ def begin_of(reader: sqlite3.Connection, namespace: str, sequence: int) -> bytes
     try:
         with reader.blobopen("nitro_messages", "body", found[0], readonly=True) as body:
             return body.read(STAMP_BYTES)
-    except sqlite3.OperationalError:  # it went in between, or is a number
+    except sqlite3.OperationalError:  # it was deleted meanwhile, or is a number
         return None

@@ -9,22 +9,22 @@ from typing import Final
 __all__ = ["use_wal"]
 
 _LONGEST_KEPT_BYTES: Final = 8 * 1024 * 1024
-"""A log that a burst or a long reader made longer is cut to this when it is begun again. SQLite by itself keeps its
-length for ever; it begins anew at about half of this, so in daily work nothing is cut."""
+"""A WAL file that a burst or a long reader has grown is truncated to this when it restarts. By default SQLite never
+shrinks it. It normally restarts at about half of this, so that nothing is truncated."""
 
 
 def use_wal(connection: sqlite3.Connection, seconds: float) -> None:
-    """Let the file of `connection` have one; a database in memory has none, and needs none.
+    """Switch the file of `connection` to WAL mode; a database in memory is left alone.
 
     Raises:
-        sqlite3.OperationalError: others kept the file locked for so many seconds.
+        sqlite3.OperationalError: others kept the file locked for `seconds`.
     """
     deadline = time.monotonic() + seconds
     while connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # SQLite doesn't heed its busy timeout when the journal changes: it may be another process's turn.
+            # SQLite ignores its busy timeout when the journal mode changes, and another process may change it now.
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
