@@ -27,7 +27,7 @@ class TopicBudget:
         self._of_user: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
         self._of_all = _Asked(settings.max_topics, settings.max_wildcards)
-        self._of_nobody = _Asked(_half(settings.max_topics), _half(settings.max_wildcards))
+        self._without_user = _Asked(_half(settings.max_topics), _half(settings.max_wildcards))
 
     def limit_reached(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> str | None:
         """The setting whose limit these topics would exceed; None if none."""
@@ -41,7 +41,7 @@ class TopicBudget:
         ):
             if key is not None and limit is not None and counts[key] + weight > limit:
                 return setting
-        reached = self._of_nobody.limit_reached(asked, wildcards) if user_id is None else None
+        reached = self._without_user.limit_reached(asked, wildcards) if user_id is None else None
         return reached or self._of_all.limit_reached(asked, wildcards)
 
     def take(self, user_id: str | None, address: str | None, asked: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ class TopicBudget:
         count(self._of_address, address, sign * weight)
         self._of_all.change(asked, wildcards, sign)
         if user_id is None:
-            self._of_nobody.change(asked, wildcards, sign)
+            self._without_user.change(asked, wildcards, sign)
 
     def __repr__(self) -> str:
         return f"<TopicBudget: {self._of_all.topics} topics, of {len(self._of_user)} users>"

@@ -156,8 +156,8 @@ class Client:
         self._lock = threading.RLock()
         self._requested = topics if isinstance(topics, Requested) else None
         self._subscriptions = Subscriptions(topics, muted_topics, Rights(grant), hub.settings.max_topics_per_client)
-        is_somebody = client_id is not None or grant.user_id is not None
-        if is_somebody and topics is _EVERYTHING and grant._allowed is None:
+        has_identity = client_id is not None or grant.user_id is not None
+        if has_identity and topics is _EVERYTHING and grant._allowed is None:
             warnings.warn(_HEARS_EVERYTHING, NitroWarning, stacklevel=3)
 
     @property
