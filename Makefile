@@ -9,6 +9,8 @@ NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 PYRIGHT   := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright  # it reads the packages of the first Python there
 
+unexport PYTHONDONTWRITEBYTECODE  # else each server that a test starts compiles everything anew
+
 .PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs clean
 
 demo: $(VENV)/.demo

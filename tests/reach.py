@@ -22,8 +22,9 @@ def starts_a_process(test: pytest.Function) -> bool:
     definitions = [fixture for found in test._fixtureinfo.name2fixturedefs.values() for fixture in found]
     seen: set[int] = set()
     codes = [test.function, *(getattr(fixture.func, "__func__", fixture.func) for fixture in definitions)]
-    used = {name for code in codes if isinstance(code, FunctionType) for name in code.__code__.co_names}
-    methods = [getattr(getattr(test.cls, name, None), "__func__", getattr(test.cls, name, None)) for name in used]
+    group = test.cls
+    used = {name for code in codes if group and isinstance(code, FunctionType) for name in code.__code__.co_names}
+    methods = [getattr(found, "__func__", found) for name in used if (found := getattr(group, name, None))]
     return any(_reaches(value, seen) for value in [*codes, *methods])
 
 
@@ -43,6 +44,8 @@ def _reaches(value: Any, seen: set[int]) -> bool:
     if isinstance(value, FunctionType):
         whole = getattr(value, "__wrapped__", value)  # what a decorator wraps
         names = {name for code in _codes(whole.__code__) for name in code.co_names}
+        if not names.isdisjoint(STARTERS):  # what it imports itself
+            return True
         return any(_reaches(whole.__globals__[name], seen) for name in names & whole.__globals__.keys())
     return False
 

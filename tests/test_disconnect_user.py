@@ -16,6 +16,7 @@ from nitro.access import admission
 from nitro.access.admission import REMEMBERED_SECONDS, Admission
 from nitro.delivery.hub import Hub
 from nitro.errors import NotAuthenticated
+from nitro.messages.user_disconnect import USER_DISCONNECT, UserDisconnect
 from nitro.settings import get_settings
 from tests.brokers import BROKERS
 from tests.servers import Server
@@ -145,3 +146,8 @@ def test_a_ticket_from_before_a_dismissal_opens_nothing_in_a_process_that_missed
             time.sleep(1.1)
             for server in (one, other, late):
                 assert opens(server, one.get("/ticket?user=7").json())
+
+
+def test_an_order_is_written_as_every_version_reads_it() -> None:
+    assert USER_DISCONNECT == "nitro.dismissal"
+    assert UserDisconnect("7", True).payload == b'{"user_id":"7","for_good":true}'

@@ -319,3 +319,18 @@ def test_namespaces_are_apart() -> None:
     assert got == ["mine"]
     emit("a.b")
     assert got == ["mine", "default"]
+
+
+def test_the_sender_is_asked_for_its_id_when_the_handlers_have_run(hub: Hub, no_handlers: None) -> None:
+    class Row:
+        id: int | None = None
+
+    @on("row.saved")
+    def save(sender: Row, **kwargs: Any) -> None:
+        sender.id = 7
+
+    with Client(topics={"row.saved": ["7"]}) as client:
+        emit("row.saved", Row(), result=1)
+        outbox = client._membership.outbox
+        assert outbox is not None
+        assert outbox.waiting[0] == 1

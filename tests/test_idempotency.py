@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 from nitro.brokers.idempotency import IdempotencyKey, IdempotencyKeys
@@ -35,3 +36,17 @@ def test_what_is_too_old_is_not_known_any_more() -> None:
     while once.content_of("k") is not None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_who_waits_for_a_key_is_told_what_stands_in_the_log_under_it() -> None:
+    keys = IdempotencyKeys(10, 60.0)
+    waiting, other = keys.content_when_seen("k"), keys.content_when_seen("other")
+    assert keys.content_when_seen("k") is waiting
+    assert keys.is_new(IdempotencyKey("k", "first", time.time()), 1)
+    assert not keys.is_new(IdempotencyKey("k", "second", time.time()), 2)
+    assert waiting.result(0) == "first"
+    assert keys.content_when_seen("k").result(0) == "first"
+    assert not other.done()
+    del other
+    gc.collect()
+    assert not keys._awaited, "nobody waits any more"

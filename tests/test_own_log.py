@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from nitro.brokers import Retention
+from nitro.brokers.log_broker import LogBroker
+from nitro.brokers.urls import make_log
+
 PAGE = (Path(__file__).parent.parent / "docs" / "logs.md").read_text()
 APPLICATION = """
 import os, nitro
@@ -71,3 +75,29 @@ def test_what_can_not_be_had_is_said(package: Path, url: str, text: str) -> None
     (package / "shelf_log.py").unlink()
     done = run(package, "-c", APPLICATION, NITRO_BROKER_URL=url)
     assert re.search(rf"ConfigurationError: NITRO_BROKER_URL .*{text}", done.stderr), done.stderr
+
+
+IMPATIENT = """
+import nitro
+from shelf_log import ShelfLog as Shelf
+
+class ShelfLog(Shelf):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        nitro.emit("log.made", result=1)
+"""
+
+
+def test_a_log_that_emits_while_it_is_made_is_told_so_and_hangs_nobody(package: Path) -> None:
+    (package / "impatient.py").write_text(IMPATIENT)
+    entries = package / "shelf_log-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[nitro.logs]\nshelf = impatient:ShelfLog\n")
+    done = run(package, "-c", APPLICATION, NITRO_BROKER_URL="shelf://x")
+    assert "ConfigurationError: something is emitted or connected while the broker is being made" in done.stderr
+
+
+def test_a_broker_that_was_never_started_is_closed_at_once() -> None:
+    log = make_log("sqlite:///never.db", "app", Retention(10, 1000, 60), max_payload_bytes=1000)
+    broker = LogBroker(log, Retention(10, 1000, 60), max_payload_bytes=1000, max_publish_queue_bytes=1000)
+    broker.close(0.1)
+    assert not Path("never.db").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nitro import Client, active_clients, emit
+from nitro import Client, active_clients, client_event, emit
 from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
 from nitro.errors import NotConnected
@@ -344,3 +345,32 @@ def test_clients_that_come_and_go_in_threads_hear_what_is_emitted_while_they_are
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_log_handler_that_emits_lets_no_application_code_run_under_a_lock(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+
+    class Emits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            emit("log.line", result="a client is slow")
+
+    def seen(sender: object, action: str, client: Client, **kwargs: object) -> None:
+        if action == "disconnect":
+            other = threading.Thread(target=lambda: emit("other.thread", result=1))
+            other.start()
+            other.join(5)
+            ended.append(not other.is_alive())
+
+    handler = Emits()
+    monkeypatch.setattr(logging.getLogger("nitro.delivery"), "handlers", [handler])
+    client_event.connect(seen)
+    try:
+        clients = [Client(topics=["a.*"], max_messages=1).connect() for _ in range(3)]
+        for number in range(4):
+            emit("a.b", result=number)
+    finally:
+        client_event.disconnect(seen)
+    assert [client.is_connected for client in clients] == [False] * 3
+    assert ended == [True] * 3

@@ -308,6 +308,7 @@ def test_a_replay_looks_at_so_many_messages_and_the_client_is_told_of_the_rest(h
     run(scenario)
 
 
+@pytest.mark.slow
 def test_one_user_who_comes_back_again_and_again_waits_and_nobody_else(hub_with: Callable[..., Hub]) -> None:
     hub_with(max_replay_messages_per_second=500)  # 5,000 at once: five times all there is
 
@@ -461,6 +462,7 @@ def test_buckets_that_ran_empty_are_forgotten() -> None:
     assert len(some) < 1000
 
 
+@pytest.mark.slow
 def test_streams_of_one_user_who_take_silence_for_a_dead_line_get_through_all_the_same(
     hub_with: Callable[..., Hub],
 ) -> None:

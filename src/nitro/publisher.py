@@ -46,6 +46,8 @@ __all__ = ["Publisher"]
 
 _LEAST_KEY_CHARS: Final = 16
 _BODY_SECONDS: Final = 10.0
+_READ_SECONDS: Final = 1.0
+"""How long a process may take to read from the log what the log has acknowledged."""
 _BESIDE_THE_RESULT_BYTES: Final = 8192
 _IDEMPOTENCY_KEY: Final = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?', re.ASCII)
 _FIELDS: Final = {"topic", "result", "sender"}
@@ -229,7 +231,9 @@ async def _publish(topic: str, result: Any, sender: str | None, idempotency_key:
         topic, ANY if sender is None else sender, None, {"result": result}, idempotency_key
     )
     if is_published and idempotency_key is not None:  # another process may have been first
-        _check_content(get_hub().broker.content_of(idempotency_key.key), idempotency_key)
+        found = asyncio.wrap_future(get_hub().broker.content_when_read(idempotency_key.key))
+        await asyncio.wait([found], timeout=_READ_SECONDS)
+        _check_content(found.result() if found.done() else None, idempotency_key)
     return JSONResponse({"published": is_published})
 
 

@@ -185,6 +185,9 @@ class Broker(Protocol):
     def content_of(self, key: str) -> str | None:
         """The content digest published with this idempotency key; None if no retained message has the key."""
 
+    def content_when_read(self, key: str) -> Future[str | None]:
+        """The same, as a future that completes once a message with the key was read. Nobody else keeps that future."""
+
     def acknowledgement(self, number: int | None = None) -> Future[None] | None:
         """Completes when everything published so far, or message `number`, is in the log; None if it is already.
 

@@ -6,7 +6,9 @@ Filled in the log's order. Decisions depend on the log's contents alone, so ever
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 __all__ = ["IdempotencyKey", "IdempotencyKeys"]
 
@@ -37,6 +39,7 @@ class IdempotencyKeys:
         self._max_entries = max_entries
         self._max_age_seconds = max_age_seconds
         self._keys: dict[str, tuple[int, IdempotencyKey]] = {}  # the oldest entry first
+        self._awaited: WeakValueDictionary[str, Future[str | None]] = WeakValueDictionary()
 
     def is_new(self, idempotency_key: IdempotencyKey, sequence: int) -> bool:
         """Record the key of the entry at `sequence`; whether no entry within the limits before it has the same key.
@@ -52,6 +55,9 @@ class IdempotencyKeys:
             sequence,
             idempotency_key if is_new or found is None else found[1]._replace(at=idempotency_key.at),
         )
+        awaited = self._awaited.pop(idempotency_key.key, None) if self._awaited else None
+        if awaited is not None:
+            awaited.set_result(self.content_of(idempotency_key.key))
         return is_new
 
     def content_of(self, key: str) -> str | None:
@@ -60,6 +66,19 @@ class IdempotencyKeys:
         if found is None or time.time() - found[1].at >= self._max_age_seconds:
             return None
         return found[1].content
+
+    def content_when_seen(self, key: str) -> Future[str | None]:
+        """The same, as a future that completes once an entry has the key. Nobody else keeps that future."""
+        content = self.content_of(key)
+        future = self._awaited.get(key) if content is None else None
+        if future is None:
+            future = Future()
+            future.set_running_or_notify_cancel()  # whoever gives up cancels it for nobody else
+            if content is None:
+                self._awaited[key] = future
+            else:
+                future.set_result(content)
+        return future
 
     def clear(self) -> None:
         """Forget all keys: the log was replaced."""

@@ -89,7 +89,7 @@ class LogBroker:
         self._writer = Writer(remote, self._publish_queue, self._progress, self._follower, works)
         self._verb: Verb = "open"
         self._epochs: set[str] = set()  # all epochs it has seen
-        self._is_closed = False
+        self._is_closed = True  # until it is started
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
@@ -100,6 +100,7 @@ class LogBroker:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(started_pool("nitro-lookup"))  # asyncio resolves host names in it
         self._thread = threading.Thread(target=self._run, name="nitro-broker", daemon=True)
+        self._is_closed = False
         self._thread.start()
 
     @property
@@ -156,6 +157,10 @@ class LogBroker:
     def content_of(self, key: str) -> str | None:
         with self.lock:
             return self._follower.idempotency_keys.content_of(key)
+
+    def content_when_read(self, key: str) -> Future[str | None]:
+        with self.lock:
+            return self._follower.idempotency_keys.content_when_seen(key)
 
     def acknowledgement(self, number: int | None = None) -> Future[None] | None:
         return self._publish_queue.acknowledgement(number)

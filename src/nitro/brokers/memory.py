@@ -90,6 +90,10 @@ class MemoryBroker:
         with self.lock:
             return self._idempotency_keys.content_of(key)
 
+    def content_when_read(self, key: str) -> Future[str | None]:
+        with self.lock:
+            return self._idempotency_keys.content_when_seen(key)
+
     def acknowledgement(self, number: int | None = None) -> None:
         """Returns None: everything published is in the log."""
 

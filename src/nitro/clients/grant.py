@@ -47,7 +47,6 @@ class Grant:
     read_at: float = field(repr=False, compare=False)
     _allowed: Mapping[str, SenderKeys] | None = field(init=False, repr=False, compare=False)
     """None if the client's topics are trusted: the server chose them, and restricts nothing."""
-    _denied: Mapping[str, SenderKeys] = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -77,15 +76,13 @@ class Grant:
         expires_at: datetime | float | None,
         read_at: float,
     ) -> None:
-        denies = patterns_of(denied, "denied")
         for name, value in (
             ("allowed", _written({EVERY_TOPIC: None} if allowed is None else allowed)),
-            ("denied", _written(denies)),
+            ("denied", _written(patterns_of(denied, "denied"))),
             ("user_id", user_key(user_id)),
             ("expires_at", unix_seconds(expires_at)),
             ("read_at", read_at),
             ("_allowed", allowed),
-            ("_denied", denies),
         ):
             object.__setattr__(self, name, value)
 

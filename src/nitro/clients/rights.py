@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nitro.access.permissions import Permissions, SenderKeys
 from nitro.clients.grant import Grant
-from nitro.clients.patterns import Senders, checked, sender_keys, united
+from nitro.clients.patterns import Senders, checked, patterns_of, sender_keys, united
 from nitro.events.sender import AnyType
 
 __all__ = ["Rights"]
@@ -19,7 +19,7 @@ class Rights:
 
     def __init__(self, grant: Grant) -> None:
         self._allowed = None if grant._allowed is None else dict(grant._allowed)
-        self._denied = grant._denied
+        self._denied = patterns_of(grant.denied, "denied") if grant.denied else {}
         self._revoked: dict[str, SenderKeys] = {}
         self._freeze()
 

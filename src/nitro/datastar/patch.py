@@ -49,7 +49,7 @@ class Patch(BaseModel):
         lines: the lines of its data, each with a field's name and a part of its value.
     """
 
-    idempotency_key: bool = Field(True, serialization_alias="datastar")
+    mark: bool = Field(True, serialization_alias="datastar")
     name: str = Field(serialization_alias="datastar")
     lines: list[str]
 

@@ -92,7 +92,8 @@ class Hub:
             self._messages_in += 1
             self._bytes_in += len(payload)
             number = self._publishing.call(self.broker.publish, topic, sender, payload, key, idempotency_key)
-        self._deferred.run()
+        if self._deferred:
+            self.run_deferred()
         return number
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
@@ -107,8 +108,11 @@ class Hub:
             self._bytes_in += len(payload)
 
     def run_deferred(self) -> None:
-        """Let the clients know that the delivery ended by itself. It runs handlers, so no lock may be held."""
-        self._deferred.run()
+        """Let the clients know that the delivery ended by itself. It runs handlers, so no lock may be held: where this
+        thread holds the hub's, as in the middle of a publish that was interrupted, that call does it at its end.
+        """
+        if self._deferred and not self._lock._is_owned():  # type: ignore[attr-defined]  # of every RLock
+            self._deferred.run()
 
     def disconnect_user(self, order: UserDisconnect) -> None:
         """End all clients of a user: here at once, and in every process that reads the log."""

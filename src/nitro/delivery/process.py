@@ -34,18 +34,28 @@ on before more is read."""
 
 _hub: Hub | None = None
 _broker: str | SecretStr | Log | None = None
-_making = threading.Lock()
+_making = threading.RLock()
+_is_making = False
 _inherited: list[Hub] = []
 """A parent's hubs: kept, for to collect them would close the parent's connections from here."""
 
 
 def get_hub() -> Hub:
     """The process's hub; a forked child gets one of its own."""
-    global _hub
+    global _hub, _is_making
     if _hub is None:
         with _making:
             if _hub is None:
-                _hub = _make()
+                if _is_making:  # in this thread, further up
+                    raise ConfigurationError(
+                        "something is emitted or connected while the broker is being made: by its log's own module, or "
+                        "by a signal handler"
+                    )
+                _is_making = True
+                try:
+                    _hub = _make()
+                finally:
+                    _is_making = False
                 _register()
                 _register_in_child()
     return _hub
@@ -200,8 +210,9 @@ def _finish() -> None:
 
 
 def _start_anew() -> None:
-    global _hub, _making
+    global _hub, _making, _is_making
     if _hub is not None:
         _inherited.append(_hub)
     _hub = None
-    _making = threading.Lock()
+    _making = threading.RLock()
+    _is_making = False

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class SerialQueue:
-    """Actions that wait, and perhaps one that runs.
+    """Actions that wait, and perhaps one that runs. True while any waits.
 
     Threads that share one without a lock may run two actions at once; each action runs once nevertheless.
     """
@@ -68,6 +68,9 @@ class SerialQueue:
             self._is_running = False
             if self._actions:
                 self.run()
+
+    def __bool__(self) -> bool:
+        return bool(self._actions)
 
     def __repr__(self) -> str:
         return f"<SerialQueue, {len(self._actions)} waiting>"

@@ -22,22 +22,22 @@ from nitro.events.unheard import warn_if_unheard
 __all__ = ["emit_and_wait", "emit_at_once"]
 
 
-_Publication = tuple[str, str | None, bytes, str | None]
-"""The arguments of `Hub.publish`: topic, sender key, payload, and the value of the event's `latest_by`."""
+_Written = tuple[bytes, str | None]
+"""The payload, and the key under which the next message replaces it."""
 
 
 def emit_at_once(signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]) -> list[Any]:
     """See `emit`."""
-    message, (results, later, _, error) = _call(signal, sender, args, session, kwargs)
+    written, (results, later, _, error) = _call(signal, sender, args, session, kwargs)
     try:
         if error is not None:
             raise error
-        if message is None:
+        if written is None:
             pass
         elif session is None:
-            get_hub().publish(*message)
+            get_hub().publish(signal.name, sender_key(sender), *written)
         else:
-            get_hub().publish_in(check_session(session), *message)
+            get_hub().publish_in(check_session(session), signal.name, sender_key(sender), *written)
     finally:
         for _, handler, awaitable in later:
             start_soon(outcome_of(handler, awaitable), name=f"nitro handler of {signal.name}")
@@ -53,16 +53,17 @@ async def emit_and_wait(
     idempotency_key: IdempotencyKey | None = None,
 ) -> tuple[list[Any], bool]:
     """See `emit_async`; takes an idempotency key, and also returns False if a handler cancelled the event."""
-    message, (results, later, is_cancelled, error) = _call(signal, sender, args, session, kwargs)
+    written, (results, later, is_cancelled, error) = _call(signal, sender, args, session, kwargs)
     tasks = [asyncio.ensure_future(outcome_of(handler, awaitable)) for _, handler, awaitable in later]
     try:
         if error is not None:
             raise error
-        if message is None:
+        if written is None:
             pass
         elif session is None:
-            await acknowledged(get_hub().publish(*message, idempotency_key))
+            await acknowledged(get_hub().publish(signal.name, sender_key(sender), *written, idempotency_key))
         else:
+            message = (signal.name, sender_key(sender), *written)
             await in_session(session, lambda session: get_hub().publish_in(session, *message))
     finally:
         outcomes = await asyncio.gather(*tasks, asyncio.sleep(0))
@@ -74,18 +75,18 @@ async def emit_and_wait(
 
 def _call(
     signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]
-) -> tuple[_Publication | None, Calls]:
+) -> tuple[_Written | None, Calls]:
     """Serialise the result, then call the handlers. Returns what to publish, or None, and the handlers' outcome."""
     if "*" in signal.name:
         raise InvalidTopic(f"{signal.name!r} is a pattern, and only an event with an exact name can be emitted")
-    message: _Publication | None = None
+    written: _Written | None = None
     result = kwargs.get("result")
     if result is None:
         warn_if_unheard(signal, sender, args, kwargs)
     else:
         key = None if signal.latest_by is None else field_of(result, signal.latest_by)
-        message = signal.name, sender_key(sender), encode(result, get_hub().settings.max_payload_bytes), key
+        written = encode(result, get_hub().settings.max_payload_bytes), key
     calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})
-    if message is None or calls[2] or calls[3] is not None or not signal.is_heard or signal.is_muted:
+    if written is None or calls[2] or calls[3] is not None or not signal.is_heard or signal.is_muted:
         return None, calls
-    return message, calls
+    return written, calls

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 __all__ = ["USER_DISCONNECT", "UserDisconnect"]
 
-USER_DISCONNECT: Final = "nitro.order"
+USER_DISCONNECT: Final = "nitro.dismissal"
 
 
 class UserDisconnect(NamedTuple):
