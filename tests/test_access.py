@@ -502,7 +502,7 @@ def test_connects_are_limited_by_the_second(hub_with: Callable[..., Hub]) -> Non
         client.disconnect()
 
 
-def test_a_seat_is_given_back_however_a_client_ends(hub_with: Callable[..., Hub]) -> None:
+def test_a_slot_is_given_back_however_a_client_ends(hub_with: Callable[..., Hub]) -> None:
     hub_with(max_clients=1, client_max_messages=1)
 
     async def scenario() -> None:
@@ -613,7 +613,7 @@ def test_a_grant_without_room_changes_nothing_and_revoke_needs_none(hub_with: Ca
     run(scenario)
 
 
-def test_clients_whose_loop_was_closed_hold_no_seat(hub_with: Callable[..., Hub]) -> None:
+def test_clients_whose_loop_was_closed_hold_no_slot(hub_with: Callable[..., Hub]) -> None:
     hub_with(max_clients=3)
 
     async def leave_them() -> None:

@@ -248,7 +248,7 @@ def test_a_probe_is_greeted_as_a_stream_would_be_and_ends(server: Server) -> Non
         }
 
 
-def test_a_probe_takes_no_seat_and_is_no_client() -> None:
+def test_a_probe_takes_no_slot_and_is_no_client() -> None:
     limits = {"NITRO_MAX_CLIENTS": "1", "NITRO_MAX_CLIENTS_PER_USER": "1", "NITRO_MAX_CLIENTS_PER_ADDRESS": "1"}
     path = "/granted?user=7"
     with Server(APP, environment=limits) as running:

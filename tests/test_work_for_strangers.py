@@ -578,7 +578,7 @@ def test_streams_that_wait_for_a_log_that_is_away_are_counted() -> None:
         assert server.get("/statistics").json()["refused"] == {"clients": 1}
 
 
-def test_rights_that_end_while_a_stream_waits_give_its_seat_back(tmp_path: Path, hub_with: Callable[..., Hub]) -> None:
+def test_rights_that_end_while_a_stream_waits_give_its_slot_back(tmp_path: Path, hub_with: Callable[..., Hub]) -> None:
     hub = hub_with(broker_url=f"sqlite:///{tmp_path / 'log.db'}")
 
     async def scenario() -> None:

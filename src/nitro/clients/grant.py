@@ -76,15 +76,14 @@ class Grant:
         expires_at: datetime | float | None,
         read_at: float,
     ) -> None:
-        for name, value in (
-            ("allowed", _written({EVERY_TOPIC: None} if allowed is None else allowed)),
-            ("denied", _written(patterns_of(denied, "denied"))),
-            ("user_id", user_key(user_id)),
-            ("expires_at", unix_seconds(expires_at)),
-            ("read_at", read_at),
-            ("_allowed", allowed),
-        ):
-            object.__setattr__(self, name, value)
+        says_nothing = isinstance(denied, tuple) and not denied
+        put = object.__setattr__
+        put(self, "allowed", {EVERY_TOPIC: ANY} if allowed is None else _written(allowed))
+        put(self, "denied", {} if says_nothing else _written(patterns_of(denied, "denied")))
+        put(self, "user_id", user_key(user_id))
+        put(self, "expires_at", unix_seconds(expires_at))
+        put(self, "read_at", read_at)
+        put(self, "_allowed", allowed)
 
     @property
     def principal(self) -> Principal:

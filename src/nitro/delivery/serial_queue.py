@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 __all__ = ["SerialQueue", "run_detached", "run_soon"]
 
 log: Final = logging.getLogger("nitro.delivery")
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 
@@ -52,18 +52,18 @@ class SerialQueue:
         finally:
             self._is_running = False
 
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    def call(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T | None:
         """Call `function` behind what waits, and return what it returns; None where it interrupts an action, and is
         called later.
         """
         if self._actions:
             self.run()
         if self._is_running:
-            self._actions.append(partial(function, *args, **kwargs))
+            self._actions.append(partial(function, *args))
             return None
         self._is_running = True
         try:
-            return function(*args, **kwargs)
+            return function(*args)
         finally:
             self._is_running = False
             if self._actions:
