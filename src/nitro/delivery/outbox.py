@@ -1,7 +1,7 @@
-"""The outbox: what waits for one client.
+"""The outbox: the queued messages of one client.
 
 Fed by its feed's chain, and by its backlog, which comes first; read by one sink, a socket or a reader. It belongs to
-one lane, and only that lane's loop touches it.
+one lane and is only used in that lane's loop.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ __all__ = ["Outbox", "Scheduler"]
 
 
 class Scheduler(Protocol):
-    """Whoever decides when the sink of an outbox is told. It hears what becomes of that."""
+    """Decides when the sink of an outbox is notified; outboxes report to it what their sinks do."""
 
     counts: Counts
 
     def attached(self, outbox: Outbox) -> None:
-        """It has another sink."""
+        """Another sink was attached to `outbox`."""
 
     def freed(self, outbox: Outbox) -> None:
-        """Its sink has taken all that it might."""
+        """The sink of `outbox` has taken everything available."""
 
     def begin_write(self, outbox: Outbox) -> None:
-        """What its sink took is on its way, and may be stuck there until `freed`."""
+        """The sink of `outbox` started a write, which may block until `freed`."""
 
 
 class Outbox:
     """One client's place in the delivery.
 
     Attributes:
-        loop: the event loop that it belongs to; None for that of threads without one.
-        scheduler: of that loop.
-        limits: how much may wait for it, and what is done about more.
-        principal: for whom it is, and until when; the clients of its lane limit its age.
-        starts_at: where the client stands when it begins: at the head of the log, or at the id that it came back
-            with; None if it is told of a gap first.
-        state: what is done for it now; the scheduler's.
-        is_ended: True from `disconnect` on, in whatever thread, or from when its limit was passed.
-        ends_for_good: its browser is told not to come back.
-        held_for: it takes nothing before this process has read up to there.
-        sink: who reads it; None while nobody does.
+        loop: the event loop that it belongs to; None if it belongs to threads without one.
+        scheduler: the schedule of that loop.
+        limits: how much may be queued, and what happens to more.
+        principal: the client's user and when its stream ends; `Clients.limit_age` may set an earlier end.
+        starts_at: position at which the stream begins: the head of the log, or the id that the client resumes from;
+            None if it gets a gap first.
+        state: what the delivery does for it now; set by the scheduler.
+        is_ended: True after `disconnect`, from any thread, or after it exceeded its limit.
+        ends_for_good: whether the browser is told not to reconnect.
+        held_for: nothing can be taken before this process has read the log up to there; None if it isn't held.
+        sink: what reads it; None if nothing is attached.
     """
 
     __slots__ = (
@@ -98,7 +98,7 @@ class Outbox:
         self._opened: Iterator[Frame] | None = None
 
     def follow(self, chain: Chain | None) -> None:
-        """Read `chain` from its next batch on, after everything that waits already."""
+        """Read `chain` from its next batch on, after everything that is queued already."""
         batch = self._cursor
         while batch is not None and (batch := batch.next) is not None:
             self._keep(batch)
@@ -106,32 +106,32 @@ class Outbox:
         self._cursor = None if chain is None or self.held_for is not None else chain.tail
 
     def hold(self, after: Position) -> None:
-        """Take nothing of the feed before `resume`: what comes may be what the client has, up to `after`."""
+        """Take nothing from the feed before `resume`: the client may already have its messages, up to `after`."""
         self.held_for = self.starts_at = after
         self._cursor = None
 
     def free(self) -> None:
-        """Its sink has taken all that it might, and wants to be told when there is more."""
+        """The sink has taken everything available, and is to be notified when there is more."""
         self.scheduler.freed(self)
 
     def begin_write(self) -> None:
-        """What its sink took is on its way; until it is free, that may take `send_timeout_seconds`."""
+        """The sink started a write; it has to be free again within `send_timeout_seconds`."""
         self.scheduler.begin_write(self)
 
     def put(self, message: Message) -> None:
-        """Add what was sent to this client alone, in order with everything else."""
+        """Add a message that was sent to this client alone, in order with all others."""
         self.follow(self._chain)
         self._keep(Batch([Frame(message)], None))
 
     def attach(self, sink: Sink) -> None:
-        """Let `sink` read it from here on; whoever read it before is told that it is over."""
+        """Let `sink` read it from here on; a sink that read it before gets `ended`."""
         before, self.sink = self.sink, sink
         self.scheduler.attached(self)
         if before is not None:
             before.ended()
 
     def resume(self, replay: Replay) -> None:
-        """Begin anew with what `replay` has; then comes what was sent to it alone, and then its feed from here."""
+        """Start over with `replay`, then messages that were sent to it alone, then its feed from here."""
         private = [] if self._backlog is None else self._backlog.private()
         self._opened = self.held_for = None
         self._backlog = Backlog(replay)
@@ -141,7 +141,7 @@ class Outbox:
             self._keep(batch)
 
     def withhold(self, interest: Interest) -> None:
-        """Drop what waits before its feed's chain and may be heard no more."""
+        """Drop from the backlog what `interest` doesn't permit."""
         if self._opened is not None:
             self._opened = iter([frame for frame in self._opened if may_hear(frame, interest)])
         if self._backlog is not None:
@@ -153,11 +153,11 @@ class Outbox:
         self._backlog.add(batch)
 
     def clear(self) -> None:
-        """Drop what waits, and let go of the chain."""
+        """Drop everything that is queued, and leave the chain."""
         self._backlog = self._chain = self._cursor = self._opened = None
 
     def take_body(self, wire_format: WireFormat) -> bytes | None:
-        """What may be taken now, joined up to `MAX_WRITE_BYTES`, on the wire; None if nothing may."""
+        """Take what is available, encoded and joined up to about `MAX_WRITE_BYTES`; None if there is nothing."""
         cursor = self._cursor
         if cursor is not None and self._backlog is None and self._opened is None:
             batch = cursor.next
@@ -169,7 +169,7 @@ class Outbox:
                 return batch.body(wire_format)
         bodies: list[bytes] = []
         size = 0
-        if self._opened is not None:  # somebody took messages one by one and left in the middle of a batch
+        if self._opened is not None:  # a reader stopped in the middle of a batch
             left, self._opened = list(self._opened), None
             if left:
                 bodies.append(Batch(left, None).body(wire_format))
@@ -180,7 +180,7 @@ class Outbox:
         return b"".join(bodies) if bodies else None
 
     def take_message(self) -> Message | Gap | None:
-        """The oldest message that may be taken now, or news of a gap; None if there is none."""
+        """Take the oldest available message or gap; None if there is none."""
         while True:
             if self._opened is not None:
                 for frame in self._opened:
@@ -218,22 +218,22 @@ class Outbox:
 
     @property
     def is_replaying(self) -> bool:
-        """Whether more of the log is to be read for it."""
+        """Whether its replay has more of the log to read."""
         return self._backlog is not None and self._backlog.is_replaying
 
     @property
     def replay_waits(self) -> float:
-        """For how many seconds nothing more of the log is read for it."""
+        """Seconds until its replay may read the next page."""
         return 0.0 if self._backlog is None else self._backlog.waits
 
     def allow_page(self) -> None:
-        """Let its sink take one more page of what it missed; it is its turn."""
+        """Let the sink take one more page of the replay."""
         if self._backlog is not None:
             self._backlog.may_page = True
 
     @property
     def has_more(self) -> bool:
-        """Whether there is something to be taken now. It may turn out to be nothing that is heard."""
+        """Whether something can be taken now; a page of a replay may turn out to be empty."""
         if self.held_for is not None:
             return False
         if self._opened is not None:
@@ -244,17 +244,17 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits for it, to be taken now or later."""
+        """Whether nothing is queued, to be taken now or later."""
         return not self._backlog and self._opened is None and (self._cursor is None or self._cursor.next is None)
 
     @property
     def chain(self) -> Chain | None:
-        """What it reads; None before it joined and after it left."""
+        """The chain that it reads; None before it joined and after it left."""
         return self._chain
 
     @property
     def waiting(self) -> tuple[int, int]:
-        """How many messages, and how many bytes of payload, wait to be taken."""
+        """How many messages, and how many bytes of payload, are queued."""
         backlog, chain, cursor = self._backlog, self._chain, self._cursor  # from any thread
         messages, size = (backlog.messages, backlog.bytes) if backlog else (0, 0)
         if chain is not None and cursor is not None:
@@ -263,9 +263,9 @@ class Outbox:
         return messages, size
 
     def is_over_limit(self) -> bool:
-        """Whether more than the limit waited already when the loop's current tick began.
+        """Whether more than the limit was queued already when the loop's current tick began.
 
-        What came in the tick doesn't count yet: a client that keeps up may get any burst that fits in memory.
+        Messages of the current tick don't count yet: a client that keeps up may get any burst that fits in memory.
         """
         messages, size = self.waiting
         if self.limits.allows(messages, size):
@@ -277,7 +277,8 @@ class Outbox:
         return not self.limits.allows(messages, size)
 
     def shorten(self, head: Position) -> int | None:
-        """Keep of what waits what its limits say, behind news of a gap, which leads to `head` if that is nothing.
+        """Drop queued messages as the limits say, and put a gap in front of the rest; it resumes at `head` if none is
+        left.
 
         Returns how many messages were dropped; None if the client is to be ended.
         """
@@ -292,13 +293,13 @@ class Outbox:
         if not dropped and not self.is_replaying:
             return 0
         if opened:
-            self._count(Batch(opened, None), -1)  # they are taken once more
+            self._count(Batch(opened, None), -1)  # they will be taken and counted again
         first = next((message.position for message in messages if message.position is not None), None)
         resumed_at = head if first is None else first.before
         self._opened = self._backlog = None
         self._cursor = None if self._chain is None or self.held_for is not None else self._chain.tail
         if self._chain is not None:
-            self._chain.owes_id = True  # a heartbeat's id may be among what is dropped
+            self._chain.owes_id = True  # a heartbeat's id may have been dropped
         for batch in in_writes([Frame(Gap("overflow", resumed_at)), *kept]):
             self._keep(batch)
         return dropped
