@@ -1,8 +1,8 @@
-"""The schedule: which clients of a lane are told that something waits, when, and in which state each is.
+"""The schedule: which sinks of a lane are notified, when, and in which state each client is.
 
-Fed by feeds that closed a batch, by outboxes that got something of their own, and by sinks that are free again. It
-tells sinks until its time in the loop is up, and goes on there in its next turn. What a change of state asks for is
-done here, and nowhere else.
+Fed by feeds that closed a batch, by outboxes with a message for one client, and by sinks that are free again. It
+notifies sinks until its time in the loop is up, and continues in the loop's next iteration. Only the schedule carries
+out what a change of state asks for.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ log: Final = logging.getLogger("nitro.delivery")
 
 _TELLS_A_PAGE: Final = 64
 _LOOK_SECONDS: Final = 0.5
-"""How often writes that are under way are looked at, while there are any."""
+"""Interval at which pending writes are checked."""
 _IDLE: Final = State.IDLE
 _BUSY: Final = State.BUSY
 
 
 class Schedule:
-    """Belongs to one lane. True while anybody is left to be told.
+    """Belongs to one lane. True while sinks are left to notify.
 
     Args:
-        loop: whose timers it uses; None has no sockets, and no pace.
-        context: in which sinks are told.
-        counts: what sinks took is added to it.
+        loop: the loop whose timers it uses; None for threads without one, where there are no sockets and no pace.
+        context: the context in which sinks are notified.
+        counts: counts what sinks take.
         wake: lets `run` be called soon.
-        check_limits: called with an outbox for which more waits than it took; it may end it.
+        check_limits: called with an outbox that has more queued than its sink took; may end it.
         end: called with an outbox that is to be ended, and why: `"stuck"` (its write takes too long), `"broken"` (its
-            sink raised) or an empty text (it has taken all, and the lane is ending).
+            sink raised) or None (it has taken everything, and the lane is draining).
 
     Attributes:
-        is_draining: whoever has taken all is ended.
+        is_draining: whether clients are ended once they have taken everything.
     """
 
     def __init__(
@@ -81,30 +81,30 @@ class Schedule:
         self._outboxes = clients.index()
         self._pages = clients.index()
         self._pace = Pace(loop, context, clients, self._end_pause)
-        self._writes = clients.index()  # since when; the oldest first
+        self._writes = clients.index()  # start time of each pending write, the oldest first
         self._look = Ticker(loop, context, _LOOK_SECONDS, self._look_at_writes)
 
     def add_feed(self, feed: Feed) -> None:
-        """Tell all outboxes of `feed`, which closed a batch."""
+        """Notify the sinks of `feed`, which closed a batch."""
         feed.is_dirty = True
         self._feeds[feed] = None
 
     def drop_feed(self, feed: Feed) -> None:
-        """Nobody is left in `feed`."""
+        """Forget `feed`, which has no clients left."""
         self._feeds.pop(feed, None)
 
     def add(self, outbox: Outbox) -> None:
-        """Tell one outbox, whatever its feed has."""
+        """Notify the sink of one outbox, whether its feed has something new or not."""
         self._outboxes[outbox] = None
 
     def run(self) -> bool:
-        """Tell those that are due; False if some are left for the next turn."""
+        """Notify the sinks that are due; False if some are left for the next turn."""
         return is_through(map(self.notify, self._due()))
 
     def notify(self, outbox: Outbox) -> bool:
-        """Let its sink take what waits, if it is free.
+        """Notify the sink of `outbox` if it is free.
 
-        Returns whether that was a page of a replay; the next one has a turn of its own.
+        Returns whether that was for a page of a replay; the next page gets a turn of its own.
         """
         if outbox.is_ended:
             return False
@@ -113,25 +113,25 @@ class Schedule:
             self._let_take(outbox)
             return False
         if outbox.state is State.REPLAYING:
-            return outbox not in self._pages and self._give_page(outbox)  # else its turn is yet to come
+            return outbox not in self._pages and self._give_page(outbox)  # else its page is queued already
         self._enter(outbox, *on_news(outbox.state))
         return False
 
     def hold(self, outbox: Outbox) -> None:
-        """It gets nothing before this process has read up to its id."""
+        """Give `outbox` nothing before this process has read the log up to its id."""
         self._enter(outbox, *on_held(outbox.state))
 
     def resume(self, outbox: Outbox) -> None:
-        """What it missed can be read."""
+        """The replay of `outbox` can begin."""
         self._enter(outbox, *on_resumed(outbox.state))
 
     def attached(self, outbox: Outbox) -> None:
-        """It has another sink, which isn't free yet."""
+        """Another sink was attached to `outbox`; it isn't free yet."""
         self._writes.pop(outbox, None)
         self._enter(outbox, *on_attached(outbox.state))
 
     def freed(self, outbox: Outbox) -> None:
-        """Its sink has taken all that it might."""
+        """The sink of `outbox` has taken everything available."""
         self._writes.pop(outbox, None)
         state, todo = on_free(
             outbox.state,
@@ -143,7 +143,7 @@ class Schedule:
         self._enter(outbox, state, todo)
 
     def begin_write(self, outbox: Outbox) -> None:
-        """A write to it is under way until it is free; a new one after another begins anew."""
+        """The sink of `outbox` started a write; its time runs from now until the sink is free or starts another."""
         assert self._loop is not None
         if not outbox.is_ended:
             self._writes.pop(outbox, None)
@@ -151,7 +151,7 @@ class Schedule:
             self._look.start()
 
     def _due(self) -> Iterator[Outbox]:
-        """The outboxes to tell. Where it was left, the next one goes on, with another feed's if there is one.
+        """The outboxes to notify. An interrupted pass over a feed is continued later, after those of other feeds.
 
         A page of a replay takes as long as many clients of a feed, so they alternate: neither holds up the other.
         """
@@ -183,7 +183,7 @@ class Schedule:
         return todo is Todo.NOTIFY
 
     def _enter(self, outbox: Outbox, state: State, todo: Todo) -> None:
-        """Give it that state, and do what the change asks for."""
+        """Set the state of `outbox`, and carry out `todo`."""
         if state is not outbox.state:
             feed = outbox.chain
             if isinstance(feed, Feed) and state.is_parked is not outbox.state.is_parked:
@@ -208,8 +208,8 @@ class Schedule:
             self._end(outbox, None)
 
     def _let_take(self, outbox: Outbox) -> None:
-        """Tell the sink of an outbox that is busy from now on, unless it takes all at once."""
-        assert outbox.sink is not None  # it was free
+        """Notify the sink of a busy outbox, which is idle again if its sink takes everything at once."""
+        assert outbox.sink is not None  # a free outbox has one
         try:
             is_free = outbox.sink.ready()
         except Exception:
