@@ -1,9 +1,9 @@
-"""The lane: everything of one event loop. Its inbox, who hears what, and who is told when.
+"""The lane: everything of one event loop. Its inbox, its feeds and clients, and their schedule.
 
-Fed by the hub, from any thread, in the log's order; feeds the sinks of its outboxes, in its own loop. Whatever changes
-who hears what goes through the same inbox as the messages: it takes effect between those emitted before and after it.
+Fed by the hub, from any thread, in the log's order; feeds the sinks of its outboxes, in its own loop. Changes of
+subscriptions go through the same inbox as messages: each takes effect between those emitted before and after it.
 
-The lane of no loop (`loop=None`) serves clients of threads without one: it works at once, under the hub's lock.
+The lane without a loop (`loop=None`) serves clients of threads without one: it runs immediately, under the hub's lock.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ __all__ = ["Lane"]
 log: Final = logging.getLogger("nitro.delivery")
 
 _PATIENCE_SECONDS: Final = 0.5
-"""How long clients that are behind have to take what was emitted before the end."""
+"""How long clients that lag behind may take the remaining messages when the lane drains."""
 _FAULTS: Final[dict[EndReason | None, str]] = {
     "slow": "reads too slowly",
     "stuck": "takes nothing for its send_timeout_seconds",
     "broken": "can't be told",
 }
-"""Why a client is ended, where that is worth a warning."""
+"""Reasons for ending a client that are logged as a warning."""
 
 
 class Lane:
     """One event loop's share of the delivery.
 
     Attributes:
-        inbox: what was posted and is not yet routed.
-        clients: all of them.
-        feeds: who hears what.
-        schedule: who is told next.
+        inbox: messages and actions that were posted and are not yet routed.
+        clients: all clients of the loop.
+        feeds: their feeds, by interest and by route.
+        schedule: which sinks are notified next.
         counts: what was delivered here.
-        resumption: who comes back with an id.
-        servers: those whose end is the end of all clients.
-        joining: how many are about to join.
+        resumption: clients that resume from an id.
+        servers: the servers of the loop; when they stop, the lane drains.
+        joining: how many clients are about to join.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class Lane:
 
     @property
     def position(self) -> Position:
-        """Newest message that was routed here."""
+        """Position of the newest message that was routed here."""
         return self.feeds.position
 
     def act(self, action: Action, size: int = 0) -> None:
-        """Run `action` after every message posted so far: now in the lane's own loop, soon from elsewhere."""
+        """Run `action` after every message posted so far: immediately in the lane's own loop, soon from elsewhere."""
         if self.loop is not None and self.inbox.is_here and not self._is_routing:
             self.route()
             action()
@@ -115,16 +115,16 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody would miss this lane; the hub's lock is held."""
+        """Whether this lane can be removed; the hub's lock is held."""
         return not (self.clients or self.inbox or self._is_routing or self.joining or self.schedule.is_draining)
 
     def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
-        """Let `outbox` hear `interest` from here on; `on_ended` is called if the lane ends it by itself."""
+        """Add `outbox` to the feed of `interest` from here on; `on_ended` is called if the lane ends it by itself."""
         outbox.starts_at = self.position
         self.adopt(outbox, interest, on_ended)
 
     def adopt(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
-        """The same for an outbox that another lane released."""
+        """As `join`, for an outbox that another lane released."""
         if outbox.is_ended:
             return
         self.clients.add(outbox, on_ended)
@@ -137,18 +137,18 @@ class Lane:
             self.resumption.hold(outbox, outbox.held_for)
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
-        """Let `outbox` hear `interest` instead; what waits for it stays, but for what it may hear no more."""
+        """Move `outbox` to the feed of `interest`; its queued messages stay, except those no longer permitted."""
         old = outbox.chain
         if outbox in self.clients and not outbox.is_ended and old is not None:
             self.feeds.enter(outbox, interest)
             if old.interest.permissions != interest.permissions:
                 outbox.withhold(interest)
             if not outbox.is_empty:
-                self.schedule.add(outbox)  # its old feed doesn't know it any more
+                self.schedule.add(outbox)  # its old feed doesn't notify it any more
 
     def disconnect_user(self, order: UserDisconnect | None, position: Position | None) -> None:
-        """End all clients of a user; the order to do so has this place in the log."""
-        if self.position != NOWHERE:  # else it comes from what the log retained before it was reached
+        """End all clients of a user; `position` is that of the order in the log, or None."""
+        if self.position != NOWHERE:  # else the log was not reached yet, and this is an order that it retained
             self.feeds.position = position or self.position
         user_id, for_good = order or (None, False)
         for outbox in self.clients.of_user(user_id):
@@ -156,7 +156,7 @@ class Lane:
             self.end_by_itself(outbox, "dismissed")
 
     def lose(self, gap: Gap, *, ends_users: bool) -> None:
-        """Tell all clients that the log goes on from elsewhere; or end those of users, as what is lost may say."""
+        """Give all clients a gap; or end those of users, since a disconnect_user order may have been lost."""
         self.feeds.position = gap.resumed_at
         self.resumption.move_to(gap.resumed_at)
         for outbox in self.clients.of_users() if ends_users else ():
@@ -167,7 +167,7 @@ class Lane:
             self.feeds.append_to(feed, Frame(gap))
 
     def put(self, outbox: Outbox, message: Message) -> None:
-        """Give `message` to this client alone."""
+        """Queue `message` for this client alone."""
         if outbox in self.clients:
             self.feeds.close(outbox.chain)
             outbox.put(message)
@@ -176,7 +176,7 @@ class Lane:
                 self._check_limits(outbox)
 
     def end(self, outbox: Outbox) -> None:
-        """Let `outbox` go; its reader is told."""
+        """End `outbox`, and notify its sink."""
         outbox.is_ended = True
         if self._detach(outbox):
             sink, outbox.sink = outbox.sink, None
@@ -188,7 +188,7 @@ class Lane:
                 self._heartbeat.stop()
 
     def release(self, outbox: Outbox) -> Interest | None:
-        """Take `outbox` out with all that waits for it, for another lane to go on; None if it isn't here."""
+        """Remove `outbox` with its queued messages, for another lane to adopt; None if it isn't here."""
         chain = outbox.chain
         self.feeds.close(chain)
         if not self._detach(outbox) or chain is None:
@@ -197,14 +197,14 @@ class Lane:
         return chain.interest
 
     def _detach(self, outbox: Outbox) -> bool:
-        """Take it out of everything that this lane keeps, but for what waits for it. Whether it was here."""
+        """Remove `outbox` from this lane; its queued messages stay. Returns whether it was here."""
         if not self.clients.detach(outbox):
             return False
         self.feeds.leave(outbox, outbox.chain)
         return True
 
     def end_by_itself(self, outbox: Outbox, reason: EndReason | None = None) -> None:
-        """End `outbox` from here, count why, and let its client know."""
+        """End `outbox`, count the reason, and report it to the client."""
         if reason in _FAULTS:
             log.warning("a client %s and is ended: %r", _FAULTS[reason], outbox)
         on_ended = self.clients.on_ended(outbox)
@@ -215,7 +215,7 @@ class Lane:
             self._report(on_ended)
 
     def drain(self) -> None:
-        """Deliver what was emitted so far, then end all clients, now and from now on."""
+        """Deliver what was emitted so far, then end all clients, and those that still join."""
         self.route()
         self.schedule.is_draining = True
         self.servers.stop()
@@ -223,7 +223,7 @@ class Lane:
             self.schedule.notify(outbox)
             if outbox.sink is None or outbox.state not in (State.BUSY, State.BEHIND):
                 self.end_by_itself(outbox)
-        if self.clients and self.loop is not None:  # the others end when they have taken all, or then
+        if self.clients and self.loop is not None:  # the others end when they have taken everything, or then
             self.loop.call_later(_PATIENCE_SECONDS, self._end_all, context=self.inbox.context)
 
     def _end_all(self) -> None:
@@ -244,12 +244,12 @@ class Lane:
             self._run()
 
     def _notify(self) -> None:
-        """Tell those that got something; very many of them in several turns."""
+        """Notify the sinks that are due; if they are very many, in several turns."""
         if not self.schedule.run():
             self._wake()
 
     def _notify_soon(self) -> None:
-        """The same in the next turn."""
+        """Notify them in the next iteration of the loop."""
         if not self.clients:
             self._on_idle(self)
         elif self.schedule:
@@ -260,8 +260,8 @@ class Lane:
             self.inbox.wake()
 
     def route(self) -> None:
-        """Take what was posted so far, in its order."""
-        self._is_routing = True  # whoever changes something in between queues up behind what is taken
+        """Route the messages and run the actions posted so far, in their order."""
+        self._is_routing = True  # an action that comes meanwhile is posted behind these items
         items = self.inbox.take()
         self.feeds.begin_tick()
         try:
@@ -277,7 +277,7 @@ class Lane:
             self.resumption.look_again()
 
     def _check_limits(self, outbox: Outbox) -> None:
-        """Shorten what waits for it, or end it, if that is more than its limit."""
+        """If more than its limit is queued for `outbox`, drop messages or end it."""
         if not outbox.is_over_limit():
             return
         dropped = outbox.shorten(self.position)
@@ -288,7 +288,7 @@ class Lane:
             self.counts.gaps["overflow"] += 1
 
     def _beat(self) -> None:
-        """Keep proxies from cutting quiet lines, and let the last ids of quiet clients move on."""
+        """Send heartbeats: proxies then don't cut idle connections, and idle clients get newer ids."""
         assert self.loop is not None
         self.route()
         run_in_turns(self.loop, self.inbox.context, self._beats(), self._notify)
