@@ -1,7 +1,7 @@
-"""Clients: those of one lane, by outbox and by user, and when each is to be ended.
+"""Clients: the clients of one lane, by outbox and by user, and when each is to be ended.
 
-Fed by the lane with outboxes that come and go; tells it of one whose time is up. Whatever else is kept for each client
-of a lane is kept in an index that is made here, so that one `detach` takes it out of all.
+Fed by the lane with outboxes that come and go; reports those whose time is up. All other data that a lane keeps for
+each client is in an index that is made here, so that one `detach` removes a client from everything.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ __all__ = ["Clients"]
 V = TypeVar("V")
 
 _LONGEST_TIMER_SECONDS: Final = 86_400.0
-"""Event loops take no timer of any length; one that is too short is set again."""
+"""Event loops limit the length of a timer; a longer one is set in several steps."""
 _LEAST_AGE: Final = 0.9
-"""Of the longest: streams that began at once end one after the other."""
+"""As a share of the maximum age: streams that began together end spread over time."""
 
 
 class Clients:
     """Belongs to one lane.
 
     Args:
-        loop: whose timers they are; None has none, and nobody expires there.
-        context: in which `end` is called.
+        loop: the loop whose timers it uses; None for threads without one, where no client expires.
+        context: the context in which `end` is called.
         end: called with an outbox whose time is up, and with the reason.
     """
 
@@ -50,19 +50,19 @@ class Clients:
         self._expiries = self.timers()
 
     def index(self) -> OrderedDict[Outbox, Any]:
-        """A new mapping by client; who is detached is in it no more."""
+        """A new mapping by client, from which `detach` removes clients."""
         index: OrderedDict[Outbox, Any] = OrderedDict()
         self._indexes.append(index)
         return index
 
     def timers(self) -> dict[Outbox, asyncio.TimerHandle]:
-        """A new mapping by client to what is called later; of who is detached it is cancelled."""
+        """A new mapping from clients to timers; `detach` cancels those of the client."""
         timers: dict[Outbox, asyncio.TimerHandle] = {}
         self._timers.append(timers)
         return timers
 
     def add(self, outbox: Outbox, on_ended: Action) -> None:
-        """Let it be one of them; `on_ended` is what it wants called if the lane ends it by itself."""
+        """Add `outbox`; `on_ended` is to be called if the lane ends it by itself."""
         self._on_ended[outbox] = on_ended
         user_id = outbox.principal.user_id
         if user_id is not None:
@@ -70,7 +70,7 @@ class Clients:
         self._watch(outbox)
 
     def detach(self, outbox: Outbox) -> bool:
-        """Let it go, and with it all that is kept for it here; whether it was one of them."""
+        """Remove `outbox`, also from all indexes, and cancel its timers. Returns whether it was here."""
         if self._on_ended.pop(outbox, None) is None:
             return False
         user_id = outbox.principal.user_id
@@ -86,7 +86,7 @@ class Clients:
         return True
 
     def limit_age(self, outbox: Outbox, seconds: float) -> None:
-        """End it when it is 90 to 100 % of so many seconds older than now; if that was said before, it stays so."""
+        """End `outbox` after 90 to 100 % of `seconds`, unless its age is limited already."""
         if outbox.principal.returns_at is None:
             age = seconds * random.uniform(_LEAST_AGE, 1)  # noqa: S311 - no secret
             outbox.principal = outbox.principal._replace(returns_at=time.monotonic() + age)
@@ -94,7 +94,7 @@ class Clients:
                 self._watch(outbox)
 
     def of_user(self, user_id: str | None) -> tuple[Outbox, ...]:
-        """All clients of one user; of nobody, none."""
+        """All clients of one user; none if `user_id` is None."""
         return () if user_id is None else tuple(self._by_user.get(user_id, ()))
 
     def of_users(self) -> tuple[Outbox, ...]:
@@ -102,11 +102,11 @@ class Clients:
         return tuple(outbox for of_user in self._by_user.values() for outbox in of_user)
 
     def on_ended(self, outbox: Outbox) -> Action | None:
-        """What it wants called when it is ended; None if it isn't one of them."""
+        """The action to call when the lane ends `outbox` by itself; None if it isn't here."""
         return self._on_ended.get(outbox)
 
     def clear(self) -> dict[Outbox, Action]:
-        """Let all go, whose loop is gone; returns them with what each wants called."""
+        """Remove all clients, whose loop is closed; returns each with its `on_ended`."""
         left, self._on_ended = self._on_ended, {}
         self._by_user.clear()
         for index in self._indexes:
