@@ -1,8 +1,8 @@
-"""Resumption: clients that come back with an id get what they missed before everything else.
+"""Resumption: clients that reconnect with an id get what they missed before everything else.
 
-Fed by the lane with outboxes and ids; lets each outbox begin anew with a replay. One whose id this process doesn't know
-may come from another process that has read further, or has noticed a new epoch sooner. So it is held until this one has
-read so far, or the log itself says that it is nobody's; so is every one while the log was not reached yet.
+Fed by the lane with outboxes and ids; starts each outbox over with a replay. An id that this process doesn't know may
+come from another process that has read further, or noticed a new epoch sooner. So the client is held until this process
+has read that far, or the log answers that it has no such position; all clients are held until the log is reached.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from nitro.settings import Settings
 __all__ = ["Resumption"]
 
 _ASKS_AGAIN_SECONDS: Final = 0.5
-"""The log is asked so often for those who are held."""
+"""Interval at which the log is asked for its head while clients are held."""
 _BURST_SECONDS: Final = 10
-"""So many seconds' worth of the log may be looked at for a user at once: usually all that was missed."""
+"""How many seconds' allowance of the log may be read for a user at once: usually all that was missed."""
 _CROWD: Final = 10
-"""All clients without a user together have the pace of so many users."""
+"""All clients without a user together have the pace of this many users."""
 
 
 class Resumption:
-    """Belongs to one lane. True while somebody is held.
+    """Belongs to one lane. True while clients are held.
 
     Args:
-        broker: what it reads, and asks where the log stands; others may give out positions in it.
-        settings: what each client may be sent of what it missed, and how fast.
-        act: runs something in the lane, behind what was posted so far, from any thread.
+        broker: the broker whose log is read and asked for its head; other processes may share the log.
+        settings: how much is replayed to each client, and how fast.
+        act: runs an action in the lane, after everything posted so far, from any thread.
     """
 
     def __init__(
@@ -65,24 +65,24 @@ class Resumption:
         per_second = settings.max_replay_messages_per_second
         self._of_users = LeakyBuckets(per_second, _BURST_SECONDS * per_second)
         self._of_nobody = LeakyBuckets(_CROWD * per_second, _BURST_SECONDS * _CROWD * per_second)
-        self._held = clients.index()  # and where each goes on that has to be told of a gap
+        self._held = clients.index()  # and the position at which each resumes if it gets a gap
         self._looked_at = NOWHERE
-        self._next = 0  # in this epoch, the first place for which one is held
+        self._next = 0  # lowest sequence that a client is held for, in this epoch
         self._is_asking = False
         self._ask_again = Ticker(inbox.loop, inbox.context, _ASKS_AGAIN_SECONDS, self._ask)
         self._foreign = ForeignIds()
 
     def resume(self, outbox: Outbox, after: Position | None) -> None:
-        """Let `outbox` begin behind `after`, or with a gap if that is None; then its feed goes on from here."""
+        """Start `outbox` after the position `after`, or with a gap if that is None; then its feed follows from here."""
         if outbox.chain is None or outbox.is_ended:
-            outbox.starts_at = after  # ended before it began: it comes back to where it was
+            outbox.starts_at = after  # ended before it began: it reconnects with the same id
         elif after is not None and self._is_unknown(after):
             self.hold(outbox, after)
         else:
             self._replay(outbox, after)
 
     def hold(self, outbox: Outbox, after: Position) -> None:
-        """Let `outbox` take nothing before this process knows what it missed."""
+        """Give `outbox` nothing before this process knows what the client missed."""
         outbox.hold(after)
         self._held[outbox] = self._feeds.position
         self._schedule.hold(outbox)
@@ -91,7 +91,7 @@ class Resumption:
         self._ask()
 
     def look_again(self) -> None:
-        """Let those begin whom this process has caught up with."""
+        """Start the replays of held clients whose ids this process has caught up with."""
         head = self._feeds.position
         if head.epoch == self._looked_at.epoch and head.sequence < self._next:
             return
@@ -106,26 +106,26 @@ class Resumption:
         )
 
     def move_to(self, position: Position) -> None:
-        """The log goes on from there, for all who are held."""
+        """The log resumes at `position` after a gap: so do all held clients that get one."""
         for outbox in self._held:
             self._held[outbox] = position
 
     def _ask(self) -> None:
-        """Ask the log where it stands, for all who are held now, and again while there are some."""
+        """Ask the log for its head, for all clients held now, and again while some are."""
         self._ask_again.stop()
-        if self._is_asking or not self._held or not self._has_loop:  # then it is held until a loop adopts it
+        if self._is_asking or not self._held or not self._has_loop:  # without a loop, clients are held until a loop adopts them
             return
         self._is_asking = True
         answered = partial(self._answered, {outbox: outbox.held_for for outbox in self._held})
 
         def hear(answer: Future[Position | None]) -> None:
-            with suppress(RuntimeError):  # the loop was closed under its clients
+            with suppress(RuntimeError):  # the loop was closed while it had clients
                 self._act(partial(answered, answer.result()))
 
         self._broker.ask_head().add_done_callback(hear)
 
     def _answered(self, held: dict[Outbox, Position | None], head: Position | None) -> None:
-        """The log stands there, or (None) can't be asked now: let those begin whose ids are nobody's."""
+        """The log's head is `head`, or unknown now (None): start the clients whose ids the log doesn't have."""
         self._is_asking = False
         for outbox, after in held.items() if head else ():
             if outbox in self._held and outbox.held_for == after and not _is_in(after, head):
@@ -165,5 +165,5 @@ class Resumption:
 
 
 def _is_in(after: Position | None, head: Position | None) -> bool:
-    """Whether a log that stands at `head` has that place."""
+    """Whether a log with this head has the position `after`."""
     return after is not None and head is not None and after.epoch == head.epoch and after.sequence <= head.sequence
