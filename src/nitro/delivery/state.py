@@ -1,5 +1,5 @@
-"""States: what the delivery does for one client now, and what becomes of that. Pure: each change returns what is to be
-done about it, and the schedule does it.
+"""States: what the delivery does for one client, and how that changes. Pure functions: each returns the new state and
+what is to be done, and the schedule does it.
 
 ```
              news                       news
@@ -14,7 +14,7 @@ done about it, and the schedule does it.
        │                                            PAUSED
 ```
 
-A client begins BUSY, since nobody reads it yet, and ends ENDED from anywhere.
+A client begins BUSY, since nothing reads it yet, and becomes ENDED from any state.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ __all__ = ["State", "Todo", "on_attached", "on_free", "on_held", "on_news", "on_
 
 
 class State(Enum):
-    """One client's.
+    """The state of one client.
 
     Attributes:
-        is_parked: it isn't told of what its feed gets, but looked at now and then.
-        is_limited: what waits for it counts against its limits, since it could have taken it.
+        is_parked: its sink isn't notified when its feed closes a batch; only its limits are checked now and then.
+        is_limited: its queued messages count against its limits, since its sink could have taken them.
     """
 
     is_parked: bool
     is_limited: bool
 
     IDLE = "idle", False, False
-    """Its sink has taken all, and takes what comes next."""
+    """Its sink has taken everything, and is notified of the next batch."""
     BUSY = "busy", False, True
-    """Its sink is at it, or nobody reads it."""
+    """Its sink is taking or writing, or nothing is attached."""
     BEHIND = "behind", True, True
-    """The same, and more waits."""
+    """As BUSY, and more is queued."""
     HELD = "held", True, True
-    """Its sink is free, and gets nothing before this process has read the log up to the client's id."""
+    """Its sink is free, but gets nothing before this process has read the log up to the client's id."""
     REPLAYING = "replaying", True, False
-    """Its sink is free, and gets the next page of what the client missed when it is its turn."""
+    """Its sink is free, and gets the next page of the replay in its turn."""
     PAUSED = "paused", True, True
-    """The same, but its user had so much of the log just now that the page has to wait."""
+    """As REPLAYING, but its user has used up its pace, so the page has to wait."""
     ENDED = "ended", True, False
 
     def __new__(cls, name: str, is_parked: bool, is_limited: bool) -> State:
@@ -70,7 +70,7 @@ class Todo(Enum):
 
 
 def on_news(state: State) -> tuple[State, Todo]:
-    """Something waits for it that it wasn't told of."""
+    """Something new is queued."""
     if state is State.IDLE:
         return State.BUSY, Todo.NOTIFY
     if state is State.BUSY:
@@ -81,10 +81,10 @@ def on_news(state: State) -> tuple[State, Todo]:
 def on_free(
     state: State, *, is_held: bool, is_replaying: bool, is_draining: bool, has_more: bool
 ) -> tuple[State, Todo]:
-    """Its sink has taken all that it might; `has_more` came in that moment."""
+    """Its sink has taken everything available; `has_more`: something was queued meanwhile."""
     if state not in (State.IDLE, State.BUSY, State.BEHIND):
         return state, Todo.NOTHING
-    if is_draining and (is_held or is_replaying):  # the log has it, and another process goes on with it
+    if is_draining and (is_held or is_replaying):  # the log has the rest: the client resumes elsewhere
         return state, Todo.END
     if is_held:
         return State.HELD, Todo.NOTHING
@@ -96,32 +96,32 @@ def on_free(
 
 
 def on_attached(state: State) -> tuple[State, Todo]:
-    """Another sink reads it, which isn't free before it says so."""
+    """Another sink was attached; it counts as busy until it calls `free`."""
     if state is State.ENDED:
         return state, Todo.NOTHING
     return State.BEHIND if state.is_parked else State.BUSY, Todo.NOTHING
 
 
 def on_held(state: State) -> tuple[State, Todo]:
-    """It gets nothing before this process has read up to its id."""
+    """Nothing can be taken before this process has read the log up to the client's id."""
     is_free = state in (State.IDLE, State.REPLAYING, State.PAUSED)
     return State.HELD if is_free else state, Todo.NOTHING
 
 
 def on_resumed(state: State) -> tuple[State, Todo]:
-    """What it missed can be read."""
+    """Its replay can begin."""
     if state in (State.IDLE, State.HELD):
         return State.REPLAYING, Todo.QUEUE_PAGE
     return state, Todo.NOTHING
 
 
 def on_turn(state: State, *, has_to_wait: bool) -> tuple[State, Todo]:
-    """The next page is its."""
+    """It is its turn to get a page."""
     if state is not State.REPLAYING:
         return state, Todo.NOTHING
     return (State.PAUSED, Todo.PAUSE) if has_to_wait else (State.BEHIND, Todo.NOTIFY)
 
 
 def on_pause_over(state: State) -> tuple[State, Todo]:
-    """It has waited for its page."""
+    """Its pause before the next page is over."""
     return (State.REPLAYING, Todo.QUEUE_PAGE) if state is State.PAUSED else (state, Todo.NOTHING)
