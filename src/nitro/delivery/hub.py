@@ -1,6 +1,6 @@
-"""The hub: where the stages meet. One in a process; `process.py` makes it when it is first needed.
+"""The hub: where the stages meet. One per process; `process.py` makes it when it is first needed.
 
-Fed by `emit` and by clients that come, change and go; it hands messages to the broker's log, and each message
+Fed by `emit` and by clients that come, change and go; publishes messages to the broker's log, and delivers each message
 of the log to every lane.
 """
 
@@ -43,7 +43,7 @@ class Hub:
     """The broker and the lanes of one process. Every method may be called from any thread, after `start`.
 
     Args:
-        broker: where events go, and come back from; not yet started.
+        broker: publishes events and delivers those of the log; not yet started.
     """
 
     def __init__(self, settings: Settings, broker: Broker) -> None:
@@ -51,20 +51,20 @@ class Hub:
         self.broker = broker
         self._lock = broker.lock
         self._lanes: dict[Loop | None, Lane] = {}
-        self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits
-        self._draining: WeakSet[Loop] = WeakSet()  # those of them that were told to stop
+        self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits for the log
+        self._draining: WeakSet[Loop] = WeakSet()  # known loops that were told to drain
         self.limits: Limits = Limits.of(settings)
-        self._publishing: SerialQueue = SerialQueue()  # run under the lock
+        self._publishing: SerialQueue = SerialQueue()  # runs under the lock
         self._messages_in = 0
         self._bytes_in = 0
-        self._counts = Counts()  # of the lanes that are gone
-        self._deferred: SerialQueue = SerialQueue()  # what must not be done under the lock
+        self._counts = Counts()  # of lanes that were removed
+        self._deferred: SerialQueue = SerialQueue()  # handlers, which must not run under the lock
         self.admission: Admission = Admission(settings)
-        self.opened: Future[None] = Future()  # done once the log was reached
-        self.opened.set_running_or_notify_cancel()  # who waits may give up, and that cancels nothing
+        self.opened: Future[None] = Future()  # done once the log has been reached
+        self.opened.set_running_or_notify_cancel()  # so a waiter that gives up doesn't cancel it
 
     def start(self) -> None:
-        """Reach the log, and deliver what comes from it. Called once."""
+        """Start the broker, which delivers what the log has from here on. Called once."""
         with self._lock:
             self.broker.start(self)
             if self.broker.is_open and not self.opened.done():
@@ -81,10 +81,10 @@ class Hub:
         """Append to the log; clients get it in the next tick of their loops.
 
         Returns:
-            As `Broker.publish`; None also where this interrupts another publish of its thread, which goes first.
+            As `Broker.publish`; also None if this interrupts another publish of its thread, which is completed first.
 
         Raises:
-            Overloaded: an event loop is too far behind; nothing was published.
+            Overloaded: an event loop lags too far behind; nothing was published.
         """
         with self._lock:
             for lane in self._lanes.values():
@@ -97,7 +97,7 @@ class Hub:
         return number
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
-        """The same in a database transaction: published when that is committed.
+        """As `publish`, in a database transaction: published when that is committed.
 
         Raises:
             ConfigurationError: the broker's log is not in that database.
@@ -108,8 +108,8 @@ class Hub:
             self._bytes_in += len(payload)
 
     def run_deferred(self) -> None:
-        """Let the clients know that the delivery ended by itself. It runs handlers, so no lock may be held: where this
-        thread holds the hub's, as in the middle of a publish that was interrupted, that call does it at its end.
+        """Report to clients that the delivery ended them. This runs handlers, so no lock may be held: if this thread
+        holds the hub's, as in a signal handler that interrupts a publish, the outer call does it when it is done.
         """
         if self._deferred and not self._lock._is_owned():  # type: ignore[attr-defined]  # of every RLock
             self._deferred.run()
@@ -121,7 +121,7 @@ class Hub:
         self.publish(USER_DISCONNECT, None, order.payload)
 
     def sweep(self) -> None:
-        """Let go of clients whose loops were closed under them. They are told, so no lock may be held."""
+        """Remove clients whose loops were closed. This runs their handlers, so no lock may be held."""
         for lane in tuple(self._lanes.values()):
             if lane.inbox.is_closed:
                 self._forget(lane)
@@ -141,7 +141,7 @@ class Hub:
         return outbox
 
     def resume(self, outbox: Outbox, last_event_id: str) -> None:
-        """Let `outbox`, of which nothing was taken yet, begin behind the message with that id, or with a gap."""
+        """Start `outbox`, of which nothing was taken yet, after the message with that id, or with a gap."""
         after = Position.parse(last_event_id)
         self._act_for(outbox, lambda lane: lane.resumption.resume(outbox, after))
 
@@ -150,10 +150,10 @@ class Hub:
         self._act_for(outbox, lambda lane: lane.change(outbox, interest))
 
     def send(self, outbox: Outbox, message: Message) -> None:
-        """Give `message` to one client, in order with what was emitted.
+        """Queue `message` for one client, in order with emitted messages.
 
         Raises:
-            Overloaded: its event loop is too far behind; nothing was sent.
+            Overloaded: its event loop lags too far behind; nothing was sent.
         """
         lane = self._lanes.get(outbox.loop)
         if lane is not None:
@@ -161,21 +161,21 @@ class Hub:
             self._act(lane, partial(lane.put, outbox, message), len(message.payload))
 
     def leave(self, outbox: Outbox, *, for_good: bool = False) -> None:
-        """End `outbox`; it gets nothing more, and its reader is told. `for_good`: its browser shall stay away."""
+        """End `outbox`, and notify its sink. `for_good`: the browser is told not to reconnect."""
         outbox.ends_for_good = outbox.ends_for_good or for_good
         outbox.is_ended = True
         self._act_for(outbox, lambda lane: lane.end(outbox))
 
     def end(self, outbox: Outbox, reason: EndReason) -> None:
-        """End `outbox` for that reason, which is counted; its client is told."""
+        """End `outbox`, count the reason, and report it to the client."""
         self._act_for(outbox, lambda lane: lane.end_by_itself(outbox, reason))
 
     def limit_age(self, outbox: Outbox, seconds: float) -> None:
-        """End `outbox`, which is read in the running loop, when it is about so many seconds older than now."""
+        """End `outbox`, which is read in the running loop, after about `seconds`."""
         self._act_for(outbox, lambda lane: lane.clients.limit_age(outbox, seconds))
 
     def servers_of(self, outbox: Outbox) -> ServerWatch | None:
-        """Where the servers are watched whose end is that of all clients in its loop; None if there are none."""
+        """The server watch of its loop, which ends all clients when the servers stop; None if the loop has no lane."""
         lane = self._lanes.get(outbox.loop)
         return None if lane is None else lane.servers
 
@@ -203,7 +203,7 @@ class Hub:
         lane.catch_up()
 
     def drain_soon(self) -> None:
-        """End all clients of all loops, and whoever still comes. Safe in a signal handler."""
+        """End all clients of all loops, and those that still join. Safe in a signal handler."""
         self._draining.update(self._known)
         for lane in tuple(self._lanes.values()):
             if lane.loop is not None and not lane.inbox.is_closed:
@@ -227,7 +227,7 @@ class Hub:
             )
 
     def _act_for(self, outbox: Outbox, action: Callable[[Lane], object]) -> None:
-        """Do that in the lane of `outbox`, unless that is gone with all its clients."""
+        """Run `action` in the lane of `outbox`, unless that lane was removed with all its clients."""
         lane = self._lanes.get(outbox.loop)
         if lane is not None:
             self._act(lane, partial(action, lane))
@@ -252,7 +252,7 @@ class Hub:
         return lane
 
     def deliver(self, message: Message) -> None:
-        """Give the next message of the log to every loop; the broker calls it, under the lock."""
+        """Post the next message of the log to every lane; the broker calls it, under the lock."""
         if is_reserved(message.topic):
             self._apply_order(UserDisconnect.parse(message.payload), message.position)
             return
@@ -265,14 +265,14 @@ class Hub:
                 self._forget(lane)
 
     def _apply_order(self, order: UserDisconnect | None, position: Position | None) -> None:
-        """Do what a message of Nitro's own says, in its place among the others; clients don't hear it."""
+        """Carry out a disconnect_user order, in its place among the messages; clients don't hear it."""
         if order is not None:
             self.admission.disconnect_user(order.user_id)
         for lane in tuple(self._lanes.values()):
             self._act(lane, partial(lane.disconnect_user, order, position))
 
     def lose(self, reason: GapReason, resumed_at: Position) -> None:
-        """Tell every client that the log goes on from there; the broker calls it, under the lock."""
+        """Give every client a gap, after which the log resumes at that position; the broker calls it, under the lock."""
         ends_users = self.opened.done()
         if ends_users:
             self.admission.miss()
@@ -288,12 +288,12 @@ class Hub:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a loop doesn't get to route what it has; the broker waits with more."""
+        """Whether a loop lags behind with routing; the broker then waits with more."""
         limit = self.settings.max_pending_bytes // 2
         return any(lane.inbox.pending_bytes > limit for lane in tuple(self._lanes.values()))
 
     async def until_open(self, seconds: float) -> None:
-        """Wait until the log was reached for the first time, so that a stream can begin at a place in it."""
+        """Wait until the log is reached for the first time, so that a stream can begin at a position in it."""
         if not self.broker.is_open:
             self._known.add(asyncio.get_running_loop())
             await asyncio.wait([asyncio.wrap_future(self.opened)], timeout=seconds)
@@ -305,7 +305,7 @@ class Hub:
                 self._counts.add(lane.counts)
 
     def _forget(self, lane: Lane) -> None:
-        """Let go of a lane whose loop was closed under its clients."""
+        """Remove a lane whose loop was closed while it had clients."""
         with self._lock:
             if self._lanes.pop(lane.loop, None) is not None:
                 self._counts.add(lane.counts)

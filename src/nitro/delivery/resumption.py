@@ -113,7 +113,7 @@ class Resumption:
     def _ask(self) -> None:
         """Ask the log for its head, for all clients held now, and again while some are."""
         self._ask_again.stop()
-        if self._is_asking or not self._held or not self._has_loop:  # without a loop, clients are held until a loop adopts them
+        if self._is_asking or not self._held or not self._has_loop:  # without a loop: held until a loop adopts it
             return
         self._is_asking = True
         answered = partial(self._answered, {outbox: outbox.held_for for outbox in self._held})
