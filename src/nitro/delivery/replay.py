@@ -1,7 +1,7 @@
 """The replay: what one client missed, read from the log again.
 
-Fed by the log, a page at a time and no sooner than the client takes the page before; feeds the client's backlog. So a
-client that comes back costs the memory of one page, however far it is behind, and none while it doesn't read.
+Fed by the log, a page at a time, once the client has taken the page before; feeds the client's backlog. So a client
+that reconnects costs the memory of one page, however far it lags behind, and none while it doesn't read.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from nitro.messages.message import Gap, GapReason, Message, Position
 __all__ = ["Allowance", "Read", "Replay"]
 
 Read = Callable[[Position, int], Sequence[Message]]
-"""The log's messages behind a position, so many at most; raises `PositionLost`."""
+"""The log's messages after a position, at most so many; raises `PositionLost`."""
 
 _PAGE_MESSAGES: Final = 256
-"""How many of the log's messages are looked at before others get their turn."""
+"""How many of the log's messages are filtered before other clients get their turn."""
 _PAGE_SECONDS: Final = 0.001
-"""After how long they get it sooner: the patterns of a client may take long to compare."""
+"""A page ends sooner after this time: the patterns of a client may take long to match."""
 _LOOKS_AT_CLOCK_EVERY: Final = 16
 _REMEMBERED: Final = 256
-"""Answers, for topics and senders: a log has few, mostly."""
+"""Cached answers, by topic and sender: most logs have few."""
 
 
 class Allowance(NamedTuple):
     """What one replay may cost.
 
     Attributes:
-        max_bytes: payload of the messages that it may bring; if more was missed, the client is told so instead of the
+        max_bytes: payload of the messages that it may replay; if more was missed, the client gets a gap instead of the
             rest.
-        max_messages: how many of the log's messages may be looked at for it, whether the client hears them or not; the
-            same beyond.
-        pace: how fast.
-        user_id: whose pace it is; those who have no user share one.
+        max_messages: how many of the log's messages may be read for it, whether the client hears them or not; beyond
+            that, it gets a gap, too.
+        pace: how fast the log may be read for a user.
+        user_id: the user whose pace applies; clients without a user share one.
     """
 
     max_bytes: int
@@ -52,16 +52,16 @@ class Allowance(NamedTuple):
 
 
 class Replay:
-    """From the position behind `after` up to `until`, where the client's feed goes on.
+    """The messages after `after`, up to and including `until`; from there on the client has its feed.
 
     Args:
         allowance: what it may cost.
         gaps: counts the gap, if there is one, by its reason.
-        since: where a client that can't go on behind `after` begins, told of a gap; `until` if left out.
+        since: where the stream resumes after a gap, if the log can't continue from `after`; None for `until`.
 
     Attributes:
-        starts_at: where the client stands, so that one that is cut right now comes back to it; None if it is
-            told of a gap first.
+        starts_at: position at which the stream begins, from which a client that is cut at once resumes; None if it gets
+            a gap first.
         is_over: whether nothing more will come.
     """
 
@@ -110,17 +110,17 @@ class Replay:
             self._read_page()
 
     def withhold(self, interest: Interest) -> None:
-        """Leave out what `interest` may hear no more, though it was subscribed when the client came back."""
+        """Leave out what `interest` doesn't permit, even if the client was subscribed to it when it reconnected."""
         self._interest = replace(self._interest, permissions=interest.permissions)
         self._heard.clear()
 
     @property
     def waits(self) -> float:
-        """For how many seconds there will be no next page, since its user had much of the log just now."""
+        """Seconds until the pace of its user allows the next page."""
         return self._allowance.pace.wait(self._allowance.user_id)
 
     def next_page(self) -> Batch | None:
-        """What the client hears of the next page, or None if that is nothing."""
+        """What the client hears of the next page; None if it hears nothing of it."""
         page = self._page
         if isinstance(page, Gap):
             self._after = page.resumed_at
@@ -131,7 +131,7 @@ class Replay:
         work = left - self._messages_left + self._interest.compared - compared
         self._allowance.pace.spend(self._allowance.user_id, work)
         if self.waits and not self.is_over and not isinstance(self._page, Gap):
-            # Who is cut while it waits goes on from here, and doesn't take the silence for a dead line.
+            # A client that is cut during the pause resumes from here; and it doesn't take the pause for a dead connection.
             return Batch([*(batch.frames if batch else ()), Beat(self._after, is_known=False)], None)
         return batch
 
