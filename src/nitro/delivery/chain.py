@@ -1,7 +1,7 @@
 """The chain: what the clients of one feed read, batch by batch.
 
-Closed at the end of a tick, and when it has enough for a write. Each client's outbox is a cursor into it, so nothing is
-copied for a client, and a slow one keeps only its own tail of the chain alive.
+A batch is closed at the end of a tick, or when it is large enough for a write. Each client's outbox is a cursor into the
+chain, so nothing is copied for a client, and a slow one keeps only the unread end of the chain alive.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from nitro.messages.message import Position
 __all__ = ["MAX_WRITE_BYTES", "Batch", "Chain", "in_writes"]
 
 MAX_WRITE_BYTES: Final = 256 * 1024
-"""Size from which on more goes into another write, since a server may buffer the whole of one, for each client."""
+"""A write is closed once it exceeds this size, since a server may buffer the whole of it for each client."""
 
 
 class Batch:
-    """Frames that go out together, and the link to what came after them.
+    """Frames that are sent together, and a reference to the next batch.
 
     Attributes:
-        frames: what it holds, oldest first.
-        next: the batch closed after this one, or None while this is the newest.
+        frames: its frames, oldest first.
+        next: the batch closed after this one; None while this is the newest.
         messages, bytes: how many messages and payload bytes it holds.
         total_messages, total_bytes: the same of the whole chain, up to the end of this batch.
     """
@@ -49,7 +49,7 @@ class Batch:
         self._bodies: dict[WireFormat, bytes] = {}
 
     def body(self, wire_format: WireFormat) -> bytes:
-        """The batch on the wire, made once for each wire format and shared by all who send it."""
+        """The encoded batch, made once for each wire format and shared by all clients."""
         body = self._bodies.get(wire_format)
         if body is None:
             body = self._bodies[wire_format] = b"".join([frame.encode(wire_format) for frame in self.frames])
@@ -57,7 +57,7 @@ class Batch:
 
 
 def in_writes(frames: list[Frame]) -> Iterator[Batch]:
-    """The frames in batches that are large enough for a write, each."""
+    """The frames in batches, each large enough for a write."""
     some: list[Frame] = []
     size = 0
     for frame in frames:
@@ -71,15 +71,15 @@ def in_writes(frames: list[Frame]) -> Iterator[Batch]:
 
 
 class Chain:
-    """Batches, of which only the newest is known here; the open one, which nobody sees yet, comes after it.
+    """Linked batches, of which it holds only the newest; and the open batch, which no outbox sees yet.
 
     Attributes:
-        interest: of those who read it.
-        starts_at: where in the log it began.
-        owes_id: whether there is one of its readers that was told an older id than the others.
-        tail: the newest batch.
-        tick: of the loop, in which that was closed.
-        before_tick: messages and bytes of the chain before that tick, whose events are no client's arrears yet.
+        interest: the interest of its readers.
+        starts_at: position in the log at which it began.
+        owes_id: whether one of its readers may have an older id than the others.
+        tail: the newest closed batch.
+        tick: the loop's tick in which `tail` was closed.
+        before_tick: messages and bytes of the chain before that tick; those of the tick don't count in limits yet.
     """
 
     __slots__ = ("_open", "_open_bytes", "before_tick", "interest", "owes_id", "starts_at", "tail", "tick")
@@ -90,7 +90,7 @@ class Chain:
         self.owes_id: bool = False
         self.tail: Batch = Batch([], None)
         self.tick: int = 0
-        self.before_tick: tuple[int, int] = (0, 0)  # numbers: a batch would keep all that came after it
+        self.before_tick: tuple[int, int] = (0, 0)  # numbers: a batch would keep all later ones alive
         self._open: list[Frame] = []
         self._open_bytes = 0
 
@@ -116,7 +116,7 @@ class Chain:
         return True
 
     def knows(self, position: Position) -> bool:
-        """Whether all its readers have that id, once they have taken what waits: no heartbeat needs to tell it."""
+        """Whether all its readers have that id once they have taken what is queued, so that a heartbeat can omit it."""
         if self.owes_id:
             return False
         return position == (self.tail.frames[-1].position if self.tail.frames else self.starts_at)
