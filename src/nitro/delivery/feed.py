@@ -1,6 +1,6 @@
 """Feeds: what all clients of one event loop with the same interest share.
 
-Fed by the registry, with what they hear; tells the schedule who is to be told of it.
+Fed by the registry with what they hear; lists for the schedule the outboxes to notify.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from nitro.messages.message import Position
 __all__ = ["Feed"]
 
 _LOOKS_PER_LIMIT: Final = 16
-"""A slow client may get this part of its limit more than the limit, before somebody looks."""
+"""Checks for each limit: a slow client may exceed its limit by this fraction before it is checked."""
 
 
 class Feed(Chain):
     """The clients that share one interest, and the chain that they read.
 
     Attributes:
-        is_dirty: whether a batch was closed since the outboxes were last told.
-        turn: where the telling stands that gave the loop back before it was through.
+        is_dirty: whether a batch was closed since the outboxes were last notified.
+        turn: the rest of a pass over the outboxes that was interrupted to give the loop its turn; None if there is none.
     """
 
     __slots__ = ("_look_bytes", "_look_messages", "_looked_at", "_outboxes", "_parked_outboxes", "is_dirty", "turn")
@@ -36,11 +36,11 @@ class Feed(Chain):
         self.turn: Iterator[Outbox] | None = None
         self._outboxes: dict[Outbox, None] = {}
         self._parked_outboxes: dict[Outbox, None] = {}
-        self._looked_at = (0, 0)  # as messages and bytes of the chain
+        self._looked_at = (0, 0)  # messages and bytes of the chain at the last check
         self._look_messages = self._look_bytes = sys.maxsize
 
     def add(self, outbox: Outbox) -> None:
-        """Let `outbox` be told of what comes; one whose state is aside is only looked at."""
+        """Notify `outbox` from here on; one whose state is parked is only checked now and then."""
         if outbox.state.is_parked:
             self._parked_outboxes[outbox] = None
             self._look_messages = min(self._look_messages, outbox.limits.max_messages // _LOOKS_PER_LIMIT)
@@ -49,14 +49,14 @@ class Feed(Chain):
             self._outboxes[outbox] = None
 
     def remove(self, outbox: Outbox) -> None:
-        """Don't tell `outbox` any more."""
+        """Don't notify `outbox` any more."""
         (self._parked_outboxes if outbox.state.is_parked else self._outboxes).pop(outbox, None)
 
     def to_notify(self) -> tuple[Outbox, ...]:
-        """Who is told that a batch was closed.
+        """The outboxes to notify of a closed batch.
 
-        One that is aside takes what came as soon as it can, and telling it would cost time. But now and then it is
-        looked at, whether too much waits for it: each time that the chain has grown by a part of the limit.
+        A parked outbox takes the batch as soon as it can, and notifying it would cost time. It is only included each
+        time the chain has grown by a fraction of its limit, to check whether too much is queued for it.
         """
         tail = self.tail
         messages, size = self._looked_at
@@ -68,7 +68,7 @@ class Feed(Chain):
         return tuple(self._outboxes)
 
     def parked(self) -> tuple[Outbox, ...]:
-        """Those that are aside."""
+        """The outboxes whose state is parked."""
         return tuple(self._parked_outboxes)
 
     def __len__(self) -> int:
