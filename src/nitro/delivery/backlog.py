@@ -1,7 +1,7 @@
-"""The backlog: what waits for one client before the chain of its feed.
+"""The backlog: what one client gets before the chain of its feed.
 
-Fed by a replay of the log, with what was emitted while the client was away, and by its outbox, with what came from an
-earlier feed or for it alone. Taken by the outbox, oldest first.
+Fed by a replay of the log, with what was emitted while the client was disconnected, and by its outbox, with messages of
+an earlier feed or for this client alone. Taken by the outbox, oldest first.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["Backlog", "may_hear"]
 
 
 class Backlog:
-    """Made when first needed: most clients live without one.
+    """Made when first needed: most clients never have one.
 
     Args:
         replay: comes before everything else.
 
     Attributes:
-        messages, bytes: how much waits in it; of a replay, which waits in the log, nothing counts.
+        messages, bytes: how much is queued in it; a replay, which is still in the log, doesn't count.
         may_page: whether the next page of the replay may be taken.
     """
 
@@ -38,17 +38,17 @@ class Backlog:
         self._batches: deque[Batch] = deque()
 
     def add(self, batch: Batch) -> None:
-        """Let `batch` come after everything else."""
+        """Queue `batch` after everything else."""
         self._batches.append(batch)
         self._count(batch, 1)
 
     def private(self) -> list[Batch]:
-        """What was sent to the client alone, which no log has."""
+        """The messages that were sent to the client alone, which no log has."""
         kept = [[frame for frame in batch.frames if _is_private(frame)] for batch in self._batches]
         return [Batch(frames, None) for frames in kept if frames]
 
     def withhold(self, interest: Interest) -> None:
-        """Drop what may be heard no more, and replay no more of it."""
+        """Drop what `interest` doesn't permit, also from the replay."""
         batches, self._batches = self._batches, deque()
         self.messages = self.bytes = 0
         for batch in batches:
@@ -59,11 +59,11 @@ class Backlog:
             self._replay.withhold(interest)
 
     def frames(self) -> list[Frame]:
-        """Everything that waits in it, but for what a replay has yet to read."""
+        """All queued frames, without what the replay has yet to read."""
         return [frame for batch in self._batches for frame in batch.frames]
 
     def take(self) -> Batch | None:
-        """The oldest batch; None if nothing waits, or if a replay found nothing so far, or may not read on now."""
+        """The oldest batch; None if nothing is queued, or the replay's page was empty, or it may not read another now."""
         if self._replay is not None:
             if not self.may_page:
                 return None
@@ -81,17 +81,17 @@ class Backlog:
 
     @property
     def is_replaying(self) -> bool:
-        """Whether more of the log is to be read."""
+        """Whether the replay has more of the log to read."""
         return self._replay is not None
 
     @property
     def has_more(self) -> bool:
-        """Whether something may be taken now."""
+        """Whether something can be taken now."""
         return self.may_page if self._replay is not None else bool(self._batches)
 
     @property
     def waits(self) -> float:
-        """For how many seconds nothing more of the log is read."""
+        """Seconds until the replay may read the next page."""
         return 0.0 if self._replay is None else self._replay.waits
 
     def __bool__(self) -> bool:
@@ -106,7 +106,7 @@ class Backlog:
 
 
 def may_hear(frame: Frame, interest: Interest) -> bool:
-    """Whether a client of that interest has the right to `frame`: to what was sent to it alone, always."""
+    """Whether `interest` permits `frame`; a message that was sent to the client alone is always permitted."""
     return not isinstance(frame.message, Message) or _is_private(frame) or interest.permits(frame.message)
 
 
