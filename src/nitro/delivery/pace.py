@@ -1,7 +1,7 @@
-"""Pace: whose next page of a replay has to wait, since its user had much of the log just now.
+"""Pace: which replays have to wait for their next page, since their user has used up its pace.
 
-Fed by the schedule with outboxes whose turn it is; calls it back for each when it may go on. Those of one user go on in
-the order in which they came, a page each.
+Fed by the schedule with outboxes whose turn it is; calls it back for each that may continue. Outboxes of one user
+continue in the order in which they came, a page each.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["Pace"]
 
 
 class Pace:
-    """Belongs to one lane. How much is much, each replay knows (`outbox.replay_waits`).
+    """Belongs to one lane. How long to wait is up to each replay (`outbox.replay_waits`).
 
     Args:
-        loop: whose timers it uses; None has none, and there nobody waits.
-        context: in which `go_on` is called.
-        go_on: called with an outbox that has waited.
+        loop: the loop whose timers it uses; None for threads without one, where nothing has to wait.
+        context: the context in which `go_on` is called.
+        go_on: called with an outbox whose wait is over.
     """
 
     def __init__(
@@ -38,21 +38,21 @@ class Pace:
         self._context = context
         self._go_on = go_on
         self._lines: dict[str | None, OrderedDict[Outbox, None]] = {}  # by user; one timer for each
-        self._called = clients.index()  # it is their turn, which they have yet to take
+        self._called = clients.index()  # outboxes that were called and haven't taken their turn yet
 
     def has_to_wait(self, outbox: Outbox) -> bool:
-        """Whether there is no page for it now."""
+        """Whether `outbox` has to wait for its next page."""
         if self._loop is None:
             return False
         is_called = outbox in self._called
         return outbox.replay_waits > 0 or (not is_called and outbox.principal.user_id in self._lines)
 
     def take_turn(self, outbox: Outbox) -> None:
-        """It gets a page."""
+        """`outbox` gets a page now."""
         self._called.pop(outbox, None)
 
     def wait(self, outbox: Outbox) -> None:
-        """Call it when there is a page for it: behind the others of its user, unless it was called too soon."""
+        """Call `go_on` when `outbox` may get a page: after the others of its user, or first if it was called before."""
         user_id = outbox.principal.user_id
         line = self._lines.get(user_id)
         if line is None:
@@ -68,7 +68,7 @@ class Pace:
 
     def _call(self, user_id: str | None) -> None:
         line = self._lines[user_id]
-        while line and next(iter(line)).state is not State.PAUSED:  # it has ended, or begins anew
+        while line and next(iter(line)).state is not State.PAUSED:  # it has ended, or started over
             line.popitem(last=False)
         if not line:
             del self._lines[user_id]
@@ -82,7 +82,7 @@ class Pace:
             self._go_on(first)
 
     def __len__(self) -> int:
-        """For how many users somebody waits."""
+        """For how many users replays wait."""
         return len(self._lines)
 
     def __repr__(self) -> str:
