@@ -1,6 +1,6 @@
 """The router: from a message's topic and sender to the feeds that hear it.
 
-Fed by the lane; asks nobody. The cost of a look-up depends on the length of the topic and on how many feeds
+Fed by the lane; depends on nothing else. The cost of a look-up depends on the length of the topic and on how many feeds
 match, not on how many there are.
 """
 
@@ -32,7 +32,7 @@ class Router(Generic[F]):
 
     def __init__(self) -> None:
         self._index: PatternIndex[F | _Listeners[F]] = PatternIndex()
-        """Most patterns have one feed, which hears all senders: there it stands itself."""
+        """By pattern; most have one feed that hears all senders, which is then stored without `_Listeners`."""
 
     def add(self, feed: F) -> None:
         """Index `feed` under each of its subscriptions."""
@@ -47,7 +47,7 @@ class Router(Generic[F]):
             listeners.add(feed, senders)
 
     def remove(self, feed: F) -> None:
-        """Forget `feed`, and whatever of the index only served it."""
+        """Remove `feed`, and all entries of the index that only it needed."""
         for pattern, senders in _heard(feed.interest):
             listeners = self._index.get(pattern)
             if isinstance(listeners, _Listeners):
@@ -72,7 +72,7 @@ class Router(Generic[F]):
 
     @property
     def compared(self) -> int:
-        """How many patterns were compared with a topic letter by letter so far."""
+        """How many patterns have been compared with a topic letter by letter so far."""
         return self._index.compared
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Router(Generic[F]):
 
 
 def _heard(interest: Interest) -> list[tuple[str, SenderKeys]]:
-    """The subscriptions that are meant for some sender at least."""
+    """The subscriptions that hear at least one sender."""
     return [pair for pair in interest.subscriptions if pair[1] is None or pair[1]]
 
 
@@ -88,7 +88,7 @@ class _Listeners(Generic[F]):
     """The feeds of one pattern: those that hear every sender, and those that hear some.
 
     Args:
-        feed: hears every sender; None if no feed does so far.
+        feed: a feed that hears every sender; None if there is none so far.
     """
 
     __slots__ = ("by_sender", "of_all")
