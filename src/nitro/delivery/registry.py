@@ -1,6 +1,7 @@
-"""The registry: the feeds of one lane, found by interest and by route.
+"""The registry: the feeds of one lane, by interest and by route.
 
-Fed by the lane with messages and with outboxes that come, change and go; feeds the schedule with what closed a batch.
+Fed by the lane with messages and with outboxes that come, change and go; gives the schedule the feeds that closed a
+batch.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ __all__ = ["FeedRegistry"]
 
 
 class FeedRegistry:
-    """Belongs to one lane. A feed lives as long as somebody shares its interest.
+    """Belongs to one lane. A feed lives as long as it has clients.
 
     Attributes:
-        position: of the newest message that was routed here; what comes next is behind it.
+        position: position of the newest message that was routed here.
     """
 
     def __init__(self, schedule: Schedule, position: Position) -> None:
@@ -35,11 +36,11 @@ class FeedRegistry:
         self._tick = 0
 
     def begin_tick(self) -> None:
-        """What comes from here on is no client's arrears before the next tick."""
+        """Begin a tick: messages from here on don't count in limits before the next one."""
         self._tick += 1
 
     def enter(self, outbox: Outbox, interest: Interest) -> None:
-        """Let `outbox` follow the feed of `interest` from what comes next, and no other."""
+        """Let `outbox` follow the feed of `interest` from the next message on, and no other feed."""
         before = outbox.chain
         if before is not None and before.interest == interest:
             return
@@ -55,7 +56,7 @@ class FeedRegistry:
         feed.owes_id |= outbox.starts_at != self.position
 
     def leave(self, outbox: Outbox, chain: Chain | None) -> None:
-        """Tell `outbox` no more of what this feed of its gets; the last one takes the feed along."""
+        """Remove `outbox` from its feed, and the feed if that was its last client."""
         if chain is None:
             return
         assert isinstance(chain, Feed)
@@ -67,7 +68,7 @@ class FeedRegistry:
             self._schedule.drop_feed(chain)
 
     def append(self, message: Message) -> None:
-        """Put `message` into the open batch of each feed that hears it, framed once for all."""
+        """Append `message` to the open batch of each feed that hears it; it is framed once."""
         frame: Frame | None = None
         for feed in self._router.route(message):
             if frame is None:
@@ -78,26 +79,26 @@ class FeedRegistry:
         self.position = message.position or self.position
 
     def append_to(self, feed: Feed, frame: Frame) -> None:
-        """Put `frame` into `feed`, and close."""
+        """Append `frame` to `feed`, and close the batch."""
         if feed:
             feed.append(frame)
             self.close(feed)
 
     def behind(self) -> list[Outbox]:
-        """Those for which more came while they were busy; from any thread."""
+        """Outboxes that got more while they were busy; from any thread."""
         return [outbox for feed in self for outbox in feed.parked()]
 
     def __iter__(self) -> Iterator[Feed]:
         return iter(tuple(self._feeds.values()))
 
     def close(self, chain: Chain | None) -> None:
-        """End the open batch of a feed: its outboxes are told when their turn comes."""
+        """Close the open batch of a feed; its outboxes are notified in their turn."""
         if chain is not None and chain.close(self._tick):
             assert isinstance(chain, Feed)
             self._schedule.add_feed(chain)
 
     def close_all(self) -> None:
-        """End every open batch."""
+        """Close every open batch."""
         if self._open:
             for feed in self._open:
                 self.close(feed)
