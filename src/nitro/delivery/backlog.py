@@ -63,7 +63,7 @@ class Backlog:
         return [frame for batch in self._batches for frame in batch.frames]
 
     def take(self) -> Batch | None:
-        """The oldest batch; None if nothing is queued, or the replay's page was empty, or it may not read another now."""
+        """The oldest batch; None if nothing is queued, or if the replay's page was empty or has to wait."""
         if self._replay is not None:
             if not self.may_page:
                 return None

@@ -1,7 +1,7 @@
 """The chain: what the clients of one feed read, batch by batch.
 
-A batch is closed at the end of a tick, or when it is large enough for a write. Each client's outbox is a cursor into the
-chain, so nothing is copied for a client, and a slow one keeps only the unread end of the chain alive.
+A batch is closed at the end of a tick, or when it is large enough for a write. Each client's outbox is a cursor into
+the chain, so nothing is copied for a client, and a slow one keeps only the unread end of the chain alive.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from nitro.messages.message import Position
 __all__ = ["Feed"]
 
 _LOOKS_PER_LIMIT: Final = 16
-"""Checks for each limit: a slow client may exceed its limit by this fraction before it is checked."""
+"""Checks per limit: a slow client may exceed its limit by one sixteenth before it is checked."""
 
 
 class Feed(Chain):
@@ -25,7 +25,7 @@ class Feed(Chain):
 
     Attributes:
         is_dirty: whether a batch was closed since the outboxes were last notified.
-        turn: the rest of a pass over the outboxes that was interrupted to give the loop its turn; None if there is none.
+        turn: the rest of an interrupted pass over the outboxes; None if there is none.
     """
 
     __slots__ = ("_look_bytes", "_look_messages", "_looked_at", "_outboxes", "_parked_outboxes", "is_dirty", "turn")

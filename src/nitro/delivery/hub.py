@@ -272,7 +272,7 @@ class Hub:
             self._act(lane, partial(lane.disconnect_user, order, position))
 
     def lose(self, reason: GapReason, resumed_at: Position) -> None:
-        """Give every client a gap, after which the log resumes at that position; the broker calls it, under the lock."""
+        """Give every client a gap, after which the log resumes there; the broker calls it, under the lock."""
         ends_users = self.opened.done()
         if ends_users:
             self.admission.miss()

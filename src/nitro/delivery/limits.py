@@ -1,6 +1,6 @@
-"""Limits: how much may wait for one client, for how long a write may, and what is done about more.
+"""Limits: how much may be queued for one client, how long a write may block, and what happens to more.
 
-Asked by the lane once too much waits; decides over frames, and touches no client.
+Used by the lane once a client exceeds them; works on frames, and changes no client.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Limits(NamedTuple):
     """What one client may cost.
 
     Attributes:
-        max_messages, max_bytes: what may wait for it; bytes are of JSON.
-        overflow: what is done when more waits. `"disconnect"`: it is ended, and a browser comes back and resumes.
+        max_messages, max_bytes: how much may be queued for it; bytes are of JSON.
+        overflow: what happens when more is queued. `"disconnect"`: it is ended; a browser reconnects and resumes.
             `"drop_oldest"`: the newest half of the limit is kept. `"latest"`: of each topic, or of each value of the
             event's `latest_by`, the newest message is kept; if those are still too many, it is ended.
-        send_timeout_seconds: how long one write to it may be blocked.
+        send_timeout_seconds: how long one write to it may block.
     """
 
     max_messages: int
@@ -34,10 +34,10 @@ class Limits(NamedTuple):
 
     @classmethod
     def checked(cls, max_messages: int, max_bytes: int, overflow: str, send_timeout_seconds: float) -> Limits:
-        """The limits, if they make sense.
+        """Limits with these values.
 
         Raises:
-            ConfigurationError: they don't.
+            ConfigurationError: a value is invalid.
         """
         for name, value in (("max_messages", max_messages), ("max_bytes", max_bytes)):
             if type(value) is not int or value < 1:
@@ -52,10 +52,10 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Those of clients that say nothing else.
+        """The default limits of clients.
 
         Raises:
-            ConfigurationError: they don't make sense.
+            ConfigurationError: a setting is invalid.
         """
         return cls.checked(
             settings.client_max_messages,
@@ -71,10 +71,10 @@ class Limits(NamedTuple):
         overflow: Overflow | None,
         send_timeout_seconds: float | None,
     ) -> Limits:
-        """These, with what is not None instead.
+        """These limits, with the values that are not None replaced.
 
         Raises:
-            ConfigurationError: they don't make sense.
+            ConfigurationError: a value is invalid.
         """
         if max_messages is None and max_bytes is None and overflow is None and send_timeout_seconds is None:
             return self
@@ -86,11 +86,11 @@ class Limits(NamedTuple):
         )
 
     def allows(self, messages: int, size: int) -> bool:
-        """Whether so much may wait."""
+        """Whether so much may be queued."""
         return messages <= self.max_messages and size <= self.max_bytes
 
     def shorten(self, frames: Sequence[Frame]) -> list[Frame] | None:
-        """Which of all frames that wait, oldest first, are kept; None if the client is to be ended."""
+        """Which of all queued frames, oldest first, are kept; None if the client is to be ended."""
         if self.overflow == "drop_oldest":
             return self._newest(frames)
         if self.overflow == "latest":
@@ -116,7 +116,7 @@ _OVERFLOWS: Final = get_args(Overflow)
 
 
 def _latest(frames: Sequence[Frame]) -> list[Frame]:
-    """The newest of each key, in order; what was sent to the client alone stays."""
+    """The newest frame of each key, in order; messages that were sent to the client alone are kept."""
     kept: dict[object, Frame] = {}
     for frame in frames:
         message = frame.message

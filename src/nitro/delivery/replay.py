@@ -131,7 +131,7 @@ class Replay:
         work = left - self._messages_left + self._interest.compared - compared
         self._allowance.pace.spend(self._allowance.user_id, work)
         if self.waits and not self.is_over and not isinstance(self._page, Gap):
-            # A client that is cut during the pause resumes from here; and it doesn't take the pause for a dead connection.
+            # A client that is cut during the pause resumes from here, and doesn't take the pause for a dead connection.
             return Batch([*(batch.frames if batch else ()), Beat(self._after, is_known=False)], None)
         return batch
 
