@@ -52,7 +52,7 @@ class Pace:
         self._called.pop(outbox, None)
 
     def wait(self, outbox: Outbox) -> None:
-        """Call `go_on` when `outbox` may get a page: after the others of its user, or first if it was called already."""
+        """Call `go_on` when `outbox` may get a page: after the others of its user, but first if called before."""
         user_id = outbox.principal.user_id
         line = self._lines.get(user_id)
         if line is None:

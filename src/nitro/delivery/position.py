@@ -1,7 +1,7 @@
-"""Where the log stands now, whoever has published it, once this process has read so far.
+"""The head of the log, including what other processes published, once this process has read up to it.
 
-Asked by those who begin: a stream without an id, a page that says where its stream begins. Where the log gives no
-answer in time, it is how far this process has read.
+Used where a stream begins: one without an id, or a page that says where its stream begins. If the log doesn't answer in
+time, it is how far this process has read.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from nitro.messages.message import Position
 __all__ = ["log_head_async", "position", "position_async"]
 
 _ANSWER_SECONDS: Final = 1.0
-"""How long to wait for a broker that is asked where it stands. After that it is how far this process has read."""
+"""How long to wait for the broker's answer; after that, the position is how far this process has read."""
 
 
 def position() -> str:
-    """Where the log stands now: everything emitted from here on comes behind it.
+    """The head of the log: everything emitted from here on comes after it.
 
     Take it before you read the data that a page shows, put it into the page, and let the stream start there
     (`new EventSource("/events?last_event_id=" + position)`): then nothing falls between the page and its stream.
 
-    With a broker that other processes share, the broker is asked. An event loop is not held up for that, but for the
-    first time in a process: in coroutines this is how far the process has read, which may be some milliseconds behind,
-    so that a page hears again what its data has already. `await position_async()` asks there, too.
+    With a broker that other processes share, the broker is asked. That doesn't block an event loop, except for the
+    first time in a process: in coroutines this returns how far the process has read, which may lag some milliseconds
+    behind, so that a page hears again what its data has already. There, `await position_async()` asks the broker.
     """
     broker = get_hub().broker
     would_hold_up = broker.is_open and asyncio._get_running_loop() is not None
@@ -36,12 +36,12 @@ def position() -> str:
 
 
 async def position_async() -> str:
-    """As `position()`, in coroutines: what any process had emitted, and the broker acknowledged, is not behind it."""
+    """As `position()`, for coroutines: whatever any process emitted and the broker acknowledged is not after it."""
     return str(await log_head_async(get_hub().broker, _ANSWER_SECONDS))
 
 
 def _log_head(broker: Broker, seconds: float) -> Position:
-    """Hold up this thread for that, and for twice so many seconds at most."""
+    """The head of the log. Blocks this thread, for twice `seconds` at most."""
     if not broker.is_shared:
         return broker.head
     asked = broker.ask_head()
@@ -54,7 +54,7 @@ def _log_head(broker: Broker, seconds: float) -> Position:
 
 
 async def log_head_async(broker: Broker, seconds: float) -> Position:
-    """The same in an event loop, which is not held up."""
+    """As `_log_head`, in an event loop, which isn't blocked."""
     if not broker.is_shared:
         return broker.head
     asked = asyncio.wrap_future(broker.ask_head())
@@ -67,5 +67,5 @@ async def log_head_async(broker: Broker, seconds: float) -> Position:
 
 
 def _place(broker: Broker, head: Position | None, reading: Future[None] | None) -> Position:
-    """Where this process is, if it has read so far: it knows the entry there."""
+    """`head` if this process hasn't read that far in time; else the position that it has read, whose entry it knows."""
     return head if head and reading and not reading.done() else broker.head
