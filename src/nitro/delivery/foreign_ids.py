@@ -1,6 +1,6 @@
-"""Foreign ids: those of another process's log, which clients bring to one whose log is in its own memory.
+"""Foreign ids: ids of another process's log, sent by clients to a process whose log is in its own memory.
 
-After a restart each client brings one, once. Where they come again and again, several processes serve the same page.
+After a restart each client sends one, once. If they keep coming, several processes serve the same page.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ log: Final = logging.getLogger("nitro.delivery")
 _ARE_MANY: Final = 10
 _WITHIN_SECONDS: Final = 60.0
 _AFTERMATH_SECONDS: Final = 20.0
-"""For so long after the first clients came they may be those of the process before."""
+"""For this long after the first clients came, foreign ids may be those of the process before a restart."""
 
 
 class ForeignIds:
@@ -29,7 +29,7 @@ class ForeignIds:
         self._is_told = False
 
     def note(self) -> None:
-        """A client has brought one."""
+        """Count a client that sent one; logs a warning, once, if there were many."""
         now = time.monotonic()
         if self._is_told or now - self._since < _AFTERMATH_SECONDS:
             return
