@@ -1,6 +1,6 @@
 """Frames: the bytes of one server-sent event. Bytes in, bytes out, no sockets.
 
-The format is the WHATWG HTML standard's, section 9.2.5 and 9.2.6. Each message is framed once for each wire
+The format is that of the WHATWG HTML standard, sections 9.2.5 and 9.2.6. Each message is framed once for each wire
 format, however many clients get it.
 """
 
@@ -30,22 +30,22 @@ __all__ = [
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
 WireFormat = Callable[[Message | Gap | Position | None], bytes]
-"""Writes one frame: of a message, of a gap, or, at a heartbeat, of the position where the stream stands. None is a
-heartbeat for a client that knows its position."""
+"""Encodes one frame: a message, a gap, or a heartbeat with the stream's current position. None is a heartbeat for
+clients that know their position."""
 
 _NOT_YET: Final = (None, b"")
 _TAKEN: Final = frozenset({"error", "gap", "message", "open"})
-"""Names of events that an `EventSource` dispatches itself, and the one of a gap."""
+"""Names of events that an `EventSource` dispatches itself, and that of a gap."""
 LONGEST_RETRY: Final = 2**31 - 1
-"""In milliseconds: the longest that a browser's timer takes."""
+"""In milliseconds: the longest time that a browser's timer takes."""
 
 
 class Frame:
     """A message and its bytes on the wire, made when first asked for.
 
     Attributes:
-        message: what it frames: a message, the news of a gap, or None (a heartbeat).
-        size: bytes that it counts in a client's limit.
+        message: what it frames: a message, a gap, or None (a heartbeat).
+        size: how many bytes it counts in a client's limit.
     """
 
     __slots__ = ("_encoded", "message", "size")
@@ -56,8 +56,8 @@ class Frame:
         self._encoded: tuple[WireFormat | None, bytes] = _NOT_YET
 
     def encode(self, wire_format: WireFormat) -> bytes:
-        """The bytes in that wire format; made anew only when the format before was another."""
-        last, encoded = self._encoded  # one value, since other loops may ask, too
+        """The bytes in that wire format; those of the last one used are cached."""
+        last, encoded = self._encoded  # one value, since other loops may read it, too
         if last is not wire_format:
             encoded = wire_format(self._content())
             self._encoded = (wire_format, encoded)
@@ -65,7 +65,7 @@ class Frame:
 
     @property
     def position(self) -> Position | None:
-        """Where a client stands that has got it; None if it is for one client alone."""
+        """The position of a client that has received it; None if it is for one client alone."""
         content = self.message
         if content is None:
             return None
@@ -76,11 +76,11 @@ class Frame:
 
 
 class Beat(Frame):
-    """A frame that keeps the line alive without a message, and moves the browser's last id on.
+    """A heartbeat: keeps the connection alive without a message, and updates the browser's last event id.
 
     Args:
-        is_known: whether who gets it has that id already: then it says nothing, since there are clients that take
-            an id without data for a message.
+        is_known: whether its readers have that id already. Then it is left out, since some clients take an id without
+            data for a message.
     """
 
     __slots__ = ("_is_known", "_position")
@@ -120,8 +120,8 @@ def event_name(topic: str) -> str | None:
 
 
 def control_frame(content: Gap | Position | None) -> bytes:
-    """What is no message. A gap is always named, whatever the page listens to; a heartbeat is no event at all: a line
-    that is a comment, and behind it the id, if that moved. Only the id needs the blank line that ends an event.
+    """A gap or a heartbeat as bytes. A gap always has an event name, in every wire format. A heartbeat is no event: it is
+    a comment line, followed by the id if that has changed. Only the id needs the blank line that ends an event.
     """
     if isinstance(content, Gap):
         return encode_event(content.json.encode(), id=content.id, event="gap")
@@ -147,10 +147,10 @@ def encode_event(data: bytes, *, id: str | None = None, event: str | None = None
 
 
 def encode_retry(milliseconds: int) -> bytes:
-    """The field that tells a browser how long to wait before it reconnects. It holds from the end of its line on.
+    """The field that tells a browser how long to wait before it reconnects. It takes effect at the end of its line.
 
     Raises:
-        InvalidField: not a whole number of milliseconds, from 0 to what a browser's timer takes.
+        InvalidField: it is no whole number of milliseconds from 0 to `LONGEST_RETRY`.
     """
     if type(milliseconds) is not int or milliseconds < 0:
         raise InvalidField(f"retry is a whole number of milliseconds, 0 or more, not {milliseconds!r}")
@@ -163,10 +163,10 @@ def encode_retry(milliseconds: int) -> bytes:
 
 def encode_opening(position: Position | None, retry_milliseconds: int) -> bytes:
     """The first bytes of a stream: a comment, so that proxies pass on the head; the retry; and the id without data,
-    so that a client which is cut before its first event knows where it stood. None for one that is told of a gap
-    first: cut before that, it must not come back as if it knew.
+    so that a client which is cut before its first event can resume. `position` is None if the client gets a gap first:
+    if it is cut before that, it must not resume as if it had missed nothing.
 
-    They are one write of less than 512 bytes, since there are proxies that hold a longer first one back to compress it.
+    They are one write of less than 512 bytes, since some proxies hold back a longer first write to compress it.
     """
     opening = b":\n" + encode_retry(retry_milliseconds)
     return opening if position is None else b"%bid: %b\n\n" % (opening, str(position).encode())
