@@ -1,6 +1,6 @@
-"""The inbox: what reaches one event loop from any thread, messages and changes alike, in one order.
+"""The inbox: what is posted to one event loop from any thread, messages and actions alike, in one order.
 
-Fed by the hub and by clients, under the hub's lock; taken by the lane, which it wakes once a tick.
+Fed by the hub and by clients, under the hub's lock; emptied by the lane, which it wakes once per tick.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ log: Final = logging.getLogger("nitro.delivery")
 Action = Callable[[], object]
 
 _ITEM_BYTES: Final = 256
-"""What a message or an action costs beside its payload, roughly."""
+"""Approximate memory of a message or an action besides its payload."""
 
 
 class Inbox:
     """Belongs to one lane.
 
     Args:
-        loop: where `run` is called; None calls it at once, in the posting thread.
-        lock: the hub's.
+        loop: the loop in which `run` is called; None calls it immediately, in the posting thread.
+        lock: the hub's lock.
         run: takes what is in the inbox. Called once after any number of posts.
 
     Attributes:
-        loop: the same.
-        context: empty: an emitter's context variables are not the sinks' business.
-        pending_bytes: memory, roughly, of what was posted and is not yet taken.
+        loop: as above.
+        context: an empty context, so that sinks don't see an emitter's context variables.
+        pending_bytes: approximate memory of what was posted and is not yet taken.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, lock: threading.RLock, run: Action) -> None:
@@ -64,7 +64,7 @@ class Inbox:
 
     def wake(self) -> None:
         """Let the lane run soon; the hub's lock is held."""
-        if self.loop is None:  # at once, unless it runs already, and then it goes on with this
+        if self.loop is None:  # immediately; if it runs already, it continues with this
             self._run()
             return
         if self._is_woken:
@@ -76,7 +76,7 @@ class Inbox:
             self.loop.call_soon_threadsafe(self._run, context=self.context)
 
     def take(self) -> deque[Message | Action]:
-        """Everything that was posted so far."""
+        """Take everything that was posted so far."""
         with self._lock:
             items, self._items = self._items, deque()
             self._is_woken = False
@@ -85,12 +85,12 @@ class Inbox:
 
     @property
     def is_here(self) -> bool:
-        """Whether the caller runs in the loop that this belongs to."""
-        return asyncio._get_running_loop() is self.loop  # its public twin raises where there is no loop
+        """Whether the caller runs in this inbox's loop."""
+        return asyncio._get_running_loop() is self.loop  # asyncio.get_running_loop raises if there is none
 
     @property
     def is_closed(self) -> bool:
-        """Whether the loop was closed, perhaps under its clients."""
+        """Whether the loop was closed, perhaps while it had clients."""
         return self.loop is not None and self.loop.is_closed()
 
     def __bool__(self) -> bool:
@@ -101,7 +101,7 @@ class Inbox:
 
 
 def perform(action: Action) -> None:
-    """Run an action that was posted; one that fails is logged, and the others go on."""
+    """Run an action that was posted; an exception is logged, so that the others still run."""
     try:
         action()
     except Exception:
