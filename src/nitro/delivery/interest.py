@@ -13,20 +13,20 @@ from nitro.messages.topics import is_reserved
 __all__ = ["Interest", "Kind"]
 
 Kind = tuple[str, str | None]
-"""What decides about a message: its topic and its sender."""
+"""A message's topic and sender, which decide who hears it."""
 
 _REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """Subscriptions and mutes of a client, and what it may hear.
+    """The subscriptions, mutes and permissions of a client.
 
     Attributes:
         subscriptions: pairs of a pattern and the senders that it hears.
         mutes: patterns that are never heard, whatever is subscribed.
         permissions: what it may hear, whatever is subscribed; None for everything.
-        is_narrowed: whether it may be that something is subscribed and not heard.
+        is_narrowed: whether mutes or permissions may exclude something that is subscribed.
     """
 
     subscriptions: Subscribed
@@ -42,7 +42,7 @@ class Interest:
         object.__setattr__(self, "is_narrowed", bool(self.mutes) or self.permissions is not None)
         object.__setattr__(self, "_hash", hash((self.subscriptions, self.mutes, self.permissions)))
         object.__setattr__(self, "_answers", {})
-        object.__setattr__(self, "_subscribed", None)  # made when first needed: most clients never come back
+        object.__setattr__(self, "_subscribed", None)  # made when first needed: most clients never resume
         muted = Lookup(frozenset((pattern, None) for pattern in self.mutes)) if self.mutes else None
         object.__setattr__(self, "_muted", muted)
 
@@ -55,16 +55,16 @@ class Interest:
     ) -> Interest:
         """The interest of a client that holds these subscriptions, by pattern, and these mutes.
 
-        Patterns that another one contains are left out: they cost time, and nothing is heard by them.
+        Patterns that another one contains are left out: they cost time and add nothing.
         """
         return cls(frozenset(without_contained(subscriptions)), frozenset(mutes), permissions)
 
     def permits(self, message: Message) -> bool:
-        """Whether a client with this interest has the right to `message`."""
+        """Whether the permissions of this interest include `message`."""
         return self.permissions is None or self.permissions.permits(message.topic, message.sender)
 
     def lets_through(self, kind: Kind) -> bool:
-        """Whether there is a right to messages of that kind, and no mute keeps them away. Answers are remembered."""
+        """Whether messages of that kind are permitted and not muted. Answers are cached."""
         answer = self._answers.get(kind)
         return self._decide(*kind) if answer is None else answer
 
@@ -89,6 +89,6 @@ class Interest:
 
     @property
     def compared(self) -> int:
-        """How many patterns were compared letter by letter, to know what is heard of a log, so far."""
+        """How many patterns have been compared letter by letter so far, to filter replays."""
         lookups = (self._subscribed, self._muted, *(self.permissions.lookups if self.permissions else ()))
         return sum([lookup.compared for lookup in lookups if lookup is not None])
