@@ -11,7 +11,7 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """Waits for an outbox in the loop that it belongs to. The newest reader of an outbox takes it over."""
+    """Waits for messages of an outbox, in the loop of that outbox. A new reader of an outbox replaces the one before."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -19,17 +19,17 @@ class Reader:
         outbox.attach(self)
 
     def ready(self) -> bool:
-        """Wake whoever waits in `has_more`, who hasn't taken anything yet."""
+        """Wake the coroutine that waits in `has_more`; it hasn't taken anything yet."""
         self.ended()
         return False
 
     def ended(self) -> None:
-        """Wake whoever waits in `has_more`."""
+        """Wake the coroutine that waits in `has_more`."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def has_more(self) -> bool:
-        """Wait until something waits to be taken; False once the client is disconnected or somebody else reads."""
+        """Wait until something can be taken; False once the client is disconnected or another sink is attached."""
         outbox = self._outbox
         while not outbox.is_ended and outbox.sink is self:
             if outbox.has_more:
@@ -43,5 +43,5 @@ class Reader:
         return False
 
     def take(self) -> Message | Gap | None:
-        """The next message that waits, or None."""
+        """Take the next available message or gap; None if there is none."""
         return self._outbox.take_message() if self._outbox.sink is self else None
