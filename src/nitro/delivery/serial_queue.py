@@ -1,7 +1,7 @@
-"""Serial queue: actions that run one at a time, in their order, though anything may interrupt one of them.
+"""Serial queue: actions that run one at a time, in order, even if one is added in the middle of another.
 
-A finalizer or a signal handler runs in the middle of whatever its thread does, and locks that are re-entrant don't hold
-it up. What it adds here runs when the action that it interrupted is done.
+A finalizer or a signal handler runs in the middle of whatever its thread does, and re-entrant locks don't stop it. An
+action that it adds here runs when the interrupted action is done.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 class SerialQueue:
-    """Actions that wait, and perhaps one that runs. True while any waits.
+    """Queued actions, and perhaps one that is running. True while any is queued.
 
-    Threads that share one without a lock may run two actions at once; each action runs once nevertheless.
+    Threads that share one without a lock may run two actions at the same time; each action still runs once.
     """
 
     __slots__ = ("_actions", "_is_running")
@@ -35,13 +35,13 @@ class SerialQueue:
         self._is_running = False
 
     def add(self, action: Callable[[], object]) -> None:
-        """Let it run at the next `run` or `call`."""
+        """Queue `action` for the next `run` or `call`."""
         self._actions.append(action)
 
     def run(self) -> None:
-        """Run what waits, and what is added meanwhile; where an action runs already, it is that call which goes on.
+        """Run all queued actions, and those added meanwhile; if an action is running already, that call runs them.
 
-        What an action raises is raised here, and the actions behind it wait for the next call.
+        What an action raises is raised here; the actions after it stay queued for the next call.
         """
         if not self._actions or self._is_running:
             return
@@ -53,8 +53,8 @@ class SerialQueue:
             self._is_running = False
 
     def call(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T | None:
-        """Call `function` behind what waits, and return what it returns; None where it interrupts an action, and is
-        called later.
+        """Call `function` after all queued actions, and return its result; or queue it and return None if this
+        interrupts a running action.
         """
         if self._actions:
             self.run()
@@ -77,12 +77,12 @@ class SerialQueue:
 
 
 def run_soon(loop: asyncio.AbstractEventLoop, action: Callable[[], object]) -> None:
-    """Run an action in the next iteration of a loop, not in the middle of a delivery and under its locks."""
+    """Run an action in the next iteration of a loop, and not in the middle of a delivery under its locks."""
     loop.call_soon(run_detached, action)
 
 
 def run_detached(action: Callable[[], object]) -> None:
-    """Run an action in a context of its own; what it raises is logged, and reaches nobody else."""
+    """Run an action in a context of its own; an exception is logged and not propagated."""
     try:
         Context().run(action)
     except Exception:
