@@ -1,7 +1,7 @@
 """The server watch: whether the servers of one event loop accept no more connections, so that its streams should end.
 
-Fed by whoever knows how a server is seen to stop. A server that stops by itself sends no signal and tells its
-applications nothing while they have open responses.
+Fed by code that can tell whether a server has stopped. A server that stops by itself sends no signal, and doesn't notify
+its applications while they have open responses.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from nitro.delivery.ticker import Ticker
 __all__ = ["HasStopped", "ServerWatch"]
 
 _LOOK_SECONDS: Final = 0.25
-"""How often it is looked, while there are clients."""
+"""Interval of checks, while there are clients."""
 _MOST_SERVERS: Final = 16
-"""An address that a middleware made up is no reason to look for more and more of them."""
+"""Limits how many are searched for, since a middleware may make up addresses."""
 
 HasStopped = Callable[[], bool]
 """Whether a server accepts no more connections."""
@@ -28,8 +28,8 @@ class ServerWatch:
     """Belongs to one lane.
 
     Args:
-        clients: those that are to be ended; while there are none, nobody looks.
-        on_stopped: called once all servers that are watched have stopped.
+        clients: the clients of the lane; while there are none, nothing is checked.
+        on_stopped: called once all watched servers have stopped.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class ServerWatch:
         self._ticker = Ticker(loop, context, _LOOK_SECONDS, self._look)
 
     def watch(self, server: Hashable, find: Callable[[], HasStopped | None]) -> None:
-        """Look at one more.
+        """Watch one more server.
 
         Args:
-            server: whichever; it is found once.
-            find: how to see that it has stopped; None if that can't be seen.
+            server: identifies it; each server is searched for once.
+            find: returns how to check whether it has stopped; None if that can't be checked.
         """
         if server not in self._servers:
             if len(self._servers) >= _MOST_SERVERS:
@@ -59,7 +59,7 @@ class ServerWatch:
             self._ticker.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._ticker.stop()
 
     def _look(self) -> None:
