@@ -1,4 +1,4 @@
-"""Sink: whoever takes what waits in an outbox, a socket or a reader."""
+"""Sink: takes the messages of an outbox; a socket or a reader."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["Sink"]
 
 
 class Sink(Protocol):
-    """Takes what waits in an outbox until there is nothing for it, and says so by `outbox.free()`."""
+    """Takes from an outbox until nothing more is available, and then calls `outbox.free()`."""
 
     def ready(self) -> bool:
-        """Something waits. Called in the loop of the outbox, with no task running; doesn't block.
+        """Notify it that something can be taken. Called in the loop of the outbox, outside of any task; doesn't block.
 
-        Returns whether it took all that it might. If not, it isn't called again before it says `outbox.free()`.
+        Returns whether it took everything available. If not, it isn't called again before it calls `outbox.free()`.
         """
 
     def ended(self) -> None:
-        """Nothing more will come. Called once, in the loop of the outbox."""
+        """Notify it that nothing more will come. Called once, in the loop of the outbox."""
