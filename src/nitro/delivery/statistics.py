@@ -1,4 +1,4 @@
-"""Statistics: what a process has delivered, and what waits. Counted where it happens, added up when asked."""
+"""Statistics: what a process has delivered, and what is queued. Counted where it happens, summed up on request."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ class Statistics:
     """One process at one moment. Counts run from its start; sizes are bytes of JSON.
 
     Attributes:
-        clients: connected ones.
+        clients: connected clients.
         feeds: different interests among them, for each event loop.
         loops: event loops that have clients.
         messages_in, bytes_in: what was emitted with a result.
         messages_out, bytes_out: what clients took, each message once for each client.
-        replays: how many clients came back with an id.
-        gaps: how many of them, by reason, were told that something is missing.
-        dropped: messages that were dropped because too much waited for a client, by its policy.
+        replays: how many clients reconnected with an id.
+        gaps: how many gaps clients got, by reason.
+        dropped: messages that were dropped because too much was queued for a client, by its overflow policy.
         ended: clients that were ended by the delivery, by reason: `"slow"` (over their limit), `"stuck"` (a write was
             blocked for too long), `"unconfirmed"` (its server took too much over HTTP/2 and never waited for it),
             `"broken"` (its sink raised), `"expired"` (its rights), `"age"` (its stream was open for
             `NITRO_MAX_STREAM_SECONDS`) or `"dismissed"` (by `disconnect_user`).
-        refused: clients that were not let in, by the limit: `"clients"`, `"user"`, `"address"`, `"topics"` or `"rate"`.
-        slowest_messages, slowest_bytes: what waits for the client that is furthest behind.
+        refused: clients that were refused, by the limit: `"clients"`, `"user"`, `"address"`, `"topics"` or `"rate"`.
+        slowest_messages, slowest_bytes: what is queued for the client that lags furthest behind.
         head: position of the newest message.
-        retained_messages, retained_bytes, retained_seconds: what can be replayed, and the age of the oldest.
-        publish_queue_messages: what was emitted and is not yet acknowledged by the broker.
-        skipped_entries: entries of the broker's log that could not be handed on.
-        broker_gone_seconds: for how long the broker has not been reached; 0 while it is there.
+        retained_messages, retained_bytes, retained_seconds: what can be replayed, and the age of the oldest message.
+        publish_queue_messages: messages that were emitted and are not yet acknowledged by the broker.
+        skipped_entries: entries of the broker's log that could not be delivered.
+        broker_gone_seconds: for how long the broker has been unreachable; 0 while it is reachable.
         broker_refused: why it can't be used as it is configured, and the remedy; empty if waiting may help.
     """
 
@@ -70,7 +70,7 @@ class Statistics:
 
 
 class Counts:
-    """What one lane has counted, in its loop; and the hub, of the lanes that are gone."""
+    """The counts of one lane, updated in its loop; or the hub's sum over removed lanes."""
 
     __slots__ = ("bytes", "dropped", "ended", "gaps", "messages", "replays")
 
@@ -83,7 +83,7 @@ class Counts:
         self.ended: Counter[EndReason] = Counter()
 
     def add(self, other: Counts) -> None:
-        """Count what `other` has counted, too."""
+        """Add the counts of `other`."""
         self.messages += other.messages
         self.bytes += other.bytes
         self.replays += other.replays
@@ -105,7 +105,7 @@ class _Feeds(Sized, Protocol):
 
 
 class Share(Protocol):
-    """What one lane says of itself."""
+    """What `gather` reads of one lane."""
 
     @property
     def counts(self) -> Counts: ...
@@ -120,7 +120,7 @@ class Share(Protocol):
 def gather(
     lanes: Sequence[Share], gone: Counts, emitted: tuple[int, int], broker: Broker, admission: Admission
 ) -> Statistics:
-    """What all lanes of a process have counted, those that are gone too, and what waits in them."""
+    """The sum of all lanes of a process, including removed ones (`gone`), with what is queued in them."""
     counts = Counts()
     for each in (gone, *(lane.counts for lane in lanes)):
         counts.add(each)
