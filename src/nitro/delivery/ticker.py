@@ -1,4 +1,4 @@
-"""Ticker: a timer that comes back. And steps that share an event loop with others."""
+"""Ticker: a repeating timer. And long work in steps, which give the event loop its turns."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Final
 __all__ = ["Ticker", "is_through", "run_in_turns"]
 
 _TURN_SECONDS: Final = 0.0005
-"""After how long what goes over very many clients gives the loop back."""
+"""For how long work over very many clients may occupy the loop before it yields."""
 _LOOKS_AT_CLOCK_EVERY: Final = 16
 
 
 class Ticker:
-    """Calls `run` each so many seconds, from `start` on until `stop`.
+    """Calls `run` every `seconds`, from `start` until `stop`.
 
     Args:
-        loop: whose timer it is; None has none, and nothing is called.
-        context: in which `run` is called.
+        loop: the loop whose timers it uses; None for threads without one, where nothing is called.
+        context: the context in which `run` is called.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class Ticker:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin, if it doesn't run."""
+        """Start it, unless it is running."""
         if self._timer is None and self._loop is not None:
             self._timer = self._loop.call_later(self._seconds, self._tick, context=self._context)
 
     def stop(self) -> None:
-        """Call it no more; it may begin again."""
+        """Stop it; it can be started again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -53,7 +53,7 @@ class Ticker:
 
 
 def is_through(steps: Iterator[object]) -> bool:
-    """Take steps until there are no more, or until a turn's time in the loop is up. A step that took long is True."""
+    """Take steps until there are no more (True), or the turn's time in the loop is up (False). A long step yields True."""
     deadline = perf_counter() + _TURN_SECONDS
     for count, was_long in enumerate(steps, 1):
         if (was_long or count % _LOOKS_AT_CLOCK_EVERY == 0) and perf_counter() > deadline:
@@ -64,7 +64,7 @@ def is_through(steps: Iterator[object]) -> bool:
 def run_in_turns(
     loop: asyncio.AbstractEventLoop, context: Context, steps: Iterator[object], done: Callable[[], object]
 ) -> None:
-    """Take steps until there are no more, then call `done`; the loop gets its turns in between."""
+    """Take steps until there are no more, then call `done`; the loop runs other callbacks in between."""
     if is_through(steps):
         done()
     else:
