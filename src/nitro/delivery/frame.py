@@ -120,8 +120,8 @@ def event_name(topic: str) -> str | None:
 
 
 def control_frame(content: Gap | Position | None) -> bytes:
-    """A gap or a heartbeat as bytes. A gap always has an event name, in every wire format. A heartbeat is no event: it is
-    a comment line, followed by the id if that has changed. Only the id needs the blank line that ends an event.
+    """A gap or a heartbeat as bytes. A gap has an event name in every wire format. A heartbeat is no event: it is a
+    comment line, followed by the id if that has changed. Only the id needs the blank line that ends an event.
     """
     if isinstance(content, Gap):
         return encode_event(content.json.encode(), id=content.id, event="gap")

@@ -1,4 +1,4 @@
-"""The process's one hub: made when first needed, anew in a forked child, and closed at the interpreter's exit."""
+"""The process's one hub: made when first needed, replaced in a forked child, and closed at the interpreter's exit."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit waits for a broker's acknowledgement."""
 
 _READING_SECONDS: Final = 1.0
-"""How long a thread is held up for what it has published to be read. It may be that of the event loop which has to go
-on before more is read."""
+"""How long a thread is blocked until what it has published is read. It may be the thread of the very event loop that has
+to continue before more is read."""
 
 _hub: Hub | None = None
 _broker: str | SecretStr | Log | None = None
 _making = threading.RLock()
 _is_making = False
 _inherited: list[Hub] = []
-"""A parent's hubs: kept, for to collect them would close the parent's connections from here."""
+"""Hubs of parent processes, kept alive: collecting them would close the parent's connections."""
 
 
 def get_hub() -> Hub:
@@ -71,7 +71,7 @@ def configure(*, broker: str | SecretStr | Log | None = None) -> None:
 
     Args:
         broker: a URL as in `NITRO_BROKER_URL`, which it overrides, also as a `SecretStr`; a log of your own (see
-            `nitro.brokers.base.Log`); or None for what the environment says.
+            `nitro.brokers.base.Log`); or None to use the environment's.
 
     Raises:
         ConfigurationError: the broker is in use already.
@@ -85,14 +85,14 @@ def configure(*, broker: str | SecretStr | Log | None = None) -> None:
 
 @renamed(timeout="timeout_seconds")
 def connect_broker(timeout_seconds: float = 5.0) -> None:
-    """Reach the broker now, and let it make its tables or its stream, instead of when something is first emitted.
+    """Connect to the broker now, and create its tables or its stream, instead of when something is first emitted.
 
-    Nothing needs it: what is emitted waits for the broker. It is for a start-up that shall fail where the broker is
-    not there, and for scripts that set up a database.
+    This is optional: emitted messages are queued until the broker is reachable. It is for a start-up that should fail
+    if the broker is unreachable, and for scripts that set up a database.
 
     Raises:
         BrokerUnavailable: it was not reached within `timeout_seconds`.
-        BrokerRefused: it can't be used as it is configured; at once.
+        BrokerRefused: it can't be used as it is configured; raised immediately.
     """
     hub = get_hub()
     refusal = hub.broker.refusal
@@ -106,14 +106,14 @@ def connect_broker(timeout_seconds: float = 5.0) -> None:
 
 @renamed(timeout="timeout_seconds")
 def flush(timeout_seconds: float = 5.0) -> None:
-    """Wait until everything that was emitted so far is acknowledged by the broker; for scripts and workers that end.
+    """Wait until everything emitted so far is acknowledged by the broker; for scripts and workers that end.
 
-    This process has read it then, too, so a client that connects afterwards doesn't hear it.
+    By then this process has read it, too, so a client that connects afterwards doesn't hear it.
 
     Raises:
-        BrokerUnavailable: it is not acknowledged, after `timeout_seconds`.
-        BrokerRefused: the broker can't be used as it is configured; at once.
-        PayloadTooLarge: one of them was thrown away, since the broker takes less; the others are in it, or wait.
+        BrokerUnavailable: it was not acknowledged within `timeout_seconds`.
+        BrokerRefused: the broker can't be used as it is configured; raised immediately.
+        PayloadTooLarge: a message was dropped, since it exceeds the broker's limit; the others are published or queued.
     """
     if _hub is None:
         return
@@ -127,27 +127,27 @@ def flush(timeout_seconds: float = 5.0) -> None:
 
 
 def statistics() -> Statistics:
-    """What this process has delivered since its start, and what waits in it now. Cheap; from any thread."""
+    """What this process has delivered since its start, and what is queued in it now. Cheap; from any thread."""
     return get_hub().statistics()
 
 
 async def acknowledged(number: int | None) -> None:
-    """The same in an event loop; and until this process has read it, too, so that who connects then doesn't hear it.
+    """As `flush`, in an event loop.
 
     Args:
-        number: of the message that is waited for; None for all.
+        number: the number of the message to wait for; None for all.
 
     Raises:
-        BrokerUnavailable: it is not acknowledged, after `NITRO_PUBLISH_TIMEOUT_SECONDS`.
-        BrokerRefused: the broker can't be used as it is configured; at once.
-        PayloadTooLarge: it was thrown away, since the broker takes less.
+        BrokerUnavailable: it was not acknowledged within `NITRO_PUBLISH_TIMEOUT_SECONDS`.
+        BrokerRefused: the broker can't be used as it is configured; raised immediately.
+        PayloadTooLarge: the message was dropped, since it exceeds the broker's limit.
     """
     hub = get_hub()
     seconds = hub.settings.publish_timeout_seconds
     acknowledgement = hub.broker.acknowledgement(number)
     if acknowledgement is not None:
         answer = asyncio.wrap_future(acknowledgement)
-        answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())  # asyncio need not report it
+        answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())  # so asyncio doesn't report it
         await asyncio.wait([answer], timeout=seconds)
         _check(acknowledgement, seconds)
     reading = hub.broker.until_read()
@@ -165,10 +165,10 @@ def _check(acknowledgement: Future[None], seconds: float) -> None:
 
 
 def make_hub(settings: Settings, log: Log | None = None) -> Hub:
-    """A hub that was started, on `log`, or on the broker that the settings name.
+    """A started hub, on `log` or on the broker that the settings name.
 
     Raises:
-        ConfigurationError: that broker can't be made.
+        ConfigurationError: the broker can't be made.
     """
     hub = Hub(settings, make_broker(settings, log))
     hub.start()
@@ -186,19 +186,19 @@ def _make() -> Hub:
 
 @cache
 def _register() -> None:
-    # Before the interpreter's thread pools refuse work, which drivers need to look up a host. That moment has a private
-    # name only; without it we come later, and reach whatever is connected already.
+    # Runs before the interpreter's thread pools refuse work, which drivers need to look up a host. Only a private function
+    # registers for that moment; without it `_finish` runs later, and works with what is connected already.
     register = getattr(threading, "_register_atexit", atexit.register)
     try:
         register(_finish)
-    except RuntimeError:  # the interpreter is ending: somebody emits for the first time in an exit handler
+    except RuntimeError:  # the interpreter is exiting: an exit handler is the first to emit
         atexit.register(_finish)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_start_anew)
 
 
 def _register_in_child() -> None:
-    """A child of multiprocessing ends without the interpreter's exit, and has an exit of its own."""
+    """A child of multiprocessing ends without the interpreter's exit handlers, and has a mechanism of its own."""
     process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
     if process is not None and util is not None and process.parent_process() is not None:
         util.Finalize(None, _finish, exitpriority=100)

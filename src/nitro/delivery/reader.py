@@ -11,7 +11,7 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """Waits for messages of an outbox, in the loop of that outbox. A new reader of an outbox replaces the one before."""
+    """Waits for messages of an outbox, in the loop of that outbox. A new reader replaces the outbox's previous sink."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

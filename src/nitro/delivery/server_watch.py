@@ -1,7 +1,7 @@
 """The server watch: whether the servers of one event loop accept no more connections, so that its streams should end.
 
-Fed by code that can tell whether a server has stopped. A server that stops by itself sends no signal, and doesn't notify
-its applications while they have open responses.
+Fed by code that can tell whether a server has stopped. A server that stops by itself sends no signal, and doesn't
+notify its applications while they have open responses.
 """
 
 from __future__ import annotations
