@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures import thread as _pools  # noqa: F401 - it registers at its import, and the last comes first
+from concurrent.futures import thread as _pools  # noqa: F401 - its exit handler has to register before ours
 from functools import cache
 from typing import Final
 
@@ -29,8 +29,8 @@ _EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit waits for a broker's acknowledgement."""
 
 _READING_SECONDS: Final = 1.0
-"""How long a thread is blocked until what it has published is read. It may be the thread of the very event loop that has
-to continue before more is read."""
+"""How long a thread is blocked until what it has published is read. It may be the thread of the event loop that has to
+continue before more is read."""
 
 _hub: Hub | None = None
 _broker: str | SecretStr | Log | None = None
@@ -147,7 +147,7 @@ async def acknowledged(number: int | None) -> None:
     acknowledgement = hub.broker.acknowledgement(number)
     if acknowledgement is not None:
         answer = asyncio.wrap_future(acknowledgement)
-        answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())  # so asyncio doesn't report it
+        answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())  # else asyncio may report it
         await asyncio.wait([answer], timeout=seconds)
         _check(acknowledgement, seconds)
     reading = hub.broker.until_read()
@@ -186,8 +186,8 @@ def _make() -> Hub:
 
 @cache
 def _register() -> None:
-    # Runs before the interpreter's thread pools refuse work, which drivers need to look up a host. Only a private function
-    # registers for that moment; without it `_finish` runs later, and works with what is connected already.
+    # Runs before the interpreter's thread pools refuse work, which drivers need to look up a host. Only a private
+    # function registers for that moment; without it `_finish` runs later, and works with what is connected already.
     register = getattr(threading, "_register_atexit", atexit.register)
     try:
         register(_finish)

@@ -53,7 +53,7 @@ class Ticker:
 
 
 def is_through(steps: Iterator[object]) -> bool:
-    """Take steps until there are no more (True), or the turn's time is up (False). A step that took long yields True."""
+    """Take steps until there are no more (True), or the turn's time is up (False). A step that took long is True."""
     deadline = perf_counter() + _TURN_SECONDS
     for count, was_long in enumerate(steps, 1):
         if (was_long or count % _LOOKS_AT_CLOCK_EVERY == 0) and perf_counter() > deadline:
