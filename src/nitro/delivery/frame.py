@@ -56,7 +56,7 @@ class Frame:
         self._encoded: tuple[WireFormat | None, bytes] = _NOT_YET
 
     def encode(self, wire_format: WireFormat) -> bytes:
-        """The bytes in that wire format; those of the last one used are cached."""
+        """The bytes in that wire format; cached for the format that was used last."""
         last, encoded = self._encoded  # one value, since other loops may read it, too
         if last is not wire_format:
             encoded = wire_format(self._content())
