@@ -1,18 +1,18 @@
-"""The connection: a sink that writes what waits for one client to its socket, as ASGI shows it.
+"""The connection: a sink that writes one client's queued messages to its socket, through ASGI's `send`.
 
-Fed by an outbox; feeds the server's `send`. Each connection has a writer, one task that is parked most of its life.
-There are two ways to run a write, and this file is both:
+Fed by an outbox; feeds the server's `send`. Each connection has a writer, a task that is parked most of its life.
+A write runs in one of two ways:
 
-inline: the feed's flush steps the coroutine of `send` once, under the identity and in the context of the writer. Most
-    sends are through after that step, at half the cost of waking a task. One that suspends (backpressure, a
-    middleware with a stream in between) is handed to the writer, which goes on with it: the same task and the same
-    context from its first step to its last, as locks, cancel scopes and time limits in middleware want it.
+inline: the feed's flush steps the coroutine of `send` once, as the writer's task and in its context. Most sends
+    complete in that step, at half the cost of waking a task. One that suspends (backpressure, a middleware with a
+    stream in between) is handed to the writer, which resumes it: the same task and the same context from its first
+    step to its last, as locks, cancel scopes and timeouts in middleware require.
 by task: the writer is woken for each write.
 
-The writer also writes the last bytes of a stream that is ended from here, while the connection's own task goes on
-waiting for the server's word that the client is gone, which follows.
+The writer also writes the last bytes of a stream that this process ends, while the connection's own task waits for
+the `http.disconnect` that follows.
 
-Either way a write goes on until nothing waits any more, so what came meanwhile leaves as one.
+Either way a write goes on until the outbox is empty: messages that are queued during a write leave together.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ __all__ = ["Connection"]
 log: Final = logging.getLogger("nitro.sse")
 
 _LAST_WRITE_SECONDS: Final = 1.0
-"""How long a client that reads too slowly may hold up the end of its stream."""
+"""How long a slow client may delay the end of its stream."""
 _GRACE_SECONDS: Final = 0.2
-"""How long a server has to say, once the response is complete, that the client is gone. All do so at once; a middleware
-may not, and then `receive` is cancelled."""
+"""How long `receive` may take to return `http.disconnect` after the response is complete; then it is cancelled. Servers
+return it at once; a middleware may not."""
 
 Suspended = tuple[Coroutine[Any, Any, None], Any]
-"""A coroutine that was stepped by hand, and what it waits for."""
+"""A coroutine that was stepped by hand, and what it yielded."""
 
 
 class Connection:
-    """Made in the connection's own task, after the head of the response was sent."""
+    """Created in the connection's own task, after the head of the response was sent."""
 
     __slots__ = (
         "_context",
@@ -79,7 +79,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._outbox = outbox
-        # Called, a coroutine function does nothing yet; of any other callable nobody knows.
+        # Calling a coroutine function runs nothing yet; another callable may run code at once.
         self._send: Send = send if inspect.iscoroutinefunction(send) else partial(_awaiting, send)
         self._last_bytes = last_bytes
         self._wire_format = wire_format
@@ -95,7 +95,7 @@ class Connection:
         outbox.attach(self)
 
     def ready(self) -> bool:
-        """Write what waits; a write that is handed to the writer takes along what comes meanwhile."""
+        """Write the queued messages. A write that is handed to the writer also sends what is queued meanwhile."""
         if self._is_ended:
             return False
         if not self._inline:
@@ -120,16 +120,16 @@ class Connection:
         return True
 
     def ended(self) -> None:
-        """Write the last bytes, and let `until_gone` return."""
+        """Write the last bytes and let `until_gone` return."""
         self._is_ended = True
         self._unpark()
         self._return_in(_LAST_WRITE_SECONDS)
 
     async def until_gone(self, receive: Receive) -> None:
-        """Write what waits, and wait until the client is gone, or the stream is ended from here and closed.
+        """Write queued messages until the client disconnects, or until this process has ended and closed the stream.
 
         Raises:
-            Exception: whatever `send` raised, except for `OSError`, which says that the client is gone.
+            Exception: any exception of `send`, except for those that mean that the client is gone, such as `OSError`.
         """
         self._outbox.free()
         try:
@@ -148,7 +148,7 @@ class Connection:
             raise self._failure
 
     def abandon(self) -> None:
-        """Stop writing, wherever a write stands."""
+        """Stop writing, even in the middle of a write."""
         self._is_ended = True
         self._writer.cancel()
 
@@ -163,7 +163,7 @@ class Connection:
             self._parked.set_result(None)
 
     def _return_in(self, seconds: float) -> None:
-        """Let `until_gone` wait for the server's word that the client is gone no longer than this."""
+        """Let `until_gone` wait at most `seconds` longer for `http.disconnect`."""
         if self._ending is not None and not self._ending.expired():
             self._ending.reschedule(self._loop.time() + seconds)
 
@@ -178,7 +178,7 @@ class Connection:
                     except asyncio.CancelledError as error:
                         if self._handed is None:
                             raise
-                        cancelled = error  # it came when a write had begun already, and is the write's own
+                        cancelled = error  # a write had already begun, and the cancellation is for it
                     self._parked = None
                 if self._is_writing:
                     await self._write(cancelled)
@@ -213,7 +213,7 @@ class Connection:
 
 
 def _says_gone(failure: Exception) -> bool:
-    """Whether the client went: as an OSError, or as uvloop says it to a server that was not told."""
+    """Whether `failure` means that the client is gone: an OSError, or uvloop's RuntimeError for a closed handler."""
     return isinstance(failure, OSError) or (isinstance(failure, RuntimeError) and "handler is closed" in str(failure))
 
 
@@ -221,7 +221,7 @@ def _says_gone(failure: Exception) -> bool:
 def _resume(
     sending: Coroutine[Any, Any, None], waited: Any, cancelled: asyncio.CancelledError | None
 ) -> Generator[Any, Any, None]:
-    """Go on with a coroutine that was stepped by hand and now waits for `waited`."""
+    """Resume a coroutine that was stepped by hand and yielded `waited`."""
     try:
         if cancelled is not None:
             waited = sending.throw(cancelled)
@@ -230,7 +230,7 @@ def _resume(
                 got = yield waited
             except GeneratorExit:
                 raise
-            except BaseException as error:  # noqa: BLE001 - the coroutine decides about it
+            except BaseException as error:  # noqa: BLE001 - passed on to the coroutine
                 waited = sending.throw(error)
             else:
                 waited = sending.send(got)
