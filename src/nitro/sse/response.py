@@ -1,7 +1,7 @@
-"""EventSourceResponse: a client's events as server-sent events, the fast way.
+"""EventSourceResponse: streams a client's events as server-sent events.
 
-Fed by a client's outbox; feeds the server. The response's own task only waits for the other side to go; what
-is sent is written by the connection, driven by the client's feed.
+Fed by a client's outbox; feeds the server. The response's own task only waits until the client disconnects; the
+connection, driven by the client's feed, writes the stream.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ __all__ = ["EventSourceResponse", "Subscriber"]
 log: Final = logging.getLogger("nitro.sse")
 
 _PATIENCE_SECONDS: Final = 2.0
-"""How long a stream waits for a log that was never reached. Then it opens, and is told of a gap when it is."""
+"""How long a stream waits for a log that was never reached. Then it opens, and gets a gap once the log is reached."""
 _HEADERS: Final = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
-"""Who compresses may hold back what is no full block yet: `no-transform` forbids it, the other asks nginx to flush."""
+"""A compressing proxy may hold back an incomplete block: `no-transform` forbids compression, the other asks nginx to
+flush."""
 _FORMATS: Final = {
     (False, False): unnamed,
     (True, False): named,
@@ -55,77 +56,77 @@ _STREAMED_ALREADY: Final = (
     "response anew for each request, in the endpoint: return EventSourceResponse(Client(topics=[…]))"
 )
 _STAY_AWAY: Final = "stop"
-"""The id that a browser is left with which shall not come back. It is no position, so no log has it."""
+"""The last event id of a browser that must not reconnect. It is not a position, so it is in no log."""
 
 
 class Subscriber(Protocol):
-    """What the response needs of a client."""
+    """What the response requires of a client."""
 
     address: str | None
-    streamed: Outbox | None  # what a response streams to its browser now
+    streamed: Outbox | None  # the outbox that a response is streaming now
 
     def resume(self, last_event_id: str) -> None:
-        """Begin behind the message with that id, instead of where it would: when it connects, or now if it has."""
+        """Start after the message with that id: when it connects, or now if it is connected."""
 
     def reserve_slot(self) -> None:
-        """Be counted from now on, before it connects; raises TooManyClients."""
+        """Count against the limits before it connects; raises TooManyClients."""
 
     def release_slot(self) -> None:
-        """It won't connect."""
+        """Undo `reserve_slot`, as it won't connect."""
 
     def connect(self) -> Any:
-        """Let it hear; raises TooManyClients or NotAuthenticated."""
+        """Begin to receive events; raises TooManyClients or NotAuthenticated."""
 
     def close_outbox(self, outbox: Outbox) -> None:
-        """Disconnect, unless the client listens by another outbox by now."""
+        """Disconnect, unless the client uses another outbox by now."""
 
     def open_outbox(self) -> Outbox:
-        """The connected client's outbox, in the running loop."""
+        """The outbox of the connected client, to be read in the running loop."""
 
 
 class EventSourceResponse(Response):
     """A streaming response for FastAPI, Starlette and any other ASGI application.
 
-    It connects the client when the response starts and disconnects it when the stream ends, whoever ends it. With
-    `envelope=1`, as the browser client asks, the data of each event begins with a line that holds its topic, and the
-    opening says for whom the stream is. With `probe=1` beside it this opening is all that is sent: nobody is connected,
-    no limit of clients counts it, and `background` doesn't run, since there was no stream. It is refused as the stream
-    would be, but for those limits. It counts as a connect of its user and address, as the answer to a HEAD does.
+    It connects the client when the response starts and disconnects it when the stream ends for any reason. With the
+    query parameter `envelope=1`, which the browser client sends, the data of each event begins with a line that holds
+    its topic, and the opening names the stream's audience. With `probe=1` as well, only this opening is sent: no client
+    connects, no limit on clients counts it, and `background` doesn't run. Except for those limits, a probe is refused
+    as its stream would be. It counts in the connect rates of its user and address, as a HEAD request does.
 
-    Who comes back gets what it missed; where that can't be had it gets an `event: gap` first. Where it stands says the
-    first of these that is there and not empty:
+    A client that reconnects gets the events that it missed, or an `event: gap` first if they can't be replayed. It
+    resumes after the first of these that is present and not empty:
 
     1. the header `Last-Event-ID`;
-    2. a query parameter under a name by which libraries that can't set the header add the newest id to the URL
-       themselves: `lastEventId` (event-source-polyfill, reconnecting-eventsource), `evs_last_event_id`
-       (eventsource-polyfill), `lastEventID` and `Last-Event-ID` (Mercure's), in whatever case;
-    3. the query parameter `last_event_id`: what a page put into its URL, and at a reconnect perhaps older than those;
+    2. a query parameter that libraries which can't set the header add to the URL with the newest id: `lastEventId`
+       (event-source-polyfill, reconnecting-eventsource), `evs_last_event_id` (eventsource-polyfill), `lastEventID` and
+       `Last-Event-ID` (Mercure), in any case;
+    3. the query parameter `last_event_id`, which a page puts into its URL; at a reconnect it may be older than 2;
     4. `since`;
     5. the `last_event_id` of the client.
 
-    Of a parameter that is there several times the last one counts, since libraries add theirs at the end.
+    If a parameter is repeated, the last one counts, since libraries append theirs.
 
     Args:
-        client: whose events are sent, each as one server-sent event with JSON as its data.
-        named: put the topic into `event:`, for `addEventListener`; without it, `onmessage` hears everything. The topics
-            `gap`, `error`, `open` and `message` are named `.gap`, `.error`, `.open` and `.message`, since pages hear
-            their own news under those names: a gap, and what the browser says of the connection.
+        client: its events are sent, each as one server-sent event with JSON as its data.
+        named: put the topic into `event:`, for `addEventListener`; without it, `onmessage` gets all events. The topics
+            `gap`, `error`, `open` and `message` become `.gap`, `.error`, `.open` and `.message`, since a page gets
+            gaps and the browser's own connection events under the plain names.
         text: send a result that is a string as it is, not as JSON: HTML fragments, for htmx and Turbo.
-        since: where the stream starts for a browser that sends no id: a `nitro.position()` from before the data was
-            read that the page shows.
+        since: where the stream starts for a browser that sends no id: a `nitro.position()` taken before the page's
+            data was read.
         retry_milliseconds: how long the browser waits before it reconnects; None takes
             `NITRO_RETRY_MILLISECONDS`.
         status_code, headers, background: as in Starlette's `Response`.
 
-    After `NITRO_MAX_STREAM_SECONDS`, if they are set, the stream ends; a browser comes back, the endpoint asks for its
-    rights anew, and it resumes. The application's own `stream()` of a client is not ended so.
+    If `NITRO_MAX_STREAM_SECONDS` is set, the stream ends after that time; the browser reconnects, the endpoint checks
+    its rights again, and it resumes. It does not limit a client's `stream()` that the application reads itself.
 
-    A client over a limit is answered with 429 and `Retry-After` instead, one whose rights have expired with 401. A
-    response that answers a request, or whose client another one streams, can't answer a second one meanwhile: it raises
-    ConfigurationError, which the server logs and answers with 500, and the first stream goes on.
+    A client over a limit is answered with 429 and `Retry-After` instead, one whose rights have expired with 401. If the
+    response, or another one with the same client, is still streaming, a second request raises ConfigurationError,
+    which the server logs and answers with 500; the first stream continues.
 
     Raises:
-        ArgumentTypeError: `client` is none: its class, a list of topics, a generator.
+        ArgumentTypeError: `client` is not a client, but its class, a list of topics or a generator, for example.
         InvalidField: `retry_milliseconds` is not a whole number from 0 to 2**31 - 1, or a header holds CR, LF or NUL.
     """
 
@@ -152,16 +153,16 @@ class EventSourceResponse(Response):
         self._wire_format = _FORMATS[named, text]
         self.since = since
         self.retry_milliseconds: int = settings.retry_milliseconds if retry_milliseconds is None else retry_milliseconds
-        encode_retry(self.retry_milliseconds)  # a wrong value is the caller's error, here and not in the stream
+        encode_retry(self.retry_milliseconds)  # a wrong value raises here, not in the stream
         self._inline = settings.inline_send
         self._heartbeat_seconds = settings.heartbeat_seconds
         self.status_code = status_code
         self.background = background
-        if headers is None:  # thousands of streams share the bytes
+        if headers is None:  # shared by thousands of streams
             self.raw_headers: list[tuple[bytes, bytes]] = list(_default_headers(self.media_type, self.charset))
         else:
             self.init_headers({**_HEADERS, **{name.lower(): value for name, value in headers.items()}})
-            for name, value in self.raw_headers:  # servers differ in what they let through
+            for name, value in self.raw_headers:  # not all servers reject them
                 if any(char in name + value for char in b"\r\n\0"):
                     raise InvalidField(f"a header can't hold CR, LF or NUL: {name!r}: {value!r}")
 
@@ -179,7 +180,7 @@ class EventSourceResponse(Response):
             return
         hub = get_hub()
         if hub.broker.is_shared:
-            drain_on_signals()  # one may come while it waits
+            drain_on_signals()  # before the wait, in which a signal may arrive
         self._check_streamed()
         try:
             if hub.broker.is_shared:
@@ -188,7 +189,7 @@ class EventSourceResponse(Response):
                 self.client.resume(last_event_id)
             self.client.connect()
         except (TooManyClients, NotAuthenticated) as refusal:
-            self.client.release_slot()  # its rights may have ended while it waited
+            self.client.release_slot()  # its rights may have expired during the wait
             await Problem(refusal)(scope, receive, send)
             return
         outbox = self.client.open_outbox()
@@ -216,19 +217,21 @@ class EventSourceResponse(Response):
                 self.client.streamed = None
             if connection is not None:
                 connection.abandon()
-            if outbox.sink is None or outbox.sink is connection:  # else somebody else reads it by now
+            if outbox.sink is None or outbox.sink is connection:  # else another sink reads it
                 self.client.close_outbox(outbox)
         if self.background is not None:
             await self.background()
 
     async def _wait_for_log(self, hub: Hub, *, begins: bool) -> None:
-        """Until it was reached; and one that begins there is behind what anybody was told to be in it."""
+        """Wait until the log was reached. A stream that `begins` waits for its head too: it starts after every
+        acknowledged event.
+        """
         self.client.reserve_slot()
         try:
             await hub.until_open(_PATIENCE_SECONDS)
             if begins:
                 await log_head_async(hub.broker, _PATIENCE_SECONDS)
-            self._check_streamed()  # by another response meanwhile
+            self._check_streamed()  # another response may have started meanwhile
         except BaseException:
             self.client.release_slot()
             raise
@@ -271,21 +274,21 @@ class EventSourceResponse(Response):
         if outbox.ends_for_good:
             last = b"id: %b\n\n" % _STAY_AWAY.encode()
             return stream_event(stop=True) + last if wire_format is envelope else last
-        # Spread over one to two times the wait, so that not all who are ended at once come back at once.
+        # Jitter of one to two times the wait, so that streams that end together don't reconnect together.
         retry = min(round(self.retry_milliseconds * random.uniform(1, 2)), LONGEST_RETRY)  # noqa: S311 - no secret
         return encode_retry(retry) + stream_event(retry=retry) if wire_format is envelope else encode_retry(retry)
 
 
 @cache
 def _default_headers(media_type: str | None, charset: str) -> tuple[tuple[bytes, bytes], ...]:
-    response = Response.__new__(Response)  # its constructor would add the length of a body
+    response = Response.__new__(Response)  # its constructor would add `content-length`
     response.media_type, response.charset = media_type, charset
     response.init_headers(_HEADERS)
     return tuple(response.raw_headers)
 
 
 def _last_event_id(scope: Scope) -> str:
-    """What the client says that it has. Nothing here is an error: what is wrong becomes a gap."""
+    """The last event id that the request sends. Nothing here is an error: an invalid id becomes a gap."""
     found = [value for name, value in scope.get("headers", ()) if name == b"last-event-id"]
     if any(found):
         return b",".join(found).decode("latin-1")
@@ -293,7 +296,7 @@ def _last_event_id(scope: Scope) -> str:
     if not query or (b"%" not in query and b"event" not in query.lower()):
         return ""
     newest = started = ""
-    for name, value in parse_qsl(query.decode("latin-1")):  # leaves out what is empty
+    for name, value in parse_qsl(query.decode("latin-1")):  # leaves out empty values
         if name.lower() in _ADDED_BY_LIBRARIES:
             newest = value
         elif name == "last_event_id":
