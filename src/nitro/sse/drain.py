@@ -1,9 +1,9 @@
-"""Drain: end all streams when their server is about to stop, so that it needn't wait for them.
+"""Drain: ends all streams when their server is about to stop, so that it needn't wait for them.
 
-Servers wait for open responses, and a stream is always open. At a signal the handler that the server installed is
-chained: ours ends the streams, then theirs runs. A server that stops without a signal, after so many requests or
-because its master says so, is seen to close its listener. Nothing of a server is patched, and when it puts back the
-handlers from before it, ours are gone with its own.
+Servers wait for open responses, and a stream is always open. The signal handler that the server installed is chained:
+ours ends the streams, then the server's runs. A server that stops without a signal, after a number of requests or
+on its master's order, is detected by its closed listener. Nothing of a server is patched, and when it restores the
+previous handlers, ours are removed with its own.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 class _Chained:
-    """A signal handler in front of the one that was there."""
+    """A signal handler that ends the streams and then calls the previous handler."""
 
     def __init__(self, previous: Handler) -> None:
         self._previous = previous
 
     @property
     def server(self) -> Any:
-        """Whose method the previous one is; None if it is nobody's."""
+        """The object whose bound method the previous handler is; None if it isn't a bound method."""
         return getattr(self._previous, "__self__", None)
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
@@ -47,10 +47,10 @@ class _Chained:
 
 
 class _ChainedQuit(_Chained):
-    """The same for SIGQUIT, by which gunicorn tells its workers to stop at once.
+    """The same for SIGQUIT, with which gunicorn tells its workers to stop at once.
 
-    uvicorn's worker class only takes a note of it, which nobody reads, and is killed half a minute later. It stops at
-    SIGTERM, and so does every other.
+    uvicorn's worker class only sets a flag that is never read, and is killed half a minute later. It stops at SIGTERM,
+    as every other worker class does.
     """
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
@@ -61,8 +61,8 @@ class _ChainedQuit(_Chained):
 def shutdown() -> None:
     """End all streams of this process, as SIGTERM does, for servers and scripts that stop in another way.
 
-    What was emitted so far still goes out, then browsers are told to come back after a while. The event loops that had
-    streams accept no more of them: whoever connects is ended at once. Returns at once, from any thread.
+    Events that were emitted before are still sent, then browsers are told to reconnect after a while. Event loops that
+    had streams accept no new ones: a stream that connects is ended at once. Returns at once, from any thread.
     """
     hub = current_hub()
     if hub is not None:
@@ -70,12 +70,12 @@ def shutdown() -> None:
 
 
 def drain_on_signals(servers: ServerWatch | None = None) -> None:
-    """Chain the handlers of SIGTERM and SIGINT, if a server has installed its own. Main thread only.
+    """Chain the handlers of SIGTERM and SIGINT if a server has installed its own. Does nothing outside the main thread.
 
-    Python's default handlers are left alone: with them the process ends at once, or by KeyboardInterrupt. So is
-    the one of `asyncio.run`, which cancels the main task and with it what streams there. A server that was told to stop
-    already, and still took a request, ends its streams at once. One that can be seen behind its handlers is one of the
-    `servers` that are watched.
+    Python's default handlers are left alone: with them the process ends at once, or by KeyboardInterrupt. So is that
+    of `asyncio.run`, which cancels the main task and with it the streams. If a server is already stopping and still
+    accepts a request, its streams end at once. A server that is found through its handler is added to the watched
+    `servers`.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -95,7 +95,7 @@ def drain_on_signals(servers: ServerWatch | None = None) -> None:
 
 
 def drain_with_listener(servers: ServerWatch | None, server: Any) -> None:
-    """End the streams once the listener is closed by which they came: `server` of an ASGI scope."""
+    """End the streams once the listener that accepted them is closed: `server` of an ASGI scope."""
     key = tuple(server) if isinstance(server, list | tuple) else None
     if servers is not None:
         servers.watch(key, partial(_closed_listener, key))
@@ -107,7 +107,7 @@ def _closed_listener(server: Any) -> HasStopped | None:
 
 
 def _closing(server: Any) -> HasStopped | None:
-    """How uvicorn's Server is seen to close: for streams that know no scope, and where listeners can't be found."""
+    """Detects that uvicorn's Server is closing: for streams without a scope, or where listeners can't be found."""
     servers = getattr(server, "servers", ())
     if servers and servers[0].get_loop() is not asyncio.get_running_loop():
         return None
@@ -115,7 +115,7 @@ def _closing(server: Any) -> HasStopped | None:
 
 
 def _is_foreign(handler: Any) -> TypeGuard[Handler]:
-    """Whether it is one that a server has installed."""
-    owner = getattr(getattr(handler, "func", None), "__self__", None)  # asyncio's is a partial of its runner's method
+    """Whether a server installed `handler`."""
+    owner = getattr(getattr(handler, "func", None), "__self__", None)  # asyncio's is a partial of a Runner's method
     is_pythons = handler is signal.default_int_handler or isinstance(owner, asyncio.Runner)
     return callable(handler) and not isinstance(handler, _Chained) and not is_pythons
