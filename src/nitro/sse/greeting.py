@@ -1,7 +1,7 @@
-"""Greeting: what the opening of a stream in an envelope says of whom it is for, and why a probe gets none.
+"""Greeting: the fields about a stream's audience in its opening event, and the refusals of a probe.
 
-Fed by a client that knows for whom it listens. The browser client's tabs join a running stream only if a greeting that
-was asked for after they joined, by a probe, says the same.
+Fed by a client that knows its audience. Tabs of the browser client share a running stream only if a probe that is sent
+after they join gets the same greeting.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ __all__ = ["Greeter", "greeting_of", "refusal_of", "too_fast"]
 
 @runtime_checkable
 class Greeter(Protocol):
-    """A client that says more of its stream than when to come back. Others are streamed without."""
+    """A client that adds fields to the opening event of its stream. Other clients are streamed without."""
 
     def greeting(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        """Fields of the opening event, for the request with that scope."""
+        """The fields of the opening event, for the request with that scope."""
 
     def count_answer(self) -> None:
-        """Be counted as one that connects, for an answer that is no stream; raises TooManyClients."""
+        """Count in the connect rates, for an answer that is not a stream; raises TooManyClients."""
 
     def has_current_rights(self) -> bool:
-        """Whether a stream of its wouldn't be ended at once, as one with rights from before a `disconnect_user` is.
+        """Whether its stream would stay open. With rights from before a `disconnect_user` it would be ended at once.
 
         Raises:
             NotAuthenticated: its rights have expired.
@@ -34,12 +34,12 @@ class Greeter(Protocol):
 
 
 def greeting_of(client: object, scope: Mapping[str, Any]) -> dict[str, Any]:
-    """What the client says; nothing if it doesn't."""
+    """The client's greeting; empty if it is not a Greeter."""
     return client.greeting(scope) if isinstance(client, Greeter) else {}
 
 
 def too_fast(client: object) -> Problem | None:
-    """429 to a request that is answered without a stream, and counted as one that connects, if there were too many."""
+    """Count a request that is answered without a stream in the connect rates; 429 if it exceeds them, else None."""
     if isinstance(client, Greeter):
         try:
             client.count_answer()
@@ -49,9 +49,9 @@ def too_fast(client: object) -> Problem | None:
 
 
 def refusal_of(client: object) -> Problem | None:
-    """The answer to a probe that is too soon, or whose stream would not be one.
+    """The answer to a probe that exceeds the connect rates or whose stream would be refused or ended; None otherwise.
 
-    It is 429, 401, or 503 where asking again reads the rights anew.
+    It is 429, 401, or 503 where a retry reads the rights again.
     """
     if not isinstance(client, Greeter):
         return None
