@@ -1,8 +1,8 @@
-"""Unconfirmed: bytes that a server took for one client and never made the stream wait for.
+"""Unconfirmed: bytes that a server accepted for one client without ever applying backpressure.
 
-Fed by the connection, in front of the server's `send`; ends the outbox when they are too many. Over HTTP/1.1 every
-server waits for a socket that is full. Over HTTP/2 and 3 a client's window may be closed while the socket is not, and
-some servers then keep all that they are given: without this, one reader that stops would cost all that is emitted.
+Fed by the connection, in front of the server's `send`; ends the outbox when they exceed a limit. Over HTTP/1.1 every
+server waits for a full socket. Over HTTP/2 and 3 a client's flow control window may be closed while the socket is
+writable, and some servers then buffer without limit: one client that stops reading would hold all events in memory.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ __all__ = ["Unconfirmed", "bounded"]
 log: Final = logging.getLogger("nitro.sse")
 
 _TURNS: Final = 50
-"""A send that is still suspended after so many turns of the loop waits for the client. hypercorn suspends, too, but for
-two or three, until a task of its own has seen that the window is closed; then it takes more."""
+"""A send that is still suspended after so many turns of the loop waits for the client. hypercorn also suspends, but for
+two or three turns, until its own task has seen that the window is closed; then it accepts more."""
 _SERVERS_THAT_WAIT: Final = ("granian",)
-"""The packages of servers of which tests show that they wait for a client over HTTP/2. A client that always reads never
-makes them, so nothing but their name tells them from those that don't."""
+"""The packages of servers that apply backpressure over HTTP/2, as tests show. With a client that always reads they
+never have to, so only their name tells them from other servers."""
 
 
 def bounded(scope: Scope, outbox: Outbox, send: Send, max_bytes: int) -> Send:
-    """`send`, bounded where the request came by a version of HTTP in which servers may not push back."""
+    """`send`, bounded if the request came over a version of HTTP in which the server may not apply backpressure."""
     if scope.get("http_version", "1.1").startswith("1") or any(map(sys.modules.__contains__, _SERVERS_THAT_WAIT)):
         return send
     return Unconfirmed(outbox, send, max_bytes).send
 
 
 class Unconfirmed:
-    """Of one stream.
+    """Counts the unconfirmed bytes of one stream.
 
     Args:
-        outbox: is ended, as `"unconfirmed"`, behind the write that passes the limit. A browser that does read comes
-            back and resumes; one that doesn't costs no more.
-        send: the server's.
+        outbox: is ended, with the reason `"unconfirmed"`, after the write that exceeds the limit. A browser that still
+            reads reconnects and resumes; one that doesn't costs no more memory.
+        send: the server's `send`.
         max_bytes: the limit.
     """
 
@@ -59,7 +59,7 @@ class Unconfirmed:
         self._handle: asyncio.Handle | None = None
 
     async def send(self, message: Message) -> None:
-        """Hand `message` over, and count it."""
+        """Pass `message` to the server and count its bytes."""
         self._bytes += len(message["body"])
         if 2 * self._bytes < self._max_bytes or self._is_over:
             await self._send(message)
