@@ -1,6 +1,6 @@
-"""The disconnect: a server's word that a client is gone, listened for so that no `receive` can take the loop.
+"""The disconnect: waits for `http.disconnect` such that no `receive` can block the event loop.
 
-Fed by ASGI's `receive`; tells the connection, whose own task waits here for most of its life.
+Fed by ASGI's `receive`; notifies the connection, whose own task waits here for most of its life.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ __all__ = ["disconnected"]
 log: Final = logging.getLogger("nitro.sse")
 
 _MANY_MESSAGES: Final = 1_000
-"""A server brings one or two before a client goes: its request, and what of its body the application left unread."""
+"""A server sends one or two before a client disconnects: its request, and the part of the body that wasn't read."""
 _PAUSE_SECONDS: Final = 1.0
-"""Between two looks at a `receive` that has brought so many: it never waits, but may be right the next time."""
+"""Between two calls of a `receive` that has returned so many: it never waited, but the next call may."""
 
 
 async def disconnected(receive: Receive) -> None:
-    """Return when the client is gone: when `receive` says `http.disconnect`.
+    """Return when the client is gone: when `receive` returns `http.disconnect`.
 
-    A `receive` that answers at once, again and again, is a middleware's mistake, and awaiting it never gives the loop
-    back; so that is done here after each answer, and after very many it is asked once in a while.
+    A `receive` that always returns at once is a middleware's bug, and awaiting it never yields to the event loop. So
+    this yields after each message, and after `_MANY_MESSAGES` it calls `receive` only every `_PAUSE_SECONDS`.
     """
     received = 0
     while (await receive())["type"] != "http.disconnect":
