@@ -1,8 +1,8 @@
 """Listening sockets: the sockets on which this process takes the connections of one address.
 
 Fed by the `server` of an ASGI scope; tells the server watch that they are closed. A server that stops by itself, after
-so many requests or because its master says so, sends no signal and tells ASGI nothing before the open responses have
-ended; but whatever it is, the first thing that it does is to close its listener.
+a number of requests or on its master's order, sends no signal and tells ASGI nothing before the open responses have
+ended; but every server closes its listener first.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import Any, Final
 __all__ = ["ListeningSockets"]
 
 _DESCRIPTORS: Final = ("/proc/self/fd", "/dev/fd")
-"""Where a POSIX system lists the process's own file descriptors; Windows doesn't, and there nothing is found."""
+"""Where a POSIX system lists the process's own file descriptors. Windows has no such list, so none are found there."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListeningSockets:
-    """Those of one address, as they were when they were looked for.
+    """The listening sockets of one address, as found at one moment.
 
     Attributes:
-        descriptors: each with its inode, since the number of one that was closed is given to the next file.
+        descriptors: each with its inode, since the number of a closed descriptor is reused by the next file.
     """
 
     descriptors: frozenset[tuple[int, int]]
 
     @classmethod
     def of(cls, server: Any) -> ListeningSockets:
-        """Those that listen where `server` says: `(host, port)`, or `(path, None)` for a Unix socket."""
+        """The sockets that listen at `server`: `(host, port)`, or `(path, None)` for a Unix socket."""
         try:
             host, port = server
-        except (TypeError, ValueError):  # None, for a server that doesn't know
+        except (TypeError, ValueError):  # None from a server that doesn't know its address
             return cls(frozenset())
         found = [number for number in _descriptors() if _listens_at(number, host, port)]
         return cls(frozenset((number, inode) for number in found if (inode := _inode(number)) is not None))
 
     def are_closed(self) -> bool:
-        """Whether one of them is. A server that closes one is stopping; another may be a copy that stays open."""
+        """Whether at least one is closed. Then the server is stopping; the others may be duplicates that stay open."""
         return any(_inode(number) != inode for number, inode in self.descriptors)
 
     def __bool__(self) -> bool:
@@ -56,7 +56,7 @@ def _descriptors() -> list[int]:
 
 
 def _inode(number: int) -> int | None:
-    """The inode of an open socket; None if there is none with that number."""
+    """The inode of an open socket; None if `number` is not one."""
     try:
         status = os.fstat(number)
     except OSError:
@@ -79,4 +79,4 @@ def _listens_at(number: int, host: object, port: object) -> bool:
     except OSError:
         return False
     finally:
-        found.detach()  # it is the server's, and stays open
+        found.detach()  # the server owns it, and it stays open
