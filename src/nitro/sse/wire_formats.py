@@ -1,8 +1,8 @@
-"""Wire forms beyond the plain one: in an envelope, for the browser client, and as text, for pages that swap HTML.
+"""Wire formats beyond the plain one: the envelope, for the browser client, and text, for pages that swap HTML.
 
-In the envelope each event's data begins with a line that holds its topic, and what the stream itself has to say is an
-event too, of the topic `nitro.stream`: a native `EventSource` shows a page no comments, no `retry` and no lone `id`,
-and hears named events only by names that it knows.
+In the envelope each event's data begins with a line that holds its topic, and the stream's own notices are events with
+the topic `nitro.stream`: a native `EventSource` hides comments, `retry` and a lone `id` from the page, and delivers
+named events only to listeners for that name.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ _STREAM: Final = b"nitro.stream"
 
 
 def envelope(content: Message | Gap | Position | None) -> bytes:
-    """The topic, and JSON from the second line on; a heartbeat is an event of the stream's."""
+    """The topic on the first line, JSON from the second on; a heartbeat is a `nitro.stream` event."""
     if isinstance(content, Message):
         return encode_event(b"%b\n%b" % (content.topic.encode(), content.payload), id=content.id)
     return control_frame(content) if isinstance(content, Gap) else stream_event(content)
 
 
 def stream_event(position: Position | None = None, **fields: Any) -> bytes:
-    """News of the stream itself: `retry` in milliseconds, `heartbeat` in seconds, `stop`, and what `greeting_of` says;
+    """A `nitro.stream` event: `retry` in milliseconds, `heartbeat` in seconds, `stop`, and the fields of `greeting_of`;
     without any, a heartbeat.
     """
     return encode_event(b"%b\n%b" % (_STREAM, to_json(fields)), id=None if position is None else str(position))
 
 
 def text(content: Message | Gap | Position | None) -> bytes:
-    """As unnamed JSON, but a string as it is, without quotes and escapes: HTML, most of all."""
+    """As `unnamed`, but a string is sent as it is, without quotes and escapes; mostly HTML."""
     return _text(content, None)
 
 
 def text_named(content: Message | Gap | Position | None) -> bytes:
-    """The same, with the topic as the event's name."""
+    """As `text`, with the topic as the event's name."""
     return _text(content, event_name(content.topic)) if isinstance(content, Message) else control_frame(content)
 
 
