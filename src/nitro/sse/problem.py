@@ -1,4 +1,4 @@
-"""Problem: what is answered instead of a stream, as JSON that a program can read (RFC 9457)."""
+"""Problem: the error response that is sent instead of a stream, as machine-readable JSON (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _BUSY_SECONDS: Final = 5
 
 
 class Problem(Response):
-    """The answer to a request that ended in `error`: its status, and its text as the detail.
+    """The response to a request that failed with `error`: its status, and its text as the detail.
 
     Args:
-        error: what went wrong.
-        status: where the error doesn't say it: that of its class if None.
+        error: the reason.
+        status: overrides the status of the error's class; None uses that.
     """
 
     media_type = "application/problem+json"
