@@ -22,8 +22,8 @@ _FOREVER: Final = "public, max-age=31536000, immutable"
 class Assets(StaticFiles):
     """Serves `client.js`, its source map, a readable build and its types.
 
-    By its plain name a file is asked for again at each page, and answered with 304. By `versioned("client.js")`, which
-    has a hash of the content in it, browsers keep it for a year.
+    Under its plain name, a file is revalidated on each page and answered with 304 if unchanged. Under
+    `versioned("client.js")`, a name with a hash of its content, browsers cache it for a year.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Assets(StaticFiles):
         """`name` with the hash of its content: `client.js` → `client.0123456789ab.js`.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: the file doesn't exist.
         """
         return f"{name.removesuffix('.js')}.{_hash_of(name)}.js"
 
