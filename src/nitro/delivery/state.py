@@ -61,9 +61,9 @@ class Todo(Enum):
     """What is to be done after a change."""
 
     NOTHING = "nothing"
-    NOTIFY = "let its sink take what waits"
-    CHECK_LIMITS = "shorten what waits, or end it, if that is too much"
-    QUEUE = "tell it in its turn"
+    NOTIFY = "notify its sink"
+    CHECK_LIMITS = "drop queued messages or end it, if there are too many"
+    QUEUE = "notify its sink in its turn"
     QUEUE_PAGE = "give it a page in its turn"
     PAUSE = "give it a page later"
     END = "end it"
