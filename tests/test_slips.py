@@ -296,7 +296,7 @@ def test_a_setting_is_read_by_its_former_name_too(
     assert caplog.records == []
     monkeypatch.setenv(name, "many")
     get_settings.cache_clear()
-    with pytest.raises(ConfigurationError, match="NITRO_MAX_PUBLISH_QUEUE_BYTES is 'many': "):
+    with pytest.raises(ConfigurationError, match=f"{name} is 'many': "):
         get_settings()
 
 
@@ -316,6 +316,7 @@ def test_a_setting_with_a_former_name_is_set_in_code_by_its_own() -> None:
         ("NITRO_MAX_CLIENTS_PER_IP", "NITRO_MAX_CLIENTS_PER_USER"),
         ("NITRO_HEARTBEAT", "NITRO_HEARTBEAT_SECONDS"),
         ("NITRO_NAME_SPACE", "NITRO_NAMESPACE"),
+        ("NITRO_MAX_OUTGOING_BYTE", "NITRO_MAX_OUTGOING_BYTES"),
         ("NITRO_RETRY_MILISECONDS", "NITRO_RETRY_MILLISECONDS"),
     ],
 )

@@ -24,8 +24,8 @@ Overflow: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 log: Final = logging.getLogger("nitro.settings")
 
 _PREFIX: Final = "NITRO_"
-_FORMER: Final = ("NITRO_MAX_OUTGOING_BYTES",)
-"""Old names of variables, which still work."""
+_FORMER: Final = {"MAX_PUBLISH_QUEUE_BYTES": "MAX_OUTGOING_BYTES"}
+"""Old names of variables, which still work, by the new ones."""
 _LIKENESS: Final = 0.66
 """Similarity from which a name counts as misspelt; `NITRO_*` variables of other programs are less similar."""
 
@@ -145,8 +145,11 @@ def get_settings() -> Settings:
 
 
 def _variable(field: object) -> str:
-    """The environment variable of a field, by its name or one of its aliases."""
-    return _PREFIX + str(field).upper().removeprefix(_PREFIX)
+    """The environment variable from which a field was read: by its old name, if only that is set."""
+    name = str(field).upper().removeprefix(_PREFIX)
+    present = {variable.upper() for variable in os.environ}
+    former = _FORMER.get(name, name)
+    return _PREFIX + (former if _PREFIX + name not in present and _PREFIX + former in present else name)
 
 
 def _shown(value: object) -> str:
@@ -154,10 +157,10 @@ def _shown(value: object) -> str:
 
 
 def _warn_of_misspelt(names: Iterable[str]) -> None:
-    known = [name.upper() for name in Settings.model_fields]
+    known = [*(name.upper() for name in Settings.model_fields), *_FORMER.values()]
     for name in names:
         rest = name.upper().removeprefix(_PREFIX)
-        if rest == name.upper() or rest in known or name.upper() in _FORMER:
+        if rest == name.upper() or rest in known:
             continue
         for nearest in get_close_matches(rest, known, 1, _LIKENESS):
             log.warning("%.80a is no setting of Nitro's and changes nothing; is %s meant?", name, _PREFIX + nearest)
