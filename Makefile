@@ -26,7 +26,7 @@ test: $(VENV)/.test $(JS) $(NPM)
 	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not alone and not engines"
 	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
 
-# What to run while working: all that needs no server and no browser, in less than a minute.
+# What to run while working: all that needs no server and no browser.
 quick: $(VENV)/.test $(JS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -68,6 +68,7 @@ LINE = [
         "nitro.delivery.foreign_ids",
         "nitro.delivery.sink",
         "nitro.delivery.state",
+        "nitro.delivery.serial_queue",
         "nitro.delivery.ticker",
     ),
     ("nitro.delivery.router", "nitro.delivery.chain", "nitro.delivery.server_watch"),
@@ -80,7 +81,6 @@ LINE = [
     ("nitro.delivery.registry",),
     ("nitro.delivery.resumption",),
     ("nitro.delivery.lane",),
-    ("nitro.delivery.deferred",),
     ("nitro.delivery.hub",),
     ("nitro.delivery.process",),
     ("nitro.delivery.position",),
@@ -119,6 +119,12 @@ def test_imports_run_one_way(module: str) -> None:
             continue
         siblings = there == here and len(LINE[here]) > 1 and LINE[here] != LINE[there]
         assert there <= here and not siblings, f"{module} imports {imported}, which is built on it"
+
+
+def test_every_module_has_its_place_in_the_line_and_every_place_is_a_module() -> None:
+    packages = {name for name, path in modules().items() if path.name == "__init__.py"}
+    assert [name for name in modules().keys() - packages if place(name) is None and not name.startswith(PROMISED)] == []
+    assert [name for names in LINE for name in names if name not in modules()] == []
 
 
 def test_no_modules_import_each_other_in_a_circle_but_the_entity_and_its_repository() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Final
@@ -73,11 +72,7 @@ def make_log(url: str, namespace: str, retention: Retention, *, max_payload_byte
     scheme, colon, _ = url.partition("://")
     database, plus, _ = scheme.partition("+")
     name = database if plus and database in _DATABASES else scheme
-    if not colon or name not in (*_KINDS, *_registered()):
-        known = ", ".join(f"{name}://" for name in ("memory", *_KINDS, *_registered()))
-        start = f"starts with {scheme_of(url)!r}" if scheme_of(url) else "doesn't start with a scheme and //"
-        raise ConfigurationError(f"NITRO_BROKER_URL {start}; it may start with {known}")
-    make = _own(name) if name in _KINDS else _foreign(name)
+    make = _own(name) if colon and name in _KINDS else _foreign(name if colon else "", url)
     return make(url, namespace, retention, STAMP_BYTES + HEAD_BYTES + 1 + max_payload_bytes)
 
 
@@ -94,13 +89,14 @@ def _own(scheme: str) -> LogFactory:
     return make
 
 
-def _registered() -> Sequence[str]:
-    """The schemes of third-party logs."""
-    return sorted(entry_points(group=_GROUP).names)
-
-
-def _foreign(scheme: str) -> LogFactory:
-    *_, found = entry_points(group=_GROUP, name=scheme)
+def _foreign(scheme: str, url: str) -> LogFactory:
+    """A third-party log; what is installed is searched only for a scheme that Nitro doesn't know."""
+    registered = {entry.name: entry for entry in entry_points(group=_GROUP)}
+    found = registered.get(scheme)
+    if found is None:
+        known = ", ".join(f"{name}://" for name in ("memory", *_KINDS, *sorted(registered)))
+        start = f"starts with {scheme_of(url)!r}" if scheme_of(url) else "doesn't start with a scheme and //"
+        raise ConfigurationError(f"NITRO_BROKER_URL {start}; it may start with {known}")
     try:
         make: LogFactory = found.load()
     except (ImportError, AttributeError) as error:

@@ -92,8 +92,7 @@ class Hub:
             self._messages_in += 1
             self._bytes_in += len(payload)
             number = self._publishing.call(self.broker.publish, topic, sender, payload, key, idempotency_key)
-        if self._deferred:
-            self.run_deferred()
+        self.run_deferred()
         return number
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
