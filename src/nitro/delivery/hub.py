@@ -92,7 +92,8 @@ class Hub:
             self._messages_in += 1
             self._bytes_in += len(payload)
             number = self._publishing.call(self.broker.publish, topic, sender, payload, key, idempotency_key)
-        self.run_deferred()
+        if self._deferred.actions:
+            self.run_deferred()
         return number
 
     def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
@@ -110,7 +111,7 @@ class Hub:
         """Report to clients that the delivery ended them. This runs handlers, so no lock may be held: if this thread
         holds the hub's, as in a signal handler that interrupts a publish, the outer call does it when it is done.
         """
-        if self._deferred and not self._lock._is_owned():  # type: ignore[attr-defined]  # of every RLock
+        if self._deferred.actions and not self._lock._is_owned():  # type: ignore[attr-defined]  # of every RLock
             self._deferred.run()
 
     def disconnect_user(self, order: UserDisconnect) -> None:

@@ -54,13 +54,15 @@ class Inbox:
         Raises:
             RuntimeError: the loop is closed.
         """
-        if self.is_closed:
+        loop = self.loop
+        if loop is not None and loop.is_closed():
             raise RuntimeError("the event loop of these clients is closed")
         self._items.append(item)
         if isinstance(item, Message):
             size = len(item.payload)
         self.pending_bytes += _ITEM_BYTES + size
-        self.wake()
+        if not self._is_woken:
+            self.wake()
 
     def wake(self) -> None:
         """Let the lane run soon; the hub's lock is held."""

@@ -23,32 +23,35 @@ T = TypeVar("T")
 
 
 class SerialQueue:
-    """Queued actions, and perhaps one that is running. True while any is queued.
+    """Queued actions, and perhaps one that is running.
 
     Threads that share one without a lock may run two actions at the same time; each action still runs once.
+
+    Attributes:
+        actions: those that are queued.
     """
 
-    __slots__ = ("_actions", "_is_running")
+    __slots__ = ("_is_running", "actions")
 
     def __init__(self) -> None:
-        self._actions: deque[Callable[[], object]] = deque()
+        self.actions: deque[Callable[[], object]] = deque()
         self._is_running = False
 
     def add(self, action: Callable[[], object]) -> None:
         """Queue `action` for the next `run` or `call`."""
-        self._actions.append(action)
+        self.actions.append(action)
 
     def run(self) -> None:
         """Run all queued actions, and those added meanwhile; if an action is running already, that call runs them.
 
         What an action raises is raised here; the actions after it stay queued for the next call.
         """
-        if not self._actions or self._is_running:
+        if not self.actions or self._is_running:
             return
         self._is_running = True
         try:
-            while self._actions:
-                self._actions.popleft()()
+            while self.actions:
+                self.actions.popleft()()
         finally:
             self._is_running = False
 
@@ -56,24 +59,21 @@ class SerialQueue:
         """Call `function` after all queued actions, and return its result; or queue it and return None if this
         interrupts a running action.
         """
-        if self._actions:
+        if self.actions:
             self.run()
         if self._is_running:
-            self._actions.append(partial(function, *args))
+            self.actions.append(partial(function, *args))
             return None
         self._is_running = True
         try:
             return function(*args)
         finally:
             self._is_running = False
-            if self._actions:
+            if self.actions:
                 self.run()
 
-    def __bool__(self) -> bool:
-        return bool(self._actions)
-
     def __repr__(self) -> str:
-        return f"<SerialQueue, {len(self._actions)} waiting>"
+        return f"<SerialQueue, {len(self.actions)} waiting>"
 
 
 def run_soon(loop: asyncio.AbstractEventLoop, action: Callable[[], object]) -> None:
