@@ -14,9 +14,11 @@ from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
 from nitro.events.event import default_namespace
 from nitro.settings import get_settings
+from tests import servers
 from tests.engines import ENGINES, Engine
 from tests.reach import starts_a_process
 
+WAYS: dict[str, tuple[str, ...]] = {"by send": (), "direct": ("--http", "nitro.uvicorn:HttpProtocol")}
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -33,6 +35,20 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     assert " at 0x" not in item.nodeid, f"{item.nodeid} has another name in each process; name its cases by `shown`"
     if isinstance(item, pytest.Function) and starts_a_process(item):
         item.add_marker("server")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Where a module says `BOTH_WAYS = True`, what starts uvicorn runs over its own HTTP protocol and over ours."""
+    if getattr(metafunc.module, "BOTH_WAYS", False) and starts_a_process(metafunc.definition):
+        metafunc.fixturenames.insert(0, "way")
+        metafunc.parametrize("way", WAYS, indirect=True)
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How uvicorn streams in this test: one of `WAYS`."""
+    monkeypatch.setattr(servers, "uvicorn_options", WAYS[request.param])
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture

@@ -22,6 +22,9 @@ from playwright.sync_api import Page
 ROOT = Path(__file__).parent.parent
 
 
+uvicorn_options: tuple[str, ...] = ()
+"""What uvicorn is started with besides a test's own options, which count."""
+
 _given: set[int] = set()
 
 
@@ -62,6 +65,7 @@ class Server:
             "uvicorn": ["--port", str(self.port)],
             "granian": ["--interface", "asgi", "--host", "127.0.0.1", "--port", str(self.port)],
             "examples.serve": ["--port", str(self.port)],
+            "nitro": ["run", "--port", str(self.port)],
             "hypercorn": ["--bind", f"127.0.0.1:{self.port}"],
             "gunicorn": ["--bind", f"127.0.0.1:{self.port}", "--no-control-socket"],
         }
@@ -71,7 +75,8 @@ class Server:
                 "granian": ["--interface", "asgi", "--uds", str(uds)],
                 "hypercorn": ["--bind", f"unix:{uds}"],
             }
-        command = [sys.executable, "-m", runner, *address[runner], *options, app]
+        common = uvicorn_options if runner == "uvicorn" else ()
+        command = [sys.executable, "-m", runner, *address[runner], *common, *options, app]
         self.process = subprocess.Popen(
             command,
             cwd=directory,

@@ -23,6 +23,8 @@ from tests.servers import Server
 from tests.specification.hearing import run, until
 from tests.sse import Stream
 
+BOTH_WAYS = True
+
 
 def test_rights_that_are_older_than_what_is_remembered_open_nothing_and_are_told_once(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

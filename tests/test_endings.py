@@ -17,6 +17,8 @@ from tests.brokers import BROKERS
 from tests.servers import Server, free_port
 from tests.sse import Stream
 
+BOTH_WAYS = True
+
 APP = "tests.apps.streams:app"
 
 

@@ -11,6 +11,8 @@ from tests.apps.keys import BILLING
 from tests.servers import Server
 from tests.sse import Stream
 
+BOTH_WAYS = True
+
 APP = "tests.apps.replays:app"
 
 

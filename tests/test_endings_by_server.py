@@ -19,9 +19,14 @@ from tests.sse import Stream
 
 APP = "tests.apps.streams:app"
 STREAMS = 200
+DIRECT = ("--http", "nitro.uvicorn:HttpProtocol")
+RELOAD = ("--reload", "--reload-dir", "tests/apps")
 SERVERS = {
     "uvicorn with workers": ("uvicorn", ("--workers", "2")),
-    "uvicorn with reload": ("uvicorn", ("--reload", "--reload-dir", "tests/apps")),
+    "uvicorn with reload": ("uvicorn", RELOAD),
+    "uvicorn, direct": ("uvicorn", DIRECT),
+    "uvicorn, direct, with workers": ("uvicorn", (*DIRECT, "--workers", "2")),
+    "uvicorn, direct, with reload": ("uvicorn", (*DIRECT, *RELOAD)),
     "granian": ("granian", ("--backpressure", "1000")),
     "hypercorn": ("hypercorn", ("--workers", "0")),
 }
@@ -76,9 +81,13 @@ UVICORNS_ON_ASYNCIO = ("-k", "uvicorn_worker.UvicornH11Worker")
 OWN = ("-k", "asgi")
 WAYS = {
     "uvicorn, requests": Way("uvicorn", UVICORN_REQUESTS, None),
+    "uvicorn, direct, requests": Way("uvicorn", (*DIRECT, *UVICORN_REQUESTS), None),
     "uvicorn on asyncio, requests": Way("uvicorn", ("--loop", "asyncio", "--http", "h11", *UVICORN_REQUESTS), None),
     "uvicorn with workers, requests": Way(
         "uvicorn", ("--workers", "2", *UVICORN_REQUESTS), None, comes_back=True, seconds=20
+    ),
+    "uvicorn, direct, with workers, requests": Way(
+        "uvicorn", (*DIRECT, "--workers", "2", *UVICORN_REQUESTS), None, comes_back=True, seconds=20
     ),
     "gunicorn with uvicorn, SIGTERM": Way("gunicorn", UVICORNS, signal.SIGTERM),
     "gunicorn with uvicorn, SIGINT": Way("gunicorn", UVICORNS, signal.SIGINT),

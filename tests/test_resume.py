@@ -25,6 +25,8 @@ from tests.servers import Server
 from tests.sse import Stream
 from tests.wire import Wire
 
+BOTH_WAYS = True
+
 WRONG_IDS = [
     "abc",
     "0000000000-3",

@@ -21,6 +21,8 @@ from nitro.messages.message import Position
 from tests.servers import Server
 from tests.sse import Stream
 
+BOTH_WAYS = True
+
 
 async def fall_behind(client: Client, results: list[Any], topic: str = "a") -> list[Message | Gap]:
     """Read one event, emit the results while the reader is at work with it, and then read what is left."""

@@ -21,6 +21,8 @@ from tests.specification.hearing import run
 from tests.sse import Stream
 from tests.wire import Wire
 
+BOTH_WAYS = True
+
 AGE_SECONDS = 0.6
 
 

@@ -21,6 +21,13 @@ WAYS = {
     "BaseHTTPMiddleware": ((), {"TEST_MIDDLEWARE": "base"}),
     "scopes held over sends": ((), {"TEST_MIDDLEWARE": "holds"}),
     "a stack of middleware": ((), {"TEST_MIDDLEWARE": "waits base gzip base waits"}),
+    "direct": (("--http", "nitro.uvicorn:HttpProtocol"), {}),
+    "direct, asyncio's loop": (("--http", "nitro.uvicorn:HttpProtocol", "--loop", "asyncio"), {}),
+    "direct over h11": (("--http", "nitro.uvicorn:H11Protocol"), {}),
+    "direct, a stack of middleware": (
+        ("--http", "nitro.uvicorn:HttpProtocol"),
+        {"TEST_MIDDLEWARE": "waits base gzip base waits"},
+    ),
 }
 
 

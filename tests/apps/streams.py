@@ -29,7 +29,6 @@ from nitro.delivery.process import get_hub
 emitter: ContextVar[str] = ContextVar("emitter", default="nobody")
 held: ContextVar[bool] = ContextVar("held", default=False)
 seen_by_sends: set[str] = set()
-soon_back: list[EventSourceResponse] = []
 
 
 worst_lag = 0.0
@@ -106,6 +105,18 @@ class HoldsScopes:
         await self.app(scope, receive, holding)
 
 
+class SoonBack(EventSourceResponse):
+    """Its last bytes ask for a wait of 20 ms."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message["more_body"]:
+                message["body"] = b"retry: 20\n"
+            await send(message)
+
+        await super().__call__(scope, receive, sending)
+
+
 async def pass_on(request: Request, call_next: Any) -> Response:
     return await call_next(request)  # type: ignore[no-any-return]
 
@@ -125,10 +136,8 @@ for name in os.environ.get("TEST_MIDDLEWARE", "").split():
 @app.get("/events")
 async def events(topics: str = "t.*", named: bool = False, text: bool = False, soon: bool = False) -> Response:
     """`soon`: its last bytes ask for a shorter wait than its first ones."""
-    response = EventSourceResponse(Client(topics=topics.split()), named=named, text=text)
-    if soon:
-        soon_back.append(response)
-    return response
+    response = SoonBack if soon else EventSourceResponse
+    return response(Client(topics=topics.split()), named=named, text=text)
 
 
 @app.get("/events-of-a-server-that-stops")
@@ -180,8 +189,6 @@ def emit_in_thread(count: int = 1, thread: int = 0) -> int:
 
 @app.post("/disconnect-all")
 async def disconnect_all(stop: bool = False) -> int:
-    for response in soon_back:
-        response.retry_milliseconds = 20
     clients = list(active_clients.values())
     for client in clients:
         client.disconnect(stop=stop)

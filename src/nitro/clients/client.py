@@ -257,7 +257,7 @@ class Client:
         """
         if not delay > 0:
             raise ValueError(f"delay is a number of seconds above 0, not {delay!r}")
-        reader = Reader(self.open_outbox())
+        reader = self._reader()
         while await reader.has_more():
             while (message := reader.take()) is not None:
                 if isinstance(message, Gap):
@@ -267,7 +267,7 @@ class Client:
 
     async def messages(self) -> AsyncGenerator[Message | Gap, None]:
         """As `stream()`, but yields messages with topic, id and data, and a `Gap` where messages are missing."""
-        reader = Reader(self.open_outbox())
+        reader = self._reader()
         while await reader.has_more():
             while (message := reader.take()) is not None:
                 yield message
@@ -361,8 +361,12 @@ class Client:
             outbox = self._membership.adopted(self._on_ended)
         if self._membership.is_over:  # connected in a thread without a loop, it had no timer
             self.disconnect()
-        drain_on_signals(get_hub().servers_of(outbox))
         return outbox
+
+    def _reader(self) -> Reader:
+        outbox = self.open_outbox()
+        drain_on_signals(get_hub().servers_of(outbox))
+        return Reader(outbox)
 
     def close_outbox(self, outbox: Outbox) -> None:
         """Disconnect if `outbox` is still the current one; for responses that end."""

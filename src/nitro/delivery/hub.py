@@ -170,6 +170,10 @@ class Hub:
         """End `outbox`, count the reason, and report it to the client."""
         self._act_for(outbox, lambda lane: lane.end_by_itself(outbox, reason))
 
+    def finish(self, outbox: Outbox) -> None:
+        """Deliver to `outbox` what was emitted so far, then end it."""
+        self._act_for(outbox, lambda lane: lane.finish(outbox))
+
     def limit_age(self, outbox: Outbox, seconds: float) -> None:
         """End `outbox`, which is read in the running loop, after about `seconds`."""
         self._act_for(outbox, lambda lane: lane.clients.limit_age(outbox, seconds))

@@ -220,11 +220,22 @@ class Lane:
         self.schedule.is_draining = True
         self.servers.stop()
         for outbox in self.clients:
-            self.schedule.notify(outbox)
-            if outbox.sink is None or outbox.state not in (State.BUSY, State.BEHIND):
-                self.end_by_itself(outbox)
+            self._end_if_free(outbox)
         if self.clients and self.loop is not None:  # the others end when they have taken everything, or then
             self.loop.call_later(_PATIENCE_SECONDS, self._end_all, context=self.inbox.context)
+
+    def finish(self, outbox: Outbox) -> None:
+        """Deliver to `outbox` what was routed so far, then end it; a slow client is given `_PATIENCE_SECONDS`."""
+        if outbox in self.clients and not self._end_if_free(outbox) and self.loop is not None:
+            self.loop.call_later(_PATIENCE_SECONDS, self.end_by_itself, outbox, context=self.inbox.context)
+
+    def _end_if_free(self, outbox: Outbox) -> bool:
+        """End `outbox` when it has taken what can be taken; False if it is still being written or read."""
+        self.schedule.notify(outbox)
+        if outbox.sink is not None and outbox.state in (State.BUSY, State.BEHIND):
+            return False
+        self.end_by_itself(outbox)
+        return True
 
     def _end_all(self) -> None:
         for outbox in self.clients:

@@ -24,6 +24,7 @@ class Statistics:
 
     Attributes:
         clients: connected clients.
+        direct: those among them whose connection was handed over by the server; see `nitro.uvicorn`.
         feeds: different interests among them, for each event loop.
         loops: event loops that have clients.
         messages_in, bytes_in: what was emitted with a result.
@@ -46,6 +47,7 @@ class Statistics:
     """
 
     clients: int
+    direct: int
     feeds: int
     loops: int
     messages_in: int
@@ -70,11 +72,16 @@ class Statistics:
 
 
 class Counts:
-    """The counts of one lane, updated in its loop; or the hub's sum over removed lanes."""
+    """The counts of one lane, updated in its loop; or the hub's sum over removed lanes, of which no client is left.
 
-    __slots__ = ("bytes", "dropped", "ended", "gaps", "messages", "replays")
+    Attributes:
+        direct: how many direct streams there are now; the others only grow.
+    """
+
+    __slots__ = ("bytes", "direct", "dropped", "ended", "gaps", "messages", "replays")
 
     def __init__(self) -> None:
+        self.direct: int = 0
         self.messages: int = 0
         self.bytes: int = 0
         self.replays: int = 0
@@ -128,6 +135,7 @@ def gather(
     retained, state = broker.retained, broker.state
     return Statistics(
         clients=sum(len(lane.clients) for lane in lanes),
+        direct=sum(lane.counts.direct for lane in lanes),
         feeds=sum(len(lane.feeds) for lane in lanes),
         loops=len(lanes),
         messages_in=emitted[0],

@@ -21,7 +21,7 @@ import asyncio
 import inspect
 import logging
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final
@@ -31,13 +31,12 @@ from starlette.types import Message, Receive, Send
 from nitro.delivery.frame import WireFormat
 from nitro.delivery.outbox import Outbox
 from nitro.sse.disconnect import disconnected
+from nitro.sse.last_bytes import LAST_WRITE_SECONDS, LastBytes
 
 __all__ = ["Connection"]
 
 log: Final = logging.getLogger("nitro.sse")
 
-_LAST_WRITE_SECONDS: Final = 1.0
-"""How long a slow client may delay the end of its stream."""
 _GRACE_SECONDS: Final = 0.2
 """How long `receive` may take to return `http.disconnect` after the response is complete; then it is cancelled. Servers
 return it at once; a middleware may not."""
@@ -71,7 +70,7 @@ class Connection:
         self,
         outbox: Outbox,
         send: Send,
-        last_bytes: Callable[[Outbox], bytes],
+        last_bytes: LastBytes,
         wire_format: WireFormat,
         *,
         inline: bool,
@@ -123,7 +122,7 @@ class Connection:
         """Write the last bytes and let `until_gone` return."""
         self._is_ended = True
         self._unpark()
-        self._return_in(_LAST_WRITE_SECONDS)
+        self._return_in(LAST_WRITE_SECONDS)
 
     async def until_gone(self, receive: Receive) -> None:
         """Write queued messages until the client disconnects, or until this process has ended and closed the stream.
@@ -141,7 +140,7 @@ class Connection:
             if not self._is_ended:
                 raise
             if not self._is_closed and self._failure is None:
-                log.warning("a client took nothing of its last bytes for %s s: %r", _LAST_WRITE_SECONDS, self)
+                log.warning("a client took nothing of its last bytes for %s s: %r", LAST_WRITE_SECONDS, self)
         finally:
             self._ending = None
         if self._failure is not None and not _says_gone(self._failure):

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
@@ -18,7 +17,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from nitro.delivery.frame import LONGEST_RETRY, WireFormat, encode_opening, encode_retry, named, unnamed
+from nitro.delivery.frame import WireFormat, encode_opening, encode_retry, named, unnamed
 from nitro.delivery.hub import Hub
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.position import log_head_async
@@ -28,8 +27,10 @@ from nitro.messages.message import Position
 from nitro.settings import get_settings
 from nitro.sse import wire_formats
 from nitro.sse.connection import Connection
+from nitro.sse.direct import DirectStream, handover_of
 from nitro.sse.drain import drain_on_signals, drain_with_listener
 from nitro.sse.greeting import greeting_of, refusal_of, too_fast
+from nitro.sse.last_bytes import STAY_AWAY, last_bytes_of
 from nitro.sse.problem import Problem
 from nitro.sse.unconfirmed import bounded
 from nitro.sse.wire_formats import envelope, stream_event
@@ -55,8 +56,6 @@ _STREAMED_ALREADY: Final = (
     "this client is streamed already, to another request, and two would end each other's stream; make it and its "
     "response anew for each request, in the endpoint: return EventSourceResponse(Client(topics=[…]))"
 )
-_STAY_AWAY: Final = "stop"
-"""The last event id of a browser that must not reconnect. It is not a position, so it is in no log."""
 
 
 class Subscriber(Protocol):
@@ -170,7 +169,7 @@ class EventSourceResponse(Response):
         peer = scope.get("client")
         self.client.address = self.client.address or (peer[0] if peer else "") or ""
         last_event_id = _last_event_id(scope) or self.since
-        if scope["method"] == "HEAD" or last_event_id == _STAY_AWAY:
+        if scope["method"] == "HEAD" or last_event_id == STAY_AWAY:
             await self._answer_nothing(scope, receive, send)
             return
         query = scope.get("query_string", b"").split(b"&")
@@ -179,7 +178,8 @@ class EventSourceResponse(Response):
             await self._answer_probe(scope, receive, send)
             return
         hub = get_hub()
-        if hub.broker.is_shared:
+        handover = handover_of(scope)
+        if hub.broker.is_shared and handover is None:
             drain_on_signals()  # before the wait, in which a signal may arrive
         self._check_streamed()
         try:
@@ -196,16 +196,28 @@ class EventSourceResponse(Response):
         self.client.streamed = outbox
         if hub.settings.max_stream_seconds is not None:
             hub.limit_age(outbox, hub.settings.max_stream_seconds)
-        drain_with_listener(hub.servers_of(outbox), scope.get("server"))
+        servers = hub.servers_of(outbox)
+        drain_with_listener(servers, scope.get("server"))
+        if handover is None:
+            drain_on_signals(servers)
+        last_bytes = last_bytes_of(wire_format, self.retry_milliseconds)
         connection: Connection | None = None
+        is_handed_over = False
         try:
             async with asyncio.timeout(outbox.limits.send_timeout_seconds):
-                await send(self._start())
-                await send(self._opening(outbox.starts_at, wire_format, scope))
+                start, opening = self._start(), self._opening(outbox.starts_at, wire_format, scope)
+                if handover is not None:
+                    handover.expect(start, opening)
+                await send(start)
+                await send(opening)
+                if handover is not None and await handover.arrived():
+                    is_handed_over = True
+                    DirectStream(handover, outbox, wire_format, last_bytes, self.client, self.background)
+                    return
+            if handover is not None:
+                drain_on_signals(servers)
             send = bounded(scope, outbox, send, hub.settings.max_unconfirmed_bytes)
-            connection = Connection(
-                outbox, send, partial(self._last_bytes, wire_format), wire_format, inline=self._inline
-            )
+            connection = Connection(outbox, send, last_bytes, wire_format, inline=self._inline)
             await connection.until_gone(receive)
         except TimeoutError:
             if connection is not None:
@@ -213,12 +225,13 @@ class EventSourceResponse(Response):
             log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
             return
         finally:
-            if self.client.streamed is outbox:
-                self.client.streamed = None
-            if connection is not None:
-                connection.abandon()
-            if outbox.sink is None or outbox.sink is connection:  # else another sink reads it
-                self.client.close_outbox(outbox)
+            if not is_handed_over:
+                if self.client.streamed is outbox:
+                    self.client.streamed = None
+                if connection is not None:
+                    connection.abandon()
+                if outbox.sink is None or outbox.sink is connection:  # else another sink reads it
+                    self.client.close_outbox(outbox)
         if self.background is not None:
             await self.background()
 
@@ -269,14 +282,6 @@ class EventSourceResponse(Response):
         else:
             opening = encode_opening(at, retry)
         return {"type": "http.response.body", "body": opening, "more_body": True}
-
-    def _last_bytes(self, wire_format: WireFormat, outbox: Outbox) -> bytes:
-        if outbox.ends_for_good:
-            last = b"id: %b\n\n" % _STAY_AWAY.encode()
-            return stream_event(stop=True) + last if wire_format is envelope else last
-        # Jitter of one to two times the wait, so that streams that end together don't reconnect together.
-        retry = min(round(self.retry_milliseconds * random.uniform(1, 2)), LONGEST_RETRY)  # noqa: S311 - no secret
-        return encode_retry(retry) + stream_event(retry=retry) if wire_format is envelope else encode_retry(retry)
 
 
 @cache
