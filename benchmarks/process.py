@@ -180,9 +180,9 @@ def subscribed(
     With a `backlog`, which `path` asks for, each subscriber gets so many events that were emitted before.
     """
     command = ["taskset", "-c", str(core), str(BUILD / "client"), str(running.port), str(subscribers), str(stopping)]
-    command.append(running.server.publish_path)
+    command += [running.server.publish_path, path]
     if backlog:
-        command += [path, str(backlog)]
+        command.append(str(backlog))
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -23,6 +23,7 @@ GRACE_SECONDS = 1.0
 IDLE_SECONDS = 30
 AUDIENCE = 1_000
 CROWD = 10_000
+COMING = 9_500
 STOPPING = 100
 RETURNING = 2_000
 BEHIND = 100
@@ -30,6 +31,9 @@ BEHIND = 100
 TICK = "an event per tick"
 LOCKSTEP = "lockstep"
 BESIDE = "100 events/s, plain requests beside"
+HALF = "an event each half second"
+FRESH = "fresh"
+RESUMING = "with an id"
 
 FAN_OUT = "1,000 events/s to 1,000 clients of one process"
 PAIRS = (
@@ -153,9 +157,23 @@ def crowd(server: Server, cores: Cores, name: str) -> Iterator[Run]:
             order = Order(20, 20, timeout_seconds=30)
             run = _run(name, "20 events", running, client, order)
             yield _with(run, connect_seconds=client.connect_seconds, **memory)
+            yield _run(name, HALF, running, client, Order(20, 20, 0.5, timeout_seconds=20))
             if server.name in (*OURS, "nchan"):
                 order = Order(500, 500, 0.01, timeout_seconds=6, probe_seconds=0.02)
                 yield _run(name, BESIDE, running, client, order, may_be_late=True)
+
+
+def connect(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    """How long they take, and what each costs the server. With an id, each is asked for what it missed: nothing."""
+    for case in (FRESH, RESUMING) if server.is_ours else (FRESH,):
+        with serving(server, cores.server) as running:
+            with subscribed(running, 100, cores.client) as client:
+                _warm_up(client, 20)
+            path = f"/events?last_event_id={running.get('/position')}" if case == RESUMING else "/events"
+            cpu_before = running.cpu_seconds()
+            with subscribed(running, COMING, cores.client, path=path) as client:
+                cpu_us = (running.cpu_seconds() - cpu_before) / COMING * 1e6
+                yield Run(name, case, server.name, {"connect_seconds": client.connect_seconds, "back_cpu_us": cpu_us})
 
 
 def idle(server: Server, cores: Cores, name: str) -> Iterator[Run]:
@@ -243,7 +261,7 @@ def _with(run: Run, **values: float) -> Run:
     return Run(run.scenario, run.case, run.server, {**run.values, **values}, run.faults, run.counts)
 
 
-OURS = ("nitro", "nitro-granian")
+OURS = ("nitro-direct", "nitro", "nitro-granian")
 FLOW = ("per_second", "cpu_us", "p50_ms", "p99_ms", "writes", "server_busy", "client_busy")
 
 SCENARIOS: dict[str, Scenario] = {
@@ -260,9 +278,15 @@ SCENARIOS: dict[str, Scenario] = {
         ("per_second", "p50_ms", "p99_ms", "plain_p99_ms", "connect_seconds", "connection_kib", "cpu_us"),
         crowd,
     ),
+    "connect": Scenario(
+        f"{COMING:,} connect, 100 at a time",
+        (*OURS, "nitro-starlette", "nchan", "queue", "floor"),
+        ("connect_seconds", "back_cpu_us"),
+        connect,
+    ),
     "idle": Scenario(
         f"10,000 subscribers, nothing happens for {IDLE_SECONDS} s",
-        (*OURS, "nitro-starlette", "sse-starlette"),
+        (*OURS, "nitro-starlette", "nchan", "sse-starlette"),
         ("idle_busy", "connection_kib"),
         idle,
     ),

@@ -12,6 +12,8 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE / "build"
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 MOST_STREAMS = 60_000
+HTTP_PROTOCOLS = {"uvicorn": "httptools", "direct": "nitro.uvicorn:HttpProtocol"}
+"""uvicorn's option `--http`, by runner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Server:
         name: for the command line and the results.
         title: for tables and the chart.
         app: module below `peers/`, for those in Python.
-        runner: `uvicorn`, `granian`, `nginx` or `floor`.
+        runner: `uvicorn`, `direct` (uvicorn with `nitro.uvicorn:HttpProtocol`), `granian`, `nginx` or `floor`.
         packages: distributions that must be installed.
         publish_path: where events are POSTed, if the server doesn't emit by itself.
         broker: what carries its events between processes; with the runner `pair`, `app` is the way across.
@@ -46,7 +48,8 @@ class Server:
             return "nginx with nchan is not installed; on Debian: apt install nginx libnginx-mod-nchan"
         if self.broker == "redis" and shutil.which("redis-server") is None:
             return "redis-server is not installed; on Debian: apt install redis-server"
-        runners = {"uvicorn": ("uvicorn", "uvloop", "httptools"), "granian": ("granian", "uvloop")}
+        uvicorn = ("uvicorn", "uvloop", "httptools")
+        runners = {"uvicorn": uvicorn, "direct": uvicorn, "granian": ("granian", "uvloop")}
         for package in (*self.packages, *runners.get(self.runner, ())):
             try:
                 version(package)
@@ -57,8 +60,9 @@ class Server:
     def command(self, port: int) -> list[str]:
         """How to start it on a port of 127.0.0.1, in the foreground, with `benchmarks/` on Python's path."""
         address = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--no-access-log"]
-        if self.runner == "uvicorn":
-            return [sys.executable, "-m", "uvicorn", *address, "--http", "httptools", f"peers.{self.app}:app"]
+        if self.runner in HTTP_PROTOCOLS:
+            http = HTTP_PROTOCOLS[self.runner]
+            return [sys.executable, "-m", "uvicorn", *address, "--http", http, f"peers.{self.app}:app"]
         if self.runner == "granian":  # its limit of requests at a time counts streams
             limits = ["--backpressure", str(MOST_STREAMS), "--backlog", "2048"]
             return [sys.executable, "-m", "granian", *address, *limits, "--interface", "asgi", f"peers.{self.app}:app"]
@@ -73,6 +77,7 @@ SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
         Server("nitro", "nitro, uvicorn", "with_nitro", packages=("nitro-realtime", "fastapi")),
+        Server("nitro-direct", "nitro, direct streams", "with_nitro", "direct", ("nitro-realtime", "fastapi")),
         Server("nitro-granian", "nitro, granian", "with_nitro", "granian", ("nitro-realtime", "fastapi")),
         Server("nitro-starlette", "nitro, uvicorn, Starlette", "with_starlette", packages=("nitro-realtime",)),
         Server("nchan", "nginx + nchan (C)", runner="nginx", publish_path="/pub"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from across import FLOOD, STEADY
-from scenarios import BESIDE, FAN_OUT, LOCKSTEP, PYTHON_PEERS, TICK
+from scenarios import BESIDE, FAN_OUT, FRESH, HALF, LOCKSTEP, PYTHON_PEERS, RESUMING, TICK
 
 Medians = Mapping[tuple[str, str, str, str], float]
 """By scenario, case, server and measure."""
@@ -20,7 +20,22 @@ class Target:
 def judge(medians: Medians) -> list[Target]:
     """Each target whose figures were taken in this run."""
     targets = []
-    for rule in (_burst, _sustained, _crowd, _idle, _rooms, _spec, _slow, _brokers, _emit):
+    for rule in (
+        _burst,
+        _sustained,
+        _crowd,
+        _direct_lockstep,
+        _direct_crowd,
+        _direct_sustained,
+        _direct_connect,
+        _direct_idle,
+        _idle,
+        _rooms,
+        _spec,
+        _slow,
+        _brokers,
+        _emit,
+    ):
         try:
             for target in rule(medians):
                 targets.append(target)
@@ -87,6 +102,55 @@ def _crowd(m: Medians) -> Iterator[Target]:
         yield Target(f"crowd, uvicorn: {text} no worse than nchan's", f"{ratio:.2f} × nchan", is_met)
     ratio = of("nitro-granian", "per_second") / of("nchan", "per_second")
     yield _times("crowd, granian: at least 1.3 × nchan's rate", ratio, 1.3, "nchan")
+
+
+def _ratio(m: Medians, place: tuple[str, str], measure: str, other: str) -> float:
+    """Of direct streams to another server."""
+    return m[*place, "nitro-direct", measure] / m[*place, other, measure]
+
+
+def _direct_lockstep(m: Medians) -> Iterator[Target]:
+    for other, limit in (("floor", 1.6), ("nchan", 0.75)):
+        ratio = _ratio(m, ("burst", LOCKSTEP), "cpu_us", other)
+        yield Target(f"direct, lockstep: CPU at most {limit:g} × {other}'s", f"{ratio:.2f} ×", ratio <= limit)
+
+
+def _direct_crowd(m: Medians) -> Iterator[Target]:
+    kib = m["crowd", "20 events", "nitro-direct", "connection_kib"]
+    ratio = _ratio(m, ("crowd", "20 events"), "connection_kib", "nchan")
+    yield Target(
+        "direct, crowd: at most 5 KiB a connection behind FastAPI, and half of nchan's",
+        f"{kib:.1f} KiB, {ratio:.2f} × nchan",
+        kib <= 5 and ratio <= 0.5,
+    )
+    for other, limit in (("nchan", 1), ("nitro", 0.6)):
+        cpu, p99 = (_ratio(m, ("crowd", HALF), measure, other) for measure in ("cpu_us", "p99_ms"))
+        yield Target(
+            f"direct, crowd, {HALF}: CPU and p99 at most {limit:g} × {other}'s",
+            f"{cpu:.2f} ×, {p99:.2f} ×",
+            max(cpu, p99) <= limit,
+        )
+
+
+def _direct_sustained(m: Medians) -> Iterator[Target]:
+    place = ("sustained", "1,000 events/s")
+    ratio, in_time = _ratio(m, place, "p99_ms", "nitro"), m[*place, "nitro-direct", "in_time"]
+    yield Target(
+        "direct, sustained 1,000/s: all delivered, p99 at most 0.5 × nitro's",
+        f"{in_time:.1%} in time, {ratio:.2f} ×",
+        in_time == 1 and ratio <= 0.5,
+    )
+
+
+def _direct_connect(m: Medians) -> Iterator[Target]:
+    for case in (FRESH, RESUMING):
+        ratio = _ratio(m, ("connect", case), "connect_seconds", "nitro")
+        yield Target(f"direct, connect, {case}: at most 0.4 × nitro's time", f"{ratio:.2f} ×", ratio <= 0.4)
+
+
+def _direct_idle(m: Medians) -> Iterator[Target]:
+    ratio = _ratio(m, ("idle", ""), "idle_busy", "nitro")
+    yield Target("direct, idle: at most 0.6 × nitro's CPU", f"{ratio:.2f} ×", ratio <= 0.6)
 
 
 def _idle(m: Medians) -> Iterator[Target]:

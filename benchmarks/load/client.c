@@ -1,6 +1,6 @@
 /* client.c: N subscribers of one server-sent event stream, on one thread over epoll.
  *
- * usage: client PORT SUBSCRIBERS [STOPPING [PUBLISH_PATH [STREAM_PATH BACKLOG]]]   (127.0.0.1, GET /events)
+ * usage: client PORT SUBSCRIBERS [STOPPING [PUBLISH_PATH [STREAM_PATH [BACKLOG]]]]   (127.0.0.1, GET /events)
  * Prints {"subscribed": N, "seconds": S} when every subscriber has its response head and its first chunk. Then reads
  * lines "EVENTS EVENTS_A_FIRE GAP_SECONDS PAD TIMEOUT_SECONDS PROBE_SECONDS STOP" from stdin, and prints one line of
  * JSON for each. Ends at stdin's end.
@@ -351,7 +351,7 @@ static void collect(int backlog) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3 || argc > 7 || argc == 6) {
+    if (argc < 3 || argc > 7) {
         fprintf(stderr, "usage: client PORT SUBSCRIBERS [STOPPING [PUBLISH_PATH [STREAM_PATH BACKLOG]]]\n");
         return 2;
     }
@@ -359,7 +359,7 @@ int main(int argc, char **argv) {
     subscriber_count = atoi(argv[2]);
     stopping_count = argc > 3 ? atoi(argv[3]) : 0;
     publish_path = argc > 4 && *argv[4] ? argv[4] : NULL;
-    if (argc > 6) stream_path = argv[5];
+    if (argc > 5) stream_path = argv[5];
     subscribers = calloc(subscriber_count, sizeof *subscribers);
     epoll_fd = epoll_create1(0);
     if (!subscribers || epoll_fd < 0) die("start");
