@@ -85,6 +85,8 @@ LINE = [
     ("nitro.delivery.process",),
     ("nitro.delivery.position",),
     ("nitro.sse",),
+    ("nitro.uvicorn",),
+    ("nitro.__main__",),
     ("nitro.events",),
     ("nitro.clients",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),

@@ -311,7 +311,7 @@ def test_the_command_says_what_it_wants(capsys: pytest.CaptureFixture[str]) -> N
 def test_streams_that_are_killed_frozen_reset_and_half_closed_at_random_leave_nothing() -> None:
     """`tests/soak.py` does it with ten thousand of them for ten minutes."""
     chance = random.Random(7)
-    environment = {"NITRO_CLIENT_MAX_BYTES": "200000", "NITRO_SEND_TIMEOUT_SECONDS": "1"}
+    environment = {**ENVIRONMENT, "NITRO_CLIENT_MAX_BYTES": "200000", "NITRO_SEND_TIMEOUT_SECONDS": "1"}
     with Server(APP, options=("--http", "nitro.uvicorn:HttpProtocol"), environment=environment) as server:
         with stream(server):
             pass

@@ -61,10 +61,13 @@ class _Request:
         if message["type"] == "http.response.start":
             self._is_clean = self._is_head(message)
             connection.leave_unframed(self._cycle)
+            self._cycle.transport = _Held(connection.transport)
         elif is_body and not message.get("more_body", False):
             connection.end_unframed(self._cycle, message)
         await self._cycle.send(message)
         if is_body:
+            if not self._bodies:
+                self._cycle.transport = self._cycle.transport.release()
             self._is_clean = self._is_clean and not self._bodies and message.get("body") == self._opening
             self._bodies += 1
 
@@ -108,6 +111,34 @@ class _Request:
             and all(header in headers for header in self._start["headers"])
             and not any(name.lower() in _OF_THE_BODY for name, _ in headers)
         )
+
+
+class _Held:
+    """A transport that keeps what is written, so that the head and the opening leave in one write."""
+
+    __slots__ = ("_bytes", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._bytes = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep `data`."""
+        self._bytes += data
+
+    def release(self) -> asyncio.Transport:
+        """Write what was kept; returns the transport, which is used from here on."""
+        if self._bytes and not self._transport.is_closing():
+            self._transport.write(self._bytes)
+        return self._transport
+
+    def close(self) -> None:
+        """uvicorn closes the connection if the application fails."""
+        self.release().close()
+
+    def is_closing(self) -> bool:
+        """As of the transport."""
+        return self._transport.is_closing()
 
 
 class _Connection(asyncio.Protocol):

@@ -227,14 +227,15 @@ class DirectStream(asyncio.Protocol):
             task.add_done_callback(self._server.tasks.discard)
 
     def _end(self) -> None:
-        if self._is_ended:
+        transport = self._transport
+        if self._is_ended or transport.is_closing():
             return
         self._is_ended = True
         last_bytes = self._last_bytes(self._outbox)
         self._write(_chunk(last_bytes) + b"0\r\n\r\n" if self._is_chunked else last_bytes)
-        transport = self._transport
+        waits = self._descriptor is None or transport.get_write_buffer_size()  # for the client: also TLS does
         transport.close()
-        if transport.get_write_buffer_size():  # it closes when that is written, and the client may not read it
+        if waits:
             asyncio.get_running_loop().call_later(LAST_WRITE_SECONDS, transport.abort)
 
     def _write(self, data: bytes) -> None:
