@@ -12,6 +12,7 @@ import sys
 import uvicorn
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+HTTP_PROTOCOL = "nitro.uvicorn:HttpProtocol"  # direct streams
 LOCAL = ["127.0.0.1", "localhost"]
 
 
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     options = parser.parse_args()
 
-    config = uvicorn.Config(options.app, access_log=False, log_level="warning")
+    config = uvicorn.Config(options.app, http=HTTP_PROTOCOL, access_log=False, log_level="warning")
     config.load()
     if options.host in LOCAL:  # a page of another site can't reach this machine under a name of its own
         config.loaded_app = TrustedHostMiddleware(config.loaded_app, LOCAL)
