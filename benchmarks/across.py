@@ -30,14 +30,14 @@ class Pair:
     """An emitting process and a hearing one, on whatever core of theirs the kernel gives them."""
 
     def __init__(self, way: str, url: str) -> None:
-        self._hearing = _start("hearing", way, url)
-        self._emitting = _start("emitting", way, url)
+        self._hearing = start("hearing", way, url)
+        self._emitting = start("emitting", way, url)
 
     def run(self, events: int, gap_seconds: float) -> dict[str, Any]:
         assert self._emitting.stdin is not None
         self._emitting.stdin.write(f"{events} {gap_seconds}\n")
         self._emitting.stdin.flush()
-        found: dict[str, Any] = json.loads(_line(self._hearing))
+        found: dict[str, Any] = json.loads(line_of(self._hearing))
         return found
 
     def idle_busy(self) -> float:
@@ -56,17 +56,19 @@ class Pair:
             process.wait()
 
 
-def _start(end: str, way: str, url: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", f"pairs.{end}", way, url]
+def start(end: str, *arguments: str) -> "subprocess.Popen[str]":
+    """One end, in a process of its own that is ready."""
+    command = [sys.executable, "-m", f"pairs.{end}", *arguments]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=with_path(), cwd=HERE
     )
-    if _line(process).strip() != "ready":
+    if line_of(process).strip() != "ready":
         raise BenchmarkError(f"{' '.join(command)} did not start")
     return process
 
 
-def _line(process: "subprocess.Popen[str]") -> str:
+def line_of(process: "subprocess.Popen[str]") -> str:
+    """The next line that it prints."""
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
