@@ -131,7 +131,7 @@ async def be_good(port: int, count: int) -> None:
         await asyncio.sleep(0.055)  # they keep to the rate that is allowed
     asking = loop.create_task(ask_plainly(port, plain))
     print("open", flush=True)
-    while not asking.done() and await asyncio.to_thread(sys.stdin.readline):
+    while not asking.done() and await asyncio.to_thread(sys.stdin.readline) != "":
         p50, p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
         print(json.dumps([len(latencies), wrong[:5], p50, p99, quantile(plain, 0.99)]), flush=True)
         latencies.clear()

@@ -26,7 +26,7 @@ class H2Stream:
         self.body = b""
         self.is_complete = False
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self._connection = H2Connection(H2Configuration(header_encoding="utf-8"))
+        self._connection = H2Connection(H2Configuration(header_encoding=None))
         self._connection.initiate_connection()
         headers = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", f"127.0.0.1:{port}")]
         if last_event_id:
@@ -57,7 +57,7 @@ class H2Stream:
                 if self.opens_window:
                     self._connection.acknowledge_received_data(event.flow_controlled_length, 1)
             elif isinstance(event, ResponseReceived):
-                assert dict(event.headers)[":status"] == "200", event.headers
+                assert dict(event.headers)[b":status"] == b"200", event.headers
             elif isinstance(event, StreamEnded | StreamReset):
                 self.is_complete = True
             else:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from nitro.brokers.base import BrokerState
 from nitro.errors import BrokerRefused, BrokerUnavailable
 from nitro.testing.conformance import End, eventually
 from tests.brokers import BROKERS, SERVERS, Broker
@@ -225,7 +226,10 @@ def test_27_a_nats_server_whose_disk_was_full_is_told_of_and_used_when_it_takes_
             one.publish(b'"%05d%s"' % (taken, b"x" * 2_000))
             taken += 1
             wait([waiting for waiting in [one.broker.acknowledgement()] if waiting is not None], 1)
-        state = lambda: one.broker.state  # noqa: E731
+
+        def state() -> BrokerState:
+            return one.broker.state
+
         eventually(lambda: state().why_refused or "no space left" in state().why_gone, "it is noticed", 20)
         is_stuck = bool(state().why_refused)  # 2.12 is not, and goes on when there is room again
         one.publish(b'"meanwhile"')

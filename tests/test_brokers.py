@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nitro.brokers import base
 from nitro.brokers.base import Log, Retention
 from nitro.brokers.memory import MemoryBroker
 from nitro.brokers.postgresql import log as postgres
@@ -69,7 +70,7 @@ class SharedEnd(Heard):
     def __init__(self, broker: MemoryBroker) -> None:
         super().__init__()
         self.heard = self
-        self.broker = broker
+        self.broker: base.Broker = broker
 
     def publish(self, payload: bytes, topic: str = "a.b") -> None:
         self.broker.publish(topic, None, payload)
@@ -114,7 +115,9 @@ class TestMemory(DeliveryTests):
         pytest.skip("nothing is read from anywhere; what is emitted is refused when a loop is too far behind")
 
     @contextlib.contextmanager
-    def end(self, namespace: str, retention: Retention = RETENTION, **options: object) -> Iterator[SharedEnd]:
+    def end(  # type: ignore[override]  # it has of an `End` what the suite's tests of delivery use
+        self, namespace: str, retention: Retention = RETENTION, **options: object
+    ) -> Iterator[SharedEnd]:
         if namespace not in self.logs:
             shared = Shared()
             self.logs[namespace] = shared, MemoryBroker(retention)

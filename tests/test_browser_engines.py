@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -57,7 +58,7 @@ def open_tab(engine: Engine, way: str) -> Iterator[Open]:
         yield opened
 
 
-def heard(tab: Tab) -> list[object]:
+def heard(tab: Tab) -> list[Any]:
     """What it heard, if nothing went wrong beside that."""
     events, gaps, errors = tab.evaluate("[heard, gaps, errors]")
     assert (gaps, errors) == ([], [])

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Numeric, create_engine, func
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Column, Numeric, create_engine, func, make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.schema import CreateTable
-from sqlmodel import Field, Session, select
+from sqlmodel import Field, Session, col, select
 
 from nitro.entities.entity import Entity
 from nitro.errors import InvalidQuery, NitroWarning
@@ -41,6 +40,11 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SQLM
     repository.close()
 
 
+def priced(**values: Any) -> DecimalPrice:
+    """A price from values that are not `Decimal` yet, as in a form or in JSON."""
+    return DecimalPrice(**values)
+
+
 def amounts(found: list[DecimalPrice]) -> list[str]:
     return [str(one.amount) for one in found]
 
@@ -61,7 +65,7 @@ def amounts(found: list[DecimalPrice]) -> list[str]:
     ],
 )
 def test_every_digit_is_kept(text: str) -> None:
-    price = DecimalPrice(amount=text).save()
+    price = priced(amount=text).save()
     loaded = DecimalPrice.get(price.id)
     assert loaded is not None
     assert str(price.amount) == str(loaded.amount) == text
@@ -69,7 +73,7 @@ def test_every_digit_is_kept(text: str) -> None:
 
 
 def test_declared_columns_keep_theirs_too() -> None:
-    price = DecimalPrice(amount=1, tax="2.50", rate="1234567.123", weight=1.5).save()
+    price = priced(amount=1, tax="2.50", rate="1234567.123", weight=1.5).save()
     loaded = DecimalPrice.get(price.id)
     assert loaded is not None
     assert (str(loaded.tax), str(loaded.rate), loaded.weight) == ("2.50", "1234567.123", 1.5)
@@ -80,13 +84,13 @@ def test_declared_columns_keep_theirs_too() -> None:
 def prices() -> list[str]:
     texts = ["10", "9.00", "2.50", "-3", "1E+3", "1E-20", "100000000000000000000.01"]
     for text in texts:
-        DecimalPrice(amount=text).save()
+        priced(amount=text).save()
     return sorted(texts, key=Decimal)
 
 
 def test_sorting_and_ranges_are_of_numbers(prices: list[str]) -> None:
     assert amounts(DecimalPrice.where(order_by="amount")) == prices
-    assert amounts(DecimalPrice.where(order_by=DecimalPrice.amount.desc())) == prices[::-1]
+    assert amounts(DecimalPrice.where(order_by=col(DecimalPrice.amount).desc())) == prices[::-1]
     assert amounts(DecimalPrice.filter(sorting_field="amount", sort_direction="desc", limit=2)) == prices[:-3:-1]
     between = DecimalPrice.filter(amount=(Decimal("2.500"), 10), sorting_field="amount")
     assert amounts(between) == ["2.50", "9.00", "10"]
@@ -96,10 +100,10 @@ def test_sorting_and_ranges_are_of_numbers(prices: list[str]) -> None:
 
 
 def test_equal_numbers_are_equal_however_they_are_written() -> None:
-    DecimalPrice(amount=1, code="2.50").save()
+    priced(amount=1, code="2.50").save()
     assert DecimalPrice.find_by(code=Decimal("2.5")) == DecimalPrice.find_by(code=2.5) != None  # noqa: E711
     with pytest.raises(IntegrityError):
-        DecimalPrice(amount=1, code="2.500").save()
+        priced(amount=1, code="2.500").save()
 
 
 def test_the_least_and_the_greatest_keep_their_digits(prices: list[str], repository: SQLModelRepository) -> None:
@@ -134,7 +138,7 @@ def test_any_numbers_come_back_in_their_order_with_their_digits(given_numbers: l
         assert [one.amount for one in found] == sorted(given_numbers)
         assert sorted(amounts(found)) == sorted(map(str, given_numbers))
     finally:
-        in_memory.delete_where(DecimalPrice, DecimalPrice.id != "")
+        in_memory.delete_where(DecimalPrice, col(DecimalPrice.id) != "")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -148,7 +152,7 @@ in_memory = SQLModelRepository("sqlite://")
 
 
 def test_engines_of_ones_own_compare_as_well(prices: list[str], tmp_path: Path) -> None:
-    statement = select(DecimalPrice.amount).where(DecimalPrice.amount >= 10).order_by(DecimalPrice.amount)
+    statement = select(col(DecimalPrice.amount)).where(DecimalPrice.amount >= 10).order_by(col(DecimalPrice.amount))
     engine = create_engine(f"sqlite:///{tmp_path / 'prices.db'}")
     with Session(engine) as session:
         assert [str(each) for each in session.exec(statement)] == prices[-3:]
@@ -197,14 +201,15 @@ def test_a_table_that_rounds_is_told_of_when_it_is_opened(tmp_path: Path) -> Non
     with pytest.warns(NitroWarning, match=r"15 digits of decimalprice\.amount, decimalprice\.tax and") as caught:
         repository.init_db()
     assert caught[0].filename == __file__
-    with repository.engine.connect() as connection:
-        statement = select(DecimalPrice.amount).where(DecimalPrice.amount > 2)
-        assert [str(each) for each in connection.scalars(statement)] == ["2.5"]
+    with repository.engine.connect() as opened:
+        statement = select(col(DecimalPrice.amount)).where(DecimalPrice.amount > 2)
+        assert [str(each) for each in opened.scalars(statement)] == ["2.5"]
     repository.close()
 
 
 def test_other_databases_have_their_own_numbers() -> None:
-    ddl = str(CreateTable(DecimalPrice.__table__).compile(dialect=postgresql.dialect()))
+    table = Entity.metadata.tables["decimalprice"]
+    ddl = str(CreateTable(table).compile(dialect=make_url("postgresql://").get_dialect()()))
     assert "amount NUMERIC NOT NULL" in ddl
     assert "tax NUMERIC(10, 2)" in ddl
     assert "nitro_decimal" not in ddl

@@ -64,9 +64,9 @@ class Site:
             wait_for(tab, "live.state === 'open'")
         return tab
 
-    def enter(self, user: str, **options: object) -> Tab:
+    def enter(self, user: str, *, is_open: bool = True, **options: object) -> Tab:
         """Log in by a new tab, which is connected then."""
-        return self.connect(self.log_in(user), **options)
+        return self.connect(self.log_in(user), is_open=is_open, **options)
 
 
 @pytest.fixture(scope="module")

@@ -201,7 +201,8 @@ def test_a_browser_that_comes_back_to_a_log_that_was_put_back_while_nobody_used_
             for n in numbers:
                 assert server.post(f"/emit?producer=p&n={n}").status_code == 200
             page.events(len(numbers))
-            return re.findall(r"^id: (\S+)$", page.body.decode(), re.MULTILINE)[-1]
+            ids: list[str] = re.findall(r"^id: (\S+)$", page.body.decode(), re.MULTILINE)
+            return ids[-1]
 
     newest_after(range(10))
     put_back = SQLite(tmp_path).archive("nitro")

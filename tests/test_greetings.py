@@ -208,6 +208,12 @@ class Foreign:
     def resume(self, last_event_id: str) -> None:
         self.inner.resume(last_event_id)
 
+    def reserve_slot(self) -> None:
+        self.inner.reserve_slot()
+
+    def release_slot(self) -> None:
+        self.inner.release_slot()
+
     def connect(self) -> Any:
         return self.inner.connect()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from nitro.delivery import foreign_ids
 from nitro.delivery.foreign_ids import ForeignIds
 from nitro.testing.conformance import eventually
 from tests.servers import Server
@@ -67,7 +67,7 @@ def test_ids_of_other_processes_again_and_again_are_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(foreign_ids.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     ids = ForeignIds()
     for _ in range(1_000):  # those of the process before, when all come back
         ids.note()

@@ -539,11 +539,11 @@ class Faulty(SQLiteLog):
     mistaken = ""
     tries = 0
 
-    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> None:
+    async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         if self.mistaken == "append":
             self.tries += 1
             raise TypeError("function takes at most 1 positional argument (2 given)")
-        await super().append(producer, first, bodies)
+        return await super().append(producer, first, bodies)
 
 
 def test_a_mistake_in_a_program_is_told_apart_with_its_traceback(

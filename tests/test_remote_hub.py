@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkContext, ForkServerContext, SpawnContext
 from pathlib import Path
 
 import pytest
@@ -314,13 +315,23 @@ def emit_in_child(count: int) -> None:
         nitro.emit("a.b", result=n)
 
 
+Context = ForkContext | SpawnContext | ForkServerContext
+CONTEXTS: list[Context] = [
+    multiprocessing.get_context("fork"),
+    multiprocessing.get_context("spawn"),
+    multiprocessing.get_context("forkserver"),
+]
+
+
 # Python warns whoever forks beside threads; it is what this test is about, and what old applications do.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_worker_of_multiprocessing_publishes_and_so_does_its_parent(method: str, shared: Hub, other: End) -> None:
+@pytest.mark.parametrize("context", CONTEXTS, ids=[context.get_start_method() for context in CONTEXTS])
+def test_a_worker_of_multiprocessing_publishes_and_so_does_its_parent(
+    context: Context, shared: Hub, other: End
+) -> None:
     nitro.emit("a.b", result="before")
     nitro.flush()
-    child = multiprocessing.get_context(method).Process(target=emit_in_child, args=(100,))
+    child = context.Process(target=emit_in_child, args=(100,))
     child.start()
     nitro.emit("a.b", result="meanwhile")
     child.join(20)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import make_url
 from sqlmodel import Field
 
 from nitro import errors
@@ -24,11 +25,12 @@ from nitro.repository.query import searched
 from nitro.settings import get_settings
 
 THREADS = 16
+T = TypeVar("T")
 
 
 class RepositoryNote(Entity, table=True):
     title: str = ""
-    count: int = Field(default=0)
+    number: int = Field(default=0)
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -43,11 +45,11 @@ def repository(
     repository.close()
 
 
-def at_once(work: object) -> list[object]:
+def at_once(work: Callable[[int], T]) -> list[T]:
     """The results of `work(0)` to `work(15)`, each in a thread of its own, all started together."""
     barrier = Barrier(THREADS)
 
-    def started(number: int) -> object:
+    def started(number: int) -> T:
         barrier.wait(timeout=30)
         return work(number)
 
@@ -60,7 +62,7 @@ def test_many_threads_write_and_read_at_once(repository: SQLModelRepository) -> 
     def work(number: int) -> None:
         for step in range(25):
             note = RepositoryNote(title=f"{number}-{step}").save()
-            note.count = step
+            note.number = step
             note.save()
             assert RepositoryNote.get(note.id) == note
             assert RepositoryNote.find_by(title=note.title) == note
@@ -70,11 +72,11 @@ def test_many_threads_write_and_read_at_once(repository: SQLModelRepository) -> 
     at_once(work)
     kept = RepositoryNote.all()
     assert {note.title for note in kept} == {f"{n}-{s}" for n in range(THREADS) for s in range(0, 25, 2)}
-    assert all(note.title.endswith(f"-{note.count}") for note in kept)
+    assert all(note.title.endswith(f"-{note.number}") for note in kept)
 
 
 def test_many_threads_may_save_the_same_new_id(repository: SQLModelRepository) -> None:
-    at_once(lambda number: RepositoryNote(id="same", count=number).save())
+    at_once(lambda number: RepositoryNote(id="same", number=number).save())
     assert [note.id for note in RepositoryNote.all()] == ["same"]
 
 
@@ -191,7 +193,7 @@ in_memory = SQLModelRepository("sqlite://")
 
 def test_outside_sqlite_a_search_escapes_wildcards() -> None:
     condition = searched([RepositoryNote.title], r"5%_\/", casefold=None)
-    sql = condition.compile(dialect=postgresql.dialect())
+    sql = condition.compile(dialect=make_url("postgresql://").get_dialect()())
     assert "title ILIKE '%%' || %(title_1)s" in str(sql)
     assert "|| '%%' ESCAPE '/'" in str(sql)
     assert sql.params == {"title_1": r"5/%/_\//"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def test_what_a_required_handler_or_its_condition_raises_stops_all_and_reaches_t
         on("a.*", priority=1, required=True, condition=refuse)(lambda sender, **kwargs: None)
     on("a.b")(lambda sender, **kwargs: called.append("behind"))
     signal = event("a.b")
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         "emit": lambda: emit("a.b", "me", result=1),
         "emit_async": lambda: emit_async("a.b", "me", result=1),
         "Event.emit": lambda: signal.emit("me", result=1),
@@ -69,7 +70,9 @@ def test_what_a_required_handler_or_its_condition_raises_stops_all_and_reaches_t
     def emitting() -> Any:
         async def waiting() -> None:
             with pytest.raises(Refused, match="me"):
-                await ways[way]()
+                outcome = ways[way]()
+                assert inspect.isawaitable(outcome)
+                await outcome
 
         if "async" in way:
             return waiting()
@@ -143,13 +146,13 @@ async def generator(sender: Any, **kwargs: Any) -> AsyncIterator[int]:
     yield 1
 
 
-class Callable:
+class Awaited:
     async def __call__(self, sender: Any, **kwargs: Any) -> None: ...
 
     async def method(self, sender: Any, **kwargs: Any) -> None: ...
 
 
-AWAITED = [coroutine, generator, partial(coroutine, extra=1), Callable(), Callable().method]
+AWAITED = [coroutine, generator, partial(coroutine, extra=1), Awaited(), Awaited().method]
 
 
 @pytest.mark.parametrize("handler", AWAITED)

@@ -16,6 +16,7 @@ from nitro import Client, active_clients, client_event, emit
 from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
 from nitro.errors import NotConnected
+from nitro.messages.message import Message
 
 pytestmark = pytest.mark.usefixtures("hub")
 
@@ -304,6 +305,7 @@ def test_a_signal_handler_may_emit_in_the_middle_of_an_emit() -> None:
             emit("a", result=n)
             assert client._membership.outbox is not None
             while (message := client._membership.outbox.take_message()) is not None:
+                assert isinstance(message, Message)
                 assert message.position is not None
                 sequences.append(message.position.sequence)
     finally:

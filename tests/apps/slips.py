@@ -24,6 +24,9 @@ RETURNED: dict[str, Any] = {
 }
 
 
+DENIED: dict[str, list[str]] = {}  # of nobody
+
+
 class NobodyIsLoggedIn(Exception):
     """The application's own, with a handler of its own."""
 
@@ -42,7 +45,7 @@ def raises(name: str) -> Grant:
         raise NobodyIsLoggedIn
     if name == "stranger":
         raise HTTPException(403)
-    return Grant([f"user.{segment(name)}.*"], {}[name])
+    return Grant([f"user.{segment(name)}.*"], DENIED[name])
 
 
 async def raises_async(name: str) -> Grant:

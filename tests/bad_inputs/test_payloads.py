@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict
 from uuid import UUID
 
 import pytest
@@ -31,7 +31,16 @@ from tests.test_frame import as_read, parsed
 from tests.wire import Wire
 
 DOCUMENT = (ROOT / "docs/bad-inputs.md").read_text()
-FORMS: list[dict[str, bool]] = [{}, {"named": True}, {"text": True}, {"named": True, "text": True}]
+
+
+class Form(TypedDict, total=False):
+    """The options of a response that change its form on the wire."""
+
+    named: bool
+    text: bool
+
+
+FORMS: list[Form] = [{}, {"named": True}, {"text": True}, {"named": True, "text": True}]
 EACH_FORM = pytest.mark.parametrize("form", FORMS, ids=lambda form: " and ".join(form) or "JSON")
 
 
@@ -66,9 +75,9 @@ def cycle() -> list[Any]:
     return loop
 
 
-def on_the_wire(results: list[Any], form: dict[str, bool]) -> list[tuple[str, str]]:
+def on_the_wire(results: list[Any], form: Form) -> list[tuple[str, str]]:
     """Name and data of the events that these results become, as a parser reads them that follows the standard."""
-    found = []
+    found: list[tuple[str, str]] = []
 
     async def scenario() -> None:
         wire = Wire()
@@ -149,9 +158,7 @@ def test_what_can_not_be_sent_raises_in_the_caller_and_the_stream_lives(
     "number", [2**53 + 1, -(2**53) - 1, 2**64 + 1, 10**4299 + 1], ids=["2^53+1", "-2^53-1", "2^64+1", "10^4299+1"]
 )
 @EACH_FORM
-def test_a_number_beyond_those_of_javascript_keeps_its_digits(
-    number: int, form: dict[str, bool], bystander: Bystander
-) -> None:
+def test_a_number_beyond_those_of_javascript_keeps_its_digits(number: int, form: Form, bystander: Bystander) -> None:
     events = on_the_wire([number, {"n": [number]}], form)
     assert [data for _, data in events] == [str(number), f'{{"n":[{number}]}}']
     bystander.lives_on(number, {"n": [number]}, "the end")
@@ -199,7 +206,7 @@ def test_what_is_no_json_by_itself_is_sent_as_its_documented_json(value: Any, te
 
 @pytest.mark.bad_input(19)
 @EACH_FORM
-def test_what_is_empty_is_one_event_each(form: dict[str, bool], bystander: Bystander) -> None:
+def test_what_is_empty_is_one_event_each(form: Form, bystander: Bystander) -> None:
     empty = ["", 0, False, [], {}]
     name = "t.x" if form.get("named") else "message"
     expected = ["" if form.get("text") else '""', "0", "false", "[]", "{}"]
@@ -220,7 +227,7 @@ def test_what_is_empty_is_one_event_each(form: dict[str, bool], bystander: Bysta
     ids=ascii,
 )
 @EACH_FORM
-def test_text_that_looks_like_the_wire_is_one_event(text: str, form: dict[str, bool], bystander: Bystander) -> None:
+def test_text_that_looks_like_the_wire_is_one_event(text: str, form: Form, bystander: Bystander) -> None:
     name = "t.x" if form.get("named") else "message"
     ((found, data),) = on_the_wire([text], form)
     assert found == name

@@ -222,7 +222,7 @@ def test_names_that_would_be_one_if_they_were_joined_are_kept_apart(what: str, b
 @pytest.mark.bad_input(13)
 def test_a_topic_and_a_key_that_would_be_one_if_they_were_joined_are_kept_apart(bystander: Bystander) -> None:
     one, other = (nitro.Event(name, latest_by="key") for name in ("a_b", "a"))
-    results = [{"key": "c"}, *({"key": "b_c", "n": n} for n in range(50))]
+    results: list[dict[str, Any]] = [{"key": "c"}, *({"key": "b_c", "n": n} for n in range(50))]
 
     async def scenario() -> None:
         with Client(topics=["a_b", "a"], overflow="latest", max_messages=10) as client:

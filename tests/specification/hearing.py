@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from nitro.infrastructure.events import Client, emit, event
 
-__all__ = ["heard_by", "run", "topics_heard_by", "until"]
+__all__ = ["Emit", "heard_by", "run", "topics_heard_by", "until"]
 
 _LAST: Final = "that was the last one"
+Emit = str | tuple[str, Any]
+"""A topic, or a topic and a sender."""
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -31,7 +33,7 @@ async def heard_by(client: Client) -> list[Any]:
     raise AssertionError(f"{client!r} was disconnected before it got all; it heard {heard}")
 
 
-async def topics_heard_by(client: Client, *emits: str | tuple[str, Any]) -> list[Any]:
+async def topics_heard_by(client: Client, *emits: Emit) -> list[Any]:
     """Which of these a client hears, connected for as long as that takes.
 
     Args:

@@ -28,7 +28,7 @@ from nitro.errors import NitroWarning
 from nitro.infrastructure.events import ANY, Client, Event, emit, event
 from nitro.infrastructure.events.client import active_clients, client_event
 from tests.specification.blocks import SPECIFICATION, Block, blocks_in, the
-from tests.specification.hearing import heard_by, run, topics_heard_by, until
+from tests.specification.hearing import Emit, heard_by, run, topics_heard_by, until
 from tests.specification.prelude import PRELUDE, prelude_of
 
 CONSTRUCTOR: Final = the("Constructor")  # a signature, and the one block that is no statement
@@ -88,7 +88,8 @@ async def await_body(block: Block, names: dict[str, Any]) -> None:
 def generator_of(block: Block, names: dict[str, Any]) -> AsyncGenerator[Any, None]:
     """A block that yields at its top level is the body of an async generator."""
     exec("async def body():\n" + textwrap.indent(block.source, "    "), names)
-    return names["body"]()
+    stream: AsyncGenerator[Any, None] = names["body"]()
+    return stream
 
 
 async def next_of(stream: AsyncGenerator[Any, None], *, after: Callable[[], object]) -> Any:
@@ -250,7 +251,7 @@ def test_events_are_heard_from_their_senders_alone(block: Block, hub: Hub) -> No
         (client,) = values_of("client", block)
         heard = [("todo.created", "user-123"), ("todo.deleted", "user-456"), ("order.placed", "system")]
         unheard = [("todo.created", "user-789"), ("todo.created", "system"), ("order.placed", "user-123")]
-        emits = [*unheard, *heard, "todo.created", "order.placed", ("user.login", "user-123")]
+        emits: list[Emit] = [*unheard, *heard, "todo.created", "order.placed", ("user.login", "user-123")]
         assert await topics_heard_by(client, *emits) == heard
 
     run(scenario)
@@ -276,7 +277,7 @@ def test_subscribe_adds_topics_to_a_client_that_is_there(block: Block, hub: Hub)
         (client,) = values_of("client", block)
         assert client.topics["user.login"] is ANY
         assert set(client.topics["order.*"]) == {"admin-user", "system"}
-        emits = ["user.login", ("order.placed", "admin-user"), ("order.paid", "system")]
+        emits: list[Emit] = ["user.login", ("order.placed", "admin-user"), ("order.paid", "system")]
         assert await topics_heard_by(client, *emits) == emits
         # The block's client hears everything from the start; without that, what it adds decides alone:
         client.unsubscribe("ANY")
@@ -330,7 +331,12 @@ def test_stream_yields_the_data_of_events(block: Block, hub: Hub, capsys: pytest
         emit(event("user.created"), result="another topic")
         emit(event("todo.deleted"), result="gone")
         received: list[str] = []
-        await until(lambda: received.append(capsys.readouterr().out) or "gone" in "".join(received))
+
+        def is_printed() -> bool:
+            received.append(capsys.readouterr().out)
+            return "gone" in "".join(received)
+
+        await until(is_printed)
         next(iter(active_clients.values())).disconnect()
         await printing
         assert "".join(received) == 'Received: {"title":"Milk"}\nReceived: gone\n'

@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from nitro.errors import NitroWarning
 from nitro.infrastructure.events import ANY, Client, emit, emit_async, event, on
 from nitro.infrastructure.events.client import active_clients, client_event
-from tests.specification.hearing import heard_by, run, topics_heard_by, until
+from tests.specification.hearing import Emit, heard_by, run, topics_heard_by, until
 
 pytestmark = pytest.mark.usefixtures("hub")
 
@@ -269,7 +269,7 @@ def test_overlapping_subscriptions_hear_an_event_once() -> None:
     async def scenario() -> None:
         client = Client(topics={"*": ANY, "todo.*": ANY, "*.created": ["me"], "todo.created": ["me"]})
         client.subscribe("todo.created")
-        emits = [("todo.created", "me"), "todo.created"]
+        emits: list[Emit] = [("todo.created", "me"), "todo.created"]
         assert await topics_heard_by(client, *emits) == emits
 
     run(scenario)
@@ -709,7 +709,8 @@ def test_emits_from_other_threads_arrive_in_the_order_of_each_thread() -> None:
             threads = [threading.Thread(target=emit_all, args=(name,)) for name in "abc"]
             for thread in threads:
                 thread.start()
-            await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
             heard = await heard_by(client)
         assert len(heard) == 300
         for name in "abc":
