@@ -72,6 +72,17 @@ class Cast:
                 n += 1
             time.sleep(0.003)
 
+    def wait_until_gone(self, seconds: float = 0.0) -> None:
+        """Every end has noticed that the log is away, and been without it for so long."""
+        eventually(lambda: all(end.broker.state.gone_seconds > seconds for end in self.ends), "it is noticed", 15)
+
+    def wait_until_heard(self) -> None:
+        """Every end hears something that is emitted from now on."""
+        first = len(self.sent) + len(self._threads)  # what was begun before is in front of it
+        eventually(lambda: len(self.sent) > first, "emitting goes on")
+        payload = b'["%s",%d]' % (self.sent[first].producer.encode(), self.sent[first].n)
+        eventually(lambda: all(payload in end.heard.payloads for end in self.ends), "it is heard", 30)
+
     def finish(self, seconds: float = 30) -> Verdict:
         """Stop emitting, wait until all is acknowledged and heard, and judge."""
         self._stop.set()
@@ -112,7 +123,7 @@ def cast_on(broker: Broker, url: str | None = None) -> Iterator[Cast]:
     try:
         wait_until_open(*cast.ends)
         cast.start()
-        time.sleep(0.5)
+        cast.wait_until_heard()
         yield cast
     finally:
         cast.close()

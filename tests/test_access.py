@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -39,8 +40,10 @@ from nitro.errors import (
     TopicTypeError,
 )
 from nitro.settings import get_settings
+from nitro.testing.conformance import eventually
 from nitro.tickets import Tickets
 from tests.brokers import BROKERS
+from tests.clients import wait_until_rights_count
 from tests.specification.hearing import heard_by, run, topics_heard_by, until
 
 pytestmark = pytest.mark.usefixtures("hub")
@@ -309,11 +312,12 @@ def test_a_stream_ends_when_its_rights_do() -> None:
 
 def test_the_timer_of_one_that_left_before_its_rights_ended_goes_with_it() -> None:
     async def scenario() -> None:
-        client = Client(topics=["t"], expires_at=time.time() + 0.1)
-        with client:
-            pass
-        await asyncio.sleep(0.2)
-        assert nitro.statistics().ended.get("expired", 0) == 0
+        expires_at = time.time() + 0.1
+        with Client(topics=["t"], expires_at=expires_at + 0.05) as another:
+            with Client(topics=["t"], expires_at=expires_at):
+                pass
+            assert await heard_until_the_end(another) == []
+        assert nitro.statistics().ended["expired"] == 1, "the other one alone"
 
     run(scenario)
 
@@ -407,10 +411,11 @@ def test_a_grant_is_never_from_the_future(moment: Any) -> None:
 
 
 def test_a_client_is_as_old_as_its_grant() -> None:
+    kept = Grant(["t"], user_id="7")
+    disconnect_user("7")
+    wait_until_rights_count("7")
+
     async def scenario() -> None:
-        kept = Grant(["t"], user_id="7")
-        disconnect_user("7")
-        await asyncio.sleep(1.2)  # longer than a client without a grant counts as older
         with Client(topics=["t"], grant=kept) as late, Client(topics=["t"], user_id="7") as new:
             assert not late.is_connected
             assert new.is_connected
@@ -496,8 +501,13 @@ def test_connects_are_limited_by_the_second(hub_with: Callable[..., Hub]) -> Non
     with pytest.raises(TooManyClients, match="NITRO_MAX_CONNECTS_PER_SECOND"):
         connected(1)
     assert nitro.statistics().refused == {"rate": 1}
-    time.sleep(0.25)
-    clients += connected(1)
+
+    def is_let_in() -> bool:
+        with contextlib.suppress(TooManyClients):
+            clients.extend(connected(1))
+        return len(clients) == 6
+
+    eventually(is_let_in, "a fifth of a second later there is room for one more", 2)
     for client in clients:
         client.disconnect()
 
@@ -563,10 +573,11 @@ def test_more_topics_in_a_request_than_the_limit_are_refused(hub_with: Callable[
 
 
 def test_a_grant_is_as_old_as_its_rights_however_late_its_client_is_made() -> None:
+    grant = Grant(["t"], user_id="7")
+    disconnect_user("7")
+    wait_until_rights_count("7")
+
     async def scenario() -> None:
-        grant = Grant(["t"], user_id="7")
-        disconnect_user("7")
-        await asyncio.sleep(1.2)  # longer than a client without a grant counts as older
         for made in (grant, Grant(["t"], user_id="7")):
             response = event_stream(Request(b""), made)
             assert isinstance(response, EventSourceResponse)
@@ -582,7 +593,7 @@ def test_a_ticket_from_before_a_dismissal_opens_nothing() -> None:
     tickets = Tickets("a secret of the tests, long enough")
     ticket = tickets.issue(Grant(["t"], user_id="7"))
     disconnect_user("7")
-    time.sleep(1.1)  # for so long after a dismissal all rights count as read before it
+    wait_until_rights_count("7")
     for shown, opens in ((ticket, False), (tickets.issue(Grant(["t"], user_id="7")), True)):
         response = event_stream(Request(b""), tickets.read(shown))
         assert isinstance(response, EventSourceResponse)
@@ -625,9 +636,10 @@ def test_clients_whose_loop_was_closed_hold_no_slot(hub_with: Callable[..., Hub]
 
 
 def test_a_client_without_a_loop_is_ended_when_it_is_read_too_late() -> None:
-    client = Client(topics=["t"], expires_at=time.time() + 0.2).connect()
+    expires_at = time.time() + 0.2
+    client = Client(topics=["t"], expires_at=expires_at).connect()
     emit("t", result=1)
-    time.sleep(0.3)
+    eventually(lambda: time.time() > expires_at, "its rights have ended")
     run(lambda: expect(heard_until_the_end(client), []))
 
 

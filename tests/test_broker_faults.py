@@ -45,9 +45,9 @@ def test_1_a_durable_broker_is_killed_and_started_again(server: Broker) -> None:
     with cast_on(server) as cast:
         for _ in range(3):
             server.kill()
-            time.sleep(0.3)
+            cast.wait_until_gone(0.3)
             server.start()
-            time.sleep(1.0)
+            cast.wait_until_heard()
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert cast.gaps() == [[], [], []]
@@ -58,9 +58,9 @@ def test_2_a_broker_that_forgets_is_killed_and_everybody_is_told(tmp_path: Path,
     with BROKERS[kind](tmp_path, is_durable=False) as broker, cast_on(broker) as cast:
         before = {end.broker.head.epoch for end in cast.ends}
         broker.kill()
-        time.sleep(0.3)
+        cast.wait_until_gone(0.3)
         broker.start()
-        time.sleep(1.0)
+        cast.wait_until_heard()
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert cast.gaps() == [["epoch"], ["epoch"], ["epoch"]]
@@ -87,7 +87,7 @@ def test_3_a_frozen_broker_holds_nobody_up(server: Broker) -> None:
 def test_4_a_line_that_is_dead_without_a_reset_is_noticed(server: Broker) -> None:
     with Proxy(server.port) as proxy, cast_on(server, server.url_through(proxy.port)) as cast:
         proxy.stall()
-        eventually(lambda: all(end.broker.state.gone_seconds > 0 for end in cast.ends), "it is noticed", 15)
+        cast.wait_until_gone()
         proxy.go_on()
         verdict = cast.finish()
         assert verdict.is_clean, verdict
@@ -97,7 +97,9 @@ def test_4_a_line_that_is_dead_without_a_reset_is_noticed(server: Broker) -> Non
 def test_5_a_slow_line_that_chops_everything_corrupts_nothing(server: Broker) -> None:
     with Proxy(server.port) as proxy, cast_on(server, server.url_through(proxy.port)) as cast:
         proxy.delay, proxy.is_chopping = 0.02, True
-        time.sleep(2)
+        counts = [len(end.heard.messages) for end in cast.ends]
+        for end, count in zip(cast.ends, counts, strict=True):
+            eventually(lambda end=end, n=count + 50: len(end.heard.messages) > n, "it hears pieces")  # type: ignore[misc]
         proxy.delay, proxy.is_chopping = 0.0, False
         verdict = cast.finish()
         assert verdict.is_clean, verdict
@@ -107,7 +109,7 @@ def test_6_connections_that_the_broker_ends_lose_nothing(server: Broker) -> None
     with cast_on(server) as cast:
         for _ in range(5):
             server.cut()
-            time.sleep(0.3)
+            cast.wait_until_heard()
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert cast.gaps() == [[], [], []]
@@ -116,7 +118,8 @@ def test_6_connections_that_the_broker_ends_lose_nothing(server: Broker) -> None
 def test_7_a_log_that_is_deleted_under_everybody_is_announced(server: Broker) -> None:
     with cast_on(server) as cast:
         server.wipe(cast.namespace)
-        time.sleep(1.5)
+        eventually(lambda: all(cast.gaps()), "everybody is told")
+        cast.wait_until_heard()
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert all(gaps == ["epoch"] for gaps in cast.gaps()), cast.gaps()
@@ -130,7 +133,7 @@ def test_10_a_broker_that_is_absent_at_the_start_is_used_when_it_comes(
     try:
         cast.start()
         eventually(lambda: "can't be used" in caplog.text, "the log says so")
-        time.sleep(1.0)
+        cast.wait_until_gone(1)
         assert not any(end.broker.is_open for end in cast.ends)
         server.start()
         wait_until_open(*cast.ends)

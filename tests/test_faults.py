@@ -17,11 +17,13 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from nitro import Client, active_clients, emit
+from nitro import Client, Message, active_clients, emit
 from nitro.delivery.hub import Hub
 from nitro.errors import NitroError
+from nitro.testing.conformance import eventually
 from nitro.testing.oracle import Listener, Sent, check
 from tests.servers import Server
+from tests.specification.hearing import until
 from tests.sse import Stream
 
 APP = "tests.apps.streams:app"
@@ -144,6 +146,8 @@ def test_a_wall_clock_that_jumps_an_hour_changes_nothing(tmp_path: Path) -> None
 @pytest.mark.alone
 def test_sixty_four_threads_emit_before_during_and_after_the_life_of_a_loop(hub: Hub) -> None:
     sent: list[Sent] = []
+    emitted = {f"t{n}": 0 for n in range(64)}  # by thread, the number of the newest
+    heard = dict(emitted)
     stop = threading.Event()
     refused: list[NitroError] = []
     listener = Listener("client")
@@ -159,25 +163,28 @@ def test_sixty_four_threads_emit_before_during_and_after_the_life_of_a_loop(hub:
                 refused.append(error)
                 continue
             sent.append(message)
+            emitted[name] = n
             time.sleep(0.002)
 
-    threads = [threading.Thread(target=work, args=(f"t{n}",)) for n in range(64)]
+    threads = [threading.Thread(target=work, args=(name,)) for name in emitted]
     for thread in threads:
         thread.start()
 
     async def life() -> None:
         with Client(topics=["a"], max_messages=100_000) as client:
-            reading = asyncio.create_task(_listen(client, listener))
+            reading = asyncio.create_task(_listen(client, listener, heard))
             await asyncio.sleep(0)
-            listener.since = time.monotonic()
-            await asyncio.sleep(1)
-            listener.until = time.monotonic() - 0.2
+            listener.since, before = time.monotonic(), dict(emitted)
+            await until(lambda: all(heard[name] > before[name] + 30 for name in emitted), 20)
+            listener.until, before = time.monotonic(), dict(emitted)
+            await until(lambda: all(heard[name] > before[name] for name in emitted), 20)
             client.disconnect()
             await reading
 
-    time.sleep(0.2)
+    eventually(lambda: all(emitted.values()), "all emit before")
     asyncio.run(life())
-    time.sleep(0.2)
+    lived = dict(emitted)
+    eventually(lambda: all(emitted[name] > lived[name] + 1 for name in emitted), "and after")
     stop.set()
     for thread in threads:
         thread.join(10)
@@ -189,9 +196,11 @@ def test_sixty_four_threads_emit_before_during_and_after_the_life_of_a_loop(hub:
     assert hub.statistics().clients == 0
 
 
-async def _listen(client: Client, listener: Listener) -> None:
+async def _listen(client: Client, listener: Listener, heard: dict[str, int]) -> None:
     async for message in client.messages():
-        listener.heard(message.id or "", *message.data)  # type: ignore[union-attr]
+        assert isinstance(message, Message)
+        listener.heard(message.id or "", *message.data)
+        name, heard[name] = message.data
 
 
 @pytest.mark.usefixtures("hub")

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.context import ForkContext, ForkServerContext, SpawnContext
 from pathlib import Path
 
@@ -162,16 +163,18 @@ def test_an_id_that_is_nobodys_is_a_gap_where_the_client_came_and_what_came_sinc
 
 
 class SlowToLetGo(ShelfLog):
-    """It takes its time to close a connection."""
+    """It closes a connection no sooner than it may."""
 
     def __init__(self, shelf: Shelf) -> None:
         super().__init__(shelf)
         self.is_closing = threading.Event()
+        self.may_close = threading.Event()
         self.has_closed = False
 
     async def close(self) -> None:
         self.is_closing.set()
-        await asyncio.sleep(0.3)
+        while not self.may_close.is_set():
+            await asyncio.sleep(0.005)
         await super().close()
         self.has_closed = True
 
@@ -182,7 +185,11 @@ def test_a_link_that_is_closed_while_it_lets_go_of_a_connection_lets_go_of_it_wh
     wait_until_open(end)
     log.cut()
     assert log.is_closing.wait(10)
-    end.broker.close(1)
+    with ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(end.broker.close, 1)
+        eventually(lambda: end.broker._is_closed, "its thread is asked to end")
+        log.may_close.set()
+        closing.result(10)
     assert log.has_closed
 
 

@@ -14,6 +14,7 @@ from nitro import Client, EventSourceResponse, Grant, disconnect_user, event_str
 from nitro.errors import ConfigurationError
 from nitro.tickets import Tickets
 from tests.cases import shown
+from tests.clients import wait_until_rights_count
 
 SECRET = "a secret of the tests, which is long enough"
 GRANT = Grant(["todo.*"], user_id=7)
@@ -133,7 +134,7 @@ def test_a_ticket_from_a_clock_that_is_ahead_does_not_outlive_a_dismissal() -> N
     """It was issued before the dismissal, by a clock for which that was after it."""
     ticket = written_at(4)
     disconnect_user("7")
-    time.sleep(1.1)  # for so long after a dismissal all rights count as read before it
+    wait_until_rights_count("7")
     response = event_stream(Request(), Tickets(SECRET).read(ticket))
     assert isinstance(response, EventSourceResponse)
     assert isinstance(response.client, Client)
@@ -151,7 +152,7 @@ def test_a_ticket_that_is_issued_a_second_after_a_dismissal_opens_whatever_part_
     kept = Grant(["todo.*"], user_id=7)
     before, dismissed = tickets.issue(kept), time.monotonic()
     disconnect_user("7")
-    time.sleep(1.1)
+    wait_until_rights_count("7")
     for ticket, is_new in (
         (tickets.issue(Grant(["todo.*"], user_id=7)), True),
         (before, False),

@@ -124,16 +124,25 @@ def test_11_pages_miss_nothing_when_a_worker_and_then_the_whole_application_is_k
             sent += 1
             time.sleep(0.02)
 
+    def wait_until_heard() -> None:
+        """Both pages hear what is emitted from now on."""
+        for page in (one, other):
+            page.wait_for_function("sent => heard.at(-1) > sent", arg=sent)
+
     thread = threading.Thread(target=emit)
     thread.start()
     try:
-        time.sleep(1)
+        for page in (one, other):
+            page.wait_for_function("heard.length > 10")
         os.kill(doomed, signal.SIGKILL)
-        one.wait_for_timeout(2_000)
+        wait_until_heard()
         workers.server.kill()
-        one.wait_for_timeout(1_000)
+        for page in (one, other):
+            page.wait_for_function("source.readyState !== EventSource.OPEN")
+        emitted = sent
+        eventually(lambda: sent > emitted + 30, "it is away while much is emitted")
         workers.server = workers.start(workers.server.port)
-        one.wait_for_timeout(2_000)
+        wait_until_heard()
     finally:
         stop.set()
         thread.join()
