@@ -69,6 +69,7 @@ lint: $(VENV)/.test
 MINUTES ?= 10
 soak: $(VENV)/.test programs
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.soak_direct --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
 
 # Faults against workers on a set-up of servers, judged by the oracle: make nemesis BROKER=redis-sentinel MINUTES=60 SEED=7.

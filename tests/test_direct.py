@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import signal
@@ -10,13 +11,20 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, MutableSet
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
+import nitro
 from nitro.__main__ import main
+from nitro.delivery.frame import unnamed
+from nitro.delivery.hub import Hub
+from nitro.delivery.process import get_hub
+from nitro.sse.direct import DirectStream, Handed
+from nitro.sse.last_bytes import last_bytes_of
 from tests.servers import ROOT, Server
 from tests.sse import Stream
 
@@ -305,6 +313,92 @@ def test_the_command_says_what_it_wants(capsys: pytest.CaptureFixture[str]) -> N
     )
     assert missing.returncode != 0
     assert 'Could not import module "no_such"' in missing.stderr
+
+
+class Given:
+    """A hand-over of one end of a pair of sockets, as a server makes it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.connections: MutableSet[Any] = set()
+        self.tasks: MutableSet[Any] = set()
+        self.total_requests = 0
+        self._transport = transport
+
+    def expect(self, start: Message, opening: Message) -> None:
+        """They are here already."""
+
+    async def arrived(self) -> bool:
+        return True
+
+    def take(self, stream: asyncio.Protocol) -> Handed:
+        self._transport.set_protocol(stream)
+        return Handed(self._transport, self, is_chunked=True, is_paused=False, is_half_closed=False, is_stopping=False)
+
+
+@contextlib.asynccontextmanager
+async def given() -> AsyncIterator[tuple[asyncio.Transport, DirectStream, socket.socket]]:
+    """A transport, a direct stream of `t.*` on it, and the client's end."""
+    near, far = socket.socketpair()
+    far.settimeout(5)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, near)
+    client = nitro.Client(topics=["t.*"]).connect()
+    outbox = client.open_outbox()
+    server = Given(transport)
+    yield transport, DirectStream(server, outbox, unnamed, last_bytes_of(unnamed, 2000), client), far
+    far.close()
+    async with asyncio.timeout(5):
+        while client.is_connected:
+            await asyncio.sleep(0.01)
+    assert server.total_requests == 1
+
+
+def test_nothing_is_written_to_the_descriptor_of_a_transport_that_closes(hub: Hub) -> None:
+    async def run() -> None:
+        async with given() as (transport, stream, far):
+            nitro.emit("t.a", result="before")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            transport.abort()
+            nitro.emit("t.a", result="after")
+            get_hub().statistics()
+            assert stream.ready() is True, "what is queued is taken, and nothing is written"
+            await asyncio.sleep(0.05)
+            got = b""
+            with contextlib.suppress(OSError):
+                while more := far.recv(1000):
+                    got += more
+            assert b"before" in got
+            assert b"after" not in got
+
+    asyncio.run(run())
+
+
+def test_a_full_socket_leaves_the_rest_to_the_transport(hub: Hub) -> None:
+    async def run() -> None:
+        async with given() as (transport, stream, far):
+            nitro.emit("t.a", result="x" * 200_000)  # more than the socket takes, in part
+            nitro.emit("t.a", result="y" * 200_000)
+            await asyncio.sleep(0.01)
+            assert transport.get_write_buffer_size() > 0
+            assert repr(stream).startswith("<DirectStream paused")
+            nitro.emit("t.a", result="z")
+            got = b""
+            async with asyncio.timeout(5):
+                while b"z" not in got:
+                    got += await asyncio.to_thread(far.recv, 1 << 16)
+            assert got.count(b"x") == got.count(b"y") == 200_000
+            assert got.index(b"x") < got.index(b"y") < got.index(b"z")
+
+    asyncio.run(run())
+
+
+def test_without_httptools_it_is_over_h11_and_without_the_option_uvicorn_is_not_imported() -> None:
+    for code in (
+        "import sys; sys.modules['httptools'] = None; from nitro.uvicorn import *; assert HttpProtocol is H11Protocol",
+        "import sys; from nitro import Client, EventSourceResponse; assert 'uvicorn' not in sys.modules",
+    ):
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=20)
 
 
 @pytest.mark.alone

@@ -14,6 +14,8 @@ from tests.apps.keys import BILLING
 from tests.servers import ROOT, Server, free_port
 from tests.sse import Stream
 
+BOTH_WAYS = True
+
 STARLETTE = {"NITRO_RECIPE": "Starlette"}
 SECRET = "a secret of the tests, which is long enough"
 READ = """(url) => new Promise((resolve) => {
