@@ -92,8 +92,8 @@ class Soak:
             for _ in range(self._chance.randrange(1 + len(self._pages) // 500)):
                 self._hurt(self._chance.choice(list(self._pages.values())))
             if time.monotonic() > emits_at and self._pages:
-                emits_at = time.monotonic() + 0.5
-                pad = self._chance.choice((10, 10, 10, 5_000, 40_000))
+                emits_at = time.monotonic() + 1
+                pad = self._chance.choice((10, 10, 10, 10, 1_000, 10_000))
                 self._server.post(f"/emit?start={self._emitted}&pad={pad}")
                 self._emitted += 1
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, MutableSet
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -247,18 +248,19 @@ def test_streams_count_as_connections_and_stand_in_the_access_log() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_server_that_stops_ends_its_streams_without_a_signal_handler_of_ours(protocol: str) -> None:
     with Server(APP, options=PROTOCOLS[protocol]) as server, contextlib.ExitStack() as open_streams:
-        streams = [open_streams.enter_context(Stream(server.port, "/events")) for _ in range(100)]
+        streams = [open_streams.enter_context(Stream(server.port, "/events")) for _ in range(20)]
         for each in streams:
             each.read_until(b"\n\n")
-        assert left(server)["direct"] == 100
+        wait_for(lambda: left(server)["direct"] == 20)
         assert not left(server)["signal"]
         stalled = open_streams.enter_context(Stream(server.port, "/events", receive_buffer=4096)).read_until(b"\n\n")
-        server.post("/emit?count=30&pad=100000")
-        took = server.end()
-        for each in streams:
-            each.read_to_end()
-            assert numbers(each, 30) == list(range(30))
-            assert each.body.rsplit(b"\n\n", 1)[-1].startswith(b"retry: ")
+        with ThreadPoolExecutor(20) as pool:
+            reading = [pool.submit(each.read_to_end) for each in streams]
+            server.post("/emit?count=30&pad=100000")
+            took = server.end()
+        for each in reading:
+            assert numbers(each.result(), 30) == list(range(30))
+            assert each.result().body.rsplit(b"\n\n", 1)[-1].startswith(b"retry: ")
         assert took < 3, "a reader that takes nothing is cut off"
         stalled.socket.close()
     assert "Traceback" not in server.output, server.output

@@ -151,6 +151,8 @@ class DirectStream(asyncio.Protocol):
         self._server = handed.server
         self._is_chunked = handed.is_chunked
         self._is_paused = handed.is_paused
+        if self._descriptor is not None:  # it pauses as soon as it holds something, until it holds nothing
+            handed.transport.set_write_buffer_limits(0)
         if outbox.is_ended:
             self._end()
             return
@@ -166,7 +168,7 @@ class DirectStream(asyncio.Protocol):
             self.shutdown()
 
     def ready(self) -> bool:
-        """Write the queued messages, until the transport pauses."""
+        """Write the queued messages, until the socket takes no more."""
         outbox = self._outbox
         while (body := outbox.take_body(self._wire_format)) is not None:
             self._write(_chunk(body) if self._is_chunked else body)
@@ -185,11 +187,11 @@ class DirectStream(asyncio.Protocol):
         get_hub().finish(self._outbox)
 
     def pause_writing(self) -> None:
-        """The client reads slower than it is written to."""
+        """The socket takes no more now, and the transport holds what it didn't take."""
         self._is_paused = True
 
     def resume_writing(self) -> None:
-        """The transport has written most of what it held."""
+        """The socket has taken what the transport held."""
         self._is_paused = False
         if not self._is_ended:
             self._outbox.free()
@@ -233,7 +235,7 @@ class DirectStream(asyncio.Protocol):
         self._is_ended = True
         last_bytes = self._last_bytes(self._outbox)
         self._write(_chunk(last_bytes) + b"0\r\n\r\n" if self._is_chunked else last_bytes)
-        waits = self._descriptor is None or transport.get_write_buffer_size()  # for the client: also TLS does
+        waits = self._descriptor is None or self._is_paused  # for the client: also TLS does, at its end
         transport.close()
         if waits:
             asyncio.get_running_loop().call_later(LAST_WRITE_SECONDS, transport.abort)
@@ -242,7 +244,7 @@ class DirectStream(asyncio.Protocol):
         transport = self._transport
         if transport.is_closing():  # its descriptor may be another connection's by now
             return
-        if self._descriptor is None or transport.get_write_buffer_size():
+        if self._descriptor is None or self._is_paused:
             transport.write(data)
             return
         try:
