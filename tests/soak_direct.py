@@ -18,6 +18,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import httpx
+
 from tests.servers import Server
 
 APP = "tests.apps.direct:app"
@@ -94,7 +96,8 @@ class Soak:
             if time.monotonic() > emits_at and self._pages:
                 emits_at = time.monotonic() + 1
                 pad = self._chance.choice((10, 10, 10, 10, 1_000, 10_000))
-                self._server.post(f"/emit?start={self._emitted}&pad={pad}")
+                url = f"{self._server.url}/emit?start={self._emitted}&pad={pad}"
+                httpx.post(url, timeout=60, trust_env=False).raise_for_status()
                 self._emitted += 1
 
     def end(self) -> None:

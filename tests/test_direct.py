@@ -258,9 +258,9 @@ def test_a_server_that_stops_ends_its_streams_without_a_signal_handler_of_ours(p
             reading = [pool.submit(each.read_to_end) for each in streams]
             server.post("/emit?count=30&pad=100000")
             took = server.end()
-        for each in reading:
-            assert numbers(each.result(), 30) == list(range(30))
-            assert each.result().body.rsplit(b"\n\n", 1)[-1].startswith(b"retry: ")
+        for future in reading:
+            assert numbers(future.result(), 30) == list(range(30))
+            assert future.result().body.rsplit(b"\n\n", 1)[-1].startswith(b"retry: ")
         assert took < 3, "a reader that takes nothing is cut off"
         stalled.socket.close()
     assert "Traceback" not in server.output, server.output
