@@ -189,7 +189,7 @@ def _slow(m: Medians) -> Iterator[Target]:
 
 
 def _brokers(m: Medians) -> Iterator[Target]:
-    wanted = {"redis": (15_000, 1.5), "nats": (15_000, 1.5), "postgresql": (5_000, 5), "sqlite": (5_000, 15)}
+    wanted = {"redis": (15_000, 1.5), "nats": (15_000, 1.5), "postgresql": (5_000, 5), "sqlite": (5_000, 2)}
     for kind, (rate, p50) in wanted.items():
         per_second = m["brokers", FLOOD, f"across-{kind}", "per_second"]
         p50_ms = m["brokers", STEADY, f"across-{kind}", "p50_ms"]
@@ -199,7 +199,7 @@ def _brokers(m: Medians) -> Iterator[Target]:
             per_second >= rate and p50_ms < p50,
         )
     idle = m["brokers", STEADY, "across-sqlite", "idle_busy"]
-    yield _at_most("brokers, sqlite: an idle process under 1 % of a core", idle, 0.01, "%", 100, 2)
+    yield _at_most("brokers, sqlite: an idle process under 0.1 % of a core", idle, 0.001, "%", 100, 2)
     ratio = m["brokers", FAN_OUT, "fan-out-redis", "in_time"] / m["brokers", FAN_OUT, "fan-out", "in_time"]
     yield Target(
         "brokers: a stream from Redis to 1,000 clients holds 90 % of the rate in memory", f"{ratio:.2f} ×", ratio >= 0.9

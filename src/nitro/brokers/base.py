@@ -25,6 +25,7 @@ __all__ = [
     "NOWHERE",
     "Broker",
     "BrokerState",
+    "CommitAwareLog",
     "DiagnosingLog",
     "Entry",
     "Extent",
@@ -315,6 +316,14 @@ class TransactionalLog(Protocol):
         Raises:
             ConfigurationError: the connection's database is not the log's, or lacks its tables.
         """
+
+
+@runtime_checkable
+class CommitAwareLog(Protocol):
+    """A transactional log in a database that tells nobody of a commit, so that the log has to."""
+
+    def committed(self) -> None:
+        """A transaction was committed that had an entry appended. Called in any thread; doesn't block or raise."""
 
 
 class LogFactory(Protocol):

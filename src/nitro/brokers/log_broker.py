@@ -22,6 +22,7 @@ from nitro.brokers import codec
 from nitro.brokers.base import (
     NOWHERE,
     BrokerState,
+    CommitAwareLog,
     Extent,
     Log,
     LogChanged,
@@ -32,6 +33,7 @@ from nitro.brokers.base import (
     TransactionalLog,
     Verb,
 )
+from nitro.brokers.commits import after_commit
 from nitro.brokers.follower import Follower
 from nitro.brokers.history import History
 from nitro.brokers.idempotency import IdempotencyKey
@@ -147,6 +149,8 @@ class LogBroker:
                 f"sqlite:// or postgresql:// in the session's own database (or memory://, for one process)"
             )
         self._remote.append_in(session.connection(), self._fitting(codec.encode(topic, sender, payload, key)))
+        if isinstance(self._remote, CommitAwareLog):
+            after_commit(session, self._remote.committed)
 
     def _fitting(self, body: bytes) -> bytes:
         longest = self._remote.max_body_bytes

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -15,20 +14,18 @@ from typing import TYPE_CHECKING, Final
 
 from nitro.brokers import codec
 from nitro.brokers.base import BrokerState, Receiver, Retained, Retention
+from nitro.brokers.commits import after_commit
 from nitro.brokers.history import History
 from nitro.brokers.idempotency import IdempotencyKey, IdempotencyKeys
 from nitro.messages.message import Message, Position
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session, SessionTransaction
+    from sqlalchemy.orm import Session
 
 __all__ = ["MemoryBroker"]
 
 _SURELY_SHORT_CHARS: Final = 600
 """This many characters of sender and key fit into an entry's first line, however they are escaped."""
-_WAITING: Final = "nitro: to be published after the commit"
-_Waiting = tuple[list["SessionTransaction"], Callable[[], object]]
-"""The transaction and savepoints that have to be committed, and what is called then."""
 
 
 class MemoryBroker:
@@ -114,47 +111,3 @@ class MemoryBroker:
 
     def __repr__(self) -> str:
         return f"<MemoryBroker on {self._history!r}>"
-
-
-def after_commit(session: Session, action: Callable[[], object]) -> None:
-    """Call `action` after the session's transaction commits; never if it, or an enclosing savepoint, rolls back.
-
-    If the session is in no transaction, one begins, so that what follows belongs to it, as with database brokers.
-    """
-    if not session.in_transaction():
-        session.begin()
-    waiting: deque[_Waiting] | None = session.info.get(_WAITING)
-    if waiting is None:
-        waiting = session.info[_WAITING] = _watch(session)
-    around: list[SessionTransaction] = []
-    within = session.get_nested_transaction() or session.get_transaction()
-    while within is not None:
-        around.append(within)
-        within = within.parent
-    waiting.append((around, action))
-
-
-def _watch(session: Session) -> deque[_Waiting]:
-    """The session's actions that wait for a commit, kept up to date by its events."""
-    from sqlalchemy import event
-
-    waiting: deque[_Waiting] = deque()
-
-    def committed(session: Session) -> None:
-        if not session.in_nested_transaction():  # else a savepoint is released
-            while waiting:
-                waiting.popleft()[1]()
-
-    def rolled_back(_: Session, transaction: SessionTransaction) -> None:
-        left = [item for item in waiting if transaction not in item[0]]
-        waiting.clear()
-        waiting.extend(left)
-
-    def ended(_: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:  # closed without a commit or a rollback, if any are left
-            waiting.clear()
-
-    event.listen(session, "after_commit", committed)
-    event.listen(session, "after_soft_rollback", rolled_back)
-    event.listen(session, "after_transaction_end", ended)
-    return waiting

@@ -1,7 +1,7 @@
 """`sqlite:///path`: the log in a file, for several processes on one host, with no server.
 
-There is one writer at a time, so sequences become visible in order. The reader polls `PRAGMA data_version`, which
-costs microseconds and changes whenever another connection has committed.
+There is one writer at a time, so sequences become visible in order. When the reader is woken, and at times when it is
+not, it asks for `PRAGMA data_version`, which costs microseconds and changes whenever another connection has committed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.bookmark import Bookmark
 from nitro.brokers.sqlite.file import is_same_file, path_of, why_refused
 from nitro.brokers.sqlite.statements import FORGET, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
+from nitro.brokers.sqlite.wakeups import Wakeups
 from nitro.brokers.sqlite.wal import use_wal
 from nitro.brokers.tasks import started_pool
 from nitro.errors import ConfigurationError
@@ -32,10 +33,6 @@ T = TypeVar("T")
 
 _BUSY_SECONDS: Final = 4.0
 """Shorter than the log broker's timeout, so that the error is SQLite's own, about the lock."""
-_LOOKS_SOON_SECONDS: Final = 0.004
-_LOOKS_LATER_SECONDS: Final = 0.03
-_LATER_AFTER_SECONDS: Final = 1.0
-"""An idle log is polled less often."""
 _TRIMS_EVERY_SECONDS: Final = 1.0
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _PRODUCER_SECONDS: Final = 24 * 3600
@@ -66,22 +63,22 @@ class SQLiteLog:
         self._file: tuple[int, int] | None = None
         self._trimmed_at = 0.0
         self._untrimmed_bytes = 0
-        self._quiet_since = 0.0
         self._bookmark = Bookmark()
         self._thread = started_pool("nitro-sqlite")
-        self._appended = asyncio.Event()
+        self._wakeups = Wakeups(self._path, namespace)
 
     async def open(self) -> Extent:
         await self._in_thread(self._open)
         self._reader = self._connect()
         self._file = self._identity()
+        self._wakeups.listen()
         extent = self._extent(self._reader)
         self._epoch = extent.epoch
         return extent
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         newest = await self._in_thread(self._append, producer, first, bodies)
-        self._appended.set()
+        self._wakeups.wake_own()
         return newest
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
@@ -90,24 +87,24 @@ class SQLiteLog:
         began = time.monotonic()
         version = None
         while True:
-            self._appended.clear()
+            self._wakeups.clear()
             now_version = reader.execute("PRAGMA data_version").fetchone()
             if now_version != version:
                 version = now_version
                 entries = self._entries(reader, after, limit)
                 if entries:
                     self._check_identity()
-                    self._quiet_since = time.monotonic()
+                    self._wakeups.has_read()
                     return entries
                 self._check_bookmark(reader, after)
-            now = time.monotonic()
-            if now >= began + wait_seconds:
+            left_seconds = began + wait_seconds - time.monotonic()
+            if left_seconds <= 0:
                 break
-            is_quiet = now - self._quiet_since > _LATER_AFTER_SECONDS
-            await self._pause(_LOOKS_LATER_SECONDS if is_quiet else _LOOKS_SOON_SECONDS)
+            await self._wakeups.wait(left_seconds)
         extent = self._extent(reader)
         entries = self._entries(reader, after, limit) if extent.newest > after else []
         self._check_identity()
+        self._wakeups.listen()
         if extent.epoch != self._epoch or (extent.newest != after and not entries):
             raise LogChanged("it was replaced or emptied")
         return entries
@@ -128,12 +125,15 @@ class SQLiteLog:
             (time.time(), body, namespace),
         )
 
+    def committed(self) -> None:
+        self._wakeups.wake_all()
+
     async def newest(self) -> int:
         assert self._reader is not None
         extent = self._extent(self._reader)
         if extent.epoch != self._epoch:
             raise LogChanged("it has another epoch")
-        self._appended.set()  # the caller is going to wait for it to be read
+        self._wakeups.wake_own()  # the caller is going to wait for it to be read
         return extent.newest
 
     def why_refused(self, error: Exception) -> str | None:
@@ -143,19 +143,11 @@ class SQLiteLog:
         await self._in_thread(self._renew)
 
     async def close(self) -> None:
+        self._wakeups.close()
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
         await self._in_thread(self._close)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, at most until this process appends."""
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(seconds, self._appended.set)
-        try:
-            await self._appended.wait()
-        finally:
-            timer.cancel()
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         """Run a call that may wait for the file's lock in the thread, one at a time."""
@@ -204,6 +196,7 @@ class SQLiteLog:
                 (namespace, producer, first + len(bodies) - 1, now),
             )
             self._trim(writer, newest, now, sum(map(len, new)))
+        self._wakeups.wake_all()
         self._check_identity()  # a deleted file must not acknowledge
         return int(newest)
 
@@ -278,7 +271,7 @@ class SQLiteLog:
             raise LogChanged("its file was deleted or moved")
 
     def __repr__(self) -> str:
-        return f"<SQLiteLog {self.name}, namespace {self._namespace}>"
+        return f"<SQLiteLog {self.name}, namespace {self._namespace}, {self._wakeups!r}>"
 
 
 @contextmanager
