@@ -17,6 +17,7 @@ usage: python -m nitro run APP [OPTIONS]
 Serves an ASGI application by uvicorn, with direct streams: a connection that stands costs some 4 KiB.
 APP is as for uvicorn, such as main:app; so are all options. `python -m nitro run --help` lists them.
 """
+_MOST_FILES: Final = 1_000_000
 _PROTOCOL: Final = "nitro.uvicorn:HttpProtocol"
 
 
@@ -40,16 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> None:
     """uvicorn's own command. Options that streams want are set unless the caller set them."""
     try:
-        from click.core import ParameterSource
         from uvicorn.main import main as uvicorn
     except ImportError as error:
         raise ConfigurationError("uvicorn is not installed: pip install 'nitro-realtime[fastapi]'") from error
-    with contextlib.suppress(ImportError):  # not on Windows, which has no such limit
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit, and macOS one of its own
         _raise_limit_of_files()
-    with uvicorn.make_context("python -m nitro run", list(arguments), auto_envvar_prefix="UVICORN") as context:
-        if context.get_parameter_source("http") is ParameterSource.DEFAULT:
-            context.params["http"] = _PROTOCOL
-        uvicorn.invoke(context)
+    default = {"http": _PROTOCOL}
+    uvicorn.main(list(arguments), "python -m nitro run", auto_envvar_prefix="UVICORN", default_map=default)
 
 
 def _raise_limit_of_files() -> None:
@@ -57,7 +55,7 @@ def _raise_limit_of_files() -> None:
     import resource
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _MOST_FILES) if most > 0 else _MOST_FILES, most))
 
 
 if __name__ == "__main__":

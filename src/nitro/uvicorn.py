@@ -44,7 +44,7 @@ class _Request:
         self._cycle = cycle
         self._start: Message | None = None
         self._opening = b""
-        self._is_clean = True
+        self._is_clean = False
         self._bodies = 0
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -59,6 +59,7 @@ class _Request:
             return  # the end of the body, passed on by a middleware
         is_body = message["type"] == "http.response.body"
         if message["type"] == "http.response.start":
+            message = {**message, "headers": list(message.get("headers", ()))}  # any iterable, by ASGI
             self._is_clean = self._is_head(message)
             connection.leave_unframed(self._cycle)
             self._cycle.transport = _Held(connection.transport)
@@ -66,7 +67,7 @@ class _Request:
             connection.end_unframed(self._cycle, message)
         await self._cycle.send(message)
         if is_body:
-            if not self._bodies:
+            if isinstance(self._cycle.transport, _Held):
                 self._cycle.transport = self._cycle.transport.release()
             self._is_clean = self._is_clean and not self._bodies and message.get("body") == self._opening
             self._bodies += 1
@@ -86,7 +87,7 @@ class _Request:
             await asyncio.sleep(0)
         connection, cycle = self._connection, self._cycle
         assert connection is not None
-        if self._bodies and self._is_clean and not (cycle.more_body or cycle.disconnected or connection.has_more):
+        if self._bodies and self._is_clean and connection.can_go(cycle):
             return True
         connection.is_promised = False
         if connection.is_half_closed:
@@ -141,6 +142,22 @@ class _Held:
         return self._transport.is_closing()
 
 
+class _Gone:
+    """Instead of a transport that was handed over: what fails in the application afterwards is logged, and no more."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:
+        """Drop `data`."""
+
+    def close(self) -> None:
+        """The stream goes on."""
+
+    def is_closing(self) -> bool:
+        """True: nothing can be written."""
+        return True
+
+
 class _Connection(asyncio.Protocol):
     """Mixed into a protocol of uvicorn: offers to hand the connection over, with each request.
 
@@ -162,7 +179,6 @@ class _Connection(asyncio.Protocol):
         super().__init__(*args, **kwargs)
         self._application = self.app
         self.app = self._run
-        self._is_stopping = False
         self.is_promised = False
         self.is_half_closed = False
 
@@ -176,7 +192,7 @@ class _Connection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server stops."""
-        self._is_stopping = True
+        self.server_state.is_stopping = True  # also for connections that are accepted only now
         super().shutdown()  # type: ignore[misc]
 
     def eof_received(self) -> Any:
@@ -196,6 +212,10 @@ class _Connection(asyncio.Protocol):
         """Whether the client has sent another request already, or the connection is closing."""
         raise NotImplementedError
 
+    def can_go(self, cycle: Any) -> bool:
+        """Whether the connection has nothing to do but this response, which isn't complete."""
+        return not (cycle.more_body or cycle.disconnected or cycle.response_complete or self.has_more)
+
     def leave_unframed(self, cycle: Any) -> None:
         """Called before the head of a stream: its body has no chunks over HTTP/1.0, and ends with the connection."""
 
@@ -205,6 +225,7 @@ class _Connection(asyncio.Protocol):
     def hand_over(self, cycle: Any, stream: asyncio.Protocol) -> Handed:
         """Let `stream` have the transport, and forget the request."""
         transport, self.transport = self.transport, None
+        cycle.transport = _Gone()
         cycle.response_complete = True
         cycle.message_event.set()
         self.flow.resume_reading()
@@ -220,7 +241,7 @@ class _Connection(asyncio.Protocol):
             is_chunked=is_chunked,
             is_paused=self.flow.write_paused,
             is_half_closed=self.is_half_closed,
-            is_stopping=self._is_stopping,
+            is_stopping=getattr(self.server_state, "is_stopping", False),
         )
 
 

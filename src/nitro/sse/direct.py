@@ -229,10 +229,13 @@ class DirectStream(asyncio.Protocol):
             task.add_done_callback(self._server.tasks.discard)
 
     def _end(self) -> None:
-        transport = self._transport
-        if self._is_ended or transport.is_closing():
+        if self._is_ended:
             return
         self._is_ended = True
+        transport = self._transport
+        if transport.is_closing():  # by the client or the server; what it holds may never be read
+            asyncio.get_running_loop().call_later(LAST_WRITE_SECONDS, transport.abort)
+            return
         last_bytes = self._last_bytes(self._outbox)
         self._write(_chunk(last_bytes) + b"0\r\n\r\n" if self._is_chunked else last_bytes)
         waits = self._descriptor is None or self._is_paused  # for the client: also TLS does, at its end

@@ -21,7 +21,7 @@ from nitro.delivery.process import current_hub
 from nitro.delivery.server_watch import HasStopped, ServerWatch
 from nitro.sse.listening_sockets import ListeningSockets
 
-__all__ = ["drain_on_signals", "drain_with_listener", "shutdown"]
+__all__ = ["drain_on_signals", "drain_with_listener", "is_under_gunicorn", "shutdown"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -88,10 +88,15 @@ def drain_on_signals(servers: ServerWatch | None = None) -> None:
                 shutdown()
         if isinstance(handler, _Chained) and hasattr(handler.server, "should_exit") and servers is not None:
             servers.watch(handler.server, partial(_closing, handler.server))
-    if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
+    if is_under_gunicorn():
         handler = signal.getsignal(signal.SIGQUIT)
         if _is_foreign(handler):
             signal.signal(signal.SIGQUIT, _ChainedQuit(handler))
+
+
+def is_under_gunicorn() -> bool:
+    """Whether gunicorn runs this process; its SIGQUIT is to be chained whatever its worker does."""
+    return os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/")
 
 
 def drain_with_listener(servers: ServerWatch | None, server: Any) -> None:

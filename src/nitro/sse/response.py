@@ -28,7 +28,7 @@ from nitro.settings import get_settings
 from nitro.sse import wire_formats
 from nitro.sse.connection import Connection
 from nitro.sse.direct import DirectStream, handover_of
-from nitro.sse.drain import drain_on_signals, drain_with_listener
+from nitro.sse.drain import drain_on_signals, drain_with_listener, is_under_gunicorn
 from nitro.sse.greeting import greeting_of, refusal_of, too_fast
 from nitro.sse.last_bytes import STAY_AWAY, last_bytes_of
 from nitro.sse.problem import Problem
@@ -198,7 +198,7 @@ class EventSourceResponse(Response):
             hub.limit_age(outbox, hub.settings.max_stream_seconds)
         servers = hub.servers_of(outbox)
         drain_with_listener(servers, scope.get("server"))
-        if handover is None:
+        if handover is None or is_under_gunicorn():
             drain_on_signals(servers)
         last_bytes = last_bytes_of(wire_format, self.retry_milliseconds)
         connection: Connection | None = None

@@ -1,0 +1,13 @@
+"""gunicorn's worker class with direct streams, as docs/performance.md says."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker
+
+
+class DirectWorker(UvicornWorker):
+    """Hands connections of streams over."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"http": "nitro.uvicorn:HttpProtocol"}
