@@ -179,8 +179,8 @@ class _Connection(asyncio.Protocol):
         super().__init__(*args, **kwargs)
         self._application = self.app
         self.app = self._run
-        self.is_promised = False
-        self.is_half_closed = False
+        self.is_promised: bool = False
+        self.is_half_closed: bool = False
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> Any:
         request = _Request(self, send.__self__)  # type: ignore[attr-defined]
@@ -266,6 +266,8 @@ else:
     class HttpToolsProtocol(_Connection, _HttpTools):
         """`HttpProtocol` over httptools."""
 
+        parser: Any
+
         @property
         def has_more(self) -> bool:
             """Whether the client has sent another request already, or the connection is closing."""
@@ -283,7 +285,7 @@ else:
 
         def hand_over(self, cycle: Any, stream: asyncio.Protocol) -> Handed:
             """Let `stream` have the transport, and forget the request."""
-            self.parser = None  # type: ignore[assignment]  # it refers to this object
+            self.parser = None  # it refers to this object
             return super().hand_over(cycle, stream)
 
     HttpProtocol = HttpToolsProtocol
