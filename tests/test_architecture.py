@@ -41,6 +41,7 @@ LINE = [
         "nitro.brokers.sqlite.file",
         "nitro.brokers.sqlite.wakeups",
         "nitro.brokers.postgresql.connection",
+        "nitro.brokers.redis.line",
         "nitro.brokers.redis.source",
     ),
     ("nitro.brokers.bookmark", "nitro.brokers.own_entries", "nitro.brokers.sqlite.statements"),

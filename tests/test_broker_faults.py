@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from nitro.brokers.base import BrokerState
+from nitro.brokers.base import BrokerState, Log
 from nitro.errors import BrokerRefused, BrokerUnavailable
 from nitro.testing.conformance import End, eventually
 from tests.brokers import BROKERS, SERVERS, Broker
@@ -113,6 +113,24 @@ def test_6_connections_that_the_broker_ends_lose_nothing(server: Broker) -> None
         verdict = cast.finish()
         assert verdict.is_clean, verdict
         assert cast.gaps() == [[], [], []]
+
+
+def test_idle_connections_that_redis_has_closed_are_replaced_by_the_next_verb(tmp_path: Path) -> None:
+    async def verbs(broker: Broker, log: Log) -> None:
+        await log.open()
+        try:
+            assert await log.append("one", 1, [b"1"]) == 1
+            await asyncio.to_thread(broker.cut)
+            assert await log.append("one", 2, [b"2"]) == 2
+            await asyncio.to_thread(broker.cut)
+            assert [entry.body for entry in await log.read(0, 10, 0)] == [b"1", b"2"]
+            await asyncio.to_thread(broker.cut)
+            assert await log.newest() == 2
+        finally:
+            await log.close()
+
+    with BROKERS["redis"](tmp_path) as broker:
+        asyncio.run(verbs(broker, broker.log(broker.namespace())))
 
 
 def test_7_a_log_that_is_deleted_under_everybody_is_announced(server: Broker) -> None:

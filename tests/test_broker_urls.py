@@ -1,4 +1,4 @@
-"""The ways to a Redis: a cluster, Sentinel, a socket, TLS; and to a PostgreSQL: behind PgBouncer."""
+"""The ways to a Redis: a cluster, Sentinel, a socket, both protocols, TLS; and to a PostgreSQL: behind PgBouncer."""
 
 from __future__ import annotations
 
@@ -39,6 +39,24 @@ def socket(directory: Path) -> Iterator[str]:
         yield f"redis+unix://{directory / 'redis.sock'}"
 
 
+@contextlib.contextmanager
+def resp2(directory: Path) -> Iterator[str]:
+    with RedisServer(directory / "redis") as server:
+        yield f"{server.url}?protocol=2"
+
+
+@contextlib.contextmanager
+def resp3(directory: Path) -> Iterator[str]:
+    with RedisServer(directory / "redis") as server:
+        yield f"{server.url}?protocol=3"
+
+
+@contextlib.contextmanager
+def cluster_in_resp3(directory: Path) -> Iterator[str]:
+    with cluster(directory) as url:
+        yield f"{url}?protocol=3"
+
+
 class TLSRedis(RedisServer):
     """One with a certificate of its own, which its clients have to know."""
 
@@ -73,7 +91,10 @@ def pgbouncer_of_transactions(directory: Path) -> Iterator[str]:
         yield pool.url
 
 
-@pytest.mark.parametrize("way", [cluster, sentinel, socket, tls, pgbouncer, pgbouncer_of_transactions])
+@pytest.mark.parametrize(
+    "way",
+    [cluster, cluster_in_resp3, sentinel, socket, resp2, resp3, tls, pgbouncer, pgbouncer_of_transactions],
+)
 def test_events_get_across(way: contextlib.AbstractContextManager[str], tmp_path: Path) -> None:
     with way(tmp_path) as url:  # type: ignore[operator]
         check_events_get_across(url)

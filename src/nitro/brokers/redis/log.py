@@ -21,6 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.codec import STAMP_BYTES
+from nitro.brokers.redis.line import Line
 from nitro.brokers.redis.scripts import APPEND, OPEN, RENEW
 from nitro.brokers.redis.source import RedisSource, why_refused
 from nitro.errors import ConfigurationError
@@ -60,6 +61,8 @@ class RedisLog:
         self._stream = ""
         self._page_entries = _FEWEST_ENTRIES
         self._client: Any = None
+        self._reader: Any = None
+        self._writer: Any = None
         self._run = _UNKNOWN
 
     async def open(self) -> Extent:
@@ -71,13 +74,17 @@ class RedisLog:
             self._epoch, self._seen = epoch.decode(), 0
         self._stream = f"{self._log}:{self._epoch}"
         oldest = await client.xrange(self._stream, count=1)
+        client.set_response_callback("XREAD", _unchanged)
+        self._reader, self._writer = Line(client), Line(client)
+        await self._reader.open()
+        await self._writer.open()
         return Extent(self._epoch, _sequence(oldest[0][0]) if oldest else int(newest) + 1, int(newest), begin)
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         max_messages, max_bytes, max_age_seconds = self._retention
         keys = (self._log, self._stream, f"{self._stream}:{producer}")
         numbers = (first, max_messages, max_bytes, int(max_age_seconds * 1000), STAMP_BYTES)
-        newest = await self._ask("eval", APPEND, 3, *keys, self._epoch, *numbers, *bodies)
+        newest = await self._ask(self._writer, "EVAL", APPEND, 3, *keys, self._epoch, *numbers, *bodies)
         if newest is None:
             raise LogChanged("it has another epoch")
         self._seen = max(self._seen, int(newest))
@@ -87,14 +94,17 @@ class RedisLog:
         entries = await self._read(after, limit, round(wait_seconds * 1000))
         if entries:
             return entries
-        if await self.newest() != after:
+        if await self._newest(self._reader) != after:
             entries = await self._read(after, limit, 0)
             if not entries:
                 raise LogChanged("it was emptied")
         return entries
 
     async def newest(self) -> int:
-        epoch, newest = await self._ask("hmget", self._log, "epoch", "sequence")
+        return await self._newest(self._writer)
+
+    async def _newest(self, line: Line) -> int:
+        epoch, newest = await self._ask(line, "HMGET", self._log, "epoch", "sequence")
         if epoch is None or epoch.decode() != self._epoch:
             raise LogChanged("it has another epoch")
         return int(newest)
@@ -107,6 +117,11 @@ class RedisLog:
 
     async def close(self) -> None:
         client, self._client = self._client, None
+        lines = (self._reader, self._writer)
+        self._reader = self._writer = None
+        for line in lines:
+            if line is not None:
+                await line.close()
         if client is not None:
             await client.aclose()
         if isinstance(client, RedisCluster):  # its `aclose` does nothing while it rediscovers nodes
@@ -116,42 +131,42 @@ class RedisLog:
             await sentinel.aclose()
 
     async def _read(self, after: int, limit: int, wait_milliseconds: int) -> list[Entry]:
-        start = {self._stream: f"{after}-{_BEHIND}"}
         count = min(limit, self._page_entries)
-        found = await self._ask("xread", start, count=count, block=wait_milliseconds or None)
+        waiting = ("BLOCK", wait_milliseconds) if wait_milliseconds else ()
+        start = ("STREAMS", self._stream, f"{after}-{_BEHIND}")
+        found = await self._ask(self._reader, "XREAD", "COUNT", count, *waiting, *start)
         if not found:
             return []
-        (_, items), *_ = found.items() if isinstance(found, dict) else found
-        if isinstance(found, dict):  # RESP3 nests them in one more list
-            (items,) = items
+        ((_, items),) = found.items() if isinstance(found, dict) else found
         now = time.time()
-        entries = [self._entry(id, fields or {}, now) for id, fields in items]
+        entries = [self._entry(id, fields or (), now) for id, fields in items]
         self._seen = max(self._seen, entries[-1].sequence)
         size = sum(len(entry.body or b"") for entry in entries)
         self._page_entries = max(_FEWEST_ENTRIES, count // 2) if size > _PAGE_BYTES else min(limit, 2 * count)
         return entries
 
-    def _entry(self, id: bytes, fields: dict[bytes, bytes], now: float) -> Entry:
+    def _entry(self, id: bytes, names_and_values: Sequence[bytes], now: float) -> Entry:
+        fields = dict(zip(names_and_values[::2], names_and_values[1::2], strict=True))
         body = fields.get(b"b", b"")
         came = fields.get(b"t", b"")
         age = now - int(came) / 1000 if came.isdigit() and len(came) < 20 else 0.0
         return Entry(_sequence(id), body if len(body) <= self._longest_body else None, max(0.0, age))
 
-    async def _ask(self, command: str, *arguments: Any, **options: Any) -> Any:
+    async def _ask(self, line: Line, *command: Any) -> Any:
         """Send a command; retry once if the server or a proxy has closed an idle connection.
 
         All commands sent here may be repeated. If the server's run id has changed it may have lost entries, which only
         `open` detects, so the error is raised then.
         """
-        ask = getattr(self._client, command)
         try:
-            return await ask(*arguments, **options)
+            return await line.ask(*command)
         except RedisConnectionError as error:
             if type(error) is not RedisConnectionError or self._run == _UNKNOWN:
                 raise
+            await line.open()
             if await self._run_id(self._client) != self._run:
                 raise
-            return await ask(*arguments, **options)
+            return await line.ask(*command)
 
     async def _server(self, client: Any) -> tuple[str, bool, bool]:
         """The server's run id; whether acknowledged entries survive its restart; whether it has replicas."""
@@ -192,3 +207,8 @@ class RedisLog:
 
 def _sequence(id: bytes) -> int:
     return int(id.partition(b"-")[0])
+
+
+def _unchanged(reply: Any, **_options: Any) -> Any:
+    """A reply as it came: a cluster's client would make dictionaries of it, which a line doesn't."""
+    return reply

@@ -1,0 +1,59 @@
+"""A line to Redis: one connection that a log keeps, for one task at a time.
+
+redis-py's clients take a connection from their pool for each command, look whether it still works, measure, and wait
+for the socket in a task of its own. That takes longer than Redis itself, and an event waits for it twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio.cluster import RedisCluster
+
+__all__ = ["Line"]
+
+
+class Line:
+    """Sends commands, and returns what Redis replied, not parsed any further.
+
+    Args:
+        client: makes the connection. A cluster's client has to find the node each time, and so sends them itself.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._connection: Any = None
+        self._socket_seconds: float | None = None
+        if not isinstance(client, RedisCluster):
+            self._connection = client.connection_pool.make_connection()
+            self._socket_seconds = self._connection.socket_timeout
+
+    async def open(self) -> None:
+        """Connect; again, if it was open. The idle connections of the client are closed: they may be dead as well."""
+        connection = self._connection
+        if connection is None:
+            return
+        await connection.disconnect(nowait=True)
+        connection.socket_timeout = self._socket_seconds
+        await connection.connect()
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+        connection.socket_timeout = None  # with one, each command takes a task; the log broker has its own timeouts
+
+    async def ask(self, *command: Any) -> Any:
+        """Send a command, and wait for the reply.
+
+        Raises:
+            redis.exceptions.RedisError: from redis-py, or as Redis says.
+        """
+        connection = self._connection
+        if connection is None:
+            return await self._client.execute_command(*command)
+        await connection.send_command(*command)
+        return await connection.read_response()
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
+
+    def __repr__(self) -> str:
+        return f"<Line by {self._connection or self._client!r}>"
