@@ -12,12 +12,15 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx
 from playwright.sync_api import Page
+
+from nitro.testing.conformance import eventually
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,6 +45,10 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             _given.add(port)
             return port
+
+
+wait_for = partial(eventually, what="it comes to be", seconds=5)
+"""Wait until a condition holds."""
 
 
 class Server:

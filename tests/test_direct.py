@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, MutableSet
+from collections.abc import AsyncIterator, Iterator, MutableSet
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from nitro.delivery.frame import unnamed
 from nitro.delivery.hub import Hub
 from nitro.sse.direct import DirectStream, Handed
 from nitro.sse.last_bytes import last_bytes_of
-from tests.servers import ROOT, Server
+from tests.servers import ROOT, Server, wait_for
 from tests.sse import Stream
 
 APP = "tests.apps.direct:app"
@@ -53,13 +53,6 @@ EXPECTED = "the background task of a stream failed\nTraceback"
 
 def left(server: Server) -> dict[str, Any]:
     return server.get("/left").json()  # type: ignore[no-any-return]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -6,12 +6,12 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.servers import Server
+from tests.servers import Server, wait_for
 from tests.sse import Stream
 
 WAYS = {
@@ -48,13 +48,6 @@ def stream(server: Server, path: str = "/events", **options: Any) -> Iterator[St
 
 def left(server: Server) -> dict[str, Any]:
     return server.get("/left").json()  # type: ignore[no-any-return]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.02)
 
 
 def test_the_head_and_the_first_bytes_come_at_once(server: Server) -> None:

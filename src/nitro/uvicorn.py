@@ -101,12 +101,12 @@ class _Request:
         return connection.hand_over(self._cycle, stream)
 
     def forget(self) -> None:
-        """The application's call has returned."""
-        self._cycle = None  # its scope refers to this object
+        """The application's call has returned; what a task of it still sends is dropped."""
+        self._connection = self._cycle = None  # the scope refers to this object
 
     def _is_head(self, message: Message) -> bool:
         assert self._start is not None
-        headers = message.get("headers", ())
+        headers = message["headers"]
         return (
             message["status"] == self._start["status"]
             and all(header in headers for header in self._start["headers"])

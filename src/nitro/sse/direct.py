@@ -23,9 +23,10 @@ from starlette.types import Message, Scope
 from nitro.delivery.frame import WireFormat
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.process import get_hub
+from nitro.delivery.sink import Sink
 from nitro.sse.last_bytes import LAST_WRITE_SECONDS, LastBytes
 
-__all__ = ["EXTENSION", "DirectStream", "Handed", "Handover", "ServerState", "handover_of"]
+__all__ = ["EXTENSION", "DirectStream", "Handed", "Handover", "ServerState", "handover_of", "leave"]
 
 log: Final = logging.getLogger("nitro.sse")
 
@@ -100,6 +101,14 @@ class Streamed(Protocol):
 
     def close_outbox(self, outbox: Outbox) -> None:
         """Disconnect, unless the client uses another outbox by now."""
+
+
+def leave(client: Streamed, outbox: Outbox, sink: Sink | None) -> None:
+    """`sink` streams `outbox` no more: disconnect the client, unless another sink reads it."""
+    if client.streamed is outbox:
+        client.streamed = None
+    if outbox.sink is None or outbox.sink is sink:
+        client.close_outbox(outbox)
 
 
 class DirectStream(asyncio.Protocol):
@@ -217,11 +226,7 @@ class DirectStream(asyncio.Protocol):
         self._is_ended = True
         self._server.connections.discard(self)
         self._server.total_requests += 1
-        outbox, client = self._outbox, self._client
-        if client.streamed is outbox:
-            client.streamed = None
-        if outbox.sink is None or outbox.sink is self:  # else another sink reads it
-            client.close_outbox(outbox)
+        leave(self._client, self._outbox, self)
         if self._background is not None:
             background, context = self._background
             task = asyncio.get_running_loop().create_task(_logged(background), name="nitro background", context=context)

@@ -27,7 +27,7 @@ from nitro.messages.message import Position
 from nitro.settings import get_settings
 from nitro.sse import wire_formats
 from nitro.sse.connection import Connection
-from nitro.sse.direct import DirectStream, handover_of
+from nitro.sse.direct import DirectStream, handover_of, leave
 from nitro.sse.drain import drain_on_signals, drain_with_listener, is_under_gunicorn
 from nitro.sse.greeting import greeting_of, refusal_of, too_fast
 from nitro.sse.last_bytes import STAY_AWAY, last_bytes_of
@@ -179,7 +179,8 @@ class EventSourceResponse(Response):
             return
         hub = get_hub()
         handover = handover_of(scope)
-        if hub.broker.is_shared and handover is None:
+        needs_signals = handover is None or is_under_gunicorn()  # else uvicorn asks the connection itself to end
+        if hub.broker.is_shared and needs_signals:
             drain_on_signals()  # before the wait, in which a signal may arrive
         self._check_streamed()
         try:
@@ -198,7 +199,7 @@ class EventSourceResponse(Response):
             hub.limit_age(outbox, hub.settings.max_stream_seconds)
         servers = hub.servers_of(outbox)
         drain_with_listener(servers, scope.get("server"))
-        if handover is None or is_under_gunicorn():
+        if needs_signals:
             drain_on_signals(servers)
         last_bytes = last_bytes_of(wire_format, self.retry_milliseconds)
         connection: Connection | None = None
@@ -214,7 +215,7 @@ class EventSourceResponse(Response):
                     is_handed_over = True
                     DirectStream(handover, outbox, wire_format, last_bytes, self.client, self.background)
                     return
-            if handover is not None:
+            if not needs_signals:  # but it is not handed over
                 drain_on_signals(servers)
             send = bounded(scope, outbox, send, hub.settings.max_unconfirmed_bytes)
             connection = Connection(outbox, send, last_bytes, wire_format, inline=self._inline)
@@ -225,13 +226,10 @@ class EventSourceResponse(Response):
             log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
             return
         finally:
+            if connection is not None:
+                connection.abandon()
             if not is_handed_over:
-                if self.client.streamed is outbox:
-                    self.client.streamed = None
-                if connection is not None:
-                    connection.abandon()
-                if outbox.sink is None or outbox.sink is connection:  # else another sink reads it
-                    self.client.close_outbox(outbox)
+                leave(self.client, outbox, connection)
         if self.background is not None:
             await self.background()
 
