@@ -1,8 +1,8 @@
 """A model of more than one machine: what so many connections at such a rate of events need.
 
-`python benchmarks/scale.py` prints the table of `docs/scale.md`; with options, a table for figures of your own:
-`python benchmarks/scale.py --connections 250000 --events 500 --hearers 20 --hosts-cores 16`. The constants were
-measured (see `docs/scale.md`); each can be replaced by an option of its name.
+`python benchmarks/scale.py` prints a table of some cases; with options, one for figures of your own:
+`python benchmarks/scale.py --connections 250000 --events 500 --hearers 20 --host-cores 16`. The defaults of the
+constants are what `bench.py` and `readers.py` measured on two cores; each can be replaced by an option of its name.
 """
 
 import argparse
