@@ -53,6 +53,7 @@ class Outbox:
         state: what the delivery does for it now; set by the scheduler.
         is_ended: True after `disconnect`, from any thread, or after it exceeded its limit.
         ends_for_good: whether the browser is told not to reconnect.
+        may_have_more: False if the last `take_body` took everything that there was.
         held_for: nothing can be taken before this process has read the log up to there; None if it isn't held.
         sink: what reads it; None if nothing is attached.
     """
@@ -67,6 +68,7 @@ class Outbox:
         "is_ended",
         "limits",
         "loop",
+        "may_have_more",
         "principal",
         "scheduler",
         "sink",
@@ -90,6 +92,7 @@ class Outbox:
         self.held_for: Position | None = None
         self.state: State = State.BUSY
         self.is_ended: bool = False
+        self.may_have_more: bool = True
         self.ends_for_good: bool = False
         self.sink: Sink | None = None
         self._chain: Chain | None = None
@@ -165,8 +168,12 @@ class Outbox:
                 return None
             if batch.next is None:  # the usual case: one batch, whose bytes are shared
                 self._cursor = batch
-                self._count(batch)
+                self.may_have_more = False
+                counts = self.scheduler.counts
+                counts.messages += batch.messages
+                counts.bytes += batch.bytes
                 return batch.body(wire_format)
+        self.may_have_more = True
         bodies: list[bytes] = []
         size = 0
         if self._opened is not None:  # a reader stopped in the middle of a batch

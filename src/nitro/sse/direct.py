@@ -180,10 +180,16 @@ class DirectStream(asyncio.Protocol):
         """Write the queued messages, until the socket takes no more."""
         outbox = self._outbox
         while (body := outbox.take_body(self._wire_format)) is not None:
-            self._write(_chunk(body) if self._is_chunked else body)
+            if self._is_chunked:
+                last, chunk = _framed
+                self._write(chunk if last is body else _chunk(body))
+            else:
+                self._write(body)
             if self._is_paused:
                 outbox.begin_write()
                 return False
+            if not outbox.may_have_more:  # the usual case
+                return True
         return True
 
     def ended(self) -> None:
@@ -284,10 +290,8 @@ _framed: tuple[bytes, bytes] = (b"", b"")
 def _chunk(body: bytes) -> bytes:
     """`body` as a chunk of HTTP/1.1, made once for clients that get the same bytes one after the other."""
     global _framed
-    last, chunk = _framed
-    if last is not body:
-        chunk = b"%x\r\n%b\r\n" % (len(body), body)
-        _framed = body, chunk
+    chunk = b"%x\r\n%b\r\n" % (len(body), body)
+    _framed = body, chunk
     return chunk
 
 
