@@ -90,12 +90,24 @@ LINE = [
     ("nitro.uvicorn",),
     ("nitro.__main__",),
     ("nitro.events",),
+    ("nitro.live.model",),
+    ("nitro.live.changes",),
+    ("nitro.live.announcing", "nitro.live.statements"),
+    ("nitro.live.tracking",),
+    ("nitro.live.declaring",),
     ("nitro.clients",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
     ("nitro.testing.nemesis",),
 ]
-UPWARD = {("nitro.entities.entity", "nitro.repository")}
-"""The one edge that runs up: Entity finds its default repository, lazily."""
+UPWARD = {
+    ("nitro.entities.entity", "nitro.repository"),
+    ("nitro.entities.entity", "nitro.live.model"),
+    ("nitro.entities.record", "nitro.live.model"),
+    ("nitro.entities.record", "nitro.live.declaring"),
+    ("nitro.repository.repository", "nitro.live.model"),
+    ("nitro.repository.repository", "nitro.live.changes"),
+}
+"""The edges that run up, lazily: an entity finds its default repository, and what announces a live class."""
 PROMISED = (
     "nitro.domain",
     "nitro.infrastructure",
@@ -148,7 +160,8 @@ def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
 
 PROMISED_NAMES = {
     "nitro.infrastructure.events": set(nitro.__all__)
-    - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "segment"},
+    - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "segment"}
+    - {"LiveModel", "live_model"},
     "nitro.infrastructure.events.client": {"Client", "active_clients", "client_event"},
     "nitro.infrastructure.events.starlette": set(helpers.__all__),
     "nitro.domain.entities.base_entity": {"Entity"},

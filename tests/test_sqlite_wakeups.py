@@ -25,8 +25,8 @@ from nitro.brokers.sqlite.log import SQLiteLog
 from nitro.brokers.sqlite.wakeup_pipe import WakeupPipe, pipe_beside, wake
 from nitro.testing.conformance import RETENTION, eventually
 from tests.cast import ends_on, wait_until_open
+from tests.hearing import Hearing, engine_on
 from tests.servers import ROOT
-from tests.test_transactions import Hearing, engine_on
 
 FAR_SECONDS = 300.0
 NEVER_POLLS = f"""
@@ -139,7 +139,7 @@ def test_a_process_hears_its_own_events_and_its_own_commits_long_before_the_next
 ) -> None:
     assert callable(hub_with)
     hub_with(broker_url=url_of(path))
-    with Hearing() as hearing, engine_on(url_of(path)) as engine:
+    with Hearing("todo.*") as hearing, engine_on(url_of(path)) as engine:
         nitro.emit("todo.created", result="emitted")
         eventually(lambda: hearing.heard == ["emitted"], "what was emitted is heard")
         with Session(engine) as session:

@@ -8,14 +8,11 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, event, insert, select
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -25,49 +22,12 @@ from nitro.errors import ConfigurationError, InvalidPayload
 from nitro.messages.message import Position
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, Broker
+from tests.hearing import Hearing, engine_on
 from tests.servers import ROOT
 from tests.services import PostgresServer
 
 metadata = MetaData()
 todos = Table("todos", metadata, Column("id", Integer, primary_key=True), Column("title", String))
-
-
-class Hearing:
-    """A client in a loop of its own thread, and what it has heard."""
-
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-        self.ids: list[str] = []
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._hear()))
-        self._is_listening = threading.Event()
-
-    async def _hear(self) -> None:
-        with nitro.Client(topics=["todo.*"], client_id="hearing") as client:
-            self._is_listening.set()
-            async for message in client.messages():
-                if isinstance(message, nitro.Message):
-                    self.heard.append(message.data)
-                    self.ids.append(str(message.id))
-
-    def __enter__(self) -> Hearing:
-        nitro.connect_broker()
-        self._thread.start()
-        assert self._is_listening.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        nitro.active_clients["hearing"].disconnect()
-        self._thread.join(10)
-
-
-@contextmanager
-def engine_on(url: str) -> Iterator[Engine]:
-    """An engine whose connections are closed with it."""
-    engine = create_engine(url)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "memory"])
@@ -95,7 +55,7 @@ def engine(broker: Broker | None, tmp_path: Path, hub_with: Callable[..., Hub]) 
 def test_events_come_in_the_order_that_is_promised(engine: Engine) -> None:
     """Of one transaction in theirs, behind what was committed before, and behind what was flushed before."""
     expected = []
-    with Hearing() as hearing:
+    with Hearing("todo.*") as hearing:
         for n in range(40):
             nitro.emit("todo.created", result=[n, "flushed"])
             nitro.flush()
@@ -112,7 +72,7 @@ def test_events_come_in_the_order_that_is_promised(engine: Engine) -> None:
 
 
 def test_what_is_committed_is_heard_and_what_is_rolled_back_never_is(engine: Engine) -> None:
-    with Hearing() as hearing:
+    with Hearing("todo.*") as hearing:
         with Session(engine) as session:
             session.execute(insert(todos).values(title="kept"))
             nitro.emit("todo.created", result="kept", session=session)
@@ -135,7 +95,7 @@ def test_what_is_committed_is_heard_and_what_is_rolled_back_never_is(engine: Eng
 
 @pytest.mark.parametrize("ends", ["rollback", "close", "reset"])
 def test_what_was_not_committed_is_not_heard_after_the_sessions_next_commit(engine: Engine, ends: str) -> None:
-    with Hearing() as hearing, Session(engine) as session:
+    with Hearing("todo.*") as hearing, Session(engine) as session:
         nitro.emit("todo.created", result="dropped", session=session)  # before the session has run any SQL
         getattr(session, ends)()
         nitro.emit("todo.created", result="kept", session=session)
@@ -152,7 +112,7 @@ def test_savepoints_that_are_rolled_back_take_their_events_along(engine: Engine)
         event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         engine.dispose()
-    with Hearing() as hearing, Session(engine) as session:
+    with Hearing("todo.*") as hearing, Session(engine) as session:
         nitro.emit("todo.created", result=1, session=session)
         with session.begin_nested() as savepoint:
             nitro.emit("todo.created", result=2, session=session)
@@ -167,7 +127,7 @@ def test_savepoints_that_are_rolled_back_take_their_events_along(engine: Engine)
 
 
 def test_an_emit_after_a_commit_comes_after_what_was_committed(engine: Engine) -> None:
-    with Hearing() as hearing:
+    with Hearing("todo.*") as hearing:
         for n in range(0, 40, 2):
             with Session(engine) as session:
                 nitro.emit("todo.created", result=n, session=session)
@@ -188,7 +148,7 @@ def test_what_no_log_takes_is_refused_before_the_commit(engine: Engine) -> None:
 
 @pytest.mark.parametrize("broker", ["postgresql"], indirect=True)
 def test_8_the_transaction_that_began_first_and_commits_last(engine: Engine) -> None:
-    with Hearing() as hearing, Session(engine) as first, Session(engine) as second:
+    with Hearing("todo.*") as hearing, Session(engine) as first, Session(engine) as second:
         nitro.emit("todo.created", result="first", session=first)
         nitro.emit("todo.created", result="second", session=second)
         second.commit()
@@ -203,7 +163,7 @@ def test_8_the_transaction_that_began_first_and_commits_last(engine: Engine) -> 
 
 @pytest.mark.parametrize("broker", ["postgresql"], indirect=True)
 def test_a_long_transaction_holds_up_nobody_elses_events(engine: Engine) -> None:
-    with Hearing() as hearing, Session(engine) as session:
+    with Hearing("todo.*") as hearing, Session(engine) as session:
         nitro.emit("todo.created", result="in the transaction", session=session)
         for n in range(100):
             nitro.emit("todo.created", result=n)
@@ -219,7 +179,7 @@ def test_a_session_with_two_phases_is_refused_with_the_remedy_and_goes_on(broker
     engine.dispose()
     broker.server.end()
     broker.server.start()
-    with Hearing() as hearing:
+    with Hearing("todo.*") as hearing:
         with Session(engine, twophase=True) as session:
             session.execute(insert(todos).values(title="before"))
             for _ in range(2):
@@ -267,7 +227,7 @@ def test_an_async_session_is_awaited(engine: Engine) -> None:
             await session.commit()
         await asynchronous.dispose()
 
-    with Hearing() as hearing:
+    with Hearing("todo.*") as hearing:
         asyncio.run(scenario())
         eventually(lambda: hearing.heard == [2], "the committed one is heard")
 

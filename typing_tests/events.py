@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_type
 
+from sqlmodel import col
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
@@ -15,6 +16,7 @@ from nitro import (
     Entity,
     Event,
     EventSourceResponse,
+    LiveModel,
     Namespace,
     NitroError,
     NitroWarning,
@@ -28,6 +30,7 @@ from nitro import (
     event,
     filter_signals,
     flush,
+    live_model,
     on,
     position,
     position_async,
@@ -120,4 +123,19 @@ class Todo(Entity, table=True):
 todo = Todo(title="Write it down").save()
 assert_type(todo, Todo)
 assert_type(Todo.where(Todo.completed == False, limit=10), list[Todo])
+
+
+class Task(Entity, table=True, live=True, topic="task"):
+    title: str
+
+
+assert_type(Task.create_many([Task(title="a"), {"title": "b"}]), list[Task])
+assert_type(Task.update_where(col(Task.title) == "a", title="b"), int)
+assert_type(Task.changed(["a"]), None)
+with Task.silent():
+    todos = live_model(Todo, "todo", exclude=["title"])
+assert_type(todos, LiveModel)
+assert_type(todos.topic, str)
+live_model(todo)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+live_model(Todo, topics="todo")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 nitro.emitt  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,38 +24,39 @@ def after_commit(session: Session, action: Callable[[], object]) -> None:
     """
     if not session.in_transaction():
         session.begin()
-    waiting: deque[_Waiting] | None = session.info.get(_WAITING)
-    if waiting is None:
-        waiting = session.info[_WAITING] = _watch(session)
+    _watch()
     around: list[SessionTransaction] = []
     within = session.get_nested_transaction() or session.get_transaction()
     while within is not None:
         around.append(within)
         within = within.parent
-    waiting.append((around, action))
+    session.info.setdefault(_WAITING, deque()).append((around, action))
 
 
-def _watch(session: Session) -> deque[_Waiting]:
-    """The session's actions that wait for a commit, kept up to date by its events."""
+@cache
+def _watch() -> None:
+    """Watch all sessions, since adding listeners to each takes longer than what they do."""
     from sqlalchemy import event
+    from sqlalchemy.orm import Session
 
-    waiting: deque[_Waiting] = deque()
+    event.listen(Session, "after_commit", _committed)
+    event.listen(Session, "after_soft_rollback", _rolled_back)
+    event.listen(Session, "after_transaction_end", _ended)
 
-    def committed(session: Session) -> None:
-        if not session.in_nested_transaction():  # else a savepoint is released
-            while waiting:
-                waiting.popleft()[1]()
 
-    def rolled_back(_: Session, transaction: SessionTransaction) -> None:
-        left = [item for item in waiting if transaction not in item[0]]
-        waiting.clear()
-        waiting.extend(left)
+def _committed(session: Session) -> None:
+    waiting: deque[_Waiting] | None = session.info.get(_WAITING)
+    if waiting and not session.in_nested_transaction():  # else a savepoint is released
+        while waiting:
+            waiting.popleft()[1]()
 
-    def ended(_: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:  # closed without a commit or a rollback, if any are left
-            waiting.clear()
 
-    event.listen(session, "after_commit", committed)
-    event.listen(session, "after_soft_rollback", rolled_back)
-    event.listen(session, "after_transaction_end", ended)
-    return waiting
+def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
+    waiting: deque[_Waiting] | None = session.info.get(_WAITING)
+    if waiting:
+        session.info[_WAITING] = deque([item for item in waiting if transaction not in item[0]])
+
+
+def _ended(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:  # closed without a commit or a rollback, if any are left
+        session.info.pop(_WAITING, None)

@@ -7,15 +7,17 @@ of the log to every lane.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from nitro.access.admission import Admission
 from nitro.access.principal import ANONYMOUS, Principal
 from nitro.brokers.base import Broker
+from nitro.brokers.commits import after_commit
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.inbox import Action
 from nitro.delivery.interest import Interest
@@ -25,7 +27,7 @@ from nitro.delivery.outbox import Outbox
 from nitro.delivery.serial_queue import SerialQueue, run_detached, run_soon
 from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.statistics import Counts, EndReason, Statistics, gather
-from nitro.errors import NotConnected, Overloaded
+from nitro.errors import BrokerUnavailable, ConfigurationError, NotConnected, Overloaded
 from nitro.messages.message import Gap, GapReason, Message, Position
 from nitro.messages.topics import is_reserved
 from nitro.messages.user_disconnect import USER_DISCONNECT, UserDisconnect
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 __all__ = ["Hub"]
+
+log: Final = logging.getLogger("nitro.delivery")
 
 Loop = asyncio.AbstractEventLoop
 
@@ -106,6 +110,19 @@ class Hub:
         with self._lock:
             self._messages_in += 1
             self._bytes_in += len(payload)
+
+    def publish_with(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+        """As `publish_in`, or right after the commit if the log is not in that database."""
+        try:
+            self.publish_in(session, topic, sender, payload, key)
+        except ConfigurationError:
+            after_commit(session, partial(self._publish_committed, topic, sender, payload, key))
+
+    def _publish_committed(self, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+        try:
+            self.publish(topic, sender, payload, key)
+        except (Overloaded, BrokerUnavailable):
+            log.exception("%r of %r is committed, and its event is lost", topic, sender)
 
     def run_deferred(self) -> None:
         """Report to clients that the delivery ended them. This runs handlers, so no lock may be held: if this thread

@@ -7,7 +7,8 @@ another thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, Union, cast, get_args, get_origin, overload
 from uuid import uuid4
@@ -23,6 +24,7 @@ from nitro.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
+    from nitro.live.model import LiveModel
     from nitro.repository import SQLModelRepository
 
 __all__ = ["Entity"]
@@ -66,7 +68,10 @@ class Entity(Record):
 
     Queries return `None` (or `False`) for a row that doesn't exist, raise `nitro.errors.InvalidQuery` for invalid
     arguments (an unknown field, a negative limit, a class without a table), and pass on SQLAlchemy's errors. Fields
-    can't have the names of methods (`filter`, `all`), except `count` and `signals`, which then hide the method.
+    can't have the names of methods (`filter`, `all`), except `count`, `signals`, `changed` and `silent`, which then
+    hide the method.
+
+    `class Todo(Entity, table=True, live=True)` announces its changes (docs/live.md); `topic="task"` names its events.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(ignored_types=(YieldingProperty,))
@@ -161,6 +166,54 @@ class Entity(Record):
             InvalidQuery: there is no expression, or one that is a Python bool and so would match all rows or none.
         """
         return cls._repository.delete_where(cls, *expressions)
+
+    @classmethod
+    def create_many(cls, records: Iterable[Self | Mapping[str, Any]]) -> list[Self]:
+        """Insert many entities, or mappings of their fields, in one transaction; return them with the rows' values.
+
+        Raises:
+            pydantic.ValidationError: a mapping isn't valid; nothing was inserted.
+            sqlalchemy.exc.IntegrityError: there is a row with one of the ids already; nothing was inserted.
+        """
+        entities = [each if isinstance(each, cls) else cls.model_validate(each) for each in records]
+        cls._repository.create_many(cls, entities)
+        return entities
+
+    @classmethod
+    def update_where(cls, *expressions: ColumnElement[bool], **fields: Any) -> int:
+        """Set fields of the rows for which all SQL `expressions` hold, in one statement; return their number.
+
+        A value may be a SQL expression: `Todo.update_where(Todo.done == False, position=Todo.position + 1)`. Values are
+        not validated by the class, but by the database alone.
+
+        Raises:
+            InvalidQuery: there is no expression, or one that is a Python bool; no field, or one that doesn't exist.
+        """
+        return cls._repository.update_where(cls, *expressions, fields=fields)
+
+    @classmethod
+    def _is_live(cls) -> LiveModel:
+        if cls._live is None:
+            raise ConfigurationError(f"{cls.__name__} isn't live: class {cls.__name__}(Entity, table=True, live=True)")
+        return cls._live
+
+    @yielding_method
+    def changed(cls, ids: Iterable[str]) -> None:
+        """Announce rows of a live class that were changed by what Nitro can't see, such as SQL as text.
+
+        Raises:
+            ConfigurationError: the class isn't live.
+        """
+        cls._repository.announce(cls._is_live(), ids)
+
+    @yielding_method
+    def silent(cls) -> AbstractContextManager[None]:
+        """Within `with Todo.silent():` the changes of a live class are not announced; for migrations and imports.
+
+        Raises:
+            ConfigurationError: the class isn't live.
+        """
+        return cls._is_live().silent()
 
     @classmethod
     def find_by(cls, **fields: Any) -> Self | None:

@@ -65,7 +65,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
         value: Any,
         dialect: Dialect,  # noqa: ARG002 - the signature is SQLAlchemy's
     ) -> Decimal | None:
-        return None if value is None or isinstance(value, Decimal) else Decimal(str(value))
+        return value if value is None or isinstance(value, Decimal) else Decimal(str(value))
 
 
 def keep_digits(table: Table) -> None:

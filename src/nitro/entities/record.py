@@ -20,9 +20,14 @@ from sqlalchemy import Table, event
 from sqlalchemy.orm import Mapper, reconstructor
 from sqlalchemy.orm.attributes import manager_of_class, set_attribute
 from sqlmodel import SQLModel
+from sqlmodel.main import SQLModelMetaclass
 
 from nitro.entities.exact_decimal import keep_digits
 from nitro.entities.relationships import checked_attribute, has, is_row, mark_as_row
+from nitro.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from nitro.live.model import LiveModel
 
 __all__ = ["Record"]
 
@@ -30,12 +35,42 @@ STATE = "_sa_instance_state"
 IS_ROW = "nitro_is_row"
 
 
-class Record(SQLModel):
+class RecordType(SQLModelMetaclass):
+    """Declares a class to be live: `class Todo(Entity, table=True, live=True)`, or `topic="task"` besides."""
+
+    def __new__(cls, name: str, bases: tuple[type[Any], ...], namespace: dict[str, Any], **options: Any) -> RecordType:
+        options.pop("live", None)
+        options.pop("topic", None)
+        created: RecordType = super().__new__(cls, name, bases, namespace, **options)
+        return created
+
+    def __init__(
+        cls,
+        name: str,
+        bases: tuple[type[Any], ...],
+        namespace: dict[str, Any],
+        *,
+        live: bool = False,
+        topic: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, bases, namespace, **options)
+        if live:
+            from nitro.live.declaring import live_model  # as Entity finds its repository: only if it is asked for
+
+            cls._live = live_model(cls, topic)
+        elif topic is not None:
+            raise ConfigurationError(f"{name} has topic={topic!r} and isn't live: add live=True")
+
+
+class Record(SQLModel, metaclass=RecordType):
     """Validated on creation and on assignment, which raise `pydantic.ValidationError`; rejects unknown fields.
 
     A rejected assignment changes nothing. Two records are equal if they have the same class and values; the hash uses
     the class and the field `id` alone, so it is stable when other fields change.
     """
+
+    _live: ClassVar[LiveModel | None] = None
 
     model_config: ClassVar[ConfigDict] = ConfigDict(  # type: ignore[assignment]  # SQLModel doesn't export its own type
         validate_assignment=True, extra="forbid"

@@ -6,7 +6,8 @@ Called by `emit`, `emit_async` and the methods of `Event`; publishes the encoded
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.process import acknowledged, get_hub
@@ -19,8 +20,12 @@ from nitro.events.sessions import check_session, in_session
 from nitro.events.signal import Signal
 from nitro.events.unheard import warn_if_unheard
 
-__all__ = ["emit_and_wait", "emit_at_once"]
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
+__all__ = ["emit_and_wait", "emit_at_once", "emit_change"]
+
+log: Final = logging.getLogger("nitro.events")
 
 _Written = tuple[bytes, str | None]
 """The payload, and the key under which the next message replaces it."""
@@ -71,6 +76,23 @@ async def emit_and_wait(
         if outcome is not FAILED:
             results.insert(place, outcome)
     return results, not is_cancelled
+
+
+def emit_change(signal: Signal, sender: str | None, result: dict[str, Any], session: Session) -> None:
+    """Emit a row's change in the transaction that makes it; or right after its commit, if the log is elsewhere.
+
+    A handler can keep the message back, but never the row: what a required one raises is logged.
+
+    Raises:
+        InvalidPayload, PayloadTooLarge: the row can't be sent.
+    """
+    written, (_, later, _, error) = _call(signal, sender, (), session, {"result": result})
+    for _, handler, awaitable in later:
+        start_soon(outcome_of(handler, awaitable), name=f"nitro handler of {signal.name}")
+    if error is not None:
+        log.error("a required handler keeps %r of %r back", signal.name, sender, exc_info=error)
+    elif written is not None:
+        get_hub().publish_with(session, signal.name, sender, *written)
 
 
 def _call(

@@ -6,17 +6,19 @@ Controls the transactions; `query` builds the statements, `database` holds the c
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy
 from pydantic import SecretStr
-from sqlalchemy import URL, ColumnElement, Engine, delete, func, inspect
+from sqlalchemy import URL, ColumnElement, Engine, delete, func, inspect, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
-from sqlmodel import SQLModel, select
+from sqlmodel import Session, SQLModel, col, select
 
 from nitro.entities.entity import Entity
 from nitro.entities.exact_decimal import rounding_columns
@@ -27,11 +29,15 @@ from nitro.repository.database import CASEFOLD, Database
 from nitro.repository.query import Page
 from nitro.settings import get_settings
 
+if TYPE_CHECKING:
+    from nitro.live.model import LiveModel
+
 __all__ = ["SQLModelRepository", "default_repository"]
 
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
 
+_READ_AT_ONCE = 500  # ids in one statement: every database takes that many parameters
 _FROM_INIT_DB = 4  # stacklevel of the caller of init_db
 OVERLAPS = 4  # retries after a conflict with a concurrent writer
 
@@ -129,6 +135,48 @@ class SQLModelRepository:
         with self._database.writing() as session:
             return session.exec(statement).rowcount
 
+    def update_where(self, entity_type: type[E], *expressions: ColumnElement[bool], fields: Mapping[str, Any]) -> int:
+        """Set fields of the rows for which all expressions hold; return their number."""
+        query.mapper_of(entity_type)
+        name = entity_type.__name__
+        if not expressions or any(isinstance(each, bool) for each in expressions):
+            raise InvalidQuery(
+                f"{name}.update_where({', '.join(map(repr, expressions))}) selects no rows; give it expressions of the "
+                f"class's columns, {name}.some_field == value, or sqlalchemy.true() to update all"
+            )
+        if not fields:
+            raise InvalidQuery(f"{name}.update_where sets no field; name some: some_field=value")
+        values = {query.column(entity_type, field).key: value for field, value in fields.items()}
+        statement = update(entity_type).where(*expressions).values(values)
+        with self._database.writing() as session:
+            return session.exec(statement.execution_options(synchronize_session=False)).rowcount
+
+    def create_many(self, entity_type: type[E], entities: Sequence[E]) -> None:
+        """Insert entities in one transaction; then copy the rows' values to them."""
+        query.mapper_of(entity_type)
+        with self._database.writing() as session:
+            rows = [copy(each) for each in entities]
+            for row in rows:
+                make_transient(row)
+            session.add_all(rows)
+            session.flush()
+            session.expire_all()
+            ids = [entity.id for entity in entities]
+            for start in range(0, len(ids), _READ_AT_ONCE):  # one statement for many rows
+                session.exec(
+                    select(entity_type).where(col(entity_type.id).in_(ids[start : start + _READ_AT_ONCE]))
+                ).all()
+            values = [_values_of(row) for row in rows]
+        for entity, written in zip(entities, values, strict=True):
+            for name, value in written.items():
+                set_committed_value(entity, name, value)
+            mark_as_row(entity)
+
+    def announce(self, live: LiveModel, ids: Iterable[str]) -> None:
+        """Announce rows of a live class as changed; see `Entity.changed`."""
+        with self._database.writing() as session:
+            live.changed(ids, session)
+
     def filter(
         self,
         entity_type: type[E],
@@ -204,9 +252,11 @@ class SQLModelRepository:
             make_transient(entity)  # its id was changed since it was read
         with self._database.writing() as session:
             locked = session.get(type(entity), entity.id, with_for_update=True)
-            row = session.merge(entity)
-            session.flush()
-            session.refresh(row, names)
+            with _announced(session, locked, type(entity)._live, entity.id) as written:
+                row = session.merge(entity)
+                session.flush()
+                session.refresh(row, names)
+                written.append(row)
             del locked  # kept until here: the session references rows weakly, and merge has to find this one
             return [(given, _values_of(row)) for given, row in _saved_with(entity, row)]
 
@@ -233,6 +283,22 @@ class SQLModelRepository:
 
     def __repr__(self) -> str:
         return f"<SQLModelRepository {self._database!r}>"
+
+
+@contextmanager
+def _announced(session: Session, locked: Entity | None, live: LiveModel | None, id: str) -> Iterator[list[Entity]]:
+    """Spare a live class the statements that read its row before and after the write: both are done already."""
+    written: list[Entity] = []
+    if live is None:
+        yield written
+        return
+    from nitro.live.changes import changes_of
+
+    changes, connection = changes_of(session), session.connection()
+    before = None if locked is None else live.row_of(locked)
+    changes.touch_read(live, (id,), before, connection)
+    yield written
+    changes.know(live, live.row_of(written[0]))
 
 
 def _saved_with(entity: Entity, row: Entity) -> list[tuple[Any, Any]]:

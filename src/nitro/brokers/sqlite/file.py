@@ -55,7 +55,10 @@ def path_of(url: str) -> str:
 
 def is_same_file(database: str | None, path: str) -> bool:
     """Whether a SQLAlchemy URL's database is the file at `path`."""
-    return database is not None and os.path.realpath(_without_file(database)) == os.path.realpath(path)
+    if database is None:
+        return False
+    named = _without_file(database)
+    return named == path or os.path.realpath(named) == os.path.realpath(path)
 
 
 def why_refused(path: str, error: Exception) -> str | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.bookmark import Bookmark
 from nitro.brokers.sqlite.file import is_same_file, path_of, why_refused
-from nitro.brokers.sqlite.statements import FORGET, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
+from nitro.brokers.sqlite.statements import FORGET, NUMBER, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
 from nitro.brokers.sqlite.wakeups import Wakeups
 from nitro.brokers.sqlite.wal import use_wal
 from nitro.brokers.tasks import started_pool
@@ -110,16 +110,25 @@ class SQLiteLog:
         return entries
 
     def append_in(self, connection: Connection, body: bytes) -> None:
+        from sqlalchemy.exc import DatabaseError
+
         if connection.dialect.name != "sqlite" or not is_same_file(connection.engine.url.database, self._path):
             raise ConfigurationError(
                 f"this session's database is {without_secrets(str(connection.engine.url))}, and the broker's is "
                 f"{self.name}: emit with session= needs them to be one; set NITRO_BROKER_URL to the database's URL"
             )
         namespace, run = self._namespace, connection.exec_driver_sql
-        for statement in SCHEMA:
-            run(statement)
-        begin(run, namespace)
-        run("UPDATE nitro_logs SET sequence = sequence + 1 WHERE namespace = ?", (namespace,))
+        try:
+            numbered = run(NUMBER, (namespace,)).rowcount
+        except DatabaseError as error:
+            if "no such table" not in str(error.orig):
+                raise
+            numbered = 0
+        if not numbered:  # nothing is in the log yet
+            for statement in SCHEMA:
+                run(statement)
+            begin(run, namespace)
+            run(NUMBER, (namespace,))
         run(
             "INSERT INTO nitro_messages SELECT namespace, sequence, ?, ? FROM nitro_logs WHERE namespace = ?",
             (time.time(), body, namespace),

@@ -1,0 +1,1 @@
+"""Live data: mapped classes whose changes are announced in the transaction that makes them."""

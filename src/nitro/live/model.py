@@ -1,0 +1,193 @@
+"""`LiveModel`: a mapped class whose rows are announced when they change. How its rows are read, named and sent.
+
+Made by `live_model`, or by `class Todo(Entity, table=True, live=True)`; used by what finds changes and announces them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Column, ColumnElement, Connection, Table, TableClause, bindparam, select, tuple_
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Mapper, class_mapper
+from sqlalchemy.orm.exc import UnmappedClassError
+
+from nitro.errors import ConfigurationError, InvalidQuery
+from nitro.events.emission import emit_change
+from nitro.events.event import Event, event
+from nitro.events.sessions import check_session
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["Key", "LiveModel", "Row"]
+
+Key = tuple[Any, ...]
+"""The values of a row's primary key."""
+Row = tuple[Any, ...]
+"""The values of all columns of a row, in the order of `LiveModel.names`."""
+
+_READ_AT_ONCE: Final = 500
+"""Keys in one statement: every database takes that many parameters."""
+_NEW_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_silent: Final[ContextVar[frozenset[LiveModel]]] = ContextVar("nitro_silent", default=frozenset())
+
+
+class LiveModel:
+    """A mapped class whose rows are announced when they change.
+
+    Args:
+        model: the class, of SQLModel or SQLAlchemy, with a table of its own.
+        topic: its events are `topic.created`, `topic.updated`, `topic.deleted` and `topic.reset`; by default the
+            class's name in snake case.
+        exclude: attributes that stay on the server, besides those declared with `Field(exclude=True)`.
+
+    Attributes:
+        model, topic: as given.
+        mapper, table: SQLAlchemy's view of it.
+        keys, key_names: the columns of the primary key, and their names in SQL.
+        names: the attributes that columns have, in the order of a `Row`.
+        created, updated, deleted, reset: its events.
+
+    Raises:
+        ConfigurationError: it isn't mapped, or shares its table with other classes, or `exclude` names no attribute.
+        InvalidTopic, TopicTypeError: the topic breaks the grammar.
+    """
+
+    def __init__(self, model: type[Any], topic: str | None = None, exclude: Collection[str] = ()) -> None:
+        self.model: type[Any] = model
+        self.topic: str = topic or _NEW_WORD.sub("_", model.__name__).lower()
+        self.mapper: Mapper[Any] = _mapped(model)
+        self.table: TableClause = self.mapper.local_table  # type: ignore[assignment]  # _mapped has looked
+        columns = {name: column for name, column in self.mapper.columns.items() if isinstance(column, Column)}
+        if unknown := set(exclude) - set(columns):
+            raise ConfigurationError(f"{model.__name__} has no column {', '.join(sorted(unknown))} to exclude")
+        self.names: tuple[str, ...] = tuple(columns)
+        self.keys: tuple[ColumnElement[Any], ...] = tuple(self.mapper.primary_key)
+        self.key_names: tuple[str, ...] = tuple([str(column.key) for column in self.keys])
+        self.created: Event = event(f"{self.topic}.created")
+        self.updated: Event = event(f"{self.topic}.updated")
+        self.deleted: Event = event(f"{self.topic}.deleted")
+        self.reset: Event = event(f"{self.topic}.reset")
+        self._exclude = frozenset(exclude)
+        self._places = tuple([self.names.index(self.mapper.get_property_by_column(key).key) for key in self.keys])
+        self._all = select(*columns.values())
+        key = self.keys[0] if len(self.keys) == 1 else tuple_(*self.keys)
+        self._by_key = self._all.where(key.in_(bindparam("keys", expanding=True)))
+
+    def read(self, connection: Connection, keys: Iterable[Key], *, lock: bool = False) -> dict[str, Row]:
+        """The rows with these keys that exist, by `sender_of` their keys; `lock`: no other transaction changes them
+        before this one ends, where the database locks rows.
+        """
+        statement = self._by_key.with_for_update() if lock else self._by_key
+        found: dict[str, Row] = {}
+        rest = iter(keys)
+        while some := [key[0] if len(key) == 1 else key for key in islice(rest, _READ_AT_ONCE)]:
+            for row in connection.execute(statement, {"keys": some}):
+                found[self.sender_of(self.key_of(tuple(row)))] = tuple(row)
+        return found
+
+    def matching(self, connection: Connection, where: Any, values: Mapping[str, Any], limit: int) -> dict[str, Row]:
+        """The rows for which a condition holds, as `read` with `lock` has them; all rows if it is None."""
+        statement = self._all if where is None else self._all.where(where)
+        rows = connection.execute(statement.limit(limit).with_for_update(of=self.table), values)
+        return {self.sender_of(self.key_of(tuple(row))): tuple(row) for row in rows}
+
+    def row_of(self, record: object) -> Row:
+        """The values of a loaded object's columns."""
+        return tuple([getattr(record, name) for name in self.names])
+
+    def key_of(self, row: Row) -> Key:
+        """The row's primary key."""
+        return tuple([row[place] for place in self._places])
+
+    def sender_of(self, key: Key) -> str:
+        """The sender of the row's events: its id as text; of a composite key its values joined by `:`."""
+        return str(key[0]) if len(key) == 1 else ":".join([str(value).replace(":", "::") for value in key])
+
+    def shown(self, row: Row) -> dict[str, Any]:
+        """The row as clients get it, by its model if that is pydantic's."""
+        values = dict(zip(self.names, row, strict=True))
+        if hasattr(self.model, "model_construct"):
+            record = self.model.model_construct(**values)
+            shown: dict[str, Any] = record.model_dump(mode="json", exclude=set(self._exclude) or None)
+            return shown
+        return {name: value for name, value in values.items() if name not in self._exclude}
+
+    def shown_key(self, key: Key) -> dict[str, Any]:
+        """The row's primary key as clients get it."""
+        return {
+            self.mapper.get_property_by_column(column).key: value for column, value in zip(self.keys, key, strict=True)
+        }
+
+    def key_from(self, id: Any) -> Key:
+        """The key that an application gives as an id: a value, or a tuple of them for a composite key.
+
+        Raises:
+            InvalidQuery: it has another number of values.
+        """
+        key = id if isinstance(id, tuple) else (id,)
+        if len(key) != len(self.keys):
+            raise InvalidQuery(
+                f"the primary key of {self.model.__name__} is ({', '.join(self.key_names)}), which {id!r} isn't"
+            )
+        return key
+
+    def changed(self, ids: Iterable[Any], session: Session) -> None:
+        """Announce rows that were changed by what can't be seen, such as SQL as text: as updated, or as deleted if they
+        don't exist. Clients get it when the session commits.
+
+        Args:
+            ids: their primary keys; of a composite key, tuples.
+            session: reads them, in its transaction.
+        """
+        keys = [self.key_from(id) for id in ids]
+        session = check_session(session)
+        rows = self.read(session.connection(bind_arguments={"mapper": self.mapper}), keys)
+        for key in keys:
+            row = rows.get(self.sender_of(key))
+            self.emit(self.deleted if row is None else self.updated, key, row, session)
+
+    def emit(self, signal: Event, key: Key, row: Row | None, session: Session) -> None:
+        """Emit one of its events for a row, in the session's transaction; None stands for a row that is gone."""
+        result = self.shown_key(key) if row is None else self.shown(row)
+        emit_change(signal, self.sender_of(key), result, session)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether changes that are made now are not announced."""
+        return self in _silent.get()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Statements that are executed within are not announced: for migrations and imports. What a session flushes
+        later is executed later.
+        """
+        token = _silent.set(_silent.get() | {self})
+        try:
+            yield
+        finally:
+            _silent.reset(token)
+
+    def __repr__(self) -> str:
+        return f"<LiveModel {self.model.__name__}, {self.topic}.*>"
+
+
+def _mapped(model: type[Any]) -> Mapper[Any]:
+    name = getattr(model, "__name__", repr(model))
+    try:
+        mapper: Mapper[Any] = class_mapper(model, configure=False)  # its relations may not be declared yet
+    except (ArgumentError, UnmappedClassError):
+        raise ConfigurationError(f"{name} has no table: give a class that SQLModel or SQLAlchemy maps to one") from None
+    if not isinstance(mapper.local_table, Table):
+        raise ConfigurationError(f"{name} is mapped to no table, but to {type(mapper.local_table).__name__}")
+    if mapper.inherits is not None or mapper.polymorphic_on is not None:
+        raise ConfigurationError(
+            f"{name} inherits its table, or shares it with classes that inherit it, and so can't be live"
+        )
+    return mapper

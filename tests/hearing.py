@@ -1,0 +1,60 @@
+"""What a test hears, and the engine by which it writes: for events in the transactions of a database."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine
+
+import nitro
+
+__all__ = ["Hearing", "engine_on"]
+
+
+class Hearing:
+    """A client in a loop of its own thread, and what it has heard.
+
+    Attributes:
+        heard, ids, events: the data, the ids, and topics, senders and data of what it has heard so far.
+    """
+
+    def __init__(self, *topics: str) -> None:
+        self._topics = list(topics)
+        self.heard: list[Any] = []
+        self.ids: list[str] = []
+        self.events: list[tuple[str, str | None, Any]] = []
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._hear()))
+        self._is_listening = threading.Event()
+
+    async def _hear(self) -> None:
+        with nitro.Client(topics=self._topics, client_id="hearing") as client:
+            self._is_listening.set()
+            async for message in client.messages():
+                if isinstance(message, nitro.Message):
+                    self.heard.append(message.data)
+                    self.ids.append(str(message.id))
+                    self.events.append((message.topic, message.sender, message.data))
+
+    def __enter__(self) -> Hearing:
+        nitro.connect_broker()
+        self._thread.start()
+        assert self._is_listening.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        nitro.active_clients["hearing"].disconnect()
+        self._thread.join(10)
+
+
+@contextmanager
+def engine_on(url: str) -> Iterator[Engine]:
+    """An engine whose connections are closed with it."""
+    engine = create_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
