@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import Engine, ForeignKey, String, insert, select, text, update
+from sqlalchemy import Engine, ForeignKey, String, bindparam, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -271,6 +271,22 @@ def test_statements_tell_of_each_row(engine: Engine, heard: Callable[[], Events]
         session.execute(update(LiveTask).values(title="all"))
         session.commit()
         assert [topic for topic, _, _ in heard()] == ["task.updated"] * 4
+
+
+def test_the_parameters_of_a_condition(engine: Engine, heard: Callable[[], Events]) -> None:
+    """Those without a name have another one in the statement that reads the rows; those with a name may come often."""
+    with Session(engine) as session:
+        session.add_all([LiveOrder(id=n, name=str(n % 2), secret=str(n)) for n in range(4)])
+        session.commit()
+        heard()
+        session.execute(update(LiveOrder).where(LiveOrder.name == "0").values(name="1"))
+        session.commit()
+        assert [(topic, sender) for topic, sender, _ in heard()] == [("order.updated", "0"), ("order.updated", "2")]
+        table = LiveOrder.metadata.tables["live_orders"]
+        some = update(table).where(table.c.secret == bindparam("which")).values(name=bindparam("new"))
+        session.connection().execute(some, [{"which": "1", "new": "one"}, {"which": "3", "new": "three"}])
+        session.commit()
+        assert [(sender, data["name"]) for _, sender, data in heard()] == [("1", "one"), ("3", "three")]
 
 
 def test_keys_that_the_database_makes(engine: Engine, heard: Callable[[], Events]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import BindParameter, Column, Connection
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ClauseElement
 from sqlalchemy.sql.operators import and_, eq
 
@@ -47,7 +48,7 @@ def before(model: LiveModel, connection: Connection, context: DefaultExecutionCo
     changes.lock(model, connection)
     where = getattr(context.invoked_statement, "whereclause", None)
     for values in sets[: MOST_ROWS + 1]:
-        rows = model.matching(connection, where, values, MOST_ROWS + 1)
+        rows = model.matching(connection, where, _named(where, values), MOST_ROWS + 1)
         changes.touch_rows(model, rows)
         setattr(context, _FOUND, len(rows))
     if len(sets) > MOST_ROWS:
@@ -115,6 +116,16 @@ def _key_binds(model: LiveModel, compiled: SQLCompiler) -> list[str] | None:
             if isinstance(column, Column) and column.table == model.table and isinstance(value, BindParameter):
                 binds[str(column.key)] = compiled.bind_names.get(value, value.key)
     return [binds[name] for name in model.key_names] if all(name in binds for name in model.key_names) else None
+
+
+def _named(where: ClauseElement | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that were given by name; the others have their values, and other names in another statement."""
+    binds = () if where is None else visitors.iterate(where)
+    return {
+        each.key: values[each.key]
+        for each in binds
+        if isinstance(each, BindParameter) and not each.unique and each.key in values
+    }
 
 
 def _conjuncts(where: ClauseElement | None) -> Iterator[ClauseElement]:
