@@ -1,26 +1,24 @@
-"""A todo list that is the same in every open tab: one entity, three events, one stream. See `make demo`."""
+"""A todo list that is the same in every open tab: an entity that announces its changes, one stream. See `make demo`."""
 
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Form, HTTPException, Query
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, StringConstraints
-from sqlmodel import Field
+from sqlmodel import Field, col
 
-from nitro import Client, Entity, EventSourceResponse, assets, emit, event
+from nitro import Client, Entity, EventSourceResponse, assets
 
 HERE = Path(__file__).parent
-todo_created, todo_updated, todo_deleted = map(event, ("todo.created", "todo.updated", "todo.deleted"))
-changing = Lock()  # endpoints run in threads: one at a time, so that events have the order of the changes
+GONE = HTTPException(404, "This todo is gone; someone else may have deleted it.")
 
 
-class Todo(Entity, table=True):
+class Todo(Entity, table=True, live=True):
     title: str
     completed: bool = False
     created_at: float = Field(default_factory=time.time)  # seconds since 1970; the page sorts by it
@@ -34,12 +32,6 @@ class Change(BaseModel):
 def sent(form: Annotated[Change, Form()], query: Annotated[Change, Query()]) -> Change:
     """What came as a form, as the page sends it, or else in the address, as is handy with curl."""
     return query.model_copy(update=form.model_dump(exclude_unset=True))
-
-
-def existing(todo_id: str) -> Todo:
-    if todo := Todo.get(todo_id):
-        return todo
-    raise HTTPException(404, "This todo is gone; someone else may have deleted it.")
 
 
 @asynccontextmanager
@@ -72,10 +64,7 @@ def get_todos() -> dict[str, Any]:
 def create_todo(change: Annotated[Change, Depends(sent)]) -> dict[str, Any]:
     if not change.title:
         raise HTTPException(422, "A todo needs a title.")
-    with changing:
-        todo = Todo(title=change.title, completed=bool(change.completed))
-        todo.save()
-        emit(todo_created, todo, result=todo.model_dump())
+    todo = Todo(title=change.title, completed=bool(change.completed)).save()
     return {"status": "created", "todo": todo.model_dump()}
 
 
@@ -83,17 +72,14 @@ def create_todo(change: Annotated[Change, Depends(sent)]) -> dict[str, Any]:
 def update_todo(todo_id: str, change: Annotated[Change, Depends(sent)]) -> dict[str, Any]:
     if change.title == "" or change == Change():
         raise HTTPException(422, "Send a title that is not empty, or completed.")
-    with changing:
-        todo = existing(todo_id).sqlmodel_update(change.model_dump(exclude_none=True))
-        todo.save()
-        emit(todo_updated, todo, result=todo.model_dump())
-    return {"status": "updated", "todo": todo.model_dump()}
+    Todo.update_where(col(Todo.id) == todo_id, **change.model_dump(exclude_none=True))
+    if todo := Todo.get(todo_id):
+        return {"status": "updated", "todo": todo.model_dump()}
+    raise GONE
 
 
 @app.delete("/todos/{todo_id}")
 def delete_todo(todo_id: str) -> dict[str, str]:
-    with changing:
-        todo = existing(todo_id)
-        todo.delete()
-        emit(todo_deleted, todo, result={"id": todo_id})
-    return {"status": "deleted"}
+    if Todo.delete_where(col(Todo.id) == todo_id):
+        return {"status": "deleted"}
+    raise GONE
