@@ -134,6 +134,13 @@ def test_a_second_request_on_the_connection_keeps_the_first_one_where_it_is(serv
         opened.read_to_end()
 
 
+def test_a_part_of_a_second_request_keeps_the_first_one_where_it_is(server: Server) -> None:
+    with Stream(server.port, "/events", headers="\r\nGET /le") as opened:
+        opened.read_until(b"\n\n")
+        wait_for(lambda: left(server)["clients"] == 1)
+        assert left(server)["direct"] == 0
+
+
 def test_a_request_whose_body_is_still_on_its_way_keeps_its_connection(server: Server) -> None:
     with Stream(server.port, "/events", headers="Content-Length: 100000\r\n", method="POST") as opened:
         opened.read_until(b"\n\n")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import ROOT, Server
+from tests.servers import ROOT, Server, wait_for
 from tests.sse import Stream
 
 APP = "tests.apps.direct_attacks:app"
@@ -60,6 +60,14 @@ def test_what_fails_after_the_stream_stands_leaves_it(server: Server, path: str)
     with Stream(server.port, path) as opened:
         opened.read_until(b"\n\n")
         time.sleep(0.3)
+        server.post("/emit?count=2")
+        assert numbers(opened, 2) == [0, 1]
+
+
+def test_a_second_response_to_one_request_is_refused_in_words(server: Server) -> None:
+    with Stream(server.port, "/twice") as opened:
+        opened.read_until(b"\n\n")
+        wait_for(lambda: "a request is answered once" in server.output)
         server.post("/emit?count=2")
         assert numbers(opened, 2) == [0, 1]
 

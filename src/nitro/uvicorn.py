@@ -23,7 +23,7 @@ from nitro.sse.direct import EXTENSION, Handed
 
 __all__ = ["H11Protocol", "HttpProtocol"]
 
-_TURNS: Final = 10
+_TURNS: Final = 50
 """A middleware with a task of its own passes the opening on within some turns of the loop."""
 _OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-length", b"trailer", b"transfer-encoding"})
 """Headers that describe the whole body: whoever adds one means to send it."""
@@ -62,7 +62,8 @@ class _Request:
             message = {**message, "headers": list(message.get("headers", ()))}  # any iterable, by ASGI
             self._is_clean = self._is_head(message)
             connection.leave_unframed(self._cycle)
-            self._cycle.transport = _Held(connection.transport)
+            if not isinstance(self._cycle.transport, _Held):
+                self._cycle.transport = _Held(connection.transport)
         elif is_body and not message.get("more_body", False):
             connection.end_unframed(self._cycle, message)
         await self._cycle.send(message)
@@ -73,8 +74,13 @@ class _Request:
             self._bodies += 1
 
     def expect(self, start: Message, opening: Message) -> None:
-        """These are the messages that the response is about to send."""
-        assert self._connection is not None
+        """These are the messages that the response is about to send.
+
+        Raises:
+            RuntimeError: the request was answered already, by a stream that goes on.
+        """
+        if self._connection is None:
+            raise RuntimeError("a request is answered once, and a stream has answered this one")
         self._start = {**start, "headers": tuple(start["headers"])}
         self._opening = opening["body"]
         self._connection.is_promised = True
@@ -271,7 +277,7 @@ else:
         @property
         def has_more(self) -> bool:
             """Whether the client has sent another request already, or the connection is closing."""
-            return self.transport.is_closing() or bool(self.pipeline)
+            return self.transport.is_closing() or bool(self.pipeline) or self.scope is not self.cycle.scope
 
         def leave_unframed(self, cycle: Any) -> None:
             """uvicorn's own response over HTTP/1.0 has chunks, which that version doesn't know."""
