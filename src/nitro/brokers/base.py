@@ -117,6 +117,20 @@ class Receiver(Protocol):
         """Whether an event loop lags behind with its deliveries, so that more messages should wait."""
 
 
+class Draft(NamedTuple):
+    """A message without a position, which it gets when it is in the log.
+
+    Attributes:
+        topic, sender, payload: as of a `Message`.
+        key: the key under which the next message replaces it; None if its event has no `latest_by`.
+    """
+
+    topic: str
+    sender: str | None
+    payload: bytes
+    key: str | None
+
+
 class Broker(Protocol):
     """This process's end of an ordered, retained log that every process reads. Thread-safe.
 
@@ -176,8 +190,14 @@ class Broker(Protocol):
             PayloadTooLarge: the log can't hold it; nothing was queued.
         """
 
-    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+    def publish_in(self, session: Session, messages: Sequence[Draft], connection: Connection | None = None) -> None:
         """Publish in a database transaction: in the log once it is committed, and never if it is rolled back.
+
+        Args:
+            session: whose transaction it is.
+            messages: in their order.
+            connection: the session's connection to the database; by default the one that it gives without being asked
+                for a class.
 
         Raises:
             ConfigurationError: the log is not in that database.
@@ -310,8 +330,8 @@ class DiagnosingLog(Protocol):
 class TransactionalLog(Protocol):
     """A log in a database that may also hold an application's data."""
 
-    def append_in(self, connection: Connection, body: bytes) -> None:
-        """Append an entry in the connection's current transaction.
+    def append_in(self, connection: Connection, bodies: Sequence[bytes]) -> None:
+        """Append entries, in their order, in the connection's current transaction.
 
         Raises:
             ConfigurationError: the connection's database is not the log's, or lacks its tables.

@@ -23,6 +23,7 @@ from nitro.brokers.base import (
     NOWHERE,
     BrokerState,
     CommitAwareLog,
+    Draft,
     Extent,
     Log,
     LogChanged,
@@ -46,6 +47,7 @@ from nitro.errors import BrokerRefused, ConfigurationError, PayloadTooLarge
 from nitro.messages.message import Message, Position
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
 __all__ = ["LogBroker"]
@@ -142,13 +144,14 @@ class LogBroker:
             self._fitting(codec.encode(topic, sender, payload, key, idempotency_key)), self._why_waiting
         )
 
-    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+    def publish_in(self, session: Session, messages: Sequence[Draft], connection: Connection | None = None) -> None:
         if not isinstance(self._remote, TransactionalLog):
             raise ConfigurationError(
                 f"{self._remote.name} can't take part in a database transaction; emit with session= needs the broker "
                 f"sqlite:// or postgresql:// in the session's own database (or memory://, for one process)"
             )
-        self._remote.append_in(session.connection(), self._fitting(codec.encode(topic, sender, payload, key)))
+        bodies = [self._fitting(codec.encode(*message)) for message in messages]
+        self._remote.append_in(session.connection() if connection is None else connection, bodies)
         if isinstance(self._remote, CommitAwareLog):
             after_commit(session, self._remote.committed)
 

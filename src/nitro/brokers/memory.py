@@ -13,13 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nitro.brokers import codec
-from nitro.brokers.base import BrokerState, Receiver, Retained, Retention
+from nitro.brokers.base import BrokerState, Draft, Receiver, Retained, Retention
 from nitro.brokers.commits import after_commit
 from nitro.brokers.history import History
 from nitro.brokers.idempotency import IdempotencyKey, IdempotencyKeys
 from nitro.messages.message import Message, Position
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
 __all__ = ["MemoryBroker"]
@@ -79,9 +80,19 @@ class MemoryBroker:
             self._history.append(message)
             self._deliver(message)
 
-    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
-        codec.encode(topic, sender, b"", key)  # raises now: after the commit is too late
-        after_commit(session, partial(self.publish, topic, sender, payload, key))
+    def publish_in(
+        self,
+        session: Session,
+        messages: Sequence[Draft],
+        connection: Connection | None = None,  # noqa: ARG002 - the log is elsewhere
+    ) -> None:
+        for topic, sender, _, key in messages:
+            codec.encode(topic, sender, b"", key)  # raises now: after the commit is too late
+        after_commit(session, partial(self._publish_all, tuple(messages)))
+
+    def _publish_all(self, messages: Sequence[Draft]) -> None:
+        for message in messages:
+            self.publish(*message)
 
     def content_of(self, key: str) -> str | None:
         with self.lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from nitro.access.admission import Admission
 from nitro.access.principal import ANONYMOUS, Principal
-from nitro.brokers.base import Broker
+from nitro.brokers.base import Broker, Draft
 from nitro.brokers.commits import after_commit
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.inbox import Action
@@ -34,6 +34,7 @@ from nitro.messages.user_disconnect import USER_DISCONNECT, UserDisconnect
 from nitro.settings import Settings
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
 __all__ = ["Hub"]
@@ -100,29 +101,30 @@ class Hub:
             self.run_deferred()
         return number
 
-    def publish_in(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+    def publish_in(self, session: Session, messages: Sequence[Draft], connection: Connection | None = None) -> None:
         """As `publish`, in a database transaction: published when that is committed.
 
         Raises:
             ConfigurationError: the broker's log is not in that database.
         """
-        self.broker.publish_in(session, topic, sender, payload, key)
+        self.broker.publish_in(session, messages, connection)
         with self._lock:
-            self._messages_in += 1
-            self._bytes_in += len(payload)
+            self._messages_in += len(messages)
+            self._bytes_in += sum([len(message.payload) for message in messages])
 
-    def publish_with(self, session: Session, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
+    def publish_with(self, session: Session, messages: Sequence[Draft], connection: Connection) -> None:
         """As `publish_in`, or right after the commit if the log is not in that database."""
         try:
-            self.publish_in(session, topic, sender, payload, key)
+            self.publish_in(session, messages, connection)
         except ConfigurationError:
-            after_commit(session, partial(self._publish_committed, topic, sender, payload, key))
+            after_commit(session, partial(self._publish_committed, tuple(messages)))
 
-    def _publish_committed(self, topic: str, sender: str | None, payload: bytes, key: str | None) -> None:
-        try:
-            self.publish(topic, sender, payload, key)
-        except (Overloaded, BrokerUnavailable):
-            log.exception("%r of %r is committed, and its event is lost", topic, sender)
+    def _publish_committed(self, messages: Sequence[Draft]) -> None:
+        for topic, sender, payload, key in messages:
+            try:
+                self.publish(topic, sender, payload, key)
+            except (Overloaded, BrokerUnavailable):
+                log.exception("%r of %r is committed, and its event is lost", topic, sender)
 
     def run_deferred(self) -> None:
         """Report to clients that the delivery ended them. This runs handlers, so no lock may be held: if this thread

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from nitro.brokers.base import Draft
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.process import acknowledged, get_hub
 from nitro.errors import InvalidTopic
@@ -23,7 +24,7 @@ from nitro.events.unheard import warn_if_unheard
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-__all__ = ["emit_and_wait", "emit_at_once", "emit_change"]
+__all__ = ["draft_change", "emit_and_wait", "emit_at_once"]
 
 log: Final = logging.getLogger("nitro.events")
 
@@ -42,7 +43,7 @@ def emit_at_once(signal: Signal, sender: Any, args: tuple[Any, ...], session: An
         elif session is None:
             get_hub().publish(signal.name, sender_key(sender), *written)
         else:
-            get_hub().publish_in(check_session(session), signal.name, sender_key(sender), *written)
+            get_hub().publish_in(check_session(session), [Draft(signal.name, sender_key(sender), *written)])
     finally:
         for _, handler, awaitable in later:
             start_soon(outcome_of(handler, awaitable), name=f"nitro handler of {signal.name}")
@@ -68,8 +69,8 @@ async def emit_and_wait(
         elif session is None:
             await acknowledged(get_hub().publish(signal.name, sender_key(sender), *written, idempotency_key))
         else:
-            message = (signal.name, sender_key(sender), *written)
-            await in_session(session, lambda session: get_hub().publish_in(session, *message))
+            message = Draft(signal.name, sender_key(sender), *written)
+            await in_session(session, lambda session: get_hub().publish_in(session, [message]))
     finally:
         outcomes = await asyncio.gather(*tasks, asyncio.sleep(0))
     for (place, _, _), outcome in reversed(list(zip(later, outcomes, strict=False))):
@@ -78,10 +79,10 @@ async def emit_and_wait(
     return results, not is_cancelled
 
 
-def emit_change(signal: Signal, sender: str | None, result: dict[str, Any], session: Session) -> None:
-    """Emit a row's change in the transaction that makes it; or right after its commit, if the log is elsewhere.
+def draft_change(signal: Signal, sender: str | None, result: dict[str, Any], session: Session) -> Draft | None:
+    """Call the handlers of a row's change, in the transaction that makes it. Returns the message to publish.
 
-    A handler can keep the message back, but never the row: what a required one raises is logged.
+    A handler can keep the message back (None), but never the row: what a required one raises is logged.
 
     Raises:
         InvalidPayload, PayloadTooLarge: the row can't be sent.
@@ -91,8 +92,8 @@ def emit_change(signal: Signal, sender: str | None, result: dict[str, Any], sess
         start_soon(outcome_of(handler, awaitable), name=f"nitro handler of {signal.name}")
     if error is not None:
         log.error("a required handler keeps %r of %r back", signal.name, sender, exc_info=error)
-    elif written is not None:
-        get_hub().publish_with(session, signal.name, sender, *written)
+        return None
+    return None if written is None else Draft(signal.name, sender, *written)
 
 
 def _call(

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nitro.errors import ConfigurationError
-from nitro.events.emission import emit_change
 from nitro.live.changes import Changes, Known, Touched
 from nitro.live.model import Key, LiveModel, Row
 
@@ -60,10 +59,10 @@ def announce(session: Session, changes: Changes) -> None:
             return
         rows, resets, known = changes.take()
         for model, touched in rows.items():
-            for change in _changed(session, model, touched, known):
-                model.emit(change.signal, change.key, change.after, session)
+            changed = tuple(_changed(session, model, touched, known))
+            model.publish([model.draft(each.signal, each.key, each.after, session) for each in changed], session)
         for model in resets:
-            emit_change(model.reset, None, {}, session)
+            model.publish([model.draft_reset(session)], session)
         session.flush()
     raise ConfigurationError("the handlers of live events change rows, whose handlers change rows, without an end")
 
@@ -71,8 +70,9 @@ def announce(session: Session, changes: Changes) -> None:
 def _changed(session: Session, model: LiveModel, touched: dict[str, Touched], known: Known) -> Iterator[Change]:
     now = {sender: row for sender in touched if (row := known.get((model, sender))) is not None}
     if len(now) < len(touched):
-        connection = session.connection(bind_arguments={"mapper": model.mapper})
-        now |= model.read(connection, [each.key for sender, each in touched.items() if sender not in now])
+        now |= model.read(
+            model.connection(session), [each.key for sender, each in touched.items() if sender not in now]
+        )
     for sender, each in touched.items():
         after = now.get(sender)
         if each.before != after:

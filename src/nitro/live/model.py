@@ -17,8 +17,10 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Mapper, class_mapper
 from sqlalchemy.orm.exc import UnmappedClassError
 
+from nitro.brokers.base import Draft
+from nitro.delivery.process import get_hub
 from nitro.errors import ConfigurationError, InvalidQuery
-from nitro.events.emission import emit_change
+from nitro.events.emission import draft_change
 from nitro.events.event import Event, event
 from nitro.events.sessions import check_session
 
@@ -148,15 +150,33 @@ class LiveModel:
         """
         keys = [self.key_from(id) for id in ids]
         session = check_session(session)
-        rows = self.read(session.connection(bind_arguments={"mapper": self.mapper}), keys)
-        for key in keys:
-            row = rows.get(self.sender_of(key))
-            self.emit(self.deleted if row is None else self.updated, key, row, session)
+        rows = self.read(self.connection(session), keys)
+        found = [(key, rows.get(self.sender_of(key))) for key in keys]
+        self.publish(
+            [self.draft(self.deleted if row is None else self.updated, key, row, session) for key, row in found],
+            session,
+        )
 
-    def emit(self, signal: Event, key: Key, row: Row | None, session: Session) -> None:
-        """Emit one of its events for a row, in the session's transaction; None stands for a row that is gone."""
+    def draft(self, signal: Event, key: Key, row: Row | None, session: Session) -> Draft | None:
+        """Call the handlers of one of its events for a row; None stands for a row that is gone. Returns the message
+        to publish; None if a handler keeps it back.
+        """
         result = self.shown_key(key) if row is None else self.shown(row)
-        emit_change(signal, self.sender_of(key), result, session)
+        return draft_change(signal, self.sender_of(key), result, session)
+
+    def draft_reset(self, session: Session) -> Draft | None:
+        """As `draft`, of a reset."""
+        return draft_change(self.reset, None, {}, session)
+
+    def publish(self, drafts: Iterable[Draft | None], session: Session) -> None:
+        """Publish what handlers didn't keep back, in the session's transaction, or right after it."""
+        messages = [message for message in drafts if message is not None]
+        if messages:
+            get_hub().publish_with(session, messages, self.connection(session))
+
+    def connection(self, session: Session) -> Connection:
+        """The session's connection to the database of this class."""
+        return session.connection(bind_arguments={"mapper": self.mapper})
 
     @property
     def is_silent(self) -> bool:

@@ -138,7 +138,7 @@ class PostgresLog:
         self._has_outbox = True  # in case a notification was lost
         return entries
 
-    def append_in(self, connection: Connection, body: bytes) -> None:
+    def append_in(self, connection: Connection, bodies: Sequence[bytes]) -> None:
         if connection.dialect.name != "postgresql":
             raise ConfigurationError(
                 f"this session's database is a {connection.dialect.name}, and the broker is {self.name}; emit with "
@@ -156,9 +156,9 @@ class PostgresLog:
                     f"first, by nitro.connect_broker() when the application starts, or by the SQL in docs/scaling.md"
                 )
             self._has_tables = True
-        values = {"namespace": self._namespace, "body": body, "channel": self._channel, "outbox": OUTBOX}
-        connection.execute(text("INSERT INTO nitro_outbox (namespace, body) VALUES (:namespace, :body)"), values)
-        connection.execute(text("SELECT pg_notify(:channel, :outbox)"), values)
+        rows = [{"namespace": self._namespace, "body": body} for body in bodies]
+        connection.execute(text("INSERT INTO nitro_outbox (namespace, body) VALUES (:namespace, :body)"), rows)
+        connection.execute(text("SELECT pg_notify(:channel, :outbox)"), {"channel": self._channel, "outbox": OUTBOX})
 
     async def newest(self) -> int:
         newest = await self._append(self._writer, "", 0, ())

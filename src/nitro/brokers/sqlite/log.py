@@ -109,7 +109,7 @@ class SQLiteLog:
             raise LogChanged("it was replaced or emptied")
         return entries
 
-    def append_in(self, connection: Connection, body: bytes) -> None:
+    def append_in(self, connection: Connection, bodies: Sequence[bytes]) -> None:
         from sqlalchemy.exc import DatabaseError
 
         if connection.dialect.name != "sqlite" or not is_same_file(connection.engine.url.database, self._path):
@@ -119,7 +119,7 @@ class SQLiteLog:
             )
         namespace, run = self._namespace, connection.exec_driver_sql
         try:
-            numbered = run(NUMBER, (namespace,)).rowcount
+            numbered = run(NUMBER, (len(bodies), namespace)).rowcount
         except DatabaseError as error:
             if "no such table" not in str(error.orig):
                 raise
@@ -128,10 +128,11 @@ class SQLiteLog:
             for statement in SCHEMA:
                 run(statement)
             begin(run, namespace)
-            run(NUMBER, (namespace,))
+            run(NUMBER, (len(bodies), namespace))
+        now, places = time.time(), range(len(bodies) - 1, -1, -1)
         run(
-            "INSERT INTO nitro_messages SELECT namespace, sequence, ?, ? FROM nitro_logs WHERE namespace = ?",
-            (time.time(), body, namespace),
+            "INSERT INTO nitro_messages SELECT namespace, sequence - ?, ?, ? FROM nitro_logs WHERE namespace = ?",
+            [(behind, now, body, namespace) for behind, body in zip(places, bodies, strict=True)],
         )
 
     def committed(self) -> None:

@@ -19,7 +19,7 @@ SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS nitro_producers (namespace TEXT NOT NULL, producer TEXT NOT NULL, "
     "number INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (namespace, producer))",
 )
-NUMBER: Final = "UPDATE nitro_logs SET sequence = sequence + 1 WHERE namespace = ?"
+NUMBER: Final = "UPDATE nitro_logs SET sequence = sequence + ? WHERE namespace = ?"
 TABLES: Final = "SELECT count(*) FROM sqlite_schema WHERE name IN ('nitro_logs', 'nitro_messages', 'nitro_producers')"
 READ: Final = """
     SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END FROM nitro_messages AS message
