@@ -184,7 +184,7 @@ def world(place: str, hub_with: Callable[..., Hub]) -> Iterator[Callable[[], Wor
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     else:
         driver = place.replace("postgresql://", "postgresql+psycopg://")
-        engine = create_engine(driver, connect_args={"options": "-c lock_timeout=20ms"})
+        engine = create_engine(driver, connect_args={"options": "-c lock_timeout=100ms"})
     Base.metadata.create_all(engine)
     hub_with(broker_url=place)
     with Hearing("cell.*", "cells.*") as hearing:

@@ -193,9 +193,9 @@ class Entity(Record):
 
     @classmethod
     def _is_live(cls) -> LiveModel:
-        if cls._live is None:
+        if cls._nitro_live is None:
             raise ConfigurationError(f"{cls.__name__} isn't live: class {cls.__name__}(Entity, table=True, live=True)")
-        return cls._live
+        return cls._nitro_live
 
     @yielding_method
     def changed(cls, ids: Iterable[str]) -> None:

@@ -58,7 +58,7 @@ class RecordType(SQLModelMetaclass):
         if live:
             from nitro.live.declaring import live_model  # as Entity finds its repository: only if it is asked for
 
-            cls._live = live_model(cls, topic)
+            cls._nitro_live = live_model(cls, topic)
         elif topic is not None:
             raise ConfigurationError(f"{name} has topic={topic!r} and isn't live: add live=True")
 
@@ -70,7 +70,7 @@ class Record(SQLModel, metaclass=RecordType):
     the class and the field `id` alone, so it is stable when other fields change.
     """
 
-    _live: ClassVar[LiveModel | None] = None
+    _nitro_live: ClassVar[LiveModel | None] = None
 
     model_config: ClassVar[ConfigDict] = ConfigDict(  # type: ignore[assignment]  # SQLModel doesn't export its own type
         validate_assignment=True, extra="forbid"

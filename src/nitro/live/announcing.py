@@ -1,15 +1,16 @@
 """Announcing: what a transaction has changed becomes events, in that transaction.
 
-Called before a commit; compares the rows that were touched with what they are now, and emits.
+Called before a commit; compares the rows that were touched with what they are now, and publishes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nitro.errors import ConfigurationError
-from nitro.live.changes import Changes, Known, Touched
+from nitro.live.changes import Changes, Taken
 from nitro.live.model import Key, LiveModel, Row
 
 if TYPE_CHECKING:
@@ -46,34 +47,53 @@ class Change(NamedTuple):
         return self.model.deleted if self.after is None else self.model.updated
 
 
-def announce(session: Session, changes: Changes) -> None:
-    """Emit what was changed, until handlers change no more.
+def announce(session: Session, changes: Changes, *, may_flush: bool = True) -> None:
+    """Publish what was changed, until handlers change no more.
+
+    Args:
+        session: its transaction is about to be committed.
+        changes: what it has changed. If that can't be announced, they are there again.
+        may_flush: whether the session still executes what handlers have added to it.
 
     Raises:
-        ConfigurationError: they never stop.
+        ConfigurationError: handlers never stop.
         InvalidPayload, PayloadTooLarge: a row can't be sent.
-        BrokerUnavailable: the publish queue is full.
     """
     for _ in range(_ROUNDS):
         if not changes:
             return
-        rows, resets, known = changes.take()
-        for model, touched in rows.items():
-            changed = tuple(_changed(session, model, touched, known))
-            model.publish([model.draft(each.signal, each.key, each.after, session) for each in changed], session)
-        for model in resets:
-            model.publish([model.draft_reset(session)], session)
-        session.flush()
+        taken = changes.take()
+        try:
+            drafts = [(model, each.connection, list(_drafts(session, model, each))) for model, each in taken.items()]
+            for model, connection, messages in drafts:
+                model.publish(messages, session, connection)
+        except BaseException:
+            changes.put_back(taken)
+            raise
+        if may_flush:
+            session.flush()
     raise ConfigurationError("the handlers of live events change rows, whose handlers change rows, without an end")
 
 
-def _changed(session: Session, model: LiveModel, touched: dict[str, Touched], known: Known) -> Iterator[Change]:
-    now = {sender: row for sender in touched if (row := known.get((model, sender))) is not None}
-    if len(now) < len(touched):
-        now |= model.read(
-            model.connection(session), [each.key for sender, each in touched.items() if sender not in now]
-        )
-    for sender, each in touched.items():
-        after = now.get(sender)
-        if each.before != after:
-            yield Change(model, each.key, each.before, after)
+def _drafts(session: Session, model: LiveModel, taken: Taken) -> Iterator[Any]:
+    if taken.is_reset:
+        yield model.draft_reset(session)
+        return
+    now = taken.known
+    if unknown := [each.key for sender, each in taken.rows.items() if sender not in now]:
+        now = now | model.read(taken.connection, unknown)
+    for sender, each in taken.rows.items():
+        change = Change(model, each.key, each.before, now.get(sender))
+        if not _is_same(change.before, change.after):
+            yield model.draft(change.signal, change.key, change.after, session)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values are equal and look the same: 1, 1.0 and True are equal, and so are 2.5 and 2.50."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return bool(one == other) and (not isinstance(one, Decimal) or one.as_tuple() == other.as_tuple())

@@ -10,22 +10,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, false, update
+from sqlalchemy import Connection
 
 from nitro.live.model import Key, LiveModel, Row
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session, SessionTransaction
 
-__all__ = ["MOST_ROWS", "OWN", "Changes", "Known", "Touched", "changes_of", "forget_changes"]
+__all__ = ["MOST_ROWS", "Changes", "Taken", "Touched", "changes_of", "forget_changes"]
 
 MOST_ROWS: Final = 1_000
 """A transaction that touches more rows of a class is announced as one reset of it."""
-OWN: Final = "nitro_own"
-"""Execution option of statements that change no row."""
 _CHANGES: Final = "nitro: rows that were touched"
-Known = dict[tuple[LiveModel, str], Row]
-"""Rows as they are now, as far as they were read since they were touched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,85 +39,126 @@ class Touched:
     within: tuple[SessionTransaction, ...]
 
 
-class Changes:
-    """Those of a session's transaction.
+@dataclass(slots=True)
+class Taken:
+    """What a transaction has changed of one class.
 
     Attributes:
-        is_flushing: whether the session's unit of work executes statements now.
-        is_committing: whether the changes were taken already, since the transaction is about to be committed.
+        connection: where it was changed.
+        rows: the rows that it touched, by sender.
+        known: rows as they are now, as far as they were read since they were touched.
+        is_reset: whether too many rows were touched, or it can't be known which.
     """
 
+    connection: Connection
+    rows: dict[str, Touched]
+    known: dict[str, Row]
+    is_reset: bool
+
+
+class Changes:
+    """Those of a session's transaction."""
+
     def __init__(self, session: Session) -> None:
-        self.is_flushing: bool = False
-        self.is_committing: bool = False
-        self._known: Known = {}
         self._session = session
+        self._connections: dict[LiveModel, Connection] = {}
         self._rows: dict[LiveModel, dict[str, Touched]] = {}
+        self._known: dict[LiveModel, dict[str, Row]] = {}
+        self._unknown: dict[LiveModel, int] = {}  # rows that were inserted with keys that nobody has told yet
         self._resets: dict[LiveModel, tuple[SessionTransaction, ...]] = {}
         self._locked: set[Connection] = set()
 
-    def touch(self, model: LiveModel, keys: Iterable[Key], connection: Connection) -> None:
-        """Rows that are about to change: read and lock those that weren't touched before."""
-        self._known.clear()
-        if model in self._resets:
-            return
+    def touch(self, model: LiveModel, keys: Iterable[Key], connection: Connection, *, is_deleting: bool) -> None:
+        """Rows with these keys are about to change: read and lock those that exist. Their own keys count, since a
+        database may take other values for equal.
+        """
+        self._note(model, connection)
         known = self._rows.get(model, {})
-        new = {sender: key for key in keys if (sender := model.sender_of(key)) not in known}
+        new = [key for key in dict.fromkeys(keys) if not (model.is_plain(key) and model.sender_of(key) in known)]
         if len(known) + len(new) > MOST_ROWS:
-            self.reset(model)
-        elif new:
+            self.reset(model, connection)
+        elif new and model not in self._resets:
             self.lock(model, connection)
-            before = model.read(connection, new.values(), lock=True)
-            self._add(model, {sender: (key, before.get(sender)) for sender, key in new.items()})
+            self.touch_rows(model, model.read(connection, new, lock=True, is_deleting=is_deleting), connection)
 
-    def touch_read(self, model: LiveModel, key: Key, before: Row | None, connection: Connection) -> None:
-        """A row that is about to change; the caller has locked and read it, and no other transaction can write it."""
-        if not model.is_silent:
-            self._locked.add(connection)
-            self._add(model, {model.sender_of(key): (key, before)})
+    def touch_rows(self, model: LiveModel, rows: dict[str, Row], connection: Connection) -> None:
+        """Rows that are about to change and were read and locked."""
+        self._note(model, connection)
+        self._add(model, {sender: (model.key_of(row), row) for sender, row in rows.items()})
+
+    def touch_new(self, model: LiveModel, keys: Iterable[Key], connection: Connection) -> bool:
+        """Rows that were inserted, or given these keys. Returns whether all of them are there."""
+        self._note(model, connection)
+        new = list(dict.fromkeys(keys))
+        there = {model.sender_of(key): key for key in new if model.is_plain(key)}
+        if rest := [key for key in new if not model.is_plain(key)]:
+            there |= {sender: model.key_of(row) for sender, row in model.read(connection, rest).items()}
+        self._add(model, {sender: (key, None) for sender, key in there.items()})
+        return len(there) == len(new)
+
+    def touch_unknown(self, model: LiveModel, rows: int, connection: Connection) -> None:
+        """Rows that were inserted with keys that the database made. They are a reset, unless `tell_key` follows."""
+        self._note(model, connection)
+        self._unknown[model] = self._unknown.get(model, 0) + rows
+
+    def tell_key(self, model: LiveModel, key: Key, connection: Connection) -> None:
+        """The key of a row that the unit of work has inserted."""
+        if model.sender_of(key) not in self._rows.get(model, {}):
+            self.touch_new(model, [key], connection)
+            if self._unknown.get(model, 0) > 0:
+                self._unknown[model] -= 1
+
+    def may_write(self, connection: Connection) -> None:
+        """No other transaction can write what this connection has read."""
+        self._locked.add(connection)
 
     def know(self, model: LiveModel, row: Row) -> None:
         """A row was read after it was written, and needs not be read again, unless another statement touches it."""
-        self._known[model, model.sender_of(model.key_of(row))] = row
+        self._known.setdefault(model, {})[model.sender_of(model.key_of(row))] = row
 
-    def touch_rows(self, model: LiveModel, rows: dict[str, Row]) -> None:
-        """Rows that are about to change and were read and locked."""
-        self._known.clear()
-        self._add(model, {sender: (model.key_of(row), row) for sender, row in rows.items()})
-
-    def touch_new(self, model: LiveModel, keys: Iterable[Key]) -> None:
-        """Rows that were inserted."""
-        self._known.clear()
-        self._add(model, {model.sender_of(key): (key, None) for key in keys})
-
-    def reset(self, model: LiveModel) -> None:
+    def reset(self, model: LiveModel, connection: Connection) -> None:
         """Too many rows were touched, or it can't be known which."""
+        self._note(model, connection)
         self._resets.setdefault(model, self._within())
 
     def lock(self, model: LiveModel, connection: Connection) -> None:
         """Where a database locks no rows, let the transaction write first: nobody else writes until it ends."""
         if connection.dialect.name == "sqlite" and connection not in self._locked:
-            key = model.keys[0]
-            nothing = update(model.table).values({key: key}).where(false())
-            connection.execute(nothing, execution_options={OWN: True})
+            connection.execute(model.writes_nothing)
             self._locked.add(connection)
 
-    def take(self) -> tuple[dict[LiveModel, dict[str, Touched]], list[LiveModel], Known]:
-        """The rows that were touched, by class and sender; the classes that are reset; and the rows that are known as
-        they are now. It has none of them then.
-        """
-        rows = {model: rows for model, rows in self._rows.items() if model not in self._resets}
-        resets, known = list(self._resets), self._known
-        self._rows, self._resets, self._known = {}, {}, {}
-        return rows, resets, known
+    def take(self) -> dict[LiveModel, Taken]:
+        """What was changed, by class. It has none of it then."""
+        taken = {
+            model: Taken(
+                connection,
+                self._rows.get(model, {}),
+                self._known.get(model, {}),
+                model in self._resets or self._unknown.get(model, 0) > 0,
+            )
+            for model, connection in self._connections.items()
+        }
+        self._connections, self._rows, self._known, self._unknown, self._resets = {}, {}, {}, {}, {}
+        return taken
+
+    def put_back(self, taken: dict[LiveModel, Taken]) -> None:
+        """What was taken could not be announced."""
+        for model, each in taken.items():
+            self._note(model, each.connection)
+            self._rows[model] = {**self._rows.get(model, {}), **each.rows}
+            if each.is_reset:
+                self.reset(model, each.connection)
 
     def roll_back(self, transaction: SessionTransaction) -> None:
         """Forget what was first touched within this transaction or savepoint, whose locks are gone."""
-        self.is_flushing = False
         self._known.clear()
         for model, rows in self._rows.items():
             self._rows[model] = {sender: each for sender, each in rows.items() if transaction not in each.within}
         self._resets = {model: within for model, within in self._resets.items() if transaction not in within}
+
+    def _note(self, model: LiveModel, connection: Connection) -> None:
+        self._connections[model] = connection
+        self._known.pop(model, None)
 
     def _add(self, model: LiveModel, rows: dict[str, tuple[Key, Row | None]]) -> None:
         if model in self._resets or not rows:
@@ -132,7 +169,7 @@ class Changes:
             if sender not in known:
                 known[sender] = Touched(key, before, within)
         if len(known) > MOST_ROWS:
-            self.reset(model)
+            self._resets.setdefault(model, within)
 
     def _within(self) -> tuple[SessionTransaction, ...]:
         around: list[SessionTransaction] = []
@@ -143,7 +180,7 @@ class Changes:
         return tuple(around)
 
     def __bool__(self) -> bool:
-        return bool(self._rows or self._resets)
+        return bool(self._connections)
 
 
 def changes_of(session: Session) -> Changes:

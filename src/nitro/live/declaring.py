@@ -38,10 +38,16 @@ def live_model(model: type[Any], topic: str | None = None, *, exclude: Collectio
         raise ConfigurationError(f"{model.__name__} is live already")
     declared = LiveModel(model, topic, exclude)
     taken = next((each for each in _declared.values() if each.topic == declared.topic), None)
-    if taken is not None:
+    if taken is not None and _name(taken.model) == _name(model):  # defined again, as a reload or a test does
+        del _declared[taken.model]
+    elif taken is not None:
         raise ConfigurationError(
             f"the topic {declared.topic!r} is that of {taken.model.__qualname__} already: give another, by topic="
         )
     track(declared)
     _declared[model] = declared
     return declared
+
+
+def _name(model: type[Any]) -> tuple[str, str]:
+    return model.__module__, model.__qualname__

@@ -11,11 +11,34 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, TableClause, bindparam, select, tuple_
+from sqlalchemy import (
+    CHAR,
+    NCHAR,
+    Column,
+    ColumnElement,
+    Connection,
+    Enum,
+    Integer,
+    String,
+    Table,
+    TableClause,
+    TypeDecorator,
+    Update,
+    Uuid,
+    bindparam,
+    column,
+    false,
+    select,
+    table,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Mapper, class_mapper
 from sqlalchemy.orm.exc import UnmappedClassError
+from sqlalchemy.types import TypeEngine
 
 from nitro.brokers.base import Draft
 from nitro.delivery.process import get_hub
@@ -54,6 +77,7 @@ class LiveModel:
         mapper, table: SQLAlchemy's view of it.
         keys, key_names: the columns of the primary key, and their names in SQL.
         names: the attributes that columns have, in the order of a `Row`.
+        writes_nothing: a statement that makes a transaction of SQLite the writer.
         created, updated, deleted, reset: its events.
 
     Raises:
@@ -66,12 +90,12 @@ class LiveModel:
         self.topic: str = topic or _NEW_WORD.sub("_", model.__name__).lower()
         self.mapper: Mapper[Any] = _mapped(model)
         self.table: TableClause = self.mapper.local_table  # type: ignore[assignment]  # _mapped has looked
-        columns = {name: column for name, column in self.mapper.columns.items() if isinstance(column, Column)}
+        columns = {name: each for name, each in self.mapper.columns.items() if isinstance(each, Column)}
         if unknown := set(exclude) - set(columns):
             raise ConfigurationError(f"{model.__name__} has no column {', '.join(sorted(unknown))} to exclude")
         self.names: tuple[str, ...] = tuple(columns)
         self.keys: tuple[ColumnElement[Any], ...] = tuple(self.mapper.primary_key)
-        self.key_names: tuple[str, ...] = tuple([str(column.key) for column in self.keys])
+        self.key_names: tuple[str, ...] = tuple([str(key.key) for key in self.keys])
         self.created: Event = event(f"{self.topic}.created")
         self.updated: Event = event(f"{self.topic}.updated")
         self.deleted: Event = event(f"{self.topic}.deleted")
@@ -79,25 +103,39 @@ class LiveModel:
         self._exclude = frozenset(exclude)
         self._places = tuple([self.names.index(self.mapper.get_property_by_column(key).key) for key in self.keys])
         self._all = select(*columns.values())
+        self._plain = [_plain_type(each.type) for each in self.keys]
+        bare = table(self.table.name, column(self.keys[0].name), schema=self.mapper.local_table.schema)
+        self.writes_nothing: Update = update(bare).values({bare.c[0]: bare.c[0]}).where(false())
         key = self.keys[0] if len(self.keys) == 1 else tuple_(*self.keys)
         self._by_key = self._all.where(key.in_(bindparam("keys", expanding=True)))
 
-    def read(self, connection: Connection, keys: Iterable[Key], *, lock: bool = False) -> dict[str, Row]:
-        """The rows with these keys that exist, by `sender_of` their keys; `lock`: no other transaction changes them
-        before this one ends, where the database locks rows.
+    def read(
+        self, connection: Connection, keys: Iterable[Key], *, lock: bool = False, is_deleting: bool = False
+    ) -> dict[str, Row]:
+        """The rows with these keys that exist, by `sender_of` their own keys.
+
+        Args:
+            lock: no other transaction changes them before this one ends, where the database locks rows.
+            is_deleting: the lock is that of a DELETE. That of an UPDATE lets others refer to the row meanwhile.
         """
-        statement = self._by_key.with_for_update() if lock else self._by_key
+        statement = self._by_key.with_for_update(key_share=not is_deleting) if lock else self._by_key
+        keys = list(keys)
         found: dict[str, Row] = {}
         rest = iter(keys)
         while some := [key[0] if len(key) == 1 else key for key in islice(rest, _READ_AT_ONCE)]:
             for row in connection.execute(statement, {"keys": some}):
                 found[self.sender_of(self.key_of(tuple(row)))] = tuple(row)
-        return found
+        asked = [sender for key in keys if (sender := self.sender_of(key)) in found]
+        return dict.fromkeys(asked, ()) | found  # in the order in which they were asked for
 
-    def matching(self, connection: Connection, where: Any, values: Mapping[str, Any], limit: int) -> dict[str, Row]:
+    def matching(
+        self, connection: Connection, where: Any, values: Mapping[str, Any], limit: int, *, is_deleting: bool
+    ) -> dict[str, Row]:
         """The rows for which a condition holds, as `read` with `lock` has them; all rows if it is None."""
         statement = self._all if where is None else self._all.where(where)
-        rows = connection.execute(statement.limit(limit).with_for_update(of=self.table), values)
+        rows = connection.execute(
+            statement.limit(limit).with_for_update(of=self.table, key_share=not is_deleting), values
+        )
         return {self.sender_of(self.key_of(tuple(row))): tuple(row) for row in rows}
 
     def row_of(self, record: object) -> Row:
@@ -107,6 +145,10 @@ class LiveModel:
     def key_of(self, row: Row) -> Key:
         """The row's primary key."""
         return tuple([row[place] for place in self._places])
+
+    def is_plain(self, key: Key) -> bool:
+        """Whether the database gives back these values as they are, so that their text is the row's sender."""
+        return all(type(value) is plain for value, plain in zip(key, self._plain, strict=True))
 
     def sender_of(self, key: Key) -> str:
         """The sender of the row's events: its id as text; of a composite key its values joined by `:`."""
@@ -123,9 +165,7 @@ class LiveModel:
 
     def shown_key(self, key: Key) -> dict[str, Any]:
         """The row's primary key as clients get it."""
-        return {
-            self.mapper.get_property_by_column(column).key: value for column, value in zip(self.keys, key, strict=True)
-        }
+        return {self.mapper.get_property_by_column(each).key: value for each, value in zip(self.keys, key, strict=True)}
 
     def key_from(self, id: Any) -> Key:
         """The key that an application gives as an id: a value, or a tuple of them for a composite key.
@@ -149,12 +189,19 @@ class LiveModel:
             session: reads them, in its transaction.
         """
         keys = [self.key_from(id) for id in ids]
-        session = check_session(session)
-        rows = self.read(self.connection(session), keys)
+        try:
+            session = check_session(session)
+        except ConfigurationError:
+            raise ConfigurationError(
+                "of an AsyncSession: await session.run_sync(lambda session: orders.changed(ids, session))"
+            ) from None
+        connection = session.connection(bind_arguments={"mapper": self.mapper})
+        rows = self.read(connection, keys)
         found = [(key, rows.get(self.sender_of(key))) for key in keys]
         self.publish(
             [self.draft(self.deleted if row is None else self.updated, key, row, session) for key, row in found],
             session,
+            connection,
         )
 
     def draft(self, signal: Event, key: Key, row: Row | None, session: Session) -> Draft | None:
@@ -168,15 +215,11 @@ class LiveModel:
         """As `draft`, of a reset."""
         return draft_change(self.reset, None, {}, session)
 
-    def publish(self, drafts: Iterable[Draft | None], session: Session) -> None:
+    def publish(self, drafts: Iterable[Draft | None], session: Session, connection: Connection) -> None:
         """Publish what handlers didn't keep back, in the session's transaction, or right after it."""
         messages = [message for message in drafts if message is not None]
         if messages:
-            get_hub().publish_with(session, messages, self.connection(session))
-
-    def connection(self, session: Session) -> Connection:
-        """The session's connection to the database of this class."""
-        return session.connection(bind_arguments={"mapper": self.mapper})
+            get_hub().publish_with(session, messages, connection)
 
     @property
     def is_silent(self) -> bool:
@@ -198,12 +241,27 @@ class LiveModel:
         return f"<LiveModel {self.model.__name__}, {self.topic}.*>"
 
 
+def _plain_type(kind: TypeEngine[Any]) -> type[Any] | None:
+    """The type of values that a column takes and gives back as they are; None if it may change some."""
+    if isinstance(kind, TypeDecorator) and type(kind).__module__.startswith("sqlmodel."):  # its text
+        kind = kind.impl_instance
+    if isinstance(kind, Integer):
+        return int
+    if isinstance(kind, Uuid):
+        return UUID
+    return (
+        str if isinstance(kind, String) and not isinstance(kind, Enum | CHAR | NCHAR) and not kind.collation else None
+    )
+
+
 def _mapped(model: type[Any]) -> Mapper[Any]:
     name = getattr(model, "__name__", repr(model))
     try:
         mapper: Mapper[Any] = class_mapper(model, configure=False)  # its relations may not be declared yet
     except (ArgumentError, UnmappedClassError):
-        raise ConfigurationError(f"{name} has no table: give a class that SQLModel or SQLAlchemy maps to one") from None
+        raise ConfigurationError(
+            f"{name} has no table: give a class that SQLModel or SQLAlchemy maps to one, which an abstract base isn't"
+        ) from None
     if not isinstance(mapper.local_table, Table):
         raise ConfigurationError(f"{name} is mapped to no table, but to {type(mapper.local_table).__name__}")
     if mapper.inherits is not None or mapper.polymorphic_on is not None:

@@ -6,7 +6,7 @@ Called by `tracking` for each statement of a session on the table of a live clas
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import BindParameter, Column, Connection
 from sqlalchemy.sql import visitors
@@ -22,37 +22,40 @@ if TYPE_CHECKING:
 
 __all__ = ["after", "before"]
 
-_FOUND = "_nitro_found"
+_FOUND: Final = "_nitro_found"
+_MOVED: Final = "_nitro_moved"
+_SCHEMAS: Final = "schema_translate_map"
 
 
 def before(model: LiveModel, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
     """Touch the rows that the statement is about to change."""
     compiled = cast("SQLCompiler", context.compiled)
-    if context.isinsert:
-        if getattr(compiled.statement, "_post_values_clause", None) is not None:  # an upsert
-            keys = _inserted(model, context)
-            if keys is None:
-                changes.reset(model)
-            else:
-                changes.touch(model, keys, connection)
-        return
-    places = _key_binds(model, compiled)
-    sets = context.compiled_parameters
-    if places is not None:
-        keys = [tuple([values[place] for place in places]) for values in sets]
-        changes.touch(model, [*keys, *_moved(model, compiled, keys, sets)], connection)
-        return
-    if _sets_key(model, compiled):
-        changes.reset(model)
-        return
+    if context.execution_options.get(_SCHEMAS) != connection.get_execution_options().get(_SCHEMAS):
+        changes.reset(model, connection)  # it is another table, to which this one statement is directed
+    elif context.isinsert:
+        if _conflict(compiled) is not None and (keys := _given(model, context)) is not None:
+            changes.touch(model, keys, connection, is_deleting=False)
+    elif _sets_key(model, compiled):
+        changes.reset(model, connection)
+    elif (places := _key_binds(model, compiled)) is not None:
+        keys = [tuple([values[place] for place in places]) for values in context.compiled_parameters]
+        changes.touch(model, keys, connection, is_deleting=context.isdelete)
+        setattr(context, _MOVED, list(_moved(model, compiled, keys, context.compiled_parameters)))
+    else:
+        _before_many(model, connection, context, changes)
+
+
+def _before_many(model: LiveModel, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
     changes.lock(model, connection)
     where = getattr(context.invoked_statement, "whereclause", None)
+    sets = context.compiled_parameters
     for values in sets[: MOST_ROWS + 1]:
-        rows = model.matching(connection, where, _named(where, values), MOST_ROWS + 1)
-        changes.touch_rows(model, rows)
+        named = _named(where, values)
+        rows = model.matching(connection, where, named, MOST_ROWS + 1, is_deleting=context.isdelete)
+        changes.touch_rows(model, rows, connection)
         setattr(context, _FOUND, len(rows))
     if len(sets) > MOST_ROWS:
-        changes.reset(model)
+        changes.reset(model, connection)
 
 
 def after(model: LiveModel, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
@@ -60,28 +63,52 @@ def after(model: LiveModel, connection: Connection, context: DefaultExecutionCon
     if not context.isinsert:
         found = getattr(context, _FOUND, None)
         if found is not None and len(context.compiled_parameters) == 1 and context.rowcount > found:
-            changes.reset(model)
+            changes.reset(model, connection)
+        if moved := getattr(context, _MOVED, None):
+            changes.touch_new(model, moved, connection)
         return
-    keys = _inserted(model, context)
+    compiled = cast("SQLCompiler", context.compiled)
+    conflict = _conflict(compiled)
+    keys = _given(model, context)
     if keys is None:
-        changes.reset(model)
-        return
-    changes.touch_new(model, keys)
-    is_upsert = getattr(cast("SQLCompiler", context.compiled).statement, "_post_values_clause", None) is not None
-    if is_upsert and len(model.read(connection, keys)) < len(set(keys)):  # it met rows that have other keys
-        changes.reset(model)
+        keys = _generated(context)
+    if keys is None and (conflict is not None or getattr(compiled.statement, "select", None) is not None):
+        changes.reset(model, connection)
+    elif keys is None:
+        changes.touch_unknown(model, len(context.compiled_parameters), connection)
+    elif conflict is None:
+        if not changes.touch_new(model, keys, connection):
+            changes.reset(model, connection)
+    elif _is_by_key(model, conflict):
+        changes.touch_new(model, keys, connection)
+    else:
+        changes.reset(model, connection)
 
 
-def _inserted(model: LiveModel, context: DefaultExecutionContext) -> list[Key] | None:
-    """The keys that are inserted; None if they can't be known."""
+def _conflict(compiled: SQLCompiler) -> Any:
+    """What an upsert does when it meets a row; None of a plain INSERT."""
+    return getattr(compiled.statement, "_post_values_clause", None)
+
+
+def _is_by_key(model: LiveModel, conflict: Any) -> bool:
+    """Whether the rows that an upsert changes are those with the keys that it inserts, or it changes none."""
+    if "DoNothing" in type(conflict).__name__:
+        return True
+    targets = getattr(conflict, "inferred_target_elements", None) or ()
+    return {str(getattr(each, "key", each)) for each in targets} == set(model.key_names)
+
+
+def _given(model: LiveModel, context: DefaultExecutionContext) -> list[Key] | None:
+    """The keys that are inserted; None if they, or some of them, can't be known."""
     compiled = cast("SQLCompiler", context.compiled)
     if getattr(compiled.statement, "select", None) is not None:
         return None
+    many = getattr(compiled.statement, "_multi_values", None)
     found: list[Key] = []
     for values in context.compiled_parameters:
         keys = list(_keys_in(model, values))
-        if not keys or any(value is None for key in keys for value in key):
-            return _generated(context)
+        if len(keys) != (len(many[0]) if many else 1) or any(value is None for key in keys for value in key):
+            return None
         found += keys
     return found
 
@@ -148,5 +175,9 @@ def _moved(
 
 
 def _sets_key(model: LiveModel, compiled: SQLCompiler) -> bool:
+    """Whether an UPDATE sets a key to what isn't known, or of rows that aren't known by their keys."""
     given = getattr(compiled.statement, "_values", None) or {}
-    return compiled.isupdate and any(column in given for column in model.keys)
+    set_to = [given[each] for each in model.keys if each in given] if compiled.isupdate else []
+    return any(not isinstance(each, BindParameter) for each in set_to) or (
+        bool(set_to) and _key_binds(model, compiled) is None
+    )

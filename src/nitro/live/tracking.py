@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from nitro.live import statements
 from nitro.live.announcing import announce
-from nitro.live.changes import OWN, changes_of, forget_changes
+from nitro.live.changes import changes_of, forget_changes
 from nitro.live.model import LiveModel
 
 if TYPE_CHECKING:
@@ -33,42 +33,35 @@ def track(model: LiveModel) -> None:
     """Announce the changes of `model` from now on."""
     _models[model.table] = model
     _listen()
-    event.listen(model.mapper, "after_insert", _inserted)
+    event.listen(model.mapper, "after_insert", _inserted, propagate=True)
 
 
 @cache
 def _listen() -> None:
     event.listen(Session, "after_begin", _began)
-    event.listen(Session, "before_flush", _flushing)
-    event.listen(Session, "after_flush", _flushed)
     event.listen(Session, "before_commit", _committing)
     event.listen(Session, "after_soft_rollback", _rolled_back)
     event.listen(Session, "after_transaction_end", _ended)
     event.listen(Engine, "before_cursor_execute", _executing)
     event.listen(Engine, "after_execute", _executed)
+    event.listen(Engine, "commit", _connection_commits)
 
 
 def _began(session: Session, _: SessionTransaction, connection: Connection) -> None:
     _sessions[connection] = ref(session)
 
 
-def _flushing(session: Session, *_: object) -> None:
-    changes_of(session).is_flushing = True
-
-
-def _flushed(session: Session, _: object) -> None:
-    changes = changes_of(session)
-    changes.is_flushing = False
-    if changes.is_committing:  # another listener, or a handler, has changed rows since
-        announce(session, changes)
-
-
 def _committing(session: Session) -> None:
     if not session.in_nested_transaction():
         session.flush()
-        changes = changes_of(session)
-        announce(session, changes)
-        changes.is_committing = True
+        announce(session, changes_of(session))
+
+
+def _connection_commits(connection: Connection) -> None:
+    """What is left: listeners that were called after ours have changed rows, or a savepoint was open."""
+    session = _session_of(connection)
+    if session is not None and (changes := changes_of(session)):
+        announce(session, changes, may_flush=False)
 
 
 def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
@@ -82,9 +75,11 @@ def _ended(session: Session, transaction: SessionTransaction) -> None:
 
 def _inserted(mapper: Mapper[Any], connection: Connection, target: object) -> None:
     session = _session_of(connection)
-    model = _models[mapper.local_table]  # type: ignore[index]  # a live class has a table
-    if session is not None and not model.is_silent:
-        changes_of(session).touch_new(model, [tuple(mapper.primary_key_from_instance(target))])
+    for table in mapper.tables if session is not None else ():
+        model = _models.get(table)
+        if model is not None and session is not None and not model.is_silent:
+            key = tuple(mapper.primary_key_from_instance(target))
+            changes_of(session).tell_key(model, key, connection)
 
 
 def _executing(
@@ -93,24 +88,19 @@ def _executing(
     _statement: str,
     _parameters: object,
     context: DefaultExecutionContext,
-    _: bool,
+    _is_many: bool,
 ) -> None:
     found = _watched(connection, context)
     if found is not None:
         model, session = found
-        changes = changes_of(session)
-        if not (changes.is_flushing and context.isinsert):  # the mapper tells of those
-            statements.before(model, connection, context, changes)
+        statements.before(model, connection, context, changes_of(session))
 
 
 def _executed(connection: Connection, _: object, _many: object, _values: object, _options: object, result: Any) -> None:
-    context = result.context
-    found = _watched(connection, context)
-    if found is not None:
+    context = getattr(result, "context", None)  # of a sequence it is a number
+    if context is not None and (found := _watched(connection, context)) is not None:
         model, session = found
-        changes = changes_of(session)
-        if not (changes.is_flushing and context.isinsert):
-            statements.after(model, connection, context, changes)
+        statements.after(model, connection, context, changes_of(session))
 
 
 def _watched(connection: Connection, context: DefaultExecutionContext) -> tuple[LiveModel, Session] | None:
@@ -119,7 +109,7 @@ def _watched(connection: Connection, context: DefaultExecutionContext) -> tuple[
     if compiled is None or not (context.isinsert or context.isupdate or context.isdelete):
         return None
     model = _models.get(getattr(compiled.statement, "table", None))  # type: ignore[arg-type]  # None is in no dict
-    if model is None or model.is_silent or OWN in context.execution_options:
+    if model is None or model.is_silent:
         return None
     session = _session_of(connection)
     return None if session is None else (model, session)

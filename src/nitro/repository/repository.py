@@ -252,7 +252,7 @@ class SQLModelRepository:
             make_transient(entity)  # its id was changed since it was read
         with self._database.writing() as session:
             locked = session.get(type(entity), entity.id, with_for_update=True)
-            with _announced(session, locked, type(entity)._live, entity.id) as written:
+            with _announced(session, locked, type(entity)._nitro_live) as written:
                 row = session.merge(entity)
                 session.flush()
                 session.refresh(row, names)
@@ -286,7 +286,7 @@ class SQLModelRepository:
 
 
 @contextmanager
-def _announced(session: Session, locked: Entity | None, live: LiveModel | None, id: str) -> Iterator[list[Entity]]:
+def _announced(session: Session, locked: Entity | None, live: LiveModel | None) -> Iterator[list[Entity]]:
     """Spare a live class the statements that read its row before and after the write: both are done already."""
     written: list[Entity] = []
     if live is None:
@@ -295,8 +295,10 @@ def _announced(session: Session, locked: Entity | None, live: LiveModel | None, 
     from nitro.live.changes import changes_of
 
     changes, connection = changes_of(session), session.connection()
-    before = None if locked is None else live.row_of(locked)
-    changes.touch_read(live, (id,), before, connection)
+    changes.may_write(connection)
+    if locked is not None and not live.is_silent:
+        before = live.row_of(locked)
+        changes.touch_rows(live, {live.sender_of(live.key_of(before)): before}, connection)
     yield written
     changes.know(live, live.row_of(written[0]))
 
