@@ -56,10 +56,11 @@ test-all: $(JS) $(NPM) programs
 test-least: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --least
 
-# Before each release, too: the browser client in Firefox ESR and WebKitGTK.
+# Before each release, too: the browser client in Firefox ESR and WebKitGTK, and in eight times as many explored worlds.
 test-engines: PROGRAMS += /usr/bin/firefox-esr=firefox-esr /usr/bin/WebKitWebDriver=webkit2gtk-driver /usr/bin/Xvfb=xvfb
-test-engines: $(VENV)/.test programs
+test-engines: $(VENV)/.test $(JS) programs
 	$(BIN)/python -m pytest -m engines
+	EXPLORED_WORLDS=200000 $(WITH_NODE) $(BIN)/python -m pytest -k in_worlds_full_of_faults tests/test_browser_build.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
