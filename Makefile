@@ -9,6 +9,22 @@ NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 PYRIGHT   := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright  # it reads the packages of the first Python there
 
+NEEDS_NOTHING := "not server and not slow and not alone"
+
+# Run a command beside the type checkers and the linter of the browser client. What each of them says is printed in one piece
+# when the command has ended, and it fails if any of them has failed.
+define beside_linters
+said=$$(mktemp -d); trap 'rm -rf "$$said"' 0; failed=0; \
+$(BIN)/mypy >"$$said/mypy" 2>&1 & mypy=$$!; \
+$(PYRIGHT) >"$$said/pyright" 2>&1 & pyright=$$!; \
+(cd js && $(WITH_NODE) npm run --silent lint) >"$$said/oxlint" 2>&1 & oxlint=$$!; \
+$(1) || failed=$$?; \
+for each in mypy:$$mypy pyright:$$pyright oxlint:$$oxlint; do \
+  wait $${each#*:} || failed=$$?; \
+  echo "$${each%:*}:"; cat "$$said/$${each%:*}"; \
+done; exit $$failed
+endef
+
 unexport PYTHONDONTWRITEBYTECODE  # else each server that a test starts compiles everything anew
 
 .PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs clean
@@ -19,10 +35,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(PYRIGHT)
-	$(PYRIGHT) --verifytypes nitro --ignoreexternal
-	cd js && $(WITH_NODE) npm run --silent lint
+	@$(call beside_linters,$(PYRIGHT) --verifytypes nitro --ignoreexternal)
 	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not alone and not engines"
 	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
 
@@ -30,14 +43,11 @@ test: $(VENV)/.test $(JS) $(NPM)
 quick: $(VENV)/.test $(JS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(PYRIGHT)
-	cd js && $(WITH_NODE) npm run --silent lint
-	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not slow and not alone"
+	@$(call beside_linters,NITRO_TEST_EXAMPLES=10 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m $(NEEDS_NOTHING))
 
 # How much of src/nitro the tests without servers run; it fails below the floor in pyproject.toml.
 coverage: $(VENV)/.test
-	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m coverage run -m pytest -q -m "not server and not slow and not alone"
+	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m coverage run -m pytest -q -m $(NEEDS_NOTHING)
 	$(BIN)/python -m coverage report --skip-covered --sort=cover
 
 # The versions that the development environment is made of, for every Python and system; pip takes them as constraints.
