@@ -406,7 +406,6 @@ def test_without_httptools_it_is_over_h11_and_without_the_option_uvicorn_is_not_
         subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=20)
 
 
-@pytest.mark.alone
 def test_streams_that_are_killed_frozen_reset_and_half_closed_at_random_leave_nothing() -> None:
     """`tests/soak.py` does it with ten thousand of them for ten minutes."""
     chance = random.Random(7)
