@@ -22,7 +22,7 @@ from nitro.testing.nemesis.schedule import Step, schedule
 from tests.nemesis.setup import SetUp
 from tests.nemesis.setups import SET_UPS
 
-SECONDS = 6.0
+SECONDS = 8.0  # so that enough is emitted between the faults beside other tests, too
 SHORT = {
     "sqlite": "file-deleted,file-put-back,file-vacuumed,log-wiped,worker-kill",
     "redis": "redis-kill,redis-restart,log-wiped,connections-ended,worker-kill",
