@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
+# Of pytest: most of the time tests wait for what they have started, so that two cores are enough for three.
+PROCESSES ?= 3
 JS     := js/node_modules/.package-lock.json
 NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
@@ -36,7 +38,7 @@ test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@$(call beside_linters,$(PYRIGHT) --verifytypes nitro --ignoreexternal)
-	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not alone and not engines"
+	$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --durations=20 -m "not alone and not engines"
 	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
 
 # What to run while working: all that needs no server and no browser.
@@ -58,7 +60,6 @@ lock: $(VENV)/.test
 
 # Before each release: the suite on each Python that pyproject.toml names, or on some: make test-all PYTHONS="3.14 3.15".
 # Pythons that this machine hasn't come from Debian's unstable distribution, into .pythons or NITRO_PYTHONS.
-PROCESSES ?= 2
 test-all: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) $(if $(PYTHONS),--pythons $(PYTHONS))
 
