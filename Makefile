@@ -4,10 +4,28 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
+# Of pytest: most of the time tests wait for what they have started, so that two cores are enough for three.
+PROCESSES ?= 3
 JS     := js/node_modules/.package-lock.json
 NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 PYRIGHT   := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright  # it reads the packages of the first Python there
+
+NEEDS_NOTHING := "not server and not slow and not alone"
+
+# Run a command beside the type checkers and the linter of the browser client. What each of them says is printed in one piece
+# when the command has ended, and it fails if any of them has failed.
+define beside_linters
+said=$$(mktemp -d); trap 'rm -rf "$$said"' 0; failed=0; \
+$(BIN)/mypy >"$$said/mypy" 2>&1 & mypy=$$!; \
+$(PYRIGHT) >"$$said/pyright" 2>&1 & pyright=$$!; \
+(cd js && $(WITH_NODE) npm run --silent lint) >"$$said/oxlint" 2>&1 & oxlint=$$!; \
+$(1) || failed=$$?; \
+for each in mypy:$$mypy pyright:$$pyright oxlint:$$oxlint; do \
+  wait $${each#*:} || failed=$$?; \
+  echo "$${each%:*}:"; cat "$$said/$${each%:*}"; \
+done; exit $$failed
+endef
 
 unexport PYTHONDONTWRITEBYTECODE  # else each server that a test starts compiles everything anew
 
@@ -19,25 +37,19 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(PYRIGHT)
-	$(PYRIGHT) --verifytypes nitro --ignoreexternal
-	cd js && $(WITH_NODE) npm run --silent lint
-	$(WITH_NODE) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not alone and not engines"
+	@$(call beside_linters,$(PYRIGHT) --verifytypes nitro --ignoreexternal)
+	$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --durations=20 -m "not alone and not engines"
 	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
 
 # What to run while working: all that needs no server and no browser.
 quick: $(VENV)/.test $(JS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(PYRIGHT)
-	cd js && $(WITH_NODE) npm run --silent lint
-	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not server and not slow and not alone"
+	@$(call beside_linters,NITRO_TEST_EXAMPLES=10 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m $(NEEDS_NOTHING))
 
 # How much of src/nitro the tests without servers run; it fails below the floor in pyproject.toml.
 coverage: $(VENV)/.test
-	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m coverage run -m pytest -q -m "not server and not slow and not alone"
+	NITRO_TEST_EXAMPLES=30 $(BIN)/python -m coverage run -m pytest -q -m $(NEEDS_NOTHING)
 	$(BIN)/python -m coverage report --skip-covered --sort=cover
 
 # The versions that the development environment is made of, for every Python and system; pip takes them as constraints.
@@ -48,7 +60,6 @@ lock: $(VENV)/.test
 
 # Before each release: the suite on each Python that pyproject.toml names, or on some: make test-all PYTHONS="3.14 3.15".
 # Pythons that this machine hasn't come from Debian's unstable distribution, into .pythons or NITRO_PYTHONS.
-PROCESSES ?= 2
 test-all: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) $(if $(PYTHONS),--pythons $(PYTHONS))
 
@@ -56,10 +67,11 @@ test-all: $(JS) $(NPM) programs
 test-least: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --least
 
-# Before each release, too: the browser client in Firefox ESR and WebKitGTK.
+# Before each release, too: the browser client in Firefox ESR and WebKitGTK, and in eight times as many explored worlds.
 test-engines: PROGRAMS += /usr/bin/firefox-esr=firefox-esr /usr/bin/WebKitWebDriver=webkit2gtk-driver /usr/bin/Xvfb=xvfb
-test-engines: $(VENV)/.test programs
+test-engines: $(VENV)/.test $(JS) programs
 	$(BIN)/python -m pytest -m engines
+	EXPLORED_WORLDS=200000 $(WITH_NODE) $(BIN)/python -m pytest -k in_worlds_full_of_faults tests/test_browser_build.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .

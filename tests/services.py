@@ -120,6 +120,16 @@ class RedisServer(Service):
         return answer_of(self.port, *command)
 
 
+class RedisCluster(RedisServer):
+    """One node of a cluster. Its port for other nodes is a free one, and not the default, 10,000 above its own: that
+    may have been given away by the system or another of pytest's workers.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+
+
 class Sentinel(Service):
     """One Sentinel, which alone decides that its master is down, and soon."""
 

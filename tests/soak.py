@@ -135,7 +135,7 @@ class Producer:
         self.n = 0
 
     async def live(self, until: float) -> None:
-        async with httpx.AsyncClient(base_url=self.server.url, timeout=5, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=self.server.url, timeout=5, trust_env=False, verify=False) as http:
             while time.monotonic() < until:
                 pad = self.rng.choice([0, 0, 100, 1_000, 20_000])
                 for _ in range(self.rng.choice([1, 1, 1, 20])):
@@ -155,7 +155,7 @@ class Producer:
         return outcome == "acknowledged"
 
     async def emit_last(self) -> None:
-        async with httpx.AsyncClient(base_url=self.server.url, timeout=5, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=self.server.url, timeout=5, trust_env=False, verify=False) as http:
             while not await self.emit(http):
                 pass
 

@@ -59,7 +59,7 @@ def until_clients(server: Server, count: int) -> None:
 
 def ask(server: Server, query: str = "", headers: str = "") -> httpx.Response:
     fields = dict(line.split(": ", 1) for line in headers.splitlines())
-    return httpx.get(f"{server.url}/events?{query}", headers=fields, timeout=10, trust_env=False)
+    return httpx.get(f"{server.url}/events?{query}", headers=fields, timeout=10, trust_env=False, verify=False)
 
 
 def check_problem(answer: httpx.Response, status: int, wanted: str) -> None:
@@ -166,7 +166,9 @@ def test_a_logout_ends_the_users_streams_in_all_tabs_and_a_login_opens_them_agai
     with Stream(fastapi.port, "/events", cookie) as one, Stream(fastapi.port, "/events", cookie) as other:
         for stream in (one, other):
             stream.read_until(b"id: ")
-        answer = httpx.post(f"{fastapi.url}/logout", headers=dict([cookie.strip().split(": ", 1)]), trust_env=False)
+        answer = httpx.post(
+            f"{fastapi.url}/logout", headers=dict([cookie.strip().split(": ", 1)]), trust_env=False, verify=False
+        )
         assert answer.status_code == 204
         for stream in (one, other):
             stream.read_to_end()
@@ -199,7 +201,7 @@ def test_a_token_opens_a_stream_and_ends_it_when_it_expires() -> None:
 def test_a_ticket_opens_a_stream_for_a_minute_and_nothing_else() -> None:
     with serve("A ticket, for another origin") as server:
         assert server.post("/tickets").status_code == 401
-        answer = httpx.post(f"{server.url}/tickets", cookies={"user": "ada"}, trust_env=False)
+        answer = httpx.post(f"{server.url}/tickets", cookies={"user": "ada"}, trust_env=False, verify=False)
         ticket = answer.json()
         with Stream(server.port, f"/events?ticket={ticket}") as stream:
             stream.read_until(b"id: ")
@@ -244,7 +246,7 @@ def test_other_frameworks_say_the_same(recipe: str) -> None:
         until_clients(server, 0)
         with Stream(server.port, "/events", ada) as stream:
             stream.read_until(b"id: ")
-            answer = httpx.post(f"{server.url}/logout", headers={"Cookie": "user=ada"}, trust_env=False)
+            answer = httpx.post(f"{server.url}/logout", headers={"Cookie": "user=ada"}, trust_env=False, verify=False)
             assert answer.status_code == 204
             assert 'user=""' in answer.headers["set-cookie"] or "user=null" in answer.headers["set-cookie"]
             stream.read_to_end()

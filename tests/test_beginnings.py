@@ -144,7 +144,7 @@ def test_a_page_behind_a_redirect_hears_nothing_that_it_shows(broker: Broker, tm
     every_request_anew = httpx.Limits(max_keepalive_connections=0)  # to whichever worker takes it
     with (
         Server("tests.apps.redirects:app", options=("--workers", "2"), environment=environment) as server,
-        httpx.Client(base_url=server.url, limits=every_request_anew) as browser,
+        httpx.Client(base_url=server.url, limits=every_request_anew, verify=False) as browser,
     ):
         workers = set()
         for n in range(0, 4 * ROUNDS, 2):

@@ -226,7 +226,6 @@ def test_a_full_queue_says_for_how_long_the_broker_has_been_gone(server: Broker)
         end.flush()
 
 
-@pytest.mark.alone
 def test_27_a_nats_server_whose_disk_was_full_is_told_of_and_used_when_it_takes_something_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

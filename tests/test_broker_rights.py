@@ -12,8 +12,7 @@ from redis.exceptions import NoPermissionError
 
 from nitro.testing.conformance import eventually
 from tests.cast import check_events_get_across, ends_on, wait_until_open
-from tests.servers import free_port
-from tests.services import NatsServer, RedisServer, administer
+from tests.services import NatsServer, RedisCluster, RedisServer, administer
 from tests.test_database_of_the_application import documented
 
 HEADING = "Rights on the broker"
@@ -51,11 +50,7 @@ def test_on_redis_one_namespace_is_all_that_its_user_has(tmp_path: Path) -> None
 
 
 def test_in_a_redis_cluster_its_user_looks_for_the_nodes_too(tmp_path: Path) -> None:
-    server = RedisServer(tmp_path)
-    while server.port > 55_535:  # the cluster's own port is 10,000 higher
-        server.port = free_port()
-    server.options = ("--cluster-enabled", "yes")
-    with server:
+    with RedisCluster(tmp_path) as server:
         assert server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383") == b"+OK\r\n"
         give_rights(server, "+command", "+cluster|slots")
         check_events_get_across(f"redis+cluster://application:password@127.0.0.1:{server.port}", "shop")

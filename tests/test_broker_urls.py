@@ -10,17 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.cast import check_events_get_across
-from tests.servers import free_port
-from tests.services import PgBouncer, PostgresServer, RedisServer, Sentinel, Service
+from tests.services import PgBouncer, PostgresServer, RedisCluster, RedisServer, Sentinel, Service
 
 
 @contextlib.contextmanager
 def cluster(directory: Path) -> Iterator[str]:
-    server = RedisServer(directory / "cluster")
-    while server.port > 55_535:  # the cluster's own port is 10,000 higher
-        server.port = free_port()
-    server.options = ("--cluster-enabled", "yes")
-    with server:
+    with RedisCluster(directory / "cluster") as server:
         assert server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383") == b"+OK\r\n"
         yield f"redis+cluster://127.0.0.1:{server.port}"
 

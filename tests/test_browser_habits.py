@@ -17,7 +17,7 @@ from tests.services import Proxy
 from tests.tabs import CONNECT, SCRIPT, blank_tab, connect, connected_tab, wait_for
 from tests.test_browser_client import QUICK, WITHOUT_LOCKS, WITHOUT_WORKER, emit, heard
 
-pytestmark = [pytest.mark.browser, pytest.mark.alone]
+pytestmark = pytest.mark.browser
 APP = "tests.apps.pages_slow:app"
 TABS = [int(count) for count in os.environ.get("LEADER_TABS", "6").split(",")]  # 6,12,24 by hand
 HOURS = [-1, 1] if "LEADER_TABS" in os.environ else [-1]  # so many the clock is set on
@@ -180,6 +180,7 @@ def test_without_topics_it_waits_and_what_it_subscribes_to_is_heard_from_then_on
     assert tab.evaluate("[gaps, errors]") == [[], []]
 
 
+@pytest.mark.alone
 @SHARED
 def test_who_subscribes_all_the_time_starves_nobody(context: BrowserContext, server: Server) -> None:
     busy, other = (connected_tab(context, server.url, topics=["n.*"]) for _ in range(2))
@@ -209,6 +210,7 @@ def test_who_subscribes_all_the_time_starves_nobody(context: BrowserContext, ser
         assert tab.evaluate("[gaps, errors]") == [[], []]
 
 
+@pytest.mark.alone
 def test_handlers_that_are_gone_cost_nothing(context: BrowserContext, server: Server) -> None:
     tab = connected_tab(context, server.url, topics=["n.*"])
 
@@ -227,6 +229,7 @@ def test_handlers_that_are_gone_cost_nothing(context: BrowserContext, server: Se
     assert min(milliseconds() for _ in range(3)) < before * 2 + 50
 
 
+@pytest.mark.alone
 def test_a_clock_that_is_set_hides_no_dead_line(context: BrowserContext, server: Server) -> None:
     with Proxy(server.port) as proxy:
         for hours in HOURS:
@@ -266,6 +269,7 @@ def test_its_url_is_resolved_as_a_link_is(context: BrowserContext, server: Serve
     assert not any("/events" in url and "/app/events" not in url for url in asked)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("count", TABS)
 def test_a_tab_that_leads_serves_others_as_fast_as_a_worker_does(browser: Browser, server: Server, count: int) -> None:
     def seconds(way: str) -> float:

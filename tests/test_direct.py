@@ -172,16 +172,27 @@ def test_a_client_that_has_closed_its_sending_half_goes_on_hearing(server: Serve
     wait_for(lambda: left(server)["clients"] == 0)
 
 
-@pytest.mark.parametrize("go", ["close", "reset", "half, then close"])
-def test_a_client_that_goes_leaves_nothing(server: Server, go: str) -> None:
+@pytest.mark.parametrize(
+    ("go", "at_once"),
+    [
+        ("close", 1),
+        ("reset", 1),
+        ("half, then close", 10),  # each waits for two comments
+    ],
+)
+def test_a_client_that_goes_leaves_nothing(server: Server, go: str, at_once: int) -> None:
     before = left(server)
-    for _ in range(20):
-        with direct(server) as opened:
+    for _ in range(20 // at_once):
+        crowd = [direct(server) for _ in range(at_once)]
+        for opened in crowd:
             if go == "reset":
                 opened.reset()
             elif go == "half, then close":
                 opened.socket.shutdown(socket.SHUT_WR)
+        for opened in crowd:
+            if go == "half, then close":
                 opened.read_until(b":\n\n:\n\n")
+            opened.socket.close()
         wait_for(lambda: left(server)["clients"] == 0, seconds=2)
     for what in ("fds", "tasks", "direct", "objects"):
         wait_for(lambda what=what: left(server)[what] <= before[what])  # type: ignore[misc]
@@ -402,7 +413,6 @@ def test_without_httptools_it_is_over_h11_and_without_the_option_uvicorn_is_not_
         subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=20)
 
 
-@pytest.mark.alone
 def test_streams_that_are_killed_frozen_reset_and_half_closed_at_random_leave_nothing() -> None:
     """`tests/soak.py` does it with ten thousand of them for ten minutes."""
     chance = random.Random(7)

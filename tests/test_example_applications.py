@@ -61,7 +61,7 @@ def test_a_todo_made_in_one_tab_lives_in_both(tabs: tuple[Page, Page]) -> None:
 def test_the_todo_service_answers_with_the_right_status(server: Server) -> None:
     import httpx
 
-    with httpx.Client(base_url=server.url, trust_env=False) as http:
+    with httpx.Client(base_url=server.url, trust_env=False, verify=False) as http:
         created = http.post("/todos", data={"title": "by form"})
         assert created.status_code == 201
         assert http.post("/todos", params={"title": "by query"}).status_code == 201

@@ -22,7 +22,7 @@ from nitro.testing.nemesis.schedule import Step, schedule
 from tests.nemesis.setup import SetUp
 from tests.nemesis.setups import SET_UPS
 
-SECONDS = 6.0
+SECONDS = 8.0  # so that enough is emitted between the faults beside other tests, too
 SHORT = {
     "sqlite": "file-deleted,file-put-back,file-vacuumed,log-wiped,worker-kill",
     "redis": "redis-kill,redis-restart,log-wiped,connections-ended,worker-kill",
@@ -44,7 +44,6 @@ def run_on(set_up: SetUp, folder: Path, names: str, seconds: float, seed: int = 
     return asyncio.run(run(plan))
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("kind", SET_UPS)
 def test_nothing_is_lost_doubled_or_reordered_in_silence(kind: str, tmp_path: Path) -> None:
     with SET_UPS[kind](tmp_path / "servers") as set_up:
@@ -78,7 +77,6 @@ def two_swapped(messages: list[str]) -> None:
     messages[place], messages[place + 1] = messages[place + 1], messages[place]
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("sabotage", "found"), [(one_dropped, "lost"), (one_doubled, "doubled"), (two_swapped, "reordered")]
 )
@@ -239,7 +237,6 @@ def nemesis(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.alone
 def test_anyone_runs_it_on_a_set_up_of_their_own(tmp_path: Path) -> None:
     own = ["--broker-url", f"sqlite:///{tmp_path / 'events.db'}", "--seed", "5", "--folder", str(tmp_path / "run")]
     broken = ["--fault", "broken=exit 1"]

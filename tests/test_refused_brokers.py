@@ -27,7 +27,7 @@ from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import BROKERS
 from tests.cast import ends_on, wait_until_open
 from tests.servers import ROOT
-from tests.services import NatsServer, PostgresServer, Proxy, RedisServer
+from tests.services import NatsServer, PostgresServer, Proxy, RedisCluster, RedisServer
 from tests.test_nats_servers import cluster, stream_of
 
 
@@ -333,11 +333,7 @@ def redis_that_is_no_cluster(directory: Path) -> Iterator[tuple[str, str]]:
 
 @contextlib.contextmanager
 def redis_that_is_a_cluster(directory: Path) -> Iterator[tuple[str, str]]:
-    server = RedisServer(directory)
-    while server.port > 55_535:
-        server = RedisServer(directory)
-    server.options = ("--cluster-enabled", "yes")
-    with server:
+    with RedisCluster(directory) as server:
         other = "07c37dfeb235213a872192d90877d0cd55635b91"
         server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         slot = server.run("CLUSTER", "KEYSLOT", "{nitro:app}").strip().removeprefix(b":").decode()

@@ -234,9 +234,9 @@ OPTIONS = {
 @pytest.mark.parametrize(
     ("url", "scheme"),
     [
-        ("postgresql://127.0.0.1:1/d?sslmode=require", "postgresql"),
+        pytest.param("postgresql://127.0.0.1:1/d?sslmode=require", "postgresql", marks=pytest.mark.slow),
         ("redis://127.0.0.1:1/0?db=0", "redis"),
-        ("rediss://127.0.0.1:1/0?db=0", "redis"),
+        pytest.param("rediss://127.0.0.1:1/0?db=0", "redis", marks=pytest.mark.slow),
         ("redis+cluster://127.0.0.1:1/?db=0", "redis"),
         ("nats://127.0.0.1:1?replicas=1", "nats"),
         ("sqlite:////nowhere/events.db?cache=private", "sqlite"),

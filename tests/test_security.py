@@ -132,7 +132,7 @@ def test_dns_rebinding_a_host_by_another_name_is_refused() -> None:
     with Server("tests.apps.access:app", environment=STARLETTE) as server:
         for host in ("evil.example", f"evil.example:{server.port}", "127.0.0.1.evil.example", ""):
             headers = {"Host": host, "Cookie": "user=ada"}
-            assert httpx.get(f"{server.url}/events", headers=headers, trust_env=False).status_code == 400
+            assert httpx.get(f"{server.url}/events", headers=headers, trust_env=False, verify=False).status_code == 400
         with Stream(server.port, "/events", "Cookie: user=ada\r\n") as stream:
             stream.read_until(b"id: ")
 
@@ -141,5 +141,5 @@ def test_dns_rebinding_the_examples_answer_to_this_machines_names_alone() -> Non
     with Server("examples.todo:app", runner="examples.serve", options=()) as server:
         assert server.get("/").status_code == 200
         for path in ("/", "/events", "/todos"):
-            answer = httpx.get(f"{server.url}{path}", headers={"Host": "evil.example"}, trust_env=False)
+            answer = httpx.get(f"{server.url}{path}", headers={"Host": "evil.example"}, trust_env=False, verify=False)
             assert answer.status_code == 400

@@ -8,8 +8,6 @@ import pytest
 
 from tests.soak import soak
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.mark.parametrize(("seed", "waits"), [(1, False), (2, True)])
 def test_faults_at_random_lose_nothing_in_silence(seed: int, waits: bool) -> None:

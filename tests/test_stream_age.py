@@ -44,7 +44,7 @@ def test_the_ends_of_old_streams_lose_nothing_and_each_asks_for_its_rights_anew(
         emitted: list[int] = []
 
         def emit_on() -> None:
-            with httpx.Client(trust_env=False) as client:
+            with httpx.Client(trust_env=False, verify=False) as client:
                 while not is_over.is_set():
                     client.post(f"{server.url}/emit", json=[["todo.a", len(emitted)]]).raise_for_status()
                     emitted.append(len(emitted))
@@ -78,7 +78,7 @@ def test_the_ends_of_old_streams_lose_nothing_and_each_asks_for_its_rights_anew(
             stream.read_until(b"id: ")
             server.post("/set", json={"stale": ["ada"]})
             stream.read_to_end()
-        answer = httpx.get(f"{server.url}/mine", cookies={"user": "ada"}, trust_env=False)
+        answer = httpx.get(f"{server.url}/mine", cookies={"user": "ada"}, trust_env=False, verify=False)
         assert answer.status_code == 401, "what was withdrawn meanwhile, with nobody telling Nitro"
     assert "Traceback" not in server.output, server.output
 

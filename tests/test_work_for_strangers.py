@@ -199,7 +199,7 @@ def test_each_answer_without_a_stream_counts_like_a_connect(
 
         def ask(user: str = "eve") -> httpx.Response:
             url = server.url + path.replace("eve", user) + query
-            return httpx.request(method, url, headers=headers, timeout=10, trust_env=False)
+            return httpx.request(method, url, headers=headers, timeout=10, trust_env=False, verify=False)
 
         answers = [ask(), ask()]
         assert [answer.status_code for answer in answers] == [status, 429]

@@ -38,7 +38,8 @@ class FaultTests(Hooks):
             before = one.broker.head
             for n in range(50):
                 one.publish(b"%d" % n)
-                eventually(lambda n=n: len(other.heard.messages) > n, "all are heard")  # type: ignore[misc]
+                for end in (one, other):
+                    eventually(lambda end=end, n=n: len(end.heard.messages) > n, "all are heard")  # type: ignore[misc]
             self.damage(name)
             one.publish(b'"after"')
             for end in (one, other):
