@@ -53,9 +53,9 @@ child = os.fork()
 async def hear():
     nitro.connect_broker()
     with nitro.Client(topics=['a.*']) as client:
-        print('listens', flush=True)
+        os.write(1, b'listens\\n')  # in one piece, also where Python's own output isn't buffered
         async for message in client.messages():
-            print('child' if not child else 'parent', flush=True)
+            os.write(1, b'parent\\n' if child else b'child\\n')
             break
 asyncio.run(hear())
 if child:
@@ -103,11 +103,12 @@ def running(path: Path, code: str) -> Iterator[subprocess.Popen[str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # also what it forked, which would keep its output open
         process.communicate()
 
 
