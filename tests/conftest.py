@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from blockbuster import blockbuster_ctx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from nitro.clients.client import active_clients
@@ -42,6 +43,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if getattr(metafunc.module, "BOTH_WAYS", False) and starts_a_process(metafunc.definition):
         metafunc.fixturenames.insert(0, "way")
         metafunc.parametrize("way", WAYS, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def loops_are_not_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A call of Nitro's that would block an event loop raises `BlockingError`, in all tests that start no process.
+
+    A log asks its file in a loop of its own, which serves nobody; entities are synchronous, as the documentation says.
+    """
+    if request.node.get_closest_marker("server") is not None:
+        yield
+        return
+    with blockbuster_ctx("nitro", excluded_modules=["nitro.brokers", "nitro.entities", "nitro.repository"]):
+        yield
 
 
 @pytest.fixture
