@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.orm import Session
 
 import nitro
+from nitro.testing.conformance import eventually
 
-__all__ = ["Hearing", "engine_on"]
+__all__ = ["Events", "Hearing", "engine_on"]
+
+Events = list[tuple[str, str | None, Any]]
+"""Topics, senders and data."""
 
 
 class Hearing:
@@ -26,7 +31,8 @@ class Hearing:
         self._topics = list(topics)
         self.heard: list[Any] = []
         self.ids: list[str] = []
-        self.events: list[tuple[str, str | None, Any]] = []
+        self.events: Events = []
+        self._taken = 0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._hear()))
         self._is_listening = threading.Event()
 
@@ -38,6 +44,16 @@ class Hearing:
                     self.heard.append(message.data)
                     self.ids.append(str(message.id))
                     self.events.append((message.topic, message.sender, message.data))
+
+    def new_events(self, bind: Engine | Connection) -> Events:
+        """The events since the last call, once it has heard everything that was committed there; it hears `end`, too."""
+        with Session(bind) as session:
+            nitro.emit("end", result=0, session=session)
+            session.commit()
+        eventually(lambda: self.events[self._taken :][-1:] == [("end", None, 0)], "the end is heard")
+        new = self.events[self._taken : -1]
+        self._taken = len(self.events)
+        return new
 
     def __enter__(self) -> Hearing:
         nitro.connect_broker()

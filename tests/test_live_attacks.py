@@ -20,9 +20,8 @@ import nitro
 from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, PayloadTooLarge
 from nitro.settings import get_settings
-from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS
-from tests.hearing import Hearing
+from tests.hearing import Events, Hearing
 
 
 class Colour(str, enum.Enum):  # noqa: UP042 - whose str() is another than its value
@@ -86,9 +85,6 @@ def audit(_: object, connection: Any, target: Note) -> None:
     connection.execute(insert(Audit).values(what=f"note {target.id}"))
 
 
-Events = list[tuple[str, str | None, Any]]
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def session(request: pytest.FixtureRequest, tmp_path: Path, hub_with: Callable[..., Hub]) -> Iterator[Session]:
     from sqlalchemy import create_engine
@@ -109,19 +105,7 @@ def session(request: pytest.FixtureRequest, tmp_path: Path, hub_with: Callable[.
 def heard(session: Session) -> Iterator[Callable[[], Events]]:
     """The events so far, once everything that was committed has come."""
     with Hearing("note.*", "link.*", "audit.*", "price.*", "end") as hearing:
-        taken = 0
-
-        def events() -> Events:
-            nonlocal taken
-            with Session(session.get_bind()) as other:
-                nitro.emit("end", result=0, session=other)
-                other.commit()
-            eventually(lambda: hearing.events[taken:][-1:] == [("end", None, 0)], "the end is heard")
-            new = hearing.events[taken:-1]
-            taken = len(hearing.events)
-            return new
-
-        yield events
+        yield lambda: hearing.new_events(session.get_bind())
 
 
 def names(events: Events) -> list[tuple[str, str | None]]:

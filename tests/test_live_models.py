@@ -25,7 +25,7 @@ from nitro.repository import SQLModelRepository
 from nitro.settings import get_settings
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, Broker
-from tests.hearing import Hearing, engine_on
+from tests.hearing import Events, Hearing, engine_on
 
 
 class LiveTask(nitro.Entity, table=True, live=True, topic="task"):
@@ -57,8 +57,6 @@ class LiveLine(Base):
 orders = nitro.live_model(LiveOrder, "order", exclude=["secret"])
 lines = nitro.live_model(LiveLine, "line")
 
-Events = list[tuple[str, str | None, Any]]
-
 
 @pytest.fixture(params=["sqlite", "postgresql", "memory"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker | None]:
@@ -88,19 +86,7 @@ def engine(
 def heard(engine: Engine) -> Iterator[Callable[[], Events]]:
     """The events so far, once everything that was committed has come."""
     with Hearing("task.*", "order.*", "line.*", "end") as hearing:
-        taken = 0
-
-        def events() -> Events:
-            nonlocal taken
-            with Session(engine) as session:
-                nitro.emit("end", result=0, session=session)
-                session.commit()
-            eventually(lambda: hearing.events[taken:][-1:] == [("end", None, 0)], "the end is heard")
-            new = hearing.events[taken:-1]
-            taken = len(hearing.events)
-            return new
-
-        yield events
+        yield lambda: hearing.new_events(engine)
 
 
 def task(**fields: Any) -> dict[str, Any]:
