@@ -46,7 +46,7 @@ class Hearing:
                     self.events.append((message.topic, message.sender, message.data))
 
     def new_events(self, bind: Engine | Connection) -> Events:
-        """The events since the last call, once it has heard everything that was committed there; it hears `end`, too."""
+        """The events since the last call, once it has heard all that was committed there; it has to hear `end`, too."""
         with Session(bind) as session:
             nitro.emit("end", result=0, session=session)
             session.commit()
