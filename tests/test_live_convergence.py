@@ -53,18 +53,24 @@ steps = st.tuples(st.integers(0, 1), st.sampled_from(KINDS), st.integers(0, 5), 
 
 
 class World:
-    """Two sessions on one table, and one who applies what is told."""
+    """Two sessions on one table, and one who applies what is told.
 
-    def __init__(self, engine: Engine, hearing: Hearing) -> None:
-        self._engine = engine
+    Args:
+        engine: that of the sessions, which give up soon when they meet a lock.
+        patient: waits for locks.
+    """
+
+    def __init__(self, engine: Engine, patient: Engine, hearing: Hearing) -> None:
+        self._patient = patient
+        self._looking = engine if engine.dialect.name == "sqlite" else patient  # where a session may be writing
         self._hearing = hearing
         self._seen = len(hearing.events)
         self._sessions = (Session(engine), Session(engine))
         self.rows: dict[int, Values] = {}
-        with Session(engine) as session:
+        with Session(patient) as session:
             session.execute(delete_rows(Cell))
             session.commit()
-        self.check()
+        self.check(patient)
 
     def run(self, step: Step) -> None:
         which, kind, key, value = step
@@ -76,15 +82,15 @@ class World:
             return
         if kind == "commit":
             with contextlib.suppress(OperationalError):  # on SQLite, the other session may be writing
-                self.check()
+                self.check(self._looking)
 
     def end(self) -> None:
         for session in self._sessions:
             session.close()
-        self.check()
+        self.check(self._patient)
 
-    def check(self) -> None:
-        with Session(self._engine) as session:
+    def check(self, engine: Engine) -> None:
+        with Session(engine) as session:
             nitro.emit("cells.end", result=0, session=session)
             session.commit()
             rows = {cell.id: {"id": cell.id, "value": cell.value} for cell in session.scalars(select(Cell))}
@@ -178,18 +184,22 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def world(place: str, hub_with: Callable[..., Hub]) -> Iterator[Callable[[], World]]:
     if place.startswith("sqlite"):
         engine = create_engine(place, connect_args={"timeout": 0.02})
-        # Else sqlite3 begins no transaction at a savepoint, whose release is a commit then: SQLAlchemy's documentation
-        # of its dialect has these two lines.
-        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        patient = create_engine(place)
+        for each in (engine, patient):
+            # Else sqlite3 begins no transaction at a savepoint, whose release is a commit then: SQLAlchemy documents
+            # these two lines.
+            event.listen(each, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+            event.listen(each, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     else:
         driver = place.replace("postgresql://", "postgresql+psycopg://")
         engine = create_engine(driver, connect_args={"options": "-c lock_timeout=100ms"})
+        patient = create_engine(driver)
     Base.metadata.create_all(engine)
     hub_with(broker_url=place)
     with Hearing("cell.*", "cells.*") as hearing:
-        yield lambda: World(engine, hearing)
+        yield lambda: World(engine, patient, hearing)
     engine.dispose()
+    patient.dispose()
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # of objects with the key of another
