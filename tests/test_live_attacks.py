@@ -76,7 +76,8 @@ class Price(Base):
 
 
 notes = nitro.live_model(Note, "note")
-for other, name in ((Link, "link"), (Audit, "audit"), (Price, "price")):
+prices = nitro.live_model(Price, "price")
+for other, name in ((Link, "link"), (Audit, "audit")):
     nitro.live_model(other, name)
 
 
@@ -147,6 +148,13 @@ def test_keys_that_the_database_gives_back_otherwise(session: Session, heard: Ca
     session.execute(delete_rows(Price).where(*same))
     session.commit()
     assert names(heard()) == [("price.deleted", "1.50:red")]
+    prices.changed([(Decimal("1.5"), Colour.RED), (Decimal("2.5"), "blue")], session)
+    session.add(Price(amount=Decimal("2.5"), colour="blue"))
+    session.commit()
+    assert names(heard())[:2] == [("price.deleted", "1.5:Colour.RED"), ("price.deleted", "2.5:blue")]
+    prices.changed([(Decimal("2.5"), "blue")], session)
+    session.commit()
+    assert names(heard()) == [("price.updated", "2.50:blue")]
     session.add(Note(id=50))
     session.commit()
     heard()

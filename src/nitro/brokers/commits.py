@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session, SessionTransaction
 
-__all__ = ["after_commit"]
+__all__ = ["after_commit", "transactions_of"]
 
 _WAITING: Final = "nitro: to be done after the commit"
-_Waiting = tuple[list["SessionTransaction"], Callable[[], object]]
+_Waiting = tuple[tuple["SessionTransaction", ...], Callable[[], object]]
 """The transaction and savepoints that have to be committed, and what is called then."""
 
 
@@ -25,12 +25,17 @@ def after_commit(session: Session, action: Callable[[], object]) -> None:
     if not session.in_transaction():
         session.begin()
     _watch()
+    session.info.setdefault(_WAITING, deque()).append((transactions_of(session), action))
+
+
+def transactions_of(session: Session) -> tuple[SessionTransaction, ...]:
+    """The session's open savepoints and its transaction, from the innermost outwards."""
     around: list[SessionTransaction] = []
-    within = session.get_nested_transaction() or session.get_transaction()
-    while within is not None:
-        around.append(within)
-        within = within.parent
-    session.info.setdefault(_WAITING, deque()).append((around, action))
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    while transaction is not None:
+        around.append(transaction)
+        transaction = transaction.parent
+    return tuple(around)
 
 
 @cache

@@ -192,7 +192,7 @@ class Entity(Record):
         return cls._repository.update_where(cls, *expressions, fields=fields)
 
     @classmethod
-    def _is_live(cls) -> LiveModel:
+    def _declared_live(cls) -> LiveModel:
         if cls._nitro_live is None:
             raise ConfigurationError(f"{cls.__name__} isn't live: class {cls.__name__}(Entity, table=True, live=True)")
         return cls._nitro_live
@@ -204,7 +204,7 @@ class Entity(Record):
         Raises:
             ConfigurationError: the class isn't live.
         """
-        cls._repository.announce(cls._is_live(), ids)
+        cls._repository.announce(cls._declared_live(), ids)
 
     @yielding_method
     def silent(cls) -> AbstractContextManager[None]:
@@ -213,7 +213,7 @@ class Entity(Record):
         Raises:
             ConfigurationError: the class isn't live.
         """
-        return cls._is_live().silent()
+        return cls._declared_live().silent()
 
     @classmethod
     def find_by(cls, **fields: Any) -> Self | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from nitro.brokers.base import Draft
 from nitro.errors import ConfigurationError
 from nitro.live.changes import Changes, Taken
 from nitro.live.model import Key, LiveModel, Row
@@ -75,7 +76,7 @@ def announce(session: Session, changes: Changes, *, may_flush: bool = True) -> N
     raise ConfigurationError("the handlers of live events change rows, whose handlers change rows, without an end")
 
 
-def _drafts(session: Session, model: LiveModel, taken: Taken) -> Iterator[Any]:
+def _drafts(session: Session, model: LiveModel, taken: Taken) -> Iterator[Draft | None]:
     if taken.is_reset:
         yield model.draft_reset(session)
         return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
+from nitro.brokers.commits import transactions_of
 from nitro.live.model import Key, LiveModel, Row
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Changes:
         new = [key for key in dict.fromkeys(keys) if not (model.is_plain(key) and model.sender_of(key) in known)]
         if len(known) + len(new) > MOST_ROWS:
             self.reset(model, connection)
-        elif new and model not in self._resets:
+        elif new:
             self.lock(model, connection)
             self.touch_rows(model, model.read(connection, new, lock=True, is_deleting=is_deleting), connection)
 
@@ -119,7 +120,11 @@ class Changes:
     def reset(self, model: LiveModel, connection: Connection) -> None:
         """Too many rows were touched, or it can't be known which."""
         self._note(model, connection)
-        self._resets.setdefault(model, self._within())
+        self._resets.setdefault(model, transactions_of(self._session))
+
+    def is_reset(self, model: LiveModel) -> bool:
+        """Whether nothing that is touched from here on is of interest."""
+        return model in self._resets
 
     def lock(self, model: LiveModel, connection: Connection) -> None:
         """Where a database locks no rows, let the transaction write first: nobody else writes until it ends."""
@@ -164,20 +169,12 @@ class Changes:
         if model in self._resets or not rows:
             return
         known = self._rows.setdefault(model, {})
-        within = self._within()
+        within = transactions_of(self._session)
         for sender, (key, before) in rows.items():
             if sender not in known:
                 known[sender] = Touched(key, before, within)
         if len(known) > MOST_ROWS:
             self._resets.setdefault(model, within)
-
-    def _within(self) -> tuple[SessionTransaction, ...]:
-        around: list[SessionTransaction] = []
-        transaction = self._session.get_nested_transaction() or self._session.get_transaction()
-        while transaction is not None:
-            around.append(transaction)
-            transaction = transaction.parent
-        return tuple(around)
 
     def __bool__(self) -> bool:
         return bool(self._connections)

@@ -196,8 +196,14 @@ class LiveModel:
                 "of an AsyncSession: await session.run_sync(lambda session: orders.changed(ids, session))"
             ) from None
         connection = session.connection(bind_arguments={"mapper": self.mapper})
-        rows = self.read(connection, keys)
-        found = [(key, rows.get(self.sender_of(key))) for key in keys]
+        rows = self.read(connection, filter(self.is_plain, keys))
+        found: list[tuple[Key, Row | None]] = []
+        for key in keys:
+            if self.is_plain(key):
+                found.append((key, rows.get(self.sender_of(key))))
+            else:  # the database may give it back otherwise
+                row = next(iter(self.read(connection, [key]).values()), None)
+                found.append((key if row is None else self.key_of(row), row))
         self.publish(
             [self.draft(self.deleted if row is None else self.updated, key, row, session) for key, row in found],
             session,

@@ -112,7 +112,7 @@ def _watched(connection: Connection, context: DefaultExecutionContext) -> tuple[
     if model is None or model.is_silent:
         return None
     session = _session_of(connection)
-    return None if session is None else (model, session)
+    return None if session is None or changes_of(session).is_reset(model) else (model, session)
 
 
 def _session_of(connection: Connection) -> Session | None:

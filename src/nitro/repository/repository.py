@@ -124,28 +124,16 @@ class SQLModelRepository:
 
     def delete_where(self, entity_type: type[E], *expressions: ColumnElement[bool]) -> int:
         """Delete the rows for which all expressions hold; return their number."""
-        query.mapper_of(entity_type)
-        if not expressions or any(isinstance(each, bool) for each in expressions):
-            name = entity_type.__name__
-            raise InvalidQuery(
-                f"{name}.delete_where({', '.join(map(repr, expressions))}) selects no rows; give it expressions of the "
-                f"class's columns, {name}.some_field == value, or sqlalchemy.true() to delete all"
-            )
+        _check_selects(entity_type, "delete", expressions)
         statement = delete(entity_type).where(*expressions).execution_options(synchronize_session=False)
         with self._database.writing() as session:
             return session.exec(statement).rowcount
 
     def update_where(self, entity_type: type[E], *expressions: ColumnElement[bool], fields: Mapping[str, Any]) -> int:
         """Set fields of the rows for which all expressions hold; return their number."""
-        query.mapper_of(entity_type)
-        name = entity_type.__name__
-        if not expressions or any(isinstance(each, bool) for each in expressions):
-            raise InvalidQuery(
-                f"{name}.update_where({', '.join(map(repr, expressions))}) selects no rows; give it expressions of the "
-                f"class's columns, {name}.some_field == value, or sqlalchemy.true() to update all"
-            )
+        _check_selects(entity_type, "update", expressions)
         if not fields:
-            raise InvalidQuery(f"{name}.update_where sets no field; name some: some_field=value")
+            raise InvalidQuery(f"{entity_type.__name__}.update_where sets no field; name some: some_field=value")
         values = {query.column(entity_type, field).key: value for field, value in fields.items()}
         statement = update(entity_type).where(*expressions).values(values)
         with self._database.writing() as session:
@@ -324,6 +312,16 @@ def _saved_with(entity: Entity, row: Entity) -> list[tuple[Any, Any]]:
 def _values_of(row: Any) -> dict[str, Any]:
     names = query.mapper_of(type(row)).column_attrs.keys()
     return {name: getattr(row, name) for name in names}
+
+
+def _check_selects(entity_type: type[Entity], verb: str, expressions: Sequence[Any]) -> None:
+    query.mapper_of(entity_type)
+    if not expressions or any(isinstance(each, bool) for each in expressions):
+        name = entity_type.__name__
+        raise InvalidQuery(
+            f"{name}.{verb}_where({', '.join(map(repr, expressions))}) selects no rows; give it expressions of the "
+            f"class's columns, {name}.some_field == value, or sqlalchemy.true() to {verb} all"
+        )
 
 
 def _check_id(entity_type: type[Entity], id: str) -> None:
