@@ -18,7 +18,7 @@ from nitro.live.model import Key, LiveModel, Row
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session, SessionTransaction
 
-__all__ = ["MOST_ROWS", "Changes", "Taken", "Touched", "changes_of", "forget_changes"]
+__all__ = ["MOST_ROWS", "Changes", "Taken", "Touched", "changes_of", "changes_so_far", "forget_changes"]
 
 MOST_ROWS: Final = 1_000
 """A transaction that touches more rows of a class is announced as one reset of it."""
@@ -181,10 +181,16 @@ class Changes:
 
 
 def changes_of(session: Session) -> Changes:
-    """The changes of the session's current transaction."""
-    found: Changes | None = session.info.get(_CHANGES)
+    """The changes of the session's current transaction, which is about to touch a row."""
+    found = changes_so_far(session)
     if found is None:
         found = session.info[_CHANGES] = Changes(session)
+    return found
+
+
+def changes_so_far(session: Session) -> Changes | None:
+    """The same; None if it has touched no row of a live class."""
+    found: Changes | None = session.info.get(_CHANGES)
     return found
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from nitro.live import statements
 from nitro.live.announcing import announce
-from nitro.live.changes import changes_of, forget_changes
+from nitro.live.changes import changes_of, changes_so_far, forget_changes
 from nitro.live.model import LiveModel
 
 if TYPE_CHECKING:
@@ -54,18 +54,20 @@ def _began(session: Session, _: SessionTransaction, connection: Connection) -> N
 def _committing(session: Session) -> None:
     if not session.in_nested_transaction():
         session.flush()
-        announce(session, changes_of(session))
+        if (changes := changes_so_far(session)) is not None:
+            announce(session, changes)
 
 
 def _connection_commits(connection: Connection) -> None:
     """What is left: listeners that were called after ours have changed rows, or a savepoint was open."""
     session = _session_of(connection)
-    if session is not None and (changes := changes_of(session)):
+    if session is not None and (changes := changes_so_far(session)) is not None:
         announce(session, changes, may_flush=False)
 
 
 def _rolled_back(session: Session, transaction: SessionTransaction) -> None:
-    changes_of(session).roll_back(transaction)
+    if (changes := changes_so_far(session)) is not None:
+        changes.roll_back(transaction)
 
 
 def _ended(session: Session, transaction: SessionTransaction) -> None:
