@@ -211,7 +211,7 @@ def pairs(draw: Callable[[Any], Any], names: list[str]) -> Any:
     group = draw(st.sampled_from([each for each in PAIRS if each[0] in names]))
     one, two, three = (getattr(Sample, draw(st.sampled_from(group))) for _ in range(3))
     if group[0] not in UNORDERED and draw(st.booleans()):
-        value = literal(draw(st.sampled_from(CONSTANTS[group[0]][0])), getattr(Sample, group[0]).type)
+        value = literal(draw(st.sampled_from(CONSTANTS[group[-1]][0])), getattr(Sample, group[-1]).type)
         return draw(st.sampled_from([one.between(two, three), value.between(one, two)]))
     return getattr(one, draw(st.sampled_from(EQUALITY if group[0] in UNORDERED else ORDER)))(two)
 
