@@ -86,7 +86,7 @@ def kind_of_column(column: Column[Any], dialect: str, label: str) -> ColumnKind:
 
 def kind_of(kind: TypeEngine[Any], dialect: str, label: str) -> ColumnKind:
     """The kind of columns, or of constants, of a type; raises as `kind_of_column` does."""
-    kind = kind._variant_mapping.get(dialect, kind)
+    kind = kind._variant_mapping.get(dialect, kind)  # pyright: ignore[reportPrivateUsage] - with_variant() has no other
     is_text = type(kind).__name__ == "AutoString" and type(kind).__module__ == "sqlmodel.sql.sqltypes"
     maker = _text if is_text else _MAKERS.get(type(kind), _refused)
     if dialect not in ("sqlite", "postgresql") and maker not in (_integer, _boolean, _refused):

@@ -143,9 +143,9 @@ class _Translation:
             case UnaryExpression(modifier=None) if piece.operator in (sql.inv, sql.is_true, sql.is_false):
                 return self.condition(piece.element, wanted is (piece.operator is sql.is_true))
             case BinaryExpression():
-                return self._binary(piece, wanted)
+                return self._binary(piece, wanted)  # pyright: ignore[reportUnknownArgumentType]
             case Column():
-                return self._bare(piece, wanted)
+                return self._bare(piece, wanted)  # pyright: ignore[reportUnknownArgumentType]
             case _:
                 raise self._unknown(piece)
 
@@ -229,7 +229,7 @@ class _Translation:
             return constants if len(constants) == len(sides) else None
         if not isinstance(right, BindParameter) or not right.expanding:
             return None
-        bound = self._bound(right)
+        bound = self._bound(right)  # pyright: ignore[reportUnknownArgumentType]
         return [_Constant(each, bound.type) for each in bound.value]
 
     def _is(self, piece: BinaryExpression[Any], wanted: bool) -> Condition:
@@ -253,9 +253,9 @@ class _Translation:
             case True_() | False_():
                 return _Constant(isinstance(piece, True_), Boolean())
             case BindParameter():
-                return self._bound(piece)
+                return self._bound(piece)  # pyright: ignore[reportUnknownArgumentType]
             case Column():
-                return self._operand(piece)
+                return self._operand(piece)  # pyright: ignore[reportUnknownArgumentType]
             case _:
                 raise self._unknown(piece)
 
