@@ -459,7 +459,7 @@ CONSTANTS: dict[str, tuple[Callable[[], Any], str]] = {
     "infinity": (lambda: T.weight < inf, "isn't finite"),
     "int that no float is": (lambda: T.weight == 2**53 + 1, "no float may be"),
     "bool for float": (lambda: T.weight == literal(True), "type bool"),
-    "ints and floats in a list": (lambda: T.weight.in_([1, 2.5]), "in a list give constants of one type"),
+    "ints and floats in a list": (lambda: T.weight.in_([1, 2.5]), "and in a list constants of one type"),
     "float for decimal": (lambda: T.price == 0.1, "0.1, of the type float: give a Decimal"),
     "decimal NaN": (lambda: T.price == Decimal("NaN"), "isn't finite"),
     "decimal infinity": (lambda: T.price == Decimal("-Infinity"), "isn't finite"),
@@ -478,11 +478,11 @@ CONSTANTS: dict[str, tuple[Callable[[], Any], str]] = {
     "no member": (lambda: T.state == "gone", "'gone', which it doesn't have: give one of new, old"),
     "the type of another column": (
         lambda: T.rank == literal(1, sa.String()),
-        "given to the database as String.*another type than the column's",
+        "Todo.rank, given a constant as String.*another type than its own",
     ),
     "decimal sent as a float": (
         lambda: T.price == literal(Decimal("0.1"), sa.Float()),
-        "given to the database as Float.*another type",
+        "Todo.price, given a constant as Float.*another type than its own",
     ),
     "int with float": (lambda: T.rank == T.weight, "Todo.rank is compared with Todo.weight, which is of another kind"),
     "text with enum": (lambda: T.title == T.state, "of another kind"),
@@ -563,6 +563,13 @@ def test_a_decimal_beyond_what_postgresql_holds_is_refused() -> None:
 def test_a_naive_constant_for_a_moment_is_refused() -> None:
     with pytest.raises(InvalidQuery, match="has no time zone: give a datetime with tzinfo"):
         filtered(T.sent > NAIVE, dialect="postgresql")
+
+
+def test_constants_of_one_list_are_all_given_as_the_type_of_the_first() -> None:
+    assert selects(T.weight.in_([2**31, 1]), weight=1.0)
+    assert selects(T.weight.in_([2.5, 1]), weight=1.0)
+    with pytest.raises(InvalidQuery, match=r"Todo\.weight, given a constant as Integer.*beyond 32 bits"):
+        filtered(T.weight.in_([1, 2**31]), dialect="postgresql")
 
 
 def test_a_type_that_a_constant_is_given_counts() -> None:

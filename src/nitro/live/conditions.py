@@ -237,14 +237,20 @@ def _compares(left: str, right: str, compare: Callable[[Any, Any], bool], key: C
 
 
 def _all(tests: list[Test]) -> Test:
-    if len(tests) == 2:
-        one, other = tests
-        return lambda row: one(row) and other(row)
-    return lambda row: all(test(row) for test in tests)
+    if len(tests) == 1:
+        return tests[0]
+    one, other = _halved(tests, _all)
+    return lambda row: one(row) and other(row)
 
 
 def _some(tests: list[Test]) -> Test:
-    if len(tests) == 2:
-        one, other = tests
-        return lambda row: one(row) or other(row)
-    return lambda row: any(test(row) for test in tests)
+    if len(tests) == 1:
+        return tests[0]
+    one, other = _halved(tests, _some)
+    return lambda row: one(row) or other(row)
+
+
+def _halved(tests: list[Test], join: Callable[[list[Test]], Test]) -> tuple[Test, Test]:
+    """Two tests of half of them each, so that many of them are called without a loop, and few deep."""
+    half = len(tests) // 2
+    return join(tests[:half]), join(tests[half:])

@@ -293,12 +293,12 @@ class _Translation:
 
     def _value(self, operand: _Operand, constant: _Constant) -> Any:
         value = operand.kind.constant(constant.value, operand.label)
-        label = f"the constant {constant.value!r:.80} for {operand.label}"
+        label = f"{operand.label}, given a constant as {constant.type!r},"  # to which a driver may convert it
         kind = kind_of(constant.type, self._dialect, label)
         if kind.sort != operand.kind.sort and (type(constant.value), kind.sort) != (int, "integer"):
             raise InvalidQuery(
-                f"{label} is given to the database as {constant.type!r}, another type than the column's: compare them "
-                f"directly, without literal(), and in a list give constants of one type"
+                f"{label} is compared with another type than its own: write {constant.value!r:.80} without literal(), "
+                f"and in a list constants of one type"
             )
         kind.constant(constant.value, label)
         return value
@@ -353,6 +353,6 @@ def _equalities(condition: Condition) -> dict[str, frozenset[Any]]:
 
 def _shown(piece: object) -> str:
     try:
-        return " ".join(f"{piece!s:.80}".split())
+        return " ".join(f"{piece!s:.80}".split()) or type(piece).__name__
     except SQLAlchemyError:  # it can't be said in standard SQL
         return type(piece).__name__
