@@ -21,7 +21,7 @@ from sqlmodel import Field, SQLModel, col
 from nitro.entities.exact_decimal import ExactDecimal
 from nitro.errors import InvalidQuery
 from nitro.live.filtering import Filter, filter_of
-from nitro.live.model import LiveModel
+from nitro.live.model import LiveTable
 
 
 class Base(DeclarativeBase):
@@ -121,8 +121,8 @@ class FilterNote(SQLModel, table=True):
     internal: str = Field(default="", exclude=True)
 
 
-todos = LiveModel(Todo, "filter_todo", exclude=["secret"])
-notes = LiveModel(FilterNote)
+todos = LiveTable(Todo, "filter_todo", exclude=["secret"])
+notes = LiveTable(FilterNote)
 T: Any = Todo
 NAIVE = datetime.fromisoformat("2024-01-01")
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from nitro.entities.exact_decimal import ExactDecimal, give_collation
 from nitro.live.filtering import filter_of
-from nitro.live.model import LiveModel
+from nitro.live.model import LiveTable
 from tests.brokers import BROKERS
 from tests.hearing import engine_on
 
@@ -79,7 +79,7 @@ class Sample(Base):
     state: Mapped[str | None] = optional(sa.Enum("new", "old", name="state"))
 
 
-samples = LiveModel(Sample, "sample")
+samples = LiveTable(Sample, "sample")
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SMALL = [0, -1, 1, 2, 2**15 - 1, -(2**15)]

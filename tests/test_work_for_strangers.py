@@ -524,7 +524,7 @@ def test_a_replay_remembers_so_many_answers_however_many_topics_there_are() -> N
     each = replay_of([f"todo.{n}" for n in range(5_000)], ["todo.*"], LeakyBuckets(1e6, 1e7))
     while not each.is_over:
         each.next_page()
-        assert len(each._heard) <= 256
+        assert len(each._heard_kinds) <= 256
 
 
 # --- who is held

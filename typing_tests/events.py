@@ -16,6 +16,7 @@ from nitro import (
     Entity,
     Event,
     EventSourceResponse,
+    LiveClient,
     LiveModel,
     Namespace,
     NitroError,
@@ -136,6 +137,9 @@ with Task.silent():
     todos = live_model(Todo, "todo", exclude=["title"])
 assert_type(todos, LiveModel)
 assert_type(todos.topic, str)
+assert_type(Task.live(col(Task.title) == "a", order_by=Task.title, limit=5, user_id="7"), LiveClient)
+assert_type(todos.live(), LiveClient)
+EventSourceResponse(Task.live(), named=True)
 live_model(todo)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 live_model(Todo, topics="todo")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 nitro.emitt  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -56,8 +56,9 @@ if TYPE_CHECKING:
         filter_signals as filter_signals,
     )
     from nitro.events.sender import ANY as ANY
+    from nitro.live.client import LiveClient as LiveClient
+    from nitro.live.declaring import LiveModel as LiveModel
     from nitro.live.declaring import live_model as live_model
-    from nitro.live.model import LiveModel as LiveModel
     from nitro.messages.identity import HasId as HasId
     from nitro.messages.message import Gap as Gap
     from nitro.messages.message import GapReason as GapReason
@@ -84,8 +85,8 @@ _NAMES: Final = {
     "nitro.events.event": ("Event", "Namespace", "default_namespace", "event", "filter_signals"),
     "nitro.delivery.position": ("position", "position_async"),
     "nitro.events.sender": ("ANY",),
-    "nitro.live.declaring": ("live_model",),
-    "nitro.live.model": ("LiveModel",),
+    "nitro.live.client": ("LiveClient",),
+    "nitro.live.declaring": ("LiveModel", "live_model"),
     "nitro.messages.identity": ("HasId",),
     "nitro.messages.message": ("Gap", "GapReason", "Message"),
     "nitro.messages.topics": ("segment",),

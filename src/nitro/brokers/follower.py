@@ -16,7 +16,7 @@ from nitro.brokers.history import History
 from nitro.brokers.idempotency import IdempotencyKeys
 from nitro.brokers.own_entries import OwnEntries
 from nitro.messages.message import UNKNOWN_STAMP, GapReason, Message, Position
-from nitro.messages.topics import is_reserved
+from nitro.messages.user_disconnect import USER_DISCONNECT
 
 __all__ = ["Follower"]
 
@@ -143,7 +143,7 @@ class Follower:
             self._receiver.deliver(message)
         else:
             self.history.append(message, entry.age_seconds)
-            if is_reserved(message.topic):
+            if message.topic == USER_DISCONNECT:
                 self._receiver.deliver(message)
 
     def _was_published(self, entry: Entry) -> bool:

@@ -42,13 +42,15 @@ def audience(user_id: str | None, interest: Interest, asked: Set[str]) -> str | 
         if senders is not None or pattern not in asked
     }
     denied = () if rights is None else rights.denied
-    if not chosen and allowed is None and not denied and not interest.mutes:
+    query = None if interest.query is None else interest.query.fingerprint
+    if not chosen and allowed is None and not denied and not interest.mutes and query is None:
         return None
     decided = [
         _written(chosen),
         None if allowed is None else _written(allowed),
         _written(denied),
         sorted(interest.mutes),
+        *([] if query is None else [query]),
     ]
     return "t" + _digest(f"nitro topics {_json(decided)}")
 

@@ -32,7 +32,7 @@ class Membership:
         NotAuthenticated: the grant has expired.
     """
 
-    __slots__ = ("_is_reserved", "_last_event_id", "_limits", "_principal", "_read_at", "_slot", "outbox")
+    __slots__ = ("_has_query", "_is_reserved", "_last_event_id", "_limits", "_principal", "_read_at", "_slot", "outbox")
 
     def __init__(self, grant: Grant, limits: Limits, last_event_id: str | None) -> None:
         self._principal = grant.principal
@@ -41,6 +41,7 @@ class Membership:
         self._last_event_id = last_event_id
         self._slot: tuple[Admission, Slot] | None = None
         self._is_reserved = False
+        self._has_query = False
         self.outbox: Outbox | None = None
         self._check_expiry()
 
@@ -99,6 +100,7 @@ class Membership:
         self.check_rights()
         self.reserve_slot(address, asked, waits=False)
         try:
+            self._has_query = interest.query is not None
             self.outbox = get_hub().join(interest, on_ended, self._limits, self._principal)
         except BaseException:
             self._release_slot()
@@ -106,10 +108,14 @@ class Membership:
         return self.outbox
 
     def catch_up(self) -> None:
-        """Resume after the last event id, if there is one; it is used once."""
+        """Resume after the last event id, if there is one; it is used once. A live query begins with all rows."""
         last_event_id, self._last_event_id = self._last_event_id, None
-        if last_event_id and self.outbox is not None:
+        if self.outbox is None:
+            return
+        if last_event_id:
             get_hub().resume(self.outbox, last_event_id)
+        elif self._has_query:
+            get_hub().begin(self.outbox)
 
     def resume(self, last_event_id: str) -> None:
         """Resume after that message: now if nothing was read yet, or when it joins."""

@@ -96,6 +96,10 @@ class Subscriptions:
         """Deny a pattern, whatever is allowed or subscribed, until it is granted again."""
         self._rights.revoke(topic)
 
+    def may_hear(self, pattern: str) -> bool:
+        """Whether everything that this pattern matches is allowed."""
+        return self._rights.cover(pattern, None)
+
     def _follow_rights(self) -> None:
         for pattern, keys in (self._rights.allowed or {}).items():
             self._hear(pattern, keys)

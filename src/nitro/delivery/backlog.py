@@ -7,14 +7,36 @@ an earlier feed or for this client alone. Taken by the outbox, oldest first.
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
 
 from nitro.delivery.chain import Batch
 from nitro.delivery.frame import Frame
 from nitro.delivery.interest import Interest
-from nitro.delivery.replay import Replay
-from nitro.messages.message import Message
+from nitro.messages.message import Message, Position
 
-__all__ = ["Backlog", "may_hear"]
+__all__ = ["Backlog", "Pages", "may_hear"]
+
+
+class Pages(Protocol):
+    """What a client gets a page at a time: a replay of the log, or the rows of a live query."""
+
+    @property
+    def starts_at(self) -> Position | None:
+        """Position at which the stream begins; None if nobody can resume from there."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+
+    @property
+    def waits(self) -> float:
+        """Seconds until the next page may be taken."""
+
+    def next_page(self) -> Batch | None:
+        """The next page; None if it is empty."""
+
+    def withhold(self, interest: Interest) -> None:
+        """Leave out what `interest` doesn't permit."""
 
 
 class Backlog:
@@ -30,7 +52,7 @@ class Backlog:
 
     __slots__ = ("_batches", "_replay", "bytes", "may_page", "messages")
 
-    def __init__(self, replay: Replay | None = None) -> None:
+    def __init__(self, replay: Pages | None = None) -> None:
         self.messages: int = 0
         self.bytes: int = 0
         self.may_page: bool = False

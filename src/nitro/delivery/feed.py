@@ -71,6 +71,9 @@ class Feed(Chain):
         """The outboxes whose state is parked."""
         return tuple(self._parked_outboxes)
 
+    def __iter__(self) -> Iterator[Outbox]:
+        return iter((*self._outboxes, *self._parked_outboxes))
+
     def __len__(self) -> int:
         return len(self._outboxes) + len(self._parked_outboxes)
 

@@ -19,6 +19,7 @@ from nitro.access.principal import ANONYMOUS, Principal
 from nitro.brokers.base import Broker, Draft
 from nitro.brokers.commits import after_commit
 from nitro.brokers.idempotency import IdempotencyKey
+from nitro.delivery.changed_rows import ChangedRows
 from nitro.delivery.inbox import Action
 from nitro.delivery.interest import Interest
 from nitro.delivery.lane import Lane
@@ -29,6 +30,7 @@ from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.statistics import Counts, EndReason, Statistics, gather
 from nitro.errors import BrokerUnavailable, ConfigurationError, NotConnected, Overloaded
 from nitro.messages.message import Gap, GapReason, Message, Position
+from nitro.messages.row_changes import ROW_CHANGES
 from nitro.messages.topics import is_reserved
 from nitro.messages.user_disconnect import USER_DISCONNECT, UserDisconnect
 from nitro.settings import Settings
@@ -164,6 +166,10 @@ class Hub:
         after = Position.parse(last_event_id)
         self._act_for(outbox, lambda lane: lane.resumption.resume(outbox, after))
 
+    def begin(self, outbox: Outbox) -> None:
+        """Give `outbox`, of which nothing was taken yet, all rows of its live query first."""
+        self._act_for(outbox, lambda lane: lane.begin(outbox))
+
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Let `outbox` hear `interest` instead, from now on."""
         self._act_for(outbox, lambda lane: lane.change(outbox, interest))
@@ -276,12 +282,16 @@ class Hub:
 
     def deliver(self, message: Message) -> None:
         """Post the next message of the log to every lane; the broker calls it, under the lock."""
-        if is_reserved(message.topic):
+        if is_reserved(message.topic) and message.topic != ROW_CHANGES:
             self._apply_order(UserDisconnect.parse(message.payload), message.position)
             return
+        changed = ChangedRows(message) if message.topic == ROW_CHANGES else None
         for lane in tuple(self._lanes.values()):
             try:
-                lane.inbox.post(message)
+                if changed is None:
+                    lane.inbox.post(message)
+                else:
+                    lane.inbox.post(partial(lane.queries.append, changed), changed.size)
             except RuntimeError:
                 if not lane.inbox.is_closed:
                     raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nitro.access.permissions import Lookup, Permissions, SenderKeys, Subscribed, without_contained
+from nitro.delivery.query import Query
 from nitro.messages.message import Message
 from nitro.messages.topics import is_reserved
 
@@ -20,18 +21,20 @@ _REMEMBERED: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """The subscriptions, mutes and permissions of a client.
+    """The subscriptions, mutes and permissions of a client, or its live query.
 
     Attributes:
         subscriptions: pairs of a pattern and the senders that it hears.
         mutes: patterns that are never heard, whatever is subscribed.
         permissions: what it may hear, whatever is subscribed; None for everything.
+        query: the live query whose rows it gets; None for a client that hears events.
         is_narrowed: whether mutes or permissions may exclude something that is subscribed.
     """
 
     subscriptions: Subscribed
     mutes: frozenset[str]
     permissions: Permissions | None = None
+    query: Query | None = None
     is_narrowed: bool = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
     _answers: dict[Kind, bool] = field(init=False, repr=False, compare=False)
@@ -40,7 +43,7 @@ class Interest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_narrowed", bool(self.mutes) or self.permissions is not None)
-        object.__setattr__(self, "_hash", hash((self.subscriptions, self.mutes, self.permissions)))
+        object.__setattr__(self, "_hash", hash((self.subscriptions, self.mutes, self.permissions, self.query)))
         object.__setattr__(self, "_answers", {})
         object.__setattr__(self, "_subscribed", None)  # made when first needed: most clients never resume
         muted = Lookup(frozenset((pattern, None) for pattern in self.mutes)) if self.mutes else None
@@ -60,8 +63,10 @@ class Interest:
         return cls(frozenset(without_contained(subscriptions)), frozenset(mutes), permissions)
 
     def permits(self, message: Message) -> bool:
-        """Whether the permissions of this interest include `message`."""
-        return self.permissions is None or self.permissions.permits(message.topic, message.sender)
+        """Whether the permissions of this interest include `message`; what a live query gives is always permitted."""
+        if self.permissions is None or self.query is not None:
+            return True
+        return self.permissions.permits(message.topic, message.sender)
 
     def lets_through(self, kind: Kind) -> bool:
         """Whether messages of that kind are permitted and not muted. Answers are cached."""

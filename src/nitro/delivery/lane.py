@@ -12,6 +12,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from nitro.brokers.base import NOWHERE, Broker
@@ -19,7 +20,9 @@ from nitro.delivery.clients import Clients
 from nitro.delivery.frame import Beat, Frame
 from nitro.delivery.inbox import Action, Inbox, perform
 from nitro.delivery.interest import Interest
+from nitro.delivery.live_queries import LiveQueries
 from nitro.delivery.outbox import Outbox
+from nitro.delivery.query import INCOMPLETE, MISSED
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.resumption import Resumption
 from nitro.delivery.schedule import Schedule
@@ -56,6 +59,7 @@ class Lane:
         schedule: which sinks are notified next.
         counts: what was delivered here.
         resumption: clients that resume from an id.
+        queries: what clients of live queries get.
         servers: the servers of the loop; when they stop, the lane drains.
         joining: how many clients are about to join.
     """
@@ -88,7 +92,16 @@ class Lane:
         )
         self.feeds: FeedRegistry = FeedRegistry(self.schedule, broker.head)
         self.resumption: Resumption = Resumption(
-            broker, settings, self.clients, self.feeds, self.schedule, self.inbox, act=self.act
+            *(broker, settings, self.clients, self.feeds, self.schedule, self.inbox),
+            act=self.act,
+            restart=self.restart,
+            restart_soon=self._restart_soon,
+        )
+        self.queries: LiveQueries = LiveQueries(
+            *(loop, context, self.clients, self.feeds, self.schedule),
+            changes_since=self.resumption.replay,
+            act=self.act,
+            end=self.end_by_itself,
         )
         self.servers: ServerWatch = ServerWatch(loop, context, self.clients, self.drain)
         self._heartbeat = Ticker(loop, context, settings.heartbeat_seconds, self._beat)
@@ -133,8 +146,22 @@ class Lane:
             return
         self.feeds.enter(outbox, interest)
         self._heartbeat.start()
-        if outbox.held_for is not None:
+        if outbox.held_for in (INCOMPLETE, MISSED):
+            self.queries.restart(outbox, is_reset=False)
+        elif outbox.held_for is not None:
             self.resumption.hold(outbox, outbox.held_for)
+
+    def begin(self, outbox: Outbox) -> None:
+        """Give `outbox` all rows of its live query first."""
+        self.queries.restart(outbox, is_reset=False)
+
+    def restart(self, outbox: Outbox) -> None:
+        """Give `outbox` all rows of its live query again, since it has missed some, or had wrong ones."""
+        self.queries.restart(outbox, is_reset=True)
+
+    def _restart_soon(self, outbox: Outbox) -> None:
+        with self._lock:
+            self.inbox.post(partial(self.restart, outbox))
 
     def change(self, outbox: Outbox, interest: Interest) -> None:
         """Move `outbox` to the feed of `interest`; its queued messages stay, except those no longer permitted."""
@@ -164,7 +191,9 @@ class Lane:
         if self.clients:
             self.counts.gaps[gap.reason] += len(self.clients)
         for feed in self.feeds:
-            self.feeds.append_to(feed, Frame(gap))
+            if feed.interest.query is None:
+                self.feeds.append_to(feed, Frame(gap))
+        self.queries.lose()
 
     def put(self, outbox: Outbox, message: Message) -> None:
         """Queue `message` for this client alone."""
@@ -200,7 +229,10 @@ class Lane:
         """Remove `outbox` from this lane; its queued messages stay. Returns whether it was here."""
         if not self.clients.detach(outbox):
             return False
-        self.feeds.leave(outbox, outbox.chain)
+        chain = outbox.chain
+        self.feeds.leave(outbox, chain)
+        if chain is not None and chain.interest.query is not None:
+            self.queries.forget(chain.interest.query)
         return True
 
     def end_by_itself(self, outbox: Outbox, reason: EndReason | None = None) -> None:
@@ -291,6 +323,12 @@ class Lane:
         """If more than its limit is queued for `outbox`, drop messages or end it."""
         if not outbox.is_over_limit():
             return
+        has_query = outbox.chain is not None and outbox.chain.interest.query is not None
+        if has_query and outbox.limits.overflow != "disconnect":
+            self.counts.dropped[outbox.limits.overflow] += outbox.waiting[0]
+            self.counts.gaps["overflow"] += 1
+            self.restart(outbox)
+            return
         dropped = outbox.shorten(self.position)
         if dropped is None:
             self.end_by_itself(outbox, "slow")
@@ -306,7 +344,8 @@ class Lane:
 
     def _beats(self) -> Iterator[None]:
         for feed in self.feeds:  # a frame for each: between two turns messages are routed, and an id never goes back
-            self.feeds.append_to(feed, Beat(self.position, is_known=feed.knows(self.position)))
+            is_known = feed.knows(self.position) or self.queries.is_behind(feed.interest.query)
+            self.feeds.append_to(feed, Beat(self.position, is_known=is_known))
             yield
 
     def __repr__(self) -> str:

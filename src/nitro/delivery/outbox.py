@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from nitro.access.principal import ANONYMOUS, Principal
-from nitro.delivery.backlog import Backlog, may_hear
+from nitro.delivery.backlog import Backlog, Pages, may_hear
 from nitro.delivery.chain import MAX_WRITE_BYTES, Batch, Chain, in_writes
 from nitro.delivery.frame import Frame, WireFormat
 from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Limits
-from nitro.delivery.replay import Replay
 from nitro.delivery.sink import Sink
 from nitro.delivery.state import State
 from nitro.delivery.statistics import Counts
@@ -133,7 +132,7 @@ class Outbox:
         if before is not None:
             before.ended()
 
-    def resume(self, replay: Replay) -> None:
+    def resume(self, replay: Pages) -> None:
         """Start over with `replay`, then messages that were sent to it alone, then its feed from here."""
         private = [] if self._backlog is None else self._backlog.private()
         self._opened = self.held_for = None

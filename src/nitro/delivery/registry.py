@@ -6,13 +6,14 @@ batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from nitro.delivery.chain import Chain
 from nitro.delivery.feed import Feed
 from nitro.delivery.frame import Frame
 from nitro.delivery.interest import Interest
 from nitro.delivery.outbox import Outbox
+from nitro.delivery.query_index import QueryIndex
 from nitro.delivery.router import Router
 from nitro.delivery.schedule import Schedule
 from nitro.messages.message import Message, Position
@@ -25,11 +26,13 @@ class FeedRegistry:
 
     Attributes:
         position: position of the newest message that was routed here.
+        queries: the feeds of live queries, which the router doesn't know.
     """
 
     def __init__(self, schedule: Schedule, position: Position) -> None:
         self.position: Position = position
         self._schedule = schedule
+        self.queries: QueryIndex[Feed] = QueryIndex()
         self._router: Router[Feed] = Router()
         self._feeds: dict[Interest, Feed] = {}
         self._open: dict[Feed, None] = {}
@@ -47,7 +50,10 @@ class FeedRegistry:
         feed = self._feeds.get(interest)
         if feed is None:
             feed = self._feeds[interest] = Feed(interest, self.position)
-            self._router.add(feed)
+            if interest.query is None:
+                self._router.add(feed)
+            else:
+                self.queries.add(interest.query, feed)
         self.close(feed)
         self.close(before)
         outbox.follow(feed)
@@ -62,7 +68,10 @@ class FeedRegistry:
         assert isinstance(chain, Feed)
         chain.remove(outbox)
         if not chain:
-            self._router.remove(chain)
+            if chain.interest.query is None:
+                self._router.remove(chain)
+            else:
+                self.queries.remove(chain.interest.query, chain)
             del self._feeds[chain.interest]
             self._open.pop(chain, None)
             self._schedule.drop_feed(chain)
@@ -77,6 +86,14 @@ class FeedRegistry:
             if feed.append(frame):
                 self.close(feed)
         self.position = message.position or self.position
+
+    def append_rows(self, feeds: Iterable[Feed], message: Message) -> None:
+        """Append what a live query gives to the open batch of its feeds."""
+        frame = Frame(message)
+        for feed in feeds:
+            self._open[feed] = None
+            if feed.append(frame):
+                self.close(feed)
 
     def append_to(self, feed: Feed, frame: Frame) -> None:
         """Append `frame` to `feed`, and close the batch."""

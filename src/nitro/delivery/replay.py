@@ -17,7 +17,9 @@ from nitro.brokers.base import PositionLost
 from nitro.delivery.chain import MAX_WRITE_BYTES, Batch
 from nitro.delivery.frame import Beat, Frame
 from nitro.delivery.interest import Interest, Kind
+from nitro.delivery.query import Query, QueryUndecided
 from nitro.messages.message import Gap, GapReason, Message, Position
+from nitro.messages.row_changes import ROW_CHANGES, RowChanges
 
 __all__ = ["Allowance", "Read", "Replay"]
 
@@ -58,6 +60,7 @@ class Replay:
         allowance: what it may cost.
         gaps: counts the gap, if there is one, by its reason.
         since: where the stream resumes after a gap, if the log can't continue from `after`; None for `until`.
+        on_lost: called instead of a gap, once: the rows of a live query have to be read again.
 
     Attributes:
         starts_at: position at which the stream begins, from which a client that is cut at once resumes; None if it gets
@@ -70,9 +73,10 @@ class Replay:
         "_allowance",
         "_bytes_left",
         "_gaps",
-        "_heard",
+        "_heard_kinds",
         "_interest",
         "_messages_left",
+        "_on_lost",
         "_page",
         "_read",
         "_until",
@@ -89,15 +93,17 @@ class Replay:
         allowance: Allowance,
         gaps: Counter[GapReason],
         since: Position | None = None,
+        on_lost: Callable[[], object] | None = None,
     ) -> None:
         self._read = read
+        self._on_lost = on_lost
         self._interest = interest
         self._until = until
         self._allowance = allowance
         self._bytes_left = allowance.max_bytes
         self._messages_left = allowance.max_messages
         self._gaps = gaps
-        self._heard: dict[Kind, bool] = {}
+        self._heard_kinds: dict[Kind, bool] = {}
         self.is_over: bool = False
         self.starts_at = after
         self._page: Sequence[Message] | Gap
@@ -112,7 +118,12 @@ class Replay:
     def withhold(self, interest: Interest) -> None:
         """Leave out what `interest` doesn't permit, even if the client was subscribed to it when it reconnected."""
         self._interest = replace(self._interest, permissions=interest.permissions)
-        self._heard.clear()
+        self._heard_kinds.clear()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it comes to a gap next."""
+        return isinstance(self._page, Gap)
 
     @property
     def waits(self) -> float:
@@ -123,6 +134,11 @@ class Replay:
         """What the client hears of the next page; None if it hears nothing of it."""
         page = self._page
         if isinstance(page, Gap):
+            if self._interest.query is not None:
+                on_lost, self._on_lost = self._on_lost, None
+                if on_lost is not None:
+                    on_lost()
+                return None
             self._after = page.resumed_at
             self._go_on()
             return Batch([Frame(page)], None)
@@ -148,13 +164,18 @@ class Replay:
                 return Batch(frames, None) if frames else None
             self._messages_left -= 1
             self._after = message.position
-            if self._hears(message):
-                self._bytes_left -= len(message.payload)
+            try:
+                heard = self._heard(message)
+            except QueryUndecided:
+                self._page = Gap("overflow", self._until)
+                return Batch(frames, None) if frames else None
+            if heard is not None:
+                self._bytes_left -= len(heard.payload)
                 if self._bytes_left < 0:
                     self._lose("overflow")
                     return Batch(frames, None) if frames else None
-                frames.append(Frame(message))
-                size += len(message.payload)
+                frames.append(Frame(heard))
+                size += len(heard.payload)
                 if size > MAX_WRITE_BYTES:
                     break
             if count % _LOOKS_AT_CLOCK_EVERY == 0 and perf_counter() > deadline:
@@ -182,14 +203,35 @@ class Replay:
         self.starts_at = None
         self._gaps[reason] += 1
 
-    def _hears(self, message: Message) -> bool:
+    def _heard(self, message: Message) -> Message | None:
+        """What the client gets of a message of the log; raises QueryUndecided."""
+        if self._interest.query is not None:
+            return _of_query(self._interest.query, message)
         key = (message.topic, message.sender)
-        heard = self._heard.get(key)
+        heard = self._heard_kinds.get(key)
         if heard is None:
-            if len(self._heard) >= _REMEMBERED:
-                self._heard.clear()
-            heard = self._heard[key] = self._interest.hears(message)
-        return heard
+            if len(self._heard_kinds) >= _REMEMBERED:
+                self._heard_kinds.clear()
+            heard = self._heard_kinds[key] = self._interest.hears(message)
+        return message if heard else None
 
     def __repr__(self) -> str:
         return f"<Replay from {self._after} to {self._until}>"
+
+
+def _of_query(query: Query, entry: Message) -> Message | None:
+    """What an entry of the log is for the clients of a live query; None if it doesn't concern it.
+
+    Raises:
+        QueryUndecided: that can't be said, or depends on rows that only the database has.
+    """
+    if entry.topic != ROW_CHANGES or (changes := RowChanges.parse(entry.payload)) is None:
+        return None
+    if changes.model != query.topic:
+        return None
+    if changes.rows is None:
+        raise QueryUndecided
+    operations = query.operations(query.decode(changes))
+    if operations and query.limit is not None:
+        raise QueryUndecided
+    return Message(query.topic, None, query.encode(operations), entry.position) if operations else None

@@ -20,6 +20,7 @@ from nitro.delivery.clients import Clients
 from nitro.delivery.foreign_ids import ForeignIds
 from nitro.delivery.inbox import Action, Inbox
 from nitro.delivery.outbox import Outbox
+from nitro.delivery.query import INCOMPLETE
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.replay import Allowance, Replay
 from nitro.delivery.schedule import Schedule
@@ -44,6 +45,8 @@ class Resumption:
         broker: the broker whose log is read and asked for its head; other processes may share the log.
         settings: how much is replayed to each client, and how fast.
         act: runs an action in the lane, after everything posted so far, from any thread.
+        restart, restart_soon: called with a client of a live query that can't resume, and gets all rows instead of a
+            gap; the latter while its sink takes something.
     """
 
     def __init__(
@@ -55,11 +58,15 @@ class Resumption:
         schedule: Schedule,
         inbox: Inbox,
         act: Callable[[Action], None],
+        restart: Callable[[Outbox], None],
+        restart_soon: Callable[[Outbox], None],
     ) -> None:
         self._broker = broker
         self._feeds = feeds
         self._schedule = schedule
         self._act = act
+        self._restart = restart
+        self._restart_soon = restart_soon
         self._has_loop = inbox.loop is not None
         self._max_replay = settings.max_replay_bytes, settings.max_replay_messages
         per_second = settings.max_replay_messages_per_second
@@ -76,6 +83,8 @@ class Resumption:
         """Start `outbox` after the position `after`, or with a gap if that is None; then its feed follows from here."""
         if outbox.chain is None or outbox.is_ended:
             outbox.starts_at = after  # ended before it began: it reconnects with the same id
+        elif outbox.chain.interest.query is not None and after is not None and after.epoch == INCOMPLETE.epoch:
+            self._restart(outbox)
         elif after is not None and self._is_unknown(after):
             self.hold(outbox, after)
         else:
@@ -148,14 +157,24 @@ class Resumption:
         if after is not None and after.epoch != head.epoch and not self._broker.is_shared:
             self._foreign.note()
         self._feeds.close(chain)
+        replay = self.replay(outbox, after, since)
+        if replay.is_lost and chain.interest.query is not None:
+            self._restart(outbox)
+            return
+        outbox.resume(replay)
+        chain.owes_id |= outbox.starts_at != head
+        self._schedule.counts.replays += 1
+        self._schedule.resume(outbox)
+
+    def replay(self, outbox: Outbox, after: Position | None, since: Position | None = None) -> Replay:
+        """What `outbox` missed after a position."""
+        chain = outbox.chain
+        assert chain is not None
         user_id = outbox.principal.user_id
         pace = self._of_nobody if user_id is None else self._of_users
         allowance = Allowance(*self._max_replay, pace, user_id or "")
-        counts = self._schedule.counts
-        outbox.resume(Replay(self._broker.read, chain.interest, after, head, allowance, counts.gaps, since))
-        chain.owes_id |= outbox.starts_at != head
-        counts.replays += 1
-        self._schedule.resume(outbox)
+        gaps, on_lost = self._schedule.counts.gaps, partial(self._restart_soon, outbox)
+        return Replay(self._broker.read, chain.interest, after, self._feeds.position, allowance, gaps, since, on_lost)
 
     def __bool__(self) -> bool:
         return bool(self._held)

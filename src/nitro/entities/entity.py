@@ -24,7 +24,8 @@ from nitro.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
-    from nitro.live.model import LiveModel
+    from nitro.live.client import LiveClient
+    from nitro.live.declaring import LiveModel
     from nitro.repository import SQLModelRepository
 
 __all__ = ["Entity"]
@@ -68,8 +69,8 @@ class Entity(Record):
 
     Queries return `None` (or `False`) for a row that doesn't exist, raise `nitro.errors.InvalidQuery` for invalid
     arguments (an unknown field, a negative limit, a class without a table), and pass on SQLAlchemy's errors. Fields
-    can't have the names of methods (`filter`, `all`), except `count`, `signals`, `changed` and `silent`, which then
-    hide the method.
+    can't have the names of methods (`filter`, `all`), except `count`, `signals`, `live`, `changed` and `silent`, which
+    then hide the method.
 
     `class Todo(Entity, table=True, live=True)` announces its changes (docs/live.md); `topic="task"` names its events.
     """
@@ -196,6 +197,30 @@ class Entity(Record):
         if cls._nitro_live is None:
             raise ConfigurationError(f"{cls.__name__} isn't live: class {cls.__name__}(Entity, table=True, live=True)")
         return cls._nitro_live
+
+    @yielding_method
+    def live(
+        cls,
+        *expressions: ColumnElement[bool] | bool,
+        order_by: Any = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> LiveClient:
+        """A client that gets the rows for which all expressions hold, and whatever becomes of them:
+        `EventSourceResponse(Todo.live(Todo.owner_id == user.id, order_by=Todo.created_at, limit=50))`.
+
+        Args:
+            expressions: comparisons of columns with constants, `==`, `!=`, `<`, `<=`, `>`, `>=`, `in_`, `not_in`,
+                `is_`, `is_not` and `between`, joined by `and_`, `or_` and `not_`.
+            order_by: a column, `column.desc()`, or a list of them.
+            limit: the most rows: the first ones in that order.
+            options: of the client: `client_id`, `user_id`, `expires_at`, `grant`, `last_event_id`, `max_messages`, …
+
+        Raises:
+            InvalidQuery: an expression may mean something else in Python than in the database.
+            ConfigurationError: the class isn't live.
+        """
+        return cls._declared_live().live(*expressions, order_by=order_by, limit=limit, **options)
 
     @yielding_method
     def changed(cls, ids: Iterable[str]) -> None:

@@ -27,7 +27,7 @@ from nitro.entities.relationships import checked_attribute, has, is_row, mark_as
 from nitro.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from nitro.live.model import LiveModel
+    from nitro.live.declaring import LiveModel
 
 __all__ = ["Record"]
 

@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 from nitro.errors import InvalidPayload, PayloadTooLarge
 from nitro.events.patch_text import frame_of
 
-__all__ = ["JsonArray", "JsonObject", "JsonText", "decode", "encode", "field_of"]
+__all__ = ["JsonArray", "JsonObject", "JsonText", "decode", "encode", "field_of", "on_one_line"]
 
 
 _DEPTH: Final = 200
@@ -37,7 +37,7 @@ class _FormatsAsJson:
     _plain: type[Any]  # pydantic serialises it twice as fast as its subclass
 
     def __str__(self) -> str:
-        return _on_one_line(to_json(self._plain(self))).decode()
+        return on_one_line(to_json(self._plain(self))).decode()
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec) if spec else str(self)
@@ -71,7 +71,7 @@ class JsonText(str):
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """The server-sent event that a response sends. For the text itself use `bytes(text, "utf-8")`."""
-        return f"data: {_on_one_line(to_json(self[:])).decode()}\n\n".encode(encoding, errors)
+        return f"data: {on_one_line(to_json(self[:])).decode()}\n\n".encode(encoding, errors)
 
 
 def encode(result: Any, max_bytes: int) -> bytes:
@@ -101,7 +101,7 @@ def encode(result: Any, max_bytes: int) -> bytes:
         raise InvalidPayload(
             f"result ({type(result).__name__}) can't be sent as JSON: {reason}; {_remedy(result)}"
         ) from error
-    payload = _on_one_line(payload)
+    payload = on_one_line(payload)
     if len(payload) > max_bytes:
         raise PayloadTooLarge(
             f"result has {len(payload)} bytes of JSON, limit {max_bytes}; send a reference instead, or raise "
@@ -165,7 +165,7 @@ def _remedy(result: Any) -> str:
     return "pass dicts, lists, strings, finite numbers, models or entities"
 
 
-def _on_one_line(payload: bytes) -> bytes:
+def on_one_line(payload: bytes) -> bytes:
     """The same JSON with the characters escaped that some parsers treat as line ends; they only occur in strings."""
     if not payload.isascii():  # a fast check, and most payloads are ASCII
         for char, escape in _LINE_ENDS_TO_SOME:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from nitro.brokers.base import Draft
 from nitro.errors import ConfigurationError
 from nitro.live.changes import Changes, Taken
-from nitro.live.model import Key, LiveModel, Row
+from nitro.live.model import Key, LiveTable
+from nitro.live.row_codec import ChangedRow, Row
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -35,7 +36,7 @@ class Change(NamedTuple):
         after: its values now; None if it was deleted.
     """
 
-    model: LiveModel
+    model: LiveTable
     key: Key
     before: Row | None
     after: Row | None
@@ -76,17 +77,21 @@ def announce(session: Session, changes: Changes, *, may_flush: bool = True) -> N
     raise ConfigurationError("the handlers of live events change rows, whose handlers change rows, without an end")
 
 
-def _drafts(session: Session, model: LiveModel, taken: Taken) -> Iterator[Draft | None]:
+def _drafts(session: Session, model: LiveTable, taken: Taken) -> Iterator[Draft | None]:
     if taken.is_reset:
         yield model.draft_reset(session)
+        yield from model.drafts_for_queries(None)
         return
     now = taken.known
     if unknown := [each.key for sender, each in taken.rows.items() if sender not in now]:
         now = now | model.read(taken.connection, unknown)
+    rows: list[ChangedRow] = []
     for sender, each in taken.rows.items():
         change = Change(model, each.key, each.before, now.get(sender))
         if not _is_same(change.before, change.after):
+            rows.append(ChangedRow(sender, change.before, change.after))
             yield model.draft(change.signal, change.key, change.after, session)
+    yield from model.drafts_for_queries(rows)
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Connection
 
 from nitro.brokers.commits import transactions_of
-from nitro.live.model import Key, LiveModel, Row
+from nitro.live.model import Key, LiveTable
+from nitro.live.row_codec import Row
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session, SessionTransaction
@@ -62,14 +63,14 @@ class Changes:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._connections: dict[LiveModel, Connection] = {}
-        self._rows: dict[LiveModel, dict[str, Touched]] = {}
-        self._known: dict[LiveModel, dict[str, Row]] = {}
-        self._unknown: dict[LiveModel, int] = {}  # rows that were inserted with keys that nobody has told yet
-        self._resets: dict[LiveModel, tuple[SessionTransaction, ...]] = {}
+        self._connections: dict[LiveTable, Connection] = {}
+        self._rows: dict[LiveTable, dict[str, Touched]] = {}
+        self._known: dict[LiveTable, dict[str, Row]] = {}
+        self._unknown: dict[LiveTable, int] = {}  # rows that were inserted with keys that nobody has told yet
+        self._resets: dict[LiveTable, tuple[SessionTransaction, ...]] = {}
         self._locked: set[Connection] = set()
 
-    def touch(self, model: LiveModel, keys: Iterable[Key], connection: Connection, *, is_deleting: bool) -> None:
+    def touch(self, model: LiveTable, keys: Iterable[Key], connection: Connection, *, is_deleting: bool) -> None:
         """Rows with these keys are about to change: read and lock those that exist. Their own keys count, since a
         database may take other values for equal.
         """
@@ -82,12 +83,12 @@ class Changes:
             self.lock(model, connection)
             self.touch_rows(model, model.read(connection, new, lock=True, is_deleting=is_deleting), connection)
 
-    def touch_rows(self, model: LiveModel, rows: dict[str, Row], connection: Connection) -> None:
+    def touch_rows(self, model: LiveTable, rows: dict[str, Row], connection: Connection) -> None:
         """Rows that are about to change and were read and locked."""
         self._note(model, connection)
         self._add(model, {sender: (model.key_of(row), row) for sender, row in rows.items()})
 
-    def touch_new(self, model: LiveModel, keys: Iterable[Key], connection: Connection) -> bool:
+    def touch_new(self, model: LiveTable, keys: Iterable[Key], connection: Connection) -> bool:
         """Rows that were inserted, or given these keys. Returns whether all of them are there."""
         self._note(model, connection)
         new = list(dict.fromkeys(keys))
@@ -97,12 +98,12 @@ class Changes:
         self._add(model, {sender: (key, None) for sender, key in there.items()})
         return len(there) == len(new)
 
-    def touch_unknown(self, model: LiveModel, rows: int, connection: Connection) -> None:
+    def touch_unknown(self, model: LiveTable, rows: int, connection: Connection) -> None:
         """Rows that were inserted with keys that the database made. They are a reset, unless `tell_key` follows."""
         self._note(model, connection)
         self._unknown[model] = self._unknown.get(model, 0) + rows
 
-    def tell_key(self, model: LiveModel, key: Key, connection: Connection) -> None:
+    def tell_key(self, model: LiveTable, key: Key, connection: Connection) -> None:
         """The key of a row that the unit of work has inserted."""
         if model.sender_of(key) not in self._rows.get(model, {}):
             self.touch_new(model, [key], connection)
@@ -113,26 +114,26 @@ class Changes:
         """No other transaction can write what this connection has read."""
         self._locked.add(connection)
 
-    def know(self, model: LiveModel, row: Row) -> None:
+    def know(self, model: LiveTable, row: Row) -> None:
         """A row was read after it was written, and needs not be read again, unless another statement touches it."""
         self._known.setdefault(model, {})[model.sender_of(model.key_of(row))] = row
 
-    def reset(self, model: LiveModel, connection: Connection) -> None:
+    def reset(self, model: LiveTable, connection: Connection) -> None:
         """Too many rows were touched, or it can't be known which."""
         self._note(model, connection)
         self._resets.setdefault(model, transactions_of(self._session))
 
-    def is_reset(self, model: LiveModel) -> bool:
+    def is_reset(self, model: LiveTable) -> bool:
         """Whether nothing that is touched from here on is of interest."""
         return model in self._resets
 
-    def lock(self, model: LiveModel, connection: Connection) -> None:
+    def lock(self, model: LiveTable, connection: Connection) -> None:
         """Where a database locks no rows, let the transaction write first: nobody else writes until it ends."""
         if connection.dialect.name == "sqlite" and connection not in self._locked:
             connection.execute(model.writes_nothing)
             self._locked.add(connection)
 
-    def take(self) -> dict[LiveModel, Taken]:
+    def take(self) -> dict[LiveTable, Taken]:
         """What was changed, by class. It has none of it then."""
         taken = {
             model: Taken(
@@ -146,7 +147,7 @@ class Changes:
         self._connections, self._rows, self._known, self._unknown, self._resets = {}, {}, {}, {}, {}
         return taken
 
-    def put_back(self, taken: dict[LiveModel, Taken]) -> None:
+    def put_back(self, taken: dict[LiveTable, Taken]) -> None:
         """What was taken could not be announced."""
         for model, each in taken.items():
             self._note(model, each.connection)
@@ -161,11 +162,11 @@ class Changes:
             self._rows[model] = {sender: each for sender, each in rows.items() if transaction not in each.within}
         self._resets = {model: within for model, within in self._resets.items() if transaction not in within}
 
-    def _note(self, model: LiveModel, connection: Connection) -> None:
+    def _note(self, model: LiveTable, connection: Connection) -> None:
         self._connections[model] = connection
         self._known.pop(model, None)
 
-    def _add(self, model: LiveModel, rows: dict[str, tuple[Key, Row | None]]) -> None:
+    def _add(self, model: LiveTable, rows: dict[str, tuple[Key, Row | None]]) -> None:
         if model in self._resets or not rows:
             return
         known = self._rows.setdefault(model, {})

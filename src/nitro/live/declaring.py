@@ -5,16 +5,49 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from nitro.errors import ConfigurationError
-from nitro.live.model import LiveModel
+from nitro.live.client import LiveClient
+from nitro.live.model import LiveTable
+from nitro.live.query import LiveQuery
 from nitro.live.tracking import track
 
-__all__ = ["live_model"]
+__all__ = ["LiveModel", "live_model"]
+
+
+class LiveModel(LiveTable):
+    """A mapped class whose rows are announced when they change, and can be queried: what `live_model` gives."""
+
+    def live(self, *where: Any, order_by: Any = None, limit: int | None = None, **options: Any) -> LiveClient:
+        """A client that gets the rows for which all conditions hold, and whatever becomes of them:
+        `EventSourceResponse(orders.live(Order.owner_id == user.id, order_by=Order.created_at, limit=50))`.
+
+        Args:
+            where: comparisons of columns with constants, `==`, `!=`, `<`, `<=`, `>`, `>=`, `in_`, `not_in`, `is_`,
+                `is_not`, `between`, joined by `and_`, `or_` and `not_`.
+            order_by: a column, `column.desc()`, or a list of them.
+            limit: the most rows: the first ones in that order.
+            options: of the client: `client_id`, `user_id`, `expires_at`, `grant`, `last_event_id`, `max_messages`, …
+
+        Raises:
+            InvalidQuery: a condition may mean something else in Python than in the database.
+            ConfigurationError: there is no engine to read rows with.
+        """
+        return LiveClient(LiveQuery(self, where, order_by, limit), **options)
+
 
 _declared: dict[type[Any], LiveModel] = {}
 
 
-def live_model(model: type[Any], topic: str | None = None, *, exclude: Collection[str] = ()) -> LiveModel:
+def live_model(
+    model: type[Any],
+    topic: str | None = None,
+    *,
+    exclude: Collection[str] = (),
+    engine: Engine | AsyncEngine | None = None,
+) -> LiveModel:
     """Let a class of SQLModel or SQLAlchemy announce its changes: `orders = nitro.live_model(Order)`.
 
     Every session, synchronous or not, emits `order.created`, `order.updated` and `order.deleted` for the rows that its
@@ -25,9 +58,10 @@ def live_model(model: type[Any], topic: str | None = None, *, exclude: Collectio
         model: a mapped class with a table of its own.
         topic: takes the place of `order`, the class's name in snake case.
         exclude: attributes that stay on the server, besides those declared with `Field(exclude=True)`.
+        engine: what `live` reads rows with.
 
     Returns:
-        `changed` and `silent`, for what can't be seen and for what is not to be announced.
+        `live`, and `changed` and `silent`, for what can't be seen and for what is not to be announced.
 
     Raises:
         ConfigurationError: it isn't mapped to a table of its own, it is live already, another class has the topic, or
@@ -36,7 +70,7 @@ def live_model(model: type[Any], topic: str | None = None, *, exclude: Collectio
     """
     if model in _declared:
         raise ConfigurationError(f"{model.__name__} is live already")
-    declared = LiveModel(model, topic, exclude)
+    declared = LiveModel(model, topic, exclude, engine)
     taken = next((each for each in _declared.values() if each.topic == declared.topic), None)
     if taken is not None and _name(taken.model) == _name(model):  # defined again, as a reload or a test does
         del _declared[taken.model]

@@ -45,7 +45,7 @@ from nitro.live.conditions import (
     looked_at,
     some_of,
 )
-from nitro.live.model import LiveModel
+from nitro.live.model import LiveTable
 
 __all__ = ["Filter", "filter_of"]
 
@@ -90,7 +90,7 @@ class Filter:
         return self._test(row)
 
 
-def filter_of(model: LiveModel, where: Sequence[Any], dialect: str) -> Filter:
+def filter_of(model: LiveTable, where: Sequence[Any], dialect: str) -> Filter:
     """The filter that selects the rows for which all conditions of `where` are true; all rows if it is empty.
 
     Args:
@@ -125,7 +125,7 @@ class _Constant:
 class _Translation:
     """Translates expressions over a class, for a database."""
 
-    def __init__(self, model: LiveModel, dialect: str) -> None:
+    def __init__(self, model: LiveTable, dialect: str) -> None:
         self._model = model
         self._dialect = dialect
         self._name = model.model.__name__
@@ -328,7 +328,7 @@ def _within(piece: Any) -> Any:
     return piece
 
 
-def _is_hidden(model: LiveModel, name: str) -> bool:
+def _is_hidden(model: LiveTable, name: str) -> bool:
     declared = getattr(model.model, "model_fields", {}).get(name)
     is_excluded = declared is not None and (declared.exclude or getattr(declared, "exclude_if", None))
     return bool(is_excluded) or name in model._exclude  # pyright: ignore[reportPrivateUsage]

@@ -1,4 +1,4 @@
-"""`LiveModel`: a mapped class whose rows are announced when they change. How its rows are read, named and sent.
+"""`LiveTable`: a mapped class whose rows are announced when they change, as a table: how they are read and sent.
 
 Made by `live_model`, or by `class Todo(Entity, table=True, live=True)`; used by what finds changes and announces them.
 """
@@ -6,9 +6,10 @@ Made by `live_model`, or by `class Todo(Entity, table=True, live=True)`; used by
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from enum import Enum as PythonEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -19,8 +20,10 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Engine,
     Enum,
     Integer,
+    Select,
     String,
     Table,
     TableClause,
@@ -36,6 +39,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, class_mapper
 from sqlalchemy.orm.exc import UnmappedClassError
 from sqlalchemy.types import TypeEngine
@@ -46,37 +50,40 @@ from nitro.errors import ConfigurationError, InvalidQuery
 from nitro.events.emission import draft_change
 from nitro.events.event import Event, event
 from nitro.events.sessions import check_session
+from nitro.live.reading import Source
+from nitro.live.row_codec import ChangedRow, Row, payloads_of
+from nitro.messages.row_changes import ROW_CHANGES
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-__all__ = ["Key", "LiveModel", "Row"]
+__all__ = ["Key", "LiveTable"]
 
 Key = tuple[Any, ...]
 """The values of a row's primary key."""
-Row = tuple[Any, ...]
-"""The values of all columns of a row, in the order of `LiveModel.names`."""
 
 _READ_AT_ONCE: Final = 500
 """Keys in one statement: every database takes that many parameters."""
 _NEW_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_silent: Final[ContextVar[frozenset[LiveModel]]] = ContextVar("nitro_silent", default=frozenset())
+_silent: Final[ContextVar[frozenset[LiveTable]]] = ContextVar("nitro_silent", default=frozenset())
 
 
-class LiveModel:
-    """A mapped class whose rows are announced when they change.
+class LiveTable:
+    """The table of a mapped class whose rows are announced when they change.
 
     Args:
         model: the class, of SQLModel or SQLAlchemy, with a table of its own.
         topic: its events are `topic.created`, `topic.updated`, `topic.deleted` and `topic.reset`; by default the
             class's name in snake case.
         exclude: attributes that stay on the server, besides those declared with `Field(exclude=True)`.
+        engine: what live queries read rows with; an entity's repository by default.
 
     Attributes:
         model, topic: as given.
         mapper, table: SQLAlchemy's view of it.
         keys, key_names: the columns of the primary key, and their names in SQL.
         names: the attributes that columns have, in the order of a `Row`.
+        shown_columns: the columns of those that clients may get, by attribute; the others stay on the server.
         writes_nothing: a statement that makes a transaction of SQLite the writer.
         created, updated, deleted, reset: its events.
 
@@ -85,7 +92,13 @@ class LiveModel:
         InvalidTopic, TopicTypeError: the topic breaks the grammar.
     """
 
-    def __init__(self, model: type[Any], topic: str | None = None, exclude: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        model: type[Any],
+        topic: str | None = None,
+        exclude: Collection[str] = (),
+        engine: Engine | AsyncEngine | None = None,
+    ) -> None:
         self.model: type[Any] = model
         self.topic: str = topic or _NEW_WORD.sub("_", model.__name__).lower()
         self.mapper: Mapper[Any] = _mapped(model)
@@ -100,7 +113,14 @@ class LiveModel:
         self.updated: Event = event(f"{self.topic}.updated")
         self.deleted: Event = event(f"{self.topic}.deleted")
         self.reset: Event = event(f"{self.topic}.reset")
+        fields = getattr(model, "model_fields", {})
         self._exclude = frozenset(exclude)
+        hidden = self._exclude | {name for name, field in fields.items() if field.exclude}
+        self.shown_columns: dict[str, Column[Any]] = {
+            name: each for name, each in columns.items() if name not in hidden
+        }
+        self._engine = engine
+        self._columns = {name: place for place, name in enumerate(self.names) if name not in hidden}
         self._places = tuple([self.names.index(self.mapper.get_property_by_column(key).key) for key in self.keys])
         self._all = select(*columns.values())
         self._plain = [_plain_type(each.type) for each in self.keys]
@@ -142,6 +162,46 @@ class LiveModel:
         """The values of a loaded object's columns."""
         return tuple([getattr(record, name) for name in self.names])
 
+    @property
+    def source(self) -> Source:
+        """What rows of live queries are read from.
+
+        Raises:
+            ConfigurationError: there is nothing.
+        """
+        source: Source | None = self._engine or getattr(self.model, "_repository", None)
+        if source is None:
+            name = self.model.__name__
+            raise ConfigurationError(
+                f"a live query of {name} has to read its rows: nitro.live_model({name}, engine=engine), with the "
+                f"Engine or AsyncEngine that your sessions have"
+            )
+        return source
+
+    @property
+    def dialect(self) -> str:
+        """The name of its database's dialect; raises ConfigurationError, as `source`."""
+        source = self.source
+        return source.dialect.name if isinstance(source, Engine | AsyncEngine) else source.engine.dialect.name
+
+    @property
+    def enums(self) -> dict[str, type[PythonEnum]]:
+        """The enums that columns have, by attribute."""
+        kinds = {name: getattr(each.type, "enum_class", None) for name, each in self.shown_columns.items()}
+        return {name: kind for name, kind in kinds.items() if kind is not None}
+
+    def select_shown(self) -> Select[Any]:
+        """Selects what clients may get of each row."""
+        return select(*self.shown_columns.values())
+
+    def key_in(self, values: Mapping[str, Any]) -> Key:
+        """The primary key in what clients may get, by attribute.
+
+        Raises:
+            KeyError: a part of it is excluded.
+        """
+        return tuple([values[self.names[place]] for place in self._places])
+
     def key_of(self, row: Row) -> Key:
         """The row's primary key."""
         return tuple([row[place] for place in self._places])
@@ -156,7 +216,10 @@ class LiveModel:
 
     def shown(self, row: Row) -> dict[str, Any]:
         """The row as clients get it, by its model if that is pydantic's."""
-        values = dict(zip(self.names, row, strict=True))
+        return self.shown_values(dict(zip(self.names, row, strict=True)))
+
+    def shown_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, of values by attribute; those that clients don't get may be missing."""
         if hasattr(self.model, "model_construct"):
             record = self.model.model_construct(**values)
             shown: dict[str, Any] = record.model_dump(mode="json", exclude=set(self._exclude) or None)
@@ -204,11 +267,9 @@ class LiveModel:
             else:  # the database may give it back otherwise
                 row = next(iter(self.read(connection, [key]).values()), None)
                 found.append((key if row is None else self.key_of(row), row))
-        self.publish(
-            [self.draft(self.deleted if row is None else self.updated, key, row, session) for key, row in found],
-            session,
-            connection,
-        )
+        drafts = [self.draft(self.deleted if row is None else self.updated, key, row, session) for key, row in found]
+        changed = [ChangedRow(self.sender_of(key), None, row, is_before_known=False) for key, row in found]
+        self.publish([*drafts, *self.drafts_for_queries(changed)], session, connection)
 
     def draft(self, signal: Event, key: Key, row: Row | None, session: Session) -> Draft | None:
         """Call the handlers of one of its events for a row; None stands for a row that is gone. Returns the message
@@ -216,6 +277,12 @@ class LiveModel:
         """
         result = self.shown_key(key) if row is None else self.shown(row)
         return draft_change(signal, self.sender_of(key), result, session)
+
+    def drafts_for_queries(self, rows: Sequence[ChangedRow] | None) -> list[Draft]:
+        """What tells the live queries of all processes; None stands for too many rows, or unknown ones."""
+        max_bytes = get_hub().settings.max_payload_bytes
+        payloads = payloads_of(self.topic, self._columns, rows, max_bytes)
+        return [Draft(ROW_CHANGES, None, payload, None) for payload in payloads]
 
     def draft_reset(self, session: Session) -> Draft | None:
         """As `draft`, of a reset."""
@@ -244,7 +311,7 @@ class LiveModel:
             _silent.reset(token)
 
     def __repr__(self) -> str:
-        return f"<LiveModel {self.model.__name__}, {self.topic}.*>"
+        return f"<LiveTable {self.model.__name__}, {self.topic}.*>"
 
 
 def _plain_type(kind: TypeEngine[Any]) -> type[Any] | None:

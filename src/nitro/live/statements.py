@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ClauseE
 from sqlalchemy.sql.operators import and_, eq
 
 from nitro.live.changes import MOST_ROWS, Changes
-from nitro.live.model import Key, LiveModel
+from nitro.live.model import Key, LiveTable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.default import DefaultExecutionContext
@@ -27,7 +27,7 @@ _MOVED: Final = "_nitro_moved"
 _SCHEMAS: Final = "schema_translate_map"
 
 
-def before(model: LiveModel, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
+def before(model: LiveTable, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
     """Touch the rows that the statement is about to change."""
     compiled = cast("SQLCompiler", context.compiled)
     if context.execution_options.get(_SCHEMAS) != connection.get_execution_options().get(_SCHEMAS):
@@ -45,7 +45,7 @@ def before(model: LiveModel, connection: Connection, context: DefaultExecutionCo
         _before_many(model, connection, context, changes)
 
 
-def _before_many(model: LiveModel, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
+def _before_many(model: LiveTable, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
     changes.lock(model, connection)
     where = getattr(context.invoked_statement, "whereclause", None)
     sets = context.compiled_parameters
@@ -58,7 +58,7 @@ def _before_many(model: LiveModel, connection: Connection, context: DefaultExecu
         changes.reset(model, connection)
 
 
-def after(model: LiveModel, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
+def after(model: LiveTable, connection: Connection, context: DefaultExecutionContext, changes: Changes) -> None:
     """Touch the rows that were inserted, and notice rows that began to match a condition after they were read."""
     if not context.isinsert:
         found = getattr(context, _FOUND, None)
@@ -90,7 +90,7 @@ def _conflict(compiled: SQLCompiler) -> Any:
     return getattr(compiled.statement, "_post_values_clause", None)
 
 
-def _is_by_key(model: LiveModel, conflict: Any) -> bool:
+def _is_by_key(model: LiveTable, conflict: Any) -> bool:
     """Whether the rows that an upsert changes are those with the keys that it inserts, or it changes none."""
     if "DoNothing" in type(conflict).__name__:
         return True
@@ -98,7 +98,7 @@ def _is_by_key(model: LiveModel, conflict: Any) -> bool:
     return {str(getattr(each, "key", each)) for each in targets} == set(model.key_names)
 
 
-def _given(model: LiveModel, context: DefaultExecutionContext) -> list[Key] | None:
+def _given(model: LiveTable, context: DefaultExecutionContext) -> list[Key] | None:
     """The keys that are inserted; None if they, or some of them, can't be known."""
     compiled = cast("SQLCompiler", context.compiled)
     if getattr(compiled.statement, "select", None) is not None:
@@ -113,7 +113,7 @@ def _given(model: LiveModel, context: DefaultExecutionContext) -> list[Key] | No
     return found
 
 
-def _keys_in(model: LiveModel, values: Mapping[str, Any]) -> Iterator[Key]:
+def _keys_in(model: LiveTable, values: Mapping[str, Any]) -> Iterator[Key]:
     """The keys in the parameters of an INSERT: those of one row, or of several rows in one statement."""
     names = model.key_names
     row = 0
@@ -133,7 +133,7 @@ def _generated(context: DefaultExecutionContext) -> list[Key] | None:
     return [tuple(rows[0])]
 
 
-def _key_binds(model: LiveModel, compiled: SQLCompiler) -> list[str] | None:
+def _key_binds(model: LiveTable, compiled: SQLCompiler) -> list[str] | None:
     """The names of the parameters that the primary key has to equal; None if the condition is another."""
     where = getattr(compiled.statement, "whereclause", None)
     binds: dict[str, str] = {}
@@ -164,7 +164,7 @@ def _conjuncts(where: ClauseElement | None) -> Iterator[ClauseElement]:
 
 
 def _moved(
-    model: LiveModel, compiled: SQLCompiler, keys: list[Key], sets: Sequence[Mapping[str, Any]]
+    model: LiveTable, compiled: SQLCompiler, keys: list[Key], sets: Sequence[Mapping[str, Any]]
 ) -> Iterator[Key]:
     """The keys that an UPDATE gives to rows."""
     if compiled.isupdate:
@@ -174,7 +174,7 @@ def _moved(
                 yield new
 
 
-def _sets_key(model: LiveModel, compiled: SQLCompiler) -> bool:
+def _sets_key(model: LiveTable, compiled: SQLCompiler) -> bool:
     """Whether an UPDATE sets a key to what isn't known, or of rows that aren't known by their keys."""
     given = getattr(compiled.statement, "_values", None) or {}
     set_to = [given[each] for each in model.keys if each in given] if compiled.isupdate else []

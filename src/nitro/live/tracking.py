@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapper, Session
 from nitro.live import statements
 from nitro.live.announcing import announce
 from nitro.live.changes import changes_of, changes_so_far, forget_changes
-from nitro.live.model import LiveModel
+from nitro.live.model import LiveTable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.default import DefaultExecutionContext
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["track"]
 
-_models: Final[dict[TableClause, LiveModel]] = {}
+_models: Final[dict[TableClause, LiveTable]] = {}
 _sessions: Final[WeakKeyDictionary[Connection, ref[Session]]] = WeakKeyDictionary()
 
 
-def track(model: LiveModel) -> None:
+def track(model: LiveTable) -> None:
     """Announce the changes of `model` from now on."""
     _models[model.table] = model
     _listen()
@@ -105,7 +105,7 @@ def _executed(connection: Connection, _: object, _many: object, _values: object,
         statements.after(model, connection, context, changes_of(session))
 
 
-def _watched(connection: Connection, context: DefaultExecutionContext) -> tuple[LiveModel, Session] | None:
+def _watched(connection: Connection, context: DefaultExecutionContext) -> tuple[LiveTable, Session] | None:
     """The live class whose rows a statement changes, and the session that executes it."""
     compiled = context.compiled
     if compiled is None or not (context.isinsert or context.isupdate or context.isdelete):

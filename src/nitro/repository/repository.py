@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy
 from pydantic import SecretStr
-from sqlalchemy import URL, ColumnElement, Engine, delete, func, inspect, update
+from sqlalchemy import URL, ColumnElement, Engine, Select, delete, func, inspect, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import set_committed_value
@@ -30,7 +30,7 @@ from nitro.repository.query import Page
 from nitro.settings import get_settings
 
 if TYPE_CHECKING:
-    from nitro.live.model import LiveModel
+    from nitro.live.model import LiveTable
 
 __all__ = ["SQLModelRepository", "default_repository"]
 
@@ -115,6 +115,11 @@ class SQLModelRepository:
         page = Page(limit=limit, offset=offset)
         return self._rows(entity_type, expressions, page, keys)
 
+    def rows(self, statement: Select[Any], show: Callable[[Sequence[Any]], T]) -> list[T]:
+        """What `show` makes of each row that a statement selects."""
+        with self._database.reading() as session:
+            return [show(row) for row in session.execute(statement)]
+
     def count(self, entity_type: type[E], *expressions: ColumnElement[bool] | bool) -> int:
         """The number of rows for which all expressions hold."""
         query.mapper_of(entity_type)
@@ -160,7 +165,7 @@ class SQLModelRepository:
                 set_committed_value(entity, name, value)
             mark_as_row(entity)
 
-    def announce(self, live: LiveModel, ids: Iterable[str]) -> None:
+    def announce(self, live: LiveTable, ids: Iterable[str]) -> None:
         """Announce rows of a live class as changed; see `Entity.changed`."""
         with self._database.writing() as session:
             live.changed(ids, session)
@@ -274,7 +279,7 @@ class SQLModelRepository:
 
 
 @contextmanager
-def _announced(session: Session, locked: Entity | None, live: LiveModel | None) -> Iterator[list[Entity]]:
+def _announced(session: Session, locked: Entity | None, live: LiveTable | None) -> Iterator[list[Entity]]:
     """Spare a live class the statements that read its row before and after the write: both are done already."""
     written: list[Entity] = []
     if live is None:

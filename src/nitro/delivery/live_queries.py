@@ -1,0 +1,379 @@
+"""Live queries: what the clients of queries get, when rows change and when rows have to be read.
+
+Fed by the lane with changed rows, and with clients that need all rows: those that begin, and those that have missed
+something. Feeds the chains of the queries' feeds; a client that needs all rows gets nothing before they are read, then
+the rows, then what has changed meanwhile. Rows are read once for all who need them at a time.
+
+A query with a limit has a window, the rows that its clients have. Which row moves up when one leaves is known to the
+database alone: the window is read again, and its clients get the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context
+from functools import partial
+from typing import Final
+
+from nitro.delivery.changed_rows import ChangedRows
+from nitro.delivery.clients import Clients
+from nitro.delivery.inbox import Action
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.query import INCOMPLETE, MISSED, Operation, Query, QueryUndecided, RowChange, Shown
+from nitro.delivery.registry import FeedRegistry
+from nitro.delivery.replay import Replay
+from nitro.delivery.schedule import Schedule
+from nitro.delivery.snapshot import Restart, Snapshot
+from nitro.delivery.statistics import EndReason
+from nitro.messages.message import Message, Position
+from nitro.messages.row_changes import RowChanges
+
+__all__ = ["LiveQueries"]
+
+log: Final = logging.getLogger("nitro.delivery")
+
+_SHARED_SECONDS: Final = 5.0
+"""How long rows are kept after they were read, for others who begin with the same query, while none has changed."""
+_RETRIES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Pauses after a reading that has failed; after the last one, the clients that wait for it are ended."""
+
+
+class _State:
+    """What a lane knows about the rows of one query.
+
+    Attributes:
+        waiting: the clients that get all rows when they are read.
+        is_reading: whether they are being read.
+        is_stale: whether what is being read may be too old for everybody.
+        position: how far the lane had got when the reading began.
+        complete_to: with a limit, the position up to which everything is in the window.
+        is_changed: whether a row has changed since then.
+        snapshot: the rows that were read last, while they are true.
+        window: with a limit, the rows that the clients have, by key; None before they are read.
+        is_sorted: whether the window has the query's order.
+        pending: with a limit, what has changed since the reading began.
+    """
+
+    __slots__ = (
+        "complete_to",
+        "is_changed",
+        "is_reading",
+        "is_sorted",
+        "is_stale",
+        "pending",
+        "position",
+        "snapshot",
+        "waiting",
+        "window",
+    )
+
+    def __init__(self, position: Position) -> None:
+        self.waiting: dict[Outbox, None] = {}
+        self.is_reading = False
+        self.is_stale = False
+        self.position = self.complete_to = position
+        self.is_changed = False
+        self.snapshot: Snapshot | None = None
+        self.window: dict[str, bytes] | None = None
+        self.is_sorted = False
+        self.pending: list[tuple[Position, list[Operation]]] = []
+
+
+class LiveQueries:
+    """Belongs to one lane.
+
+    Args:
+        loop: in which rows are read; None for threads without one, whose clients wait until a loop adopts them.
+        context: the context in which they are read.
+        changes_since: a replay of what has changed since rows were read.
+        act: runs an action in the lane, after everything posted so far.
+        end: ends a client whose rows can't be read.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        context: Context,
+        clients: Clients,
+        feeds: FeedRegistry,
+        schedule: Schedule,
+        *,
+        changes_since: Callable[[Outbox, Position], Replay],
+        act: Callable[[Action], None],
+        end: Callable[[Outbox, EndReason], None],
+    ) -> None:
+        self._loop = loop
+        self._context = context
+        self._feeds = feeds
+        self._schedule = schedule
+        self._changes_since = changes_since
+        self._act = act
+        self._end = end
+        self._waiting = clients.index()
+        self._states: dict[Query, _State] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def restart(self, outbox: Outbox, *, is_reset: bool) -> None:
+        """Give `outbox` all rows of its query, and nothing before; `is_reset`: it has had some."""
+        if outbox.is_ended or outbox.chain is None:
+            return
+        query = _query(outbox.chain.interest.query)
+        outbox.hold(MISSED if is_reset or outbox.held_for == MISSED else INCOMPLETE)
+        self._waiting[outbox] = None
+        self._schedule.hold(outbox)
+        state = self._states.get(query)
+        if state is None:
+            state = self._states[query] = _State(self._feeds.position)
+        state.waiting[outbox] = None
+        if state.is_reading:
+            return
+        if state.snapshot is not None or (state.window is not None and state.is_sorted):
+            self._start_waiting(query, state)
+        else:
+            self._begin_reading(query, state)
+
+    def append(self, changed: ChangedRows) -> None:
+        """Tell the clients of all queries what a transaction means for them, at its place in the log."""
+        self._feeds.position = changed.position
+        if self._feeds.queries and changed.changes is not None:
+            self._tell(changed.changes, changed.position)
+
+    def lose(self) -> None:
+        """Changes were lost: all rows have to be read again."""
+        for query in self._feeds.queries:
+            self._read_again(query)
+
+    def forget(self, query: Query) -> None:
+        """A client of `query` has left: if it was the last one, its rows are of no interest any more."""
+        if query not in self._feeds.queries:
+            self._states.pop(query, None)
+
+    def is_behind(self, query: Query | None) -> bool:
+        """Whether clients of `query` have yet to get something from before the lane's position."""
+        state = None if query is None else self._states.get(query)
+        return state is not None and state.is_reading and state.window is not None
+
+    def _tell(self, changes: RowChanges, position: Position) -> None:
+        queries = self._feeds.queries
+        any_query = queries.any_of(changes.model)
+        if any_query is None:
+            return
+        rows = None if changes.rows is None else _decoded(any_query, changes)
+        if rows is None:
+            for query in queries.of_class(changes.model):
+                self._read_again(query)
+            return
+        for query in queries.concerned(changes.model, rows):
+            operations = _operations(query, rows)
+            if operations is None:
+                self._read_again(query)
+            elif operations:
+                self._apply(query, operations, position)
+
+    def _apply(self, query: Query, operations: list[Operation], position: Position) -> None:
+        state = self._states.get(query)
+        if query.limit is None:
+            if state is not None:
+                state.is_changed, state.snapshot = True, None
+            self._give(query, operations, position)
+        elif state is not None and state.window is not None and not state.is_reading:
+            self._slide(query, state, operations, position)
+        else:
+            if state is not None and state.is_reading:
+                state.pending.append((position, operations))
+            if state is None or state.window is None:  # who resumed has a window, but which one isn't known
+                self._restart_all(query)
+
+    def _slide(self, query: Query, state: _State, operations: list[Operation], position: Position) -> None:
+        """Change the window, or read it again if its edge changes."""
+        assert state.window is not None
+        assert query.limit is not None
+        window = dict(state.window)
+        slid = _slid(window, operations, query.limit)
+        if slid is None:
+            self._begin_reading(query, state)
+            return
+        state.is_sorted = state.is_sorted and not any(each.kind == "insert" or each.is_moved for each in slid)
+        state.window, state.snapshot, state.complete_to = window, None, position
+        self._give(query, slid, position)
+
+    def _give(self, query: Query, operations: list[Operation], position: Position) -> None:
+        if operations:
+            message = Message(query.topic, None, query.encode(operations), position)
+            self._feeds.append_rows(self._feeds.queries.feeds(query), message)
+
+    def _read_again(self, query: Query) -> None:
+        """What the clients of `query` have may be wrong."""
+        state = self._states.get(query)
+        if state is not None:
+            state.snapshot = None
+            state.is_stale = state.is_reading
+        if state is None or state.window is None:
+            self._restart_all(query)
+        elif not state.is_reading:
+            self._begin_reading(query, state)
+
+    def _restart_all(self, query: Query) -> None:
+        for feed in self._feeds.queries.feeds(query):
+            for outbox in feed:
+                if outbox not in self._waiting:
+                    self.restart(outbox, is_reset=True)
+
+    def _begin_reading(self, query: Query, state: _State) -> None:
+        if self._loop is None:
+            return
+        state.is_reading, state.is_changed, state.is_stale = True, False, False
+        state.position, state.pending = self._feeds.position, []
+        task = self._loop.create_task(self._read(query, state), name="nitro live query", context=self._context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, query: Query, state: _State) -> None:
+        for pause in (*_RETRIES_SECONDS, None):
+            try:
+                rows = await query.read()
+            except Exception:
+                if pause is None:
+                    log.exception("the rows of %r can't be read, and its clients are ended", query)
+                    self._act(partial(self._fail, query, state))
+                    return
+                log.warning("the rows of %r can't be read; trying again in %s s", query, pause, exc_info=True)
+                await asyncio.sleep(pause)
+            else:
+                self._act(partial(self._have_read, query, state, rows))
+                return
+
+    def _fail(self, query: Query, state: _State) -> None:
+        state.is_reading = False
+        waiting = tuple(outbox for outbox in state.waiting if outbox in self._waiting)
+        behind = [] if state.window is None else [each for feed in self._feeds.queries.feeds(query) for each in feed]
+        state.waiting, state.window = {}, None
+        for outbox in dict.fromkeys((*waiting, *behind)):
+            self._end(outbox, "broken")
+
+    def _have_read(self, query: Query, state: _State, rows: list[Shown]) -> None:
+        state.is_reading = False
+        if self._states.get(query) is not state:
+            return  # all its clients have left
+        if state.is_stale:
+            self._begin_reading(query, state)
+            return
+        state.snapshot = Snapshot(query, state.position, rows)
+        if query.limit is not None:
+            self._slide_to(query, state, dict(rows))
+        self._start_waiting(query, state)
+        if query.limit is None:
+            assert self._loop is not None
+            self._loop.call_later(_SHARED_SECONDS, self._drop, query, state, state.snapshot, context=self._context)
+            if state.is_changed:
+                state.snapshot = None
+        self._feeds.close_all()
+
+    def _slide_to(self, query: Query, state: _State, window: dict[str, bytes]) -> None:
+        """Give the clients the difference between two windows, then what has changed since the new one was read."""
+        before, state.window, state.is_sorted, state.complete_to = state.window, window, True, state.position
+        if before is not None:
+            self._give(query, _difference(before, window), state.position)
+        pending, state.pending = state.pending, []
+        for position, operations in pending:
+            if state.is_reading:  # of what was pending, one has changed the edge: what is being read has them all
+                break
+            self._slide(query, state, operations, position)
+
+    def _start_waiting(self, query: Query, state: _State) -> None:
+        """Give all rows to those who wait for them."""
+        waiting, state.waiting = state.waiting, {}
+        for outbox in waiting:
+            if outbox in self._waiting:
+                self._start(outbox, query, state)
+
+    def _start(self, outbox: Outbox, query: Query, state: _State) -> None:
+        chain = outbox.chain
+        assert chain is not None
+        del self._waiting[outbox]
+        self._feeds.close(chain)
+        snapshot, changes = state.snapshot, None
+        if query.limit is not None:
+            if snapshot is None:
+                assert state.window is not None
+                snapshot = state.snapshot = Snapshot(query, state.complete_to, list(state.window.items()))
+            position = state.complete_to if state.is_reading else self._feeds.position
+        else:
+            assert snapshot is not None
+            position = self._feeds.position
+            if state.is_changed:
+                position = snapshot.position
+                changes = self._changes_since(outbox, position)
+        batches = snapshot.batches(position, is_reset=outbox.held_for == MISSED)
+        outbox.resume(Restart(batches, changes))
+        chain.owes_id = True
+        self._schedule.resume(outbox)
+
+    def _drop(self, query: Query, state: _State, snapshot: Snapshot) -> None:
+        """Keep the rows of a query no longer, since nobody else has begun with it."""
+        if state.snapshot is snapshot:
+            state.snapshot = None
+        if self._states.get(query) is state and not (state.is_reading or state.snapshot or state.waiting):
+            del self._states[query]
+
+    def __repr__(self) -> str:
+        return f"<LiveQueries: {len(self._feeds.queries)}, {len(self._waiting)} clients wait for rows>"
+
+
+def _query(query: Query | None) -> Query:
+    assert query is not None  # only clients of live queries come here
+    return query
+
+
+def _decoded(query: Query, changes: RowChanges) -> Sequence[RowChange] | None:
+    """The changed rows; None if they can't be understood."""
+    try:
+        return query.decode(changes)
+    except QueryUndecided:
+        return None
+    except Exception:
+        log.exception("changes of %r can't be understood, and its rows are read again", changes.model)
+        return None
+
+
+def _operations(query: Query, rows: Sequence[RowChange]) -> list[Operation] | None:
+    """What changed rows are for a query; None if that can't be said."""
+    try:
+        return query.operations(rows)
+    except QueryUndecided:
+        return None
+    except Exception:
+        log.exception("%r failed for a row, and its rows are read again", query)
+        return None
+
+
+def _slid(window: dict[str, bytes], operations: Iterable[Operation], limit: int) -> list[Operation] | None:
+    """What the clients of a window get; changes it. None: its edge changes, and the database alone knows how."""
+    slid: list[Operation] = []
+    for each in operations:
+        is_full = len(window) >= limit
+        has = each.key in window
+        if is_full and ((has and each.value is None) or each.is_moved or (each.kind == "insert" and not has)):
+            return None
+        if each.value is None:
+            if window.pop(each.key, None) is not None:
+                slid.append(each)
+        elif has:
+            if window[each.key] != each.value:
+                window[each.key] = each.value
+                slid.append(each._replace(kind="update"))
+        elif not is_full:
+            window[each.key] = each.value
+            slid.append(each._replace(kind="insert"))
+    return slid
+
+
+def _difference(before: dict[str, bytes], after: dict[str, bytes]) -> list[Operation]:
+    gone = [Operation("delete", key, None) for key in before if key not in after]
+    return gone + [
+        Operation("update" if key in before else "insert", key, value)
+        for key, value in after.items()
+        if before.get(key) != value
+    ]

@@ -1,0 +1,181 @@
+"""The row codec: how changed rows travel in the log, so that every process has their values as they were.
+
+JSON's own values travel as they are; others in an array of their type's name and their text. Values that clients don't
+get stay on the server, and so don't travel either.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy.types import TypeEngine
+
+from nitro.delivery.query import QueryUndecided, RowChange
+from nitro.messages.row_changes import PackedRow, RowChanges
+
+__all__ = ["ChangedRow", "Row", "can_travel", "decoded", "payloads_of"]
+
+Row = tuple[Any, ...]
+"""The values of all columns of a row, in the order of `LiveTable.names`."""
+
+_PLAIN: Final = frozenset({type(None), bool, int, str})
+_PACKED: Final[dict[type[Any], tuple[str, Callable[[Any], Any]]]] = {
+    Decimal: ("decimal", str),
+    datetime: ("datetime", datetime.isoformat),
+    date: ("date", date.isoformat),
+    time: ("time", time.isoformat),
+    timedelta: ("seconds", lambda value: [value.days, value.seconds, value.microseconds]),
+    UUID: ("uuid", str),
+    bytes: ("bytes", lambda value: b64encode(value).decode()),
+    dict: ("json", lambda value: value),
+    list: ("json", lambda value: value),
+}
+_UNPACKED: Final[dict[str, Callable[[Any], Any]]] = {
+    "float": float,
+    "decimal": Decimal,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "seconds": lambda parts: timedelta(*parts),
+    "uuid": UUID,
+    "bytes": b64decode,
+    "json": lambda value: value,
+}
+
+
+class ChangedRow(NamedTuple):
+    """A row that a transaction has changed.
+
+    Attributes:
+        sender: its key, as text.
+        before: its values before; None if it was created.
+        after: its values now; None if it was deleted.
+        is_before_known: False if nobody knows what it was.
+    """
+
+    sender: str
+    before: Row | None
+    after: Row | None
+    is_before_known: bool = True
+
+
+def payloads_of(
+    topic: str, columns: Mapping[str, int], rows: Sequence[ChangedRow] | None, max_bytes: int
+) -> Iterator[bytes]:
+    """The messages that tell of changed rows: one, unless that would be too large.
+
+    Args:
+        topic: that of the class.
+        columns: the attributes that clients may get, and the place of each in a row.
+        rows: None if they have to be read again; so they have, if one is too large, or has a value that can't travel.
+    """
+    everything = RowChanges(topic, [], None).payload
+    packed = None if rows is None else _all_packed(rows, list(columns.values()))
+    if rows is None or packed is None:
+        yield everything
+    elif packed:
+        payload = RowChanges(topic, list(columns), packed).payload
+        if len(payload) <= max_bytes:
+            yield payload
+        elif len(packed) == 1:
+            yield everything
+        else:
+            middle = len(rows) // 2
+            yield from payloads_of(topic, columns, rows[:middle], max_bytes)
+            yield from payloads_of(topic, columns, rows[middle:], max_bytes)
+
+
+def _all_packed(rows: Sequence[ChangedRow], places: Sequence[int]) -> list[PackedRow] | None:
+    """The rows of which something has changed that clients get; None if a value can't travel."""
+    try:
+        return [each for row in rows if (each := _packed(row, places)) is not None]
+    except TypeError:
+        return None
+
+
+def _packed(row: ChangedRow, places: Sequence[int]) -> PackedRow | None:
+    """None if nothing has changed that clients get; of what has, only the values before that differ."""
+    after = None if row.after is None else [pack(row.after[place]) for place in places]
+    before: Any = None if row.before is None else [pack(row.before[place]) for place in places]
+    if before is not None and after is not None:
+        before = {
+            str(place): old
+            for place, (old, new) in enumerate(zip(before, after, strict=True))
+            if old != new or type(old) is not type(new)
+        }
+        if not before:
+            return None
+    return PackedRow(row.sender, before, after, row.is_before_known)
+
+
+def decoded(changes: RowChanges, enums: Mapping[str, type[Enum]]) -> list[RowChange]:
+    """The changed rows, by attribute. `enums`: the classes of the columns that have one.
+
+    Raises:
+        QueryUndecided: another version of the application has written what can't be read here.
+    """
+    classes = [enums.get(name) for name in changes.columns]
+
+    def values(packed: Sequence[Any] | None) -> dict[str, Any] | None:
+        if packed is None:
+            return None
+        return dict(zip(changes.columns, map(unpack, packed, classes), strict=True))
+
+    try:
+        return [
+            RowChange(each.key, values(changes.before(each)), values(each.after), is_before_known=each.is_before_known)
+            for each in changes.rows or ()
+        ]
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise QueryUndecided from error
+
+
+def can_travel(kind: TypeEngine[Any]) -> bool:
+    """Whether values of a column of that type can be packed."""
+    try:
+        return issubclass(kind.python_type, (*_PLAIN, *_PACKED, float, Enum))
+    except NotImplementedError:
+        return False
+
+
+def pack(value: Any) -> Any:
+    """`value` as JSON has it.
+
+    Raises:
+        TypeError: it is of another type.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else ["float", str(value)]
+    if isinstance(value, Enum):
+        return ["enum", value.name]
+    for base in kind.__mro__:  # a driver may have a class of its own for a UUID
+        if base in _PACKED:
+            name, packed = _PACKED[base]
+            return [name, packed(value)]
+    raise TypeError(f"{kind.__name__} can't travel in the log")
+
+
+def unpack(packed: Any, enum: type[Enum] | None = None) -> Any:
+    """The value that was packed. `enum`: the class that its column has.
+
+    Raises:
+        ValueError, TypeError, LookupError: nobody packs it so, or another version of the application did.
+    """
+    if not isinstance(packed, list):
+        return packed
+    name, value = packed
+    if name == "enum":
+        if enum is None:
+            raise TypeError("its column has no enum")
+        return enum[value]
+    return _UNPACKED[name](value)
