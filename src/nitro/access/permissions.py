@@ -124,6 +124,11 @@ class Permissions:
         is_allowed = self._allows is None or self._allows.has(topic, sender)
         return is_allowed and not self._denies.has(topic, sender)
 
+    def has_all_of(self, topic: str) -> bool:
+        """Whether messages with this topic may be heard whoever their sender is."""
+        is_allowed = self._allows is None or self._allows.is_whole(topic)
+        return is_allowed and not self._denies.senders(topic)
+
     def cover(self, pattern: str, senders: SenderKeys) -> bool:
         """Whether a client may subscribe to `pattern`: all of it is allowed, and not all of it is denied.
 

@@ -43,6 +43,10 @@ class Rights:
         """Whether the client may subscribe to this pattern with these senders."""
         return self.permissions is None or self.permissions.cover(pattern, keys)
 
+    def have_all_of(self, topic: str) -> bool:
+        """Whether the client may hear all messages with this topic."""
+        return self.permissions is None or self.permissions.has_all_of(topic)
+
     @property
     def allowed(self) -> dict[str, SenderKeys] | None:
         """Pattern → keys of its allowed senders; None if there is no restriction."""

@@ -96,9 +96,9 @@ class Subscriptions:
         """Deny a pattern, whatever is allowed or subscribed, until it is granted again."""
         self._rights.revoke(topic)
 
-    def may_hear(self, pattern: str) -> bool:
-        """Whether everything that this pattern matches is allowed."""
-        return self._rights.cover(pattern, None)
+    def may_hear_all_of(self, topic: str) -> bool:
+        """Whether all messages with this topic are allowed, whoever their sender is."""
+        return self._rights.have_all_of(topic)
 
     def _follow_rights(self) -> None:
         for pattern, keys in (self._rights.allowed or {}).items():

@@ -11,7 +11,7 @@ from nitro.clients.grant import Grant
 from nitro.clients.patterns import Topics
 from nitro.delivery.interest import Interest
 from nitro.delivery.query import Query
-from nitro.errors import ConfigurationError
+from nitro.errors import AccessDenied, ConfigurationError
 from nitro.events.sender import AnyType
 from nitro.messages.identity import Identity
 from nitro.settings import Overflow
@@ -29,13 +29,14 @@ class LiveClient(Client):
 
     Args:
         query: whose rows it gets.
-        others: as of a `Client`; with `allowed` or a `grant`, the topics `<topic>.*` have to be among what is allowed.
+        others: as of a `Client`; with `allowed`, `denied` or a `grant`, all of `<topic>.created`, `<topic>.updated` and
+            `<topic>.deleted` has to be allowed, of all senders.
 
     Raises:
-        AccessDenied: they aren't.
+        AccessDenied: it isn't.
     """
 
-    __slots__ = ("_interest", "_pattern")
+    __slots__ = ("_interest",)
 
     def __init__(
         self,
@@ -55,10 +56,10 @@ class LiveClient(Client):
         grant: Grant | None = None,
     ) -> None:
         self._interest = Interest(frozenset(), frozenset(), query=query)
-        self._pattern = f"{query.topic}.*"
+        topics = [f"{query.topic}.{word}" for word in ("created", "updated", "deleted")]
         super().__init__(
             client_id,
-            [self._pattern],  # refused as any subscription would be
+            topics,
             allowed=allowed,
             denied=denied,
             user_id=user_id,
@@ -71,6 +72,7 @@ class LiveClient(Client):
             send_timeout_seconds=send_timeout_seconds,
             grant=grant,
         )
+        self._check_rights()
 
     @property
     def interest(self) -> Interest:
@@ -81,8 +83,16 @@ class LiveClient(Client):
         """Deny `topic`. If that is some of what its rows are about, it is disconnected."""
         with self._lock:
             self._subscriptions.revoke(topic)
-            is_denied = not self._subscriptions.may_hear(self._pattern)
-        return self.disconnect() if is_denied else self
+        try:
+            self._check_rights()
+        except AccessDenied:
+            self.disconnect()
+        return self
+
+    def _check_rights(self) -> None:
+        for topic in self.topics:
+            if not self._subscriptions.may_hear_all_of(topic):
+                raise AccessDenied(f"a live query has {topic!r} of all senders, which is not allowed for this client")
 
     def _change(self, change: Callable[P, None], *_: P.args, **__: P.kwargs) -> NoReturn:
         raise ConfigurationError(

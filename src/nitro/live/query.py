@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic_core import to_json
-from sqlalchemy import Column, TypeDecorator, UnaryExpression
+from sqlalchemy import Column, UnaryExpression
 from sqlalchemy.orm.attributes import QueryableAttribute
 from sqlalchemy.sql import operators
 
@@ -20,7 +20,7 @@ from nitro.events.payload import on_one_line
 from nitro.live.filtering import Filter, filter_of
 from nitro.live.model import LiveTable
 from nitro.live.reading import read_rows
-from nitro.live.row_codec import can_travel, decoded
+from nitro.live.row_codec import decoded
 from nitro.messages.row_changes import RowChanges
 
 __all__ = ["LiveQuery"]
@@ -44,8 +44,8 @@ class LiveQuery:
         topic, equalities, limit, fingerprint: see `Query`.
 
     Raises:
-        InvalidQuery: a condition may mean something else in Python than in the database, a column can't be ordered by
-            or can't travel, or the limit is none.
+        InvalidQuery: a condition may mean something else in Python than in the database, a column can't be ordered by,
+            or the limit is none.
     """
 
     def __init__(self, model: LiveTable, where: Sequence[Any], order_by: Any = None, limit: int | None = None) -> None:
@@ -54,7 +54,6 @@ class LiveQuery:
         self._model = model
         self._filter: Filter = filter_of(model, where, model.dialect)
         self._order = tuple([_ordered(model, each) for each in _listed(order_by)])
-        self._check_columns()
         self.topic: str = model.topic
         self.limit: int | None = limit
         self.equalities: Mapping[str, frozenset[Any]] = self._filter.equalities
@@ -127,14 +126,6 @@ class LiveQuery:
 
     def _is_moved(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
         return before is not None and any(before[name] != after[name] for name, _ in self._order)
-
-    def _check_columns(self) -> None:
-        for name, each in self._model.shown_columns.items():
-            if not isinstance(each.type, TypeDecorator) and not can_travel(each.type):  # its values are looked at
-                raise InvalidQuery(
-                    f"{self._model.model.__name__}.{name} has the type {each.type!r}, whose values can't be told to "
-                    f"other processes; exclude it: nitro.live_model({self._model.model.__name__}, exclude=[{name!r}])"
-                )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LiveQuery) and (self is other or self._identity == other._identity)

@@ -6,21 +6,23 @@ get stay on the server, and so don't travel either.
 
 from __future__ import annotations
 
+import logging
 import math
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
-
-from sqlalchemy.types import TypeEngine
 
 from nitro.delivery.query import QueryUndecided, RowChange
 from nitro.messages.row_changes import PackedRow, RowChanges
 
-__all__ = ["ChangedRow", "Row", "can_travel", "decoded", "payloads_of"]
+__all__ = ["ChangedRow", "Row", "decoded", "payloads_of"]
+
+log: Final = logging.getLogger("nitro.live")
 
 Row = tuple[Any, ...]
 """The values of all columns of a row, in the order of `LiveTable.names`."""
@@ -77,7 +79,7 @@ def payloads_of(
         rows: None if they have to be read again; so they have, if one is too large, or has a value that can't travel.
     """
     everything = RowChanges(topic, [], None).payload
-    packed = None if rows is None else _all_packed(rows, list(columns.values()))
+    packed = None if rows is None else _all_packed(topic, rows, list(columns.values()))
     if rows is None or packed is None:
         yield everything
     elif packed:
@@ -92,11 +94,12 @@ def payloads_of(
             yield from payloads_of(topic, columns, rows[middle:], max_bytes)
 
 
-def _all_packed(rows: Sequence[ChangedRow], places: Sequence[int]) -> list[PackedRow] | None:
+def _all_packed(topic: str, rows: Sequence[ChangedRow], places: Sequence[int]) -> list[PackedRow] | None:
     """The rows of which something has changed that clients get; None if a value can't travel."""
     try:
         return [each for row in rows if (each := _packed(row, places)) is not None]
-    except TypeError:
+    except TypeError as error:
+        _warn_once(topic, str(error))
         return None
 
 
@@ -137,12 +140,9 @@ def decoded(changes: RowChanges, enums: Mapping[str, type[Enum]]) -> list[RowCha
         raise QueryUndecided from error
 
 
-def can_travel(kind: TypeEngine[Any]) -> bool:
-    """Whether values of a column of that type can be packed."""
-    try:
-        return issubclass(kind.python_type, (*_PLAIN, *_PACKED, float, Enum))
-    except NotImplementedError:
-        return False
+@cache
+def _warn_once(topic: str, why: str) -> None:
+    log.warning("each change of %r lets live queries read all their rows again, since %s; exclude it", topic, why)
 
 
 def pack(value: Any) -> Any:
