@@ -9,6 +9,7 @@ from enum import Enum
 from math import inf, nan
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -294,7 +295,18 @@ def test_moments_are_compared_in_whatever_time_zone() -> None:
     assert selects(T.sent == noon, sent=datetime(2024, 1, 1, 7, tzinfo=west))
     assert not selects(T.sent != noon, sent=datetime(2024, 1, 1, 7, tzinfo=west))
     assert selects(T.sent > noon, sent=datetime(9999, 12, 31, 23, tzinfo=west))
+    assert not selects(T.sent > noon, sent=datetime(2024, 1, 1, 13, tzinfo=timezone(timedelta(hours=5))))
     assert filtered(T.sent == noon, dialect="postgresql").equalities == {}
+
+
+def test_an_hour_that_exists_twice_is_two_moments() -> None:
+    first = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    second = first.replace(fold=1)
+    assert first == second, "for Python, they are one"
+    assert not selects(T.sent == first, sent=second)
+    assert selects(T.sent > first, sent=second)
+    assert selects(T.sent.in_([second]), sent=datetime(2024, 10, 27, 1, 30, tzinfo=UTC))
+    assert filtered(T.sent == first, dialect="postgresql") != filtered(T.sent == second, dialect="postgresql")
 
 
 @pytest.mark.parametrize(
