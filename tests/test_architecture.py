@@ -164,7 +164,7 @@ def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
 PROMISED_NAMES = {
     "nitro.infrastructure.events": set(nitro.__all__)
     - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "segment"}
-    - {"LiveClient", "LiveModel", "live_model"},
+    - {"LiveClient", "LiveModel", "PositionMiddleware", "live_model"},
     "nitro.infrastructure.events.client": {"Client", "active_clients", "client_event"},
     "nitro.infrastructure.events.starlette": set(helpers.__all__),
     "nitro.domain.entities.base_entity": {"Entity"},

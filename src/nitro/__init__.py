@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from nitro.messages.topics import segment as segment
     from nitro.sse.assets import assets as assets
     from nitro.sse.drain import shutdown as shutdown
+    from nitro.sse.position_header import PositionMiddleware as PositionMiddleware
     from nitro.sse.response import EventSourceResponse as EventSourceResponse
 
     __version__: str
@@ -92,6 +93,7 @@ _NAMES: Final = {
     "nitro.messages.topics": ("segment",),
     "nitro.sse.assets": ("assets",),
     "nitro.sse.drain": ("shutdown",),
+    "nitro.sse.position_header": ("PositionMiddleware",),
     "nitro.sse.response": ("EventSourceResponse",),
 }
 """Module → the public names that it defines. A test compares this with the imports above, for type checkers."""

@@ -14,7 +14,7 @@ from nitro.brokers.base import Broker
 from nitro.delivery.process import get_hub
 from nitro.messages.message import Position
 
-__all__ = ["log_head_async", "position", "position_async"]
+__all__ = ["log_head_async", "position", "position_async", "written_position"]
 
 _ANSWER_SECONDS: Final = 1.0
 """How long to wait for the broker's answer; after that, the position is how far this process has read."""
@@ -38,6 +38,24 @@ def position() -> str:
 async def position_async() -> str:
     """As `position()`, for coroutines: whatever any process emitted and the broker acknowledged is not after it."""
     return str(await log_head_async(get_hub().broker, _ANSWER_SECONDS))
+
+
+async def written_position() -> str | None:
+    """A position that has everything before it that this process has written and emitted so far; None if the log
+    doesn't say so in time.
+    """
+    broker = get_hub().broker
+    pending = broker.acknowledgement()
+    if pending is not None:
+        await asyncio.wait([asyncio.wrap_future(pending)], timeout=_ANSWER_SECONDS)
+        if not pending.done() or pending.exception() is not None:
+            return None
+    if not broker.is_shared:
+        return str(broker.head)
+    asked = asyncio.wrap_future(broker.ask_head())
+    await asyncio.wait([asked], timeout=_ANSWER_SECONDS)
+    head = asked.result() if asked.done() else None
+    return None if head is None else str(head)
 
 
 def _log_head(broker: Broker, seconds: float) -> Position:
