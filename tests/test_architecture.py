@@ -62,7 +62,7 @@ LINE = [
     ("nitro.testing.conformance",),
     ("nitro.repository",),
     ("nitro.access",),
-    ("nitro.delivery.query", "nitro.delivery.changed_rows"),
+    ("nitro.delivery.query", "nitro.delivery.changed_rows", "nitro.delivery.row_order"),
     (
         "nitro.delivery.interest",
         "nitro.delivery.frame",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import pytest
-from sqlalchemy import JSON, Engine, event, text
+from sqlalchemy import JSON, Engine, event, text, update
 from sqlalchemy import insert as insert_rows
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -499,3 +499,56 @@ async def test_what_others_write_to_the_log_under_the_reserved_topic_harms_nobod
         assert await reader.next() == [RESET, START, END]
         card = await asyncio.to_thread(saved, owner=1)
         assert await reader.next() == [change("insert", card)]
+
+
+@in_a_loop
+async def test_two_commits_of_one_row_that_are_told_in_the_wrong_order(engine: Engine, selects: list[str]) -> None:
+    """The log is in memory: what a transaction has changed is published after its commit, and another may be faster."""
+    card = await asyncio.to_thread(saved, title="first", owner=1)
+    has_committed, may_publish = threading.Event(), threading.Event()
+
+    def hold_up(session: Session) -> None:
+        if threading.current_thread().name == "late":
+            has_committed.set()
+            assert may_publish.wait(10)
+
+    def late() -> None:
+        with Session(engine) as session:
+            session.execute(update(LiveCard).where(col(LiveCard.id) == card.id).values(title="second"))
+            session.commit()
+
+    event.listen(Session, "after_commit", hold_up, insert=True)
+    try:
+        async with (
+            reading(LiveCard.live()) as reader,
+            reading(LiveCard.live(order_by=LiveCard.title, limit=1)) as window,
+            reading(LiveCard.live(LiveCard.owner == 2)) as other,
+        ):
+            for each in (reader, window, other):
+                await each.next()
+            before = reader.ids[-1]
+            thread = threading.Thread(target=late, name="late")
+            thread.start()
+            assert await asyncio.to_thread(has_committed.wait, 10)
+            card.title = "third"
+            await asyncio.to_thread(card.save)
+            assert await reader.next() == await window.next() == [change("update", card)]
+            between = reader.ids[-1]
+            may_publish.set()
+            await asyncio.to_thread(thread.join)
+            assert await reader.next() == [RESET, START, change("insert", card), END]
+            card.title = "fourth"
+            await asyncio.to_thread(card.save)
+            assert await reader.next() == await window.next() == [change("update", card)]
+            assert other.batches == []
+            assert len(selects) == 3 + 2 + 2, (
+                "nobody reads again who is not concerned, and the window, whose order has changed"
+            )
+        for last_id in (before, between):
+            async with reading(LiveCard.live(last_event_id=last_id)) as reader:
+                assert await reader.next() == [RESET, START, change("insert", card), END]
+        async with reading(LiveCard.live(last_event_id=str(get_hub().broker.head))) as reader:
+            await asyncio.to_thread(card.delete)
+            assert await reader.next() == [change("delete", card)]
+    finally:
+        event.remove(Session, "after_commit", hold_up)

@@ -22,7 +22,7 @@ from nitro.delivery.inbox import Action, Inbox, perform
 from nitro.delivery.interest import Interest
 from nitro.delivery.live_queries import LiveQueries
 from nitro.delivery.outbox import Outbox
-from nitro.delivery.query import INCOMPLETE, MISSED
+from nitro.delivery.query import INCOMPLETE, MISSED, Query
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.resumption import Resumption
 from nitro.delivery.schedule import Schedule
@@ -94,6 +94,7 @@ class Lane:
         self.resumption: Resumption = Resumption(
             *(broker, settings, self.clients, self.feeds, self.schedule, self.inbox),
             act=self.act,
+            may_resume=self._may_resume,
             restart=self.restart,
             restart_soon=self._restart_soon,
         )
@@ -158,6 +159,9 @@ class Lane:
     def restart(self, outbox: Outbox) -> None:
         """Give `outbox` all rows of its live query again, since it has missed some, or had wrong ones."""
         self.queries.restart(outbox, is_reset=True)
+
+    def _may_resume(self, query: Query, after: Position) -> bool:
+        return self.queries.is_in_order(query, after)
 
     def _restart_soon(self, outbox: Outbox) -> None:
         with self._lock:

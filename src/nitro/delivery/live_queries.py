@@ -24,6 +24,7 @@ from nitro.delivery.outbox import Outbox
 from nitro.delivery.query import INCOMPLETE, MISSED, Operation, Query, QueryUndecided, RowChange, Shown
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.replay import Replay
+from nitro.delivery.row_order import RowOrder
 from nitro.delivery.schedule import Schedule
 from nitro.delivery.snapshot import Restart, Snapshot
 from nitro.delivery.statistics import EndReason
@@ -113,6 +114,8 @@ class LiveQueries:
         self._end = end
         self._waiting = clients.index()
         self._states: dict[Query, _State] = {}
+        self._order = RowOrder()
+        self._broken_at: dict[str, Position] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def restart(self, outbox: Outbox, *, is_reset: bool) -> None:
@@ -165,12 +168,33 @@ class LiveQueries:
             for query in queries.of_class(changes.model):
                 self._read_again(query)
             return
+        if broken := self._order.broken_by(changes):
+            self._read_rows_again(any_query, [*broken, changes], position)
+            return
         for query in queries.concerned(changes.model, rows):
             operations = _operations(query, rows)
             if operations is None:
                 self._read_again(query)
             elif operations:
                 self._apply(query, operations, position)
+
+    def _read_rows_again(self, any_query: Query, changes: list[RowChanges], position: Position) -> None:
+        """Rows were not what they had been left as: another change of them is missing, or comes too late."""
+        self._broken_at[any_query.topic] = position
+        rows = [_decoded(any_query, each) for each in changes]
+        queries = self._feeds.queries
+        concerned = (
+            queries.of_class(any_query.topic)
+            if None in rows
+            else queries.concerned(any_query.topic, [row for some in rows for row in some or ()])
+        )
+        for query in concerned:
+            self._read_again(query)
+
+    def is_in_order(self, query: Query, after: Position) -> bool:
+        """Whether who has what came up to `after` can go on with what came then."""
+        broken_at = self._broken_at.get(query.topic)
+        return broken_at is None or broken_at.epoch != after.epoch or after.sequence >= broken_at.sequence
 
     def _apply(self, query: Query, operations: list[Operation], position: Position) -> None:
         state = self._states.get(query)

@@ -18,6 +18,7 @@ from nitro.delivery.chain import MAX_WRITE_BYTES, Batch
 from nitro.delivery.frame import Beat, Frame
 from nitro.delivery.interest import Interest, Kind
 from nitro.delivery.query import Query, QueryUndecided
+from nitro.delivery.row_order import RowOrder
 from nitro.messages.message import Gap, GapReason, Message, Position
 from nitro.messages.row_changes import ROW_CHANGES, RowChanges
 
@@ -77,6 +78,7 @@ class Replay:
         "_interest",
         "_messages_left",
         "_on_lost",
+        "_order",
         "_page",
         "_read",
         "_until",
@@ -97,6 +99,7 @@ class Replay:
     ) -> None:
         self._read = read
         self._on_lost = on_lost
+        self._order: RowOrder | None = None
         self._interest = interest
         self._until = until
         self._allowance = allowance
@@ -206,7 +209,9 @@ class Replay:
     def _heard(self, message: Message) -> Message | None:
         """What the client gets of a message of the log; raises QueryUndecided."""
         if self._interest.query is not None:
-            return _of_query(self._interest.query, message)
+            if self._order is None:
+                self._order = RowOrder()
+            return _of_query(self._interest.query, self._order, message)
         key = (message.topic, message.sender)
         heard = self._heard_kinds.get(key)
         if heard is None:
@@ -219,7 +224,7 @@ class Replay:
         return f"<Replay from {self._after} to {self._until}>"
 
 
-def _of_query(query: Query, entry: Message) -> Message | None:
+def _of_query(query: Query, order: RowOrder, entry: Message) -> Message | None:
     """What an entry of the log is for the clients of a live query; None if it doesn't concern it.
 
     Raises:
@@ -229,7 +234,7 @@ def _of_query(query: Query, entry: Message) -> Message | None:
         return None
     if changes.model != query.topic:
         return None
-    if changes.rows is None:
+    if changes.rows is None or order.broken_by(changes):
         raise QueryUndecided
     operations = query.operations(query.decode(changes))
     if operations and query.limit is not None:

@@ -20,7 +20,7 @@ from nitro.delivery.clients import Clients
 from nitro.delivery.foreign_ids import ForeignIds
 from nitro.delivery.inbox import Action, Inbox
 from nitro.delivery.outbox import Outbox
-from nitro.delivery.query import INCOMPLETE
+from nitro.delivery.query import INCOMPLETE, Query
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.replay import Allowance, Replay
 from nitro.delivery.schedule import Schedule
@@ -45,6 +45,7 @@ class Resumption:
         broker: the broker whose log is read and asked for its head; other processes may share the log.
         settings: how much is replayed to each client, and how fast.
         act: runs an action in the lane, after everything posted so far, from any thread.
+        may_resume: whether a client of a live query can go on from a position.
         restart, restart_soon: called with a client of a live query that can't resume, and gets all rows instead of a
             gap; the latter while its sink takes something.
     """
@@ -58,6 +59,7 @@ class Resumption:
         schedule: Schedule,
         inbox: Inbox,
         act: Callable[[Action], None],
+        may_resume: Callable[[Query, Position], bool],
         restart: Callable[[Outbox], None],
         restart_soon: Callable[[Outbox], None],
     ) -> None:
@@ -65,6 +67,7 @@ class Resumption:
         self._feeds = feeds
         self._schedule = schedule
         self._act = act
+        self._may_resume = may_resume
         self._restart = restart
         self._restart_soon = restart_soon
         self._has_loop = inbox.loop is not None
@@ -158,7 +161,8 @@ class Resumption:
             self._foreign.note()
         self._feeds.close(chain)
         replay = self.replay(outbox, after, since)
-        if replay.is_lost and chain.interest.query is not None:
+        query = chain.interest.query
+        if query is not None and (replay.is_lost or (after is not None and not self._may_resume(query, after))):
             self._restart(outbox)
             return
         outbox.resume(replay)
