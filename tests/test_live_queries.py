@@ -544,11 +544,11 @@ async def test_two_commits_of_one_row_that_are_told_in_the_wrong_order(engine: E
             assert len(selects) == 3 + 2 + 2, (
                 "nobody reads again who is not concerned, and the window, whose order has changed"
             )
-        for last_id in (before, between):
-            async with reading(LiveCard.live(last_event_id=last_id)) as reader:
-                assert await reader.next() == [RESET, START, change("insert", card), END]
-        async with reading(LiveCard.live(last_event_id=str(get_hub().broker.head))) as reader:
-            await asyncio.to_thread(card.delete)
-            assert await reader.next() == [change("delete", card)]
+            for last_id in (before, between):
+                async with reading(LiveCard.live(last_event_id=last_id)) as reader:
+                    assert await reader.next() == [RESET, START, change("insert", card), END]
+            async with reading(LiveCard.live(last_event_id=str(get_hub().broker.head))) as reader:
+                await asyncio.to_thread(card.delete)
+                assert await reader.next() == [change("delete", card)]
     finally:
         event.remove(Session, "after_commit", hold_up)
