@@ -108,7 +108,7 @@ class Follower:
                 assert control == "reset"
                 self.resets += 1
             return
-        assert type == "card"
+        assert type == "live_card"
         rows = self.rows if self._new is None else self._new
         if headers["operation"] == "delete":
             assert value is None

@@ -87,7 +87,7 @@ QUERIES = {
 }
 app = FastAPI()
 _url = os.environ.get("NITRO_BROKER_URL")
-cards = nitro.live_model(Card, "card", exclude=["secret"], engine=engine_on(_url) if _url else None)
+cards = nitro.live_model(Card, "live_card", exclude=["secret"], engine=engine_on(_url) if _url else None)
 
 
 @app.get("/live/{name}")
