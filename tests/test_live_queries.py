@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import threading
 import time
@@ -552,3 +553,109 @@ async def test_two_commits_of_one_row_that_are_told_in_the_wrong_order(engine: E
                 assert await reader.next() == [change("delete", card)]
     finally:
         event.remove(Session, "after_commit", hold_up)
+
+
+class Gate:
+    """Holds up what live queries read: the rows are read, and nobody has them yet."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._is_open = threading.Event()
+        self._is_open.set()
+        self.reached = threading.Event()
+        event.listen(engine, "after_cursor_execute", self._pass)
+
+    def shut(self) -> None:
+        self.reached.clear()
+        self._is_open.clear()
+
+    def open(self) -> None:
+        self._is_open.set()
+
+    def _pass(self, _: object, __: object, statement: str, *___: object) -> None:
+        is_reading = threading.current_thread().name.startswith("nitro live query") and statement.startswith("SELECT")
+        if is_reading and not self._is_open.is_set():
+            self.reached.set()
+            assert self._is_open.wait(10)
+
+
+def rows_of(batches: list[list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """What a page has that applies these."""
+    rows: dict[str, dict[str, Any]] = {}
+    for message in (message for batch in batches for message in batch):
+        match message["headers"]:
+            case {"control": "snapshot-start"}:
+                rows = {}
+            case {"operation": "delete"}:
+                rows.pop(message["key"], None)
+            case {"operation": _}:
+                rows[message["key"]] = message["value"]
+    return rows
+
+
+async def until(reader: Reader, rows: list[LiveCard]) -> None:
+    expected = {card.id: shown(card) for card in rows}
+    async with asyncio.timeout(10):
+        while rows_of(reader.batches) != expected:
+            reader._news.clear()
+            await reader._news.wait()
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+@in_a_loop
+async def test_what_changes_while_rows_are_read(engine: Engine, limit: int | None) -> None:
+    gate = Gate(engine)
+    a, b, c = [await asyncio.to_thread(saved, title=title) for title in "abc"]
+    gate.shut()
+    async with reading(LiveCard.live(order_by=LiveCard.title, limit=limit)) as reader:
+        assert await asyncio.to_thread(gate.reached.wait, 10)
+        a.done = True
+        await asyncio.to_thread(a.save)
+        await asyncio.to_thread(b.delete)
+        d = await asyncio.to_thread(saved, title="d")
+        await asyncio.sleep(0.02)
+        assert reader.batches == []
+        gate.open()
+        await until(reader, [a, c] if limit else [a, c, d])
+        gate.shut()
+        await asyncio.to_thread(c.delete)
+        if limit:
+            assert await asyncio.to_thread(gate.reached.wait, 10)
+        d.done = True
+        await asyncio.to_thread(d.save)
+        a.done = False
+        await asyncio.to_thread(a.save)
+        gate.open()
+        await until(reader, [a, d])
+
+
+@in_a_loop
+async def test_who_has_resumed_a_window_while_another_reads_it(engine: Engine) -> None:
+    gate = Gate(engine)
+    card = await asyncio.to_thread(saved, title="a")
+    async with reading(LiveCard.live(order_by=LiveCard.title, limit=3)) as reader:
+        await until(reader, [card])
+        last_id = reader.ids[-1]
+    async with reading(LiveCard.live(order_by=LiveCard.title, limit=3, last_event_id=last_id)) as resumed:
+        await asyncio.sleep(0.02)
+        gate.shut()
+        async with reading(LiveCard.live(order_by=LiveCard.title, limit=3)) as begun:
+            assert await asyncio.to_thread(gate.reached.wait, 10)
+            other = await asyncio.to_thread(saved, title="b")
+            gate.open()
+            await until(begun, [card, other])
+            await until(resumed, [card, other])
+
+
+@in_a_loop
+async def test_rows_that_were_read_before_changes_were_lost_are_read_again(engine: Engine) -> None:
+    gate = Gate(engine)
+    gate.shut()
+    async with reading(LiveCard.live()) as reader:
+        assert await asyncio.to_thread(gate.reached.wait, 10)
+        with LiveCard.silent():
+            card = await asyncio.to_thread(contextvars.copy_context().run, saved)
+        hub = get_hub()
+        with hub.broker.lock:
+            hub.lose("overflow", hub.broker.head)
+        gate.open()
+        await until(reader, [card])

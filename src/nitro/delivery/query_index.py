@@ -134,4 +134,7 @@ def _at(by_value: dict[Any, dict[Query, None]], values: Mapping[str, Any], colum
     if column not in values:  # another version of the class: whoever compares it finds out
         return {query: None for queries in by_value.values() for query in queries}
     value = values[column]
-    return None if value is None else by_value.get(value)
+    try:
+        return None if value is None else by_value.get(value)
+    except TypeError:  # it has no hash, so another version of the class has another type there
+        return {query: None for queries in by_value.values() for query in queries}

@@ -28,17 +28,23 @@ class Snapshot:
         self.position = position
         self._query = query
         self._rows = rows
-        self._batches: dict[tuple[bool, Position], list[Batch]] = {}
+        self._parts: dict[bool, list[Batch]] = {}
+        self._ends: dict[bool, bytes] = {}
+        self._newest: dict[bool, tuple[Position, Batch]] = {}
 
     def batches(self, position: Position, *, is_reset: bool) -> list[Batch]:
         """The rows, for clients that have everything up to `position` with them; only the last part has that id."""
-        found = self._batches.get((is_reset, position))
-        if found is None:
-            parts = self._query.snapshot(self._rows, is_reset=is_reset)
-            ids = [INCOMPLETE] * (len(parts) - 1) + [position]
-            messages = [Message(self._query.topic, None, part, id) for part, id in zip(parts, ids, strict=True)]
-            found = self._batches[is_reset, position] = [Batch([Frame(message)], None) for message in messages]
-        return found
+        parts = self._parts.get(is_reset)
+        if parts is None:
+            *others, self._ends[is_reset] = self._query.snapshot(self._rows, is_reset=is_reset)
+            parts = self._parts[is_reset] = [self._batch(part, INCOMPLETE) for part in others]
+        newest = self._newest.get(is_reset)
+        if newest is None or newest[0] != position:  # an older one isn't asked for again
+            newest = self._newest[is_reset] = (position, self._batch(self._ends[is_reset], position))
+        return [*parts, newest[1]]
+
+    def _batch(self, part: bytes, id: Position) -> Batch:
+        return Batch([Frame(Message(self._query.topic, None, part, id))], None)
 
 
 class Restart:

@@ -74,6 +74,15 @@ class LiveClient(Client):
         )
         self._check_rights()
 
+    def connect(self) -> Self:
+        """As a `Client`'s.
+
+        Raises:
+            AccessDenied: what its rows are about was revoked.
+        """
+        self._check_rights()
+        return super().connect()
+
     @property
     def interest(self) -> Interest:
         """Its query, whose rows everybody gets alike who may have them."""

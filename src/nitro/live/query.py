@@ -52,6 +52,7 @@ class LiveQuery:
         if limit is not None and (type(limit) is not int or limit < 1):
             raise InvalidQuery(f"limit is {limit!r}; it has to be None or an integer of 1 or more")
         self._model = model
+        self._check_key()
         self._filter: Filter = filter_of(model, where, model.dialect)
         self._order = tuple([_ordered(model, each) for each in _listed(order_by)])
         self.topic: str = model.topic
@@ -114,10 +115,11 @@ class LiveQuery:
         return to_json(self._model.shown_values(values), inf_nan_mode="null")
 
     def _shown(self, row: RowChange, values: Mapping[str, Any]) -> bytes:
-        """As `_value`, once for all queries of the class."""
+        """As `_value`, once for all queries of the class. Raises KeyError if a column is missing."""
         shown = row.shown.get(self.topic)
         if shown is None:
-            shown = row.shown[self.topic] = self._value(values)
+            columns = self._model.shown_columns  # those of another version of the class may be others
+            shown = row.shown[self.topic] = self._value({name: values[name] for name in columns})
         return shown
 
     def _encoded(self, operation: str, key: str, value: bytes | None) -> bytes:
@@ -126,6 +128,14 @@ class LiveQuery:
 
     def _is_moved(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
         return before is not None and any(before[name] != after[name] for name, _ in self._order)
+
+    def _check_key(self) -> None:
+        model = self._model
+        if hidden := {name for name in model.shown_key(model.keys) if name not in model.shown_columns}:
+            raise InvalidQuery(
+                f"{model.model.__name__} has {', '.join(sorted(hidden))} in its primary key and excludes it from what "
+                f"is sent, and a live query sends the keys of rows"
+            )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LiveQuery) and (self is other or self._identity == other._identity)

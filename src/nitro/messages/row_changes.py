@@ -66,7 +66,9 @@ class RowChanges(NamedTuple):
             found = None if rows is None else [_row(len(columns), *row) for row in rows]
         except (ValueError, TypeError, LookupError):
             return None
-        if not isinstance(model, str) or not all(isinstance(column, str) for column in columns):
+        if not (
+            isinstance(model, str) and isinstance(columns, list) and all(isinstance(each, str) for each in columns)
+        ):
             return None
         return cls(model, columns, found)
 
