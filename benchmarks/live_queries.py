@@ -244,13 +244,18 @@ def polling(options: argparse.Namespace) -> Iterator[Figures]:
                     before, cpu, began = ask(), running.cpu_seconds(), time.monotonic()
                     written = _write(engine, versions, None if whose == "shared" else clients, options)
                     cpu, seconds, after = running.cpu_seconds() - cpu, time.monotonic() - began, ask()
-                    time.sleep(options.patience)  # for who has yet to ask
-                    known = ask()["known"]
+                    deadline = time.monotonic() + options.patience
+                    while None in (delays := _delays(written, ask()["known"])) and time.monotonic() < deadline:
+                        time.sleep(0.2)  # for who has yet to ask
+                heard = [delay for delay in delays if delay is not None]
                 per_second = {name: (after[name] - before[name]) / seconds for name in ("bytes", "answers")}
                 yield {
                     "case": f"{way}, {whose} rows",
                     "CPU s/s": cpu / seconds,
-                    **_delays(written, known),
+                    "p50 ms": median(heard),
+                    "p99 ms": quantiles(heard, n=100)[98],
+                    "heard": len(heard),
+                    "missed": len(delays) - len(heard),
                     "received MB/s": per_second["bytes"] / 1e6,
                     "reads/s": per_second["answers"],
                 }
@@ -259,9 +264,7 @@ def polling(options: argparse.Namespace) -> Iterator[Figures]:
 def _write(
     engine: Engine, versions: Iterator[int], owners: int | None, options: argparse.Namespace
 ) -> list[tuple[int, int | None, float]]:
-    """Change rows of so many owners, or those for everybody; returns each version, whose row it was, and when the
-    commit had returned.
-    """
+    """Change rows of so many owners, or those that all share; returns each version, its owner, and the commit's end."""
     written = []
     began = time.monotonic()
     for n in range(round(options.seconds * options.writes)):
@@ -276,25 +279,25 @@ def _write(
     return written
 
 
-def _delays(written: Sequence[tuple[int, int | None, float]], known: Sequence[Sequence[tuple[float, int]]]) -> Figures:
-    """From each commit until each client concerned has that version or a newer one of its rows."""
+def _delays(
+    written: Sequence[tuple[int, int | None, float]], known: Sequence[Sequence[tuple[float, int]]]
+) -> list[float | None]:
+    """Milliseconds from each commit until each client concerned had that version of its rows, or a newer one."""
     delays: list[float | None] = []
     for version, owner, at in written:
         for each in known if owner is None else [known[owner]]:
             first = bisect_left(each, version, key=lambda has: has[1])
             delays.append((each[first][0] - at) * 1e3 if first < len(each) else None)
-    heard = [delay for delay in delays if delay is not None]
-    p99 = quantiles(heard, n=100)[98]
-    return {"p50 ms": median(heard), "p99 ms": p99, "heard": len(heard), "missed": len(delays) - len(heard)}
+    return delays
 
 
 def _table(figures: Sequence[Figures]) -> str:
     """The medians of the rounds, and for two cases their ratio."""
-    rows = {
-        case: [each for each in figures if each["case"] == case] for case in dict.fromkeys(f["case"] for f in figures)
-    }
     names = [name for name in figures[0] if name != "case"]
-    values = {case: [median(each[name] for each in rounds) for name in names] for case, rounds in rows.items()}
+    values = {
+        case: [median(each[name] for each in figures if each["case"] == case) for name in names]
+        for case in dict.fromkeys(each["case"] for each in figures)
+    }
     if "/prepared" in values:
         first, second = values.values()
         values["ratio"] = [one / other if other else float("nan") for one, other in zip(first, second, strict=True)]
@@ -318,7 +321,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000, help="open: of the query")
     parser.add_argument("--writes", type=float, default=10, help="polling: a second")
     parser.add_argument("--seconds", type=float, default=10, help="polling: of each turn")
-    parser.add_argument("--patience", type=float, default=5, help="polling: seconds in which the last have to hear")
+    parser.add_argument("--patience", type=float, default=10, help="polling: seconds in which the last have to hear")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard < NEEDED_FILES else NEEDED_FILES, hard))

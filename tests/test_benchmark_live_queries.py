@@ -44,7 +44,7 @@ def test_clients_that_open_a_query_at_once_get_what_is_read_once(tmp_path: Path)
 
 
 def test_clients_with_live_queries_and_clients_that_poll_hear_of_each_change(tmp_path: Path) -> None:
-    brief = ("--clients", "4", "--writes", "5", "--seconds", "0.8", "--patience", "2")
+    brief = ("--clients", "4", "--writes", "5", "--seconds", "0.8")
     found = figures("polling", tmp_path / "figures.json", *brief)
     assert [each["heard"] for each in found] == [4, 4, 16, 16]
     assert [each["missed"] for each in found] == [0, 0, 0, 0]
