@@ -8,8 +8,9 @@ hub's hands, to the bytes in the hands of the sinks of all clients concerned. In
 look-up and the filters, the row's JSON and its operation, append and close, the notices, the SSE framing, and one turn
 of uvloop; the log's reading and a socket's writing are not. Entries come alone, with a turn each, or a hundred in one.
 
-`open`: all clients open one query at once. In the same rounds, as many fetch a response of the same bytes that
-Starlette has ready. CPU is that of all the server's threads, from before the first connects until the last has it all.
+`open`: all clients open one query at once. In the same rounds, as many open a stream of events, which begins with no
+rows, and as many fetch a response that Starlette has ready, with the bytes of the query's stream. CPU is that of all
+the server's threads, from before the first connects until the last has it all.
 
 `polling`: somebody commits changes of one row each. Clients have live queries, or ask every second over connections
 that they keep; each for rows of its own, or all for the same, ten rows in any case. A delay is from the commit's return
@@ -209,7 +210,7 @@ def open_at_once(options: argparse.Namespace) -> Iterator[Figures]:
                 body += stream.read1()
         file.write_bytes(body)
         for number in range(options.rounds):
-            for each in (path, "/prepared")[:: -1 if number % 2 else 1]:
+            for each in (path, "/events", "/prepared")[:: -1 if number % 2 else 1]:
                 with _serving(database, str(file)) as running:
                     yield {"case": each.partition("?")[0], **_opened(running, each, options.clients)}
 
@@ -267,9 +268,8 @@ def _write(
     """Change rows of so many owners, or those that all share; returns each version, its owner, and the commit's end."""
     written = []
     began = time.monotonic()
-    for n in range(round(options.seconds * options.writes)):
+    for n, version in zip(range(round(options.seconds * options.writes)), versions, strict=False):
         time.sleep(max(0.0, began + n / options.writes - time.monotonic()))
-        version = next(versions)
         owner = n * STRIDE % owners if owners else None
         place = options.clients if owner is None else owner
         with Session(engine) as session:
@@ -292,15 +292,15 @@ def _delays(
 
 
 def _table(figures: Sequence[Figures]) -> str:
-    """The medians of the rounds, and for two cases their ratio."""
+    """The medians of the rounds."""
     names = [name for name in figures[0] if name != "case"]
     values = {
         case: [median(each[name] for each in figures if each["case"] == case) for name in names]
         for case in dict.fromkeys(each["case"] for each in figures)
     }
     if "/prepared" in values:
-        first, second = values.values()
-        values["ratio"] = [one / other if other else float("nan") for one, other in zip(first, second, strict=True)]
+        both = zip(values["/live"], values["/prepared"], strict=True)
+        values["/live to /prepared"] = [one / other if other else float("nan") for one, other in both]
     cells = [["", *names]]
     cells += [
         [case, *(f"{each:,.{3 if each < 1 else 2 if each < 100 else 0}f}" for each in of)]
@@ -324,7 +324,7 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=10, help="polling: seconds in which the last have to hear")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard < NEEDED_FILES else NEEDED_FILES, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, NEEDED_FILES), hard) if hard > 0 else (NEEDED_FILES, hard))
     where = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": "".join(re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[:1]),

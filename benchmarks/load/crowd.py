@@ -3,7 +3,7 @@
 `crowd.py PORT PATH CLIENTS`: client n asks for PATH with n in the place of {}. What is at `/rows` it asks for every
 second over one connection, and at once if the answer before came late; anything else it asks for once, and reads on.
 Each line on stdin is answered by what they have, the first one when all of them have begun: a client has begun with an
-answer, or with the end of its snapshot.
+answer, or with the end of its snapshot; of a stream without one, at `/events`, with its first bytes.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import uvloop
 
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 120.0
-END = b'"snapshot-end"'
+END, OPENING = b'"snapshot-end"', b"retry:"
 TAIL_BYTES = 32
 """What is looked for may be cut in two by a read."""
 VERSION = re.compile(rb'"version":(\d+)')
@@ -43,6 +43,7 @@ class Asking(asyncio.Protocol):
         self.bytes = self.answers = 0
         self._loop = asyncio.get_running_loop()
         self._request = request
+        self._beginning = OPENING if request.startswith(b"GET /events") else END
         self._polls_at = polls_at
         self._begins = begins
         self._text = b""
@@ -59,7 +60,7 @@ class Asking(asyncio.Protocol):
         text = self._text + data
         if self._polls_at is None:
             self._text = text[-TAIL_BYTES:]
-            if self.answers or END in text:
+            if self.answers or self._beginning in text:
                 self._has(text)
             return
         head, _, body = text.partition(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""nitro's live queries, the same rows to be polled, and a response that is ready; for `live_queries.py`.
+"""nitro's live queries and its events, the same rows to be polled, and a response that is ready; for `live_queries.py`.
 
 The rows are in SQLite, at NITRO_BROKER_URL, and the log in the same file. The response is what is in the file PREPARED.
 """
@@ -38,6 +38,10 @@ def application() -> FastAPI:
     @app.get("/live")
     async def live(owner: int) -> nitro.EventSourceResponse:
         return nitro.EventSourceResponse(rows.live(Row.owner_id == owner))
+
+    @app.get("/events")
+    async def events() -> nitro.EventSourceResponse:
+        return nitro.EventSourceResponse(nitro.Client(topics=["row.*"]))
 
     @app.get("/rows")
     def polled(owner: int) -> list[Row]:
