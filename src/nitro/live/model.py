@@ -84,6 +84,7 @@ class LiveTable:
         keys, key_names: the columns of the primary key, and their names in SQL.
         names: the attributes that columns have, in the order of a `Row`.
         shown_columns: the columns of those that clients may get, by attribute; the others stay on the server.
+        enums: the enums that they have, by attribute.
         writes_nothing: a statement that makes a transaction of SQLite the writer.
         created, updated, deleted, reset: its events.
 
@@ -119,6 +120,8 @@ class LiveTable:
         self.shown_columns: dict[str, Column[Any]] = {
             name: each for name, each in columns.items() if name not in hidden
         }
+        enums = {name: getattr(each.type, "enum_class", None) for name, each in self.shown_columns.items()}
+        self.enums: dict[str, type[PythonEnum]] = {name: kind for name, kind in enums.items() if kind is not None}
         self._engine = engine
         self._columns = {name: place for place, name in enumerate(self.names) if name not in hidden}
         self._places = tuple([self.names.index(self.mapper.get_property_by_column(key).key) for key in self.keys])
@@ -183,12 +186,6 @@ class LiveTable:
         """The name of its database's dialect; raises ConfigurationError, as `source`."""
         source = self.source
         return source.dialect.name if isinstance(source, Engine | AsyncEngine) else source.engine.dialect.name
-
-    @property
-    def enums(self) -> dict[str, type[PythonEnum]]:
-        """The enums that columns have, by attribute."""
-        kinds = {name: getattr(each.type, "enum_class", None) for name, each in self.shown_columns.items()}
-        return {name: kind for name, kind in kinds.items() if kind is not None}
 
     def select_shown(self) -> Select[Any]:
         """Selects what clients may get of each row."""

@@ -60,9 +60,7 @@ class LiveQuery:
         self.equalities: Mapping[str, frozenset[Any]] = self._filter.equalities
         self._identity = (model.model, self._filter, self._order, limit)
         self._hash = hash(self._identity)
-        columns = model.shown_columns
-        keys = [getattr(columns[name], direction)() for name, direction in self._order]
-        self._statement = model.select_shown().where(*where).order_by(*keys, *model.keys).limit(limit)
+        self._where = where
         self._head = b'{"type":%b,"key":' % to_json(self.topic)
 
     @property
@@ -92,7 +90,10 @@ class LiveQuery:
         return on_one_line(b"[%b]" % b",".join([self._encoded(*each[:3]) for each in operations]))
 
     async def read(self) -> list[Shown]:
-        return await read_rows(self._model.source, self._statement, self._read)
+        model = self._model
+        order = [getattr(model.shown_columns[name], direction)() for name, direction in self._order]
+        statement = model.select_shown().where(*self._where).order_by(*order, *model.keys).limit(self.limit)
+        return await read_rows(model.source, statement, self._read)
 
     def snapshot(self, rows: Sequence[Shown], *, is_reset: bool) -> list[bytes]:
         part = [_CONTROL % b"reset", _CONTROL % b"snapshot-start"] if is_reset else [_CONTROL % b"snapshot-start"]
@@ -127,7 +128,9 @@ class LiveQuery:
         return b'%b%b%b,"headers":{"operation":"%b"}}' % (self._head, to_json(key), shown, operation.encode())
 
     def _is_moved(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
-        return before is not None and any(before[name] != after[name] for name, _ in self._order)
+        if before is None or not self._order:
+            return False
+        return any(before[name] != after[name] for name, _ in self._order)
 
     def _check_key(self) -> None:
         model = self._model
