@@ -10,6 +10,8 @@ import { edited } from "./test/edits.js";
 
 const place = process.argv.indexOf("--out");
 const wheel = place > 0 ? process.argv[place + 1] : "../src/nitro/static";
+/** Properties of objects that are never handed to a page's code, nor posted to another page or worker, which may have another build. */
+const INNER = /^(isWaiting|isNewcomer|isAsleep|unconfirmed|heardAt|probedAt|wasOpen|hasBegun|wanted|greeted|refused|openSoon|isAsked)$/;
 const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning", metafile: true };
 
 if (process.argv.includes("--tests")) {
@@ -18,23 +20,34 @@ if (process.argv.includes("--tests")) {
   await build({ ...tests, entryPoints: ["test/run.ts"], outfile: "test/explorer.mjs", plugins: [edited()] });
 } else {
   await rm("dist", { recursive: true, force: true });
-  const { metafile } = await build({
-    ...common,
-    entryPoints: ["src/index.ts", "src/worker.ts"],
-    outdir: "dist",
-    sourcemap: true,
-  });
-  const client = { ...common, entryPoints: ["src/client.ts"] };
-  await build({ ...client, outfile: `${wheel}/client.readable.js` });
-  const { outputFiles } = await build({ ...client, minify: true, write: false, outfile: "client.js" });
-  // 300 bytes of the 8 KiB that it may have: esbuild shortens private names, and terser finds what it leaves
-  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2022, compress: { passes: 3 } });
-  await writeFile(`${wheel}/client.js`, `${code}\n`);
+  const dist = { ...common, outdir: "dist", sourcemap: true };
+  const { metafile } = await build({ ...dist, entryPoints: ["src/index.ts", "src/worker.ts"] });
+  const collection = await build({ ...dist, entryPoints: ["src/collection.ts"], plugins: [importing("./index.js")] });
+  await serve("client", []);
+  await serve("collection", [importing("./client.js")]);
   const values = metafile.outputs["dist/index.js"].exports;
   await declare("index", "dist/index.d.ts", values);
   await declare("client", `${wheel}/client.d.ts`, values);
+  for (const file of ["dist/collection.d.ts", `${wheel}/collection.d.ts`]) {
+    await declare("collection", file, collection.metafile.outputs["dist/collection.js"].exports);
+  }
   await writeFile("dist/worker.d.ts", "export {};\n");
   if (existsSync("../LICENSE")) await copyFile("../LICENSE", "LICENSE"); // npm packs no file from above
+}
+
+/** Write what the wheel serves of one entry: as it is read, and as it is loaded. */
+async function serve(entry, plugins) {
+  const options = { ...common, entryPoints: [`src/${entry}.ts`], plugins };
+  await build({ ...options, outfile: `${wheel}/${entry}.readable.js` });
+  const { outputFiles } = await build({ ...options, minify: true, mangleProps: INNER, write: false, outfile: `${entry}.js` });
+  // 400 bytes of the 8 KiB that the client may have: esbuild shortens these and private names, and terser finds what it leaves
+  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2022, compress: { passes: 3 } });
+  await writeFile(`${wheel}/${entry}.js`, `${code}\n`);
+}
+
+/** A page has one client, so who needs it imports it from there, and has no copy. */
+function importing(path) {
+  return { name: "importing", setup: ({ onResolve }) => onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path, external: true })) };
 }
 
 /** Write the declarations of one entry, with all that they need. What the script does not export is a type only. */

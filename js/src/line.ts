@@ -1,7 +1,7 @@
 // A line: one stream, and the members that share it. It reads what any of them wants, and tells each what it asked for.
 
 import type { Env, Undo } from "./env.js";
-import { isKnown, isOneLog } from "./position.js";
+import { isIncomplete, isKnown, isOneLog, NO_ROWS } from "./position.js";
 import { type Config, MOST_UNCONFIRMED, type Tell } from "./protocol.js";
 import { type Gap, type Listener, type State, Stream } from "./stream.js";
 import { matches } from "./topics.js";
@@ -95,7 +95,9 @@ export class Line implements Listener {
       if (!member.last) member.tell({ is: "at", id: (member.last = stream.last) });
       else this.#loseIfElsewhere(member, stream.last);
     }
-    const isBehind = member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
+    const isBehind = member.last === NO_ROWS
+      ? !isIncomplete(this.#since) // else what came since is all rows, and what became of them
+      : member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
     member.isWaiting = !!isBehind || !this.covers(member.topics);
     if (member.isWaiting) {
       member.isNewcomer = true;
@@ -179,7 +181,7 @@ export class Line implements Listener {
     }
     const newest = ids.includes(this.#newest) ? this.#newest : ids.at(-1)!;
     let from = "";
-    for (const id of ids) if (isOneLog(id, newest) && (!from || isKnown(id, from))) from = id;
+    for (const id of ids) if (isIncomplete(id) || (isOneLog(id, newest) && (!from || isKnown(id, from)))) from = id;
     const topics = this.#topicsOfAll();
     if (topics?.join() !== this.#topics?.join()) this.#forgetTrials(); // they were of others
     this.#topics = topics;
@@ -243,7 +245,10 @@ export class Line implements Listener {
 
   message(topic: string, text: string, id: string): void {
     const message = { topic, text, id };
-    if (id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift()!.id;
+    if (id && this.#recent.push(message) > MOST_RECENT) {
+      const { id } = this.#recent.shift()!;
+      this.#since = isIncomplete(id) ? "" : id; // nobody is at a part of the rows
+    }
     for (const member of this.members) this.#give(member, message);
   }
 

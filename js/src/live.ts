@@ -42,6 +42,8 @@ interface Kept {
   date: number;
 }
 
+/** What no topic is. */
+const POSITION = "nitro.position";
 const KEPT_FOR = 60_000;
 /** So long after the first `connect` to a stream, others to the same one start where the page before was, too. */
 const STARTS_WITHIN = 10_000;
@@ -59,6 +61,8 @@ export interface Live {
    * Throws a `TypeError` for what is no pattern.
    */
   on(pattern: "gap", handler: (gap: Gap) => void): () => void;
+  /** Hear how far it has got in the server's log, when nothing of what it hears has come up to there. */
+  on(pattern: "nitro.position", handler: (position: string) => void): () => void;
   on<T = any>(pattern: string, handler: Handler<T>): () => void;
   /** Hear these topics too, from now on. Throws a `TypeError` if it was made without topics. */
   subscribe(...topics: string[]): void;
@@ -113,8 +117,8 @@ export class Member implements Live {
     ];
   }
 
-  on(pattern: string, handler: ((gap: Gap) => void) | Handler): () => void {
-    return this.#handlers.add(pattern === "gap" ? pattern : checked(pattern), handler as Handler);
+  on(pattern: string, handler: ((news: any) => void) | Handler): () => void {
+    return this.#handlers.add(pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler as Handler);
   }
 
   subscribe(...topics: string[]): void {
@@ -161,12 +165,14 @@ export class Member implements Live {
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
     else if (!this.#isJoined || (this.#topics?.size === 0 && ("id" in news || "gap" in news))) return; // it moves us nowhere
     else if (news.is === "message") this.#message(news);
-    else if (news.is === "at") this.#stand(news.id);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
-    else if (news.is === "gap") {
+    else if (news.is === "at") {
+      this.#stand(news.id);
+      this.#handlers.tell(POSITION, (handler) => (handler as (position: string) => void)(news.id));
+    } else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
       this.#last = news.gap.resumed_at;
-      this.#handlers.tell("gap", (handler) => (handler as unknown as (gap: Gap) => void)(news.gap));
+      this.#handlers.tell("gap", (handler) => (handler as (gap: Gap) => void)(news.gap));
     } else if (news.is === "state") {
       if (news.state === "closed") this.#end(false);
       this.#tell(news.state, news.failure);

@@ -47,6 +47,8 @@ interface Live {
      * Throws a `TypeError` for what is no pattern.
      */
     on(pattern: "gap", handler: (gap: Gap) => void): () => void;
+    /** Hear how far it has got in the server's log, when nothing of what it hears has come up to there. */
+    on(pattern: "nitro.position", handler: (position: string) => void): () => void;
     on<T = any>(pattern: string, handler: Handler<T>): () => void;
     /** Hear these topics too, from now on. Throws a `TypeError` if it was made without topics. */
     subscribe(...topics: string[]): void;

@@ -212,11 +212,13 @@ var Handlers = class {
 
 // src/position.ts
 var epoch = (id) => id.slice(0, id.indexOf("-") + 1);
-var isOneLog = (a, b) => epoch(a) === epoch(b);
-var isKnown = (id, last) => !!last && isOneLog(id, last) && (id.length < last.length || id.length === last.length && id <= last);
+var NO_ROWS = "snapshot-0";
+var isIncomplete = (id) => id.startsWith("snapshot-");
+var isOneLog = (a, b) => epoch(a) === epoch(b) || isIncomplete(a) || isIncomplete(b);
+var isKnown = (id, last) => epoch(id) === epoch(last) && !isIncomplete(id) && (id.length < last.length || id.length === last.length && id <= last);
 
 // src/protocol.ts
-var PROTOCOL = 2;
+var PROTOCOL = 3;
 var CONFIRM_EACH = 100;
 var MOST_UNCONFIRMED = 1e3;
 var ASKS_EACH = 1e4;
@@ -448,7 +450,7 @@ var Line = class {
       if (!member.last) member.tell({ is: "at", id: member.last = stream.last });
       else this.#loseIfElsewhere(member, stream.last);
     }
-    const isBehind = member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
+    const isBehind = member.last === NO_ROWS ? !isIncomplete(this.#since) : member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
     member.isWaiting = !!isBehind || !this.covers(member.topics);
     if (member.isWaiting) {
       member.isNewcomer = true;
@@ -524,7 +526,7 @@ var Line = class {
     }
     const newest = ids.includes(this.#newest) ? this.#newest : ids.at(-1);
     let from = "";
-    for (const id of ids) if (isOneLog(id, newest) && (!from || isKnown(id, from))) from = id;
+    for (const id of ids) if (isIncomplete(id) || isOneLog(id, newest) && (!from || isKnown(id, from))) from = id;
     const topics = this.#topicsOfAll();
     if (topics?.join() !== this.#topics?.join()) this.#forgetTrials();
     this.#topics = topics;
@@ -580,7 +582,10 @@ var Line = class {
   }
   message(topic, text, id) {
     const message = { topic, text, id };
-    if (id && this.#recent.push(message) > MOST_RECENT) this.#since = this.#recent.shift().id;
+    if (id && this.#recent.push(message) > MOST_RECENT) {
+      const { id: id2 } = this.#recent.shift();
+      this.#since = isIncomplete(id2) ? "" : id2;
+    }
     for (const member of this.members) this.#give(member, message);
   }
   #give(member, { topic, text, id }) {
@@ -1097,6 +1102,7 @@ function makeRoute(env2, { key, config, worker: worker2 }, tell) {
 }
 
 // src/live.ts
+var POSITION = "nitro.position";
 var KEPT_FOR = 6e4;
 var STARTS_WITHIN = 1e4;
 var Member = class {
@@ -1146,7 +1152,7 @@ var Member = class {
     ];
   }
   on(pattern, handler) {
-    return this.#handlers.add(pattern === "gap" ? pattern : checked(pattern), handler);
+    return this.#handlers.add(pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler);
   }
   subscribe(...topics) {
     const all = topics.map(checked);
@@ -1185,9 +1191,11 @@ var Member = class {
     else if (news.is === "headers") void this.#giveHeaders(this.#route, news.number);
     else if (!this.#isJoined || this.#topics?.size === 0 && ("id" in news || "gap" in news)) return;
     else if (news.is === "message") this.#message(news);
-    else if (news.is === "at") this.#stand(news.id);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
-    else if (news.is === "gap") {
+    else if (news.is === "at") {
+      this.#stand(news.id);
+      this.#handlers.tell(POSITION, (handler) => handler(news.id));
+    } else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
       this.#last = news.gap.resumed_at;
       this.#handlers.tell("gap", (handler) => handler(news.gap));
