@@ -95,16 +95,17 @@ export class Line implements Listener {
       if (!member.last) member.tell({ is: "at", id: (member.last = stream.last) });
       else this.#loseIfElsewhere(member, stream.last);
     }
+    const had = this.#recent.map(({ id }) => isKnown(id, member.last)).lastIndexOf(true);
     const isBehind = member.last === NO_ROWS
       ? !isIncomplete(this.#since) // else what came since is all rows, and what became of them
-      : member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
+      : member.last && had < 0 && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
     member.isWaiting = !!isBehind || !this.covers(member.topics);
     if (member.isWaiting) {
       member.isNewcomer = true;
       if (isNew || stream.state !== "waiting") this.openSoon(); // the next attempt is on its way, and a page is told anew
       if (isNew) member.tell({ is: "state", state: "connecting" });
     } else {
-      if (member.last) for (const message of this.#recent) this.#give(member, message);
+      if (member.last) for (const message of this.#recent.slice(had + 1)) this.#give(member, message);
       this.#settleSoon();
       // an attempt that is on its way may have let go of what was open
       member.tell({ is: "state", state: isNew && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
@@ -245,6 +246,8 @@ export class Line implements Listener {
 
   message(topic: string, text: string, id: string): void {
     const message = { topic, text, id };
+    const before = this.#recent.at(-1);
+    if (before && isIncomplete(id) && !isIncomplete(before.id)) [this.#recent, this.#since] = [[], id]; // all rows are read anew
     if (id && this.#recent.push(message) > MOST_RECENT) {
       const { id } = this.#recent.shift()!;
       this.#since = isIncomplete(id) ? "" : id; // nobody is at a part of the rows

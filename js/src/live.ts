@@ -117,7 +117,7 @@ export class Member implements Live {
     ];
   }
 
-  on(pattern: string, handler: ((news: any) => void) | Handler): () => void {
+  on(pattern: string, handler: ((gap: Gap) => void) | ((position: string) => void) | Handler): () => void {
     return this.#handlers.add(pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler as Handler);
   }
 

@@ -210,15 +210,16 @@ export class Rows<Row extends object> implements Collection<Row> {
 
   /** Let those go on who have waited for what is in the rows now. */
   #settle(isAnew: boolean): void {
-    let isForeign = false;
+    let asks = false;
     for (const waiter of this.#waiters) {
       const { position, isAsked, resolve } = waiter;
-      if (isKnown(bare(position), bare(this.position)) || this.#lost.has(epoch(position)) || (isAnew && isAsked)) {
+      const isForeign = !isOneLog(position, this.position);
+      if (isKnown(bare(position), bare(this.position)) || this.#lost.has(epoch(position)) || (isAnew && isAsked && isForeign)) {
         this.#waiters.delete(waiter);
         resolve();
-      } else if (this.position && !isAsked && !isOneLog(position, this.position)) isForeign = waiter.isAsked = true;
+      } else if (this.position && !isAsked && isForeign) asks = waiter.isAsked = true;
     }
-    if (isForeign) this.#open(WRONG_ROWS);
+    if (asks) this.#open(WRONG_ROWS);
   }
 
   /** Say what has changed: rows, the state, or both. */

@@ -6,10 +6,12 @@ import test from "node:test";
 import { createParser } from "eventsource-parser";
 
 import { backoff } from "../src/backoff.js";
-import { Member } from "../src/live.js";
+import { type Live, Member } from "../src/live.js";
 import { parser } from "../src/parser.js";
 import { isKnown } from "../src/position.js";
+import { type Change, type CollectionOptions, Rows } from "../src/rows.js";
 import { checked, matches } from "../src/topics.js";
+import { exploreRows } from "./rows.js";
 import { randomFrom, Realm, World } from "./world.js";
 
 test("patterns match as on the server", () => {
@@ -123,4 +125,282 @@ test("a worker that comes late is told that who called it has left", () => {
   run(5);
   assert.equal(world.workers.size, 1, "it has come");
   assert.deepEqual([...world.connections], [], "and reads nothing for who has gone");
+});
+
+interface Todo {
+  id: number;
+  title: string;
+  rank: number | null;
+}
+
+const SNAPSHOT = { start: { headers: { control: "snapshot-start" } }, end: { headers: { control: "snapshot-end" } } };
+const put = (id: number, title: string, rank: number | null = null, operation = "insert") => ({
+  type: "todo", key: `${id}`, value: { id, title, rank }, headers: { operation },
+});
+const gone = (id: number) => ({ type: "todo", key: `${id}`, headers: { operation: "delete" } });
+
+/** A collection on streams whose events the test says. */
+function rowsOf(options: CollectionOptions<Todo> = {}) {
+  const opened: { since: string; isClosed: boolean; live: Live; handlers: Map<string, (...heard: any[]) => void> }[] = [];
+  const reported: unknown[] = [];
+  const heard: Change<Todo>[][] = [];
+  const todos = new Rows<Todo>((since) => {
+    const handlers = new Map<string, (...heard: any[]) => void>();
+    const live = {
+      state: "connecting", error: null, onstate: null,
+      on: (pattern: string, handler: () => void) => handlers.set(pattern, handler),
+      close() {
+        stream.isClosed = true;
+        say("closed");
+      },
+    } as unknown as Live;
+    const stream = { since, isClosed: false, live, handlers };
+    const say = (state: Live["state"], error: Live["error"] = null) => {
+      Object.assign(live, { state, error });
+      live.onstate?.(state, error);
+    };
+    opened.push(stream);
+    return live;
+  }, options, (error) => reported.push(error));
+  todos.onchange = (_, changes) => heard.push(changes);
+  const now = () => opened.at(-1)!;
+  return {
+    todos, opened, reported, heard,
+    tell: (id: string, ...told: object[]) => now().handlers.get("*")!(told, { topic: "todo", id }),
+    at: (id: string) => now().handlers.get("nitro.position")!(id),
+    gap: () => now().handlers.get("gap")!({ reason: "epoch", resumed_at: "f-1" }),
+    be: (state: Live["state"], error: Live["error"] = null) => {
+      const { live } = now();
+      Object.assign(live, { state, error });
+      live.onstate?.(state, error);
+    },
+    titles: () => todos.rows.map(({ title }) => title).join(),
+  };
+}
+
+/** Whether it has resolved or been rejected, as far as can be known now. */
+const settled = async (promise: Promise<void>): Promise<string> => {
+  let found = "pending";
+  promise.then(() => (found = "resolved"), ({ message }) => (found = message));
+  for (let n = 0; n < 5; n++) await null;
+  return found;
+};
+
+test("a collection has rows when all of a snapshot have come, and tells of them once", async () => {
+  const { todos, tell, be, heard, titles, opened } = rowsOf();
+  assert.deepEqual([opened[0]!.since, todos.state, titles(), todos.position], ["snapshot-0", "loading", "", ""]);
+  be("open");
+  tell("snapshot-0", SNAPSHOT.start, put(2, "two"));
+  tell("snapshot-0", put(1, "one"));
+  assert.deepEqual([todos.state, titles(), await settled(todos.ready)], ["loading", "", "pending"]);
+  tell("e-7", put(3, "three"), SNAPSHOT.end);
+  assert.deepEqual([todos.state, titles(), await settled(todos.ready)], ["live", "two,one,three", "resolved"]);
+  assert.deepEqual([todos.size, todos.position, todos.get(1), todos.get("9")], [3, "e-7", { id: 1, title: "one", rank: null }, undefined]);
+  assert.deepEqual(heard.map((changes) => changes.map(({ operation, key }) => `${operation} ${key}`)), [["insert 2", "insert 1", "insert 3"]]);
+});
+
+test("an empty snapshot is told, too, and one that changes nothing is not", () => {
+  const { tell, heard, todos } = rowsOf();
+  const { rows } = todos;
+  tell("e-1", SNAPSHOT.start, SNAPSHOT.end);
+  tell("e-2", { headers: { control: "reset" } }, SNAPSHOT.start, SNAPSHOT.end);
+  assert.deepEqual([heard, todos.position, todos.rows], [[[]], "e-2", rows]);
+  assert.equal(todos.rows, rows);
+});
+
+test("one commit is told once, and what is told twice is told once", () => {
+  const { todos, tell, heard } = rowsOf({ key: "id" });
+  tell("e-1", SNAPSHOT.start, put(1, "one"), put(2, "two"), SNAPSHOT.end);
+  const [first, second] = todos.rows;
+  tell("e-2", put(2, "zwei", null, "update"), gone(1), put(3, "drei"));
+  tell("e-3", put(2, "zwei", null, "update"), gone(1), gone(9));
+  assert.equal(heard.length, 2);
+  assert.deepEqual(heard[1], [
+    { operation: "update", key: 2, value: { id: 2, title: "zwei", rank: null }, previous: second },
+    { operation: "delete", key: 1, value: undefined, previous: first },
+    { operation: "insert", key: 3, value: { id: 3, title: "drei", rank: null }, previous: undefined },
+  ]);
+  tell("e-4", put(5, "an update of what is not there", null, "update"), put(2, "an insert of what is there"));
+  assert.deepEqual(heard[2]!.map(({ operation, key }) => `${operation} ${key}`), ["insert 5", "update 2"]);
+});
+
+test("the rows are the same array, and the same objects, as long as they have not changed", () => {
+  const { todos, tell } = rowsOf();
+  tell("e-1", SNAPSHOT.start, put(1, "one"), put(2, "two"), SNAPSHOT.end);
+  const { rows } = todos;
+  assert.ok(Object.isFrozen(rows));
+  assert.equal(todos.rows, rows);
+  tell("e-2", put(1, "one", null, "update"));
+  assert.equal(todos.rows, rows);
+  tell("e-3", { headers: { control: "reset" } }, SNAPSHOT.start, put(1, "one"), put(2, "zwei"), SNAPSHOT.end);
+  assert.notEqual(todos.rows, rows);
+  assert.equal(todos.rows[0], rows[0]);
+  assert.deepEqual(rows.map(({ title }) => title), ["one", "two"], "an array that was handed out does not change");
+});
+
+test("rows of before are kept until others have come, and are swapped at once", () => {
+  const { todos, tell, heard, titles } = rowsOf();
+  tell("e-5", SNAPSHOT.start, put(1, "one"), put(2, "two"), SNAPSHOT.end);
+  tell("snapshot-0", { headers: { control: "reset" } }, SNAPSHOT.start, put(3, "three"));
+  tell("snapshot-0", { headers: { control: "reset" } }, SNAPSHOT.start, put(2, "zwei"));
+  assert.deepEqual([titles(), todos.position, heard.length], ["one,two", "e-5", 1]);
+  tell("f-1", put(4, "four"), SNAPSHOT.end);
+  assert.deepEqual([titles(), todos.position], ["zwei,four", "f-1"]);
+  assert.deepEqual(heard[1]!.map(({ operation, key }) => `${operation} ${key}`), ["delete 1", "update 2", "insert 4"]);
+});
+
+test("another order of the same rows is told, without changes", () => {
+  const { tell, heard, titles } = rowsOf();
+  tell("e-1", SNAPSHOT.start, put(1, "one"), put(2, "two"), SNAPSHOT.end);
+  tell("e-1", SNAPSHOT.start, put(2, "two"), put(1, "one"), SNAPSHOT.end);
+  assert.deepEqual([titles(), heard.length, heard[1]], ["two,one", 2, []]);
+});
+
+test("rows are sorted by attributes, by several of them, or by a function", () => {
+  const all = [put(1, "b", 2), put(2, "a", 1), put(3, "c", null), put(4, "a", 3)];
+  const sorted = (sort: CollectionOptions<Todo>["sort"]) => {
+    const { tell, todos } = rowsOf({ sort: sort! });
+    tell("e-1", SNAPSHOT.start, ...all, SNAPSHOT.end);
+    return todos.rows.map(({ id }) => id).join("");
+  };
+  assert.equal(sorted("title"), "2413");
+  assert.equal(sorted("rank"), "3214");
+  assert.equal(sorted("-rank"), "4123");
+  assert.equal(sorted(["title", "-rank"]), "4213");
+  assert.equal(sorted((a, b) => b.id - a.id), "4321");
+  const { tell, todos } = rowsOf({ sort: "-id" });
+  tell("e-1", SNAPSHOT.start, ...all, SNAPSHOT.end);
+  tell("e-2", put(9, "z"), gone(4));
+  assert.equal(todos.rows.map(({ id }) => id).join(""), "9321");
+});
+
+test("its state is told to who has subscribed, and one listener's error stops nobody", () => {
+  const { todos, tell, be, reported } = rowsOf();
+  const told: string[] = [];
+  const end = todos.subscribe((rows, changes) => told.push(`${todos.state} ${rows.length} ${changes.length}`));
+  todos.subscribe(() => {
+    throw new Error("a listener's");
+  });
+  be("open");
+  tell("e-1", SNAPSHOT.start, put(1, "one"), SNAPSHOT.end);
+  be("open");
+  be("waiting", { message: "no network" });
+  assert.equal(todos.error!.message, "no network");
+  be("connecting");
+  be("open");
+  assert.deepEqual(told, ["live 1 1", "waiting 1 0", "waiting 1 0", "live 1 0"]);
+  assert.equal(reported.length, 4);
+  end();
+  todos.onchange = () => {
+    throw new Error("its own");
+  };
+  tell("e-2", gone(1));
+  assert.deepEqual([told.length, reported.length, todos.size], [4, 6, 0]);
+});
+
+test("after a gap all rows are read anew, and those of before are shown until then", () => {
+  const { todos, tell, gap, opened, titles } = rowsOf();
+  tell("e-5", SNAPSHOT.start, put(1, "one"), SNAPSHOT.end);
+  const [before] = opened;
+  gap();
+  assert.deepEqual(opened.map(({ since, isClosed }) => [since, isClosed]), [["snapshot-0", true], ["snapshot-1", false]]);
+  before!.handlers.get("*")!([gone(1)], { topic: "todo", id: "e-6" });
+  assert.equal(titles(), "one");
+  assert.notEqual(todos.state, "closed");
+  tell("f-1", { headers: { control: "reset" } }, SNAPSHOT.start, put(2, "two"), SNAPSHOT.end);
+  assert.deepEqual([titles(), todos.state], ["two", "live"]);
+});
+
+test("what is no row is not taken for one", () => {
+  const { todos, tell, opened, titles } = rowsOf();
+  tell("e-1", SNAPSHOT.start, put(1, "one"), SNAPSHOT.end);
+  const hear = opened[0]!.handlers.get("*")!;
+  hear({ hello: "you" }, { topic: "", id: "" });
+  hear([gone(1)], { topic: "", id: "" });
+  hear("todo", { topic: "todo", id: "e-2" });
+  assert.deepEqual([titles(), todos.position], ["one", "e-1"]);
+});
+
+test("a position is reached when what was written by then is in the rows", async () => {
+  const { todos, tell, at } = rowsOf();
+  const early = todos.reached("e-4.abcdef");
+  tell("snapshot-0", SNAPSHOT.start);
+  at("e-9.123456"); // as no server does: it is not up to there before all rows are
+  assert.equal(await settled(early), "pending");
+  tell("e-4.abcdef", put(1, "one"), SNAPSHOT.end);
+  assert.deepEqual([await settled(early), await settled(todos.reached("e-3"))], ["resolved", "resolved"]);
+  const [bare, stamped] = [todos.reached("e-10"), todos.reached("e-11.ffffff")];
+  tell("e-10.000000", put(2, "two"));
+  assert.deepEqual([await settled(bare), await settled(stamped)], ["resolved", "pending"]);
+  at("e-12.000000");
+  assert.deepEqual([await settled(stamped), todos.position], ["resolved", "e-12.000000"]);
+  for (const nothing of [null, undefined, ""]) assert.equal(await settled(todos.reached(nothing)), "resolved");
+  for (const wrong of ["todo", "e-", "-3", "e-1.2.3", "e 1-2"]) assert.match(await settled(todos.reached(wrong)), /no position/);
+});
+
+test("a position of a log that was lost is reached with the rows that were read after it", async () => {
+  const { todos, tell, opened } = rowsOf();
+  tell("e-4", SNAPSHOT.start, SNAPSHOT.end);
+  const lost = todos.reached("e-9");
+  tell("snapshot-0", { headers: { control: "reset" } }, SNAPSHOT.start);
+  assert.equal(await settled(lost), "pending");
+  tell("f-1", SNAPSHOT.end);
+  assert.deepEqual([await settled(lost), await settled(todos.reached("e-99"))], ["resolved", "resolved"]);
+  assert.equal(opened.length, 1);
+});
+
+test("for a position of a log that it does not know all rows are read anew", async () => {
+  const { todos, tell, opened } = rowsOf();
+  const early = todos.reached("d-3");
+  assert.equal(opened.length, 1, "its rows are on their way, and may be of that log");
+  tell("e-4", SNAPSHOT.start, SNAPSHOT.end);
+  assert.deepEqual([opened.length, opened[1]!.since, await settled(early)], [2, "snapshot-1", "pending"]);
+  tell("e-4", SNAPSHOT.start, SNAPSHOT.end);
+  assert.equal(await settled(early), "resolved");
+  const newer = todos.reached("f-7");
+  assert.equal(opened.length, 3);
+  tell("f-6", SNAPSHOT.start, SNAPSHOT.end);
+  assert.equal(await settled(newer), "pending", "now it knows the log");
+  tell("f-7", put(1, "one"));
+  assert.deepEqual([await settled(newer), opened.length], ["resolved", 3]);
+});
+
+test("who waits for a collection that is closed is told so", async () => {
+  const { todos, be, opened } = rowsOf();
+  const waits = todos.reached("e-1");
+  be("closed", { status: 403, message: "You may not hear this." });
+  assert.deepEqual([await settled(waits), await settled(todos.ready), todos.state], ["You may not hear this.", "You may not hear this.", "closed"]);
+  assert.match(await settled(todos.reached("e-1")), /closed/);
+  const other = rowsOf();
+  const rows = other.todos.reached("e-1");
+  const { close } = other.todos;
+  close();
+  assert.match(await settled(rows), /closed/);
+  assert.deepEqual([other.todos.state, other.opened[0]!.isClosed, opened.length], ["closed", true, 1]);
+});
+
+test("a tab that comes when parts of the rows are not kept any more has all of them read anew", () => {
+  const { world, run } = worldOf({});
+  const open = (name: string) =>
+    new Rows<{ id: string }>((since) => new Member(world.page(new Realm(name), new Map()).env, "http://x/rows", { worker: "w.js", since }), {}, assert.fail);
+  for (let n = 0; n < 40; n++) world.write([[`row ${n}`, 2]]);
+  const first = open("first");
+  run(2);
+  open("second");
+  run(2);
+  assert.equal(first.size, 40);
+  assert.equal(world.requests, 2, "the stream and a probe: the rows of the first were given to the second");
+  for (let n = 0; n < 255; n++) world.write([["row 0", 2 * n]]);
+  run(2);
+  const third = open("third");
+  run(2);
+  assert.deepEqual([third.size, third.get("row 0"), first.size], [40, { id: "row 0", n: 508 }, 40]);
+  assert.equal(world.connections.size, 1);
+});
+
+test("in worlds full of faults each collection has the rows that the database had at its position", async () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const { problems } = await exploreRows(seed);
+    assert.deepEqual(problems, [], `npm run explore -- --rows --trace ${seed}`);
+  }
 });

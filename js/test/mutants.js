@@ -60,7 +60,7 @@ const MUTANTS = [
   {
     name: "who joins with a place is not given what came since",
     file: "line.ts",
-    text: "if (member.last) for (const message of this.#recent) this.#give(member, message);",
+    text: "if (member.last) for (const message of this.#recent.slice(had + 1)) this.#give(member, message);",
     by: "",
     seed: 12,
   },
@@ -167,13 +167,93 @@ const MUTANTS = [
     by: `if (state === "open") this`,
     seed: 52149,
   },
+  {
+    name: "parts of rows that were read anew are given to who has had them, and more",
+    file: "line.ts",
+    text: "this.#recent.slice(had + 1)",
+    by: "this.#recent",
+    rows: true,
+    seed: 8,
+  },
+  {
+    name: "who has no rows is given what came since, also where that is not all rows",
+    file: "line.ts",
+    text: "? !isIncomplete(this.#since)",
+    by: "? false",
+    rows: true,
+    seed: 2,
+  },
+  {
+    name: "a line is read from where the newest stands, and not from the beginning for who has no rows",
+    file: "line.ts",
+    text: "if (isIncomplete(id) || (isOneLog(id, newest)",
+    by: "if ((isOneLog(id, newest)",
+    rows: true,
+    seed: 1,
+  },
+  {
+    name: "the second part of all rows is taken for known",
+    file: "position.ts",
+    text: "epoch(id) === epoch(last) && !isIncomplete(id) &&",
+    by: "epoch(id) === epoch(last) &&",
+    rows: true,
+    seed: 1,
+  },
+  {
+    name: "who has a part of the rows is told of a gap",
+    file: "position.ts",
+    text: "epoch(a) === epoch(b) || isIncomplete(a) || isIncomplete(b);",
+    by: "epoch(a) === epoch(b);",
+    rows: true,
+    seed: 5,
+  },
+  {
+    name: "rows are shown before they are whole",
+    file: "rows.ts",
+    text: `if (control === "snapshot-start") this.#next = new Map();`,
+    by: `if (control === "snapshot-start") this.#all = this.#next = new Map();`,
+    rows: true,
+    seed: 1,
+  },
+  {
+    name: "after a gap the rows are not read anew",
+    file: "rows.ts",
+    text: `live.on("gap", own(() => this.#open(WRONG_ROWS)));`,
+    by: "",
+    rows: true,
+    seed: 22,
+  },
+  {
+    name: "rows that are read anew for a position of another log are those that were read before",
+    file: "rows.ts",
+    text: "if (asks) this.#open(WRONG_ROWS);",
+    by: "if (asks) this.#open(NO_ROWS);",
+    rows: true,
+    seed: 176,
+  },
+  {
+    name: "a position of a log that it does not know is waited for",
+    file: "rows.ts",
+    text: "if (asks) this.#open(WRONG_ROWS);",
+    by: "",
+    rows: true,
+    seed: 69,
+  },
+  {
+    name: "a position is not heard of without rows",
+    file: "live.ts",
+    text: "this.#handlers.tell(POSITION, (handler) => (handler as (position: string) => void)(news.id));",
+    by: "",
+    rows: true,
+    seed: 42,
+  },
 ];
 
 /** What is wrong in a world of the client as it is, or of a mutant of it: an error of its own, too; empty if nothing is. */
-async function judgeOf(...edits) {
+async function judgeOf({ rows }, ...edits) {
   const { outputFiles } = await build({
     absWorkingDir: fileURLToPath(new URL("..", import.meta.url)),
-    entryPoints: ["test/explore.ts"],
+    entryPoints: [rows ? "test/rows.ts" : "test/explore.ts"],
     bundle: true,
     format: "esm",
     platform: "node",
@@ -182,16 +262,16 @@ async function judgeOf(...edits) {
     write: false,
     plugins: [edited(...edits)],
   });
-  const { explore } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
-  return (seed, setting) => explore(seed, setting).then(({ problems }) => problems[0] ?? "", String);
+  const { explore, exploreRows } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+  return (seed, setting) => (rows ? exploreRows(seed) : explore(seed, setting)).then(({ problems }) => problems[0] ?? "", String);
 }
 
 async function check() {
-  const judge = await judgeOf();
+  const judges = [await judgeOf({}), await judgeOf({ rows: true })];
   for (const mutant of MUTANTS) {
-    const { name, seed, setting } = mutant;
-    const without = await judge(seed, setting);
-    const wrong = await (await judgeOf(mutant))(seed, setting);
+    const { name, seed, setting, rows } = mutant;
+    const without = await judges[rows ? 1 : 0](seed, setting);
+    const wrong = await (await judgeOf(mutant, mutant))(seed, setting);
     if (without || !wrong) process.exitCode = 1;
     if (without) console.log(`seed ${seed} fails without a mutant: ${without}`);
     console.log(wrong ? `caught: ${name}: ${wrong}` : `NOT CAUGHT by seed ${seed}: ${name}`);
@@ -199,7 +279,7 @@ async function check() {
 }
 
 async function find(mutant) {
-  const [judge, judgeMutant] = [await judgeOf(), await judgeOf(mutant)];
+  const [judge, judgeMutant] = [await judgeOf({ rows: mutant.rows }), await judgeOf(mutant, mutant)];
   for (let seed = 1; seed <= MOST_SEEDS; seed++) {
     const wrong = await judgeMutant(seed, mutant.setting);
     if (wrong && !(await judge(seed, mutant.setting))) return console.log(`${mutant.name}: seed ${seed}: ${wrong}`);

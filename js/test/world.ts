@@ -79,6 +79,7 @@ export class Clock {
   }
 }
 
+const isSelected = (n: number | undefined) => n !== undefined && n % 2 === 0;
 const before = (a: Entry, b: Entry) => a.at < b.at || (a.at === b.at && a.order < b.order);
 
 /** A page or a worker: it can be frozen, and it can die. */
@@ -119,6 +120,21 @@ interface Lock {
 export interface Posted {
   position: number;
   topic: string;
+  /** What it means for the rows of the live query. */
+  rows?: Told[];
+}
+
+export interface Row {
+  id: string;
+  n: number;
+}
+
+/** A message of the State Protocol. */
+interface Told {
+  type?: "todo";
+  key?: string;
+  value?: Row;
+  headers: { operation?: "insert" | "update" | "delete"; control?: string };
 }
 
 interface Connection {
@@ -129,6 +145,10 @@ interface Connection {
   isSilent: boolean;
   isOver: boolean;
   due: number;
+  /** It reads a live query: what its rows are, or what has become of them. */
+  hasRows: boolean;
+  /** Its rows are being read, and it gets nothing before. */
+  isHeld: boolean;
 }
 
 export interface Faults {
@@ -155,6 +175,8 @@ export class World {
   epoch = 1;
   log: Posted[] = [];
   head = 0;
+  /** A table, of which a live query selects the rows with an even number. */
+  readonly table = new Map<string, number>();
   readonly connections = new Set<Connection>();
   readonly problems: string[] = [];
   requests = 0;
@@ -175,10 +197,63 @@ export class World {
   }
 
   emit(topic: string): void {
+    this.#post({ position: this.head + 1, topic });
+  }
+
+  /** One commit: rows that get this number, or (null) are deleted. */
+  write(changes: [id: string, n: number | null][]): void {
+    const rows: Told[] = [];
+    for (const [id, n] of changes) {
+      const [had, has] = [isSelected(this.table.get(id)), isSelected(n ?? undefined)];
+      if (n === null) this.table.delete(id);
+      else this.table.set(id, n);
+      if (has) rows.push({ type: "todo", key: id, value: { id, n: n! }, headers: { operation: had ? "update" : "insert" } });
+      else if (had) rows.push({ type: "todo", key: id, headers: { operation: "delete" } });
+    }
+    this.#post({ position: this.head + 1, topic: "todo", rows });
+  }
+
+  /** Those who read the live query get all rows again. */
+  readAgain(): void {
+    for (const connection of this.connections) if (connection.hasRows) this.#giveRows(connection, true);
+  }
+
+  get rows(): Row[] {
+    return [...this.table].filter(([, n]) => isSelected(n)).map(([id, n]) => ({ id, n }));
+  }
+
+  #post(posted: Posted): void {
     this.head++;
-    this.log.push({ position: this.head, topic });
+    this.log.push(posted);
     if (this.log.length > KEPT) this.log.shift();
-    for (const connection of this.connections) this.#send(connection, topic, this.head);
+    for (const connection of this.connections) this.#pass(connection, posted);
+  }
+
+  #pass(connection: Connection, { topic, position, rows }: Posted): void {
+    if (!connection.hasRows) this.#send(connection, topic, position);
+    else if (rows?.length && !connection.isHeld) this.#tellRows(connection, rows, `${this.epoch}-${position}`);
+  }
+
+  #tellRows(connection: Connection, rows: Told[], id: string): void {
+    if (!connection.isSilent) this.#later(connection, () => connection.sink.event("message", `todo\n${JSON.stringify(rows)}`, id));
+  }
+
+  /** Later, since they have to be read: in parts, of which the last one says up to where they are. */
+  #giveRows(connection: Connection, isReset: boolean): void {
+    const { epoch } = this;
+    connection.isHeld = true;
+    this.clock.after(this.random() * 60, () => {
+      if (connection.isOver || epoch !== this.epoch) return;
+      connection.isHeld = false;
+      const all: Told[] = this.rows.map((value) => ({ type: "todo", key: value.id, value, headers: { operation: "insert" } }));
+      const control = (name: string): Told => ({ headers: { control: name } });
+      if (isReset) all.unshift(control("reset"));
+      all.splice(isReset ? 1 : 0, 0, control("snapshot-start"));
+      all.push(control("snapshot-end"));
+      const size = 2 + Math.floor(this.random() * 6);
+      while (all.length > size) this.#tellRows(connection, all.splice(0, size), "snapshot-0");
+      this.#tellRows(connection, all, this.position);
+    });
   }
 
   /** Started again: its log is gone, unless it is kept elsewhere. */
@@ -228,7 +303,7 @@ export class World {
 
   read(realm: Realm, request: Request, sink: Sink): Close {
     this.requests++;
-    const connection: Connection = { sink, realm, topics: null, user: "", isSilent: false, isOver: false, due: 0 };
+    const connection: Connection = { sink, realm, topics: null, user: "", isSilent: false, isOver: false, due: 0, hasRows: false, isHeld: false };
     const cookie = this.cookie;
     this.clock.after(1 + this.random() * 20, () => {
       if (!connection.isOver && realm.isAlive) this.#answer(connection, request, cookie);
@@ -249,7 +324,7 @@ export class World {
       });
     if (answer === "hangs") return;
     if (answer !== "streams") return refuse(answer === "html" ? 200 : answer || undefined);
-    const query = new URL(request.url).searchParams;
+    const { searchParams: query, pathname } = new URL(request.url);
     const token = request.headers.authorization;
     let user = cookie;
     if (token !== undefined) {
@@ -262,7 +337,7 @@ export class World {
     }
     if (topics.some((topic) => !this.#mayHear(user, topic))) return refuse(403);
     if (topics.length > MOST_TOPICS) return refuse(422);
-    Object.assign(connection, { topics: topics.length ? topics : null, user });
+    Object.assign(connection, { topics: topics.length ? topics : null, user, hasRows: pathname === "/rows" });
     const greeting = { retry: 500, heartbeat: HEARTBEAT, for: `u${user}` };
     if (query.has("probe")) {
       this.#control(connection, greeting, "");
@@ -272,10 +347,14 @@ export class World {
     const last = query.get("last_event_id") ?? "";
     const [epoch, place] = last.split("-");
     const oldest = this.log[0]?.position ?? this.head + 1;
-    if (!last) this.#control(connection, greeting, this.position);
-    else if (Number(epoch) === this.epoch && Number(place) + 1 >= oldest) {
+    const isHad = Number(epoch) === this.epoch && Number(place) + 1 >= oldest;
+    if (connection.hasRows && !isHad) {
+      this.#control(connection, greeting, last ? "snapshot-1" : "snapshot-0");
+      this.#giveRows(connection, !!last);
+    } else if (!last) this.#control(connection, greeting, this.position);
+    else if (isHad) {
       this.#control(connection, greeting, last);
-      for (const { topic, position } of this.log) if (position > Number(place)) this.#send(connection, topic, position);
+      for (const posted of this.log) if (posted.position > Number(place)) this.#pass(connection, posted);
     } else {
       this.#control(connection, greeting, "");
       const gap = JSON.stringify({ reason: Number(epoch) === this.epoch ? "expired" : "epoch", resumed_at: this.position });
@@ -287,7 +366,7 @@ export class World {
   #beat(connection: Connection): void {
     this.clock.after(HEARTBEAT * 1000, () => {
       if (!this.connections.has(connection)) return;
-      if (!connection.isSilent) this.#control(connection, {}, this.position);
+      if (!connection.isSilent && !connection.isHeld) this.#control(connection, {}, this.position);
       this.#beat(connection);
     });
   }

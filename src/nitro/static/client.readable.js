@@ -450,14 +450,15 @@ var Line = class {
       if (!member.last) member.tell({ is: "at", id: member.last = stream.last });
       else this.#loseIfElsewhere(member, stream.last);
     }
-    const isBehind = member.last === NO_ROWS ? !isIncomplete(this.#since) : member.last && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
+    const had = this.#recent.map(({ id }) => isKnown(id, member.last)).lastIndexOf(true);
+    const isBehind = member.last === NO_ROWS ? !isIncomplete(this.#since) : member.last && had < 0 && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
     member.isWaiting = !!isBehind || !this.covers(member.topics);
     if (member.isWaiting) {
       member.isNewcomer = true;
       if (isNew || stream.state !== "waiting") this.openSoon();
       if (isNew) member.tell({ is: "state", state: "connecting" });
     } else {
-      if (member.last) for (const message of this.#recent) this.#give(member, message);
+      if (member.last) for (const message of this.#recent.slice(had + 1)) this.#give(member, message);
       this.#settleSoon();
       member.tell({ is: "state", state: isNew && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
     }
@@ -582,6 +583,8 @@ var Line = class {
   }
   message(topic, text, id) {
     const message = { topic, text, id };
+    const before = this.#recent.at(-1);
+    if (before && isIncomplete(id) && !isIncomplete(before.id)) [this.#recent, this.#since] = [[], id];
     if (id && this.#recent.push(message) > MOST_RECENT) {
       const { id: id2 } = this.#recent.shift();
       this.#since = isIncomplete(id2) ? "" : id2;
