@@ -95,7 +95,7 @@ async def write(request: Request) -> Response:
             for change in commit:
                 apply(session, change)
             session.commit()
-    return Response(headers={"Nitro-Position": str(nitro.position())})
+    return Response(headers={"Nitro-Position": await nitro.position_async()})
 
 
 def apply(session: Session, change: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ async def create(request: Request) -> Response:
     if row["title"] == "refused":
         return Response(status_code=422)
     CollectedTodo(**row).save()
-    return Response(headers={"Nitro-Position": str(nitro.position())})
+    return Response(headers={"Nitro-Position": await nitro.position_async()})
 
 
 @app.get("/state")
