@@ -18,6 +18,7 @@ from tests.servers import ROOT
 
 STATIC = ROOT / "src/nitro/static"
 MAX_BYTES = 8 * 1024
+MAX_COLLECTION_BYTES = 2_000
 
 
 EXPLORED_WORLDS = int(os.environ.get("EXPLORED_WORLDS", "25000"))  # `make test-engines` explores 200,000
@@ -54,6 +55,12 @@ def test_in_worlds_full_of_faults_each_member_hears_what_it_asked_for_once_and_i
     run("explore", "--", "--from", "1", "--runs", str(EXPLORED_WORLDS), seconds=seconds)
 
 
+@pytest.mark.slow
+@pytest.mark.alone
+def test_in_worlds_full_of_faults_each_collection_has_the_rows_that_the_database_had_at_its_position() -> None:
+    run("explore", "--", "--rows", "--from", "1", "--runs", str(EXPLORED_WORLDS // 5), seconds=300)
+
+
 def test_each_fault_that_the_client_once_had_or_could_have_is_caught_by_the_world_of_its_seed() -> None:
     """A seed that catches nothing any more is found anew: `node test/mutants.js --find NAME`."""
     run("mutants")
@@ -70,6 +77,13 @@ def test_it_is_smaller_than_eight_kibibytes() -> None:
     assert len(gzip.compress((STATIC / "client.js").read_bytes(), 9)) < MAX_BYTES
 
 
+def test_a_collection_is_small_and_imports_the_client_that_the_page_has() -> None:
+    script = (STATIC / "collection.js").read_bytes()
+    assert len(gzip.compress(script, 9)) < MAX_COLLECTION_BYTES
+    assert b'from"./client.js"' in script
+    assert b"fetch(" not in script
+
+
 async def ask(path: str, **headers: str) -> httpx.Response:
     app = Starlette(routes=[Mount("/nitro", nitro.assets)])
     transport = httpx.ASGITransport(app)
@@ -77,7 +91,7 @@ async def ask(path: str, **headers: str) -> httpx.Response:
         return await http.get(path)
 
 
-@pytest.mark.parametrize("name", ["client.js", "client.readable.js"])
+@pytest.mark.parametrize("name", ["client.js", "client.readable.js", "collection.js"])
 def test_a_file_is_asked_for_again_by_its_name_and_kept_by_its_hash(name: str) -> None:
     import asyncio
 

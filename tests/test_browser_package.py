@@ -54,6 +54,29 @@ connect("/events", { topic: ["a"] });
 live.on("gap", (gap: Gap) => gap.reason === "boredom");
 export { state, type Value };
 """
+COLLECTING = """
+import { collection, type Change, type Collection } from "FROM/collectionEND";
+
+interface Todo { id: number; title: string }
+
+const todos: Collection<Todo> = collection<Todo>("/todos/live", { key: "id", sort: ["-title", "id"], share: false });
+todos.onchange = (rows: readonly Todo[], changes: Change<Todo>[]) => console.log(rows.length, changes[0]?.previous?.title);
+const { subscribe, reached, close } = todos;
+const end: () => void = subscribe((rows) => console.log(rows[0]?.title));
+const state: "loading" | "live" | "waiting" | "closed" = todos.state;
+const all: Promise<void>[] = [todos.ready, reached(null), reached(todos.position)];
+const title: string | undefined = todos.get(7)?.title;
+end();
+close();
+
+// @ts-expect-error: rows are not changed here
+todos.rows.push({ id: 1, title: "" });
+// @ts-expect-error: there is no such attribute
+collection<Todo>("/todos/live", { sort: "-tilte" });
+// @ts-expect-error: the server decides what it gets
+collection<Todo>("/todos/live", { topics: ["todo.*"] });
+export { state, all, title };
+"""
 STRICT = {
     "target": "es2022",
     "lib": ["es2022", "dom", "dom.iterable"],
@@ -65,6 +88,8 @@ STRICT = {
     "verbatimModuleSyntax": True,
     "skipLibCheck": False,
 }
+
+FILES = ("packed", "served", "packed-rows", "served-rows")
 
 MAIN = f"""
 import {{ connect }} from "nitro-realtime";
@@ -122,17 +147,22 @@ def test_what_is_published_holds_no_more_than_it_names(packed: Packed) -> None:
     with tarfile.open(packed.file) as archive:
         names = [name.removeprefix("package/") for name in archive.getnames()]
     built = {name for name in names if not name.startswith("src/")}
-    files = {f"dist/{name}.{end}" for name in ("index", "worker") for end in ("js", "js.map", "d.ts")}
+    files = {f"dist/{name}.{end}" for name in ("index", "collection", "worker") for end in ("js", "js.map", "d.ts")}
     assert built == {*files, "package.json", "README.md", "LICENSE"}
 
 
 def test_the_declarations_are_whole_and_name_no_place(packed: Packed, tmp_path: Path) -> None:
     packed.install(tmp_path)
-    for file in (tmp_path / "node_modules/nitro-realtime/dist/index.d.ts", packed.static / "client.d.ts"):
+    dist = tmp_path / "node_modules/nitro-realtime/dist"
+    names = {
+        "connect": (dist / "index.d.ts", packed.static / "client.d.ts"),
+        "collection": (dist / "collection.d.ts", packed.static / "collection.d.ts"),
+    }
+    for name, file in [(name, file) for name, files in names.items() for file in files]:
         text = file.read_text()
         assert re.findall(r"^import .*|^export .* from .*|import\(.*|^///.*", text, re.MULTILINE) == []
         assert str(packed.static.parents[2]) not in text
-        assert re.search(r"^export \{.*\bconnect\b", text, re.MULTILINE)
+        assert re.search(rf"^export \{{.*\b{name}\b", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +177,12 @@ def test_a_strict_project_compiles_with_the_package_and_with_what_the_wheel_serv
     (tmp_path / "package.json").write_text('{ "type": "module" }')
     (tmp_path / "packed.ts").write_text(CONSUMER.replace("FROM", "nitro-realtime"))
     (tmp_path / "served.ts").write_text(CONSUMER.replace("FROM", "/nitro/client.js"))
-    paths = {"/nitro/client.js": [str(packed.static / "client.d.ts")]}
+    for name, place, end in (("packed", "nitro-realtime", ""), ("served", "/nitro", ".js")):
+        (tmp_path / f"{name}-rows.ts").write_text(COLLECTING.replace("FROM", place).replace("END", end))
+    paths = {f"/nitro/{name}.js": [str(packed.static / f"{name}.d.ts")] for name in ("client", "collection")}
     options = {**STRICT, "module": module, "moduleResolution": resolution, "paths": paths}
     (tmp_path / "tsconfig.json").write_text(
-        json.dumps({"compilerOptions": options, "files": ["packed.ts", "served.ts"]})
+        json.dumps({"compilerOptions": options, "files": [f"{name}.ts" for name in FILES]})
     )
     run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
 

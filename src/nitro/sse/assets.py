@@ -20,7 +20,7 @@ _FOREVER: Final = "public, max-age=31536000, immutable"
 
 
 class Assets(StaticFiles):
-    """Serves `client.js`, its source map, a readable build and its types.
+    """Serves `client.js` and `collection.js`, which imports it, a readable build of each, and their types.
 
     Under its plain name, a file is revalidated on each page and answered with 304 if unchanged. Under
     `versioned("client.js")`, a name with a hash of its content, browsers cache it for a year.
