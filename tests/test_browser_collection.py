@@ -313,7 +313,9 @@ def test_a_log_that_is_lost_swaps_the_rows_without_an_empty_frame(
         tabs = [open_tab(context, server) for _ in range(2)]
         for tab in tabs:
             shows(tab, "a", "b", "c")
-            tab.evaluate("window.row = todos.get('a'); window.lost = todos.position; window.waits = todos.reached(lost)")
+            tab.evaluate(
+                "window.row = todos.get('a'); window.lost = todos.position; window.waits = todos.reached(lost)"
+            )
         server.kill()
         with closing(sqlite3.connect(tmp_path / "rows.db")) as database, database:
             database.execute("DELETE FROM collectedtodo WHERE id = 'b'")

@@ -60,7 +60,8 @@ import { collection, type Change, type Collection } from "FROM/collectionEND";
 interface Todo { id: number; title: string }
 
 const todos: Collection<Todo> = collection<Todo>("/todos/live", { key: "id", sort: ["-title", "id"], share: false });
-todos.onchange = (rows: readonly Todo[], changes: Change<Todo>[]) => console.log(rows.length, changes[0]?.previous?.title);
+const show = (rows: readonly Todo[], changes: Change<Todo>[]) => console.log(rows.length, changes[0]?.previous);
+todos.onchange = show;
 const { subscribe, reached, close } = todos;
 const end: () => void = subscribe((rows) => console.log(rows[0]?.title));
 const state: "loading" | "live" | "waiting" | "closed" = todos.state;

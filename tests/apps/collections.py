@@ -82,9 +82,7 @@ async def live(request: Request) -> EventSourceResponse:
 @app.get("/todos/first")
 async def first() -> EventSourceResponse:
     """A window: the first three."""
-    return EventSourceResponse(
-        CollectedTodo.live(CollectedTodo.owner_id == 1, order_by=CollectedTodo.rank, limit=3)
-    )
+    return EventSourceResponse(CollectedTodo.live(CollectedTodo.owner_id == 1, order_by=CollectedTodo.rank, limit=3))
 
 
 @app.post("/write")
