@@ -1,6 +1,7 @@
 """A live query and pages that have its rows: `/page`, `/write`, and the scripts that a test has built.
 
-The rows are those of owner 1, by rank. The page notes each call of its listener, and how many rows there were in each frame.
+The rows are those of owner 1, by rank. The page notes each call of its listener, and how many rows there
+were in each frame.
 """
 
 from __future__ import annotations
