@@ -14,6 +14,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import nitro
+from nitro.delivery import live_queries
 from nitro.delivery.hub import Hub
 from nitro.delivery.snapshot import Snapshot
 from nitro.errors import AccessDenied, InvalidQuery
@@ -105,6 +106,12 @@ def save(engine: Engine, *rows: Memo) -> None:
         session.commit()
 
 
+def say_changed(engine: Engine, id: int) -> None:
+    with Session(engine) as session:
+        memos.changed([id], session)
+        session.commit()
+
+
 def publish(hub: Hub, changes: RowChanges) -> None:
     """As another process does, perhaps with another version of the class."""
     hub.publish(ROW_CHANGES, None, changes.payload)
@@ -168,6 +175,8 @@ def test_a_value_that_has_no_hash_hides_no_row_that_changed_with_it(engine: Engi
         with memos.live(Memo.owner == 1) as client:
             reading = Reading(client)
             await reading.until_begun()
+            with memos.silent():
+                await asyncio.to_thread(save, engine, Memo(id=2, owner=1, size=0))
             with memos.silent():
                 await asyncio.to_thread(contextvars.copy_context().run, save, engine, Memo(id=2, owner=1))
             rows = [PackedRow("1", None, [1, owner, 0]), PackedRow("2", None, [2, 1, 0])]
@@ -235,3 +244,98 @@ def test_rows_are_kept_once_however_many_clients_begin_with_them(engine: Engine)
     assert all(one is other for one, other in zip(parts, same_parts, strict=True))
     assert (end.frames[0].position, other_end.frames[0].position) == (("a", 1, ""), ("a", 2, ""))
     assert engine is memos._engine
+
+
+def test_who_resumed_a_window_gets_what_another_reading_of_it_saw_before_it_was_told(engine: Engine) -> None:
+    save(engine, Memo(id=1))
+
+    async def scenario() -> None:
+        with memos.live(limit=5) as first:
+            reading = Reading(first)
+            await reading.until_begun()
+        with memos.live(limit=5, last_event_id=reading.last_id) as resumed:
+            after = Reading(resumed)
+            after.rows = dict(reading.rows)
+            with memos.silent():
+                await asyncio.to_thread(save, engine, Memo(id=2))
+            with memos.live(limit=5) as other:
+                await Reading(other).until_begun()
+                assert after.told == []
+                await asyncio.to_thread(say_changed, engine, 2)
+                await after.until(lambda: after.rows.keys() == {"1", "2"})
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_who_resumed_in_a_thread_without_a_loop_gets_its_rows_in_the_one_that_reads_it(
+    engine: Engine, limit: int | None
+) -> None:
+    before = nitro.position()
+    save(engine, Memo(id=1))
+    client = memos.live(limit=limit, last_event_id=before).connect()
+    client.send("hello")
+    save(engine, Memo(id=2))
+
+    async def scenario() -> None:
+        reading = Reading(client)
+        await reading.until(lambda: reading.rows.keys() == {"1", "2"})
+        client.disconnect()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        client.disconnect()
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "latest"])
+@pytest.mark.usefixtures("engine")
+def test_messages_to_a_live_client_alone_count_in_its_limit(overflow: Any) -> None:
+    async def scenario() -> None:
+        with memos.live(max_messages=10, overflow=overflow) as client:
+            sent = 0
+            while client.send(sent):
+                sent += 1
+                assert sent < 100
+                await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_is_connected_when_its_browser_says_an_id_resumes_without_the_rows(engine: Engine) -> None:
+    save(engine, Memo(id=1))
+
+    async def scenario() -> None:
+        before = nitro.position()
+        with memos.live() as client:
+            client.resume(before)
+            reading = Reading(client)
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(save, engine, Memo(id=2))
+            await reading.until(lambda: "2" in reading.rows)
+            assert reading.told == [("insert", "2")]
+
+    asyncio.run(scenario())
+
+
+def test_a_reading_that_fails_for_clients_who_have_left_ends_nobody_else(
+    engine: Engine, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_queries, "_RETRIES_SECONDS", (0.5,))
+
+    async def scenario() -> None:
+        stays = nitro.Client(topics=["noise"]).connect()
+        with memos.live(limit=5) as first:
+            await Reading(first).until_begun()
+            await asyncio.to_thread(Base.metadata.drop_all, engine)
+            publish(hub, RowChanges("attacked_memo", [], None))
+            await asyncio.sleep(0.25)  # its window is read, in vain
+        with memos.live(limit=5) as other:
+            reading = Reading(other)
+            await asyncio.sleep(0.35)  # and now for the last time
+            assert other.is_connected
+            await asyncio.to_thread(Base.metadata.create_all, engine)
+            await reading.until_begun()
+        stays.disconnect()
+
+    asyncio.run(scenario())

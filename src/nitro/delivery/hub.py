@@ -164,7 +164,7 @@ class Hub:
     def resume(self, outbox: Outbox, last_event_id: str) -> None:
         """Start `outbox`, of which nothing was taken yet, after the message with that id, or with a gap."""
         after = Position.parse(last_event_id)
-        self._act_for(outbox, lambda lane: lane.resumption.resume(outbox, after))
+        self._act_for(outbox, lambda lane: lane.resume(outbox, after))
 
     def begin(self, outbox: Outbox) -> None:
         """Give `outbox`, of which nothing was taken yet, all rows of its live query first."""

@@ -22,7 +22,7 @@ from nitro.delivery.inbox import Action, Inbox, perform
 from nitro.delivery.interest import Interest
 from nitro.delivery.live_queries import LiveQueries
 from nitro.delivery.outbox import Outbox
-from nitro.delivery.query import INCOMPLETE, MISSED, Query
+from nitro.delivery.query import INCOMPLETE, MISSED
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.resumption import Resumption
 from nitro.delivery.schedule import Schedule
@@ -151,6 +151,13 @@ class Lane:
             self.queries.restart(outbox, is_reset=False)
         elif outbox.held_for is not None:
             self.resumption.hold(outbox, outbox.held_for)
+        elif interest.query is not None and outbox.is_replaying:  # in the other lane; if it is lost, this one restarts
+            self.resumption.resume(outbox, outbox.starts_at)
+
+    def resume(self, outbox: Outbox, after: Position | None) -> None:
+        """Start `outbox` after the position `after`, whatever it was to begin with."""
+        self.queries.give_up(outbox)
+        self.resumption.resume(outbox, after)
 
     def begin(self, outbox: Outbox) -> None:
         """Give `outbox` all rows of its live query first."""
@@ -160,8 +167,8 @@ class Lane:
         """Give `outbox` all rows of its live query again, since it has missed some, or had wrong ones."""
         self.queries.restart(outbox, is_reset=True)
 
-    def _may_resume(self, query: Query, after: Position) -> bool:
-        return self.queries.is_in_order(query, after)
+    def _may_resume(self, outbox: Outbox, after: Position) -> bool:
+        return self.queries.resumes(outbox, after)
 
     def _restart_soon(self, outbox: Outbox) -> None:
         with self._lock:
@@ -329,6 +336,9 @@ class Lane:
             return
         has_query = outbox.chain is not None and outbox.chain.interest.query is not None
         if has_query and outbox.limits.overflow != "disconnect":
+            if not outbox.limits.allows(*outbox.private):  # which no restart drops
+                self.end_by_itself(outbox, "slow")
+                return
             self.counts.dropped[outbox.limits.overflow] += outbox.waiting[0]
             self.counts.gaps["overflow"] += 1
             self.restart(outbox)

@@ -35,6 +35,8 @@ __all__ = ["LiveQueries"]
 
 log: Final = logging.getLogger("nitro.delivery")
 
+_MOST_PENDING: Final = 1_000
+"""If more changes come while a window is read, it is read once more instead."""
 _SHARED_SECONDS: Final = 5.0
 """How long rows are kept after they were read, for others who begin with the same query, while none has changed."""
 _RETRIES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -113,6 +115,7 @@ class LiveQueries:
         self._act = act
         self._end = end
         self._waiting = clients.index()
+        self._resumed = clients.index()  # with a window
         self._states: dict[Query, _State] = {}
         self._order = RowOrder()
         self._broken_at: dict[str, Position] = {}
@@ -125,6 +128,7 @@ class LiveQueries:
         query = _query(outbox.chain.interest.query)
         outbox.hold(MISSED if is_reset or outbox.held_for == MISSED else INCOMPLETE)
         self._waiting[outbox] = None
+        self._resumed.pop(outbox, None)
         self._schedule.hold(outbox)
         state = self._states.get(query)
         if state is None:
@@ -136,6 +140,10 @@ class LiveQueries:
             self._start_waiting(query, state)
         else:
             self._begin_reading(query, state)
+
+    def give_up(self, outbox: Outbox) -> None:
+        """`outbox` resumes from an id, and needs no rows."""
+        self._waiting.pop(outbox, None)
 
     def append(self, changed: ChangedRows) -> None:
         """Tell the clients of all queries what a transaction means for them, at its place in the log."""
@@ -191,8 +199,12 @@ class LiveQueries:
         for query in concerned:
             self._read_again(query)
 
-    def is_in_order(self, query: Query, after: Position) -> bool:
-        """Whether who has what came up to `after` can go on with what came then."""
+    def resumes(self, outbox: Outbox, after: Position) -> bool:
+        """Whether `outbox`, which has what came up to `after`, can go on with what came then."""
+        assert outbox.chain is not None
+        query = _query(outbox.chain.interest.query)
+        if query.limit is not None:
+            self._resumed[outbox] = None
         broken_at = self._broken_at.get(query.topic)
         return broken_at is None or broken_at.epoch != after.epoch or after.sequence >= broken_at.sequence
 
@@ -207,8 +219,12 @@ class LiveQueries:
         else:
             if state is not None and state.is_reading:
                 state.pending.append((position, operations))
-            if state is None or state.window is None:  # who resumed has a window, but which one isn't known
+                if len(state.pending) > _MOST_PENDING:
+                    state.pending, state.is_stale = [], True
+            if state is None or state.window is None:
                 self._restart_all(query)
+        if query.limit is not None:
+            self._restart_resumed(query)
 
     def _slide(self, query: Query, state: _State, operations: list[Operation], position: Position) -> None:
         """Change the window, or read it again if its edge changes."""
@@ -238,6 +254,14 @@ class LiveQueries:
             self._restart_all(query)
         elif not state.is_reading:
             self._begin_reading(query, state)
+        if query.limit is not None:
+            self._restart_resumed(query)
+
+    def _restart_resumed(self, query: Query) -> None:
+        """Who resumed has a window, but which one isn't known: that which was read may be ahead of the log."""
+        for outbox in tuple(self._resumed):
+            if outbox.chain is not None and outbox.chain.interest.query == query:
+                self.restart(outbox, is_reset=True)
 
     def _restart_all(self, query: Query) -> None:
         for feed in self._feeds.queries.feeds(query):
@@ -271,6 +295,8 @@ class LiveQueries:
 
     def _fail(self, query: Query, state: _State) -> None:
         state.is_reading = False
+        if self._states.get(query) is not state:
+            return  # all its clients have left
         waiting = tuple(outbox for outbox in state.waiting if outbox in self._waiting)
         behind = [] if state.window is None else [each for feed in self._feeds.queries.feeds(query) for each in feed]
         state.waiting, state.window = {}, None

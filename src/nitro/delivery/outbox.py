@@ -268,6 +268,12 @@ class Outbox:
             size += chain.tail.total_bytes - cursor.total_bytes
         return messages, size
 
+    @property
+    def private(self) -> tuple[int, int]:
+        """How many messages, and bytes of payload, that were sent to it alone are queued."""
+        batches = [] if self._backlog is None else self._backlog.private()
+        return sum([batch.messages for batch in batches]), sum([batch.bytes for batch in batches])
+
     def is_over_limit(self) -> bool:
         """Whether more than the limit was queued already when the loop's current tick began.
 

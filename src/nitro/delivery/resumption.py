@@ -20,7 +20,7 @@ from nitro.delivery.clients import Clients
 from nitro.delivery.foreign_ids import ForeignIds
 from nitro.delivery.inbox import Action, Inbox
 from nitro.delivery.outbox import Outbox
-from nitro.delivery.query import INCOMPLETE, Query
+from nitro.delivery.query import INCOMPLETE
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.replay import Allowance, Replay
 from nitro.delivery.schedule import Schedule
@@ -45,7 +45,7 @@ class Resumption:
         broker: the broker whose log is read and asked for its head; other processes may share the log.
         settings: how much is replayed to each client, and how fast.
         act: runs an action in the lane, after everything posted so far, from any thread.
-        may_resume: whether a client of a live query can go on from a position.
+        may_resume: called with a client of a live query that resumes from a position; False if it can't.
         restart, restart_soon: called with a client of a live query that can't resume, and gets all rows instead of a
             gap; the latter while its sink takes something.
     """
@@ -59,7 +59,7 @@ class Resumption:
         schedule: Schedule,
         inbox: Inbox,
         act: Callable[[Action], None],
-        may_resume: Callable[[Query, Position], bool],
+        may_resume: Callable[[Outbox, Position], bool],
         restart: Callable[[Outbox], None],
         restart_soon: Callable[[Outbox], None],
     ) -> None:
@@ -161,8 +161,8 @@ class Resumption:
             self._foreign.note()
         self._feeds.close(chain)
         replay = self.replay(outbox, after, since)
-        query = chain.interest.query
-        if query is not None and (replay.is_lost or (after is not None and not self._may_resume(query, after))):
+        has_query = chain.interest.query is not None
+        if has_query and (replay.is_lost or after is None or not self._may_resume(outbox, after)):
             self._restart(outbox)
             return
         outbox.resume(replay)

@@ -5,9 +5,10 @@ Called before a commit; compares the rows that were touched with what they are n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import Connection
 
 from nitro.brokers.base import Draft
 from nitro.errors import ConfigurationError
@@ -61,37 +62,60 @@ def announce(session: Session, changes: Changes, *, may_flush: bool = True) -> N
         ConfigurationError: handlers never stop.
         InvalidPayload, PayloadTooLarge: a row can't be sent.
     """
-    for _ in range(_ROUNDS):
-        if not changes:
+    rounds: list[dict[LiveTable, Taken]] = []
+    told: dict[LiveTable, _Told] = {}
+    try:
+        while changes:
+            _check_rounds(len(rounds))
+            rounds.append(changes.take())
+            for model, taken in rounds[-1].items():
+                told.setdefault(model, _Told(model, taken.connection)).add(taken, session)
+            if may_flush:
+                session.flush()
+        for each in told.values():
+            each.publish(session)
+    except BaseException:
+        for taken_then in reversed(rounds):
+            changes.put_back(taken_then)
+        raise
+
+
+def _check_rounds(rounds: int) -> None:
+    if rounds == _ROUNDS:
+        raise ConfigurationError("the handlers of live events change rows, whose handlers change rows, without an end")
+
+
+class _Told:
+    """What a transaction tells of one class: its events, and in one piece what live queries have to know."""
+
+    def __init__(self, model: LiveTable, connection: Connection) -> None:
+        self._model = model
+        self._connection = connection
+        self._events: list[Draft | None] = []
+        self._rows: dict[str, ChangedRow] = {}
+        self._is_reset = False
+
+    def add(self, taken: Taken, session: Session) -> None:
+        """Call the handlers of what was changed."""
+        model = self._model
+        if taken.is_reset:
+            self._events.append(model.draft_reset(session))
+            self._is_reset = True
             return
-        taken = changes.take()
-        try:
-            drafts = [(model, each.connection, list(_drafts(session, model, each))) for model, each in taken.items()]
-            for model, connection, messages in drafts:
-                model.publish(messages, session, connection)
-        except BaseException:
-            changes.put_back(taken)
-            raise
-        if may_flush:
-            session.flush()
-    raise ConfigurationError("the handlers of live events change rows, whose handlers change rows, without an end")
+        now = taken.known
+        if unknown := [each.key for sender, each in taken.rows.items() if sender not in now]:
+            now = now | model.read(taken.connection, unknown)
+        for sender, each in taken.rows.items():
+            change = Change(model, each.key, each.before, now.get(sender))
+            if not _is_same(change.before, change.after):
+                self._events.append(model.draft(change.signal, change.key, change.after, session))
+                before = self._rows[sender].before if sender in self._rows else change.before
+                self._rows[sender] = ChangedRow(sender, before, change.after)
 
-
-def _drafts(session: Session, model: LiveTable, taken: Taken) -> Iterator[Draft | None]:
-    if taken.is_reset:
-        yield model.draft_reset(session)
-        yield from model.drafts_for_queries(None)
-        return
-    now = taken.known
-    if unknown := [each.key for sender, each in taken.rows.items() if sender not in now]:
-        now = now | model.read(taken.connection, unknown)
-    rows: list[ChangedRow] = []
-    for sender, each in taken.rows.items():
-        change = Change(model, each.key, each.before, now.get(sender))
-        if not _is_same(change.before, change.after):
-            rows.append(ChangedRow(sender, change.before, change.after))
-            yield model.draft(change.signal, change.key, change.after, session)
-    yield from model.drafts_for_queries(rows)
+    def publish(self, session: Session) -> None:
+        """Publish it, in the session's transaction or right after it."""
+        rows = None if self._is_reset else [each for each in self._rows.values() if each.before or each.after]
+        self._model.publish([*self._events, *self._model.drafts_for_queries(rows)], session, self._connection)
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -42,6 +42,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, class_mapper
 from sqlalchemy.orm.exc import UnmappedClassError
+from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import TypeEngine
 
 from nitro.brokers.base import Draft
@@ -65,6 +66,7 @@ Key = tuple[Any, ...]
 _READ_AT_ONCE: Final = 500
 """Keys in one statement: every database takes that many parameters."""
 _NEW_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SPECIAL: Final = re.compile(r"[:\\]")
 _silent: Final[ContextVar[frozenset[LiveTable]]] = ContextVar("nitro_silent", default=frozenset())
 
 
@@ -89,7 +91,8 @@ class LiveTable:
         created, updated, deleted, reset: its events.
 
     Raises:
-        ConfigurationError: it isn't mapped, or shares its table with other classes, or `exclude` names no attribute.
+        ConfigurationError: it isn't mapped, or shares its table with other classes, `exclude` names no attribute, or
+            the engine has one connection for all.
         InvalidTopic, TopicTypeError: the topic breaks the grammar.
     """
 
@@ -122,6 +125,11 @@ class LiveTable:
         }
         enums = {name: getattr(each.type, "enum_class", None) for name, each in self.shown_columns.items()}
         self.enums: dict[str, type[PythonEnum]] = {name: kind for name, kind in enums.items() if kind is not None}
+        if engine is not None and isinstance(engine.pool, StaticPool):
+            raise ConfigurationError(
+                "an engine with a StaticPool has one connection for all, so rows would be read in the midst of "
+                "another's transaction; give one with another pool, such as that of a file"
+            )
         self._engine = engine
         self._columns = {name: place for place, name in enumerate(self.names) if name not in hidden}
         self._places = tuple([self.names.index(self.mapper.get_property_by_column(key).key) for key in self.keys])
@@ -208,8 +216,10 @@ class LiveTable:
         return all(type(value) is plain for value, plain in zip(key, self._plain, strict=True))
 
     def sender_of(self, key: Key) -> str:
-        """The sender of the row's events: its id as text; of a composite key its values joined by `:`."""
-        return str(key[0]) if len(key) == 1 else ":".join([str(value).replace(":", "::") for value in key])
+        """The sender of the row's events: its id as text; of a composite key its values joined by `:`, with a
+        backslash before each `:` and each backslash in a value.
+        """
+        return str(key[0]) if len(key) == 1 else ":".join([_SPECIAL.sub(r"\\\g<0>", str(value)) for value in key])
 
     def shown(self, row: Row) -> dict[str, Any]:
         """The row as clients get it, by its model if that is pydantic's."""

@@ -52,7 +52,7 @@ class LiveQuery:
         if limit is not None and (type(limit) is not int or limit < 1):
             raise InvalidQuery(f"limit is {limit!r}; it has to be None or an integer of 1 or more")
         self._model = model
-        self._check_key()
+        self._check_shown()
         self._filter: Filter = filter_of(model, where, model.dialect)
         self._order = tuple([_ordered(model, each) for each in _listed(order_by)])
         self.topic: str = model.topic
@@ -96,8 +96,8 @@ class LiveQuery:
         return await read_rows(model.source, statement, self._read)
 
     def snapshot(self, rows: Sequence[Shown], *, is_reset: bool) -> list[bytes]:
-        part = [_CONTROL % b"reset", _CONTROL % b"snapshot-start"] if is_reset else [_CONTROL % b"snapshot-start"]
-        parts: list[bytes] = []
+        parts = [b"[%b]" % (_CONTROL % b"reset")] if is_reset else []
+        part = [_CONTROL % b"snapshot-start"]
         size = 0
         for key, value in rows:
             part.append(self._encoded("insert", key, value))
@@ -132,8 +132,13 @@ class LiveQuery:
             return False
         return any(before[name] != after[name] for name, _ in self._order)
 
-    def _check_key(self) -> None:
+    def _check_shown(self) -> None:
         model = self._model
+        if len(model.shown_columns) < len(model.names) and getattr(model.model, "model_computed_fields", None):
+            raise InvalidQuery(
+                f"{model.model.__name__} has computed fields and excluded ones, which they may be computed from, and "
+                f"which no live query has; make a computed field a column, or exclude nothing"
+            )
         if hidden := {name for name in model.shown_key(model.keys) if name not in model.shown_columns}:
             raise InvalidQuery(
                 f"{model.model.__name__} has {', '.join(sorted(hidden))} in its primary key and excludes it from what "
