@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.servers import ROOT, Server
 
@@ -136,3 +136,66 @@ def test_the_demo_says_so_when_its_port_is_taken() -> None:
     assert ended.returncode == 1
     assert f"Port {port} is in use" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def lane(page: Page, name: str) -> Locator:
+    return page.locator(f"[data-lane={name}] .item")
+
+
+@pytest.mark.parametrize("server", ["kanban"], indirect=True)
+def test_a_card_is_dragged_by_two_people(tabs: tuple[Page, Page], server: Server) -> None:
+    ada, grace = tabs
+    grace.goto(f"{server.url}/?user=Grace")
+    for title in ("first", HOSTILE):
+        ada.locator("#new input").fill(title)
+        ada.locator("#new input").press("Enter")
+        expect(ada.locator("#new input")).to_have_value("")
+    for page in tabs:
+        expect(lane(page, "todo").locator(".title")).to_have_text(["first", HOSTILE])
+        assert page.title() != "owned", "a payload is shown as text"
+    lane(grace, "todo").first.drag_to(grace.locator("[data-lane=doing]"))
+    for page in tabs:
+        expect(lane(page, "doing").locator(".title")).to_have_text(["first"])
+        expect(lane(page, "doing").locator(".by")).to_have_text(["Grace"])
+    lane(ada, "todo").first.focus()
+    ada.keyboard.press("ArrowRight")
+    ada.keyboard.press("ArrowUp")
+    for page in tabs:
+        expect(lane(page, "doing").locator(".title")).to_have_text([HOSTILE, "first"])
+        expect(lane(page, "todo")).to_have_count(0)
+        expect(page.locator(".waiting")).to_have_count(0)
+    lane(ada, "doing").first.get_by_role("button").click()
+    for page in tabs:
+        expect(lane(page, "doing")).to_have_count(1)
+
+
+def test_a_card_whose_server_is_killed_in_the_middle_of_a_drag_arrives(browser: Browser, tmp_path: Path) -> None:
+    environment = {"NITRO_DB_URL": f"sqlite:///{tmp_path / 'nitro.db'}", "NITRO_RETRY_MILLISECONDS": "200"}
+    contexts = [browser.new_context(), browser.new_context()]
+    ada, grace = (context.new_page() for context in contexts)
+    with Server("examples.kanban:app", environment=environment) as server:
+        port = server.wait_until_up().port
+        for page in (ada, grace):
+            page.goto(server.url)
+            expect(page.locator("#state[data-state=live]")).to_be_visible()
+        ada.locator("#new input").fill("on its way")
+        ada.locator("#new input").press("Enter")
+        for page in (ada, grace):
+            expect(lane(page, "todo")).to_have_count(1)
+        lane(ada, "todo").hover()
+        ada.mouse.down()
+        ada.locator("[data-lane=doing]").hover()
+        server.kill()
+        ada.locator("[data-lane=done]").hover()
+        ada.mouse.up()
+        expect(lane(ada, "done").locator(".by")).to_have_text("Ada, not saved yet")
+        expect(lane(grace, "todo")).to_have_count(1)
+        expect(ada.locator("#state[data-state=live]")).to_have_count(0)
+    with Server("examples.kanban:app", environment=environment, port=port) as server:
+        server.wait_until_up()
+        for page in (ada, grace):
+            expect(lane(page, "done").locator(".by")).to_have_text("Ada", timeout=20_000)
+            expect(lane(page, "todo")).to_have_count(0)
+            expect(page.locator("#state[data-state=live]")).to_be_visible(timeout=20_000)
+    for context in contexts:
+        context.close()

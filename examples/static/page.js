@@ -30,18 +30,26 @@ export function follow(url, { load, show }) {
   return { close: () => live.close(), refresh: () => early || fetchAnew() };
 }
 
-let followed;
-const WORDS = { connecting: "Connecting", open: "Live", waiting: "Reconnecting", closed: "Ended" };
+// ---- The rows of a live query come in step by themselves: what is left is to say how things stand.
+export function watch(collection) {
+  collection.subscribe(() => paint(collection));
+  paint(collection);
+  followed = collection;
+}
 
-function paint({ state, error }) {
-  const isOffline = !navigator.onLine && state !== "open";
-  $("#state").dataset.state = state === "open" ? "live" : isOffline ? "offline" : state;
+let followed;
+const WORDS = { connecting: "Connecting", loading: "Connecting", live: "Live", waiting: "Reconnecting", closed: "Ended" };
+
+function paint({ state: its, error }) {
+  const state = its === "open" ? "live" : its;
+  const isOffline = !navigator.onLine && state !== "live";
+  $("#state").dataset.state = isOffline ? "offline" : state;
   $("#state").textContent = isOffline ? "Offline" : WORDS[state];
   const notice = $("#notice");
   if (isOffline) notice.textContent = "You are offline. What others change shows as soon as you are back.";
   else if (state === "closed") notice.textContent = error?.message ?? "";
   else if (state === "waiting") notice.textContent = "The connection was lost. It is tried again, and nothing is missed.";
-  else if (state === "open") notice.textContent = "";
+  else if (state === "live") notice.textContent = "";
 }
 for (const change of ["online", "offline"]) addEventListener(change, () => followed && paint(followed));
 
