@@ -1,4 +1,4 @@
-"""A todo list that is the same in every open tab: an entity that announces its changes, one stream. See `make demo`."""
+"""A todo list that is the same in every open tab: an entity, and a query of it that stays true. See `make demo`."""
 
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, StringConstraints
 from sqlmodel import Field, col
 
-from nitro import Client, Entity, EventSourceResponse, assets
+from nitro import Entity, EventSourceResponse, assets
 
 HERE = Path(__file__).parent
 GONE = HTTPException(404, "This todo is gone; someone else may have deleted it.")
@@ -50,9 +50,9 @@ def page() -> FileResponse:
     return FileResponse(HERE / "todo.html")
 
 
-@app.get("/events")
-async def events() -> EventSourceResponse:
-    return EventSourceResponse(Client(topics=["todo.*"]))
+@app.get("/todos/live")
+async def live_todos() -> EventSourceResponse:
+    return EventSourceResponse(Todo.live(order_by=col(Todo.created_at).desc()))
 
 
 @app.get("/todos")

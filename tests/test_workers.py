@@ -98,11 +98,7 @@ def test_a_change_on_one_worker_shows_in_the_browser_on_the_other(workers: Worke
     other.get_by_text("from the first").wait_for()
     add(other, "from the second")
     one.get_by_text("from the second").wait_for()
-    script = (
-        "import time, nitro\n"
-        "nitro.emit('todo.created', result={'id': 'cron', 'title': 'from a cron job', 'completed': False, "
-        "'created_at': time.time()})"
-    )
+    script = "from examples.todo import Todo; Todo(title='from a cron job').save()"
     environment = {**os.environ, **workers.environment, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=30)
     for page in (one, other):

@@ -1,4 +1,4 @@
-"""The todo example, whose answers say which worker gave them."""
+"""The todo example, and a stream of events, with answers that say which worker gave them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import os
 
 from examples.todo import app as todo
 from starlette.types import Message, Receive, Scope, Send
+
+import nitro
+
+
+@todo.get("/events")
+async def events() -> nitro.EventSourceResponse:
+    return nitro.EventSourceResponse(nitro.Client(topics=["todo.*"]))
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
