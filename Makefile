@@ -83,6 +83,7 @@ soak: $(VENV)/.test programs
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.soak_direct --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
+	NITRO_TEST_EXAMPLES=$$(( 60 * $(MINUTES) )) $(BIN)/python -m pytest -q tests/test_live_queries_convergence.py
 
 # Faults against workers on a set-up of servers, judged by the oracle: make nemesis BROKER=redis-sentinel MINUTES=60 SEED=7.
 nemesis: $(VENV)/.test programs
