@@ -96,7 +96,10 @@ LINE = [
     ("nitro.live.model",),
     ("nitro.live.changes", "nitro.live.conditions"),
     ("nitro.live.announcing", "nitro.live.statements", "nitro.live.column_kinds"),
-    ("nitro.live.tracking", "nitro.live.filtering"),
+    ("nitro.live.tracking", "nitro.live.filtering", "nitro.live.state_frames", "nitro.live.renderer"),
+    ("nitro.live.markups.base",),
+    ("nitro.live.markups.datastar", "nitro.live.markups.htmx", "nitro.live.markups.turbo"),
+    ("nitro.live.html_frames",),
     ("nitro.live.query", "nitro.live.client"),
     ("nitro.live.declaring",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
@@ -107,10 +110,13 @@ UPWARD = {
     ("nitro.entities.entity", "nitro.live.client"),
     ("nitro.entities.entity", "nitro.live.declaring"),
     ("nitro.entities.record", "nitro.live.declaring"),
+    ("nitro.entities.entity", "nitro.live.renderer"),
+    ("nitro.live.markups.datastar", "nitro.datastar.patch"),
     ("nitro.repository.repository", "nitro.live.model"),
     ("nitro.repository.repository", "nitro.live.changes"),
 }
-"""The edges that run up, lazily: an entity finds its default repository, and what announces a live class."""
+"""The edges that run up, lazily: an entity finds its default repository, and what announces a live class; rows become
+patches of Datastar."""
 PROMISED = (
     "nitro.domain",
     "nitro.infrastructure",

@@ -141,6 +141,7 @@ assert_type(todos.topic, str)
 assert_type(Task.live(col(Task.title) == "a", order_by=Task.title, limit=5, user_id="7"), LiveClient)
 assert_type(todos.live(), LiveClient)
 EventSourceResponse(Task.live(), named=True)
+assert_type(Task.live(rendered=lambda task: f"<li>{task.title}</li>", target="tasks", markup="turbo"), LiveClient)
 Starlette().add_middleware(PositionMiddleware, methods=["POST"])
 live_model(todo)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 live_model(Todo, topics="todo")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

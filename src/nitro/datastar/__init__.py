@@ -108,6 +108,8 @@ class DatastarResponse(EventSourceResponse):
     Args, Raises: as `EventSourceResponse`.
     """
 
+    markups = frozenset({None, "datastar"})
+
     def __init__(
         self,
         client: Subscriber,

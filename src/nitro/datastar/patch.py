@@ -21,7 +21,7 @@ from nitro.events.patch_text import frame_of
 from nitro.events.payload import encode
 from nitro.settings import get_settings
 
-__all__ = ["Attributes", "Html", "Patch"]
+__all__ = ["Attributes", "Html", "Patch", "Patches"]
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _NO_LINE: Final = re.compile(r"[\r\n\0\ud800-\udfff]")
@@ -128,6 +128,24 @@ class Patch(BaseModel):
         lines = [f"{consts.ONLY_IF_MISSING_DATALINE_LITERAL} true"] if only_if_missing else []
         lines.append(f"{consts.SIGNALS_DATALINE_LITERAL} {written}")
         return cls(name=consts.EventType.PATCH_SIGNALS, lines=lines)
+
+
+class Patches(BaseModel):
+    """Several patches in one payload, which come as an event each; the last one has the id, as only then all are there.
+
+    Attributes:
+        name: what tells it from a `Patch`.
+        patches: the name and the lines of each.
+    """
+
+    mark: bool = Field(True, serialization_alias="datastar")
+    name: str = Field("patches", serialization_alias="datastar")
+    patches: list[tuple[str, list[str]]]
+
+    @classmethod
+    def of(cls, patches: Sequence[Patch]) -> Self:
+        """Those patches, in their order."""
+        return cls(patches=[(patch.name, patch.lines) for patch in patches])
 
 
 def _consts() -> ModuleType:

@@ -422,8 +422,10 @@ def _slid(window: dict[str, bytes], operations: Iterable[Operation], limit: int)
 
 def _difference(before: dict[str, bytes], after: dict[str, bytes]) -> list[Operation]:
     gone = [Operation("delete", key, None) for key in before if key not in after]
+    were, are = [key for key in before if key in after], [key for key in after if key in before]
+    moved = {key for key, other in zip(are, were, strict=True) if key != other}
     return gone + [
-        Operation("update" if key in before else "insert", key, value)
+        Operation("update" if key in before else "insert", key, value, key in moved)
         for key, value in after.items()
         if before.get(key) != value
     ]

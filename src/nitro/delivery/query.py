@@ -80,6 +80,10 @@ class Query(Protocol):
         """The most rows that it has; None for all."""
 
     @property
+    def markup(self) -> str | None:
+        """The library whose HTML its payloads are; None if they are JSON."""
+
+    @property
     def fingerprint(self) -> str:
         """A text that is the same in every process, and another for any other query."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from nitro.live.client import LiveClient
     from nitro.live.declaring import LiveModel
+    from nitro.live.renderer import Rendered
     from nitro.repository import SQLModelRepository
 
 __all__ = ["Entity"]
@@ -204,6 +205,9 @@ class Entity(Record):
         *expressions: ColumnElement[bool] | bool,
         order_by: Any = None,
         limit: int | None = None,
+        rendered: Rendered | None = None,
+        target: str | None = None,
+        markup: Literal["htmx", "turbo", "datastar"] | None = None,
         **options: Any,
     ) -> LiveClient:
         """A client that gets the rows for which all expressions hold, and whatever becomes of them:
@@ -214,13 +218,21 @@ class Entity(Record):
                 `is_`, `is_not` and `between`, joined by `and_`, `or_` and `not_`.
             order_by: a column, `column.desc()`, or a list of them.
             limit: the most rows: the first ones in that order.
+            rendered: a function of a row that returns HTML, a template, or the path of one of Jinja's, which gets the
+                row as `row` and under the class's topic. Then clients get HTML instead of JSON. A row is one element
+                with the id `<topic>-<key>`, such as `<li id="todo-7">`.
+            target: with `rendered`, the id of the element that contains the rows.
+            markup: with `rendered`, the library of the page: `"htmx"` (2 and 4; the default), `"turbo"`, or
+                `"datastar"`, whose client goes into a `DatastarResponse`.
             options: of the client: `client_id`, `user_id`, `expires_at`, `grant`, `last_event_id`, `max_messages`, …
 
         Raises:
-            InvalidQuery: an expression may mean something else in Python than in the database.
-            ConfigurationError: the class isn't live.
+            InvalidQuery: an expression may mean something else in Python than in the database, or the target is none.
+            ConfigurationError: the class isn't live, or `rendered` is no function or template.
         """
-        return cls._declared_live().live(*expressions, order_by=order_by, limit=limit, **options)
+        return cls._declared_live().live(
+            *expressions, order_by=order_by, limit=limit, rendered=rendered, target=target, markup=markup, **options
+        )
 
     @yielding_method
     def changed(cls, ids: Iterable[str]) -> None:

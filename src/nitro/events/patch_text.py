@@ -1,6 +1,6 @@
-"""Patches on the wire: recognises a payload that is a Datastar patch, and encodes it as Datastar's event.
+"""Patches on the wire: recognises a payload that is a Datastar patch, or several, and encodes it as Datastar's events.
 
-`datastar.patch.Patch` writes these payloads; `stream()` and Datastar's wire format read them.
+`datastar.patch` writes these payloads; `stream()` and Datastar's wire format read them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,22 @@ _MARK: Final = b'{"datastar":true,"datastar":"'
 
 
 def frame_of(payload: bytes, id: str | None = None) -> bytes | None:
-    """Datastar's event if `payload` is a patch, else None. It is validated, since others may write to the log."""
+    """Datastar's events if `payload` is a patch, or several, of which the last one has the id; else None. It is
+    validated, since others may write to the log.
+    """
     if payload.startswith(_MARK):
         match from_json(payload):
-            case {"datastar": "datastar-patch-elements" | "datastar-patch-signals" as name, "lines": [*lines]}:
-                return encode_event("\n".join(map(str, lines)).encode(errors="replace"), id=id, event=name)
+            case {"datastar": "patches", "patches": [*patches, last]}:
+                events = [*[_event(each, None) for each in patches], _event(last, id)]
+                whole = [each for each in events if each is not None]
+                return b"".join(whole) if len(whole) == len(events) else None
+            case {"datastar": name, "lines": lines}:
+                return _event([name, lines], id)
+    return None
+
+
+def _event(patch: object, id: str | None) -> bytes | None:
+    match patch:
+        case ["datastar-patch-elements" | "datastar-patch-signals" as name, [*lines]]:
+            return encode_event("\n".join(map(str, lines)).encode(errors="replace"), id=id, event=name)
     return None

@@ -24,8 +24,9 @@ P = ParamSpec("P")
 class LiveClient(Client):
     """A client of one live query, for an `EventSourceResponse`: `Todo.live(Todo.owner_id == user.id)`.
 
-    It first gets all rows, then each change, a message for each commit: a JSON array of State Protocol messages. What
-    is retained of the log is resumed without reading the rows again; else they are sent once more, behind a `reset`.
+    It first gets all rows, then each change, a message for each commit: a JSON array of State Protocol messages, or
+    HTML. What is retained of the log is resumed without reading the rows again; else they are sent once more, behind a
+    `reset`.
 
     Args:
         query: whose rows it gets.
@@ -87,6 +88,12 @@ class LiveClient(Client):
     def interest(self) -> Interest:
         """Its query, whose rows everybody gets alike who may have them."""
         return self._interest
+
+    @property
+    def markup(self) -> str | None:
+        """The library that takes the HTML which it gets: `"htmx"`, `"turbo"` or `"datastar"`; None for JSON."""
+        query = self._interest.query
+        return None if query is None else query.markup
 
     def revoke(self, topic: str | AnyType) -> Self:
         """Deny `topic`. If that is some of what its rows are about, it is disconnected."""

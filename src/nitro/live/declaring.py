@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,6 +12,7 @@ from nitro.errors import ConfigurationError
 from nitro.live.client import LiveClient
 from nitro.live.model import LiveTable
 from nitro.live.query import LiveQuery
+from nitro.live.renderer import Rendered
 from nitro.live.tracking import track
 
 __all__ = ["LiveModel", "live_model"]
@@ -20,7 +21,16 @@ __all__ = ["LiveModel", "live_model"]
 class LiveModel(LiveTable):
     """A mapped class whose rows are announced when they change, and can be queried: what `live_model` gives."""
 
-    def live(self, *where: Any, order_by: Any = None, limit: int | None = None, **options: Any) -> LiveClient:
+    def live(
+        self,
+        *where: Any,
+        order_by: Any = None,
+        limit: int | None = None,
+        rendered: Rendered | None = None,
+        target: str | None = None,
+        markup: Literal["htmx", "turbo", "datastar"] | None = None,
+        **options: Any,
+    ) -> LiveClient:
         """A client that gets the rows for which all conditions hold, and whatever becomes of them:
         `EventSourceResponse(orders.live(Order.owner_id == user.id, order_by=Order.created_at, limit=50))`.
 
@@ -29,13 +39,19 @@ class LiveModel(LiveTable):
                 `is_not`, `between`, joined by `and_`, `or_` and `not_`.
             order_by: a column, `column.desc()`, or a list of them.
             limit: the most rows: the first ones in that order.
+            rendered: a function of a row that returns HTML, a template, or the path of one of Jinja's, which gets the
+                row as `row` and under the class's topic. Then clients get HTML instead of JSON. A row is one element
+                with the id `<topic>-<key>`, such as `<li id="todo-7">`.
+            target: with `rendered`, the id of the element that contains the rows.
+            markup: with `rendered`, the library of the page: `"htmx"` (2 and 4; the default), `"turbo"`, or
+                `"datastar"`, whose client goes into a `DatastarResponse`.
             options: of the client: `client_id`, `user_id`, `expires_at`, `grant`, `last_event_id`, `max_messages`, …
 
         Raises:
-            InvalidQuery: a condition may mean something else in Python than in the database.
-            ConfigurationError: there is no engine to read rows with.
+            InvalidQuery: a condition may mean something else in Python than in the database, or the target is none.
+            ConfigurationError: there is no engine to read rows with, or `rendered` is no function or template.
         """
-        return LiveClient(LiveQuery(self, where, order_by, limit), **options)
+        return LiveClient(LiveQuery(self, where, order_by, limit, rendered, target, markup), **options)
 
 
 _declared: dict[type[Any], LiveModel] = {}

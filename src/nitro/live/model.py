@@ -40,7 +40,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import Mapper, class_mapper
+from sqlalchemy.orm import Mapper, class_mapper, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import UnmappedClassError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import TypeEngine
@@ -232,6 +233,16 @@ class LiveTable:
             shown: dict[str, Any] = record.model_dump(mode="json", exclude=set(self._exclude) or None)
             return shown
         return {name: value for name, value in values.items() if name not in self._exclude}
+
+    def record_of(self, values: Mapping[str, Any]) -> Any:
+        """An instance with these values by attribute, as if a session had read it and was closed: other attributes,
+        and relations, raise `DetachedInstanceError`.
+        """
+        record = self.mapper.class_manager.new_instance()
+        for name, value in values.items():
+            set_committed_value(record, name, value)
+        make_transient_to_detached(record)
+        return record
 
     def shown_key(self, key: Key) -> dict[str, Any]:
         """The row's primary key as clients get it."""

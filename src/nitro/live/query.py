@@ -6,29 +6,54 @@ Made by `Todo.live(…)`. Says what a change of rows means for whoever has the q
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
-from pydantic_core import to_json
 from sqlalchemy import Column, UnaryExpression
 from sqlalchemy.orm.attributes import QueryableAttribute
 from sqlalchemy.sql import operators
 
 from nitro.delivery.query import Operation, QueryUndecided, RowChange, Shown
 from nitro.errors import InvalidQuery
-from nitro.events.payload import on_one_line
 from nitro.live.filtering import Filter, filter_of
+from nitro.live.html_frames import HtmlFrames
 from nitro.live.model import LiveTable
 from nitro.live.reading import read_rows
+from nitro.live.renderer import Rendered
 from nitro.live.row_codec import decoded
+from nitro.live.state_frames import StateFrames
 from nitro.messages.row_changes import RowChanges
 
 __all__ = ["LiveQuery"]
 
-_PART_BYTES: Final = 64 * 1024
-"""A snapshot is sent in parts of about this size."""
-_CONTROL: Final = b'{"headers":{"control":"%b"}}'
 _DIRECTIONS: Final = {operators.asc_op: "asc", operators.desc_op: "desc"}
+
+
+class Frames(Protocol):
+    """What clients get of rows. Those of equal queries are equal."""
+
+    @property
+    def markup(self) -> str | None:
+        """See `Query`."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """What tells them from others in every process; None for those that are the default."""
+
+    @property
+    def shown_as(self) -> Hashable:
+        """The same for all that make the same of a row, which is kept for them."""
+
+    def value(self, key: str, values: Mapping[str, Any]) -> bytes:
+        """A row as clients get it; `values` by attribute."""
+
+    def encode(self, operations: Sequence[Operation]) -> bytes:
+        """See `Query`."""
+
+    def snapshot(self, rows: Sequence[Shown], *, is_reset: bool) -> list[bytes]:
+        """See `Query`."""
+
+    def __hash__(self) -> int: ...
 
 
 class LiveQuery:
@@ -39,16 +64,27 @@ class LiveQuery:
         where: conditions that all have to hold; see `filter_of` for what can be said.
         order_by: a column, `column.desc()`, or several of them; by default, and behind them, the primary key.
         limit: the most rows; None for all.
+        rendered, target, markup: what makes a row HTML, and how it is sent; see `HtmlFrames`. Without, it is JSON.
 
     Attributes:
-        topic, equalities, limit, fingerprint: see `Query`.
+        topic, equalities, limit, markup, fingerprint: see `Query`.
 
     Raises:
         InvalidQuery: a condition may mean something else in Python than in the database, a column can't be ordered by,
             or the limit is none.
+        InvalidQuery, ConfigurationError: see `HtmlFrames`.
     """
 
-    def __init__(self, model: LiveTable, where: Sequence[Any], order_by: Any = None, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        model: LiveTable,
+        where: Sequence[Any],
+        order_by: Any = None,
+        limit: int | None = None,
+        rendered: Rendered | None = None,
+        target: str | None = None,
+        markup: str | None = None,
+    ) -> None:
         if limit is not None and (type(limit) is not int or limit < 1):
             raise InvalidQuery(f"limit is {limit!r}; it has to be None or an integer of 1 or more")
         self._model = model
@@ -58,14 +94,22 @@ class LiveQuery:
         self.topic: str = model.topic
         self.limit: int | None = limit
         self.equalities: Mapping[str, frozenset[Any]] = self._filter.equalities
-        self._identity = (model.model, self._filter, self._order, limit)
+        self._frames: Frames = StateFrames(model)
+        if rendered is not None:
+            is_newest_first = bool(self._order) and self._order[0][1] == "desc"
+            self._frames = HtmlFrames(model, rendered, target, markup, is_newest_first=is_newest_first)
+        elif target is not None or markup is not None:
+            raise InvalidQuery("target and markup are those of HTML: give rendered=, which makes a row of it")
+        self.markup: str | None = self._frames.markup
+        self._identity = (model.model, self._filter, self._order, limit, self._frames)
         self._hash = hash(self._identity)
         self._where = where
-        self._head = b'{"type":%b,"key":' % to_json(self.topic)
 
     @property
     def fingerprint(self) -> str:
-        return repr((self.topic, _canonical(self._filter.condition), self._order, self.limit))
+        shown = self._frames.fingerprint
+        asked = (self.topic, _canonical(self._filter.condition), self._order, self.limit)
+        return repr(asked if shown is None else (*asked, shown))
 
     def decode(self, changes: RowChanges) -> Sequence[RowChange]:
         return decoded(changes, self._model.enums)
@@ -87,7 +131,7 @@ class LiveQuery:
         return found
 
     def encode(self, operations: Sequence[Operation]) -> bytes:
-        return on_one_line(b"[%b]" % b",".join([self._encoded(*each[:3]) for each in operations]))
+        return self._frames.encode(operations)
 
     async def read(self) -> list[Shown]:
         model = self._model
@@ -96,36 +140,23 @@ class LiveQuery:
         return await read_rows(model.source, statement, self._read)
 
     def snapshot(self, rows: Sequence[Shown], *, is_reset: bool) -> list[bytes]:
-        parts = [b"[%b]" % (_CONTROL % b"reset")] if is_reset else []
-        part = [_CONTROL % b"snapshot-start"]
-        size = 0
-        for key, value in rows:
-            part.append(self._encoded("insert", key, value))
-            size += len(part[-1])
-            if size > _PART_BYTES:
-                parts.append(on_one_line(b"[%b]" % b",".join(part)))
-                part, size = [], 0
-        part.append(_CONTROL % b"snapshot-end")
-        return [*parts, on_one_line(b"[%b]" % b",".join(part))]
+        return self._frames.snapshot(rows, is_reset=is_reset)
 
     def _read(self, row: Sequence[Any]) -> Shown:
         values = dict(zip(self._model.shown_columns, row, strict=True))
-        return self._model.sender_of(self._model.key_in(values)), self._value(values)
-
-    def _value(self, values: Mapping[str, Any]) -> bytes:
-        return to_json(self._model.shown_values(values), inf_nan_mode="null")
+        key = self._model.sender_of(self._model.key_in(values))
+        return key, self._frames.value(key, values)
 
     def _shown(self, row: RowChange, values: Mapping[str, Any]) -> bytes:
-        """As `_value`, once for all queries of the class. Raises KeyError if a column is missing."""
-        shown = row.shown.get(self.topic)
+        """The row as clients get it, made once for all queries that show it alike. Raises KeyError if a column is
+        missing.
+        """
+        shown = row.shown.get(self._frames.shown_as)
         if shown is None:
             columns = self._model.shown_columns  # those of another version of the class may be others
-            shown = row.shown[self.topic] = self._value({name: values[name] for name in columns})
+            shown = self._frames.value(row.key, {name: values[name] for name in columns})
+            row.shown[self._frames.shown_as] = shown
         return shown
-
-    def _encoded(self, operation: str, key: str, value: bytes | None) -> bytes:
-        shown = b"" if value is None else b',"value":%b' % value
-        return b'%b%b%b,"headers":{"operation":"%b"}}' % (self._head, to_json(key), shown, operation.encode())
 
     def _is_moved(self, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
         if before is None or not self._order:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.background import BackgroundTask
@@ -110,7 +110,8 @@ class EventSourceResponse(Response):
         named: put the topic into `event:`, for `addEventListener`; without it, `onmessage` gets all events. The topics
             `gap`, `error`, `open` and `message` become `.gap`, `.error`, `.open` and `.message`, since a page gets
             gaps and the browser's own connection events under the plain names.
-        text: send a result that is a string as it is, not as JSON: HTML fragments, for htmx and Turbo.
+        text: send a result that is a string as it is, not as JSON: HTML fragments, for htmx and Turbo. The HTML of a
+            live query is always sent so.
         since: where the stream starts for a browser that sends no id: a `nitro.position()` taken before the page's
             data was read.
         retry_milliseconds: how long the browser waits before it reconnects; None takes
@@ -126,10 +127,13 @@ class EventSourceResponse(Response):
 
     Raises:
         ArgumentTypeError: `client` is not a client, but its class, a list of topics or a generator, for example.
+        ConfigurationError: `client` is that of a live query whose HTML this response can't send.
         InvalidField: `retry_milliseconds` is not a whole number from 0 to 2**31 - 1, or a header holds CR, LF or NUL.
     """
 
     media_type = "text/event-stream"
+    markups: ClassVar[frozenset[str | None]] = frozenset({None, "htmx", "turbo"})
+    """The markup of live queries whose rows it can send; None is JSON."""
 
     def __init__(
         self,
@@ -147,9 +151,13 @@ class EventSourceResponse(Response):
             raise ArgumentTypeError(
                 f"{type(self).__name__} takes a Client, such as Client(topics=['todo.*']), and not {client!a:.80}"
             )
+        markup = getattr(client, "markup", None)
+        if markup not in self.markups:
+            wanted = "DatastarResponse" if markup == "datastar" else "EventSourceResponse"
+            raise ConfigurationError(f"rows with markup={markup!r} go into another response: {wanted}(client)")
         settings = get_settings()
         self.client = client
-        self._wire_format = _FORMATS[named, text]
+        self._wire_format = _FORMATS[named, text or markup is not None]
         self.since = since
         self.retry_milliseconds: int = settings.retry_milliseconds if retry_milliseconds is None else retry_milliseconds
         encode_retry(self.retry_milliseconds)  # a wrong value raises here, not in the stream
