@@ -112,6 +112,7 @@ UPWARD = {
     ("nitro.entities.record", "nitro.live.declaring"),
     ("nitro.entities.entity", "nitro.live.renderer"),
     ("nitro.live.markups.datastar", "nitro.datastar.patch"),
+    ("nitro.repository.repository", "nitro.live.declaring"),
     ("nitro.repository.repository", "nitro.live.model"),
     ("nitro.repository.repository", "nitro.live.changes"),
 }

@@ -718,3 +718,27 @@ async def test_computed_fields_beside_excluded_ones_are_refused() -> None:
 
     with pytest.raises(InvalidQuery, match="computed fields and excluded ones"):
         LiveAccount.live()
+
+
+@in_a_loop
+async def test_what_is_said_by_hand_is_told_as_the_transaction_leaves_it(engine: Engine) -> None:
+    async with reading(parts.live()) as reader:
+        await reader.next()
+
+        def write() -> None:
+            with Session(engine) as session:
+                gone, stays = LivePart(machine="gone", number=1), LivePart(machine="stays", number=2)
+                session.add_all([gone, stays])
+                session.flush()
+                parts.changed([("gone", 1), ("stays", 2)], session)
+                session.delete(gone)
+                stays.weight = 3
+                with session.begin_nested() as savepoint:
+                    parts.changed([("stays", 2)], session)
+                    savepoint.rollback()
+                session.commit()
+
+        await asyncio.to_thread(write)
+        batch = await reader.next()
+        assert {each["key"]: each.get("value", {}).get("weight") for each in batch} == {"gone:1": None, "stays:2": 3}
+        assert rows_of([batch]).keys() == {"stays:2"}

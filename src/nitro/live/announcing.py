@@ -35,19 +35,21 @@ class Change(NamedTuple):
         key: its primary key.
         before: its values before; None if it was created.
         after: its values now; None if it was deleted.
+        is_before_known: False if nobody knows what it was.
     """
 
     model: LiveTable
     key: Key
     before: Row | None
     after: Row | None
+    is_before_known: bool = True
 
     @property
     def signal(self) -> Event:
         """The event that tells of it."""
-        if self.before is None:
-            return self.model.created
-        return self.model.deleted if self.after is None else self.model.updated
+        if self.after is None:
+            return self.model.deleted
+        return self.model.created if self.before is None and self.is_before_known else self.model.updated
 
 
 def announce(session: Session, changes: Changes, *, may_flush: bool = True) -> None:
@@ -106,15 +108,15 @@ class _Told:
         if unknown := [each.key for sender, each in taken.rows.items() if sender not in now]:
             now = now | model.read(taken.connection, unknown)
         for sender, each in taken.rows.items():
-            change = Change(model, each.key, each.before, now.get(sender))
-            if not _is_same(change.before, change.after):
+            change = Change(model, each.key, each.before, now.get(sender), each.is_before_known)
+            if not each.is_before_known or not _is_same(change.before, change.after):
                 self._events.append(model.draft(change.signal, change.key, change.after, session))
-                before = self._rows[sender].before if sender in self._rows else change.before
-                self._rows[sender] = ChangedRow(sender, before, change.after)
+                first = self._rows.get(sender, ChangedRow(sender, change.before, None, each.is_before_known))
+                self._rows[sender] = first._replace(after=change.after)
 
     def publish(self, session: Session) -> None:
         """Publish it, in the session's transaction or right after it."""
-        rows = None if self._is_reset else [each for each in self._rows.values() if each.before or each.after]
+        rows = None if self._is_reset else [*self._rows.values()]
         self._model.publish([*self._events, *self._model.drafts_for_queries(rows)], session, self._connection)
 
 

@@ -34,11 +34,13 @@ class Touched:
         key: its primary key.
         before: its values before this transaction touched it; None if it didn't exist.
         within: the transaction and the savepoints in which it was touched first.
+        is_before_known: False if it was changed by what can't be seen: it is told, whatever it was.
     """
 
     key: Key
     before: Row | None
     within: tuple[SessionTransaction, ...]
+    is_before_known: bool = True
 
 
 @dataclass(slots=True)
@@ -109,6 +111,23 @@ class Changes:
             self.touch_new(model, [key], connection)
             if self._unknown.get(model, 0) > 0:
                 self._unknown[model] -= 1
+
+    def touch_unseen(self, model: LiveTable, keys: Iterable[Key], connection: Connection) -> None:
+        """Rows with these keys were changed by what can't be seen."""
+        self._note(model, connection)
+        if model in self._resets:
+            return
+        known = self._rows.setdefault(model, {})
+        within = transactions_of(self._session)
+        for key in dict.fromkeys(keys):
+            own = key
+            if not model.is_plain(key):  # the database may give it back otherwise
+                row = next(iter(model.read(connection, [key]).values()), None)
+                own = key if row is None else model.key_of(row)
+            first = known.get(model.sender_of(own), Touched(own, None, within))
+            known[model.sender_of(own)] = Touched(own, None, first.within, is_before_known=False)
+        if len(known) > MOST_ROWS:
+            self._resets.setdefault(model, within)
 
     def may_write(self, connection: Connection) -> None:
         """No other transaction can write what this connection has read."""

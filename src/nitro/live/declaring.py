@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Session
 
 from nitro.errors import ConfigurationError
+from nitro.events.sessions import check_session
+from nitro.live.changes import changes_of
 from nitro.live.client import LiveClient
 from nitro.live.model import LiveTable
 from nitro.live.query import LiveQuery
@@ -52,6 +55,24 @@ class LiveModel(LiveTable):
             ConfigurationError: there is no engine to read rows with, or `rendered` is no function or template.
         """
         return LiveClient(LiveQuery(self, where, order_by, limit, rendered, target, markup), **options)
+
+    def changed(self, ids: Iterable[Any], session: Session) -> None:
+        """Announce rows that were changed by what can't be seen, such as SQL as text: as updated, or as deleted if they
+        don't exist when the session commits. Clients get it then.
+
+        Args:
+            ids: their primary keys; of a composite key, tuples.
+            session: the one whose transaction has changed them, or any other afterwards.
+        """
+        keys = [self.key_from(id) for id in ids]
+        try:
+            session = check_session(session)
+        except ConfigurationError:
+            raise ConfigurationError(
+                "of an AsyncSession: await session.run_sync(lambda session: orders.changed(ids, session))"
+            ) from None
+        connection = session.connection(bind_arguments={"mapper": self.mapper})
+        changes_of(session).touch_unseen(self, keys, connection)
 
 
 _declared: dict[type[Any], LiveModel] = {}

@@ -51,7 +51,6 @@ from nitro.delivery.process import get_hub
 from nitro.errors import ConfigurationError, InvalidQuery
 from nitro.events.emission import draft_change
 from nitro.events.event import Event, event
-from nitro.events.sessions import check_session
 from nitro.live.reading import Source
 from nitro.live.row_codec import ChangedRow, Row, payloads_of
 from nitro.messages.row_changes import ROW_CHANGES
@@ -260,34 +259,6 @@ class LiveTable:
                 f"the primary key of {self.model.__name__} is ({', '.join(self.key_names)}), which {id!r} isn't"
             )
         return key
-
-    def changed(self, ids: Iterable[Any], session: Session) -> None:
-        """Announce rows that were changed by what can't be seen, such as SQL as text: as updated, or as deleted if they
-        don't exist. Clients get it when the session commits.
-
-        Args:
-            ids: their primary keys; of a composite key, tuples.
-            session: reads them, in its transaction.
-        """
-        keys = [self.key_from(id) for id in ids]
-        try:
-            session = check_session(session)
-        except ConfigurationError:
-            raise ConfigurationError(
-                "of an AsyncSession: await session.run_sync(lambda session: orders.changed(ids, session))"
-            ) from None
-        connection = session.connection(bind_arguments={"mapper": self.mapper})
-        rows = self.read(connection, filter(self.is_plain, keys))
-        found: list[tuple[Key, Row | None]] = []
-        for key in keys:
-            if self.is_plain(key):
-                found.append((key, rows.get(self.sender_of(key))))
-            else:  # the database may give it back otherwise
-                row = next(iter(self.read(connection, [key]).values()), None)
-                found.append((key if row is None else self.key_of(row), row))
-        drafts = [self.draft(self.deleted if row is None else self.updated, key, row, session) for key, row in found]
-        changed = [ChangedRow(self.sender_of(key), None, row, is_before_known=False) for key, row in found]
-        self.publish([*drafts, *self.drafts_for_queries(changed)], session, connection)
 
     def draft(self, signal: Event, key: Key, row: Row | None, session: Session) -> Draft | None:
         """Call the handlers of one of its events for a row; None stands for a row that is gone. Returns the message

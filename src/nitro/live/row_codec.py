@@ -107,6 +107,8 @@ def _packed(row: ChangedRow, places: Sequence[int]) -> PackedRow | None:
     """None if nothing has changed that clients get; of what has, only the values before that differ."""
     after = None if row.after is None else [pack(row.after[place]) for place in places]
     before: Any = None if row.before is None else [pack(row.before[place]) for place in places]
+    if before is None and after is None and row.is_before_known:
+        return None
     if before is not None and after is not None:
         before = {
             str(place): old

@@ -30,6 +30,7 @@ from nitro.repository.query import Page
 from nitro.settings import get_settings
 
 if TYPE_CHECKING:
+    from nitro.live.declaring import LiveModel
     from nitro.live.model import LiveTable
 
 __all__ = ["SQLModelRepository", "default_repository"]
@@ -165,7 +166,7 @@ class SQLModelRepository:
                 set_committed_value(entity, name, value)
             mark_as_row(entity)
 
-    def announce(self, live: LiveTable, ids: Iterable[str]) -> None:
+    def announce(self, live: LiveModel, ids: Iterable[str]) -> None:
         """Announce rows of a live class as changed; see `Entity.changed`."""
         with self._database.writing() as session:
             live.changed(ids, session)
