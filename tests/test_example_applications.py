@@ -111,7 +111,7 @@ def test_the_dashboard_shows_the_revenue_to_admins_alone(tabs: tuple[Page, Page]
         expect(page.locator("#news")).to_contain_text("Order:")
 
 
-@pytest.mark.parametrize("name", ["todo", "chat", "dashboard"])
+@pytest.mark.parametrize("name", ["todo", "chat", "dashboard", "kanban"])
 def test_an_example_is_one_file_of_at_most_a_hundred_lines_and_its_page(name: str) -> None:
     assert len((ROOT / "examples" / f"{name}.py").read_text().splitlines()) <= 100
     page = (ROOT / "examples" / f"{name}.html").read_text()

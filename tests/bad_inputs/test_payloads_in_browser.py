@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from nitro.messages.row_changes import ROW_CHANGES
 from nitro.testing.conformance import End, eventually
 from tests.bad_inputs.witnesses import Neighbour
 from tests.brokers import SQLite
@@ -140,7 +141,7 @@ class Example:
     stream: str
     topic: str
     sender: str | None
-    fill: Callable[[str], dict[str, Any]]
+    fill: Callable[[str], Any]
     shows: tuple[str, ...]
 
 
@@ -148,8 +149,17 @@ def order(text: str) -> dict[str, Any]:
     return {"orders": 1_000_000 + next(_later), "what": text}
 
 
-def todo(text: str) -> dict[str, Any]:
-    return {"id": f"{next(_later)}{text}", "title": text, "completed": False, "created_at": 1e9 + next(_later)}
+def row(model: str, **values: Any) -> Any:
+    """A row that is new, as another process tells of it."""
+    return [model, list(values), [[values["id"], None, list(values.values())]]]
+
+
+def todo(text: str) -> Any:
+    return row("todo", id=f"{next(_later)}{text}", title=text, completed=False, created_at=1e9 + next(_later))
+
+
+def card(text: str) -> Any:
+    return row("card", id=f"{next(_later)}{text}", title=text, lane="todo", place=1e9 + next(_later), moved_by=text)
 
 
 def words(text: str) -> dict[str, Any]:
@@ -158,7 +168,8 @@ def words(text: str) -> dict[str, Any]:
 
 
 EXAMPLES = [
-    Example("todo", "/events", "todo.created", None, todo, ("#todos .title",)),
+    Example("todo", "/todos/live", ROW_CHANGES, None, todo, ("#todos .title",)),
+    Example("kanban", "/cards/live", ROW_CHANGES, None, card, (".item .title", ".item .by")),
     Example("chat", "/chat/events/lobby", "chat.message", "lobby", words, ("#messages .text", "#messages b")),
     Example("dashboard", "/dashboard/events", "analytics.order-placed", "shop", order, ("#news li span",)),
 ]
