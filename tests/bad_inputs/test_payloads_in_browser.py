@@ -145,13 +145,13 @@ class Example:
     shows: tuple[str, ...]
 
 
-def order(text: str) -> dict[str, Any]:
-    return {"orders": 1_000_000 + next(_later), "what": text}
-
-
 def row(model: str, **values: Any) -> Any:
-    """A row that is new, as another process tells of it."""
-    return [model, list(values), [[values["id"], None, list(values.values())]]]
+    """A row that has changed, as another process tells of it that doesn't know what it was."""
+    return [model, list(values), [[values["id"], "unknown", list(values.values())]]]
+
+
+def order(text: str) -> Any:
+    return row("figure", id="orders", total=1_000_000 + next(_later), recent=["json", [1] * 40], news=text)
 
 
 def todo(text: str) -> Any:
@@ -171,7 +171,7 @@ EXAMPLES = [
     Example("todo", "/todos/live", ROW_CHANGES, None, todo, ("#todos .title",)),
     Example("kanban", "/cards/live", ROW_CHANGES, None, card, (".item .title", ".item .by")),
     Example("chat", "/chat/events/lobby", "chat.message", "lobby", words, ("#messages .text", "#messages b")),
-    Example("dashboard", "/dashboard/events", "analytics.order-placed", "shop", order, ("#news li span",)),
+    Example("dashboard", "/dashboard/live", ROW_CHANGES, None, order, ("#news li span",)),
 ]
 
 

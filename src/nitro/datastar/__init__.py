@@ -9,7 +9,7 @@ ConfigurationError if datastar-py is not installed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.background import BackgroundTask
 
@@ -108,7 +108,7 @@ class DatastarResponse(EventSourceResponse):
     Args, Raises: as `EventSourceResponse`.
     """
 
-    markups = frozenset({None, "datastar"})
+    markups: ClassVar[frozenset[str | None]] = frozenset({None, "datastar"})
 
     def __init__(
         self,

@@ -55,6 +55,7 @@ class Renderer:
 
     def __init__(self, model: LiveTable, rendered: Rendered) -> None:
         self._model = model
+        self.fingerprint: str
         self.identity: Hashable = rendered if isinstance(rendered, Hashable) else id(rendered)
         if isinstance(rendered, str | os.PathLike):
             path = os.path.abspath(os.fspath(rendered))
