@@ -82,6 +82,7 @@ LINE = [
     ("nitro.delivery.pace",),
     ("nitro.delivery.schedule",),
     ("nitro.delivery.registry",),
+    ("nitro.delivery.query_state",),
     ("nitro.delivery.resumption", "nitro.delivery.live_queries"),
     ("nitro.delivery.lane",),
     ("nitro.delivery.hub",),

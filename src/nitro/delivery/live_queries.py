@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Final
@@ -22,6 +22,7 @@ from nitro.delivery.clients import Clients
 from nitro.delivery.inbox import Action
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.query import INCOMPLETE, MISSED, Operation, Query, QueryUndecided, RowChange, Shown
+from nitro.delivery.query_state import QueryState, difference, slid
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.replay import Replay
 from nitro.delivery.row_order import RowOrder
@@ -41,47 +42,6 @@ _SHARED_SECONDS: Final = 5.0
 """How long rows are kept after they were read, for others who begin with the same query, while none has changed."""
 _RETRIES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Pauses after a reading that has failed; after the last one, the clients that wait for it are ended."""
-
-
-class _State:
-    """What a lane knows about the rows of one query.
-
-    Attributes:
-        waiting: the clients that get all rows when they are read.
-        is_reading: whether they are being read.
-        is_stale: whether what is being read may be too old for everybody.
-        position: how far the lane had got when the reading began.
-        complete_to: with a limit, the position up to which everything is in the window.
-        is_changed: whether a row has changed since then.
-        snapshot: the rows that were read last, while they are true.
-        window: with a limit, the rows that the clients have, by key; None before they are read.
-        is_sorted: whether the window has the query's order.
-        pending: with a limit, what has changed since the reading began.
-    """
-
-    __slots__ = (
-        "complete_to",
-        "is_changed",
-        "is_reading",
-        "is_sorted",
-        "is_stale",
-        "pending",
-        "position",
-        "snapshot",
-        "waiting",
-        "window",
-    )
-
-    def __init__(self, position: Position) -> None:
-        self.waiting: dict[Outbox, None] = {}
-        self.is_reading = False
-        self.is_stale = False
-        self.position = self.complete_to = position
-        self.is_changed = False
-        self.snapshot: Snapshot | None = None
-        self.window: dict[str, bytes] | None = None
-        self.is_sorted = False
-        self.pending: list[tuple[Position, list[Operation]]] = []
 
 
 class LiveQueries:
@@ -116,7 +76,7 @@ class LiveQueries:
         self._end = end
         self._waiting = clients.index()
         self._resumed = clients.index()  # with a window
-        self._states: dict[Query, _State] = {}
+        self._states: dict[Query, QueryState] = {}
         self._order = RowOrder()
         self._broken_at: dict[str, Position] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,7 +92,7 @@ class LiveQueries:
         self._schedule.hold(outbox)
         state = self._states.get(query)
         if state is None:
-            state = self._states[query] = _State(self._feeds.position)
+            state = self._states[query] = QueryState(self._feeds.position)
         state.waiting[outbox] = None
         if state.is_reading:
             return
@@ -226,18 +186,18 @@ class LiveQueries:
         if query.limit is not None:
             self._restart_resumed(query)
 
-    def _slide(self, query: Query, state: _State, operations: list[Operation], position: Position) -> None:
+    def _slide(self, query: Query, state: QueryState, operations: list[Operation], position: Position) -> None:
         """Change the window, or read it again if its edge changes."""
         assert state.window is not None
         assert query.limit is not None
         window = dict(state.window)
-        slid = _slid(window, operations, query.limit)
-        if slid is None:
+        given = slid(window, operations, query.limit)
+        if given is None:
             self._begin_reading(query, state)
             return
-        state.is_sorted = state.is_sorted and not any(each.kind == "insert" or each.is_moved for each in slid)
+        state.is_sorted = state.is_sorted and not any(each.kind == "insert" or each.is_moved for each in given)
         state.window, state.snapshot, state.complete_to = window, None, position
-        self._give(query, slid, position)
+        self._give(query, given, position)
 
     def _give(self, query: Query, operations: list[Operation], position: Position) -> None:
         if operations:
@@ -269,7 +229,7 @@ class LiveQueries:
                 if outbox not in self._waiting:
                     self.restart(outbox, is_reset=True)
 
-    def _begin_reading(self, query: Query, state: _State) -> None:
+    def _begin_reading(self, query: Query, state: QueryState) -> None:
         if self._loop is None:
             return
         state.is_reading, state.is_changed, state.is_stale = True, False, False
@@ -278,7 +238,7 @@ class LiveQueries:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _read(self, query: Query, state: _State) -> None:
+    async def _read(self, query: Query, state: QueryState) -> None:
         for pause in (*_RETRIES_SECONDS, None):
             try:
                 rows = await query.read()
@@ -293,7 +253,7 @@ class LiveQueries:
                 self._act(partial(self._have_read, query, state, rows))
                 return
 
-    def _fail(self, query: Query, state: _State) -> None:
+    def _fail(self, query: Query, state: QueryState) -> None:
         state.is_reading = False
         if self._states.get(query) is not state:
             return  # all its clients have left
@@ -303,7 +263,7 @@ class LiveQueries:
         for outbox in dict.fromkeys((*waiting, *behind)):
             self._end(outbox, "broken")
 
-    def _have_read(self, query: Query, state: _State, rows: list[Shown]) -> None:
+    def _have_read(self, query: Query, state: QueryState, rows: list[Shown]) -> None:
         state.is_reading = False
         if self._states.get(query) is not state:
             return  # all its clients have left
@@ -321,25 +281,25 @@ class LiveQueries:
                 state.snapshot = None
         self._feeds.close_all()
 
-    def _slide_to(self, query: Query, state: _State, window: dict[str, bytes]) -> None:
+    def _slide_to(self, query: Query, state: QueryState, window: dict[str, bytes]) -> None:
         """Give the clients the difference between two windows, then what has changed since the new one was read."""
         before, state.window, state.is_sorted, state.complete_to = state.window, window, True, state.position
         if before is not None:
-            self._give(query, _difference(before, window), state.position)
+            self._give(query, difference(before, window), state.position)
         pending, state.pending = state.pending, []
         for position, operations in pending:
             if state.is_reading:  # of what was pending, one has changed the edge: what is being read has them all
                 break
             self._slide(query, state, operations, position)
 
-    def _start_waiting(self, query: Query, state: _State) -> None:
+    def _start_waiting(self, query: Query, state: QueryState) -> None:
         """Give all rows to those who wait for them."""
         waiting, state.waiting = state.waiting, {}
         for outbox in waiting:
             if outbox in self._waiting:
                 self._start(outbox, query, state)
 
-    def _start(self, outbox: Outbox, query: Query, state: _State) -> None:
+    def _start(self, outbox: Outbox, query: Query, state: QueryState) -> None:
         chain = outbox.chain
         assert chain is not None
         del self._waiting[outbox]
@@ -361,7 +321,7 @@ class LiveQueries:
         chain.owes_id = True
         self._schedule.resume(outbox)
 
-    def _drop(self, query: Query, state: _State, snapshot: Snapshot) -> None:
+    def _drop(self, query: Query, state: QueryState, snapshot: Snapshot) -> None:
         """Keep the rows of a query no longer, since nobody else has begun with it."""
         if state.snapshot is snapshot:
             state.snapshot = None
@@ -397,35 +357,3 @@ def _operations(query: Query, rows: Sequence[RowChange]) -> list[Operation] | No
     except Exception:
         log.exception("%r failed for a row, and its rows are read again", query)
         return None
-
-
-def _slid(window: dict[str, bytes], operations: Iterable[Operation], limit: int) -> list[Operation] | None:
-    """What the clients of a window get; changes it. None: its edge changes, and the database alone knows how."""
-    slid: list[Operation] = []
-    for each in operations:
-        is_full = len(window) >= limit
-        has = each.key in window
-        if is_full and ((has and each.value is None) or each.is_moved or (each.kind == "insert" and not has)):
-            return None
-        if each.value is None:
-            if window.pop(each.key, None) is not None:
-                slid.append(each)
-        elif has:
-            if window[each.key] != each.value:
-                window[each.key] = each.value
-                slid.append(each._replace(kind="update"))
-        elif not is_full:
-            window[each.key] = each.value
-            slid.append(each._replace(kind="insert"))
-    return slid
-
-
-def _difference(before: dict[str, bytes], after: dict[str, bytes]) -> list[Operation]:
-    gone = [Operation("delete", key, None) for key in before if key not in after]
-    were, are = [key for key in before if key in after], [key for key in after if key in before]
-    moved = {key for key, other in zip(are, were, strict=True) if key != other}
-    return gone + [
-        Operation("update" if key in before else "insert", key, value, key in moved)
-        for key, value in after.items()
-        if before.get(key) != value
-    ]
