@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from typing import Final
@@ -21,7 +21,7 @@ from nitro.delivery.changed_rows import ChangedRows
 from nitro.delivery.clients import Clients
 from nitro.delivery.inbox import Action
 from nitro.delivery.outbox import Outbox
-from nitro.delivery.query import INCOMPLETE, MISSED, Operation, Query, QueryUndecided, RowChange, Shown
+from nitro.delivery.query import INCOMPLETE, MISSED, Operation, Query, QueryUndecided, Shown, decode, operations_of
 from nitro.delivery.query_state import QueryState, difference, slid
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.replay import Replay
@@ -131,7 +131,10 @@ class LiveQueries:
         any_query = queries.any_of(changes.model)
         if any_query is None:
             return
-        rows = None if changes.rows is None else _decoded(any_query, changes)
+        try:
+            rows = None if changes.rows is None else decode(any_query, changes)
+        except QueryUndecided:
+            rows = None
         if rows is None:
             for query in queries.of_class(changes.model):
                 self._read_again(query)
@@ -140,22 +143,22 @@ class LiveQueries:
             self._read_rows_again(any_query, [*broken, changes], position)
             return
         for query in queries.concerned(changes.model, rows):
-            operations = _operations(query, rows)
-            if operations is None:
+            try:
+                operations = operations_of(query, rows)
+            except QueryUndecided:
                 self._read_again(query)
-            elif operations:
-                self._apply(query, operations, position)
+            else:
+                if operations:
+                    self._apply(query, operations, position)
 
     def _read_rows_again(self, any_query: Query, changes: list[RowChanges], position: Position) -> None:
         """Rows were not what they had been left as: another change of them is missing, or comes too late."""
         self._broken_at[any_query.topic] = position
-        rows = [_decoded(any_query, each) for each in changes]
-        queries = self._feeds.queries
-        concerned = (
-            queries.of_class(any_query.topic)
-            if None in rows
-            else queries.concerned(any_query.topic, [row for some in rows for row in some or ()])
-        )
+        queries, topic = self._feeds.queries, any_query.topic
+        try:
+            concerned = queries.concerned(topic, [row for each in changes for row in decode(any_query, each)])
+        except QueryUndecided:
+            concerned = queries.of_class(topic)
         for query in concerned:
             self._read_again(query)
 
@@ -335,25 +338,3 @@ class LiveQueries:
 def _query(query: Query | None) -> Query:
     assert query is not None  # only clients of live queries come here
     return query
-
-
-def _decoded(query: Query, changes: RowChanges) -> Sequence[RowChange] | None:
-    """The changed rows; None if they can't be understood."""
-    try:
-        return query.decode(changes)
-    except QueryUndecided:
-        return None
-    except Exception:
-        log.exception("changes of %r can't be understood, and its rows are read again", changes.model)
-        return None
-
-
-def _operations(query: Query, rows: Sequence[RowChange]) -> list[Operation] | None:
-    """What changed rows are for a query; None if that can't be said."""
-    try:
-        return query.operations(rows)
-    except QueryUndecided:
-        return None
-    except Exception:
-        log.exception("%r failed for a row, and its rows are read again", query)
-        return None

@@ -5,13 +5,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from nitro.messages.message import Position
 from nitro.messages.row_changes import RowChanges
 
-__all__ = ["INCOMPLETE", "MISSED", "Operation", "Query", "QueryUndecided", "RowChange", "Shown"]
+__all__ = [
+    "INCOMPLETE",
+    "MISSED",
+    "Operation",
+    "Query",
+    "QueryUndecided",
+    "RowChange",
+    "Shown",
+    "decode",
+    "operations_of",
+]
+
+log: Final = logging.getLogger("nitro.delivery")
 
 INCOMPLETE: Final = Position("snapshot", 0)
 """The id of a client that has only some of the rows: if it resumes, it gets all of them. No log has this epoch."""
@@ -111,3 +124,33 @@ class Query(Protocol):
         """The payloads of all its rows, in parts. `is_reset`: the client drops what it had."""
 
     def __hash__(self) -> int: ...
+
+
+def decode(query: Query, changes: RowChanges) -> Sequence[RowChange]:
+    """As `Query.decode`; whatever else it raises is logged, since anybody may have written the changes.
+
+    Raises:
+        QueryUndecided: they can't be understood.
+    """
+    try:
+        return query.decode(changes)
+    except QueryUndecided:
+        raise
+    except Exception as error:
+        log.exception("changes of %r can't be understood, and its rows are read again", changes.model)
+        raise QueryUndecided from error
+
+
+def operations_of(query: Query, rows: Sequence[RowChange]) -> list[Operation]:
+    """As `Query.operations`, likewise.
+
+    Raises:
+        QueryUndecided: what they are for its rows can't be said.
+    """
+    try:
+        return query.operations(rows)
+    except QueryUndecided:
+        raise
+    except Exception as error:
+        log.exception("%r failed for a row, and its rows are read again", query)
+        raise QueryUndecided from error

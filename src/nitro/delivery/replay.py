@@ -6,7 +6,6 @@ that reconnects costs the memory of one page, however far it lags behind, and no
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,14 +17,12 @@ from nitro.brokers.base import PositionLost
 from nitro.delivery.chain import MAX_WRITE_BYTES, Batch
 from nitro.delivery.frame import Beat, Frame
 from nitro.delivery.interest import Interest, Kind
-from nitro.delivery.query import Query, QueryUndecided
+from nitro.delivery.query import Query, QueryUndecided, decode, operations_of
 from nitro.delivery.row_order import RowOrder
 from nitro.messages.message import Gap, GapReason, Message, Position
 from nitro.messages.row_changes import ROW_CHANGES, RowChanges
 
 __all__ = ["Allowance", "Read", "Replay"]
-
-log: Final = logging.getLogger("nitro.delivery")
 
 Read = Callable[[Position, int], Sequence[Message]]
 """The log's messages after a position, at most so many; raises `PositionLost`."""
@@ -239,13 +236,7 @@ def _of_query(query: Query, order: RowOrder, entry: Message) -> Message | None:
         return None
     if changes.rows is None or order.broken_by(changes):
         raise QueryUndecided
-    try:
-        operations = query.operations(query.decode(changes))
-    except QueryUndecided:
-        raise
-    except Exception as error:
-        log.exception("changes of %r can't be understood, and the rows of %r are read again", changes.model, query)
-        raise QueryUndecided from error
+    operations = operations_of(query, decode(query, changes))
     if operations and query.limit is not None:
         raise QueryUndecided
     return Message(query.topic, None, query.encode(operations), entry.position) if operations else None
