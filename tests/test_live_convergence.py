@@ -25,6 +25,7 @@ from nitro.delivery.hub import Hub
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS
 from tests.hearing import Hearing
+from tests.session_steps import SessionSteps
 
 EXAMPLES = int(os.environ.get("NITRO_TEST_EXAMPLES", "40"))
 
@@ -52,7 +53,7 @@ KINDS = (
 steps = st.tuples(st.integers(0, 1), st.sampled_from(KINDS), st.integers(0, 5), st.integers(0, 3))
 
 
-class World:
+class World(SessionSteps):
     """Two sessions on one table, and one who applies what is told.
 
     Args:
@@ -128,26 +129,6 @@ class World:
     def _delete(self, session: Session, key: int, _: int) -> None:
         if (cell := session.get(Cell, key)) is not None:
             session.delete(cell)
-
-    def _flush(self, session: Session, *_: int) -> None:
-        session.flush()
-
-    def _commit(self, session: Session, *_: int) -> None:
-        session.commit()
-
-    def _rollback(self, session: Session, *_: int) -> None:
-        session.rollback()
-
-    def _savepoint(self, session: Session, *_: int) -> None:
-        session.begin_nested()
-
-    def _release(self, session: Session, *_: int) -> None:
-        if (savepoint := session.get_nested_transaction()) is not None:
-            savepoint.commit()
-
-    def _undo(self, session: Session, *_: int) -> None:
-        if (savepoint := session.get_nested_transaction()) is not None:
-            savepoint.rollback()
 
     def _update(self, session: Session, key: int, value: int) -> None:
         session.execute(update_rows(Cell).where(Cell.id >= key).values(value=value, other=value))

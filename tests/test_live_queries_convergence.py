@@ -30,6 +30,7 @@ from nitro.delivery.hub import Hub
 from tests.apps.live_queries import QUERIES, Base, Card, Values, cards, engine_on
 from tests.brokers import BROKERS
 from tests.servers import Server
+from tests.session_steps import SessionSteps
 from tests.sse import Stream
 
 EXAMPLES = int(os.environ.get("NITRO_TEST_EXAMPLES", "60"))
@@ -127,7 +128,7 @@ class World(NamedTuple):
     ports: tuple[int, int]
 
 
-class Run:
+class Run(SessionSteps):
     """One example."""
 
     def __init__(self, world: World) -> None:
@@ -189,26 +190,6 @@ class Run:
     def _delete(self, session: Session, key: int, _: int) -> None:
         if (card := session.get(Card, key)) is not None:
             session.delete(card)
-
-    def _flush(self, session: Session, *_: int) -> None:
-        session.flush()
-
-    def _commit(self, session: Session, *_: int) -> None:
-        session.commit()
-
-    def _rollback(self, session: Session, *_: int) -> None:
-        session.rollback()
-
-    def _savepoint(self, session: Session, *_: int) -> None:
-        session.begin_nested()
-
-    def _release(self, session: Session, *_: int) -> None:
-        if (savepoint := session.get_nested_transaction()) is not None:
-            savepoint.commit()
-
-    def _undo(self, session: Session, *_: int) -> None:
-        if (savepoint := session.get_nested_transaction()) is not None:
-            savepoint.rollback()
 
     def _update(self, session: Session, key: int, value: int) -> None:
         session.execute(update_rows(Card).where(Card.id >= key).values(**_values(value)))
