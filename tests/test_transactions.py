@@ -241,12 +241,18 @@ class Without:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Without())
-import nitro, nitro.alembic, sqlalchemy, sqlmodel
+import importlib, pkgutil, nitro, sqlalchemy, sqlmodel
+for module in pkgutil.walk_packages(nitro.__path__, "nitro."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 engine = sqlalchemy.create_engine(sys.argv[1])
 
 class Todo(nitro.Entity, table=True):
+    title: str
+
+class Card(nitro.Entity, table=True, live=True):
     title: str
 
 def emit_all():
@@ -276,6 +282,11 @@ async def main():
                     heard.append(message.data)
                     if heard[-1] == "last":
                         break
+    with Card.live(Card.title == "live") as client:
+        await asyncio.to_thread(Card(title="live").save)
+        async for message in client.messages():
+            if "live" in message.json:
+                break
     assert "greenlet" not in sys.modules
     print(json.dumps(heard))
 

@@ -11,7 +11,7 @@ from nitro.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-__all__ = ["check_session", "in_session"]
+__all__ = ["check_session", "in_session", "is_of_asyncio"]
 
 
 def check_session(session: Any) -> Session:
@@ -25,7 +25,7 @@ def check_session(session: Any) -> Session:
 
     if isinstance(session, scoped_session):
         session = session()
-    if _is_asynchronous(session):
+    if is_of_asyncio(session, "AsyncSession"):
         raise ConfigurationError("an AsyncSession has to be awaited: await emit_async(..., session=session)")
     if not isinstance(session, Session):
         raise TypeError(f"session is a SQLAlchemy session, not {type(session).__name__}")
@@ -34,13 +34,12 @@ def check_session(session: Any) -> Session:
 
 async def in_session(session: Any, write: Callable[[Session], None]) -> None:
     """Call `write` with the synchronous session, by `run_sync` if `session` is an `AsyncSession`."""
-    if _is_asynchronous(session):
+    if is_of_asyncio(session, "AsyncSession"):
         await session.run_sync(write)
     else:
         write(check_session(session))
 
 
-def _is_asynchronous(session: Any) -> bool:
-    """Whether it is an `AsyncSession`, whose module is not imported here, since it needs greenlet."""
-    module = sys.modules.get("sqlalchemy.ext.asyncio")
-    return isinstance(session, getattr(module, "AsyncSession", ()))
+def is_of_asyncio(value: Any, name: str) -> bool:
+    """Whether it is of that class of `sqlalchemy.ext.asyncio`, which is not imported here, since it needs greenlet."""
+    return isinstance(value, getattr(sys.modules.get("sqlalchemy.ext.asyncio"), name, ()))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
 from nitro.errors import ConfigurationError
@@ -17,6 +16,9 @@ from nitro.live.model import LiveTable
 from nitro.live.query import LiveQuery
 from nitro.live.renderer import Rendered
 from nitro.live.tracking import track
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["LiveModel", "live_model"]
 

@@ -39,7 +39,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, class_mapper, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import UnmappedClassError
@@ -56,6 +55,7 @@ from nitro.live.row_codec import ChangedRow, Row, payloads_of
 from nitro.messages.row_changes import ROW_CHANGES
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.orm import Session
 
 __all__ = ["Key", "LiveTable"]
@@ -192,8 +192,7 @@ class LiveTable:
     @property
     def dialect(self) -> str:
         """The name of its database's dialect; raises ConfigurationError, as `source`."""
-        source = self.source
-        return source.dialect.name if isinstance(source, Engine | AsyncEngine) else source.engine.dialect.name
+        return str(self.source.engine.dialect.name)  # an engine's `engine` is itself
 
     def select_shown(self) -> Select[Any]:
         """Selects what clients may get of each row."""

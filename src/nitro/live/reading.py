@@ -7,10 +7,14 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Engine, Select
-from sqlalchemy.ext.asyncio import AsyncEngine
+
+from nitro.events.sessions import is_of_asyncio
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["Repository", "Source", "read_rows"]
 
@@ -31,16 +35,17 @@ class Repository(Protocol):
         """What `show` makes of each row that a statement selects."""
 
 
-Source = Engine | AsyncEngine | Repository
+Source: TypeAlias = "Engine | AsyncEngine | Repository"
 
 
 async def read_rows(source: Source, statement: Select[Any], show: Callable[[Sequence[Any]], T]) -> list[T]:
     """What `show` makes of each row that `statement` selects, in a transaction of its own."""
-    if isinstance(source, AsyncEngine):
-        async with source.connect() as connection:
+    if is_of_asyncio(source, "AsyncEngine"):
+        async with cast("AsyncEngine", source).connect() as connection:
             found = await connection.execute(statement)
         return [show(row) for row in found]
     loop = asyncio.get_running_loop()
+    source = cast("Engine | Repository", source)
     return await loop.run_in_executor(_threads(os.getpid()), _read, source, statement, show)
 
 
