@@ -88,6 +88,9 @@ passwords = st.builds(
 @example("{scheme}://user:{password}@127.0.0.1:1/{db}", "postgresql+psycopg", f"p@w:{SECRET}")
 @example("{scheme}://user:{password}@127.0.0.1:1/{db}", "redis", f"{SECRET}℀")
 @example("{scheme}://user:{password}@127.0.0.1:1/{db}", "redis", f"[{SECRET}]")
+@example("nats://{password}@h:4222", "nats", f"?{SECRET}&")
+@example("nats://{password}@h:4222", "nats", f"?{SECRET}=")
+@example("nats://{password}@h:4222", "nats", f"?a=b&{SECRET}=c&d")
 def test_no_password_of_any_characters_is_shown(form: str, scheme: str, password: str) -> None:
     assume(not (form.startswith("{password}") and f"{SECRET}://" in password))  # that is a scheme
     url = form.format(scheme=scheme, password=password, db="0" if scheme.startswith("redis") else "")

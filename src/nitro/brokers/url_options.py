@@ -59,22 +59,23 @@ def options_of(query: str, known: Collection[str], scheme: str) -> dict[str, str
     return options
 
 
-def check_options(names: Collection[str], known: Collection[str], scheme: str) -> None:
+def check_options(options: Mapping[str, object], known: Collection[str], scheme: str) -> None:
     """Check that all options are known.
 
     Raises:
         ConfigurationError: one is unknown; the text names it, unless it may be part of a password, and the nearest one.
     """
-    for name in names:
+    may_be_password = any(not _NAME.fullmatch(name) or "@" in str(value) for name, value in options.items())
+    for name in options:
         if name in known:
             continue
-        if not _NAME.fullmatch(name):  # then it may be part of a password
+        if may_be_password:
             raise ConfigurationError(
                 "NITRO_BROKER_URL has a '?' that is not followed by an option; in a password write %3F"
             )
         near = get_close_matches(name.lower(), known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; it may have {', '.join(sorted(known))}"
-        if any("pass" in each.lower() for each in names):  # an & may have ended it
+        if any("pass" in each.lower() for each in options):  # an & may have ended it
             raise ConfigurationError(
                 f"NITRO_BROKER_URL has an option that no {scheme}:// URL has (in a password & is written %26){hint}"
             )

@@ -123,7 +123,8 @@ def target_of(url: str) -> Target:
         raise ConfigurationError(f"NITRO_BROKER_URL names the driver {driver!r:.40}; it may name {', '.join(_DRIVERS)}")
     options = _joined(parse_qsl(parts.query, keep_blank_values=True))
     known = {*_TAKEN, *_SERVER, *_RENAMED, *_ASYNCPG, *_NEEDLESS, *_DROPPED, *_REFUSED}
-    check_options([name for name, value in options.items() if "." not in name or not value], known, "postgresql")
+    asked = {name: value for name, value in options.items() if "." not in name or not value}
+    check_options(asked, known, "postgresql")
     for name, why in _REFUSED.items():
         if options.pop(name, "disable").lower() not in _MEANS_NOTHING:
             raise ConfigurationError(f"NITRO_BROKER_URL: {name} is not supported: {why}")
