@@ -19,9 +19,10 @@ define beside_linters
 said=$$(mktemp -d); trap 'rm -rf "$$said"' 0; failed=0; \
 $(BIN)/mypy >"$$said/mypy" 2>&1 & mypy=$$!; \
 $(PYRIGHT) >"$$said/pyright" 2>&1 & pyright=$$!; \
+$(PYRIGHT) --verifytypes nitro --ignoreexternal >"$$said/verifytypes" 2>&1 & verifytypes=$$!; \
 (cd js && $(WITH_NODE) npm run --silent lint) >"$$said/oxlint" 2>&1 & oxlint=$$!; \
 $(1) || failed=$$?; \
-for each in mypy:$$mypy pyright:$$pyright oxlint:$$oxlint; do \
+for each in mypy:$$mypy verifytypes:$$verifytypes pyright:$$pyright oxlint:$$oxlint; do \
   wait $${each#*:} || failed=$$?; \
   echo "$${each%:*}:"; cat "$$said/$${each%:*}"; \
 done; exit $$failed
@@ -37,7 +38,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(call beside_linters,$(PYRIGHT) --verifytypes nitro --ignoreexternal)
+	@$(call beside_linters,true)
 	$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --durations=20 -m "not alone and not engines"
 	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
 

@@ -46,13 +46,14 @@ class QueryState:
 
     def __init__(self, position: Position) -> None:
         self.waiting: dict[Outbox, None] = {}
-        self.is_reading = False
-        self.is_stale = False
-        self.position = self.complete_to = position
-        self.is_changed = False
+        self.is_reading: bool = False
+        self.is_stale: bool = False
+        self.position: Position = position
+        self.complete_to: Position = position
+        self.is_changed: bool = False
         self.snapshot: Snapshot | None = None
         self.window: dict[str, bytes] | None = None
-        self.is_sorted = False
+        self.is_sorted: bool = False
         self.pending: list[tuple[Position, list[Operation]]] = []
 
 
