@@ -1,0 +1,89 @@
+"""Why a stream can't be created, appended to, read or deleted."""
+
+from __future__ import annotations
+
+from nitro.errors import NitroError
+from nitro.streams.offsets import Offset
+
+__all__ = [
+    "ContentTypeMismatch",
+    "InvalidOffset",
+    "SequenceGap",
+    "SequenceRegression",
+    "StaleEpoch",
+    "StreamClosed",
+    "StreamError",
+    "StreamExists",
+    "StreamGone",
+    "StreamNotFound",
+    "TooMany",
+]
+
+
+class StreamError(NitroError):
+    """Base class of what streams refuse."""
+
+
+class StreamNotFound(StreamError):
+    """There is no such stream, or no longer."""
+
+
+class StreamGone(StreamError):
+    """The stream was deleted; its forks still read what they inherited."""
+
+
+class StreamExists(StreamError):
+    """There is a stream of that key already, made in another way."""
+
+
+class StreamClosed(StreamError):
+    """The stream is closed, and takes nothing more.
+
+    Attributes:
+        tail: where it ends.
+    """
+
+    def __init__(self, text: str, tail: Offset) -> None:
+        super().__init__(text)
+        self.tail = tail
+
+
+class ContentTypeMismatch(StreamError):
+    """What is appended is of another type than the stream."""
+
+
+class SequenceRegression(StreamError):
+    """The `Stream-Seq` is not greater than the last one."""
+
+
+class StaleEpoch(StreamError):
+    """The producer was replaced by a newer one.
+
+    Attributes:
+        epoch: of the newer one.
+    """
+
+    def __init__(self, text: str, epoch: int) -> None:
+        super().__init__(text)
+        self.epoch = epoch
+
+
+class SequenceGap(StreamError):
+    """A batch of the producer's is missing before this one.
+
+    Attributes:
+        expected, received: numbers of batches.
+    """
+
+    def __init__(self, text: str, expected: int, received: int) -> None:
+        super().__init__(text)
+        self.expected = expected
+        self.received = received
+
+
+class InvalidOffset(StreamError, ValueError):
+    """An offset, sub-offset or number of a batch that can't be."""
+
+
+class TooMany(StreamError):
+    """The stream has as many forks, items or bytes as it may have."""

@@ -1,0 +1,1 @@
+"""Stores, one for each kind of broker."""

@@ -1,0 +1,143 @@
+"""The tail: what one process knows of the end of one stream that is read here, once for all its readers.
+
+Fed by commits of this process and by the store's news; wakes readers. It keeps the newest records, so that those who
+are at the end needn't ask the store for what everybody has just been told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, NamedTuple
+
+from nitro.streams.base import Change, Record, Stored
+from nitro.streams.decisions import Current
+from nitro.streams.state import StreamState
+
+__all__ = ["Tail"]
+
+_KEPT_BYTES: Final = 128 * 1024
+
+
+class _Newest(NamedTuple):
+    """A record, and the version of the one before it."""
+
+    before: int
+    record: Record
+
+
+class Tail:
+    """One watched stream.
+
+    Attributes:
+        current: what there is, as far as it is known; None if it isn't there.
+        is_doubtful: whether something may have been missed, so that `current` has to be read again.
+        readers: how many read it.
+    """
+
+    __slots__ = ("_kept", "_kept_bytes", "_waiters", "current", "is_doubtful", "key", "loading", "readers")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.current: Current | None = None
+        self.is_doubtful = True
+        self.readers = 0
+        self.loading: asyncio.Future[None] | None = None
+        self._kept: deque[_Newest] = deque()
+        self._kept_bytes = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def hear(self, change: Change, state: StreamState | None) -> None:
+        """A commit was stored."""
+        version = self.current.stored.version if self.current is not None else 0
+        if not change.is_complete:
+            self.doubt()
+        elif change.stored is None:
+            if change.previous >= version:
+                self._reset(None)
+        elif change.stored.version <= version:
+            return  # known already: own commits are told twice
+        elif self.is_doubtful or change.previous != version or state is None:
+            self.doubt()
+        else:
+            beginning = state.fork.version if state.fork is not None else 0
+            before = self.current.stored.tail if self.current is not None else beginning
+            self.current = Current(change.stored, state)
+            if change.body is not None:
+                self._keep(_Newest(before, Record(change.stored.version, change.body)))
+        self._wake()
+
+    def learn(self, current: Current | None) -> None:
+        """What there is was read, after the key was watched."""
+        known = self.current
+        if known is None or current is None or current.stored.version >= known.stored.version:
+            if known is None or current is None or current.stored.version != known.stored.version:
+                self._reset(current)
+            else:
+                self.current = current  # its alarm may be another one
+        self._wake()
+
+    def postponed(self, alarm_at: float) -> None:
+        """The stream lives longer."""
+        if self.current is not None:
+            self.current = self.current._replace(stored=self.current.stored._replace(alarm_at=alarm_at))
+
+    def doubt(self) -> None:
+        """Something may have been missed."""
+        self.is_doubtful = True
+        self._wake()
+
+    def behind(self, version: int) -> list[Record] | None:
+        """The records behind `version`, if all of them are kept; None if the store has to be asked."""
+        if self._kept and version == self._kept[-1].before:
+            return [self._kept[-1].record]
+        found = [newest.record for newest in self._kept if newest.record.version > version]
+        if found and any(newest.before == version for newest in self._kept):
+            return found
+        return None
+
+    async def changed(self, version: int, seconds: float) -> bool:
+        """Wait until there is something newer than `version`, for at most `seconds`; whether there is."""
+        if self._is_newer(version):
+            return True
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        timer = loop.call_later(seconds, _resolve, waiter)
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return self._is_newer(version)
+
+    def _is_newer(self, version: int) -> bool:
+        return self.is_doubtful or self.current is None or self.current.stored.version > version
+
+    def _keep(self, newest: _Newest) -> None:
+        self._kept.append(newest)
+        self._kept_bytes += len(newest.record.body)
+        while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
+            self._kept_bytes -= len(self._kept.popleft().record.body)
+
+    def _reset(self, current: Current | None) -> None:
+        self.current = current
+        self._kept.clear()
+        self._kept_bytes = 0
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _resolve(waiter)
+
+    def __repr__(self) -> str:
+        stored: Stored | None = self.current.stored if self.current is not None else None
+        at = "nothing" if stored is None else f"version {stored.version}"
+        doubt = ", in doubt" if self.is_doubtful else ""
+        return f"<Tail of {self.key!r} at {at}{doubt}, {self.readers} readers>"
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
