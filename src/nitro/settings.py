@@ -61,6 +61,13 @@ class Settings(BaseSettings):
     history_bytes: int = Field(64 * 1024 * 1024, ge=1, description="payload bytes that the log retains")
     history_seconds: float = Field(300.0, gt=0, description="age at which the log deletes a message")
 
+    run_keep_seconds: float = Field(3600.0, gt=0, description="how long a run can be read after its end")
+    run_lease_seconds: float = Field(
+        10.0, ge=1, description="how long the producer of a run may be silent before it counts as dead"
+    )
+    run_max_items: int = Field(100_000, ge=1, description="items of one run")
+    run_max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="bytes of one run's items")
+
     max_payload_bytes: int = Field(1024 * 1024, ge=1, description="longest JSON of one event")
     max_topics_per_client: int = Field(1_000, ge=1, description="subscriptions and mutes of one client")
     max_wildcards_per_client: int = Field(

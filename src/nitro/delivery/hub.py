@@ -19,6 +19,7 @@ from nitro.access.principal import ANONYMOUS, Principal
 from nitro.brokers.base import Broker, Draft
 from nitro.brokers.commits import after_commit
 from nitro.brokers.idempotency import IdempotencyKey
+from nitro.delivery.backlog import Pages
 from nitro.delivery.changed_rows import ChangedRows
 from nitro.delivery.inbox import Action
 from nitro.delivery.interest import Interest
@@ -165,6 +166,10 @@ class Hub:
         """Start `outbox`, of which nothing was taken yet, after the message with that id, or with a gap."""
         after = Position.parse(last_event_id)
         self._act_for(outbox, lambda lane: lane.resume(outbox, after))
+
+    def read(self, outbox: Outbox, pages: Pages) -> None:
+        """Give `outbox`, of which nothing was taken yet, these pages instead of what is in the log."""
+        self._act_for(outbox, lambda lane: lane.read(outbox, pages))
 
     def begin(self, outbox: Outbox) -> None:
         """Give `outbox`, of which nothing was taken yet, all rows of its live query first."""

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from nitro.brokers.base import NOWHERE, Broker
+from nitro.delivery.backlog import Pages
 from nitro.delivery.clients import Clients
 from nitro.delivery.frame import Beat, Frame
 from nitro.delivery.inbox import Action, Inbox, perform
@@ -158,6 +159,12 @@ class Lane:
         """Start `outbox` after the position `after`, whatever it was to begin with."""
         self.queries.give_up(outbox)
         self.resumption.resume(outbox, after)
+
+    def read(self, outbox: Outbox, pages: Pages) -> None:
+        """Give `outbox` these pages, and then end it: it hears nothing of the log."""
+        if outbox in self.clients:
+            outbox.resume(pages)
+            self.schedule.resume(outbox)
 
     def begin(self, outbox: Outbox) -> None:
         """Give `outbox` all rows of its live query first."""
@@ -361,6 +368,9 @@ class Lane:
             is_known = feed.knows(self.position) or self.queries.is_behind(feed.interest.query)
             self.feeds.append_to(feed, Beat(self.position, is_known=is_known))
             yield
+            for outbox in feed.parked():
+                self.schedule.beat(outbox)
+                yield
 
     def __repr__(self) -> str:
         return f"<Lane of {self.loop!r}: {len(self.clients)} clients in {len(self.feeds)} feeds>"

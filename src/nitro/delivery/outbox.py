@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from nitro.access.principal import ANONYMOUS, Principal
 from nitro.delivery.backlog import Backlog, Pages, may_hear
@@ -16,12 +16,17 @@ from nitro.delivery.chain import MAX_WRITE_BYTES, Batch, Chain, in_writes
 from nitro.delivery.frame import Frame, WireFormat
 from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Limits
+from nitro.delivery.prepared import Prepared
 from nitro.delivery.sink import Sink
 from nitro.delivery.state import State
 from nitro.delivery.statistics import Counts
 from nitro.messages.message import Gap, Message, Position
 
-__all__ = ["Outbox", "Scheduler"]
+__all__ = ["AWAITED", "Outbox", "Scheduler"]
+
+AWAITED: Final = Position("awaited", 0)
+"""What an outbox is held for whose next page isn't there yet. No log has this epoch."""
+_BEAT: Final = Prepared(b":\n")
 
 
 class Scheduler(Protocol):
@@ -34,6 +39,9 @@ class Scheduler(Protocol):
 
     def freed(self, outbox: Outbox) -> None:
         """The sink of `outbox` has taken everything available."""
+
+    def resume(self, outbox: Outbox) -> None:
+        """Pages of `outbox` can be taken."""
 
     def begin_write(self, outbox: Outbox) -> None:
         """The sink of `outbox` started a write, which may block until `freed`."""
@@ -124,6 +132,22 @@ class Outbox:
         """Add a message that was sent to this client alone, in order with all others."""
         self.follow(self._chain)
         self._keep(Batch([Frame(message)], None))
+
+    def put_beat(self) -> None:
+        """Let the sink write a comment, although it is held."""
+        if self._opened is None:
+            self._opened = iter([_BEAT])
+
+    def await_page(self) -> None:
+        """Take nothing before `continue_pages`: the next page isn't there yet."""
+        self.held_for = AWAITED
+        self._cursor = None
+
+    def continue_pages(self) -> None:
+        """There may be another page."""
+        if self.held_for is AWAITED:
+            self.held_for = None
+            self.scheduler.resume(self)
 
     def attach(self, sink: Sink) -> None:
         """Let `sink` read it from here on; a sink that read it before gets `ended`."""

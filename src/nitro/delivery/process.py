@@ -23,7 +23,17 @@ from nitro.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from nitro.redaction import SecretUrl
 from nitro.settings import Settings, get_settings
 
-__all__ = ["acknowledged", "configure", "connect_broker", "current_hub", "flush", "get_hub", "make_hub", "statistics"]
+__all__ = [
+    "acknowledged",
+    "broker_settings",
+    "configure",
+    "connect_broker",
+    "current_hub",
+    "flush",
+    "get_hub",
+    "make_hub",
+    "statistics",
+]
 
 _EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit waits for a broker's acknowledgement."""
@@ -175,13 +185,27 @@ def make_hub(settings: Settings, log: Log | None = None) -> Hub:
     return hub
 
 
-def _make() -> Hub:
-    settings = get_settings()
+def broker_settings() -> Settings:
+    """The settings, with the URL of the broker that was chosen in code.
+
+    Raises:
+        ConfigurationError: a log of one's own was chosen, which no URL names.
+    """
     if isinstance(_broker, str | SecretStr):
         url = _broker if isinstance(_broker, str) else _broker.get_secret_value()
-        settings = settings.model_copy(update={"broker_url": SecretUrl(url)})
-        return make_hub(settings)
-    return make_hub(settings, _broker)
+        return get_settings().model_copy(update={"broker_url": SecretUrl(url)})
+    if _broker is not None:
+        raise ConfigurationError(
+            f"nitro.configure chose the log {_broker!r:.100}, beside which runs and durable streams have no store; "
+            "choose the broker by its URL"
+        )
+    return get_settings()
+
+
+def _make() -> Hub:
+    if _broker is None or isinstance(_broker, str | SecretStr):
+        return make_hub(broker_settings())
+    return make_hub(get_settings(), _broker)
 
 
 @cache

@@ -23,6 +23,7 @@ from nitro.delivery.state import (
     State,
     Todo,
     on_attached,
+    on_beat,
     on_free,
     on_held,
     on_news,
@@ -124,6 +125,12 @@ class Schedule:
     def resume(self, outbox: Outbox) -> None:
         """The replay of `outbox` can begin."""
         self._enter(outbox, *on_resumed(outbox.state))
+
+    def beat(self, outbox: Outbox) -> None:
+        """Let the sink of an outbox that is held write a heartbeat; any other gets that of its feed."""
+        if outbox.state is State.HELD:
+            outbox.put_beat()
+            self._enter(outbox, *on_beat(outbox.state))
 
     def attached(self, outbox: Outbox) -> None:
         """Another sink was attached to `outbox`; it isn't free yet."""

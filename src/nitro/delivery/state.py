@@ -21,7 +21,18 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["State", "Todo", "on_attached", "on_free", "on_held", "on_news", "on_pause_over", "on_resumed", "on_turn"]
+__all__ = [
+    "State",
+    "Todo",
+    "on_attached",
+    "on_beat",
+    "on_free",
+    "on_held",
+    "on_news",
+    "on_pause_over",
+    "on_resumed",
+    "on_turn",
+]
 
 
 class State(Enum):
@@ -113,6 +124,11 @@ def on_resumed(state: State) -> tuple[State, Todo]:
     if state in (State.IDLE, State.HELD):
         return State.REPLAYING, Todo.QUEUE_PAGE
     return state, Todo.NOTHING
+
+
+def on_beat(state: State) -> tuple[State, Todo]:
+    """It is time for a heartbeat, which its feed's can't be, as it gets nothing of its feed."""
+    return (State.BUSY, Todo.NOTIFY) if state is State.HELD else (state, Todo.NOTHING)
 
 
 def on_turn(state: State, *, has_to_wait: bool) -> tuple[State, Todo]:

@@ -36,7 +36,6 @@ __all__ = [
     "append",
     "create",
     "delete",
-    "expire",
     "expiry",
     "forked",
     "is_expired",
@@ -103,7 +102,7 @@ class Creation:
     """
 
     content_type: str | None = None
-    ttl_seconds: int | None = None
+    ttl_seconds: float | None = None
     expires_at: float | None = None
     expires_text: str | None = None
     is_closed: bool = False
@@ -240,7 +239,7 @@ def append(current: Current, request: Append, now: float) -> Decision:
             return unchanged
         if request.closes and not request.items and batch is None and request.run is None:
             return unchanged
-        raise StreamClosed("the stream is closed: it takes nothing more", current.tail)
+        raise StreamClosed("the stream is closed: it takes nothing more", current.tail, state)
     if (
         request.items
         and request.content_type is not None
@@ -269,7 +268,7 @@ def append(current: Current, request: Append, now: float) -> Decision:
         producers=producers,
         last_seq=request.seq if request.seq is not None else state.last_seq,
         is_closed=request.closes,
-        closed_by=tuple(batch) if request.closes and batch is not None else None,
+        closed_by=(batch.producer, batch.epoch, batch.seq) if request.closes and batch is not None else None,
         run=request.run if request.run is not None else state.run,
     )
     alarm_at = request.alarm_at
@@ -300,13 +299,6 @@ def delete(current: Current, now: float) -> Decision:
     if not current.state.forks:
         return Decision(None)
     return Decision(replace(current.state, is_deleted=True), alarm_at=now + _CHECKS_FORKS_EVERY_SECONDS)
-
-
-def expire(current: Current, now: float) -> Decision:
-    """The same, if it has expired by now; otherwise as it is."""
-    if is_expired(current, now):
-        return delete(current, now)
-    return Decision(current.state, alarm_at=current.stored.alarm_at, is_changed=False)
 
 
 def forked(current: Current, fork: str) -> Decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nitro.errors import NitroError
 from nitro.streams.offsets import Offset
+from nitro.streams.state import StreamState
 
 __all__ = [
     "ContentTypeMismatch",
@@ -41,11 +42,13 @@ class StreamClosed(StreamError):
 
     Attributes:
         tail: where it ends.
+        state: of it.
     """
 
-    def __init__(self, text: str, tail: Offset) -> None:
+    def __init__(self, text: str, tail: Offset, state: StreamState) -> None:
         super().__init__(text)
         self.tail = tail
+        self.state = state
 
 
 class ContentTypeMismatch(StreamError):

@@ -55,7 +55,7 @@ class StreamState:
 
     id: str
     content_type: str
-    ttl_seconds: int | None = None
+    ttl_seconds: float | None = None
     expires_at: float | None = None
     expires_text: str | None = None
     is_closed: bool = False

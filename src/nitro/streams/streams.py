@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from nitro.brokers.tasks import in_time
 from nitro.errors import BrokerUnavailable, NitroError, PayloadTooLarge
@@ -22,8 +23,8 @@ from nitro.streams.base import Change, Record, Store
 from nitro.streams.committer import Applied, Committer
 from nitro.streams.decisions import Append, Creation, Current, Decision
 from nitro.streams.errors import InvalidOffset, StreamExists, StreamNotFound
-from nitro.streams.items import is_json, split
-from nitro.streams.offsets import BEGINNING, Offset
+from nitro.streams.items import is_json, media_type, split
+from nitro.streams.offsets import Offset
 from nitro.streams.state import Fork, StreamState, from_bytes
 from nitro.streams.tail import Tail
 
@@ -37,6 +38,11 @@ PAGE_BYTES: Final = 1024 * 1024
 """How much one page of a stream holds, at least one record."""
 _WAIT_SECONDS: Final = 20.0
 """How long a reader sleeps before it looks whether its stream is still there."""
+_SWEEP_SECONDS: Final = 1.0
+"""Interval at which the store is asked whose alarm is due."""
+_SEIZED_SECONDS: Final = 5.0
+"""How long the others leave an alarm to who has seized it."""
+_SWEPT_AT_ONCE: Final = 200
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _CHAIN: Final = 100
 """Sources of sources that a fork may have."""
@@ -63,11 +69,13 @@ class Part(NamedTuple):
         before: the place before the first of them.
         items: at least one.
         version: of the record; the place behind the last of them.
+        made: what readers who get the whole record have made of it, to share it; None if it isn't shared.
     """
 
     before: Offset
     items: Sequence[bytes]
     version: int
+    made: dict[Any, Any] | None = None
 
     def offset(self, place: int) -> Offset:
         """The place behind item number `place` of the part, from 0."""
@@ -103,6 +111,10 @@ class Streams:
     """Streams in a store. Everything is used from the event loop in which it was made.
 
     Every method may raise `BrokerUnavailable` if the store can't be reached.
+
+    Attributes:
+        keeper: the task that sweeps, and closes all this when its loop ends.
+        reached_at: since when the store has been reached whenever it was asked for what is due, by the monotonic clock.
     """
 
     def __init__(self, store: Store) -> None:
@@ -112,7 +124,11 @@ class Streams:
         self._listener: asyncio.Task[None] | None = None
         self._opening: asyncio.Future[None] | None = None
         self._chains: dict[tuple[str, str], list[tuple[str, int]]] = {}
-        self._is_closed = False
+        self._sweepers: dict[str, Callable[[str], Awaitable[None]]] = {}
+        self._ends: list[Callable[[], Awaitable[None]]] = []
+        self._is_behind = False
+        self.reached_at = time.monotonic()
+        self.keeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect, once for all who ask."""
@@ -121,8 +137,9 @@ class Streams:
         await self._reached(asyncio.shield(self._opening))
 
     async def close(self) -> None:
-        """End the reading of news, and close the store. Those who follow a stream go on to read, and fail then."""
-        self._is_closed = True
+        """End what `on_close` asked for, the reading of news and the store."""
+        for end in self._ends:
+            await end()
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
@@ -145,7 +162,7 @@ class Streams:
             return await self._fork(key, creation, fork)
         found = await self._current(key)
         if found is not None and decisions.is_expired(found, time.time()):
-            await self._apply(key, partial(_if_there, decisions.expire))
+            await self.sweep(key)
         applied = await self._apply(key, lambda current: decisions.create(current, creation, key, time.time()))
         return applied, applied.is_changed
 
@@ -215,6 +232,39 @@ class Streams:
         await self._touch(key, current)
         return await self._page(key, current, Offset(current.stored.tail) if offset is None else offset, max_bytes)
 
+    def page_at_hand(self, tail: Tail, offset: Offset) -> Page | None:
+        """What follows a place in a stream that is read, if that is known here; None if the store has to be asked."""
+        current = tail.current
+        if current is None or tail.is_doubtful:
+            return None
+        end, state = current.stored.tail, current.state
+        if offset == (end, 0):
+            return Page((), offset, True, state.is_closed, state)
+        kept = tail.behind(offset.version)
+        if kept is None:
+            return None
+        as_json = is_json(state.content_type)
+        parts: list[Part] = []
+        skipped = offset.skipped
+        for newest in kept:
+            items = split(newest.record.body, as_json=as_json)
+            made = None if skipped else newest.made
+            if skipped < len(items):
+                version = newest.record.version
+                parts.append(Part(Offset(newest.before, skipped), items[skipped:] if skipped else items, version, made))
+            skipped = 0
+        return Page(parts, Offset(end), True, state.is_closed, state)
+
+    async def page_of(self, tail: Tail, offset: Offset, max_bytes: int = PAGE_BYTES) -> Page:
+        """What follows a place in a stream that is read.
+
+        Raises:
+            StreamNotFound, StreamGone: it is not there, or no longer.
+            InvalidOffset: it has no such place.
+        """
+        await self.open()
+        return await self._page(tail.key, await self.newest(tail), offset, max_bytes)
+
     async def follow(
         self,
         key: str,
@@ -236,7 +286,7 @@ class Streams:
         is_first = True
         with self.reading(key) as tail:
             while True:
-                current = await self._newest(tail)
+                current = await self.newest(tail)
                 await self._touch(key, current)
                 place = Offset(current.stored.tail) if offset is None else offset
                 page = await self._page(key, current, place, max_bytes)
@@ -253,33 +303,97 @@ class Streams:
                     if not await tail.changed(current.stored.version, seconds) and pause_seconds is not None:
                         yield page._replace(parts=())
 
+    async def postpone(self, key: str, alarm_at: float, to: float) -> bool:
+        """Change when somebody has to look at a stream; False if that isn't `alarm_at`, or it is not there."""
+        await self.open()
+        is_done = await self._reached(in_time(self.store.postpone(key, alarm_at, to)))
+        if is_done:
+            self._committer.postponed(key, to)
+            if key in self._tails:
+                self._tails[key].postponed(to)
+        return is_done
+
     async def keys(self, prefix: str, limit: int) -> Sequence[str]:
         """Keys that begin with `prefix`, in their order."""
         await self.open()
         return await self._reached(in_time(self.store.keys(prefix, limit)))
 
+    def sweep_by(self, prefix: str, sweep: Callable[[str], Awaitable[None]]) -> None:
+        """Let `sweep` be called with the keys that begin with `prefix`, up to its "/", when their alarm is due."""
+        self._sweepers[prefix] = sweep
+
+    def on_close(self, end: Callable[[], Awaitable[None]]) -> None:
+        """Let `end` be awaited before the store is closed."""
+        self._ends.append(end)
+
+    async def sweep_for_ever(self) -> None:
+        """Look after the streams whose alarm is due, of all processes, until cancelled."""
+        is_failing = False
+        while True:
+            await asyncio.sleep(0.0 if self._is_behind else _SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+            try:
+                self._is_behind = await self._sweep_due()
+                is_failing = False
+            except NitroError as error:
+                if not is_failing:
+                    log.warning("streams that have expired can't be looked after for now: %s", error)
+                is_failing, self._is_behind = True, False
+                self.reached_at = time.monotonic() + _SWEEP_SECONDS
+
+    async def _sweep_due(self) -> bool:
+        """Sweep what is due now; whether there may be more."""
+        await self.open()
+        keys = await self._reached(in_time(self.store.due(time.time(), _SWEPT_AT_ONCE)))
+        await asyncio.gather(*map(self._sweep_one, keys))
+        return len(keys) == _SWEPT_AT_ONCE
+
+    async def _sweep_one(self, key: str) -> None:
+        prefix, slash, _ = key.partition("/")
+        try:
+            await self._sweepers.get(prefix + slash, self.sweep)(key)
+        except NitroError:
+            raise
+        except Exception:
+            log.exception("the stream %r can't be looked after", key)
+
     async def sweep(self, key: str) -> None:
         """Delete a stream if it has expired, or was deleted and is no longer needed by forks."""
-        now, gone = time.time(), list[StreamState]()
-        current = await self._current(key)
+        gone, missing = list[StreamState](), list[str]()
+        current = await self.stored(key)
         if current is None:
             return
-        missing: list[str] = []
         if current.state.is_deleted:
             for fork in current.state.forks:
-                found = await self._current(fork)
+                found = await self.stored(fork)
                 if found is None or found.state.fork is None or found.state.fork.source != key:
                     missing.append(fork)
+        elif not await self.seize(key, current):
+            return
 
-        def decide(current: Current) -> Decision:
+        def decide(current: Current, now: float) -> Decision:
             gone[:] = [current.state]
             if current.state.is_deleted:
                 return decisions.unforked(current, missing, now)
-            return decisions.expire(current, now)
+            return decisions.delete(current, now)
 
-        applied = await self._apply(key, partial(_if_there, lambda current, _: decide(current)))
+        applied = await self._apply(key, partial(_if_there, decide))
         if applied.state is None and applied.is_changed:
             await self._leave_source(key, gone[0])
+
+    async def seize(self, key: str, current: Current) -> bool:
+        """Be the only one who does what an alarm that is due asks for; False if it was postponed, or isn't due.
+
+        A commit doesn't notice that an alarm was postponed, since that is none.
+        """
+        now, alarm_at = time.time(), current.stored.alarm_at
+        if alarm_at is None or alarm_at > now:
+            return False
+        return await self.postpone(key, alarm_at, now + _SEIZED_SECONDS)
+
+    async def stored(self, key: str) -> Current | None:
+        """What the store has of a stream now, also if it is deleted or has expired."""
+        await self.open()
+        return await self._load(key)
 
     # What is below reads and commits.
 
@@ -289,10 +403,10 @@ class Streams:
     async def _current(self, key: str) -> Current | None:
         """What there is, also of what is deleted or expired."""
         tail = self._tails.get(key)
-        if tail is not None and not tail.is_doubtful and tail.current is not None:
-            if not decisions.is_expired(tail.current, time.time()):
-                return tail.current
-        return await self._load(key)
+        current = None if tail is None or tail.is_doubtful else tail.current
+        if current is None or decisions.is_expired(current, time.time()):
+            return await self._load(key)
+        return current
 
     async def _load(self, key: str) -> Current | None:
         stored = await self._reached(in_time(self.store.load(key)))
@@ -300,7 +414,7 @@ class Streams:
         self._committer.learn(key, current)
         return current
 
-    async def _newest(self, tail: Tail) -> Current:
+    async def newest(self, tail: Tail) -> Current:
         """What there is of a stream that is followed; it is read again only in doubt."""
         current = tail.current
         if tail.is_doubtful or (current is not None and decisions.is_expired(current, time.time())):
@@ -331,11 +445,7 @@ class Streams:
         to = time.time() + ttl
         if to - alarm_at < min(1.0, ttl / 20):
             return
-        if await self._reached(in_time(self.store.postpone(key, alarm_at, to))):
-            tail = self._tails.get(key)
-            if tail is not None:
-                tail.postponed(to)
-            self._committer.postponed(key, to)
+        await self.postpone(key, alarm_at, to)
 
     async def _page(self, key: str, current: Current, offset: Offset, max_bytes: int) -> Page:
         tail, state = current.stored.tail, current.state
@@ -362,7 +472,7 @@ class Streams:
         watched = self._tails.get(key)
         kept = watched.behind(after) if watched is not None else None
         if kept is not None:
-            return [record for record in kept if record.version <= current.stored.tail]
+            return [each.record for each in kept if each.record.version <= current.stored.tail]
         found: list[Record] = []
         for owner, until in await self._chain(key, current):
             while after < until and max_bytes > 0:
@@ -408,7 +518,7 @@ class Streams:
             fork = fork._replace(offset=None)
         items = [*inherited, *creation.items]
         creation = replace(creation, fork=fork, source=source.state, items=items)
-        if creation.content_type is not None and decisions.media_type(creation.content_type) != decisions.media_type(
+        if creation.content_type is not None and media_type(creation.content_type) != media_type(
             source.state.content_type
         ):
             raise StreamExists(
@@ -522,9 +632,9 @@ class Streams:
 
     def _hear(self, change: Change) -> None:
         tail = self._tails.get(change.key)
-        if tail is not None and tail.current is not None and change.stored is not None:
-            if change.stored.version <= tail.current.stored.version:
-                return  # a commit of this process
+        known = tail.current if tail is not None else None
+        if known is not None and change.stored is not None and change.stored.version <= known.stored.version:
+            return  # a commit of this process
         state = from_bytes(change.stored.state) if change.stored is not None else None
         if change.is_complete:
             current = None if change.stored is None or state is None else Current(change.stored, state)

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from nitro.streams.base import Change, Record, Stored
 from nitro.streams.decisions import Current
 from nitro.streams.state import StreamState
 
-__all__ = ["Tail"]
+__all__ = ["Newest", "Tail"]
 
 _KEPT_BYTES: Final = 128 * 1024
 
 
-class _Newest(NamedTuple):
-    """A record, and the version of the one before it."""
+class Newest(NamedTuple):
+    """A record, the version of the one before it, and what its readers have made of it, to share it."""
 
     before: int
     record: Record
+    made: dict[Any, Any]
 
 
 class Tail:
@@ -33,9 +35,10 @@ class Tail:
         current: what there is, as far as it is known; None if it isn't there.
         is_doubtful: whether something may have been missed, so that `current` has to be read again.
         readers: how many read it.
+        listeners: called when something changed.
     """
 
-    __slots__ = ("_kept", "_kept_bytes", "_waiters", "current", "is_doubtful", "key", "loading", "readers")
+    __slots__ = ("_kept", "_kept_bytes", "_waiters", "current", "is_doubtful", "key", "listeners", "loading", "readers")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -43,9 +46,10 @@ class Tail:
         self.is_doubtful = True
         self.readers = 0
         self.loading: asyncio.Future[None] | None = None
-        self._kept: deque[_Newest] = deque()
+        self._kept: deque[Newest] = deque()
         self._kept_bytes = 0
         self._waiters: list[asyncio.Future[None]] = []
+        self.listeners: dict[Callable[[], None], None] = {}
 
     def hear(self, change: Change, state: StreamState | None) -> None:
         """A commit was stored."""
@@ -64,7 +68,7 @@ class Tail:
             before = self.current.stored.tail if self.current is not None else beginning
             self.current = Current(change.stored, state)
             if change.body is not None:
-                self._keep(_Newest(before, Record(change.stored.version, change.body)))
+                self._keep(Newest(before, Record(change.stored.version, change.body), {}))
         self._wake()
 
     def learn(self, current: Current | None) -> None:
@@ -87,14 +91,12 @@ class Tail:
         self.is_doubtful = True
         self._wake()
 
-    def behind(self, version: int) -> list[Record] | None:
+    def behind(self, version: int) -> list[Newest] | None:
         """The records behind `version`, if all of them are kept; None if the store has to be asked."""
         if self._kept and version == self._kept[-1].before:
-            return [self._kept[-1].record]
-        found = [newest.record for newest in self._kept if newest.record.version > version]
-        if found and any(newest.before == version for newest in self._kept):
-            return found
-        return None
+            return [self._kept[-1]]
+        found = [newest for newest in self._kept if newest.record.version > version]
+        return found if found and found[0].before == version else None
 
     async def changed(self, version: int, seconds: float) -> bool:
         """Wait until there is something newer than `version`, for at most `seconds`; whether there is."""
@@ -115,7 +117,7 @@ class Tail:
     def _is_newer(self, version: int) -> bool:
         return self.is_doubtful or self.current is None or self.current.stored.version > version
 
-    def _keep(self, newest: _Newest) -> None:
+    def _keep(self, newest: Newest) -> None:
         self._kept.append(newest)
         self._kept_bytes += len(newest.record.body)
         while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
@@ -130,6 +132,8 @@ class Tail:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             _resolve(waiter)
+        for listener in tuple(self.listeners):
+            listener()
 
     def __repr__(self) -> str:
         stored: Stored | None = self.current.stored if self.current is not None else None

@@ -40,10 +40,10 @@ _making: Final = threading.Lock()
 class MemoryStore:
     """See `base.Store` for what its verbs promise."""
 
-    name = "memory://"
     max_body_bytes: int | None = None
 
     def __init__(self, url: str, namespace: str) -> None:
+        self.name: str = url
         with _making:
             self._shelf = _shelves.setdefault(namespace, _Shelf())
         self._loop: asyncio.AbstractEventLoop | None = None

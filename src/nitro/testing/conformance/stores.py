@@ -187,8 +187,12 @@ class StoreConformance:
     def test_alarms_are_due_in_order_and_can_be_postponed(self) -> None:
         async def scenario(store: Store, other: Store) -> None:
             versions = await store.commit(
-                [Commit("c", ABSENT, b"s", alarm_at=30.25), Commit("a", ABSENT, b"s", alarm_at=10.5)]
-                + [Commit("b", ABSENT, b"s", b"1", alarm_at=20.0), Commit("never", ABSENT, b"s")]
+                [
+                    Commit("c", ABSENT, b"s", alarm_at=30.25),
+                    Commit("a", ABSENT, b"s", alarm_at=10.5),
+                    Commit("b", ABSENT, b"s", b"1", alarm_at=20.0),
+                    Commit("never", ABSENT, b"s"),
+                ]
             )
             await eventually(lambda: _is(other.due(25.0, 10), ["a", "b"]))
             assert list(await store.due(25.0, 10)) == ["a", "b"]
@@ -391,7 +395,7 @@ class Heard:
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until that is so."""
         async with asyncio.timeout(SECONDS):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - what is waited for sets no event
                 await asyncio.sleep(0.01)
 
     async def _listen(self) -> None:
@@ -439,7 +443,7 @@ async def again(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
 async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:
     """Wait until that is so."""
     async with asyncio.timeout(SECONDS):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.02)
 
 

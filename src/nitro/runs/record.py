@@ -1,0 +1,117 @@
+"""The record of a run: whose it is, how it stands, and how it is kept. It is the `run` of its stream's state."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from nitro.streams.decisions import Current
+from nitro.streams.state import StreamState
+
+__all__ = ["PREFIX", "Ended", "RunInfo", "RunRecord", "RunState", "key_of", "new_id", "owners_prefix", "record_of"]
+
+RunState: TypeAlias = Literal["running", "done", "failed", "cancelled", "lost"]
+"""What a run is; the last four for ever."""
+Ended: TypeAlias = Literal["done", "failed", "cancelled", "lost"]
+
+PREFIX: Final = "runs/"
+_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{20}", re.ASCII)
+_NOBODY: Final = "0" * 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What is kept of a run beside its items.
+
+    Attributes:
+        user_id: whose it is; None for nobody's.
+        started_at: seconds since 1970.
+        keep_seconds: how long it can be read after its end.
+        lease_seconds: how long its producer may be silent before it counts as dead.
+        max_items, max_bytes: what it may hold.
+        epoch: how often somebody took it up; only the newest producer's items are stored.
+        state: how it stands.
+        reason: why it failed.
+        ended_at: seconds since 1970; None while it runs.
+        restart: the name of the function that starts it again; None if nothing does.
+        data: what that function needs to know.
+    """
+
+    user_id: str | None
+    started_at: float
+    keep_seconds: float
+    lease_seconds: float
+    max_items: int
+    max_bytes: int
+    epoch: int = 0
+    state: RunState = "running"
+    reason: str | None = None
+    ended_at: float | None = None
+    restart: str | None = None
+    data: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class RunInfo(NamedTuple):
+    """How a run stands.
+
+    Attributes:
+        id: of the run.
+        user_id: whose it is; None for nobody's.
+        state: `"running"`, or what it is for ever: `"done"`, `"failed"`, `"cancelled"` or `"lost"`.
+        reason: why it failed; None otherwise.
+        items: how many it has.
+        started_at, ended_at: seconds since 1970.
+    """
+
+    id: str
+    user_id: str | None
+    state: RunState
+    reason: str | None
+    items: int
+    started_at: float
+    ended_at: float | None
+
+    @classmethod
+    def of(cls, id: str, state: StreamState) -> RunInfo:
+        """From what is stored."""
+        record = record_of(state)
+        return cls(id, record.user_id, record.state, record.reason, state.items, record.started_at, record.ended_at)
+
+
+def record_of(state: StreamState | Current) -> RunRecord:
+    """The record of a run, from what is stored."""
+    run: Mapping[str, Any] = (state.state if isinstance(state, Current) else state).run or {}
+    return RunRecord(
+        **{name: value for name, value in run.items() if name in RunRecord.__dataclass_fields__} | _lacks(run)
+    )
+
+
+def _lacks(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {} if "user_id" in run else {"user_id": None}
+
+
+def new_id(user_id: str | None) -> str:
+    """A random id. It begins with a digest of its user, so that the runs of one user are together."""
+    return f"{_owner(user_id)}-{secrets.token_hex(10)}"
+
+
+def key_of(id: object) -> str | None:
+    """The key of a run's stream; None if no run has such an id."""
+    return PREFIX + id if isinstance(id, str) and _ID.fullmatch(id) else None
+
+
+def owners_prefix(user_id: str | None) -> str:
+    """How the keys of a user's runs begin."""
+    return f"{PREFIX}{_owner(user_id)}-"
+
+
+def _owner(user_id: str | None) -> str:
+    return _NOBODY if user_id is None else hashlib.blake2b(user_id.encode(), digest_size=4).hexdigest()

@@ -1,0 +1,344 @@
+"""The runs of one event loop: how they are started, taken up, ended, cancelled, listed, and looked after.
+
+Fed by the functions of `nitro.runs`; feeds the streams of the loop. It owns the tasks that run iterators.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from inspect import isawaitable
+from typing import Any, Final, TypeAlias
+
+from nitro.errors import ArgumentTypeError, NitroError
+from nitro.events.payload import decode
+from nitro.runs.errors import RunEnded, RunFailed, RunNotFound, RunTaken
+from nitro.runs.producer import PRODUCER, Producer
+from nitro.runs.record import PREFIX, Ended, RunInfo, RunRecord, key_of, new_id, owners_prefix, record_of
+from nitro.runs.restarts import restarter
+from nitro.runs.run import Run
+from nitro.settings import Settings
+from nitro.streams import decisions
+from nitro.streams.decisions import Append, Batch, Creation, Current, Decision
+from nitro.streams.errors import StreamError
+from nitro.streams.items import JSON
+from nitro.streams.offsets import BEGINNING, Offset
+from nitro.streams.process import get_streams
+from nitro.streams.streams import Page, Streams
+
+__all__ = ["Runs", "Work", "get_runs"]
+
+log: Final = logging.getLogger("nitro.runs")
+
+Work: TypeAlias = AsyncIterable[Any] | Callable[[Run], Awaitable[None]]
+"""What writes a run: an async iterator of its items, or a coroutine function that sends them by the run."""
+
+_MOST_STARTS: Final = 5
+"""How often a run is started; one that kills its producer each time is lost then."""
+_INTERNAL: Final = "internal error"
+"""The reason that readers are told of any error but `RunFailed`; the error itself is logged."""
+_OTHERS_MAY_FACTOR: Final = 2.0
+"""A worker that doesn't know a run's `restart` leaves it to others for so many leases."""
+
+
+class Runs:
+    """Belongs to one event loop."""
+
+    def __init__(self, streams: Streams, settings: Settings) -> None:
+        self.streams = streams
+        self._settings = settings
+        self._works: dict[asyncio.Task[None], Producer] = {}
+        self._loop = asyncio.get_running_loop()
+        streams.sweep_by(PREFIX, self._sweep)
+        streams.on_close(self._end_works)
+
+    async def start(self, work: Work | None, record: RunRecord, within_seconds: float) -> Run:
+        """A new run; its work, if there is any, goes on by itself."""
+        check_work(work)
+        run = self.open(new_id(record.user_id))
+        run.user_id, run.data = record.user_id, record.data
+        key = PREFIX + run.id
+        if work is not None:
+            record = replace(record, epoch=1)
+        alarm_at = time.time() + (record.lease_seconds if work is not None else within_seconds)
+        creation = Creation(JSON, ttl_seconds=record.keep_seconds, run=record.to_json(), alarm_at=alarm_at)
+        await self.streams.create(key, creation)
+        if work is not None:
+            self._produce(run, key, record, alarm_at, work, next_batch=0)
+        return run
+
+    def open(self, id: str) -> Run:
+        """A handle of a run."""
+        return Run(get_runs, id, self._loop)
+
+    async def take(self, run: Run) -> Producer:
+        """Take a run up; whoever wrote it before is fenced off."""
+        key = _key(run.id)
+        record, alarm_at = await self._claim(key)
+        run.user_id, run.data = record.user_id, record.data
+        return self._producer(key, record, alarm_at, next_batch=1)
+
+    async def end_with(self, producer: Producer, error: BaseException) -> None:
+        """End a run whose work raised."""
+        state, reason = _ending(error)
+        if reason == _INTERNAL:
+            log.error("the work of a run failed: %r", producer, exc_info=error)
+        try:
+            await producer.end(state, reason)
+        except (RunEnded, RunTaken, RunFailed):
+            log.info("a run has ended otherwise already: %r", producer)
+
+    async def info(self, id: str, user_id: str | object | None = ...) -> RunInfo:
+        """How a run stands; if a user is given, only one of that user's.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        current = await self.find(id, user_id)
+        return RunInfo.of(id, current.state)
+
+    async def find(self, id: object, user_id: str | object | None = ...) -> Current:
+        """What is stored of a run.
+
+        Raises:
+            RunNotFound: there is none, or none of that user.
+        """
+        key = _key(id)
+        try:
+            current = await self.streams.find(key)
+        except StreamError:
+            raise RunNotFound(f"there is no run {id!r}") from None
+        if user_id is not ... and record_of(current).user_id != user_id:
+            raise RunNotFound(f"there is no run {id!r}")
+        return current
+
+    async def pages(self, id: str, offset: Offset) -> AsyncIterator[tuple[Page, RunInfo]]:
+        """What a run holds behind a place, and will hold, until its end."""
+        key = _key(id)
+        try:
+            async for page in self.streams.follow(key, offset):
+                yield page, RunInfo.of(id, page.state)
+        except StreamError:
+            raise RunNotFound(f"there is no run {id!r}") from None
+
+    async def cancel(self, id: str, user_id: str | None) -> RunInfo:
+        """End a run as cancelled, wherever it is written; its producer hears it.
+
+        Raises:
+            RunNotFound: there is none of that user.
+            RunEnded: it has ended already.
+        """
+        await self.find(id, user_id)
+        await self._close(_key(id), "cancelled", None)
+        return await self.info(id)
+
+    async def list(self, user_id: str | None, limit: int) -> list[RunInfo]:
+        """The runs of a user, the newest first."""
+        keys = await self.streams.keys(owners_prefix(user_id), _MOST_LISTED)
+        found = await asyncio.gather(
+            *(self.find(key.removeprefix(PREFIX), user_id) for key in keys), return_exceptions=True
+        )
+        infos = [
+            RunInfo.of(key.removeprefix(PREFIX), each.state)
+            for key, each in zip(keys, found, strict=True)
+            if isinstance(each, Current)
+        ]
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, RunNotFound):
+                raise each
+        return sorted(infos, key=lambda info: info.started_at, reverse=True)[:limit]
+
+    # What is below runs work, and looks after runs whose producer is silent.
+
+    def _produce(self, run: Run, key: str, record: RunRecord, alarm_at: float, work: Work, *, next_batch: int) -> None:
+        started = self._loop.create_future()
+        task = self._loop.create_task(self._work(run, work, started), name=f"nitro work of {key}")
+        producer = self._producer(key, record, alarm_at, next_batch=next_batch, work=task)
+        run._producer = producer
+        self._works[task] = producer
+        task.add_done_callback(self._works.pop)
+        started.set_result(producer)
+
+    def _producer(
+        self,
+        key: str,
+        record: RunRecord,
+        alarm_at: float,
+        *,
+        next_batch: int,
+        work: asyncio.Task[None] | None = None,
+    ) -> Producer:
+        def stopped(_: NitroError) -> None:
+            if work is not None:
+                work.cancel()
+
+        return Producer(
+            *(self.streams, key, record, alarm_at),
+            next_batch=next_batch,
+            max_payload_bytes=self._settings.max_payload_bytes,
+            on_stopped=stopped,
+        )
+
+    async def _work(self, run: Run, work: Work, started: asyncio.Future[Producer]) -> None:
+        producer = await started
+        try:
+            if isinstance(work, AsyncIterable):
+                async for item in work:
+                    await producer.send(item)
+            else:
+                await work(run)
+            if not producer.is_over:
+                await producer.end("done")
+        except asyncio.CancelledError:
+            if not producer.is_over:  # this process ends; else the run was cancelled or taken
+                await producer.release()
+        except (RunTaken, RunEnded) as error:
+            log.info("%r: %s", run, error)
+        except Exception as error:
+            if not producer.is_over:
+                await self.end_with(producer, error)
+            elif not isinstance(error, RunFailed):
+                log.exception("the work of a run failed after its end: %r", run)
+        finally:
+            close = getattr(work, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _end_works(self) -> None:
+        """This process ends: others take its runs up, or write that they are lost."""
+        _runs.pop(self.streams, None)
+        works = tuple(self._works)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+
+    async def _claim(self, key: str) -> tuple[RunRecord, float]:
+        """Become the producer of a run: the next epoch begins.
+
+        Raises:
+            RunNotFound, RunEnded: there is none, or it has ended.
+        """
+        claimed: list[tuple[RunRecord, float]] = []
+
+        def decide(current: Current) -> Decision:
+            now = time.time()
+            record = record_of(current)
+            if current.state.is_closed:
+                raise RunEnded(f"the run is {record.state}; nothing can be added to it")
+            record = replace(record, epoch=record.epoch + 1)
+            claimed[:] = [(record, now + record.lease_seconds)]
+            batch = Batch(PRODUCER, record.epoch, 0)
+            return decisions.append(current, Append(batch=batch, run=record.to_json(), alarm_at=claimed[0][1]), now)
+
+        try:
+            await self.streams.change(key, decide)
+        except StreamError:
+            raise RunNotFound("there is no such run, or no longer") from None
+        return claimed[0]
+
+    async def _close(self, key: str, state: Ended, reason: str | None) -> None:
+        """End a run in the place of its producer, which is fenced off."""
+
+        def decide(current: Current) -> Decision:
+            now = time.time()
+            record = record_of(current)
+            if current.state.is_closed:
+                raise RunEnded(f"the run is {record.state} already")
+            record = replace(record, state=state, reason=reason, ended_at=now)
+            request = Append(closes=True, run=record.to_json(), alarm_at=now + record.keep_seconds)
+            return decisions.append(current, request, now)
+
+        await self.streams.change(key, decide)
+
+    async def _sweep(self, key: str) -> None:
+        """A run's alarm is due: it has expired, or its producer is silent."""
+        current = await self.streams.stored(key)
+        if current is None or current.state.is_closed or current.state.run is None:
+            await self.streams.sweep(key)
+            return
+        now, alarm_at = time.time(), current.stored.alarm_at
+        if alarm_at is None or alarm_at > now:
+            return
+        record = record_of(current)
+        if time.monotonic() - self.streams.reached_at < record.lease_seconds and now - alarm_at < record.lease_seconds:
+            return  # the store was away: producers have had no chance to renew their leases
+        resume = restarter(record.restart)
+        try:
+            if record.restart is None or record.epoch >= _MOST_STARTS:
+                await self._lose(key, current)
+            elif resume is not None:
+                if await self.streams.seize(key, current):
+                    await self._restart(key, resume)
+            elif now - alarm_at > _OTHERS_MAY_FACTOR * record.lease_seconds:
+                log.warning("no worker knows %s, which was to start a run again; it is lost", record.restart)
+                await self._lose(key, current)
+        except (RunEnded, RunNotFound, StreamError):
+            log.debug("another worker was faster with %s", key)
+
+    async def _lose(self, key: str, current: Current) -> None:
+        if await self.streams.seize(key, current):
+            await self._close(key, "lost", "its producer died")
+
+    async def _restart(self, key: str, resume: Callable[..., Any]) -> None:
+        record, alarm_at = await self._claim(key)
+        id = key.removeprefix(PREFIX)
+        run = self.open(id)
+        run.user_id, run.data = record.user_id, record.data
+
+        async def items() -> AsyncIterator[Any]:
+            offset, there = BEGINNING, list[Any]()
+            while True:
+                page = await self.streams.page(key, offset)
+                there += map(decode, page.items)
+                offset = page.next
+                if page.is_up_to_date:
+                    break
+            again = resume(run, there)
+            if isawaitable(again):
+                again = await again
+            if again is not None:
+                async for item in again:
+                    yield item
+
+        self._produce(run, key, record, alarm_at, items(), next_batch=1)
+
+
+_MOST_LISTED: Final = 10_000
+_runs: Final[dict[Streams, Runs]] = {}
+
+
+def get_runs() -> Runs:
+    """The runs of the running event loop."""
+    streams = get_streams()
+    runs = _runs.get(streams)
+    if runs is None:
+        from nitro.settings import get_settings
+
+        runs = _runs[streams] = Runs(streams, get_settings())
+    return runs
+
+
+def check_work(work: object) -> None:
+    """Raises ArgumentTypeError if that can't write a run."""
+    if work is None or isinstance(work, AsyncIterable) or callable(work):
+        return
+    raise ArgumentTypeError(
+        f"a run takes an async iterator, such as answer(question) of `async def answer(question): yield …`, or an "
+        f"async function of the run, and not {work!a:.80}"
+    )
+
+
+def _key(id: object) -> str:
+    key = key_of(id)
+    if key is None:
+        raise RunNotFound(f"there is no run {id!r:.60}")
+    return key
+
+
+def _ending(error: BaseException) -> tuple[Ended, str]:
+    if isinstance(error, RunFailed):
+        return "failed", str(error) or "it failed"
+    return "failed", _INTERNAL

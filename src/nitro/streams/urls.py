@@ -1,0 +1,55 @@
+"""Makes the store for a URL: the broker's, so that streams stand where its log does."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+from nitro.errors import ConfigurationError
+from nitro.redaction import scheme_of
+from nitro.streams.base import Store, StoreFactory
+
+__all__ = ["make_store"]
+
+_REDIS: Final = ("nitro.streams.stores.redis", "RedisStore", "redis")
+_NATS: Final = ("nitro.streams.stores.nats", "NatsStore", "nats")
+_POSTGRESQL: Final = ("nitro.streams.stores.postgresql", "PostgresStore", "postgresql")
+_KINDS: Final = {
+    "memory": ("nitro.streams.stores.memory", "MemoryStore", ""),
+    "sqlite": ("nitro.streams.stores.sqlite", "SQLiteStore", ""),
+    "redis": _REDIS,
+    "rediss": _REDIS,
+    "redis+unix": _REDIS,
+    "redis+sentinel": _REDIS,
+    "redis+cluster": _REDIS,
+    "nats": _NATS,
+    "tls": _NATS,
+    "postgresql": _POSTGRESQL,
+    "postgres": _POSTGRESQL,
+}
+"""Scheme of the URL → module, class, and the extra that installs its driver."""
+
+
+def make_store(url: str, namespace: str) -> Store:
+    """The store at `url`, not open.
+
+    Raises:
+        ConfigurationError: the URL can't be used, its driver is not installed, or its kind has no streams.
+    """
+    scheme = url.partition("://")[0]
+    kind = _KINDS.get(scheme) or _KINDS.get(scheme.partition("+")[0])
+    if kind is None:
+        raise ConfigurationError(
+            f"runs and durable streams have no store for {scheme_of(url)!r}; NITRO_BROKER_URL may start with "
+            + ", ".join(f"{name}://" for name in _KINDS)
+        )
+    module, name, extra = kind
+    try:
+        make: StoreFactory = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("nitro"):
+            raise
+        raise ConfigurationError(
+            f"NITRO_BROKER_URL needs the package {error.name!r}: pip install 'nitro-realtime[{extra}]'"
+        ) from error
+    return make(url, namespace)
