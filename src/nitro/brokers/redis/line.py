@@ -6,9 +6,11 @@ for the socket in a task of its own. That takes longer than Redis itself, and an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import ResponseError
 
 __all__ = ["Line"]
 
@@ -50,6 +52,33 @@ class Line:
             return await self._client.execute_command(*command)
         await connection.send_command(*command)
         return await connection.read_response()
+
+    async def ask_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands in one go, and wait for all replies; an error that is the reply to one stands in its place.
+
+        Raises:
+            redis.exceptions.RedisError: from redis-py; it is unknown then which commands were carried out.
+        """
+        connection = self._connection
+        if connection is None:
+            pipeline = self._client.pipeline()
+            for command in commands:
+                pipeline.execute_command(*command)
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            return replies
+        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        replies = []
+        for _ in commands:
+            try:
+                replies.append(await connection.read_response())
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+
+    async def is_alive(self) -> bool:
+        """Whether its server has not closed the connection meanwhile, as far as that is known here."""
+        connection = self._connection
+        return connection is None or (connection.is_connected and not await connection.can_read_destructive())
 
     async def close(self) -> None:
         if self._connection is not None:

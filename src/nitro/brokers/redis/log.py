@@ -123,12 +123,7 @@ class RedisLog:
             if line is not None:
                 await line.close()
         if client is not None:
-            await client.aclose()
-        if isinstance(client, RedisCluster):  # its `aclose` does nothing while it rediscovers nodes
-            for nodes in ("nodes_cache", "startup_nodes"):
-                await client.nodes_manager.aclose(nodes)
-        for sentinel in self._source.sentinels:
-            await sentinel.aclose()
+            await self._source.close(client)
 
     async def _read(self, after: int, limit: int, wait_milliseconds: int) -> list[Entry]:
         count = min(limit, self._page_entries)

@@ -111,6 +111,15 @@ class RedisSource:
             return RedisCluster.from_url(url, **options)
         return Redis.from_url(url, **options)
 
+    async def close(self, client: Any) -> None:
+        """Close a client that it made, and what was made for it."""
+        await client.aclose()
+        if isinstance(client, RedisCluster):  # its `aclose` does nothing while it rediscovers nodes
+            for nodes in ("nodes_cache", "startup_nodes"):
+                await client.nodes_manager.aclose(nodes)
+        for sentinel in self.sentinels:
+            await sentinel.aclose()
+
     def _behind_sentinel(self, options: dict[str, Any]) -> Any:
         parts = self._parts
         access, _, hosts = parts.netloc.rpartition("@")
