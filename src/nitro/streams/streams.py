@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -272,7 +272,7 @@ class Streams:
         *,
         max_bytes: int = PAGE_BYTES,
         pause_seconds: float | None = None,
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         """What follows a place, and what is appended from now on, until the stream is closed; None for the end.
 
         The first page comes at once, if need be without items. So does one without items when the stream is closed by
