@@ -21,11 +21,13 @@ from nitro.delivery.process import current_hub
 from nitro.delivery.server_watch import HasStopped, ServerWatch
 from nitro.sse.listening_sockets import ListeningSockets
 
-__all__ = ["drain_on_signals", "drain_with_listener", "is_under_gunicorn", "shutdown"]
+__all__ = ["also_end", "drain_on_signals", "drain_with_listener", "is_under_gunicorn", "shutdown"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 Handler = Callable[[int, FrameType | None], Any]
+
+_others: Final[set[Callable[[], object]]] = set()
 
 
 class _Chained:
@@ -67,6 +69,13 @@ def shutdown() -> None:
     hub = current_hub()
     if hub is not None:
         hub.drain_soon()
+    for end in tuple(_others):
+        end()
+
+
+def also_end(end: Callable[[], object]) -> None:
+    """Call `end` as well when the streams of this process end. It returns at once, and is safe in a signal handler."""
+    _others.add(end)
 
 
 def drain_on_signals(servers: ServerWatch | None = None) -> None:
