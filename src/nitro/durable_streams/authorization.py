@@ -1,0 +1,63 @@
+"""Authorization: asks the application's own function whether a request may do what it wants.
+
+Fed by the app, before anything else of a request is read; a refusal is an exception that the app answers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from nitro.errors import AccessDenied, ConfigurationError
+
+__all__ = ["Action", "Authorization", "Authorize"]
+
+Action = Literal["create", "append", "close", "read", "delete"]
+"""What a request wants to do with a stream."""
+
+Authorize = Callable[[Request, str, Action], "bool | Awaitable[bool | None] | None"]
+"""Whether a request may do it: the request, the path of the stream within the mount, and what it wants."""
+
+_REMEDY: Final = (
+    "say who may use these streams: DurableStreams(authorize=authorize), where authorize(request, path, action) "
+    "returns True if the request may do it, and action is 'create', 'append', 'close', 'read' or 'delete'"
+)
+
+
+class Authorization:
+    """Args:
+        authorize: a function, or a coroutine function; others run in a thread, as endpoints do.
+
+    Raises:
+        ConfigurationError: it is no function.
+    """
+
+    def __init__(self, authorize: Authorize) -> None:
+        if not callable(authorize):
+            raise ConfigurationError(f"authorize is {authorize!r:.100}, and not a function; {_REMEDY}")
+        self._authorize = authorize
+        self._is_async = inspect.iscoroutinefunction(authorize) or inspect.iscoroutinefunction(
+            getattr(authorize, "__call__", None)  # noqa: B004 - an object's own method may be a coroutine function
+        )
+
+    async def check(self, request: Request, path: str, action: Action) -> None:
+        """Return if the request may do it.
+
+        Raises:
+            AccessDenied: the answer is anything but True, so that a function that forgets to answer permits nothing.
+        """
+        if self._is_async:
+            answer = self._authorize(request, path, action)
+        else:
+            answer = await run_in_threadpool(self._authorize, request, path, action)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer is not True:
+            raise AccessDenied(f"this request may not {action} the stream {path!r}")
+
+    def __repr__(self) -> str:
+        return f"<Authorization by {self._authorize!r}>"
