@@ -417,9 +417,10 @@ class Streams:
     async def newest(self, tail: Tail) -> Current:
         """What there is of a stream that is followed; it is read again only in doubt."""
         current = tail.current
-        if tail.is_doubtful or (current is not None and decisions.is_expired(current, time.time())):
-            if tail.loading is None:
-                tail.loading = asyncio.ensure_future(self._refresh(tail))
+        is_expired = current is not None and decisions.is_expired(current, time.time())
+        if tail.loading is None and (tail.is_doubtful or is_expired):
+            tail.loading = asyncio.ensure_future(self._refresh(tail))
+        if tail.loading is not None:
             await asyncio.shield(tail.loading)
         return decisions.live(tail.current, tail.key, time.time())
 
