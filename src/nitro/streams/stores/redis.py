@@ -152,14 +152,13 @@ class RedisStore:
 
     async def _forget_gone(self, names: Iterable[bytes]) -> list[bytes]:
         """Take those keys out of the indexes that Redis has deleted by itself; which ones that were."""
-        asked, asked_of = [], []
+        asked: dict[bytes, Command] = {}
         for name in names:
             shard = self._shard(name)
             keys = (shard + b":s:" + name, shard + b":names", shard + b":alarms")
-            asked.append(("EVALSHA", FORGET.sha, 3, *keys, name))
-            asked_of.append(name)
-        replies = await self._writer.ask_all(asked) if asked else ()
-        return [name for name, is_gone in zip(asked_of, replies, strict=True) if is_gone]
+            asked[name] = ("EVALSHA", FORGET.sha, 3, *keys, name)
+        replies = await self._writer.ask_all(list(asked.values())) if asked else ()
+        return [name for name, is_gone in zip(asked, replies, strict=True) if is_gone]
 
     def _shard(self, name: bytes) -> bytes:
         """What the names of a key's Redis keys begin with; the braces say in a cluster that they belong together."""

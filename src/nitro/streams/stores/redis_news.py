@@ -102,9 +102,10 @@ class RedisNews:
 
     async def _connect(self) -> Any:
         """A connection of the older protocol, in which what is told comes as replies do."""
+        connection: Any
         if isinstance(self._client, RedisCluster):
             await self._client.initialize()
-            node = self._client.get_random_node()
+            node: Any = self._client.get_random_node()
             connection = node.connection_class(**{**node.connection_kwargs, "protocol": 2})
         else:
             pool = self._client.connection_pool

@@ -91,9 +91,9 @@ end
 return version
 """
 )
-"""Keys: hash, records, names, alarms. Arguments: key, channel, length of the longest news, expected version, tail, alarm
-or nothing; and if it isn't deleted the state, and the record if there is one. Returns the new version, or -1 less the
-version that it is at. Does nothing then.
+"""Keys: hash, records, names, alarms. Arguments: key, channel, length of the longest news, expected version, tail,
+alarm or nothing; and if it isn't deleted the state, and the record if there is one. Returns the new version; or -1 less
+the version that it is at, and has done nothing then.
 
 A version is the time in microseconds, if that is greater than what was before; so a key that is deleted and made again
 has a greater one, and no trace has to be kept of it."""
