@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from nitro.brokers.url_options import options_of
 from nitro.errors import ConfigurationError
 
-__all__ = ["is_same_file", "path_of", "why_refused"]
+__all__ = ["identity_of", "is_same_file", "path_of", "why_refused"]
 
 _DRIVERS: Final = {"sqlite", "sqlite+pysqlite", "sqlite+pysqlite_numeric", "sqlite+pysqlite_dollar", "sqlite+aiosqlite"}
 _IGNORED: Final = frozenset(
@@ -51,6 +51,15 @@ def path_of(url: str) -> str:
             "sqlite:////var/lib/app/events.db for an absolute path; memory:// is the broker without a file"
         )
     return path
+
+
+def identity_of(path: str) -> tuple[int, int] | None:
+    """Device and inode of the file at the path; None if it was deleted."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def is_same_file(database: str | None, path: str) -> bool:

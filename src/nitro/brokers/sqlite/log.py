@@ -7,7 +7,6 @@ not, it asks for `PRAGMA data_version`, which costs microseconds and changes whe
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.bookmark import Bookmark
-from nitro.brokers.sqlite.file import is_same_file, path_of, why_refused
+from nitro.brokers.sqlite.file import identity_of, is_same_file, path_of, why_refused
 from nitro.brokers.sqlite.statements import FORGET, NUMBER, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
 from nitro.brokers.sqlite.wakeups import Wakeups
 from nitro.brokers.sqlite.wal import use_wal
@@ -70,7 +69,7 @@ class SQLiteLog:
     async def open(self) -> Extent:
         await self._in_thread(self._open)
         self._reader = self._connect()
-        self._file = self._identity()
+        self._file = identity_of(self._path)
         self._wakeups.listen()
         extent = self._extent(self._reader)
         self._epoch = extent.epoch
@@ -268,16 +267,8 @@ class SQLiteLog:
         ).fetchone() or ("", 0, None)
         return Extent(epoch, newest + 1 if oldest is None else oldest, newest)
 
-    def _identity(self) -> tuple[int, int] | None:
-        """Device and inode of the file at the path; None if it was deleted."""
-        try:
-            found = os.stat(self._path)
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
-
     def _check_identity(self) -> None:
-        if self._identity() != self._file:
+        if identity_of(self._path) != self._file:
             raise LogChanged("its file was deleted or moved")
 
     def __repr__(self) -> str:

@@ -35,8 +35,9 @@ class Wakeups:
     def __init__(self, database: str, namespace: str) -> None:
         self._database = database
         self._namespace = namespace
-        self._path = pipe_beside(database, namespace)
+        self._path: str | None = None
         self._pipe: WakeupPipe | None = None
+        self._found: WakeupPipe | None = None
         self._is_woken = asyncio.Event()
         self._quiet_since = 0.0
         self._listened_at = 0.0
@@ -44,16 +45,26 @@ class Wakeups:
     def listen(self) -> None:
         """Listen to the pipe, which another process may have made anew; without one, the reader polls more often."""
         self._listened_at = time.monotonic()
+        self.find()
+        self.attach()
+
+    def find(self) -> None:
+        """Find the pipe, or make it; `attach` listens to it. In any thread, but not in two at once."""
         if self._pipe is not None and self._pipe.is_current():
             return
-        self.close()
         self._path = pipe_beside(self._database, self._namespace)
         try:
-            self._pipe = WakeupPipe(self._path, self._database)
+            self._found = WakeupPipe(self._path, self._database)
         except OSError as error:
             log.debug("%s is polled, since commits can't wake its readers: %s", self._database, error)
-        else:
-            asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._take)
+
+    def attach(self) -> None:
+        """Listen to the pipe that was found, instead of the one before."""
+        found, self._found = self._found, None
+        if found is not None:
+            self.close()
+            self._pipe = found
+            asyncio.get_running_loop().add_reader(found.fileno(), self._take)
 
     def clear(self) -> None:
         """Forget the wake-ups so far, since the reader is about to look."""
@@ -73,20 +84,31 @@ class Wakeups:
 
     def wake_all(self) -> None:
         """Wake the readers of all processes, after a commit. Thread-safe; doesn't block or raise."""
+        if self._path is None:
+            self._path = pipe_beside(self._database, self._namespace)
         wake(self._path)
 
     def has_read(self) -> None:
         """The reader found entries, and so may soon find more."""
-        self._quiet_since = time.monotonic()
+        self.has_found()
         if self._quiet_since - self._listened_at > _LISTEN_SECONDS:
             self.listen()
 
+    def has_found(self) -> None:
+        """The same, of a reader that sees to listening itself."""
+        self._quiet_since = time.monotonic()
+
     def close(self) -> None:
         """Stop listening."""
-        pipe, self._pipe = self._pipe, None
+        for pipe in self.detach():
+            pipe.close()
+
+    def detach(self) -> list[WakeupPipe]:
+        """Stop listening; what is left to be closed, in any thread."""
+        pipe, found, self._pipe, self._found = self._pipe, self._found, None, None
         if pipe is not None:
             asyncio.get_running_loop().remove_reader(pipe.fileno())
-            pipe.close()
+        return [each for each in (pipe, found) if each is not None]
 
     def _take(self) -> None:
         if self._pipe is not None and self._pipe.clear():
