@@ -13,7 +13,7 @@ __all__ = ["TABLES", "include_name"]
 
 TABLES: Final = frozenset(
     {"nitro_logs", "nitro_messages", "nitro_producers", "nitro_outbox"}
-    | {"nitro_streams", "nitro_stream_records", "nitro_stream_versions"}
+    | {"nitro_streams", "nitro_stream_records", "nitro_stream_versions", "nitro_stream_garbage"}
 )
 """The tables of a log, and of streams that have an end; `nitro_outbox` exists on PostgreSQL alone."""
 

@@ -75,7 +75,7 @@ class Line:
         try:
             connection.execute("PRAGMA synchronous = FULL")
             use_wal(connection, _BUSY_SECONDS)
-            if connection.execute(TABLES).fetchone() != (5,) or connection.execute(COUNTER).fetchone() is None:
+            if connection.execute(TABLES).fetchone() != (7,) or connection.execute(COUNTER).fetchone() is None:
                 with transaction(connection):
                     for statement in SCHEMA:
                         connection.execute(statement)
