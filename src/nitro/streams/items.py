@@ -55,16 +55,16 @@ def json_items(body: bytes) -> list[bytes]:
     """
     try:
         value = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return [_compact(each) for each in (value if isinstance(value, list) else [value])]
+    except (ValueError, RecursionError) as error:  # also a number that is infinite when it is read: 1e999
         raise InvalidPayload(f"the body is no JSON: {error}") from None
-    return [_compact(each) for each in (value if isinstance(value, list) else [value])]
 
 
 def _compact(value: object) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can hold and UTF-8 can't
-        return json.dumps(value, separators=(",", ":")).encode()
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _refuse(constant: str) -> object:
