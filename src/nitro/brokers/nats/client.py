@@ -1,15 +1,78 @@
-"""How nats-py connects: the credentials in a NATS URL, and a client that insists on TLS."""
+"""How nats-py connects: what a NATS URL says, and a client that insists on TLS."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from nats.aio.client import Client
+from nats.js.api import StorageType
 
+from nitro.brokers.url_options import check_files, options_of, parts_of
 from nitro.errors import ConfigurationError
 
-__all__ = ["SecretClient", "access_of"]
+__all__ = ["Place", "SecretClient", "access_of", "place_of"]
+
+_CONNECT_SECONDS: Final = 4
+_OPTIONS: Final = ("credentials", "replicas", "storage")
+
+
+class Place(NamedTuple):
+    """What a NATS URL says.
+
+    Attributes:
+        servers: their URLs, without credentials.
+        access: arguments of nats-py's `connect`.
+        is_secret: whether nothing may be sent without TLS.
+        storage, replicas: of streams that are created.
+    """
+
+    servers: list[str]
+    access: dict[str, Any]
+    is_secret: bool
+    storage: StorageType
+    replicas: int
+
+    def client(self) -> Client:
+        """A client for it, not connected. Not `nats.connect`, which leaves the socket open when it fails."""
+        return SecretClient() if self.is_secret else Client()
+
+    async def connect(self, client: Client, on_error: Callable[[Exception], Awaitable[None]], **more: Any) -> None:
+        """Connect the client once: it doesn't connect again by itself."""
+        await client.connect(
+            self.servers,
+            name="nitro",
+            allow_reconnect=False,
+            connect_timeout=_CONNECT_SECONDS,
+            error_cb=on_error,
+            **self.access,
+            **more,
+        )
+
+
+def place_of(url: str) -> Place:
+    """What the URL says.
+
+    Raises:
+        ConfigurationError: it can't be used.
+    """
+    parts = parts_of(url)
+    options = options_of(parts.query, _OPTIONS, "nats")
+    check_files(options, ("credentials",))
+    try:
+        storage = StorageType(options.get("storage", "file"))
+        replicas = int(options.get("replicas", "1"))
+    except ValueError:
+        raise ConfigurationError(
+            "NITRO_BROKER_URL: storage is file or memory, and replicas is a number, as in ?storage=file&replicas=3"
+        ) from None
+    if parts.path not in ("", "/"):
+        raise ConfigurationError("NITRO_BROKER_URL: a nats:// URL has no path; NITRO_NAMESPACE says whose log it is")
+    user, _, hosts = parts.netloc.rpartition("@")
+    servers = [f"{parts.scheme}://{host}" for host in hosts.split(",")]
+    access = access_of(user, options.get("credentials", ""))
+    return Place(servers, access, parts.scheme == "tls", storage, replicas)
 
 
 def access_of(user: str, credentials: str) -> dict[str, Any]:

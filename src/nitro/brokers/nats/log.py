@@ -15,17 +15,15 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamInfo
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
 from nitro.brokers.base import Entry, Extent, LogChanged, Retention, Verb
-from nitro.brokers.nats.client import SecretClient, access_of
+from nitro.brokers.nats.client import place_of
 from nitro.brokers.nats.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch
 from nitro.brokers.nats.tail import Tail
-from nitro.brokers.url_options import check_files, options_of, parts_of
 from nitro.errors import ConfigurationError
 from nitro.redaction import without_secrets
 
@@ -33,12 +31,10 @@ __all__ = ["NatsLog"]
 
 log: Final = logging.getLogger("nitro.brokers")
 
-_CONNECT_SECONDS: Final = 4
 _TRANSIT_SECONDS: Final = 0.3
 """How long delivery of an entry may take before the consumer is recreated."""
 _ARRIVAL_SECONDS: Final = 1.0
 """How long a new consumer may take to deliver its first entry."""
-_OPTIONS: Final = ("credentials", "replicas", "storage")
 _OLDEST_SERVER: Final = (2, 12)
 _NUMBER: Final = "Nitro-Number"
 """Header of a batch's last message: its number among the producer's."""
@@ -64,28 +60,11 @@ class NatsLog:
     """
 
     def __init__(self, url: str, namespace: str, retention: Retention, max_body_bytes: int) -> None:
-        parts = parts_of(url)
-        options = options_of(parts.query, _OPTIONS, "nats")
-        check_files(options, ("credentials",))
-        try:
-            storage = StorageType(options.get("storage", "file"))
-            replicas = int(options.get("replicas", "1"))
-        except ValueError:
-            raise ConfigurationError(
-                "NITRO_BROKER_URL: storage is file or memory, and replicas is a number, as in ?storage=file&replicas=3"
-            ) from None
-        if parts.path not in ("", "/"):
-            raise ConfigurationError(
-                "NITRO_BROKER_URL: a nats:// URL has no path; NITRO_NAMESPACE says whose log it is"
-            )
-        user, _, hosts = parts.netloc.rpartition("@")
+        self._place = place = place_of(url)
         self.name: str = without_secrets(url)
         self.max_body_bytes: int | None = None
-        self._servers = [f"{parts.scheme}://{host}" for host in hosts.split(",")]
-        self._access = access_of(user, options.get("credentials", ""))
         self._longest_body = max_body_bytes
-        self._streams = Streams(namespace, retention, storage, replicas)
-        self._is_secret = parts.scheme == "tls"
+        self._streams = Streams(namespace, retention, place.storage, place.replicas)
         self._denied = ""
         self._limits: dict[Verb, asyncio.Timeout] = {}
         self._nats: Any = None
@@ -98,17 +77,9 @@ class NatsLog:
     async def open(self) -> Extent:
         self._last.clear()
         self._denied = ""
-        # Not nats.connect, which leaves the socket open when it fails.
-        self._nats = SecretClient() if self._is_secret else Client()
+        self._nats = self._place.client()
         async with self._unless_denied("open"):
-            await self._nats.connect(
-                self._servers,
-                name="nitro",
-                allow_reconnect=False,
-                connect_timeout=_CONNECT_SECONDS,
-                error_cb=self._noted,
-                **self._access,
-            )
+            await self._place.connect(self._nats, self._noted)
             return await self._open()
 
     async def _open(self) -> Extent:

@@ -1,0 +1,172 @@
+"""One connection to NATS: requests with one answer or many, and subscriptions. When it is lost, all of it ends.
+
+Fed by the NATS store, which connects anew. All requests have one inbox: thousands of them can wait at once, and those
+that wait when the connection is lost fail at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+from nats.aio.msg import Msg
+from nats.errors import SlowConsumerError
+from nats.js.errors import APIError
+
+from nitro.brokers.nats.client import Place
+from nitro.brokers.nats.jetstream import ANSWER_SECONDS
+
+__all__ = ["NOTHING", "Link", "Request", "status_of"]
+
+log: Final = logging.getLogger("nitro.streams")
+
+_STATUS: Final = "Status"
+_DESCRIPTION: Final = "Description"
+_END: Final = "204"
+NOTHING: Final = "404"
+"""The status of an answer if there is no such message."""
+_NO_RESPONDERS: Final = "503"
+
+
+class Request(NamedTuple):
+    """A message that is answered."""
+
+    subject: str
+    payload: bytes
+    headers: dict[str, str] | None = None
+
+
+class Link:
+    """See the module.
+
+    Args:
+        place: where to connect to.
+        on_gap: called when messages to a subscriber were or may be lost: it was too slow, or the connection is gone.
+
+    Attributes:
+        is_closed: whether it is of no more use.
+        client: nats-py's.
+    """
+
+    def __init__(self, place: Place, on_gap: Callable[[], None]) -> None:
+        self.client = place.client()
+        self.is_closed: bool = False
+        self._place = place
+        self._on_gap = on_gap
+        self._inbox = ""
+        self._asked = 0
+        self._answers: dict[str, asyncio.Queue[Msg | None]] = {}
+        self._denied: str | None = None
+
+    async def connect(self) -> None:
+        """Connect; closed again if that fails."""
+        try:
+            await self._place.connect(self.client, self._noted, closed_cb=self._closed)
+            self._inbox = self.client.new_inbox()
+            await self.subscribe(f"{self._inbox}.*", self._came)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def subscribe(self, subject: str, on_message: Callable[[Msg], Awaitable[None]]) -> Any:
+        """Hear what is published to the subject."""
+        return await self.client.subscribe(subject, cb=on_message, pending_msgs_limit=0)
+
+    async def ask(self, requests: Sequence[Request]) -> list[Msg]:
+        """Send all of the requests at once; their answers, in the same order."""
+        async with self._waiting(len(requests)) as (inboxes, queues):
+            for request, inbox in zip(requests, inboxes, strict=True):
+                await self.client.publish(request.subject, request.payload, inbox, request.headers)
+            return [await self._next(queue) for queue in queues]
+
+    async def ask_json(self, subject: str, question: object) -> dict[str, Any]:
+        """Ask the API of JetStream."""
+        (message,) = await self.ask([Request(subject, json.dumps(question).encode())])
+        answer: dict[str, Any] = json.loads(message.data)
+        if "error" in answer:
+            APIError.from_error(answer["error"])  # raises it
+        return answer
+
+    async def ask_for_many(self, request: Request) -> list[Msg]:
+        """Send one request that is answered by any number of messages, and a status at their end."""
+        async with self._waiting(1) as (inboxes, queues):
+            await self.client.publish(request.subject, request.payload, inboxes[0], request.headers)
+            messages: list[Msg] = []
+            while True:
+                message = await self._next(queues[0])
+                status = status_of(message)
+                if status in (_END, NOTHING):
+                    return messages
+                if status is not None:
+                    raise ConnectionError(
+                        f"JetStream answers {status} {(message.headers or {}).get('Description', '')}"
+                    )
+                messages.append(message)
+
+    async def tell(self, subject: str, payload: bytes = b"") -> None:
+        """Send a message that is not answered."""
+        await self.client.publish(subject, payload)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self._end()
+        await self.client.close()
+
+    @asynccontextmanager
+    async def _waiting(self, count: int) -> AsyncIterator[tuple[list[str], list[asyncio.Queue[Msg | None]]]]:
+        if self.is_closed:
+            raise ConnectionError("the connection to NATS is closed")
+        names = [str(self._asked + place) for place in range(count)]
+        self._asked += count
+        queues = [self._answers.setdefault(name, asyncio.Queue()) for name in names]
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                yield [f"{self._inbox}.{name}" for name in names], queues
+        except TimeoutError:
+            if self._denied is not None:
+                raise ConnectionError(self._denied) from None
+            raise TimeoutError("JetStream doesn't answer") from None
+        finally:
+            for name in names:
+                del self._answers[name]
+
+    async def _next(self, queue: asyncio.Queue[Msg | None]) -> Msg:
+        message = await queue.get()
+        if message is None:
+            raise ConnectionError("the connection to NATS was lost")
+        if status_of(message) == _NO_RESPONDERS:
+            self._end()  # the next connection makes the stream if it is gone
+            raise ConnectionError("JetStream doesn't answer: it is not on, or the stream was deleted")
+        return message
+
+    async def _came(self, message: Msg) -> None:
+        queue = self._answers.get(message.subject.rpartition(".")[2])
+        if queue is not None:
+            queue.put_nowait(message)
+
+    async def _closed(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            for queue in self._answers.values():
+                queue.put_nowait(None)
+            self._on_gap()
+
+    async def _noted(self, error: Exception) -> None:
+        log.debug("nats: %r", error)
+        if isinstance(error, SlowConsumerError):
+            self._on_gap()
+        elif "permissions violation" in str(error).lower():
+            self._denied = f"the server says: {error}"
+
+
+def status_of(message: Msg) -> str | None:
+    """The status that a message without a payload says; None if it says none."""
+    headers: Mapping[str, str] = message.headers or {}
+    return None if message.data else headers.get(_STATUS)

@@ -1,0 +1,141 @@
+"""The JetStream stream of a NATS store: made if it is not there, and asked for messages and subjects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from nats.aio.msg import Msg
+from nats.js.api import RePublish, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError
+
+from nitro.brokers.nats.client import Place
+from nitro.brokers.nats.jetstream import ANSWER_SECONDS, api_refusal
+from nitro.errors import ConfigurationError
+from nitro.streams.stores.nats_link import NOTHING, Link, Request, status_of
+from nitro.streams.stores.nats_messages import Message
+from nitro.streams.stores.nats_subjects import Subjects
+
+__all__ = ["JetStream", "found"]
+
+_API: Final = "$JS.API.STREAM"
+_DIRECT: Final = "$JS.API.DIRECT.GET"
+_SEQUENCE: Final = "Nats-Sequence"
+_NAME_IN_USE: Final = 10058
+_OLDEST_SERVER: Final = (2, 12)
+_MULTIPLE: Final = 100
+"""Subjects in one request: with the longest ones it is not longer than the server accepts."""
+_NEEDED: Final = ("allow_direct", "allow_rollup_hdrs", "allow_msg_ttl")
+
+
+class JetStream:
+    """The stream of one namespace, over one connection.
+
+    Attributes:
+        name: of the stream.
+        link: the connection.
+    """
+
+    def __init__(self, namespace: str, subjects: Subjects, place: Place, link: Link) -> None:
+        self.name: str = f"nitro_{namespace}_streams"
+        self.link = link
+        self._subjects = subjects
+        self._config = StreamConfig(
+            name=self.name,
+            subjects=[subjects.all],
+            storage=place.storage,
+            num_replicas=place.replicas,
+            allow_direct=True,
+            allow_rollup_hdrs=True,
+            allow_msg_ttl=True,
+            republish=RePublish(src=subjects.all, dest=subjects.news),
+        )
+        self._is_replicated = False
+
+    async def open(self) -> None:
+        """Make the stream, unless it is there.
+
+        Raises:
+            ConfigurationError: the server or the stream is not fit for it.
+        """
+        version = self.link.client.connected_server_version
+        if (version.major, version.minor) < _OLDEST_SERVER:
+            raise ConfigurationError(f"it is nats-server {version}; 2.12 or newer is needed")
+        jetstream = self.link.client.jetstream(timeout=ANSWER_SECONDS)
+        try:
+            try:
+                info = await jetstream.stream_info(self.name)
+            except NotFoundError:
+                info = await self._make(jetstream)
+        except APIError as error:
+            remedy = api_refusal(error)
+            if remedy is None:
+                raise
+            raise ConfigurationError(remedy) from error
+        missing = [name for name in _NEEDED if not getattr(info.config, name)]
+        if info.config.republish is None:
+            missing.append(f"republish of {self._subjects.all} to {self._subjects.news}")
+        if missing:
+            raise ConfigurationError(f"the JetStream stream {self.name} has no {', '.join(missing)}; add it there")
+        self._is_replicated = (info.config.num_replicas or 1) > 1
+
+    async def _make(self, jetstream: Any) -> StreamInfo:
+        try:
+            info: StreamInfo = await jetstream.add_stream(self._config)
+        except APIError as error:
+            if error.err_code != _NAME_IN_USE:  # another process makes it
+                raise
+            info = await jetstream.stream_info(self.name)
+        return info
+
+    async def newest(self, key: str) -> Message | None:
+        """The newest message of a key, as the server has it that takes its commits; None if there is none."""
+        question = json.dumps({"last_by_subj": self._subjects.of(key)}).encode()
+        if self._is_replicated:  # others may be behind the one that leads
+            try:
+                raw = await self.link.client.jetstream(timeout=ANSWER_SECONDS).get_last_msg(
+                    self.name, self._subjects.of(key)
+                )
+            except NotFoundError:
+                return None
+            return Message.of(raw.seq or 0, raw.headers or {}, raw.data or b"")
+        (answer,) = await self.link.ask([Request(f"{_DIRECT}.{self.name}", question)])
+        return None if status_of(answer) == NOTHING else found(answer)
+
+    async def following(self, key: str, after: int, count: int, max_bytes: int) -> list[Message]:
+        """The key's messages behind a sequence: so many, or fewer if they have more bytes; none if there are none."""
+        question = {"next_by_subj": self._subjects.of(key), "seq": after + 1, "batch": count, "max_bytes": max_bytes}
+        request = Request(f"{_DIRECT}.{self.name}", json.dumps(question).encode())
+        return [found(each) for each in await self.link.ask_for_many(request)]
+
+    async def at_newest(self, subjects: Sequence[str]) -> list[Message]:
+        """The newest message of each of the subjects, as any replica has them."""
+        messages: list[Message] = []
+        for place in range(0, len(subjects), _MULTIPLE):
+            question = {"multi_last": subjects[place : place + _MULTIPLE]}
+            request = Request(f"{_DIRECT}.{self.name}", json.dumps(question).encode())
+            messages += [found(each) for each in await self.link.ask_for_many(request)]
+        return messages
+
+    async def subjects(self, wanted: str) -> list[str]:
+        """The subjects that match a wildcard."""
+        subjects: list[str] = []
+        while True:
+            question = {"subjects_filter": wanted, "offset": len(subjects)}
+            answer = await self.link.ask_json(f"{_API}.INFO.{self.name}", question)
+            more = answer["state"].get("subjects") or {}
+            subjects += more
+            if not more or len(subjects) >= answer.get("total", 0):
+                return subjects
+
+    def deletion(self, sequence: int) -> Request:
+        """Delete one message."""
+        question = {"seq": sequence, "no_erase": True}
+        return Request(f"{_API}.MSG.DELETE.{self.name}", json.dumps(question).encode())
+
+
+def found(answer: Msg) -> Message:
+    """The message that a direct get answered."""
+    headers = answer.headers or {}
+    return Message.of(int(headers[_SEQUENCE]), headers, answer.data)
