@@ -107,9 +107,9 @@ class Link:
                     )
                 messages.append(message)
 
-    async def tell(self, subject: str, payload: bytes = b"") -> None:
+    async def tell(self, subject: str, payload: bytes = b"", headers: dict[str, str] | None = None) -> None:
         """Send a message that is not answered."""
-        await self.client.publish(subject, payload)
+        await self.client.publish(subject, payload, headers=headers)
 
     async def close(self) -> None:
         """Disconnect."""

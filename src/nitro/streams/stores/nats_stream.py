@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,12 +22,15 @@ __all__ = ["JetStream", "found"]
 
 _API: Final = "$JS.API.STREAM"
 _DIRECT: Final = "$JS.API.DIRECT.GET"
+_WRONG_LAST: Final = (10071, 10164)
+_BATCH: Final = 1_000
+"""The longest batch that the server accepts."""
 _SEQUENCE: Final = "Nats-Sequence"
 _NAME_IN_USE: Final = 10058
 _OLDEST_SERVER: Final = (2, 12)
 _MULTIPLE: Final = 100
 """Subjects in one request: with the longest ones it is not longer than the server accepts."""
-_NEEDED: Final = ("allow_direct", "allow_rollup_hdrs", "allow_msg_ttl")
+_NEEDED: Final = ("allow_atomic", "allow_direct", "allow_rollup_hdrs", "allow_msg_ttl")
 
 
 class JetStream:
@@ -47,6 +51,7 @@ class JetStream:
             storage=place.storage,
             num_replicas=place.replicas,
             allow_direct=True,
+            allow_atomic=True,
             allow_rollup_hdrs=True,
             allow_msg_ttl=True,
             republish=RePublish(src=subjects.all, dest=subjects.news),
@@ -88,6 +93,35 @@ class JetStream:
                 raise
             info = await jetstream.stream_info(self.name)
         return info
+
+    async def publish(self, requests: Sequence[Request], *, as_batch: bool) -> list[int | None]:
+        """Store the messages, each or, `as_batch`, all of up to a thousand or none; the sequence of each.
+
+        None: its subject has another last message than it expects, or one of its batch has.
+        """
+        if not as_batch or len(requests) < 2:
+            return [_sequence_of(answer) for answer in await self.link.ask(requests)]
+        sequences: list[int | None] = []
+        for place in range(0, len(requests), _BATCH):
+            sequences += await self._publish_batch(requests[place : place + _BATCH])
+        return sequences
+
+    async def _publish_batch(self, requests: Sequence[Request]) -> list[int | None]:
+        batch = {"Nats-Batch-Id": secrets.token_hex(8)}
+        for place, (subject, payload, headers) in enumerate(requests, 1):
+            numbered = {**(headers or {}), **batch, "Nats-Batch-Sequence": str(place)}
+            if place < len(requests):
+                await self.link.tell(subject, payload, numbered)
+            else:
+                final = Request(subject, payload, {**numbered, "Nats-Batch-Commit": "1"})
+                (answer,) = await self.link.ask([final])
+        told = json.loads(answer.data)
+        error = told.get("error")
+        if error is None:  # they follow each other without a gap
+            return list(range(told["seq"] - len(requests) + 1, told["seq"] + 1))
+        if error.get("err_code") in _WRONG_LAST:
+            return [None] * len(requests)
+        return await self.publish(requests, as_batch=False)  # there are too many batches now, for one
 
     async def newest(self, key: str) -> Message | None:
         """The newest message of a key, as the server has it that takes its commits; None if there is none."""
@@ -139,3 +173,14 @@ def found(answer: Msg) -> Message:
     """The message that a direct get answered."""
     headers = answer.headers or {}
     return Message.of(int(headers[_SEQUENCE]), headers, answer.data)
+
+
+def _sequence_of(answer: Msg) -> int | None:
+    """Where the server stored the message; None if another one is the last of its subject."""
+    told = json.loads(answer.data)
+    error = told.get("error")
+    if error is None:
+        return int(told["seq"])
+    if error.get("err_code") in _WRONG_LAST:
+        return None
+    raise ConnectionError(f"JetStream: {error.get('description')}")
