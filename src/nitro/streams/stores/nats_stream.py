@@ -25,6 +25,7 @@ _DIRECT: Final = "$JS.API.DIRECT.GET"
 _WRONG_LAST: Final = (10071, 10164)
 _BATCH: Final = 1_000
 """The longest batch that the server accepts."""
+_BATCH_BYTES: Final = 4 * 1024 * 1024
 _SEQUENCE: Final = "Nats-Sequence"
 _NAME_IN_USE: Final = 10058
 _OLDEST_SERVER: Final = (2, 12)
@@ -99,14 +100,22 @@ class JetStream:
 
         None: its subject has another last message than it expects, or one of its batch has.
         """
-        if not as_batch or len(requests) < 2:
+        if not as_batch:
             return [_sequence_of(answer) for answer in await self.link.ask(requests)]
         sequences: list[int | None] = []
-        for place in range(0, len(requests), _BATCH):
-            sequences += await self._publish_batch(requests[place : place + _BATCH])
-        return sequences
+        batch: list[Request] = []
+        size = 0
+        for request in requests:
+            size += len(request.payload)
+            if batch and (size > _BATCH_BYTES or len(batch) == _BATCH):
+                sequences += await self._publish_batch(batch)
+                batch, size = [], len(request.payload)
+            batch.append(request)
+        return sequences + (await self._publish_batch(batch) if batch else [])
 
     async def _publish_batch(self, requests: Sequence[Request]) -> list[int | None]:
+        if len(requests) == 1:
+            return await self.publish(requests, as_batch=False)
         batch = {"Nats-Batch-Id": secrets.token_hex(8)}
         for place, (subject, payload, headers) in enumerate(requests, 1):
             numbered = {**(headers or {}), **batch, "Nats-Batch-Sequence": str(place)}
