@@ -23,7 +23,7 @@ from tests.servers import ROOT, Server, wait_for
 from tests.sse import Stream
 
 LEASE_SECONDS = 3.0
-KINDS = [kind for kind in BROKERS if kind in ("redis",)]
+KINDS = [kind for kind in BROKERS if kind in ("sqlite", "redis", "nats")]
 
 
 class Workers:
@@ -322,8 +322,7 @@ def test_what_has_ended_expires(workers: Workers) -> None:
     ids = [start_run(one.url, items=2, keep=1.0) for _ in range(5)]
     for id in ids:
         RunReading(f"/runs/{id}").read(other.port)
-    for id in ids:
-        wait_for(lambda id=id: httpx.get(f"{other.url}/runs/{id}").status_code == 404)
+    wait_for(lambda: {httpx.get(f"{other.url}/runs/{id}").status_code for id in ids} == {404})
 
 
 def test_a_store_in_memory_does_the_same_in_one_process(alone: Server) -> None:

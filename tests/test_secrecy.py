@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 
 import nitro
 from nitro.brokers.base import DiagnosingLog
-from nitro.brokers.nats import log as nats
+from nitro.brokers.nats import client as nats_client
 from nitro.brokers.nats.log import NatsLog
 from nitro.brokers.postgresql import dsn
 from nitro.brokers.postgresql.dsn import target_of
@@ -134,7 +134,7 @@ def _password(url: str) -> str | None:
     if url.startswith("nats"):
         log = make(url)
         assert isinstance(log, NatsLog)
-        return str(log._access["password"])
+        return str(log._place.access["password"])
     return unquote(urlsplit(target_of(url).url).password or "")
 
 
@@ -229,7 +229,7 @@ OPTIONS = {
     "postgresql": {*dsn._TAKEN, *dsn._SERVER, *dsn._RENAMED, *dsn._ASYNCPG, *dsn._NEEDLESS, *dsn._DROPPED}
     | {*dsn._REFUSED},
     "redis": redis_client._TAKEN | redis_client._TLS | redis_client._NEEDLESS | {"ssl", "tls"},
-    "nats": {*nats._OPTIONS},
+    "nats": {*nats_client._OPTIONS},
     "sqlite": {"uri", "mode", *sqlite_file._IGNORED, *sqlite_file._REFUSED},
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -102,7 +103,7 @@ class TestNatsStore(StoreConformance):
             assert list(await store.keys(prefix, 3)) == list(await memory.keys(prefix, 3))
         for now in (1.0, 2.0, 4.0):
             wanted = await memory.due(now, 10)
-            await eventually(lambda now=now, wanted=wanted: _is(store.due(now, 10), wanted))
+            await eventually(partial(_are_due, store, now, wanted))
 
     def store(self, namespace: str) -> Store:
         return NatsStore(self.broker.url, namespace)
@@ -122,5 +123,5 @@ class TestNatsStore(StoreConformance):
             return elsewhere.submit(administer, self.broker.server.url, count).result()
 
 
-async def _is(answer: Awaitable[Sequence[str]], wanted: Sequence[str]) -> bool:
-    return list(await answer) == list(wanted)
+async def _are_due(store: Store, now: float, wanted: Sequence[str]) -> bool:
+    return list(await store.due(now, 10)) == list(wanted)

@@ -142,10 +142,10 @@ class Producer:
         """Store what there is, until there is nothing more."""
         try:
             while self._failure is None and (self._items or self._end is not None):
-                items, self._items, self._bytes = self._items, [], 0
+                items, self._items, self._bytes, end = self._items, [], 0, self._end
                 self._make_room()
-                await self._append(items, self._end)
-                if self._end is not None and not self._items:
+                await self._append(items, end)
+                if end is not None:
                     await self._stop_guard()
                     break
         finally:
