@@ -78,7 +78,10 @@ class Line:
     async def is_alive(self) -> bool:
         """Whether its server has not closed the connection meanwhile, as far as that is known here."""
         connection = self._connection
-        return connection is None or (connection.is_connected and not await connection.can_read_destructive())
+        if connection is None:
+            return True
+        can_read = getattr(connection, "can_read", None) or connection.can_read_destructive  # its name before 8.0
+        return connection.is_connected and not await can_read()
 
     async def close(self) -> None:
         if self._connection is not None:
