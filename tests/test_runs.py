@@ -319,10 +319,9 @@ def numbers_of(items: list[dict[str, Any]]) -> list[int]:
 
 def test_what_has_ended_expires(workers: Workers) -> None:
     one, other = workers.servers
-    ids = [start_run(one.url, items=2, keep=1.0) for _ in range(5)]
-    for id in ids:
-        RunReading(f"/runs/{id}").read(other.port)
+    ids = [start_run(one.url, items=2, keep=0.1) for _ in range(5)]
     wait_for(lambda: {httpx.get(f"{other.url}/runs/{id}").status_code for id in ids} == {404})
+    wait_for(lambda: httpx.get(f"{one.url}/runs/{ids[0]}").status_code == 404)
 
 
 def test_a_store_in_memory_does_the_same_in_one_process(alone: Server) -> None:

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from nitro.durable_streams import Action, DurableStreams
-from nitro.durable_streams import app as durable_streams
 from nitro.durable_streams.live import readers
+from nitro.streams.process import get_streams
 
 
 async def authorize(request: Request, path: str, action: Action) -> bool:
@@ -35,7 +35,7 @@ def _may(request: Request, path: str, action: Action) -> bool:
 
 async def left(request: Request) -> JSONResponse:
     """What is left of readers: those who wait, and the streams that are watched for them."""
-    return JSONResponse([len(readers()._waiting), len(durable_streams._streams()._tails)])
+    return JSONResponse([len(readers()._waiting), len(get_streams().access._tails)])
 
 
 def made(**options: object) -> DurableStreams:

@@ -29,7 +29,7 @@ from nitro.streams.errors import (
 )
 from nitro.streams.items import is_json
 from nitro.streams.offsets import Offset
-from nitro.streams.streams import Page
+from nitro.streams.page import Page
 
 __all__ = ["COMMON", "answer", "body_of_page", "etag", "head", "place", "refusal", "refused"]
 

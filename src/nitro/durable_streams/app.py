@@ -6,13 +6,11 @@ are left out.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
-from weakref import WeakKeyDictionary
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -36,9 +34,10 @@ from nitro.durable_streams.request import (
 )
 from nitro.errors import NitroError
 from nitro.streams.errors import StreamGone
+from nitro.streams.forking import ForkPoint
 from nitro.streams.items import is_json, json_items
-from nitro.streams.stores.memory import MemoryStore
-from nitro.streams.streams import ForkPoint, Streams
+from nitro.streams.process import get_streams
+from nitro.streams.streams import Streams
 
 __all__ = ["DurableStreams"]
 
@@ -54,16 +53,6 @@ _PREFLIGHT: Final = {
     "access-control-max-age": "600",
     "cache-control": "no-store",
 }
-
-_made: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Streams]] = WeakKeyDictionary()
-
-
-def _streams() -> Streams:
-    loop = asyncio.get_running_loop()
-    found = _made.get(loop)
-    if found is None:
-        found = _made[loop] = Streams(MemoryStore("memory://", "default"))
-    return found
 
 
 class DurableStreams:
@@ -143,19 +132,19 @@ class DurableStreams:
             await self._check(request, source.path, "read")
         body = await body_of(request, self._max_body_bytes)
         fork = None if source is None else ForkPoint(_PREFIX + source.path, source.offset, source.sub_offset)
-        streams = _streams()
+        streams = get_streams()
         content_type = creation.content_type
         if body and content_type is None and fork is not None:
             content_type = await _content_type(streams, fork.source)
         creation = replace(creation, items=_items(body, content_type))
-        applied, is_new = await streams.create(_PREFIX + path, creation, fork)
+        applied = await streams.create(_PREFIX + path, creation, fork)
         assert applied.state is not None
         headers = {"content-type": applied.state.content_type, "cache-control": "no-store"}
         headers |= place(applied.offset, is_closed=applied.state.is_closed)
-        if is_new:
+        if applied.is_changed:
             url = request.url
             headers["location"] = f"{url.scheme}://{url.netloc}{quote(request.scope['path'])}"
-        return answer(201 if is_new else 200, headers)
+        return answer(201 if applied.is_changed else 200, headers)
 
     async def _append(self, request: Request, path: str) -> Response:
         closes = is_closing(request.headers)
@@ -171,7 +160,7 @@ class DurableStreams:
         items = _items(body, wanted.content_type)
         if body and not items:
             raise InvalidRequest("the body is an empty array: there is nothing to append")
-        applied = await _streams().append(_PREFIX + path, replace(wanted, items=items))
+        applied = await get_streams().append(_PREFIX + path, replace(wanted, items=items))
         state = applied.state
         assert state is not None
         headers = {"cache-control": "no-store", **place(applied.offset, is_closed=state.is_closed)}
@@ -183,12 +172,12 @@ class DurableStreams:
 
     async def _delete(self, request: Request, path: str) -> Response:
         await self._check(request, path, "delete")
-        await _streams().delete(_PREFIX + path)
+        await get_streams().delete(_PREFIX + path)
         return answer(204, {"cache-control": "no-store"})
 
     async def _head(self, request: Request, path: str) -> Response:
         await self._check(request, path, "read")
-        return answers.head(await _streams().find(_PREFIX + path))
+        return answers.head(await get_streams().find(_PREFIX + path))
 
     async def _read(self, request: Request, path: str, send: Send) -> Response | None:
         await self._check(request, path, "read")
@@ -196,7 +185,7 @@ class DurableStreams:
         key = _PREFIX + path
         if reading.live is not None:
             return await self._read_live(request, key, reading, send)
-        page = await _streams().page(key, reading.offset)
+        page = await get_streams().reading.page(key, reading.offset)
         headers = {"content-type": page.state.content_type}
         headers |= place(page.next, is_closed=page.is_closed, is_up_to_date=page.is_up_to_date)
         if reading.offset is None:
@@ -211,7 +200,7 @@ class DurableStreams:
         cursor = Cursor(reading.cursor)
         scope, receive = request.scope, request.receive
         pause = live.PAUSE_SECONDS if reading.live == "sse" else self._long_poll_seconds
-        async with aclosing(_streams().follow(key, reading.offset, pause_seconds=pause)) as pages:
+        async with aclosing(get_streams().reading.follow(key, reading.offset, pause_seconds=pause)) as pages:
             if reading.live == "sse":
                 await live.stream_events(scope, receive, send, pages, cursor, self._sse_seconds)
                 return None

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from nitro.durable_streams.cursor import Cursor
 from nitro.streams.items import is_json, media_type
-from nitro.streams.streams import Page
+from nitro.streams.page import Page
 
 __all__ = ["COMMENT", "control", "data", "is_text"]
 

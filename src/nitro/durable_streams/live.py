@@ -24,7 +24,7 @@ from nitro.durable_streams.events import COMMENT, control, data, is_text
 from nitro.errors import NitroError
 from nitro.sse import drain
 from nitro.sse.disconnect import disconnected
-from nitro.streams.streams import Page
+from nitro.streams.page import Page
 
 __all__ = ["PAUSE_SECONDS", "Readers", "long_poll", "readers", "stream_events"]
 

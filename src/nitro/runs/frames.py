@@ -10,8 +10,8 @@ from nitro.delivery.chain import Batch
 from nitro.delivery.frame import encode_event
 from nitro.delivery.prepared import Prepared
 from nitro.runs.record import record_of
+from nitro.streams.page import Page, Part
 from nitro.streams.state import StreamState
-from nitro.streams.streams import Page, Part
 
 __all__ = ["Framing"]
 

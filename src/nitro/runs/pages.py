@@ -20,7 +20,8 @@ from nitro.messages.message import Position
 from nitro.runs.frames import Framing
 from nitro.streams.errors import InvalidOffset
 from nitro.streams.offsets import BEGINNING, Offset
-from nitro.streams.streams import Page, Streams
+from nitro.streams.page import Page
+from nitro.streams.streams import Streams
 
 __all__ = ["RunPages"]
 
@@ -81,7 +82,7 @@ class RunPages:
         self._ready: Page | None = None
         self._reading: asyncio.Task[None] | None = None
         self._exit = ExitStack()
-        self._tail = self._exit.enter_context(streams.reading(key))
+        self._tail = self._exit.enter_context(streams.access.reading(key))
         self._tail.listeners[self._wake] = None
 
     @property
@@ -102,7 +103,7 @@ class RunPages:
             return None
         page, self._ready = self._ready, None
         if page is None:
-            page = self._streams.page_at_hand(self._tail, self._offset)
+            page = self._streams.reading.page_at_hand(self._tail, self._offset)
         if page is None:
             self._outbox.await_page()
             self._reading = asyncio.get_running_loop().create_task(self._read(), name=f"nitro reader of {self._key}")
@@ -132,7 +133,7 @@ class RunPages:
     async def _read(self) -> None:
         """Read what isn't at hand; it is afterwards."""
         try:
-            self._ready = await self._streams.page_of(self._tail, self._offset, _PAGE_BYTES)
+            self._ready = await self._streams.reading.page_of(self._tail, self._offset, _PAGE_BYTES)
         except InvalidOffset:  # of another stream, or of this one before it was put back
             self._offset = BEGINNING
         except NitroError as error:

@@ -126,7 +126,7 @@ class Producer:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._streams.postpone(self._key, self._alarm_at, time.time())
+        await self._streams.access.postpone(self._key, self._alarm_at, time.time())
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -200,12 +200,12 @@ class Producer:
     async def _keep(self) -> None:
         """Renew the lease while nothing is stored, and notice when the run is no longer this producer's."""
         lease = self.record.lease_seconds
-        with self._streams.reading(self._key) as tail:
+        with self._streams.access.reading(self._key) as tail:
             while self._failure is None:
                 version = tail.current.stored.version if tail.current is not None else 0
                 await tail.changed(version, lease / 4)
                 try:
-                    current = await self._streams.newest(tail)
+                    current = await self._streams.access.newest(tail)
                     record = record_of(current)
                     if record.epoch != self.record.epoch:
                         self._stopped(RunTaken("somebody else writes this run by now"))
@@ -226,11 +226,11 @@ class Producer:
 
     async def _renew(self, lease: float) -> None:
         before, to = self._alarm_at, time.time() + lease
-        if await self._streams.postpone(self._key, before, to):
+        if await self._streams.access.postpone(self._key, before, to):
             if self._alarm_at == before:
                 self._alarm_at = to
             return
-        current = await self._streams.stored(self._key)  # somebody was about to take the run up, and didn't
+        current = await self._streams.access.load(self._key)  # somebody was about to take the run up, and didn't
         if current is not None and record_of(current).epoch == self.record.epoch and self._alarm_at == before:
             self._alarm_at = current.stored.alarm_at or 0.0
 

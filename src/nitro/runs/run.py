@@ -13,7 +13,7 @@ from nitro.runs.errors import RunCancelled, RunFailed, RunLost
 from nitro.runs.producer import Producer
 from nitro.runs.record import Ended, RunInfo
 from nitro.streams.offsets import BEGINNING, Offset
-from nitro.streams.streams import Page
+from nitro.streams.page import Page
 
 __all__ = ["Run", "Stored"]
 

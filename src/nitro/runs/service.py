@@ -26,8 +26,9 @@ from nitro.streams.decisions import Append, Batch, Creation, Current, Decision
 from nitro.streams.errors import StreamError
 from nitro.streams.items import JSON
 from nitro.streams.offsets import BEGINNING, Offset
+from nitro.streams.page import Page
 from nitro.streams.process import get_streams
-from nitro.streams.streams import Page, Streams
+from nitro.streams.streams import Streams
 
 __all__ = ["Runs", "Work", "get_runs"]
 
@@ -52,7 +53,7 @@ class Runs:
         self._settings = settings
         self._works: dict[asyncio.Task[None], Producer] = {}
         self._loop = asyncio.get_running_loop()
-        streams.sweep_by(PREFIX, self._sweep)
+        streams.sweeper.leave_to(PREFIX, self._sweep)
         streams.on_close(self._end_works)
 
     async def start(self, work: Work | None, record: RunRecord, within_seconds: float) -> Run:
@@ -119,7 +120,7 @@ class Runs:
         """What a run holds behind a place, and will hold, until its end."""
         key = _key(id)
         try:
-            async for page in self.streams.follow(key, offset):
+            async for page in self.streams.reading.follow(key, offset):
                 yield page, RunInfo.of(id, page.state)
         except StreamError:
             raise RunNotFound(f"there is no run {id!r}") from None
@@ -137,7 +138,7 @@ class Runs:
 
     async def list(self, user_id: str | None, limit: int) -> list[RunInfo]:
         """The runs of a user, the newest first."""
-        keys = await self.streams.keys(owners_prefix(user_id), _MOST_LISTED)
+        keys = await self.streams.access.keys(owners_prefix(user_id), _MOST_LISTED)
         found = await asyncio.gather(
             *(self.find(key.removeprefix(PREFIX), user_id) for key in keys), return_exceptions=True
         )
@@ -255,22 +256,25 @@ class Runs:
 
     async def _sweep(self, key: str) -> None:
         """A run's alarm is due: it has expired, or its producer is silent."""
-        current = await self.streams.stored(key)
+        current = await self.streams.access.load(key)
         if current is None or current.state.is_closed or current.state.run is None:
-            await self.streams.sweep(key)
+            await self.streams.sweeper.sweep(key)
             return
         now, alarm_at = time.time(), current.stored.alarm_at
         if alarm_at is None or alarm_at > now:
             return
         record = record_of(current)
-        if time.monotonic() - self.streams.reached_at < record.lease_seconds and now - alarm_at < record.lease_seconds:
+        if (
+            time.monotonic() - self.streams.sweeper.reached_at < record.lease_seconds
+            and now - alarm_at < record.lease_seconds
+        ):
             return  # the store was away: producers have had no chance to renew their leases
         resume = restarter(record.restart)
         try:
             if record.restart is None or record.epoch >= _MOST_STARTS:
                 await self._lose(key, current)
             elif resume is not None:
-                if await self.streams.seize(key, current):
+                if await self.streams.access.seize(key, current):
                     await self._restart(key, resume)
             elif now - alarm_at > _OTHERS_MAY_FACTOR * record.lease_seconds:
                 log.warning("no worker knows %s, which was to start a run again; it is lost", record.restart)
@@ -279,7 +283,7 @@ class Runs:
             log.debug("another worker was faster with %s", key)
 
     async def _lose(self, key: str, current: Current) -> None:
-        if await self.streams.seize(key, current):
+        if await self.streams.access.seize(key, current):
             await self._close(key, "lost", "its producer died")
 
     async def _restart(self, key: str, resume: Callable[..., Any]) -> None:
@@ -291,7 +295,7 @@ class Runs:
         async def items() -> AsyncIterator[Any]:
             offset, there = BEGINNING, list[Any]()
             while True:
-                page = await self.streams.page(key, offset)
+                page = await self.streams.reading.page(key, offset)
                 there += map(decode, page.items)
                 offset = page.next
                 if page.is_up_to_date:

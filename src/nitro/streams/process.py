@@ -41,7 +41,7 @@ def get_streams() -> Streams:
 async def _keep(loop: asyncio.AbstractEventLoop, streams: Streams) -> None:
     """Sweep until the loop ends, which cancels this task; then close the store."""
     try:
-        await streams.sweep_for_ever()
+        await streams.sweeper.run()
     finally:
         _streams.pop(loop, None)
         await streams.close()

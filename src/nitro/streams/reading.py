@@ -1,0 +1,195 @@
+"""Reading: what a stream holds behind a place, a page at a time, and what is appended to it.
+
+Fed by the access with what is stored and what is new; feeds readers. The records of a fork are those of its source up
+to where it left it, and then its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
+
+from nitro.streams import decisions
+from nitro.streams.access import Access
+from nitro.streams.base import Record
+from nitro.streams.decisions import Current
+from nitro.streams.errors import InvalidOffset, StreamNotFound
+from nitro.streams.items import is_json, split
+from nitro.streams.offsets import Offset
+from nitro.streams.page import Page, Part
+from nitro.streams.tail import Tail
+
+__all__ = ["PAGE_BYTES", "Reading"]
+
+PAGE_BYTES: Final = 1024 * 1024
+"""How much one page of a stream holds, at least one record."""
+_WAIT_SECONDS: Final = 20.0
+"""How long a reader sleeps before it looks whether its stream is still there."""
+_CHAIN: Final = 100
+"""Sources of sources that a fork may have."""
+
+
+class Reading:
+    """Belongs to one event loop."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._chains: dict[tuple[str, str], list[tuple[str, int]]] = {}
+
+    async def page(self, key: str, offset: Offset | None, max_bytes: int = PAGE_BYTES) -> Page:
+        """What follows a place; None for the end. The stream lives longer by that, if it has a time to live.
+
+        Raises:
+            StreamNotFound, StreamGone: it is not there.
+            InvalidOffset: it has no such place.
+        """
+        current = decisions.live(await self._access.current(key), key, time.time())
+        await self._touch(key, current)
+        return await self._page(key, current, Offset(current.stored.tail) if offset is None else offset, max_bytes)
+
+    def page_at_hand(self, tail: Tail, offset: Offset) -> Page | None:
+        """What follows a place in a stream that is read, if that is known here; None if the store has to be asked."""
+        current = tail.current
+        if current is None or tail.is_doubtful:
+            return None
+        end, state = current.stored.tail, current.state
+        if offset == (end, 0):
+            return Page((), offset, True, state.is_closed, state)
+        kept = tail.behind(offset.version)
+        if kept is None:
+            return None
+        as_json = is_json(state.content_type)
+        parts: list[Part] = []
+        skipped = offset.skipped
+        for newest in kept:
+            items = split(newest.record.body, as_json=as_json)
+            made = None if skipped else newest.made
+            if skipped < len(items):
+                version = newest.record.version
+                parts.append(Part(Offset(newest.before, skipped), items[skipped:] if skipped else items, version, made))
+            skipped = 0
+        return Page(parts, Offset(end), True, state.is_closed, state)
+
+    async def page_of(self, tail: Tail, offset: Offset, max_bytes: int = PAGE_BYTES) -> Page:
+        """What follows a place in a stream that is read.
+
+        Raises:
+            StreamNotFound, StreamGone: it is not there, or no longer.
+            InvalidOffset: it has no such place.
+        """
+        return await self._page(tail.key, await self._access.newest(tail), offset, max_bytes)
+
+    async def follow(
+        self,
+        key: str,
+        offset: Offset | None,
+        *,
+        max_bytes: int = PAGE_BYTES,
+        pause_seconds: float | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        """What follows a place, and what is appended from now on, until the stream is closed; None for the end.
+
+        The first page comes at once, if need be without items. So does one without items when the stream is closed by
+        a commit without any, and whenever nothing came for `pause_seconds`.
+
+        Raises:
+            StreamNotFound, StreamGone: it is not there, or no longer.
+            InvalidOffset: it has no such place.
+        """
+        is_first = True
+        with self._access.reading(key) as tail:
+            while True:
+                current = await self._access.newest(tail)
+                await self._touch(key, current)
+                place = Offset(current.stored.tail) if offset is None else offset
+                page = await self._page(key, current, place, max_bytes)
+                if page.parts or page.is_closed or is_first:
+                    yield page
+                    if page.is_closed:
+                        return
+                is_first, offset = False, page.next
+                if page.is_up_to_date:
+                    seconds = min(_WAIT_SECONDS, pause_seconds or _WAIT_SECONDS)
+                    ttl = current.state.ttl_seconds
+                    if ttl is not None:
+                        seconds = min(seconds, max(0.2, ttl / 3))
+                    if not await tail.changed(current.stored.version, seconds) and pause_seconds is not None:
+                        yield page._replace(parts=())
+
+    async def _touch(self, key: str, current: Current) -> None:
+        """Let a stream with a time to live begin it anew."""
+        ttl, alarm_at = current.state.ttl_seconds, current.stored.alarm_at
+        if ttl is None or alarm_at is None or current.state.run is not None:
+            return
+        to = time.time() + ttl
+        if to - alarm_at < min(1.0, ttl / 20):
+            return
+        await self._access.postpone(key, alarm_at, to)
+
+    async def _page(self, key: str, current: Current, offset: Offset, max_bytes: int) -> Page:
+        if offset > current.tail:
+            current = await self._reread(key, offset)
+        tail, state = current.stored.tail, current.state
+        as_json = is_json(state.content_type)
+        parts: list[Part] = []
+        if offset.version < tail:
+            before, skipped = offset
+            for record in await self.records(key, current, offset.version, max_bytes):
+                items: Sequence[bytes] = split(record.body, as_json=as_json)
+                if skipped:
+                    items = items[skipped:]
+                if items:
+                    parts.append(Part(Offset(before, skipped), items, record.version))
+                before, skipped = record.version, 0
+            if before == offset.version:  # deleted meanwhile
+                raise StreamNotFound(f"there is no stream {key!r}")
+            offset = Offset(before)
+        is_up_to_date = offset.version == tail
+        return Page(parts, offset, is_up_to_date, is_up_to_date and state.is_closed, state)
+
+    async def _reread(self, key: str, offset: Offset) -> Current:
+        """What there is of a stream whose end is not known here: another process may know it better."""
+        found = await self._access.load(key)
+        tail = self._access.tail(key)
+        if tail is not None and found is not None:
+            tail.learn(found)
+        current = decisions.live(found, key, time.time())
+        if offset > current.tail:
+            raise InvalidOffset(f"the stream ends at {current.tail}, before {offset}")
+        return current
+
+    async def records(self, key: str, current: Current, after: int, max_bytes: int) -> Sequence[Record]:
+        """The records behind a version, those of the sources included."""
+        watched = self._access.tail(key)
+        kept = watched.behind(after) if watched is not None else None
+        if kept is not None:
+            return [each.record for each in kept if each.record.version <= current.stored.tail]
+        found: list[Record] = []
+        for owner, until in await self._chain(key, current):
+            while after < until and max_bytes > 0:
+                more = await self._access.read(owner, after, until, max_bytes)
+                if not more:
+                    break
+                found += more
+                after = more[-1].version
+                max_bytes -= sum(len(record.body) for record in more)
+        return found
+
+    async def _chain(self, key: str, current: Current) -> list[tuple[str, int]]:
+        """The keys that hold the records of a stream, and up to which version each, the oldest first."""
+        fork = current.state.fork
+        if fork is None:
+            return [(key, current.stored.tail)]
+        known = self._chains.get((key, current.state.id))
+        if known is None:
+            known = []
+            while fork is not None and len(known) < _CHAIN:
+                known.append((fork.source, fork.version))
+                source = await self._access.current(fork.source)
+                fork = source.state.fork if source is not None else None
+            known.reverse()
+            if len(self._chains) > 1_000:
+                self._chains.clear()
+            self._chains[key, current.state.id] = known
+        return [*known, (key, current.stored.tail)]

@@ -1,0 +1,99 @@
+"""The sweeper: looks after streams whose alarm is due, those of all processes.
+
+Fed by the store's index of alarms; deletes what has expired, and asks others about what is theirs, such as runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from nitro.errors import NitroError
+from nitro.streams import decisions
+from nitro.streams.access import Access
+from nitro.streams.decisions import Current, Decision
+from nitro.streams.forking import Forks
+
+__all__ = ["Sweep", "Sweeper"]
+
+log: Final = logging.getLogger("nitro.streams")
+
+Sweep = Callable[[str], Awaitable[None]]
+"""Called with a key whose alarm is due."""
+
+_SWEEP_SECONDS: Final = 1.0
+"""Interval at which the store is asked whose alarm is due."""
+_SWEPT_AT_ONCE: Final = 200
+
+
+class Sweeper:
+    """Belongs to one event loop.
+
+    Attributes:
+        reached_at: since when the store has been reached whenever it was asked, by the monotonic clock.
+    """
+
+    def __init__(self, access: Access, forks: Forks) -> None:
+        self.reached_at: float = time.monotonic()
+        self._access = access
+        self._forks = forks
+        self._of_prefix: dict[str, Sweep] = {}
+        self._is_behind = False
+
+    def leave_to(self, prefix: str, sweep: Sweep) -> None:
+        """Let `sweep` be called with the keys that begin with `prefix`, up to its first "/"."""
+        self._of_prefix[prefix] = sweep
+
+    async def run(self) -> None:
+        """Look after what is due until cancelled."""
+        is_failing = False
+        while True:
+            await asyncio.sleep(0.0 if self._is_behind else _SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+            try:
+                self._is_behind = await self._sweep_due()
+                is_failing = False
+            except NitroError as error:
+                if not is_failing:
+                    log.warning("streams that have expired can't be looked after for now: %s", error)
+                is_failing, self._is_behind = True, False
+                self.reached_at = time.monotonic() + _SWEEP_SECONDS
+
+    async def sweep(self, key: str) -> None:
+        """Delete a stream if it has expired, or was deleted and is no longer needed by forks."""
+        missing: list[str] = []
+        current = await self._access.load(key)
+        if current is None:
+            return
+        if current.state.is_deleted:
+            for fork in current.state.forks:
+                found = await self._access.load(fork)
+                if found is None or found.state.fork is None or found.state.fork.source != key:
+                    missing.append(fork)
+        elif not await self._access.seize(key, current):
+            return
+
+        def decide(current: Current, now: float) -> Decision:
+            if current.state.is_deleted:
+                return decisions.unforked(current, missing, now)
+            return decisions.delete(current, now)
+
+        await self._forks.delete(key, decide)
+
+    async def _sweep_due(self) -> bool:
+        """Sweep what is due now; whether there may be more."""
+        keys = await self._access.due(time.time(), _SWEPT_AT_ONCE)
+        await asyncio.gather(*map(self._sweep_one, keys))
+        return len(keys) == _SWEPT_AT_ONCE
+
+    async def _sweep_one(self, key: str) -> None:
+        prefix, slash, _ = key.partition("/")
+        try:
+            await self._of_prefix.get(prefix + slash, self.sweep)(key)
+        except NitroError:
+            raise
+        except Exception:
+            log.exception("the stream %r can't be looked after", key)
