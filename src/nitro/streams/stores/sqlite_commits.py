@@ -22,41 +22,13 @@ _SWEPT_BYTES: Final = 1024 * 1024
 
 def commit_all(writer: sqlite3.Connection, namespace: str, commits: Sequence[Commit]) -> list[int | Conflict]:
     """Store each of the commits whose key is at the version that it expects."""
-    added, changed, records, forgotten = [], [], [], []
-    results: list[int | Conflict] = []
-    deleted = 0
     with transaction(writer):
-        version = _newest(writer)
+        batch = _Batch(namespace, *_counter(writer))
         places = _places(writer, namespace, commits)
-        for commit in commits:
-            before, stream = places.get(commit.key, _NEW)
-            if before != commit.expected:
-                results.append(Conflict(f"{commit.key!r} is at {before}, not at {commit.expected}"))
-                continue
-            version = max(version, commit.tail) + 1
-            results.append(version)
-            if commit.state is None:
-                deleted = version
-                forgotten.append((namespace, commit.key, stream))
-                continue
-            if before == ABSENT:
-                stream = version
-            if commit.body is not None:
-                records.append((version, stream, commit.body))
-            tail = commit.tail if commit.body is None else version
-            row = (version, before, tail, commit.alarm_at, commit.state, namespace, commit.key)
-            if before == ABSENT:
-                added.append((*row, stream))
-            else:
-                changed.append(row)
-        writer.executemany(sql.ADD_STREAM, added)
-        writer.executemany(sql.CHANGE_STREAM, changed)
-        writer.executemany(sql.ADD_RECORD, records)
-        writer.executemany(sql.FORGET_STREAM, [(namespace, key) for namespace, key, _ in forgotten])
-        writer.executemany(sql.ADD_GARBAGE, [(stream,) for _, _, stream in forgotten])
-        if added or changed or forgotten:
-            writer.execute(sql.COUNT, (version, deleted))
-        _sweep(writer, _SWEPT_RECORDS + 2 * len(commits), _SWEPT_BYTES + 2 * sum(len(body) for _, _, body in records))
+        results = [batch.add(commit, *places.get(commit.key, _NEW)) for commit in commits]
+        batch.write(writer)
+        added_bytes = sum(len(body) for _, _, body in batch.records)
+        _sweep(writer, _SWEPT_RECORDS + 2 * len(commits), _SWEPT_BYTES + 2 * added_bytes)
     return results
 
 
@@ -66,6 +38,56 @@ def postpone_all(writer: sqlite3.Connection, namespace: str, alarms: Sequence[tu
         return [
             writer.execute(sql.POSTPONE, (to, namespace, key, alarm_at)).rowcount > 0 for key, alarm_at, to in alarms
         ]
+
+
+class _Batch:
+    """The rows of one transaction.
+
+    Args:
+        namespace: of the streams.
+        version: the newest of all.
+        deleted: that of the newest commit that deleted a stream.
+    """
+
+    def __init__(self, namespace: str, version: int, deleted: int) -> None:
+        self.records: list[tuple[int, int, bytes]] = []
+        self._namespace = namespace
+        self._version = version
+        self._deleted = deleted
+        self._added: list[tuple[object, ...]] = []
+        self._changed: list[tuple[object, ...]] = []
+        self._forgotten: list[tuple[str, str]] = []
+        self._garbage: list[tuple[int]] = []
+
+    def add(self, commit: Commit, before: int, stream: int) -> int | Conflict:
+        """Add what a commit does to a key that is at the version `before`; the new version."""
+        if before != commit.expected:
+            return Conflict(f"{commit.key!r} is at {before}, not at {commit.expected}")
+        self._version = version = max(self._version, commit.tail) + 1
+        if commit.state is not None:
+            tail = commit.tail if commit.body is None else version
+            row = (version, before, tail, commit.alarm_at, commit.state, self._namespace, commit.key)
+            if before == ABSENT:
+                stream = version
+                self._added.append((*row, stream))
+            else:
+                self._changed.append(row)
+            if commit.body is not None:
+                self.records.append((version, stream, commit.body))
+        elif before != ABSENT:
+            self._deleted = version
+            self._forgotten.append((self._namespace, commit.key))
+            self._garbage.append((stream,))
+        return version
+
+    def write(self, writer: sqlite3.Connection) -> None:
+        """Write all of it."""
+        writer.executemany(sql.ADD_STREAM, self._added)
+        writer.executemany(sql.CHANGE_STREAM, self._changed)
+        writer.executemany(sql.ADD_RECORD, self.records)
+        writer.executemany(sql.FORGET_STREAM, self._forgotten)
+        writer.executemany(sql.ADD_GARBAGE, self._garbage)
+        writer.execute(sql.COUNT, (self._version, self._deleted, self._version))
 
 
 def _sweep(writer: sqlite3.Connection, max_records: int, max_bytes: int) -> None:
@@ -88,11 +110,12 @@ def _sweep(writer: sqlite3.Connection, max_records: int, max_bytes: int) -> None
             return
 
 
-def _newest(writer: sqlite3.Connection) -> int:
+def _counter(writer: sqlite3.Connection) -> tuple[int, int]:
     found = writer.execute(sql.COUNTER).fetchone()
     if found is None:
         raise sqlite3.OperationalError("somebody has deleted the counter in nitro_stream_versions")
-    return int(found[0])
+    version, deleted = found
+    return version, deleted
 
 
 def _places(writer: sqlite3.Connection, namespace: str, commits: Sequence[Commit]) -> dict[str, tuple[int, int]]:

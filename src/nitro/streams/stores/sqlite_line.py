@@ -56,7 +56,7 @@ class Line:
     def _call(self, call: Callable[..., T], arguments: tuple[Any, ...], named: dict[str, Any]) -> T:
         try:
             connection = self._connection
-            if connection is None:
+            if connection is None or identity_of(self._path) != self._file:
                 connection = self._connect()
             result = call(connection, *arguments, **named)
             if identity_of(self._path) != self._file:  # a deleted file must not acknowledge
@@ -71,6 +71,7 @@ class Line:
         return result
 
     def _connect(self) -> sqlite3.Connection:
+        self._close()
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA synchronous = FULL")

@@ -66,7 +66,7 @@ DUE: Final = "SELECT key FROM nitro_streams WHERE namespace = ? AND alarm_at <= 
 KEYS: Final = "SELECT key FROM nitro_streams WHERE namespace = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?"
 
 COUNTER: Final = "SELECT version, deleted FROM nitro_stream_versions WHERE name = 'all'"
-COUNT: Final = "UPDATE nitro_stream_versions SET version = ?, deleted = max(deleted, ?) WHERE name = 'all'"
+COUNT: Final = "UPDATE nitro_stream_versions SET version = ?, deleted = ? WHERE name = 'all' AND version < ?"
 PLACES: Final = """
     SELECT key, version, id FROM nitro_streams WHERE namespace = ? AND key IN (SELECT value FROM json_each(?))"""
 ADD_STREAM: Final = """
