@@ -70,7 +70,7 @@ class Change(NamedTuple):
 
     Attributes:
         key: whose.
-        previous: the version that it replaced.
+        previous: the version that it replaced; of a deletion it may be a greater one, below any later one of the key.
         stored: what the store has since; None if the key was deleted, or if the news is too long to be told.
         body: the record that was appended; None if there was none, or if the news is too long.
         is_complete: whether `stored` and `body` are all of it; if not, they have to be read.
@@ -90,7 +90,8 @@ class Store(Protocol):
     was deleted in between, and than `expected` and `tail` of its own.
     Durability: what `commit` returned is as durable as the store's server or file.
     News: while a key is watched, each commit of it from any process is told by `news` once it can be read, in order,
-    unless `news` says that some may have been missed.
+    unless `news` says that some may have been missed. Several commits of a key may be told as one change, which is not
+    complete then; those of a store itself need not be told by it.
 
     Errors: any verb may raise its driver's errors, or be cancelled because it takes too long. It may be called again
     then: the store connects anew when it needs to. Verbs are called while others still run.
