@@ -16,8 +16,11 @@ from hypothesis import HealthCheck, given, settings
 
 from nitro.errors import BrokerUnavailable, ConfigurationError
 from nitro.streams.base import ABSENT, Change, Commit, Conflict, Record, Store, Stored
+from nitro.streams.decisions import Append, Creation
+from nitro.streams.offsets import BEGINNING
 from nitro.streams.stores import sqlite_line
 from nitro.streams.stores.sqlite import SQLiteStore
+from nitro.streams.streams import Streams
 from nitro.testing.conformance.stores import StoreConformance, commit, opened
 from tests.stores_model import Step, agree, steps
 
@@ -151,6 +154,35 @@ def test_a_process_hears_another_and_what_that_has_committed_survives_its_death(
             await child.communicate()
         assert change == Change("a", ABSENT, Stored(version, version, b"state", None), b"body", is_complete=True)
         assert await store.read("a", 0, version, 100) == [Record(version, b"body")]
+
+    run(tmp_path, scenario)
+
+
+def test_who_follows_reads_what_two_processes_append_at_once_in_one_order(tmp_path: Path) -> None:
+    async def scenario(*stores: Store) -> None:
+        both = [Streams(store) for store in stores]
+        keys = ["a", "b", "c"]
+        for key in keys:
+            await both[0].create(key, Creation())
+
+        async def append(streams: Streams, name: bytes) -> None:
+            for n in range(40):
+                await asyncio.gather(*(streams.append(key, Append([b"%s %d" % (name, n)])) for key in keys))
+
+        async def follow(streams: Streams, key: str) -> list[bytes]:
+            return [item async for page in streams.follow(key, BEGINNING) for item in page.items]
+
+        followed = [asyncio.ensure_future(follow(streams, key)) for key in keys for streams in both]
+        await asyncio.gather(*(append(streams, name) for streams, name in zip(both, (b"one", b"two"), strict=True)))
+        for key in keys:
+            await both[1].append(key, Append(closes=True))
+        read = await asyncio.wait_for(asyncio.gather(*followed), 10)
+        for one, other in zip(read[::2], read[1::2], strict=True):
+            assert one == other
+            for name in (b"one", b"two"):
+                assert [item for item in one if item.startswith(name)] == [b"%s %d" % (name, n) for n in range(40)]
+        for streams in both:
+            await streams.close()
 
     run(tmp_path, scenario)
 

@@ -108,10 +108,9 @@ class SQLiteStore:
 
     async def close(self) -> None:
         self._listened_at = 0.0
-        for pipe in self._wakeups.detach():
-            await asyncio.to_thread(pipe.close)
+        pipes = self._wakeups.detach()
+        await asyncio.wrap_future(self._reader.close(*(pipe.close for pipe in pipes)))
         await asyncio.wrap_future(self._writer.close())
-        await asyncio.wrap_future(self._reader.close())
 
     async def _listen(self) -> None:
         """Listen to the pipe, which another process may have made anew."""

@@ -49,9 +49,9 @@ class Line:
         """Call it with the connection, after all that was asked for before."""
         return self._thread.submit(self._call, call, arguments, named)
 
-    def close(self) -> Future[None]:
-        """Close the connection; the next call connects again."""
-        return self._thread.submit(self._close)
+    def close(self, *more: Callable[[], None]) -> Future[None]:
+        """Close the connection, and call what else there is to close; the next call connects again."""
+        return self._thread.submit(self._close, *more)
 
     def _call(self, call: Callable[..., T], arguments: tuple[Any, ...], named: dict[str, Any]) -> T:
         try:
@@ -62,7 +62,7 @@ class Line:
             if identity_of(self._path) != self._file:  # a deleted file must not acknowledge
                 raise sqlite3.OperationalError("the file was deleted or moved; the next call opens what is there then")
         except sqlite3.Error as error:
-            if not getattr(error, "sqlite_errorname", "").startswith(_PASSING):
+            if not (getattr(error, "sqlite_errorname", None) or "").startswith(_PASSING):
                 self._close()
             why = why_refused(self._path, error)
             if why is None:
@@ -86,10 +86,12 @@ class Line:
         self._connection, self._file = connection, identity_of(self._path)
         return connection
 
-    def _close(self) -> None:
+    def _close(self, *more: Callable[[], None]) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+        for close in more:
+            close()
 
     def __repr__(self) -> str:
         return f"<Line to {self._path}, {'open' if self._connection is not None else 'closed'}>"
