@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from nitro.brokers.sqlite.file import path_of
@@ -57,6 +58,7 @@ class SQLiteStore:
         self._news = News(namespace)
         self._wakeups = Wakeups(self._path, f"{namespace}-streams")
         self._listened_at = 0.0
+        self._loads: list[tuple[str, asyncio.Future[Stored | None]]] = []
         self._postponements: deque[_Postponement] = deque()
 
     async def open(self) -> None:
@@ -64,7 +66,12 @@ class SQLiteStore:
         await asyncio.wrap_future(self._reader.call(_nothing))
 
     async def load(self, key: str) -> Stored | None:
-        return await asyncio.wrap_future(self._reader.call(_load, self._namespace, key))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Stored | None] = loop.create_future()
+        self._loads.append((key, answer))
+        if len(self._loads) == 1:  # those of one tick go together, since the way to the thread costs more than they do
+            loop.call_soon(self._load_all)
+        return await answer
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[int | Conflict]:
         stored = self._writer.call(commit_all, self._namespace, commits)
@@ -120,6 +127,12 @@ class SQLiteStore:
             await asyncio.wrap_future(self._reader.call(self._find_pipe))
             self._wakeups.attach()
 
+    def _load_all(self) -> None:
+        asked, self._loads = self._loads, []
+        keys = [key for key, _ in asked]
+        loaded = asyncio.wrap_future(self._reader.call(_load, self._namespace, keys))
+        loaded.add_done_callback(partial(_answer, [answer for _, answer in asked]))
+
     def _find_pipe(self, _: sqlite3.Connection) -> None:
         self._wakeups.find()
 
@@ -144,9 +157,21 @@ def _nothing(_: sqlite3.Connection) -> None:
     """Only connect."""
 
 
-def _load(reader: sqlite3.Connection, namespace: str, key: str) -> Stored | None:
-    found = reader.execute(sql.LOAD, (namespace, key)).fetchone()
-    return None if found is None else Stored(*found)
+def _load(reader: sqlite3.Connection, namespace: str, keys: Sequence[str]) -> list[Stored | None]:
+    found = [reader.execute(sql.LOAD, (namespace, key)).fetchone() for key in keys]
+    return [None if row is None else Stored(*row) for row in found]
+
+
+def _answer(answers: Sequence[asyncio.Future[Stored | None]], loaded: asyncio.Future[list[Stored | None]]) -> None:
+    """Give each who waits what was loaded of its key, or the error."""
+    error = loaded.exception()
+    for place, answer in enumerate(answers):
+        if answer.done():
+            continue
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(loaded.result()[place])
 
 
 def _read(reader: sqlite3.Connection, namespace: str, key: str, after: int, until: int, max_bytes: int) -> list[Record]:
