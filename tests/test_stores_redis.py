@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
 
-from nitro.streams.base import Store
+from nitro.errors import ConfigurationError
+from nitro.streams.base import ABSENT, Commit, Conflict, Store, Stored
 from nitro.streams.stores.redis import RedisStore
-from nitro.testing.conformance.stores import StoreConformance
+from nitro.testing.conformance.stores import Heard, StoreConformance, again, commit
 from tests.brokers import Redis
+from tests.store_pairs import STEPS, Step, compare
 
 
 class TestRedisStore(StoreConformance):
@@ -31,6 +36,130 @@ class TestRedisStore(StoreConformance):
 
     def leftovers(self, namespace: str) -> int:
         return len(keys_of(self.broker.port, namespace))
+
+    def test_redis_deletes_by_itself_what_nobody_sweeps_but_not_what_has_no_alarm(self) -> None:
+        name = self.namespace()
+
+        async def scenario(store: Store) -> None:
+            now = time.time()
+            version = await commit(store, Commit("a", ABSENT, b"s", b"1", alarm_at=now + 100))
+            assert self.left_seconds(name) == pytest.approx([3700, 3700], abs=5)
+            assert await store.postpone("a", now + 100, now + 1000)
+            assert self.left_seconds(name) == pytest.approx([4600, 4600], abs=5)
+            version = await commit(store, Commit("a", version, b"s", b"2"))
+            assert self.left_seconds(name) == []
+            version = await commit(store, Commit("a", version, b"s", b"3", alarm_at=5.0))
+            assert self.left_seconds(name) == pytest.approx([3600, 3600], abs=5)
+            await commit(store, Commit("a", version, b"s", alarm_at=float("inf")))
+            assert len(self.left_seconds(name)) == 2
+
+        self.run(scenario, name)
+
+    def test_what_redis_has_deleted_is_neither_due_nor_found(self) -> None:
+        name = self.namespace()
+
+        async def scenario(store: Store) -> None:
+            await store.commit([Commit(f"k{n}", ABSENT, b"s", b"1", alarm_at=n + 1.0) for n in range(40)])
+            for key in keys_of(self.broker.port, name):
+                if key.partition("}:")[2][1:] in {f":k{n}" for n in range(39)}:
+                    self.broker.server.run("DEL", key)
+            assert list(await store.due(100.0, 5)) == ["k39"]
+            assert self.leftovers(name) == 4
+            await store.commit([Commit(f"k{n}", ABSENT, b"s", b"1", alarm_at=n + 1.0) for n in range(5)])
+            for key in keys_of(self.broker.port, name):
+                if key.endswith(":s:k3"):
+                    self.broker.server.run("DEL", key)
+            assert list(await store.keys("k", 10)) == ["k0", "k1", "k2", "k39", "k4"]
+
+        self.run(scenario, name)
+
+    def test_versions_increase_over_a_deletion_also_if_the_clock_is_behind(self) -> None:
+        name = self.namespace()
+
+        async def scenario(store: Store) -> None:
+            ahead = int((time.time() + 1) * 1_000_000)
+            first = await commit(store, Commit("a", ABSENT, b"s", None, ahead, alarm_at=1.0))
+            deleted = await commit(store, Commit("a", first, None))
+            assert await store.load("a") is None
+            assert list(await store.keys("", 10)) == []
+            assert not await store.postpone("a", 1.0, 2.0)
+            (result,) = await store.commit([Commit("a", deleted, b"s")])
+            assert isinstance(result, Conflict)
+            again = await commit(store, Commit("a", ABSENT, b"s", b"1"))
+            assert ahead < first < deleted < again
+            assert self.left_seconds(name) == []
+            await commit(store, Commit("a", again, None))
+
+        self.run(scenario, name)
+        deadline = time.monotonic() + 10
+        while self.leftovers(name):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def test_a_store_has_three_connections_however_much_is_asked_at_once(self) -> None:
+        async def scenario(store: Store) -> None:
+            before = self.connections()
+            async with Heard(store) as heard:
+                for n in range(50):
+                    store.watch(f"k{n}")
+                await heard.watch("a")
+                commits = [store.commit([Commit(f"k{n}", ABSENT, b"s", b"1")]) for n in range(500)]
+                await asyncio.gather(*commits, *(store.load(f"k{n}") for n in range(500)), store.keys("", 10))
+                await heard.until(lambda: len(heard.changes) >= 50)
+                assert self.connections() <= before + 2  # its reader was open
+
+        self.run(scenario)
+
+    def test_a_server_that_has_forgotten_the_scripts_is_told_them(self) -> None:
+        async def scenario(store: Store) -> None:
+            version = await commit(store, Commit("a", ABSENT, b"s", b"1"))
+            self.broker.server.run("SCRIPT", "FLUSH")
+            results = await store.commit([Commit("a", version, b"s", b"2"), Commit("b", ABSENT, b"s")])
+            assert all(isinstance(result, int) for result in results)
+            self.broker.server.run("SCRIPT", "FLUSH")
+            assert len(await store.read("a", 0, 1 << 52, 100)) == 2
+
+        self.run(scenario)
+
+    def test_a_restart_of_the_server_loses_nothing(self) -> None:
+        async def scenario(store: Store, other: Store) -> None:
+            async with Heard(store) as heard:
+                await heard.watch("a")
+                version = await commit(other, Commit("a", ABSENT, b"s", b"1"))
+                self.broker.kill()
+                self.broker.start()
+                await heard.until(lambda: heard.missed > 0)
+                stored = await again(lambda: store.load("a"))
+                assert stored == Stored(version, version, b"s", None)
+                version = await again(lambda: commit(other, Commit("a", version, b"s", b"2")))
+                await heard.until(lambda: heard.newest("a") == version or heard.missed > 1)
+
+        self.run_two(scenario)
+
+    def test_an_error_that_stays_is_explained_without_secrets(self) -> None:
+        url = f"redis://user:secret@127.0.0.1:{self.broker.port}"
+
+        async def main() -> None:
+            with pytest.raises(ConfigurationError, match="correct user and password") as raised:
+                await RedisStore(url, "n").open()
+            assert "secret" not in str(raised.value)
+
+        asyncio.run(main())
+
+    @settings(max_examples=60, deadline=None)
+    @given(STEPS)
+    def test_it_does_what_the_store_in_memory_does(self, steps: list[Step]) -> None:
+        compare(self.store, self.namespace(), steps)
+
+    def left_seconds(self, namespace: str) -> list[float]:
+        """How long those Redis keys live that Redis deletes by itself."""
+        left = (int(self.broker.server.run("PTTL", key)[1:]) for key in keys_of(self.broker.port, namespace))
+        return [milliseconds / 1000 for milliseconds in left if milliseconds >= 0]
+
+    def connections(self) -> int:
+        """How many the server has."""
+        said = self.broker.server.run("INFO", "clients").split(b"connected_clients:")[1]
+        return int(said.split(b"\r")[0])
 
 
 def keys_of(port: int, namespace: str) -> list[str]:

@@ -18,7 +18,7 @@ from nitro.streams.base import Change, Stored
 
 __all__ = ["RedisNews", "change_of"]
 
-_PING_SECONDS: Final = 5.0
+_PING_SECONDS: Final = 3.0
 """How long the connection may be silent before it is asked whether it still works."""
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _SUBSCRIBED_AT_ONCE: Final = 1000
