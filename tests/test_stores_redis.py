@@ -1,4 +1,4 @@
-"""The Redis store of streams against the conformance suite, on a real server."""
+"""The Redis store of streams against the conformance suite, on real servers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nitro.streams.base import ABSENT, Commit, Conflict, Store, Stored
 from nitro.streams.stores.redis import RedisStore
 from nitro.testing.conformance.stores import Heard, StoreConformance, again, commit
 from tests.brokers import Redis
+from tests.services import RedisCluster, RedisServer, Sentinel
 from tests.store_pairs import STEPS, Step, compare
 
 
@@ -31,8 +32,7 @@ class TestRedisStore(StoreConformance):
         return RedisStore(self.broker.url, namespace)
 
     def cut(self) -> None:
-        for kind in ("normal", "pubsub"):
-            self.broker.server.run("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+        cut(self.broker.server)
 
     def leftovers(self, namespace: str) -> int:
         return len(keys_of(self.broker.port, namespace))
@@ -160,6 +160,64 @@ class TestRedisStore(StoreConformance):
         """How many the server has."""
         said = self.broker.server.run("INFO", "clients").split(b"connected_clients:")[1]
         return int(said.split(b"\r")[0])
+
+
+class TestRedisClusterStore(StoreConformance):
+    """A cluster of one node: every command goes the way of a cluster."""
+
+    server: RedisCluster
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _started(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        with RedisCluster(tmp_path_factory.mktemp("cluster")) as cls.server:
+            assert cls.server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383") == b"+OK\r\n"
+            deadline = time.monotonic() + 10
+            while b"cluster_state:ok" not in cls.server.run("CLUSTER", "INFO"):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield
+
+    def store(self, namespace: str) -> Store:
+        return RedisStore(f"redis+cluster://127.0.0.1:{self.server.port}", namespace)
+
+    def cut(self) -> None:
+        cut(self.server)
+
+    def leftovers(self, namespace: str) -> int:
+        return len(keys_of(self.server.port, namespace))
+
+    @settings(max_examples=20, deadline=None)
+    @given(STEPS)
+    def test_it_does_what_the_store_in_memory_does(self, steps: list[Step]) -> None:
+        compare(self.store, self.namespace(), steps)
+
+
+class TestRedisSentinelStore(StoreConformance):
+    master: RedisServer
+    sentinel: Sentinel
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _started(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        directory = tmp_path_factory.mktemp("sentinel")
+        with RedisServer(directory / "redis") as cls.master, Sentinel(directory, cls.master) as cls.sentinel:
+            yield
+
+    def store(self, namespace: str) -> Store:
+        return RedisStore(self.sentinel.url, namespace)
+
+    def cut(self) -> None:
+        cut(self.master)
+
+    def leftovers(self, namespace: str) -> int:
+        return len(keys_of(self.master.port, namespace))
+
+
+def cut(server: RedisServer) -> None:
+    """End all connections to it."""
+    for kind in ("normal", "pubsub"):
+        server.run("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
 
 def keys_of(port: int, namespace: str) -> list[str]:

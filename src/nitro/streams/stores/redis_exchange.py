@@ -31,6 +31,8 @@ _ANSWER_SECONDS: Final = ANSWER_SECONDS + 1.0
 _IDLE_SECONDS: Final = 5.0
 """After that a server or a proxy may have closed the connection, so it is looked at before it is used."""
 
+_CLOSED: Final = "the store is closed; open it again to use it"
+
 
 class _Asked(NamedTuple):
     commands: Sequence[Command]
@@ -49,7 +51,7 @@ class Exchange:
         self._client = client
         self._on_loss = on_loss
         self._line = Line(client)
-        self._is_open = False
+        self._is_open = self._is_closed = False
         self._used_at = 0.0
         self._waiting: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
@@ -61,6 +63,8 @@ class Exchange:
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands, and wait for all replies; raises the first error among them."""
+        if self._is_closed:
+            raise RedisConnectionError(_CLOSED)
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Asked(commands, answer))
         if self._task is None:
@@ -76,6 +80,8 @@ class Exchange:
         self._is_open = False
 
     async def close(self) -> None:
+        """Close the connection; those who wait are told."""
+        self._is_closed = True
         if self._task is not None:
             await end([self._task])
         await self._line.close()
@@ -84,7 +90,10 @@ class Exchange:
         asked: list[_Asked] = []
         try:
             while self._waiting:
-                asked, self._waiting = self._waiting, []
+                asked = [each for each in self._waiting if not each.answer.done()]  # but for who no longer waits
+                self._waiting = []
+                if not asked:
+                    continue
                 try:
                     replies = await self._answer([command for each in asked for command in each.commands])
                 except Exception as error:  # noqa: BLE001 - raised again by those who wait
@@ -99,7 +108,7 @@ class Exchange:
             left, self._waiting = (*asked, *self._waiting), []
             for each in left:
                 if not each.answer.done():
-                    each.answer.set_exception(RedisConnectionError("the store was closed"))
+                    each.answer.set_exception(RedisConnectionError(_CLOSED))
 
     async def _answer(self, commands: Sequence[Command]) -> list[Any]:
         """All replies, or errors in their places."""

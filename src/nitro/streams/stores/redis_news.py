@@ -43,16 +43,20 @@ class RedisNews:
         self._failure: Exception | None = None
         self._told = asyncio.Event()
         self._altered = asyncio.Event()
+        self._confirmed = asyncio.Event()
         self._connection: Any = None
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     def watch(self, key: str) -> None:
+        """Subscribe to it; once that is confirmed, `next` says that something may have been missed."""
         self._watched.add(key)
         self._altered.set()
-        if self._task is None:
+        if self._task is None and not self._is_closed:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="nitro streams news from redis")
 
     def unwatch(self, key: str) -> None:
+        """No longer. What is told nevertheless is left out."""
         self._watched.discard(key)
         self._altered.set()
 
@@ -77,8 +81,11 @@ class RedisNews:
         if self._connection is not None:
             self._connection = None
             self._altered.set()
+            self._confirmed.set()
 
     async def close(self) -> None:
+        """End the connection."""
+        self._is_closed = True
         if self._task is not None:
             await end([self._task])
             self._task = None
@@ -146,7 +153,10 @@ class RedisNews:
                 await connection.send_command("PING", check_health=False)
 
     async def _subscribe(self, connection: Any) -> None:
-        """Send what has to be subscribed, and what no longer. Who is connected anew is confirmed by that."""
+        """Send what has to be subscribed, and what no longer.
+
+        The next is sent when this is confirmed: each confirmation lets all be looked at, so they have to be few.
+        """
         while self._connection is connection:
             await self._altered.wait()
             self._altered.clear()
@@ -154,14 +164,17 @@ class RedisNews:
                 return
             added = [key for key in self._watched if key not in self._subscribed]
             removed = [key for key in self._subscribed if key not in self._watched]
-            for verb, keys in (("UNSUBSCRIBE", removed), ("SUBSCRIBE", added)):
-                for first in range(0, len(keys), _SUBSCRIBED_AT_ONCE):
-                    some = keys[first : first + _SUBSCRIBED_AT_ONCE]
-                    channels = [self._channels + key.encode() for key in some]
-                    self._unconfirmed += len(some) if keys is added else 0
-                    await connection.send_command(verb, *channels, check_health=False)
             self._subscribed.difference_update(removed)
             self._subscribed.update(added)
+            self._unconfirmed = len(added)
+            for verb, keys in (("UNSUBSCRIBE", removed), ("SUBSCRIBE", added)):
+                for first in range(0, len(keys), _SUBSCRIBED_AT_ONCE):
+                    channels = [self._channels + key.encode() for key in keys[first : first + _SUBSCRIBED_AT_ONCE]]
+                    await connection.send_command(verb, *channels, check_health=False)
+            if added:
+                self._confirmed.clear()
+                if self._unconfirmed:
+                    await self._confirmed.wait()
 
     def _take(self, reply: Any) -> None:
         kind = reply[0]
@@ -170,6 +183,7 @@ class RedisNews:
             if self._unconfirmed == 0:
                 self._has_missed = True
                 self._told.set()
+                self._confirmed.set()
         elif kind == b"message":
             key = reply[1][len(self._channels) :].decode()
             if key in self._watched:
