@@ -41,6 +41,7 @@ class RedisNews:
         self._changes: deque[Change] = deque()
         self._has_missed = False
         self._failure: Exception | None = None
+        self._failures = 0
         self._told = asyncio.Event()
         self._altered = asyncio.Event()
         self._confirmed = asyncio.Event()
@@ -61,7 +62,9 @@ class RedisNews:
         self._altered.set()
 
     async def next(self) -> Sequence[Change] | None:
-        """What was told since the last call; None if something may have been missed. Raises why there is no news."""
+        """What was told since the last call; None if something may have been missed. Raises why there is no news, if
+        a connection can't be made.
+        """
         while True:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
@@ -91,21 +94,20 @@ class RedisNews:
             self._task = None
 
     async def _run(self) -> None:
-        failures = 0
         while True:
             try:
                 connection = await self._connect()
                 try:
-                    failures = 0
                     await self._listen(connection)
                 finally:
                     self._connection = None
                     await connection.disconnect(nowait=True)
             except Exception as error:  # noqa: BLE001 - a driver's; it is raised by who waits for news
-                self._failure = error
-                self._told.set()
-            await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
-            failures += 1
+                if self._failures:  # a connection that was lost is told by `None` once there is another one
+                    self._failure = error
+                    self._told.set()
+            await asyncio.sleep(_RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)])
+            self._failures += 1
 
     async def _connect(self) -> Any:
         """A connection of the older protocol, in which what is told comes as replies do."""
@@ -177,6 +179,7 @@ class RedisNews:
                     await self._confirmed.wait()
 
     def _take(self, reply: Any) -> None:
+        self._failures = 0
         kind = reply[0]
         if kind == b"subscribe":
             self._unconfirmed -= 1
