@@ -118,6 +118,8 @@ class StoreConformance:
             assert [v for v, _ in await store.read("a", versions[3], versions[8], 10_000)] == versions[4:9]
             assert [v for v, _ in await store.read("a", versions[3] + 1, versions[8] - 1, 10_000)][-1] < versions[8]
             assert [v for v, _ in await store.read("a", versions[3], versions[11], 350)] == versions[4:7]
+            assert [v for v, _ in await store.read("a", versions[3], versions[11], 300)] == versions[4:7]
+            assert [v for v, _ in await store.read("a", versions[3], versions[11], 299)] == versions[4:6]
             assert [v for v, _ in await store.read("a", versions[3], versions[11], 10)] == versions[4:5]
             assert await store.read("a", version, version + 100, 1000) in ([], ())
             assert await store.read("missing", 0, version, 1000) in ([], ())
