@@ -113,19 +113,22 @@ class Exchange:
     async def _answer(self, commands: Sequence[Command]) -> list[Any]:
         """All replies, or errors in their places."""
         await self._connect()
+        replies = await self._replies(commands)
+        unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:  # the server has started since it ran them
+            texts = [("EVAL", ALL[commands[place][1]], *commands[place][2:]) for place in unknown]
+            for place, reply in zip(unknown, await self._replies(texts), strict=True):
+                replies[place] = reply
+        self._used_at = time.monotonic()
+        if any(isinstance(reply, _LOST) for reply in replies):
+            self._lost()
+        return replies
+
+    async def _replies(self, commands: Sequence[Command]) -> list[Any]:
         replies: list[Any] = []
         for some in _rounds(commands):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 replies += await self._line.ask_all(some)
-        unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:  # the server has started since it ran them
-            texts = [("EVAL", ALL[commands[place][1]], *commands[place][2:]) for place in unknown]
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                for place, reply in zip(unknown, await self._line.ask_all(texts), strict=True):
-                    replies[place] = reply
-        self._used_at = time.monotonic()
-        if any(isinstance(reply, _LOST) for reply in replies):
-            self._lost()
         return replies
 
     async def _connect(self) -> None:
