@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from nitro.streams.base import ABSENT, Commit, Conflict, Store
+from nitro.streams.base import ABSENT, Commit, Conflict, Record, Store
 from nitro.streams.stores.memory import MemoryStore
 from nitro.streams.stores.nats import NatsStore
-from nitro.testing.conformance.stores import StoreConformance, eventually, opened
+from nitro.streams.stores.nats_link import Request
+from nitro.streams.stores.nats_messages import headers_of
+from nitro.testing.conformance.stores import StoreConformance, commit, eventually, opened
 from tests.brokers import Nats
 from tests.services import administer
 
@@ -52,6 +54,39 @@ class TestNatsStore(StoreConformance):
     )
     def test_it_does_what_the_store_in_memory_does(self, steps: list[Any]) -> None:
         asyncio.run(self._compare(steps))
+
+    def test_a_key_is_free_whose_deletion_was_not_finished(self) -> None:
+        async def scenario(store: Store) -> None:
+            assert isinstance(store, NatsStore)
+            version = await commit(store, Commit("a", ABSENT, b"1", b"1", alarm_at=1.0))
+            assert list(await store.due(2.0, 10)) == ["a"]
+            deletion = Commit("a", version, None)
+            jetstream, subject = await store._connected(), store._subjects.of("a")
+            request = Request(subject, b"", headers_of(deletion, subject, version))
+            (gone,) = await jetstream.publish([request], as_batch=False)
+            assert gone is not None
+            assert await store.load("a") is None
+            assert await store.read("a", 0, gone, 1_000) == []
+            await eventually(lambda: _is(store.due(2.0, 10), []))
+            assert isinstance((await store.commit([deletion]))[0], Conflict)
+            again = await commit(store, Commit("a", ABSENT, b"2", b"2"))
+            assert await store.read("a", 0, again, 1_000) == [Record(again, b"2")]
+
+        self.run(scenario)
+
+    def test_of_messages_without_a_record_only_the_newest_is_left(self) -> None:
+        name = self.namespace()
+
+        async def scenario(store: Store) -> None:
+            first = version = await commit(store, Commit("a", ABSENT, b"s", b"1"))
+            for n in range(5):
+                version = await commit(store, Commit("a", version, b"s", None, first, float(n)))
+                assert await store.postpone("a", float(n), n + 0.5)
+            assert await store.load("a") == (version, first, b"s", 4.5)
+            assert await store.read("a", 0, version, 1_000) == [Record(first, b"1")]
+
+        self.run(scenario, name)
+        assert self.leftovers(name) == 2
 
     async def _compare(self, steps: list[Any]) -> None:
         """Take the steps in two stores of one namespace by turns, and in the one in memory."""
@@ -102,8 +137,7 @@ class TestNatsStore(StoreConformance):
         for prefix in ("", "a", "a/", "a/b", "ä"):
             assert list(await store.keys(prefix, 3)) == list(await memory.keys(prefix, 3))
         for now in (1.0, 2.0, 4.0):
-            wanted = await memory.due(now, 10)
-            await eventually(partial(_are_due, store, now, wanted))
+            await eventually(partial(_is_due, store, now, await memory.due(now, 10)))
 
     def store(self, namespace: str) -> Store:
         return NatsStore(self.broker.url, namespace)
@@ -123,5 +157,9 @@ class TestNatsStore(StoreConformance):
             return elsewhere.submit(administer, self.broker.server.url, count).result()
 
 
-async def _are_due(store: Store, now: float, wanted: Sequence[str]) -> bool:
+async def _is(answer: Awaitable[Sequence[str]], wanted: Sequence[str]) -> bool:
+    return list(await answer) == list(wanted)
+
+
+async def _is_due(store: Store, now: float, wanted: Sequence[str]) -> bool:
     return list(await store.due(now, 10)) == list(wanted)

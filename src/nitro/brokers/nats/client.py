@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Final
 from urllib.parse import unquote
 
 from nats.aio.client import Client
@@ -18,7 +19,8 @@ _CONNECT_SECONDS: Final = 4
 _OPTIONS: Final = ("credentials", "replicas", "storage")
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """What a NATS URL says.
 
     Attributes:
@@ -29,7 +31,7 @@ class Place(NamedTuple):
     """
 
     servers: list[str]
-    access: dict[str, Any]
+    access: dict[str, Any] = field(repr=False)
     is_secret: bool
     storage: StorageType
     replicas: int

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from heapq import nsmallest
 from typing import Final
 
+from nats.aio.msg import Msg
+
 from nitro.brokers.nats.client import place_of
 from nitro.redaction import without_secrets
 from nitro.streams.base import Change, Commit, Conflict, Record, Stored
@@ -27,7 +29,11 @@ from nitro.streams.stores.nats_subjects import Subjects
 
 __all__ = ["NatsStore"]
 
+_TRIES: Final = 10
+"""How often a replica is read that may be behind."""
+_REPLICA_SECONDS: Final = 0.02
 _PAGE: Final = 250
+"""Messages read at once, at most."""
 _PAGE_MORE_BYTES: Final = 16 * 1024
 """What a page may have beside its records, and a quarter of them: states and headers."""
 
@@ -68,6 +74,8 @@ class NatsStore:
                 jetstream = JetStream(self._namespace, self._subjects, self._place, link)
                 try:
                     await jetstream.open()
+                    if jetstream.is_replicated:
+                        await link.subscribe(jetstream.elections, self._elected)
                     await self._news.follow(link)
                 except BaseException:
                     await link.close()
@@ -76,6 +84,10 @@ class NatsStore:
                 self._jetstream = jetstream
         await self._news.settled()
         return jetstream
+
+    async def _elected(self, _: Msg) -> None:
+        """What the last leader stored, and did not tell any more, is read from this one."""
+        self._news.miss()
 
     async def load(self, key: str) -> Stored | None:
         message = await self._commits.newest(await self._connected(), key)
@@ -93,6 +105,18 @@ class NatsStore:
 
     async def read(self, key: str, after: int, until: int, max_bytes: int) -> Sequence[Record]:
         jetstream = await self._connected()
+        for _ in range(_TRIES):
+            records = await self._read(jetstream, key, after, until, max_bytes)
+            if records or not jetstream.is_replicated or after >= until:
+                break
+            newest = await jetstream.newest(key)
+            stored = None if newest is None else newest.stored
+            if stored is None or stored.tail <= after:
+                break
+            await asyncio.sleep(_REPLICA_SECONDS)  # the leader has more than the replica that was asked
+        return records
+
+    async def _read(self, jetstream: JetStream, key: str, after: int, until: int, max_bytes: int) -> list[Record]:
         records: list[Record] = []
         while after < until and not records:
             messages = await jetstream.following(key, after, _PAGE, max_bytes + max_bytes // 4 + _PAGE_MORE_BYTES)

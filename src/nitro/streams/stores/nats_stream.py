@@ -40,6 +40,7 @@ class JetStream:
     Attributes:
         name: of the stream.
         link: the connection.
+        is_replicated: whether several servers have it, of which one, its leader, takes what is stored.
     """
 
     def __init__(self, namespace: str, subjects: Subjects, place: Place, link: Link) -> None:
@@ -57,7 +58,12 @@ class JetStream:
             allow_msg_ttl=True,
             republish=RePublish(src=subjects.all, dest=subjects.news),
         )
-        self._is_replicated = False
+        self.is_replicated: bool = False
+
+    @property
+    def elections(self) -> str:
+        """Where the server tells that the stream has a new leader."""
+        return f"$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{self.name}"
 
     async def open(self) -> None:
         """Make the stream, unless it is there.
@@ -84,7 +90,7 @@ class JetStream:
             missing.append(f"republish of {self._subjects.all} to {self._subjects.news}")
         if missing:
             raise ConfigurationError(f"the JetStream stream {self.name} has no {', '.join(missing)}; add it there")
-        self._is_replicated = (info.config.num_replicas or 1) > 1
+        self.is_replicated = (info.config.num_replicas or 1) > 1
 
     async def _make(self, jetstream: Any) -> StreamInfo:
         try:
@@ -135,7 +141,7 @@ class JetStream:
     async def newest(self, key: str) -> Message | None:
         """The newest message of a key, as the server has it that takes its commits; None if there is none."""
         question = json.dumps({"last_by_subj": self._subjects.of(key)}).encode()
-        if self._is_replicated:  # others may be behind the one that leads
+        if self.is_replicated:  # others may be behind its leader
             try:
                 raw = await self.link.client.jetstream(timeout=ANSWER_SECONDS).get_last_msg(
                     self.name, self._subjects.of(key)
@@ -147,7 +153,9 @@ class JetStream:
         return None if status_of(answer) == NOTHING else found(answer)
 
     async def following(self, key: str, after: int, count: int, max_bytes: int) -> list[Message]:
-        """The key's messages behind a sequence: so many, or fewer if they have more bytes; none if there are none."""
+        """The key's messages behind a sequence: so many, or fewer if they have more bytes; none if there are none, or
+        if the replica that answers doesn't have them yet.
+        """
         question = {"next_by_subj": self._subjects.of(key), "seq": after + 1, "batch": count, "max_bytes": max_bytes}
         request = Request(f"{_DIRECT}.{self.name}", json.dumps(question).encode())
         return [found(each) for each in await self.link.ask_for_many(request)]
