@@ -69,7 +69,7 @@ class NatsStore:
             if jetstream is None or jetstream.link.is_closed:
                 if jetstream is not None:
                     await jetstream.link.close()
-                link = Link(self._place, self._news.miss)
+                link = Link(self._place, self._subjects.remedy, self._news.miss)
                 await link.connect()
                 jetstream = JetStream(self._namespace, self._subjects, self._place, link)
                 try:
@@ -160,7 +160,8 @@ class NatsStore:
                 alarms = Alarms(jetstream.link, jetstream.name, self._subjects)
                 await alarms.start()
                 self._alarms = alarms
-            return alarms
+        await alarms.whole()
+        return alarms
 
     async def keys(self, prefix: str, limit: int) -> Sequence[str]:
         jetstream = await self._connected()

@@ -10,6 +10,7 @@ A key may be here with an older alarm than it has by now, and one may be here th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ from nitro.streams.stores.nats_subjects import Subjects
 
 __all__ = ["Alarms"]
 
+_WHOLE_SECONDS: Final = 2.0
 _HEARTBEAT_SECONDS: Final = 5.0
 _SILENT_SECONDS: Final = 3 * _HEARTBEAT_SECONDS
 """After so long without a message or a heartbeat the consumer is gone."""
@@ -61,7 +63,7 @@ class Alarms:
         return self._has_gap or self._link.is_closed or time.monotonic() - self._heard_at > _SILENT_SECONDS
 
     async def start(self) -> None:
-        """Follow the stream; done when all that is there was delivered."""
+        """Follow the stream."""
         inbox = self._link.client.new_inbox()
         self._subscription = await self._link.subscribe(inbox, self._came)
         try:
@@ -77,12 +79,17 @@ class Alarms:
                 num_replicas=1,
             )
             info = await self._link.client.jetstream(timeout=ANSWER_SECONDS).add_consumer(self._stream, config)
-            if info.num_pending or (info.delivered is not None and info.delivered.consumer_seq):
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    await self._is_whole.wait()
+            if not info.num_pending and (info.delivered is None or not info.delivered.consumer_seq):
+                self._is_whole.set()
         except BaseException:
             await self.stop()
             raise
+
+    async def whole(self) -> None:
+        """Wait until all that was there at the start is known, but not for long: what is not known yet comes later."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WHOLE_SECONDS):
+                await self._is_whole.wait()
 
     async def stop(self) -> None:
         """Hear no more; the server deletes the consumer then."""

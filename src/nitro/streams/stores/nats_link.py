@@ -24,6 +24,8 @@ __all__ = ["NOTHING", "Link", "Request", "status_of"]
 
 log: Final = logging.getLogger("nitro.streams")
 
+_PAUSE_SECONDS: Final = 0.5
+"""Between two tries of the same server."""
 _STATUS: Final = "Status"
 _DESCRIPTION: Final = "Description"
 _END: Final = "204"
@@ -45,6 +47,7 @@ class Link:
 
     Args:
         place: where to connect to.
+        remedy: what a user has to be allowed who isn't.
         on_gap: called when messages to a subscriber were or may be lost: it was too slow, or the connection is gone.
 
     Attributes:
@@ -52,22 +55,30 @@ class Link:
         client: nats-py's.
     """
 
-    def __init__(self, place: Place, on_gap: Callable[[], None]) -> None:
+    def __init__(self, place: Place, remedy: str, on_gap: Callable[[], None]) -> None:
         self.client = place.client()
         self.is_closed: bool = False
         self._place = place
+        self._remedy = remedy
         self._on_gap = on_gap
         self._inbox = ""
         self._asked = 0
         self._answers: dict[str, asyncio.Queue[Msg | None]] = {}
+        self._last_error: Exception | None = None
         self._denied: str | None = None
 
     async def connect(self) -> None:
         """Connect; closed again if that fails."""
         try:
-            await self._place.connect(self.client, self._noted, closed_cb=self._closed)
+            async with asyncio.timeout(ANSWER_SECONDS):  # by itself it tries for minutes
+                await self._place.connect(
+                    self.client, self._noted, closed_cb=self._closed, reconnect_time_wait=_PAUSE_SECONDS
+                )
             self._inbox = self.client.new_inbox()
             await self.subscribe(f"{self._inbox}.*", self._came)
+        except TimeoutError:
+            await self.close()
+            raise TimeoutError(f"NATS can't be connected to: {self._last_error!r}") from None
         except BaseException:
             await self.close()
             raise
@@ -160,10 +171,12 @@ class Link:
 
     async def _noted(self, error: Exception) -> None:
         log.debug("nats: %r", error)
+        self._last_error = error
         if isinstance(error, SlowConsumerError):
             self._on_gap()
         elif "permissions violation" in str(error).lower():
-            self._denied = f"the server says: {error}"
+            self._denied = f"the server says: {error}. {self._remedy}"
+            log.error("%s", self._denied)  # a subscription that is denied is told here alone
 
 
 def status_of(message: Msg) -> str | None:

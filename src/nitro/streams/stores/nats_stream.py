@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from nats.aio.msg import Msg
 from nats.js.api import RePublish, StreamConfig, StreamInfo
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from nitro.brokers.nats.client import Place
 from nitro.brokers.nats.jetstream import ANSWER_SECONDS, api_refusal
@@ -80,6 +80,10 @@ class JetStream:
                 info = await jetstream.stream_info(self.name)
             except NotFoundError:
                 info = await self._make(jetstream)
+        except ServiceUnavailableError:
+            if len(self.link.client.servers) > 1:  # those that have it may be electing a leader
+                raise
+            raise ConfigurationError("JetStream is not on in its server; start it with nats-server -js") from None
         except APIError as error:
             remedy = api_refusal(error)
             if remedy is None:

@@ -29,6 +29,7 @@ class Subjects:
     Attributes:
         all: a wildcard for all that is stored.
         news: a wildcard for what the server republishes.
+        remedy: what a user has to be allowed who isn't.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -36,6 +37,10 @@ class Subjects:
         self._news = f"nitro.{namespace}.news."
         self.all: str = f"{self._stored}>"
         self.news: str = f"{self._news}>"
+        self.remedy: str = (
+            f"Let its user publish to {self.all} and $JS.API.>, and subscribe to {self.news}, _INBOX.> and "
+            f"$JS.EVENT.ADVISORY.STREAM.>"
+        )
 
     def of(self, key: str) -> str:
         """Where the key's messages are stored."""
