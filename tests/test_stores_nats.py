@@ -19,7 +19,7 @@ from nitro.streams.stores.memory import MemoryStore
 from nitro.streams.stores.nats import NatsStore
 from nitro.streams.stores.nats_link import Request
 from nitro.streams.stores.nats_messages import headers_of
-from nitro.testing.conformance.stores import StoreConformance, commit, eventually, opened
+from nitro.testing.conformance.stores import Heard, StoreConformance, again, commit, eventually, opened
 from tests.brokers import Nats
 from tests.services import administer
 
@@ -87,6 +87,35 @@ class TestNatsStore(StoreConformance):
 
         self.run(scenario, name)
         assert self.leftovers(name) == 2
+
+    def test_batches_that_are_too_many_for_the_server_are_stored_one_by_one(self) -> None:
+        async def scenario(store: Store) -> None:
+            assert isinstance(store, NatsStore)
+            link = (await store._connected()).link
+            for n in range(50):  # as many as the server has open of a stream, none of which is ever finished
+                batch = {"Nats-Batch-Id": f"{n}", "Nats-Batch-Sequence": "1"}
+                await link.tell(store._subjects.of(f"unfinished-{n}"), b"", batch)
+            versions = await store.commit([Commit(f"k{n}", ABSENT, b"%d" % n) for n in range(5)])
+            for n, version in enumerate(versions):
+                assert await store.load(f"k{n}") == (version, 0, b"%d" % n, None)
+
+        self.run(scenario)
+
+    def test_what_was_committed_survives_its_server_and_goes_on(self) -> None:
+        async def scenario(store: Store, other: Store) -> None:
+            async with Heard(store) as heard:
+                await heard.watch("a")
+                version = await commit(other, Commit("a", ABSENT, b"1", b"1", alarm_at=1.0))
+                assert list(await store.due(2.0, 10)) == ["a"]
+                await heard.until(lambda: heard.newest("a") == version)
+                self.broker.kill()
+                self.broker.start()
+                assert await again(lambda: store.load("a")) == (version, version, b"1", 1.0)
+                assert list(await store.due(2.0, 10)) == ["a"]
+                second = await again(lambda: commit(other, Commit("a", version, b"2", b"2")))
+                await heard.until(lambda: heard.newest("a") == second and heard.missed > 0)
+
+        self.run_two(scenario)
 
     async def _compare(self, steps: list[Any]) -> None:
         """Take the steps in two stores of one namespace by turns, and in the one in memory."""
