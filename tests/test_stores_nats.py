@@ -50,7 +50,7 @@ class TestNatsStore(StoreConformance):
 
     @given(steps=STEPS)
     @settings(
-        max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors]
+        max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors]
     )
     def test_it_does_what_the_store_in_memory_does(self, steps: list[Any]) -> None:
         asyncio.run(self._compare(steps))

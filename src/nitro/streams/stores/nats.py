@@ -164,6 +164,7 @@ class NatsStore:
         return alarms
 
     async def keys(self, prefix: str, limit: int) -> Sequence[str]:
+        # Those below the last slash of the prefix are asked for; the server tells some 200,000 in a second.
         jetstream = await self._connected()
         subjects = await jetstream.subjects(self._subjects.beginning(prefix))
         found = [self._subjects.key(subject) for subject in subjects]
@@ -186,11 +187,12 @@ class NatsStore:
                 return changes
 
     async def close(self) -> None:
-        jetstream, self._jetstream, self._alarms = self._jetstream, None, None
-        self._commits.forget()
-        await self._news.close()
-        if jetstream is not None:
-            await jetstream.link.close()
+        async with self._connecting:
+            jetstream, self._jetstream, self._alarms = self._jetstream, None, None
+            self._commits.forget()
+            await self._news.close()
+            if jetstream is not None:
+                await jetstream.link.close()
 
     def __repr__(self) -> str:
         return f"<NatsStore {self.name}, subjects {self._subjects.all}>"

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import SlowConsumerError
 from nats.js.errors import APIError
@@ -43,7 +44,7 @@ class Request(NamedTuple):
 
 
 class Link:
-    """See the module.
+    """One connection, which is opened once.
 
     Args:
         place: where to connect to.
@@ -56,7 +57,7 @@ class Link:
     """
 
     def __init__(self, place: Place, remedy: str, on_gap: Callable[[], None]) -> None:
-        self.client = place.client()
+        self.client: Client = place.client()
         self.is_closed: bool = False
         self._place = place
         self._remedy = remedy

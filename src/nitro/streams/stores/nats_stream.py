@@ -45,7 +45,7 @@ class JetStream:
 
     def __init__(self, namespace: str, subjects: Subjects, place: Place, link: Link) -> None:
         self.name: str = f"nitro_{namespace}_streams"
-        self.link = link
+        self.link: Link = link
         self._subjects = subjects
         self._config = StreamConfig(
             name=self.name,
