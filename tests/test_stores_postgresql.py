@@ -1,0 +1,57 @@
+"""The store in PostgreSQL against the conformance suite, on a real server, also through a pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import asyncpg
+import pytest
+
+from nitro.streams.base import Store
+from nitro.streams.stores.postgresql import PostgresStore
+from nitro.testing.conformance.stores import StoreConformance
+from tests.brokers import PooledPostgres, Postgres
+
+
+class TestPostgresStore(StoreConformance):
+    kind: ClassVar[type[Postgres]] = Postgres
+    broker: ClassVar[Postgres]
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def started(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        directory: Path = tmp_path_factory.mktemp("store")
+        with cls.kind(directory) as cls.broker:
+            yield
+
+    def store(self, namespace: str) -> Store:
+        return PostgresStore(self.broker.url, namespace)
+
+    def cut(self) -> None:
+        self.broker.cut()
+
+    def leftovers(self, namespace: str) -> int:
+        async def count() -> int:
+            connection = await asyncpg.connect(self.broker.url, statement_cache_size=0)
+            try:
+                tables = ("nitro_streams", "nitro_stream_records")
+                queries = [f"SELECT count(*) FROM {table} WHERE namespace = $1" for table in tables]
+                return sum([await connection.fetchval(query, namespace) for query in queries])
+            finally:
+                await connection.close()
+
+        return _in_a_thread(count)
+
+
+class TestPostgresStoreBehindAPool(TestPostgresStore):
+    kind = PooledPostgres
+
+
+def _in_a_thread(call):  # type: ignore[no-untyped-def]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(lambda: asyncio.run(call())).result()
