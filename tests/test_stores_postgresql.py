@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import asyncpg
 import pytest
@@ -50,8 +51,7 @@ class TestPostgresStoreBehindAPool(TestPostgresStore):
     kind = PooledPostgres
 
 
-def _in_a_thread(call):  # type: ignore[no-untyped-def]
-    from concurrent.futures import ThreadPoolExecutor
-
+def _in_a_thread(call: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Call it where no event loop runs."""
     with ThreadPoolExecutor(1) as threads:
         return threads.submit(lambda: asyncio.run(call())).result()
