@@ -15,11 +15,9 @@ from nitro.streams.access import Access
 from nitro.streams.base import Store
 from nitro.streams.committer import Applied
 from nitro.streams.decisions import Append, Creation, Current, Decision
-from nitro.streams.errors import InvalidOffset, StreamExists, StreamNotFound
-from nitro.streams.items import is_json, split
-from nitro.streams.offsets import BEGINNING, Offset
-from nitro.streams.state import Fork, StreamState, from_bytes
-from nitro.streams.tail import Tail
+from nitro.streams.forking import ForkPoint, Forks
+from nitro.streams.reading import Reading
+from nitro.streams.sweeper import Sweeper
 
 __all__ = ["Streams"]
 
