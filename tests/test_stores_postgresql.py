@@ -38,7 +38,7 @@ class TestPostgresStore(StoreConformance):
 
     def leftovers(self, namespace: str) -> int:
         async def count() -> int:
-            connection = await asyncpg.connect(self.broker.url, statement_cache_size=0)
+            connection: Any = await asyncpg.connect(self.broker.url, statement_cache_size=0)
             try:
                 tables = ("nitro_streams", "nitro_stream_records")
                 queries = [f"SELECT count(*) FROM {table} WHERE namespace = $1" for table in tables]
@@ -69,10 +69,10 @@ class TestPostgresStore(StoreConformance):
                     if isinstance(want, int) and isinstance(result, int):
                         versions[want] = result
                 for key in "abcdef":
-                    want, found = await model.load(key), await store.load(key)
-                    if want is not None:
-                        want = want._replace(version=versions[want.version], tail=versions[want.tail])
-                    assert found == want
+                    stored = await model.load(key)
+                    if stored is not None:
+                        stored = stored._replace(version=versions[stored.version], tail=versions[stored.tail])
+                    assert await store.load(key) == stored
                     records = [(versions[v], body) for v, body in await model.read(key, 0, 1 << 52, 9000)]
                     assert list(await store.read(key, 0, 1 << 52, 9000)) == records
                 assert list(await store.due(1e9, 9)) == list(await model.due(1e9, 9))

@@ -163,7 +163,7 @@ class PostgresStore:
             await self._stir.wait()
 
     async def close(self) -> None:
-        lines, self._work, self._ear = (self._work, self._ear), None, None
+        lines, self._work, self._ear, self._is_notified = (self._work, self._ear), None, None, True
         for line in lines:
             if line is not None:
                 line.connection.terminate()
