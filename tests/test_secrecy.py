@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 
 import nitro
 from nitro.brokers.base import DiagnosingLog
-from nitro.brokers.nats import client as nats
+from nitro.brokers.nats import client as nats_client
 from nitro.brokers.nats.log import NatsLog
 from nitro.brokers.postgresql import dsn
 from nitro.brokers.postgresql.dsn import target_of

@@ -170,7 +170,7 @@ def test_who_follows_reads_what_two_processes_append_at_once_in_one_order(tmp_pa
                 await asyncio.gather(*(streams.append(key, Append([b"%s %d" % (name, n)])) for key in keys))
 
         async def follow(streams: Streams, key: str) -> list[bytes]:
-            return [item async for page in streams.follow(key, BEGINNING) for item in page.items]
+            return [item async for page in streams.reading.follow(key, BEGINNING) for item in page.items]
 
         followed = [asyncio.ensure_future(follow(streams, key)) for key in keys for streams in both]
         await asyncio.gather(*(append(streams, name) for streams, name in zip(both, (b"one", b"two"), strict=True)))

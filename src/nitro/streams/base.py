@@ -132,7 +132,7 @@ class Store(Protocol):
         """Keys that begin with `prefix`, in the order of their characters, `limit` of them at most."""
 
     def watch(self, key: str) -> None:
-        """Tell commits of this key from now on. `news` says `None` once they are told, if that takes a while."""
+        """Tell commits of this key from now on. If that takes a while, an incomplete change of the key is told then."""
 
     def unwatch(self, key: str) -> None:
         """No longer."""

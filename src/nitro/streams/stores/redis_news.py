@@ -14,7 +14,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from nitro.brokers.tasks import end
-from nitro.streams.base import Change, Stored
+from nitro.streams.base import ABSENT, Change, Stored
 
 __all__ = ["RedisNews", "change_of"]
 
@@ -37,20 +37,17 @@ class RedisNews:
         self._channels = channels
         self._watched: set[str] = set()
         self._subscribed: set[str] = set()
-        self._unconfirmed = 0
         self._changes: deque[Change] = deque()
-        self._has_missed = False
         self._failure: Exception | None = None
         self._failures = 0
         self._told = asyncio.Event()
         self._altered = asyncio.Event()
-        self._confirmed = asyncio.Event()
         self._connection: Any = None
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
 
     def watch(self, key: str) -> None:
-        """Subscribe to it; once that is confirmed, `next` says that something may have been missed."""
+        """Subscribe to it; once that is confirmed, `next` says that it may have changed."""
         self._watched.add(key)
         self._altered.set()
         if self._task is None and not self._is_closed:
@@ -61,18 +58,15 @@ class RedisNews:
         self._watched.discard(key)
         self._altered.set()
 
-    async def next(self) -> Sequence[Change] | None:
-        """What was told since the last call; None if something may have been missed. Raises why there is no news, if
-        a connection can't be made.
+    async def next(self) -> Sequence[Change]:
+        """What was told since the last call. Raises why there is no news, if a connection can't be made.
+
+        When a connection was lost, each key may have changed once the next one is subscribed to it.
         """
         while True:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
-            if self._has_missed:
-                self._has_missed = False
-                self._changes.clear()  # all is looked at now
-                return None
             if self._changes:
                 changes, self._changes = self._changes, deque()
                 return changes
@@ -84,7 +78,6 @@ class RedisNews:
         if self._connection is not None:
             self._connection = None
             self._altered.set()
-            self._confirmed.set()
 
     async def close(self) -> None:
         """End the connection."""
@@ -103,7 +96,7 @@ class RedisNews:
                     self._connection = None
                     await connection.disconnect(nowait=True)
             except Exception as error:  # noqa: BLE001 - a driver's; it is raised by who waits for news
-                if self._failures:  # a connection that was lost is told by `None` once there is another one
+                if self._failures:  # a connection that was lost is told by what is subscribed again
                     self._failure = error
                     self._told.set()
             await asyncio.sleep(_RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)])
@@ -127,7 +120,6 @@ class RedisNews:
         connection.socket_timeout = None
         self._connection = connection
         self._subscribed.clear()
-        self._unconfirmed = 0
         self._altered.set()
         return connection
 
@@ -155,10 +147,7 @@ class RedisNews:
                 await connection.send_command("PING", check_health=False)
 
     async def _subscribe(self, connection: Any) -> None:
-        """Send what has to be subscribed, and what no longer.
-
-        The next is sent when this is confirmed: each confirmation lets all be looked at, so they have to be few.
-        """
+        """Send what has to be subscribed, and what no longer."""
         while self._connection is connection:
             await self._altered.wait()
             self._altered.clear()
@@ -168,25 +157,18 @@ class RedisNews:
             removed = [key for key in self._subscribed if key not in self._watched]
             self._subscribed.difference_update(removed)
             self._subscribed.update(added)
-            self._unconfirmed = len(added)
             for verb, keys in (("UNSUBSCRIBE", removed), ("SUBSCRIBE", added)):
                 for first in range(0, len(keys), _SUBSCRIBED_AT_ONCE):
                     channels = [self._channels + key.encode() for key in keys[first : first + _SUBSCRIBED_AT_ONCE]]
                     await connection.send_command(verb, *channels, check_health=False)
-            if added:
-                self._confirmed.clear()
-                if self._unconfirmed:
-                    await self._confirmed.wait()
 
     def _take(self, reply: Any) -> None:
         self._failures = 0
         kind = reply[0]
         if kind == b"subscribe":
-            self._unconfirmed -= 1
-            if self._unconfirmed == 0:
-                self._has_missed = True
-                self._told.set()
-                self._confirmed.set()
+            key = reply[1][len(self._channels) :].decode()
+            self._changes.append(Change(key, ABSENT, None, None, False))
+            self._told.set()
         elif kind == b"message":
             key = reply[1][len(self._channels) :].decode()
             if key in self._watched:
