@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
-from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -31,6 +30,7 @@ from nitro.durable_streams.request import (
     is_closing,
     reading_of,
     stream_of,
+    url_of,
 )
 from nitro.errors import NitroError
 from nitro.streams.errors import StreamGone
@@ -142,8 +142,7 @@ class DurableStreams:
         headers = {"content-type": applied.state.content_type, "cache-control": "no-store"}
         headers |= place(applied.offset, is_closed=applied.state.is_closed)
         if applied.is_changed:
-            url = request.url
-            headers["location"] = f"{url.scheme}://{url.netloc}{quote(request.scope['path'])}"
+            headers["location"] = url_of(request)
         return answer(201 if applied.is_changed else 200, headers)
 
     async def _append(self, request: Request, path: str) -> Response:

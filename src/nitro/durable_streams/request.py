@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -31,6 +31,7 @@ __all__ = [
     "reading_of",
     "source_of",
     "stream_of",
+    "url_of",
 ]
 
 MAX_PATH_CHARACTERS: Final = 1_000
@@ -42,6 +43,7 @@ _RFC_3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
 )
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 _BEGINNINGS: Final = frozenset({"-1", "0000000000000000_0000000000000000"})
 """The sentinel of the protocol, and the first offset of its reference server, which its clients and tests may send."""
 _RESERVED: Final = "__ds"
@@ -92,6 +94,12 @@ def source_of(scope: Scope, url_path: str) -> str | None:
     path = unquote(url_path)
     root = scope.get("root_path", "")
     return _within(scope, path) if path.startswith(f"{root}/") else None
+
+
+def url_of(request: Request) -> str:
+    """The URL of the stream, as the client has called it; without its host, if it named none that can be."""
+    host, path = request.headers.get("host", ""), quote(request.scope["path"])
+    return f"{request.scope.get('scheme', 'http')}://{host}{path}" if _HOST.fullmatch(host) is not None else path
 
 
 def _within(scope: Scope, path: str) -> str:

@@ -1,0 +1,230 @@
+"""Requests of durable streams: who may make them, which are refused, and that none, whatever it holds, is a fault."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.types import Message, Scope
+
+from nitro.durable_streams import DurableStreams
+from nitro.errors import ConfigurationError
+from tests.apps import durable_streams as apps
+from tests.servers import ROOT, Server
+
+ENVIRONMENT = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+TEXT = {"content-type": "text/plain"}
+
+
+@pytest.fixture(scope="module", params=["app", "fastapi_app", "alone"])
+def base(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where streams are, under each of the applications."""
+    with Server(f"tests.apps.durable_streams:{request.param}", environment=ENVIRONMENT) as server:
+        yield server.url + ("" if request.param == "alone" else "/v1/stream")
+    assert "Traceback" not in server.output, server.output
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False, verify=False, timeout=10) as client:
+        yield client
+
+
+def problem(response: httpx.Response) -> str:
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.json()["status"] == response.status_code
+    return str(response.json()["detail"])
+
+
+def test_without_somebody_who_authorizes_there_are_no_streams() -> None:
+    with pytest.raises(TypeError):
+        DurableStreams()  # type: ignore[call-arg]
+    with pytest.raises(ConfigurationError, match=r"DurableStreams\(authorize=authorize\)"):
+        DurableStreams(authorize=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("action", "method", "headers", "content"),
+    [
+        ("create", "PUT", TEXT, b"x"),
+        ("append", "POST", TEXT, b"x"),
+        ("append", "POST", {**TEXT, "stream-closed": "true"}, b"x"),
+        ("close", "POST", {**TEXT, "stream-closed": "true"}, b"x"),
+        ("close", "POST", {"stream-closed": "true"}, b""),
+        ("delete", "DELETE", {}, b""),
+        ("read", "HEAD", {}, b""),
+        ("read", "GET", {}, b""),
+    ],
+)
+def test_who_may_not_is_told_so_and_nothing_happens(
+    base: str, http: httpx.Client, action: str, method: str, headers: dict[str, str], content: bytes
+) -> None:
+    url = f"{base}/guarded/{action}{len(headers)}{len(content)}"
+    for path in (url, f"{url}/nothing"):  # whether there is a stream is not told either
+        http.put(url, headers=TEXT)
+        refused = http.request(method, path, headers={**headers, "x-refuse": action}, content=content)
+        assert refused.status_code == 403
+        if method != "HEAD":
+            assert f"may not {action} the stream" in problem(refused)
+    assert http.get(url).content == b""
+    assert "stream-closed" not in http.head(url).headers
+    assert http.get(f"{url}/nothing").status_code == 404
+
+
+def test_what_a_function_raises_is_the_answer(base: str, http: httpx.Client) -> None:
+    refused = http.get(f"{base}/a", headers={"x-refuse": "login"})
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert problem(refused) == "who are you?"
+
+
+def test_who_forks_has_to_be_allowed_to_read_the_source(base: str, http: httpx.Client) -> None:
+    source, fork = f"{base}/forked/source", f"{base}/forked/fork"
+    http.put(source, headers=TEXT, content=b"secret")
+    forks = {"stream-forked-from": httpx.URL(source).path}
+    refused = http.put(fork, headers={**forks, "x-refuse": "read forked/source"})
+    assert refused.status_code == 403
+    assert http.get(fork).status_code == 404
+    assert http.put(fork, headers=forks).status_code == 201
+    assert http.get(fork).content == b"secret"
+
+
+def test_a_preflight_is_answered_without_asking(base: str, http: httpx.Client) -> None:
+    answer = http.options(f"{base}/a", headers={"x-refuse": "login", "origin": "https://else.where"})
+    assert answer.status_code == 204
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "path", ["", "a//b", "a/", "a/%2E%2E/b", "a/%2e/b", "a%00b", "%ff", "__ds/subscriptions/a", "a" * 1_001]
+)
+def test_paths_that_no_stream_can_have(base: str, http: httpx.Client, path: str) -> None:
+    sent = http.build_request("PUT", base + "/x", headers=TEXT)
+    sent.url = sent.url.copy_with(raw_path=f"{httpx.URL(base).path.rstrip('/')}/{path}".encode())
+    problem(answer := http.send(sent))
+    assert answer.status_code == 400
+
+
+def test_a_path_is_decoded_once(base: str, http: httpx.Client) -> None:
+    answer = http.put(f"{base}/d%C3%A9j%C3%A0/100%2525/%20", headers=TEXT, content=b"x")
+    assert answer.status_code == 201
+    assert http.get(answer.headers["location"]).content == b"x"
+    assert http.get(f"{base}/d%C3%A9j%C3%A0/100%25/%20").status_code == 404
+    source = httpx.URL(f"{base}/d%C3%A9j%C3%A0/100%2525/%20").raw_path.decode()
+    assert http.put(f"{base}/fork", headers={"stream-forked-from": source}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "content"),
+    [
+        ("PUT", {"content-type": "no type"}, b""),
+        ("PUT", {"stream-ttl": "9" * 17}, b""),
+        ("PUT", {"stream-expires-at": "2026-02-30T00:00:00Z"}, b""),
+        ("PUT", {"stream-expires-at": "tomorrow"}, b""),
+        ("PUT", {"content-type": "application/json"}, b"[1e999]"),
+        ("PUT", {"content-type": "application/json"}, b"[" * 100_000 + b"]" * 100_000),
+        ("POST", {"content-type": "application/json"}, b"NaN"),
+        ("POST", {**TEXT, "stream-seq": ""}, b"x"),
+        ("POST", {**TEXT, "producer-id": "p" * 257, "producer-epoch": "0", "producer-seq": "0"}, b"x"),
+        ("POST", {**TEXT, "producer-id": "p", "producer-epoch": str(2**53), "producer-seq": "0"}, b"x"),
+        ("POST", [*TEXT.items(), ("stream-seq", "1"), ("stream-seq", "2")], b"x"),
+    ],
+)
+def test_headers_and_bodies_that_can_not_be(
+    base: str, http: httpx.Client, method: str, headers: Any, content: bytes
+) -> None:
+    answer = http.request(method, f"{base}/bad", headers=headers, content=content)
+    assert answer.status_code == 400, problem(answer)
+
+
+def test_nothing_of_a_body_that_is_too_long_is_stored() -> None:
+    def parts() -> Iterator[bytes]:
+        for _ in range(64):
+            yield b"x" * 100
+
+    with (
+        Server("tests.apps.durable_streams:app", environment=ENVIRONMENT) as server,
+        httpx.Client(trust_env=False, timeout=10) as http,
+    ):
+        url = f"{server.url}/small/a"
+        http.put(url, headers=TEXT, content=b"x" * 1_000)
+        assert http.post(url, headers=TEXT, content=b"x" * 1_001).status_code == 413
+        assert http.post(url, headers=TEXT, content=parts()).status_code == 413
+        assert len(http.get(url).content) == 1_000
+    assert "Traceback" not in server.output, server.output
+
+
+NAMES = """
+    content-type stream-seq stream-ttl stream-expires-at stream-closed stream-forked-from stream-fork-offset
+    stream-fork-sub-offset producer-id producer-epoch producer-seq if-none-match content-length host
+"""
+SENSIBLE = """
+    application/json text/plain image/png true 0 1 2 3600 -1 now * /v1/stream/a /v1/stream/b /elsewhere
+    2030-01-01T00:00:00Z 0001-01-01T00:00:00+23:59 00000000000001 00000000000001.000001 ffffffffffffff
+"""
+VALUES = st.one_of(st.sampled_from(SENSIBLE.split()), st.text(st.characters(max_codepoint=255), max_size=20))
+BODIES = st.one_of(
+    st.sampled_from([b"", b"[]", b"[1,[2]]", b'{"a":"\\ud800"}', b"\xef\xbb\xbf1", b"1e999", b"[", b"\xff", b" "]),
+    st.binary(max_size=50),
+)
+REQUESTS = st.tuples(
+    st.sampled_from(["PUT", "POST", "GET", "GET", "HEAD", "DELETE", "OPTIONS", "PATCH", ""]),
+    st.one_of(st.sampled_from(["a", "b"]), st.text(max_size=10)),
+    st.lists(st.tuples(st.sampled_from(["offset", "live", "cursor", "x"]), VALUES | st.just("sse")), max_size=3),
+    st.lists(st.tuples(st.sampled_from(NAMES.split()), VALUES), max_size=5),
+    BODIES,
+)
+
+
+async def answered(app: DurableStreams, request: Any) -> tuple[int, bytes]:
+    method, path, query, headers, body = request
+    scope: Scope = {
+        "type": "http",
+        "method": method,
+        "scheme": "http",
+        "path": f"/v1/stream/{path}",
+        "root_path": "/v1/stream",
+        "query_string": "&".join(f"{name}={value}" for name, value in query).encode("latin-1"),
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
+    }
+    sent: list[Message] = []
+    messages = [{"type": "http.request", "body": body}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    head, *rest = sent
+    assert all(isinstance(part, bytes) and b"\n" not in part for header in head["headers"] for part in header)
+    assert not rest[-1].get("more_body")
+    content = b"".join(part["body"] for part in rest)
+    if (b"content-type", b"application/json") in head["headers"] and method == "GET" and head["status"] == 200:
+        assert isinstance(json.loads(content), list)
+    return head["status"], content
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(REQUESTS, min_size=1, max_size=12))
+def test_no_request_is_a_fault_of_ours(requests: list[Any]) -> None:
+    app = apps.made(long_poll_seconds=0.001, sse_seconds=0.001)
+
+    async def ask() -> None:
+        for path in ("a", "b"):
+            await answered(app, ("DELETE", path, [], [], b""))
+        for request in [("PUT", "a", [], [("content-type", "application/json")], b"[1,2]"), *requests]:
+            status, _ = await answered(app, request)
+            assert status < 500, request
+
+    asyncio.run(ask())
