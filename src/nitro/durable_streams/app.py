@@ -198,11 +198,13 @@ class DurableStreams:
     async def _read_live(self, request: Request, key: str, reading: Reading, send: Send) -> Response | None:
         cursor = Cursor(reading.cursor)
         scope, receive = request.scope, request.receive
-        pause = live.PAUSE_SECONDS if reading.live == "sse" else self._long_poll_seconds
-        async with aclosing(get_streams().reading.follow(key, reading.offset, pause_seconds=pause)) as pages:
-            if reading.live == "sse":
+        follow = get_streams().reading.follow
+        if reading.live == "sse":
+            following = follow(key, reading.offset, max_bytes=live.EVENT_BYTES, pause_seconds=live.PAUSE_SECONDS)
+            async with aclosing(following) as pages:
                 await live.stream_events(scope, receive, send, pages, cursor, self._sse_seconds)
-                return None
+            return None
+        async with aclosing(follow(key, reading.offset, pause_seconds=self._long_poll_seconds)) as pages:
             page = await live.long_poll(scope, receive, pages, self._long_poll_seconds)
         headers = place(page.next, is_closed=page.is_closed, is_up_to_date=page.is_up_to_date)
         if not page.is_closed:

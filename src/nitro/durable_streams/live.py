@@ -26,12 +26,14 @@ from nitro.sse import drain
 from nitro.sse.disconnect import disconnected
 from nitro.streams.page import Page
 
-__all__ = ["PAUSE_SECONDS", "Readers", "long_poll", "readers", "stream_events"]
+__all__ = ["EVENT_BYTES", "PAUSE_SECONDS", "Readers", "long_poll", "readers", "stream_events"]
 
 T = TypeVar("T")
 
 log: Final = logging.getLogger("nitro.streams")
 
+EVENT_BYTES: Final = 64 * 1024
+"""How much one event holds, at least one record: a client that reads slowly holds some copies of it here."""
 PAUSE_SECONDS: Final = 15.0
 """A stream of events is silent for so long at most."""
 _LAST_WRITE_SECONDS: Final = 2.0
