@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary
 
 from starlette.types import Receive, Scope, Send
 
@@ -84,7 +83,7 @@ class Readers:
         return f"<Readers, {len(self._waiting)} waiting>"
 
 
-_readers: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Readers]] = WeakKeyDictionary()
+_readers: Final[dict[asyncio.AbstractEventLoop, Readers]] = {}
 
 
 def readers() -> Readers:
@@ -92,6 +91,8 @@ def readers() -> Readers:
     loop = asyncio.get_running_loop()
     found = _readers.get(loop)
     if found is None:
+        for closed in [each for each in _readers if each.is_closed()]:
+            del _readers[closed]
         found = _readers[loop] = Readers(loop)
     return found
 
