@@ -97,13 +97,16 @@ class Reading:
             StreamNotFound, StreamGone: it is not there, or no longer.
             InvalidOffset: it has no such place.
         """
-        is_first = True
+        is_first, followed = True, ""
         with self._access.reading(key) as tail:
             while True:
                 current = await self._access.newest(tail)
                 await self._touch(key, current)
                 place = Offset(current.stored.tail) if offset is None else offset
                 page = await self._page(key, current, place, max_bytes)
+                if followed not in ("", page.state.id):
+                    raise StreamNotFound(f"the stream {key!r} was deleted; there is another one of its name")
+                followed = page.state.id
                 if page.parts or page.is_closed or is_first:
                     yield page
                     if page.is_closed:

@@ -1,0 +1,35 @@
+"""Followers of streams with an end, over a store in memory: what they are told of streams that go and come again."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from uuid import uuid4
+
+import pytest
+
+from nitro.streams.decisions import Append, Creation
+from nitro.streams.errors import StreamNotFound
+from nitro.streams.offsets import BEGINNING
+from nitro.streams.stores.memory import MemoryStore
+from nitro.streams.streams import Streams
+
+
+def test_who_follows_a_stream_is_told_nothing_of_another_one_of_its_name() -> None:
+    asyncio.run(_follow_one_that_comes_again())
+
+
+async def _follow_one_that_comes_again() -> None:
+    streams = Streams(MemoryStore("memory://", uuid4().hex))
+    await streams.create("a", Creation(items=[b"old"]))
+    async with aclosing(streams.reading.follow("a", BEGINNING)) as pages:
+        assert (await anext(pages)).items == [b"old"]
+        following = asyncio.ensure_future(anext(pages))
+        await asyncio.sleep(0)
+        deleting = asyncio.ensure_future(streams.delete("a"))
+        creating = asyncio.ensure_future(streams.create("a", Creation()))
+        appending = asyncio.ensure_future(streams.append("a", Append([b"new"])))
+        with pytest.raises(StreamNotFound):
+            await following
+        await asyncio.gather(deleting, creating, appending)
+    await streams.close()
