@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from nitro.streams.committer import Applied
 from nitro.streams.decisions import Append, Creation
-from nitro.streams.errors import StreamNotFound
+from nitro.streams.errors import StreamExists, StreamNotFound
+from nitro.streams.forking import ForkPoint
 from nitro.streams.offsets import BEGINNING
 from nitro.streams.stores.memory import MemoryStore
 from nitro.streams.streams import Streams
@@ -32,4 +34,23 @@ async def _follow_one_that_comes_again() -> None:
         with pytest.raises(StreamNotFound):
             await following
         await asyncio.gather(deleting, creating, appending)
+    await streams.close()
+
+
+def test_of_two_forks_that_want_one_name_the_source_keeps_what_the_first_one_reads() -> None:
+    asyncio.run(_fork_twice())
+
+
+async def _fork_twice() -> None:
+    streams = Streams(MemoryStore("memory://", uuid4().hex))
+    await streams.create("source", Creation(items=[b"kept"]))
+    made = await asyncio.gather(
+        *(streams.create("fork", Creation(ttl_seconds=ttl), ForkPoint("source")) for ttl in (100, 200)),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in made] == [Applied, StreamExists]
+    await streams.delete("source")
+    assert (await streams.reading.page("fork", BEGINNING)).items == [b"kept"]
+    await streams.delete("fork")
+    assert await streams.access.store.keys("", 10) == []
     await streams.close()

@@ -54,7 +54,6 @@ class Forks:
             InvalidOffset: it has no such place.
             TooMany: it has as many forks as it may have.
         """
-        found = await self._access.current(key)
         source = await self._access.current(point.source)
         if source is not None and source.state.is_deleted:
             raise StreamExists(f"the stream {point.source!r} was deleted, so nothing new can be forked from it")
@@ -72,17 +71,17 @@ class Forks:
                 f"the source is of {source.state.content_type!r}, and the fork {creation.content_type!r}"
             )
         self._access.check_size(items)
-        if found is None:
-            now = time.time()
-            await self._access.apply(
-                point.source, lambda current: decisions.forked(decisions.live(current, point.source, now), key)
-            )
+        now = time.time()
+        await self._access.apply(
+            point.source, lambda current: decisions.forked(decisions.live(current, point.source, now), key)
+        )
         try:
             applied = await self._access.apply(
                 key, lambda current: decisions.create(current, creation, key, time.time())
             )
         except StreamExists:
-            if found is None:
+            there = await self._access.current(key)
+            if there is None or there.state.fork is None or there.state.fork.source != point.source:
                 await self.leave_source(key, creation.state())
             raise
         return applied
