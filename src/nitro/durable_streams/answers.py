@@ -11,7 +11,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from nitro.durable_streams.request import InvalidRequest, UnknownSource
+from nitro.durable_streams.paths import InvalidRequest, UnknownSource
 from nitro.errors import InvalidPayload, NitroError, PayloadTooLarge
 from nitro.sse.problem import Problem
 from nitro.streams.decisions import Current
@@ -31,7 +31,7 @@ from nitro.streams.items import is_json
 from nitro.streams.offsets import Offset
 from nitro.streams.page import Page
 
-__all__ = ["COMMON", "answer", "body_of_page", "etag", "head", "place", "refusal", "refused"]
+__all__ = ["COMMON", "answer", "body_of_page", "etag", "head", "is_known", "place", "refusal", "refused"]
 
 COMMON: Final = {
     "x-content-type-options": "nosniff",
@@ -106,6 +106,12 @@ def etag(page: Page, offset: Offset) -> str:
     """What names this page. It changes as well when the page becomes the last one, and when the stream is closed."""
     end = "c" if page.is_closed else "t" if page.is_up_to_date else ""
     return f'"{page.state.id}:{offset}:{page.next}:{end}"'
+
+
+def is_known(etag: str, if_none_match: str | None) -> bool:
+    """Whether the client has what `etag` names."""
+    known = [] if if_none_match is None else [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    return etag in known or "*" in known
 
 
 def refusal(error: NitroError) -> Response:

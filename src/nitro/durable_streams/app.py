@@ -20,18 +20,8 @@ from nitro.durable_streams import answers, live
 from nitro.durable_streams.answers import answer, place
 from nitro.durable_streams.authorization import Action, Authorization, Authorize
 from nitro.durable_streams.cursor import Cursor
-from nitro.durable_streams.request import (
-    InvalidRequest,
-    Reading,
-    append_of,
-    body_of,
-    creation_of,
-    fork_of,
-    is_closing,
-    reading_of,
-    stream_of,
-    url_of,
-)
+from nitro.durable_streams.paths import InvalidRequest, stream_of, url_of
+from nitro.durable_streams.request import Reading, append_of, body_of, creation_of, fork_of, is_closing, reading_of
 from nitro.errors import NitroError
 from nitro.streams.errors import StreamGone
 from nitro.streams.forking import ForkPoint
@@ -191,7 +181,7 @@ class DurableStreams:
             return answer(200, {**headers, "cache-control": "no-store"}, answers.body_of_page(page))
         etag = answers.etag(page, reading.offset)
         headers |= {"etag": etag, "cache-control": self._cache_control}
-        if _is_known(etag, request.headers.get("if-none-match")):
+        if answers.is_known(etag, request.headers.get("if-none-match")):
             return answer(304, headers)
         return answer(200, headers, answers.body_of_page(page))
 
@@ -232,11 +222,6 @@ async def _content_type(streams: Streams, key: str) -> str | None:
         return (await streams.find(key)).state.content_type
     except StreamGone:  # the fork is refused for that
         return None
-
-
-def _is_known(etag: str, if_none_match: str | None) -> bool:
-    known = [] if if_none_match is None else [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-    return etag in known or "*" in known
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Requests: what paths, headers, queries and bodies ask for, as the types that decisions are made of.
+"""Requests: what headers, queries and bodies ask for, as the types that decisions are made of.
 
 Fed by the app. What can't be understood is an `InvalidRequest`, whose text names it.
 """
@@ -9,18 +9,18 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Scope
 
-from nitro.errors import NitroError, PayloadTooLarge
+from nitro.durable_streams.paths import InvalidRequest, UnknownSource, source_of
+from nitro.errors import PayloadTooLarge
 from nitro.streams.decisions import Append, Batch, Creation
 from nitro.streams.offsets import BEGINNING, Offset, parse
 
 __all__ = [
-    "InvalidRequest",
     "Live",
     "Reading",
     "append_of",
@@ -29,12 +29,8 @@ __all__ = [
     "fork_of",
     "is_closing",
     "reading_of",
-    "source_of",
-    "stream_of",
-    "url_of",
 ]
 
-MAX_PATH_CHARACTERS: Final = 1_000
 _MAX_VALUE_CHARACTERS: Final = 256
 _MAX_WHOLE: Final = 2**53 - 1
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
@@ -43,17 +39,11 @@ _RFC_3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
 )
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 _BEGINNINGS: Final = frozenset({"-1", "0000000000000000_0000000000000000"})
 """The sentinel of the protocol, and the first offset of its reference server, which its clients and tests may send."""
-_RESERVED: Final = "__ds"
-"""The first part of paths that the protocol keeps for its own."""
 
 Live = Literal["long-poll", "sse"]
-
-
-class InvalidRequest(NitroError, ValueError):
-    """A path, header, query or body that can't be; the text names it."""
+_LIVES: Final[dict[str, Live]] = {"long-poll": "long-poll", "sse": "sse"}
 
 
 class Reading(NamedTuple):
@@ -84,63 +74,20 @@ class Source(NamedTuple):
     sub_offset: int
 
 
-def stream_of(scope: Scope) -> str:
-    """The path of the stream within the mount, percent-decoded, as its server has done it."""
-    return _within(scope, scope["path"])
-
-
-def source_of(scope: Scope, url_path: str) -> str | None:
-    """The same of the path of another stream's URL; None if that is outside of the mount."""
-    path = unquote(url_path)
-    root = scope.get("root_path", "")
-    return _within(scope, path) if path.startswith(f"{root}/") else None
-
-
-def url_of(request: Request) -> str:
-    """The URL of the stream, as the client has called it; without its host, if it named none that can be."""
-    host, path = request.headers.get("host", ""), quote(request.scope["path"])
-    return f"{request.scope.get('scheme', 'http')}://{host}{path}" if _HOST.fullmatch(host) is not None else path
-
-
-def _within(scope: Scope, path: str) -> str:
-    root = scope.get("root_path", "")
-    if root and path.startswith(f"{root}/"):
-        path = path[len(root) :]
-    path = path.removeprefix("/")
-    if len(path) > MAX_PATH_CHARACTERS:
-        raise InvalidRequest(f"the path has {len(path):,} characters, and may have {MAX_PATH_CHARACTERS:,}")
-    parts = path.split("/")
-    if "" in parts or "." in parts or ".." in parts:
-        raise InvalidRequest("the path of a stream has no empty parts, and none that are '.' or '..'")
-    if "\0" in path or "\ufffd" in path or not _is_unicode(path):  # servers decode what isn't UTF-8 to U+FFFD
-        raise InvalidRequest("the path of a stream is UTF-8 without NUL, percent-encoded once")
-    if parts[0] == _RESERVED:
-        raise InvalidRequest(f"paths that begin with {_RESERVED!r} are reserved: subscriptions are not supported")
-    return path
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def reading_of(scope: Scope) -> Reading:
     """What a GET wants."""
     query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     values = {name: _once(f"the parameter {name!r}", (v for n, v in query if n == name)) for name in ("offset", "live")}
-    live, given = values["live"], values["offset"]
-    if live is not None and live not in ("long-poll", "sse"):
+    given, kind = values["offset"], values["live"]
+    live = None if kind is None else _LIVES.get(kind)
+    if kind is not None and live is None:
         raise InvalidRequest("the parameter 'live' is 'long-poll' or 'sse'")
     if live is not None and given is None:
         raise InvalidRequest(f"live={live} needs an offset: -1 for the beginning, now for the end, or one from before")
     cursor = next((value for name, value in query if name == "cursor"), None)
     if given == "now":
-        return Reading(None, live, cursor)  # type: ignore[arg-type]
-    offset = BEGINNING if given is None else _offset("the parameter 'offset'", given)
-    return Reading(offset, live, cursor)  # type: ignore[arg-type]
+        return Reading(None, live, cursor)
+    return Reading(BEGINNING if given is None else _offset("the parameter 'offset'", given), live, cursor)
 
 
 def is_closing(headers: Headers) -> bool:
@@ -163,7 +110,11 @@ def creation_of(headers: Headers) -> Creation:
 
 
 def fork_of(headers: Headers, scope: Scope) -> Source | None:
-    """The source of a PUT that forks; its path is None within the answer if no stream here can have it."""
+    """Where a PUT that forks leaves its source; None for any other.
+
+    Raises:
+        UnknownSource: the source is no stream of this application.
+    """
     url_path, offset = _one(headers, "stream-forked-from"), _one(headers, "stream-fork-offset")
     sub_offset = _one(headers, "stream-fork-sub-offset")
     if url_path is None:
@@ -175,10 +126,6 @@ def fork_of(headers: Headers, scope: Scope) -> Source | None:
     if path is None:
         raise UnknownSource(f"Stream-Forked-From {url_path!r} is not the path of a stream of this server")
     return Source(path, place, 0 if sub_offset is None else _whole("Stream-Fork-Sub-Offset", sub_offset))
-
-
-class UnknownSource(NitroError):
-    """The stream to fork from is none of this application's."""
 
 
 def append_of(headers: Headers) -> Append:
