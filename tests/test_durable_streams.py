@@ -23,7 +23,7 @@ PATHS = f"{ROOT / 'src'}:{ROOT}"
 PASSES = 332
 SKIPS = 6
 """Subscriptions, which are no part of this."""
-BROKERS = {"memory": "memory://"}
+BROKERS = {"memory": "memory://", "sqlite": "sqlite:///{path}/streams.db"}
 """Where streams are kept; those that survive their server are restarted in the middle."""
 SECONDS = 60
 
