@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.brokers import BROKERS
 from tests.servers import ROOT, Server, wait_for
 
 NPM = ROOT / "tests/npm"
@@ -23,8 +24,8 @@ PATHS = f"{ROOT / 'src'}:{ROOT}"
 PASSES = 332
 SKIPS = 6
 """Subscriptions, which are no part of this."""
-BROKERS = {"memory": "memory://", "sqlite": "sqlite:///{path}/streams.db"}
-"""Where streams are kept; those that survive their server are restarted in the middle."""
+KINDS = ["memory", "sqlite", "redis", "nats"]
+"""Where streams are kept; all but the first survive their server, which is killed in the middle."""
 SECONDS = 60
 
 FOLLOWS_IN_PYTHON = """
@@ -63,16 +64,26 @@ def node() -> str:
     return found
 
 
-def environment(broker: str = "memory://") -> dict[str, str]:
+@pytest.fixture(scope="module", params=KINDS)
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its URL."""
+    if request.param == "memory":
+        yield "memory://"
+        return
+    with BROKERS[request.param](tmp_path_factory.mktemp(request.param)) as started:
+        yield started.url
+
+
+def environment(broker: str) -> dict[str, str]:
     return {"PYTHONPATH": PATHS, "NITRO_BROKER_URL": broker}
 
 
-def test_the_public_suite_passes_but_for_subscriptions(tmp_path: Path) -> None:
+def test_the_public_suite_passes_but_for_subscriptions(broker: str, tmp_path: Path) -> None:
     program = [node(), str(NPM / "node_modules/vitest/vitest.mjs"), "run", "durable_streams.test.js"]
     options = ["--sequence.concurrent", "--maxConcurrency=6", "--testTimeout=30000"]
     report = tmp_path / "report.json"
     kept = ("--no-access-log", "--timeout-keep-alive", "75")  # Node may use a connection that uvicorn is closing
-    with Server("tests.apps.durable_streams:app", options=kept, environment=environment()) as server:
+    with Server("tests.apps.durable_streams:app", options=kept, environment=environment(broker)) as server:
         ended = subprocess.run(
             [*program, *options, "--reporter=json", f"--outputFile={report}"],
             cwd=NPM,
@@ -139,9 +150,9 @@ class Kept:
             self.server.wait_until_up()
 
 
-@pytest.fixture(params=BROKERS)
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    found = Kept(BROKERS[request.param].format(path=tmp_path))
+@pytest.fixture
+def kept(broker: str) -> Iterator[Kept]:
+    found = Kept(broker)
     found.server.wait_until_up()
     yield found
     found.server.end()
@@ -151,7 +162,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
 @pytest.mark.parametrize("live", ["long-poll", "sse"])
 def test_the_client_for_javascript_writes_and_follows_until_the_end(kept: Kept, live: str, tmp_path: Path) -> None:
     client = [node(), str(NPM / "durable_streams_client.js")]
-    url = f"{kept.server.url}/v1/stream/counts/{live}"
+    url = f"{kept.server.url}/v1/stream/javascript/{live}"
     run(*client, "write", url, "0", "100")
     with following([*client, "follow", url, live], tmp_path / "heard.txt") as follower:
         follower.hears(100)
@@ -165,7 +176,7 @@ def test_the_client_for_javascript_writes_and_follows_until_the_end(kept: Kept, 
 def test_the_client_for_python_writes_and_follows(kept: Kept, live: str, tmp_path: Path) -> None:
     if find_spec("durable_streams") is None:
         pytest.skip("NO PYTHON CLIENT: `durable-streams` is missing; `make test` installs it")
-    url = f"{kept.server.url}/v1/stream/counts/{live}"
+    url = f"{kept.server.url}/v1/stream/python/{live}"
     run(sys.executable, "-c", WRITES_IN_PYTHON, url, "0", "20")
     began = time.monotonic()
     follow = [sys.executable, "-c", FOLLOWS_IN_PYTHON, url, live, "39"]
