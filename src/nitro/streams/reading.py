@@ -98,6 +98,7 @@ class Reading:
             InvalidOffset: it has no such place.
         """
         is_first, followed = True, ""
+        await self._access.open()  # a store is opened before it is told what to watch
         with self._access.reading(key) as tail:
             while True:
                 current = await self._access.newest(tail)
