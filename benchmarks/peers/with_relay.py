@@ -19,7 +19,7 @@ PAD = "x" * 40
 
 
 def application() -> FastAPI:
-    redis = Redis.from_url(os.environ["NITRO_BROKER_URL"])
+    redis = Redis.from_url(os.environ["NITRO_BROKER_URL"], socket_timeout=None, max_connections=10_000)
     go = asyncio.Event()
     works: set[asyncio.Task[None]] = set()
 
