@@ -6,8 +6,8 @@ rounds; `--json FILE` has each round. The server runs on one core; readers, and 
 `at-once`: all runs send all their items as fast as they can, and the time is until the last reader has its end. The
 relay appends each item to a Redis stream, and reads it for each reader by a blocking `XREAD`.
 
-`paced`: runs in memory send an item each so often that there are `--rate` a second in all. A delay is from the item's
-making to the reader's `recv()`.
+`paced`: runs in memory send `--burst` items each so often that there are `--rate` a second in all. A delay is from the
+item's making to the reader's `recv()`.
 """
 
 import argparse
@@ -56,18 +56,18 @@ def at_once(options: argparse.Namespace) -> Iterator[Figures]:
     cases += [("nitro, SQLite", NITRO, "sqlite"), ("nitro, memory", NITRO, "memory")]
     for number in range(options.rounds):
         for case, server, kind in cases[:: -1 if number % 2 else 1]:
-            yield {"case": case, **_measured(server, kind, options.runs, options.items, 0.0)}
+            yield {"case": case, **_measured(server, kind, options.runs, options.items)}
 
 
 def paced(options: argparse.Namespace) -> Iterator[Figures]:
-    gap_seconds = options.runs / options.rate
-    items = round(options.seconds / gap_seconds)
+    gap_seconds = options.runs * options.burst / options.rate
+    items = round(options.seconds / gap_seconds) * options.burst
     for number in range(options.rounds):
         for case, server in (("uvicorn", NITRO), ("direct streams", DIRECT))[:: -1 if number % 2 else 1]:
-            yield {"case": case, **_measured(server, "memory", options.runs, items, gap_seconds)}
+            yield {"case": case, **_measured(server, "memory", options.runs, items, gap_seconds, options.burst)}
 
 
-def _measured(server: Server, kind: str, runs: int, items: int, gap_seconds: float) -> Figures:
+def _measured(server: Server, kind: str, runs: int, items: int, gap_seconds: float = 0.0, burst: int = 1) -> Figures:
     with ExitStack() as stack:
         redis: _Redis | None = None
         if kind == "redis":
@@ -81,7 +81,7 @@ def _measured(server: Server, kind: str, runs: int, items: int, gap_seconds: flo
         limits = {"NITRO_MAX_CLIENTS_PER_USER": "100000", "NITRO_MAX_CONNECTS_PER_SECOND_PER_USER": "100000"}
         running = stack.enter_context(serving(server, 0, NITRO_BROKER_URL=url, **limits))
         command = ["taskset", "-c", "1", sys.executable, str(LOAD / "run_readers.py")]
-        command += [str(running.port), str(runs), str(items), str(gap_seconds)]
+        command += [str(running.port), str(runs), str(items), str(gap_seconds), str(burst)]
         readers = stack.enter_context(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         )
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1_000)
     parser.add_argument("--items", type=int, default=500, help="at-once: of each run")
     parser.add_argument("--rate", type=float, default=50_000, help="paced: items a second of all runs")
+    parser.add_argument("--burst", type=int, default=10, help="paced: items that a run sends at once")
     parser.add_argument("--seconds", type=float, default=10, help="paced: of each turn")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -1,5 +1,5 @@
 """Readers of runs, one each, in one process: asks the server for runs, reads each to its end, and tells how long items
-were on the way. `run_readers.py PORT RUNS ITEMS GAP_SECONDS`; prints one line of JSON.
+were on the way. `run_readers.py PORT RUNS ITEMS GAP_SECONDS BURST`; prints one line of JSON.
 """
 
 import asyncio
@@ -46,9 +46,10 @@ class Reader(asyncio.Protocol):
             self.ended.set_exception(error or ConnectionError(f"{self.path} ended after {self.items} items"))
 
 
-async def main(port: int, runs: int, items: int, gap_seconds: float) -> None:
+async def main(port: int, runs: int, items: int, gap_seconds: float, burst: int) -> None:
     loop = asyncio.get_running_loop()
-    ids = await asyncio.to_thread(_get, port, f"/start?count={runs}&items_each={items}&gap_seconds={gap_seconds}")
+    paced = f"&gap_seconds={gap_seconds}&burst={burst}" if gap_seconds else ""
+    ids = await asyncio.to_thread(_get, port, f"/start?count={runs}&items_each={items}{paced}")
     delays: list[int] = []
     readers: list[Reader] = []
     for id in json.loads(ids):
@@ -82,5 +83,5 @@ def _get(port: int, path: str) -> str:
 
 
 if __name__ == "__main__":
-    port, runs, items, gap_seconds = sys.argv[1:]
-    uvloop.run(main(int(port), int(runs), int(items), float(gap_seconds)))
+    port, runs, items, gap_seconds, burst = sys.argv[1:]
+    uvloop.run(main(int(port), int(runs), int(items), float(gap_seconds), int(burst)))

@@ -29,16 +29,6 @@ class Framing(NamedTuple):
 
     def batch(self, page: Page) -> Batch:
         """A page, and the end of the run if it is the last one."""
-        parts = page.parts
-        if len(parts) == 1 and parts[0].made is not None:
-            made, name = parts[0].made, (self, page.is_closed)
-            batch: Batch | None = made.get(name)
-            if batch is None:
-                batch = made[name] = self._batch(page)
-            return batch
-        return self._batch(page)
-
-    def _batch(self, page: Page) -> Batch:
         events = [self._items(part) for part in page.parts]
         if page.is_closed:
             events.append(self.end(page.state))

@@ -29,6 +29,8 @@ log: Final = logging.getLogger("nitro.runs")
 
 _PAGE_BYTES: Final = 256 * 1024
 _RETRY_SECONDS: Final = 0.5
+_ALONE: Final = 2
+"""Readers of a tail, one of which may be its producer: so many share nothing."""
 
 
 class RunPages:
@@ -125,7 +127,10 @@ class RunPages:
         self._offset = page.next
         self._has_end = page.is_closed
         if page.parts or page.is_closed:
-            return self._framing.batch(page)
+            if len(page.parts) > 1 or self._tail.readers <= _ALONE:
+                return self._framing.batch(page)
+            name = page.parts[0][::2] if page.parts else None, page.is_closed, self._framing
+            return self._tail.shared(name, lambda: self._framing.batch(page))
         if page.is_up_to_date:
             self._outbox.await_page()
         return None

@@ -2,7 +2,7 @@
 
 Fed by `Run.send`; feeds the run's stream. Items of one tick are stored together, and so are those that come while the
 store is busy; if it can't keep up, who sends has to wait. Every batch has a number, so that one which is stored twice
-is there once. While there is nothing to store, the lease is renewed; so nobody takes a run up whose producer is alive.
+is there once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final
 from nitro.errors import BrokerUnavailable, NitroError
 from nitro.events.payload import encode
 from nitro.runs.errors import RunEnded, RunFailed, RunTaken
+from nitro.runs.lease import Lease, why_ended
 from nitro.runs.record import Ended, RunRecord, record_of
 from nitro.streams.decisions import Append, Batch
 from nitro.streams.errors import SequenceGap, StaleEpoch, StreamClosed, StreamError, TooMany
@@ -62,7 +63,6 @@ class Producer:
         self.record = record
         self._streams = streams
         self._key = key
-        self._alarm_at = alarm_at
         self._next_batch = next_batch
         self._max_payload_bytes = max_payload_bytes
         self._on_stopped = on_stopped
@@ -73,8 +73,7 @@ class Producer:
         self._failure: NitroError | None = None
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        loop = asyncio.get_running_loop()
-        self._guard = loop.create_task(self._keep(), name=f"nitro lease of {key}")
+        self._lease = Lease(streams, key, record, alarm_at, self._lost)
 
     @property
     def is_over(self) -> bool:
@@ -122,11 +121,10 @@ class Producer:
         if self.is_over:
             return
         self._failure = RunTaken("this process ends")
-        await self._stop_guard()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._streams.access.postpone(self._key, self._alarm_at, time.time())
+        await self._lease.release()
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -146,7 +144,7 @@ class Producer:
                 self._make_room()
                 await self._append(items, end)
                 if end is not None:
-                    await self._stop_guard()
+                    await self._lease.end()
                     break
         finally:
             self._task = None
@@ -187,56 +185,25 @@ class Producer:
                 await self._fail(RunTaken("somebody else writes this run by now"))
                 return
             except StreamClosed as error:
-                await self._fail(_why(record_of(error.state)))
+                await self._fail(why_ended(record_of(error.state)))
                 return
             except StreamError:
                 await self._fail(RunEnded("the run is gone: it was deleted"))
                 return
             else:
                 self._next_batch += 1
-                self._alarm_at, self.record = alarm_at, record
+                self.record = record
+                self._lease.renewed(alarm_at)
                 return
 
-    async def _keep(self) -> None:
-        """Renew the lease while nothing is stored, and notice when the run is no longer this producer's."""
-        lease = self.record.lease_seconds
-        with self._streams.access.reading(self._key) as tail:
-            while self._failure is None:
-                version = tail.current.stored.version if tail.current is not None else 0
-                await tail.changed(version, lease / 4)
-                try:
-                    current = await self._streams.access.newest(tail)
-                    record = record_of(current)
-                    if record.epoch != self.record.epoch:
-                        self._stopped(RunTaken("somebody else writes this run by now"))
-                    elif current.state.is_closed and self._end is None:
-                        self._stopped(_why(record))
-                    elif (
-                        not current.state.is_closed
-                        and self._alarm_at - time.time() < lease * 0.75
-                        and self._task is None
-                    ):
-                        await self._renew(lease)
-                except BrokerUnavailable:
-                    await asyncio.sleep(random.uniform(0.2, 0.5))  # noqa: S311
-                except StreamError:
-                    if self._end is None:
-                        self._stopped(RunEnded("the run is gone: it was deleted"))
-                    return
-
-    async def _renew(self, lease: float) -> None:
-        before, to = self._alarm_at, time.time() + lease
-        if await self._streams.access.postpone(self._key, before, to):
-            if self._alarm_at == before:
-                self._alarm_at = to
-            return
-        current = await self._streams.access.load(self._key)  # somebody was about to take the run up, and didn't
-        if current is not None and record_of(current).epoch == self.record.epoch and self._alarm_at == before:
-            self._alarm_at = current.stored.alarm_at or 0.0
-
     async def _fail(self, error: NitroError) -> None:
-        await self._stop_guard()
+        await self._lease.end()
         self._stopped(error)
+
+    def _lost(self, error: NitroError) -> None:
+        """The lease is lost; or the run has ended, as this producer has stored."""
+        if self._end is None:
+            self._stopped(error)
 
     def _stopped(self, error: NitroError) -> None:
         if self._failure is None:
@@ -244,11 +211,6 @@ class Producer:
             self._items, self._bytes = [], 0
             self._make_room()
             self._on_stopped(error)
-
-    async def _stop_guard(self) -> None:
-        if self._guard is not asyncio.current_task():
-            self._guard.cancel()
-            await asyncio.gather(self._guard, return_exceptions=True)
 
     def _make_room(self) -> None:
         if self._room is not None and not self._room.done():
@@ -258,10 +220,3 @@ class Producer:
     def __repr__(self) -> str:
         state = "over" if self.is_over else f"{len(self._items)} items to store"
         return f"<Producer of {self._key}, {state}>"
-
-
-def _why(record: RunRecord) -> NitroError:
-    """Why a run that has ended takes nothing more."""
-    if record.state == "lost":
-        return RunTaken("this producer was silent for longer than its lease, so the run counts as lost")
-    return RunEnded(f"the run is {record.state}; nothing can be added to it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nitro.streams.offsets import Offset
 from nitro.streams.state import StreamState
@@ -18,13 +18,11 @@ class Part(NamedTuple):
         before: the place before the first of them.
         items: at least one.
         version: of the record; the place behind the last of them.
-        made: what readers who get the whole record have made of it, to share it; None if it isn't shared.
     """
 
     before: Offset
     items: Sequence[bytes]
     version: int
-    made: dict[Any, Any] | None = None
 
     def offset(self, place: int) -> Offset:
         """The place behind item number `place` of the part, from 0."""

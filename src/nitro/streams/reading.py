@@ -62,12 +62,10 @@ class Reading:
         as_json = is_json(state.content_type)
         parts: list[Part] = []
         skipped = offset.skipped
-        for newest in kept:
-            items = split(newest.record.body, as_json=as_json)
-            made = None if skipped else newest.made
+        for before, version, body in kept:
+            items = split(body, as_json=as_json)
             if skipped < len(items):
-                version = newest.record.version
-                parts.append(Part(Offset(newest.before, skipped), items[skipped:] if skipped else items, version, made))
+                parts.append(Part(Offset(before, skipped), items[skipped:] if skipped else items, version))
             skipped = 0
         return Page(parts, Offset(end), True, state.is_closed, state)
 
@@ -168,7 +166,7 @@ class Reading:
         watched = self._access.tail(key)
         kept = watched.behind(after) if watched is not None else None
         if kept is not None:
-            return [each.record for each in kept if each.record.version <= current.stored.tail]
+            return [Record(version, body) for _, version, body in kept if version <= current.stored.tail]
         found: list[Record] = []
         for owner, until in await self._chain(key, current):
             while after < until and max_bytes > 0:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json, to_json
 
 __all__ = ["Fork", "Producer", "StreamState", "from_bytes", "to_bytes"]
 
@@ -70,18 +72,21 @@ class StreamState:
     run: Mapping[str, Any] | None = None
 
 
-_DEFAULTS: Final = {each.name: each.default for each in fields(StreamState)}
+_DEFAULTS: Final[dict[str, Any]] = {
+    each.name: {} if each.name == "producers" else each.default for each in fields(StreamState)
+}
+_FIELDS: Final = attrgetter(*_DEFAULTS)
 
 
 def to_bytes(state: StreamState) -> bytes:
     """The state as JSON, without what is as by default."""
-    values = {name: value for name in _DEFAULTS if (value := getattr(state, name)) != _DEFAULTS[name] and value != {}}
-    return json.dumps(values, separators=(",", ":")).encode()
+    values = zip(_DEFAULTS.items(), _FIELDS(state), strict=True)
+    return to_json({name: value for (name, default), value in values if value != default})
 
 
 def from_bytes(text: bytes) -> StreamState:
     """The state that `to_bytes` wrote; fields that this version doesn't know are left out."""
-    values = {name: value for name, value in json.loads(text).items() if name in _DEFAULTS}
+    values = {name: value for name, value in from_json(text).items() if name in _DEFAULTS}
     if "producers" in values:
         values["producers"] = {id: Producer(*place) for id, place in values["producers"].items()}
     if "fork" in values:

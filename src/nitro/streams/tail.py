@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from nitro.streams.base import Change, Record, Stored
+from nitro.streams.base import Change, Stored
 from nitro.streams.decisions import Current
 from nitro.streams.state import StreamState
 
-__all__ = ["Newest", "Tail"]
+__all__ = ["Kept", "Tail"]
 
-_KEPT_BYTES: Final = 128 * 1024
+T = TypeVar("T")
+
+_KEPT_BYTES: Final = 64 * 1024
+_KEPT_RECORDS: Final = 16
+"""Few: readers take a record within a moment, and what thousands of streams keep would cost the garbage collector."""
 
 
-class Newest(NamedTuple):
-    """A record, the version of the one before it, and what its readers have made of it, to share it."""
-
-    before: int
-    record: Record
-    made: dict[Any, Any]
+Kept: TypeAlias = tuple[int, int, bytes]
+"""The version of the record before, that of this one, and its bytes. A plain tuple, which the garbage collector leaves
+alone: thousands of streams keep some.
+"""
 
 
 class Tail:
@@ -38,7 +40,18 @@ class Tail:
         listeners: called when something changed.
     """
 
-    __slots__ = ("_kept", "_kept_bytes", "_waiters", "current", "is_doubtful", "key", "listeners", "loading", "readers")
+    __slots__ = (
+        "_kept",
+        "_kept_bytes",
+        "_made",
+        "_waiters",
+        "current",
+        "is_doubtful",
+        "key",
+        "listeners",
+        "loading",
+        "readers",
+    )
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -46,8 +59,9 @@ class Tail:
         self.is_doubtful = True
         self.readers = 0
         self.loading: asyncio.Future[None] | None = None
-        self._kept: deque[Newest] = deque()
+        self._kept: deque[Kept] = deque()
         self._kept_bytes = 0
+        self._made: tuple[Hashable, Any] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.listeners: dict[Callable[[], None], None] = {}
 
@@ -68,7 +82,7 @@ class Tail:
             before = self.current.stored.tail if self.current is not None else beginning
             self.current = Current(change.stored, state)
             if change.body is not None:
-                self._keep(Newest(before, Record(change.stored.version, change.body), {}))
+                self._keep((before, change.stored.version, change.body))
         self._wake()
 
     def learn(self, current: Current | None) -> None:
@@ -91,12 +105,18 @@ class Tail:
         self.is_doubtful = True
         self._wake()
 
-    def behind(self, version: int) -> list[Newest] | None:
+    def behind(self, version: int) -> list[Kept] | None:
         """The records behind `version`, if all of them are kept; None if the store has to be asked."""
-        if self._kept and version == self._kept[-1].before:
+        if self._kept and version == self._kept[-1][0]:
             return [self._kept[-1]]
-        found = [newest for newest in self._kept if newest.record.version > version]
-        return found if found and found[0].before == version else None
+        found = [kept for kept in self._kept if kept[1] > version]
+        return found if found and found[0][0] == version else None
+
+    def shared(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What one of its readers makes, if another one has just made the same; `name` says of what, and how."""
+        if self._made is None or self._made[0] != name:
+            self._made = name, make()
+        return cast("T", self._made[1])
 
     async def changed(self, version: int, seconds: float) -> bool:
         """Wait until there is something newer than `version`, for at most `seconds`; whether there is."""
@@ -117,11 +137,11 @@ class Tail:
     def _is_newer(self, version: int) -> bool:
         return self.is_doubtful or self.current is None or self.current.stored.version > version
 
-    def _keep(self, newest: Newest) -> None:
-        self._kept.append(newest)
-        self._kept_bytes += len(newest.record.body)
-        while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
-            self._kept_bytes -= len(self._kept.popleft().record.body)
+    def _keep(self, kept: Kept) -> None:
+        self._kept.append(kept)
+        self._kept_bytes += len(kept[2])
+        while (self._kept_bytes > _KEPT_BYTES or len(self._kept) > _KEPT_RECORDS) and len(self._kept) > 1:
+            self._kept_bytes -= len(self._kept.popleft()[2])
 
     def _reset(self, current: Current | None) -> None:
         self.current = current
