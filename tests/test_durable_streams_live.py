@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -194,3 +195,21 @@ def test_a_stream_of_events_ends_after_its_time() -> None:
             stream.read_to_end()
             assert 0.4 < time.monotonic() - began < 3
         assert server.get("/left").json() == [0, 0]
+
+
+def test_what_one_process_has_stored_is_read_at_once_through_another_one(tmp_path: Path) -> None:
+    environment = {**ENVIRONMENT, "NITRO_BROKER_URL": f"sqlite:///{tmp_path}/streams.db"}
+    app = "tests.apps.durable_streams:app"
+    with (
+        Server(app, environment=environment) as one,
+        Server(app, environment=environment) as other,
+        httpx.Client(trust_env=False, base_url=one.url + PATH) as writer,
+        httpx.Client(trust_env=False, base_url=other.url + PATH) as looking,
+    ):
+        writer.put("a", headers=TEXT)
+        with reader(other, "a", "sse"):  # so that the other one hears of the stream, a bit later
+            wait_for(lambda: waiting(other) == 1)
+            for n in range(1, 200):
+                tail = writer.post("a", headers=TEXT, content=b"x").headers["stream-next-offset"]
+                assert looking.head("a").headers["stream-next-offset"] == tail
+                assert len(looking.get("a").content) == n

@@ -166,7 +166,7 @@ class DurableStreams:
 
     async def _head(self, request: Request, path: str) -> Response:
         await self._check(request, path, "read")
-        return answers.head(await get_streams().find(_PREFIX + path))
+        return answers.head(await get_streams().find(_PREFIX + path, asks_store=True))
 
     async def _read(self, request: Request, path: str, send: Send) -> Response | None:
         await self._check(request, path, "read")

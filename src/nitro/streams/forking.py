@@ -54,7 +54,7 @@ class Forks:
             InvalidOffset: it has no such place.
             TooMany: it has as many forks as it may have.
         """
-        source = await self._access.current(point.source)
+        source = await self._access.load(point.source)
         if source is not None and source.state.is_deleted:
             raise StreamExists(f"the stream {point.source!r} was deleted, so nothing new can be forked from it")
         source = decisions.live(source, point.source, time.time())

@@ -40,11 +40,13 @@ class Reading:
     async def page(self, key: str, offset: Offset | None, max_bytes: int = PAGE_BYTES) -> Page:
         """What follows a place; None for the end. The stream lives longer by that, if it has a time to live.
 
+        The store is asked, so that whoever has appended through another process reads it.
+
         Raises:
             StreamNotFound, StreamGone: it is not there.
             InvalidOffset: it has no such place.
         """
-        current = decisions.live(await self._access.current(key), key, time.time())
+        current = decisions.live(await self._access.load(key), key, time.time())
         await self._touch(key, current)
         return await self._page(key, current, Offset(current.stored.tail) if offset is None else offset, max_bytes)
 

@@ -103,13 +103,19 @@ class Streams:
         await self.find(key)
         await self._forks.delete(key, lambda current, now: decisions.delete(decisions.live(current, key, now), now))
 
-    async def find(self, key: str) -> Current:
+    async def find(self, key: str, *, asks_store: bool = False) -> Current:
         """What there is of a stream now.
+
+        Args:
+            key: of the stream.
+            asks_store: whether the store is asked in any case. What is known of a stream that is followed here may be
+                some milliseconds old, if another process changes it.
 
         Raises:
             StreamNotFound, StreamGone: it is not there.
         """
-        return decisions.live(await self.access.current(key), key, time.time())
+        current = await (self.access.load(key) if asks_store else self.access.current(key))
+        return decisions.live(current, key, time.time())
 
     def __repr__(self) -> str:
         return f"<Streams of {self.access!r}>"
