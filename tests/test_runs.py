@@ -220,6 +220,7 @@ def test_the_runs_of_a_user_are_listed(workers: Workers) -> None:
     found = httpx.get(f"{other.url}/runs", params={"user": user}).json()
     assert [each["id"] for each in found] == ids[::-1]
     assert [(each["state"], each["items"]) for each in found] == [("done", 2), ("done", 1), ("done", 0)]
+    assert [each["data"] for each in found] == [{"items": n, "pause": 0.0} for n in (2, 1, 0)]
     assert httpx.get(f"{other.url}/runs", params={"user": user + "x"}).json() == []
 
 

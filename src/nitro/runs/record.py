@@ -69,6 +69,7 @@ class RunInfo(NamedTuple):
         reason: why it failed; None otherwise.
         items: how many it has.
         started_at, ended_at: seconds since 1970.
+        data: what was passed to `start(data=)`.
     """
 
     id: str
@@ -78,12 +79,16 @@ class RunInfo(NamedTuple):
     items: int
     started_at: float
     ended_at: float | None
+    data: Any
 
     @classmethod
     def of(cls, id: str, state: StreamState) -> RunInfo:
         """From what is stored."""
         record = record_of(state)
-        return cls(id, record.user_id, record.state, record.reason, state.items, record.started_at, record.ended_at)
+        return cls(
+            *(id, record.user_id, record.state, record.reason),
+            *(state.items, record.started_at, record.ended_at, record.data),
+        )
 
 
 def record_of(state: StreamState | Current) -> RunRecord:
