@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from examples.answers import words_for
 from tests.servers import ROOT, Server
 
 pytestmark = pytest.mark.browser
@@ -111,7 +112,7 @@ def test_the_dashboard_shows_the_revenue_to_admins_alone(tabs: tuple[Page, Page]
         expect(page.locator("#news")).to_contain_text("Order:")
 
 
-@pytest.mark.parametrize("name", ["todo", "chat", "dashboard", "kanban"])
+@pytest.mark.parametrize("name", ["todo", "chat", "dashboard", "kanban", "answers"])
 def test_an_example_is_one_file_of_at_most_a_hundred_lines_and_its_page(name: str) -> None:
     assert len((ROOT / "examples" / f"{name}.py").read_text().splitlines()) <= 100
     page = (ROOT / "examples" / f"{name}.html").read_text()
@@ -199,3 +200,88 @@ def test_a_card_whose_server_is_killed_in_the_middle_of_a_drag_arrives(browser: 
             expect(page.locator("#state[data-state=live]")).to_be_visible(timeout=20_000)
     for context in contexts:
         context.close()
+
+
+def put(page: Page, question: str) -> None:
+    page.locator("#composer input").fill(question)
+    page.locator("#composer input").press("Enter")
+    expect(page.locator("#question")).to_have_text(question)
+
+
+def until_words(page: Page, count: int) -> str:
+    """Wait until an answer has so many words; its text."""
+    page.wait_for_function(f"document.querySelector('#words').textContent.trim().split(/\\s+/).length >= {count}")
+    return page.locator("#words").inner_text()
+
+
+def is_over(page: Page) -> None:
+    expect(page.locator("#words[aria-busy=false]")).to_be_visible(timeout=30_000)
+    expect(page.locator("#stop")).to_be_hidden()
+
+
+def answer_to(question: str) -> str:
+    return "".join(words_for(question))
+
+
+@pytest.mark.parametrize("server", ["answers"], indirect=True)
+def test_an_answer_goes_on_over_a_reload_and_shows_in_a_second_tab(tabs: tuple[Page, Page], server: Server) -> None:
+    mine, others = tabs
+    put(mine, HOSTILE)
+    before = until_words(mine, 5)
+    mine.reload()
+    mine.wait_for_function(
+        "words => document.querySelector('#words').textContent.startsWith(words)", arg=before.strip()
+    )
+    second = mine.context.new_page()
+    second.goto(server.url)
+    expect(second.locator("#question")).to_have_text(HOSTILE)
+    for page in (mine, second):
+        is_over(page)
+        expect(page.locator("#words")).to_have_text(answer_to(HOSTILE), use_inner_text=True)
+        assert page.title() != "owned", "what is asked is shown as text"
+    put(second, "another one")
+    expect(mine.locator("#earlier a")).to_have_text(["another one", HOSTILE])
+    expect(mine.locator("#question")).to_have_text(HOSTILE)
+    expect(others.locator("#earlier a")).to_have_count(0)
+    id = second.evaluate("location.hash.slice(1)")
+    assert others.evaluate(f"fetch('/answers/{id}').then(({{ status }}) => status)") == 404
+
+
+@pytest.mark.parametrize("server", ["answers"], indirect=True)
+def test_an_answer_is_stopped_in_all_tabs(tabs: tuple[Page, Page], server: Server) -> None:
+    mine, _ = tabs
+    put(mine, "to be stopped")
+    second = mine.context.new_page()
+    second.goto(server.url)
+    until_words(second, 3)
+    second.get_by_role("button", name="Stop").press("Enter")
+    for page in (mine, second):
+        is_over(page)
+        expect(page.locator("#how")).to_have_text("Stopped.")
+    mine.reload()
+    expect(mine.locator("#how")).to_have_text("Stopped.")
+    assert mine.locator("#words").inner_text() == second.locator("#words").inner_text()
+    assert answer_to("to be stopped").startswith(mine.locator("#words").inner_text().strip())
+
+
+def test_an_answer_whose_server_is_killed_goes_on_behind_its_last_word(browser: Browser, tmp_path: Path) -> None:
+    environment = {"NITRO_BROKER_URL": f"sqlite:///{tmp_path / 'answers.db'}", "NITRO_RUN_LEASE_SECONDS": "1"}
+    context = browser.new_context()
+    page = context.new_page()
+    with Server("examples.answers:app", environment=environment) as server:
+        page.goto(server.url)
+        expect(page.locator("#state[data-state=live]")).to_be_visible()
+        put(page, "to be killed")
+        before = until_words(page, 10).strip()
+        server.kill()
+        expect(page.locator("#words[aria-busy=true]")).to_be_visible()
+    with Server("examples.answers:app", environment=environment, port=server.port) as server:
+        is_over(page)
+        text = page.locator("#words").inner_text()
+        assert text.startswith(before)
+        assert text == answer_to("to be killed")
+        page.reload()
+        is_over(page)
+        expect(page.locator("#words")).to_have_text(text, use_inner_text=True)
+    assert "Traceback" not in server.output, server.output
+    context.close()

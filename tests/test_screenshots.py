@@ -1,4 +1,4 @@
-"""The three examples as a person sees them: in light and dark, alive, and when the server is away.
+"""Examples as a person sees them: in light and dark, alive, and when the server is away.
 
 `make screenshots` puts what is taken here into the documentation.
 """
@@ -45,8 +45,22 @@ def fill_dashboard(server: Server, page: Page) -> None:
     expect(page.locator("#news li")).not_to_have_count(1)
 
 
+def fill_answers(server: Server, page: Page) -> None:
+    for question in (
+        "Why is the sea salty?",
+        "How long does it take to learn the cello?",
+        "How do I find the mistake?",
+    ):
+        page.locator("#composer input").fill(question)
+        page.locator("#composer input").press("Enter")
+        expect(page.locator("#question")).to_have_text(question)
+    page.wait_for_function("document.querySelector('#words').textContent.length > 330")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("fill", [fill_todo, fill_chat, fill_dashboard], ids=["todo", "chat", "dashboard"])
+@pytest.mark.parametrize(
+    "fill", [fill_todo, fill_chat, fill_dashboard, fill_answers], ids=["todo", "chat", "dashboard", "answers"]
+)
 def test_an_example_shows_its_state(
     fill: Callable[[Server, Page], None], scheme: str, browser: Browser, tmp_path: Path
 ) -> None:
