@@ -28,7 +28,6 @@ SENTENCES = (
     "Write down what you know; what is left on the desk is the rest of the problem.",
     "A friend of mine tried it with a bicycle, two maps and a very patient dog.",
     "If it rains, do it anyway, but slower.",
-    "The old books disagree here, and the new ones quote them.",
     "Take the smallest part that could be wrong, and look at it for ten minutes.",
     "By then the kettle has boiled, which is a result as well.",
     "What looks like luck is often a list that somebody kept.",

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from examples.answers import words_for
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from examples.answers import words_for
 from tests.servers import ROOT, Server
 
 pytestmark = pytest.mark.browser
