@@ -1,0 +1,221 @@
+"""Every block of `docs/runs.md` as it stands there: the application that they are together, its pages, and the rest."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from nitro import runs
+from tests.run_reading import RunReading, start_run
+from tests.servers import ROOT, Server, wait_for
+from tests.specification.blocks import blocks_in
+
+NPM = ROOT / "tests/npm"
+TEXT = (ROOT / "docs/runs.md").read_text()
+BLOCKS = list(blocks_in(TEXT))
+FIRST, RECIPES = "A run in 20 lines", "Recipes"
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Server]:
+    with Server("tests.apps.model:app") as server:
+        yield server
+    assert "Traceback" not in server.output, server.output
+
+
+@pytest.fixture(scope="module")
+def server(model: Server) -> Iterator[Server]:
+    environment = {"MODEL_URL": f"{model.url}/v1", "MODEL_KEY": "a key", "NITRO_RETRY_MILLISECONDS": "100"}
+    with Server("tests.apps.runs_in_docs:app", environment=environment) as server:
+        yield server
+    assert "Traceback" not in server.output, server.output
+
+
+async def execute(source: str, names: dict[str, Any]) -> None:
+    """Run a block, which may await."""
+    code = compile(source, "docs/runs.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    running = eval(code, names)
+    if inspect.isawaitable(running):
+        await running
+
+
+@pytest.mark.usefixtures("hub")
+def test_what_is_part_of_no_recipe_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    first, *others = [block for block in BLOCKS if block.language == "python" and RECIPES not in block.path]
+    assert first.heading == FIRST
+    headings = [block.heading for block in others]
+    assert headings == [
+        "What is promised",
+        "What happens when something dies",
+        "Going on in another worker",
+        "Threads, workers and other programs",
+        "Reading in Python",
+        "Listing and cancelling",
+    ]
+
+    async def scenario() -> None:
+        names: dict[str, Any] = {"__name__": "runs_in_docs_too"}
+        await execute(first.source, names)
+        blocks = dict(zip(headings, [block.source for block in others], strict=True))
+        await execute(blocks["What is promised"], names)
+        await execute(blocks["What happens when something dies"], names)
+        async with names["lifespan"](names["app"]):
+            pass
+        await execute(blocks["Going on in another worker"], names)
+        counted = runs.open(await names["start_counting"]())
+        assert await counted.result() == list(range(1_000))
+        await execute(blocks["Threads, workers and other programs"], names)
+        assert await runs.open(names["run"].id).result() == [{"page": n} for n in (1, 2, 3)]
+        names["id"] = names["run"].id
+        await execute(blocks["Reading in Python"], names)
+        assert names["everything"] == [{"page": n} for n in (1, 2, 3)]
+        running = await runs.start(names["answer"]("slowly " * 100), user_id="ann", data="mine")
+        names["id"] = running.id
+        await execute(blocks["Listing and cancelling"], names)
+        assert names["response"].status_code == 200
+        assert (await running.info()).state == "cancelled"
+        printed = capsys.readouterr().out
+        assert f"{running.id} running 0 mine" in printed
+
+    asyncio.run(scenario())
+
+
+def read(server: Server, id: str, path: str = "/answers") -> RunReading:
+    return RunReading(f"{path}/{id}").read(server.port)
+
+
+@pytest.mark.browser
+def test_the_first_page_shows_an_answer_over_a_reload_and_in_another_tab(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/pages/{FIRST}")
+    expect(page.locator("#words")).to_have_text(re.compile("You want"))
+    second = page.context.new_page()
+    page.reload()
+    expect(page.locator("#words")).to_have_text(re.compile("^You want"))
+    second.goto(page.url)
+    for tab in (page, second):
+        expect(tab.locator("#words")).to_have_text("You want to know: why (done)", use_inner_text=True)
+    second.close()
+
+
+def test_the_lines_are_as_shown(server: Server) -> None:
+    (shown,) = [block for block in BLOCKS if block.heading == "What comes over the line"]
+    id = start_run(server.url, "/answers", question="why")
+    body = re.sub(r"id: \w{14}\n", "id: …\n", httpx.get(f"{server.url}/answers/{id}").text)
+    first, second, *rest = re.sub(r"id: \w{14}\n", "id: …\n", shown.source).split("\n\n")
+    assert f"{first}\n\n{second}\n\n" in body
+    assert body.endswith("\n\n".join(rest) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("question", "items", "end"),
+    [
+        ("why is it salty", ["why ", "is ", "it ", "salty "], {"state": "done"}),
+        ("busy", [], {"state": "failed", "reason": "the model is not available"}),
+        ("is cut off", ["is ", "cut "], {"state": "failed", "reason": "the model's answer was cut off"}),
+    ],
+)
+def test_tokens_of_a_model(server: Server, question: str, items: list[str], end: dict[str, str]) -> None:
+    reading = read(server, start_run(server.url, "/models/answers", question=question))
+    assert (reading.items, reading.end) == (items, end)
+
+
+def test_a_cancelled_run_leaves_its_model(server: Server, model: Server) -> None:
+    id = start_run(server.url, "/models/answers", question="a slow one")
+    RunReading(f"/answers/{id}").read(server.port, most=2)
+    assert httpx.delete(f"{server.url}/answers/{id}").status_code == 200
+    wait_for(lambda: model.get("/left").json() == ["a slow one"])
+    assert read(server, id).end == {"state": "cancelled"}
+
+
+@pytest.mark.browser
+def test_several_tabs_and_a_stop_button(server: Server, page: Page) -> None:
+    page.context.add_cookies([{"name": "user", "value": "ann", "url": server.url}])
+    question = " ".join(["again"] * 1_000)
+    id = httpx.post(f"{server.url}/reports", params={"about": question}, cookies={"user": "ann"}).json()["run"]
+    second = page.context.new_page()
+    for tab in (page, second):
+        tab.goto(f"{server.url}/pages/Several tabs and a stop button")
+        expect(tab.locator("#about")).to_have_text(question)
+        expect(tab.locator("#words")).to_have_text(re.compile("You want"))
+    second.locator("#cancel").click()
+    for tab in (page, second):
+        expect(tab.locator("#cancel")).to_be_hidden()
+    assert page.locator("#words").inner_text() == second.locator("#words").inner_text()
+    assert httpx.get(f"{server.url}/reports/{id}", cookies={"user": "bob"}).status_code == 404
+    assert httpx.get(f"{server.url}/reports", cookies={"user": "bob"}).json() == []
+    (listed,) = httpx.get(f"{server.url}/reports", cookies={"user": "ann"}).json()
+    assert listed == {"id": id, "state": "cancelled", "about": question}
+    second.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("rows", "value", "said"),
+    [
+        (["row"] * 950, 950, "All rows are in."),
+        (["row"] * 120 + ["wrong"], 100, "The import is failed: internal error."),
+    ],
+)
+def test_an_import_with_a_bar(server: Server, page: Page, rows: list[str], value: int, said: str) -> None:
+    before = server.get("/saved").json()
+    id = server.post("/imports", content="\n".join(rows)).json()["run"]
+    page.goto(f"{server.url}/pages/An import with a bar#{id}")
+    expect(page.locator("#state")).to_have_text(said)
+    assert page.evaluate("[bar.value, bar.max]") == [value, len(rows)]
+    assert server.get("/saved").json() - before == rows.count("row")
+    if "wrong" in rows:
+        wait_for(lambda: "ValueError: a row of the import is wrong" in server.output)
+        server.output = server.output.replace("Traceback", "")
+
+
+@pytest.mark.browser
+def test_steps_of_a_graph(server: Server, page: Page) -> None:
+    id = start_run(server.url, "/graphs/answers", question="why is it salty")
+    page.goto(f"{server.url}/scripts/LangGraph?id={id}")
+    expect(page.locator("#nodes")).to_have_text("talk")
+    assert page.locator("#words").inner_text() == "why is it salty"
+    assert page.locator("#hint").inner_text() == "asking"
+
+
+def sdk(server: Server, question: str) -> dict[str, dict[str, Any]]:
+    """What each chat had in the end."""
+    node = shutil.which("node")
+    if node is None or not (NPM / "node_modules/ai").is_dir():
+        pytest.skip("NO NODE CLIENTS: node, or a package of tests/npm, is missing; `make test` installs them")
+    command = [node, "ai_sdk.js", server.url, question]
+    ended = subprocess.run(command, cwd=NPM, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    return {each.pop("name"): each for each in told}
+
+
+def test_vercels_sdk_reads_a_run_and_resumes_it(server: Server) -> None:
+    question = " ".join(str(n) for n in range(40))
+    told = sdk(server, question)
+    done = {"status": "ready", "error": None, "texts": [["user", question], ["assistant", f"{question} "]]}
+    assert {**told, "left": None} == {
+        **dict.fromkeys(("whole", "resumed", "resumed again", "fresh"), done),
+        "left": None,
+        "nothing to resume": {"status": "ready", "error": None, "texts": []},
+    }
+    _, (_, text) = told["left"]["texts"]
+    assert f"{question} ".startswith(text)
+    assert 0 < len(text) < len(question), "it was left in the middle"
+
+
+def test_vercels_sdk_hears_why_a_run_has_failed(server: Server) -> None:
+    told = sdk(server, "this is cut off")
+    assert told["whole"]["status"] == "error"
+    assert told["whole"]["error"] == "the model's answer was cut off"
+    assert told["whole"]["texts"][1] == ["assistant", "this is cut "]
