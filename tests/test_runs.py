@@ -364,3 +364,35 @@ def test_a_directory_of_a_program_that_only_starts_runs_is_left_alone(tmp_path: 
     )
     assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_has_streams_and_no_runs_leaves_a_dead_producers_run_alone(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "NITRO_BROKER_URL": f"sqlite:///{tmp_path / 'runs.db'}",
+        "NITRO_RUN_LEASE_SECONDS": "1",
+    }
+
+    def ran(program: str, *arguments: str) -> str:
+        command = [sys.executable, "-W", "error", "-c", program, *arguments]
+        return subprocess.run(command, timeout=30, capture_output=True, text=True, env=environment, cwd=ROOT).stdout
+
+    id = ran(
+        "import asyncio, os\nfrom nitro import runs\n"
+        "async def work():\n    yield 1\n    yield 2\n    await asyncio.sleep(0.2)\n    os.kill(os.getpid(), 9)\n"
+        "async def main():\n    run = await runs.start(work())\n    print(run.id, flush=True)\n    await run.result()\n"
+        "asyncio.run(main())\n"
+    ).strip()
+    ran(
+        "import asyncio\nfrom nitro.streams.process import get_streams\n"
+        "async def main():\n    streams = get_streams()\n    await asyncio.sleep(4)\n"
+        "asyncio.run(main())\n"
+    )
+    said = ran(
+        "import asyncio, sys\nfrom nitro import runs\n"
+        "async def main():\n    items = runs.open(sys.argv[1]).items()\n"
+        "    try:\n        async for item in items: print(item)\n    except runs.RunLost: print('lost')\n"
+        "asyncio.run(main())\n",
+        id,
+    )
+    assert said.split() == ["1", "2", "lost"]

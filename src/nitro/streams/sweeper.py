@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from nitro.errors import NitroError
@@ -43,6 +43,7 @@ class Sweeper:
         self._forks = forks
         self._of_prefix: dict[str, Sweep] = {}
         self._is_behind = False
+        self._due: Sequence[str] = ()
 
     def leave_to(self, prefix: str, sweep: Sweep) -> None:
         """Let `sweep` be called with the keys that begin with `prefix`, up to its first "/"."""
@@ -73,8 +74,8 @@ class Sweeper:
                 found = await self._access.load(fork)
                 if found is None or found.state.fork is None or found.state.fork.source != key:
                     missing.append(fork)
-        elif not await self._access.seize(key, current):
-            return
+        elif not decisions.is_expired(current, time.time()) or not await self._access.seize(key, current):
+            return  # what is not expired is due for somebody else: such as a run, in a process without runs
 
         def decide(current: Current, now: float) -> Decision:
             if current.state.is_deleted:
@@ -85,9 +86,10 @@ class Sweeper:
 
     async def _sweep_due(self) -> bool:
         """Sweep what is due now; whether there may be more."""
-        keys = await self._access.due(time.time(), _SWEPT_AT_ONCE)
+        keys, before = await self._access.due(time.time(), _SWEPT_AT_ONCE), self._due
+        self._due = keys
         await asyncio.gather(*map(self._sweep_one, keys))
-        return len(keys) == _SWEPT_AT_ONCE
+        return len(keys) == _SWEPT_AT_ONCE and keys != before
 
     async def _sweep_one(self, key: str) -> None:
         prefix, slash, _ = key.partition("/")
