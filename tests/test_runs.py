@@ -19,7 +19,7 @@ import pytest
 
 from tests.brokers import BROKERS
 from tests.run_reading import RunReading, start_run
-from tests.servers import ROOT, Server, wait_for
+from tests.servers import ROOT, Server, free_port, wait_for
 from tests.sse import Stream
 
 LEASE_SECONDS = 3.0
@@ -396,3 +396,17 @@ def test_a_process_that_has_streams_and_no_runs_leaves_a_dead_producers_run_alon
         id,
     )
     assert said.split() == ["1", "2", "lost"]
+
+
+def test_while_the_store_is_away_browsers_come_again_and_others_get_503() -> None:
+    environment = {"NITRO_BROKER_URL": f"redis://127.0.0.1:{free_port()}", "NITRO_RETRY_MILLISECONDS": "700"}
+    with Server("tests.apps.runs:app", environment=environment) as server:
+        path = f"/runs/{'0' * 8}-{'0' * 20}"
+        browsers = httpx.get(server.url + path, headers={"Accept": "text/event-stream"})
+        assert (browsers.status_code, browsers.text) == (200, "retry: 700\n\n")
+        assert browsers.headers["content-type"].startswith("text/event-stream")
+        for method in ("GET", "DELETE"):
+            answer = httpx.request(method, server.url + path)
+            assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+            assert "retry-after" in answer.headers
+    assert "Traceback" not in server.output, server.output

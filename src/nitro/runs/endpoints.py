@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from nitro.errors import ConfigurationError
+from nitro.errors import BrokerUnavailable, ConfigurationError
 from nitro.events.payload import decode, encode
 from nitro.events.sender import user_key
 from nitro.messages.identity import Identity
@@ -106,7 +106,8 @@ async def stream(
 
     Each item is an event with JSON as its data. After the last comes an event `end` with `{"state": "done"}`, or
     `"failed"`, `"cancelled"` or `"lost"` and a `reason`; then the response ends, and the browser's next request is
-    answered with 204, so that it stays away. For a run of another user, or none, it is 404.
+    answered with 204, so that it stays away. For a run of another user, or none, it is 404. While the store can't be
+    reached it is 503; an `EventSource`, which would give up at that, is told to come again.
 
     Args:
         id: of the run.
@@ -122,6 +123,8 @@ async def stream(
         await runs.find(id, reader)
     except RunNotFound as error:
         return _Missing(error)
+    except BrokerUnavailable:
+        return _Unreachable(retry_milliseconds)
     key = key_of(id)
     assert key is not None
     client = RunReader(runs.streams, key, Framing(text, last), reader)
@@ -131,13 +134,15 @@ async def stream(
 async def cancel(id: str, *, user_id: Identity | None = None) -> Response:
     """Cancel a run, wherever it is written: its work gets `CancelledError` at its next await.
 
-    Returns a response: 200 if it is cancelled now, 404 if this user has no such run, 409 if it had ended already; each
-    with the run's state as JSON, if it has one.
+    Returns a response: 200 if it is cancelled now, with the run's state as JSON; 404 if this user has no such run, 409
+    if it had ended already, and 503 if the store can't be reached, each as problem details.
     """
     try:
         info = await get_runs().cancel(id, user_key(user_id))
     except (RunNotFound, StreamError) as error:
         return Problem(RunNotFound(str(error)), 404)
+    except BrokerUnavailable:
+        return _Unreachable()
     except RunEnded as error:
         return Problem(error, 409)
     return Response(to_json({"id": info.id, "state": info.state}), media_type="application/json")
@@ -163,5 +168,26 @@ class _Missing(Problem):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if Request(scope).headers.get("last-event-id") == STAY_AWAY:
             await Response(status_code=204)(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+class _Unreachable(Problem):
+    """503; or, for an `EventSource`, a stream that is over at once, so that it comes again.
+
+    The log says why, once; whoever asks is not told where the store is.
+    """
+
+    def __init__(self, retry_milliseconds: int | None = None) -> None:
+        super().__init__(BrokerUnavailable("runs can't be reached for now; ask again"))
+        milliseconds = get_settings().retry_milliseconds if retry_milliseconds is None else retry_milliseconds
+        self._later = Response(
+            f"retry: {milliseconds}\n\n", media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wants_events = "text/event-stream" in Request(scope).headers.get("accept", "")
+        if wants_events:
+            await self._later(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
