@@ -410,3 +410,19 @@ def test_while_the_store_is_away_browsers_come_again_and_others_get_503() -> Non
             assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
             assert "retry-after" in answer.headers
     assert "Traceback" not in server.output, server.output
+
+
+def test_who_reads_in_python_and_who_writes_wait_for_a_store_that_is_away(tmp_path: Path) -> None:
+    with BROKERS["redis"](tmp_path) as broker, Workers({"NITRO_BROKER_URL": broker.url}) as workers:
+        one, other = workers.servers
+        id = start_run(one.url, items=150, pause=0.02)
+        reading = RunReading(f"/runs/{id}").read(other.port, most=5)
+        with ThreadPoolExecutor(1) as pool:
+            result = pool.submit(httpx.get, f"{other.url}/results/{id}", timeout=30)
+            reading.read(other.port, most=20)  # by now the result is awaited
+            broker.kill()
+            assert httpx.get(f"{other.url}/runs/{'0' * 8}-{'0' * 20}").status_code == 503
+            broker.start()
+            assert result.result().json() == {"items": [{"n": n} for n in range(150)]}
+        assert numbers(reading.read(one.port)) == list(range(150))
+        assert reading.end == {"state": "done"}

@@ -61,7 +61,7 @@ class Run:
     def send(self, item: Any) -> Stored:
         """Add an item: anything that JSON can hold, a model or a dataclass.
 
-        It waits while too much isn't stored yet. In a thread, it returns when the item is stored.
+        It returns before the item is stored, and waits while too much isn't yet; `end` returns when all is stored.
 
         Raises:
             InvalidPayload, PayloadTooLarge: the item can't be sent; the run goes on.

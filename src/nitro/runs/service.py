@@ -13,7 +13,7 @@ from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, Final, TypeAlias
 
-from nitro.errors import ArgumentTypeError, NitroError
+from nitro.errors import ArgumentTypeError, BrokerUnavailable, NitroError
 from nitro.events.payload import decode
 from nitro.runs.errors import RunEnded, RunFailed, RunNotFound, RunTaken
 from nitro.runs.producer import PRODUCER, Producer
@@ -41,6 +41,8 @@ _MOST_STARTS: Final = 5
 """How often a run is started; one that kills its producer each time is lost then."""
 _INTERNAL: Final = "internal error"
 """The reason that readers are told of any error but `RunFailed`; the error itself is logged."""
+_AGAIN_SECONDS: Final = 0.5
+"""How long a reader waits until it asks a store again that is away."""
 _OTHERS_MAY_FACTOR: Final = 2.0
 """A worker that doesn't know a run's `restart` leaves it to others for so many leases."""
 
@@ -117,13 +119,22 @@ class Runs:
         return current
 
     async def pages(self, id: str, offset: Offset) -> AsyncIterator[tuple[Page, RunInfo]]:
-        """What a run holds behind a place, and will hold, until its end."""
-        key = _key(id)
-        try:
-            async for page in self.streams.reading.follow(key, offset):
-                yield page, RunInfo.of(id, page.state)
-        except StreamError:
-            raise RunNotFound(f"there is no run {id!r}") from None
+        """What a run holds behind a place, and will hold, until its end.
+
+        Once it has begun, it waits for a store that is away.
+        """
+        key, has_begun, is_over = _key(id), False, False
+        while not is_over:
+            try:
+                async for page in self.streams.reading.follow(key, offset):
+                    offset, has_begun, is_over = page.next, True, page.is_closed
+                    yield page, RunInfo.of(id, page.state)
+            except StreamError:
+                raise RunNotFound(f"there is no run {id!r}") from None
+            except BrokerUnavailable:
+                if not has_begun:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def cancel(self, id: str, user_id: str | None) -> RunInfo:
         """End a run as cancelled, wherever it is written; its producer hears it.
