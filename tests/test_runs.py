@@ -426,3 +426,16 @@ def test_who_reads_in_python_and_who_writes_wait_for_a_store_that_is_away(tmp_pa
             assert result.result().json() == {"items": [{"n": n} for n in range(150)]}
         assert numbers(reading.read(one.port)) == list(range(150))
         assert reading.end == {"state": "done"}
+
+
+def test_nobody_asks_again_on_a_connection_that_ends_with_its_run() -> None:
+    with (
+        Server("tests.apps.runs:app", options=("--http", "nitro.uvicorn:HttpProtocol")) as server,
+        httpx.Client() as one,
+    ):
+        id = start_run(server.url, items=3)
+        for _ in range(50):
+            answer = one.get(f"{server.url}/runs/{id}")
+            assert answer.text.endswith("id: stop\n\n")
+            assert answer.headers["connection"] == "close"
+    assert "Traceback" not in server.output, server.output

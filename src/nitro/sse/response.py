@@ -44,6 +44,8 @@ _PATIENCE_SECONDS: Final = 2.0
 _HEADERS: Final = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
 """A compressing proxy may hold back an incomplete block: `no-transform` forbids compression, the other asks nginx to
 flush."""
+_CLOSE: Final = (b"connection", b"close")
+"""Of a connection that is handed over: it ends with its stream, and nobody is to send another request on it."""
 _FORMATS: Final = {
     (False, False): unnamed,
     (True, False): named,
@@ -216,6 +218,7 @@ class EventSourceResponse(Response):
             async with asyncio.timeout(outbox.limits.send_timeout_seconds):
                 start, opening = self._start(), self._opening(outbox.starts_at, wire_format, scope)
                 if handover is not None:
+                    start["headers"] = [*start["headers"], _CLOSE]
                     handover.expect(start, opening)
                 await send(start)
                 await send(opening)
