@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from nitro import runs as runs
     from nitro.clients.client import Client as Client
     from nitro.clients.client import active_clients as active_clients
     from nitro.clients.client import client_event as client_event
@@ -97,6 +98,8 @@ _NAMES: Final = {
     "nitro.sse.response": ("EventSourceResponse",),
 }
 """Module → the public names that it defines. A test compares this with the imports above, for type checkers."""
+_MODULES: Final = ("runs",)
+"""Modules that are used by their names, as `nitro.runs.start`."""
 _PLACES: Final = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_PLACES)
@@ -107,6 +110,8 @@ if not TYPE_CHECKING:  # for a type checker, it would make every misspelt name v
     def __getattr__(name: str) -> Any:
         if name == "__version__":
             value = import_module("importlib.metadata").version("nitro-realtime")
+        elif name in _MODULES:
+            value = import_module(f"nitro.{name}")
         elif name in _PLACES:
             value = getattr(import_module(_PLACES[name]), name)
         else:
@@ -116,4 +121,4 @@ if not TYPE_CHECKING:  # for a type checker, it would make every misspelt name v
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_MODULES, "__version__"]
