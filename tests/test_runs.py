@@ -375,12 +375,15 @@ def test_a_process_that_has_streams_and_no_runs_leaves_a_dead_producers_run_alon
 
     def ran(program: str, *arguments: str) -> str:
         command = [sys.executable, "-W", "error", "-c", program, *arguments]
-        return subprocess.run(command, timeout=30, capture_output=True, text=True, env=environment, cwd=ROOT).stdout
+        done = subprocess.run(command, timeout=30, capture_output=True, text=True, env=environment, cwd=ROOT)
+        assert not done.stderr, done.stderr
+        return done.stdout
 
     id = ran(
         "import asyncio, os\nfrom nitro import runs\n"
-        "async def work():\n    yield 1\n    yield 2\n    await asyncio.sleep(0.2)\n    os.kill(os.getpid(), 9)\n"
-        "async def main():\n    run = await runs.start(work())\n    print(run.id, flush=True)\n    await run.result()\n"
+        "async def work():\n    yield 1\n    yield 2\n    await asyncio.sleep(60)\n"
+        "async def main():\n    run = await runs.start(work())\n    print(run.id, flush=True)\n"
+        "    async for item in run.items():\n        if item == 2: os.kill(os.getpid(), 9)\n"
         "asyncio.run(main())\n"
     ).strip()
     ran(

@@ -16,9 +16,9 @@ from nats.js.errors import NotFoundError
 
 from nitro.streams.base import ABSENT, Commit, Conflict, Record, Store
 from nitro.streams.stores.memory import MemoryStore
-from nitro.streams.stores.nats import NatsStore
-from nitro.streams.stores.nats_link import Request
-from nitro.streams.stores.nats_messages import headers_of
+from nitro.streams.stores.nats.link import Request
+from nitro.streams.stores.nats.messages import headers_of
+from nitro.streams.stores.nats.store import NatsStore
 from nitro.testing.conformance.stores import Heard, StoreConformance, again, commit, eventually, opened
 from tests.brokers import Nats
 from tests.services import administer

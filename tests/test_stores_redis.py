@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from nitro.errors import ConfigurationError
 from nitro.streams.base import ABSENT, Commit, Conflict, Store, Stored
-from nitro.streams.stores.redis import RedisStore
+from nitro.streams.stores.redis.store import RedisStore
 from nitro.testing.conformance.stores import Heard, StoreConformance, again, commit
 from tests.brokers import Redis
 from tests.services import RedisCluster, RedisServer, Sentinel

@@ -18,8 +18,8 @@ from nitro.errors import BrokerUnavailable, ConfigurationError
 from nitro.streams.base import ABSENT, Change, Commit, Conflict, Record, Store, Stored
 from nitro.streams.decisions import Append, Creation
 from nitro.streams.offsets import BEGINNING
-from nitro.streams.stores import sqlite_line
-from nitro.streams.stores.sqlite import SQLiteStore
+from nitro.streams.stores.sqlite import line as sqlite_line
+from nitro.streams.stores.sqlite.store import SQLiteStore
 from nitro.streams.streams import Streams
 from nitro.testing.conformance.stores import StoreConformance, commit, opened
 from tests.stores_model import Step, agree, steps
@@ -29,7 +29,7 @@ ORPHANS = "SELECT count(*) FROM nitro_stream_records WHERE stream NOT IN (SELECT
 CHILD = """
 import asyncio, sys
 from nitro.streams.base import Commit
-from nitro.streams.stores.sqlite import SQLiteStore
+from nitro.streams.stores.sqlite.store import SQLiteStore
 
 async def main():
     store = SQLiteStore(sys.argv[1], "app")

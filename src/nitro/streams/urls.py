@@ -11,12 +11,12 @@ from nitro.streams.base import Store, StoreFactory
 
 __all__ = ["make_store"]
 
-_REDIS: Final = ("nitro.streams.stores.redis", "RedisStore", "redis")
-_NATS: Final = ("nitro.streams.stores.nats", "NatsStore", "nats")
+_REDIS: Final = ("nitro.streams.stores.redis.store", "RedisStore", "redis")
+_NATS: Final = ("nitro.streams.stores.nats.store", "NatsStore", "nats")
 _POSTGRESQL: Final = ("nitro.streams.stores.postgresql", "PostgresStore", "postgresql")
 _KINDS: Final = {
     "memory": ("nitro.streams.stores.memory", "MemoryStore", ""),
-    "sqlite": ("nitro.streams.stores.sqlite", "SQLiteStore", ""),
+    "sqlite": ("nitro.streams.stores.sqlite.store", "SQLiteStore", ""),
     "redis": _REDIS,
     "rediss": _REDIS,
     "redis+unix": _REDIS,

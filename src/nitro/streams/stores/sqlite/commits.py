@@ -10,7 +10,7 @@ from typing import Final
 
 from nitro.brokers.sqlite.log import transaction
 from nitro.streams.base import ABSENT, Commit, Conflict
-from nitro.streams.stores import sqlite_statements as sql
+from nitro.streams.stores.sqlite import statements as sql
 
 __all__ = ["commit_all", "postpone_all"]
 

@@ -19,9 +19,9 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from nitro.brokers.nats.jetstream import ANSWER_SECONDS
-from nitro.streams.stores.nats_link import Link, status_of
-from nitro.streams.stores.nats_messages import Message
-from nitro.streams.stores.nats_subjects import Subjects
+from nitro.streams.stores.nats.link import Link, status_of
+from nitro.streams.stores.nats.messages import Message
+from nitro.streams.stores.nats.subjects import Subjects
 
 __all__ = ["Alarms"]
 

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 from nats.errors import Error as NatsError
 
 from nitro.streams.base import ABSENT, Commit, Conflict
-from nitro.streams.stores.nats_link import Request
-from nitro.streams.stores.nats_messages import Message, headers_of, postponement
-from nitro.streams.stores.nats_stream import JetStream
-from nitro.streams.stores.nats_subjects import Subjects
+from nitro.streams.stores.nats.link import Request
+from nitro.streams.stores.nats.messages import Message, headers_of, postponement
+from nitro.streams.stores.nats.stream import JetStream
+from nitro.streams.stores.nats.subjects import Subjects
 
 __all__ = ["Commits"]
 

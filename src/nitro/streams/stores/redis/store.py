@@ -19,9 +19,9 @@ from nitro.brokers.redis.source import RedisSource, why_refused
 from nitro.errors import ConfigurationError
 from nitro.redaction import without_secrets
 from nitro.streams.base import Change, Commit, Conflict, Record, Stored
-from nitro.streams.stores.redis_exchange import Command, Exchange
-from nitro.streams.stores.redis_news import RedisNews
-from nitro.streams.stores.redis_scripts import COMMIT, DUE, FORGET, GRACE_SECONDS, POSTPONE, READ
+from nitro.streams.stores.redis.exchange import Command, Exchange
+from nitro.streams.stores.redis.news import RedisNews
+from nitro.streams.stores.redis.scripts import COMMIT, DUE, FORGET, GRACE_SECONDS, POSTPONE, READ
 
 __all__ = ["RedisStore"]
 

@@ -20,10 +20,10 @@ from nitro.brokers.sqlite.file import path_of
 from nitro.brokers.sqlite.wakeups import Wakeups
 from nitro.redaction import without_secrets
 from nitro.streams.base import Change, Commit, Conflict, Record, Stored
-from nitro.streams.stores import sqlite_statements as sql
-from nitro.streams.stores.sqlite_commits import commit_all, postpone_all
-from nitro.streams.stores.sqlite_line import Line
-from nitro.streams.stores.sqlite_news import News
+from nitro.streams.stores.sqlite import statements as sql
+from nitro.streams.stores.sqlite.commits import commit_all, postpone_all
+from nitro.streams.stores.sqlite.line import Line
+from nitro.streams.stores.sqlite.news import News
 
 __all__ = ["SQLiteStore"]
 

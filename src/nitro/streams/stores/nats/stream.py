@@ -14,9 +14,9 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from nitro.brokers.nats.client import Place
 from nitro.brokers.nats.jetstream import ANSWER_SECONDS, api_refusal
 from nitro.errors import ConfigurationError
-from nitro.streams.stores.nats_link import NOTHING, Link, Request, status_of
-from nitro.streams.stores.nats_messages import Message
-from nitro.streams.stores.nats_subjects import Subjects
+from nitro.streams.stores.nats.link import NOTHING, Link, Request, status_of
+from nitro.streams.stores.nats.messages import Message
+from nitro.streams.stores.nats.subjects import Subjects
 
 __all__ = ["JetStream", "found"]
 

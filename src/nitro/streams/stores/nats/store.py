@@ -19,13 +19,13 @@ from nats.aio.msg import Msg
 from nitro.brokers.nats.client import place_of
 from nitro.redaction import without_secrets
 from nitro.streams.base import Change, Commit, Conflict, Record, Stored
-from nitro.streams.stores.nats_alarms import Alarms
-from nitro.streams.stores.nats_commits import Commits
-from nitro.streams.stores.nats_link import Link
-from nitro.streams.stores.nats_messages import HEADER_BYTES
-from nitro.streams.stores.nats_news import News
-from nitro.streams.stores.nats_stream import JetStream
-from nitro.streams.stores.nats_subjects import Subjects
+from nitro.streams.stores.nats.alarms import Alarms
+from nitro.streams.stores.nats.commits import Commits
+from nitro.streams.stores.nats.link import Link
+from nitro.streams.stores.nats.messages import HEADER_BYTES
+from nitro.streams.stores.nats.news import News
+from nitro.streams.stores.nats.stream import JetStream
+from nitro.streams.stores.nats.subjects import Subjects
 
 __all__ = ["NatsStore"]
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from nitro.streams.base import ABSENT, Commit, Record, Stored
-from nitro.streams.stores.nats_subjects import LONG
+from nitro.streams.stores.nats.subjects import LONG
 
 __all__ = ["HEADER_BYTES", "Kind", "Message", "headers_of", "postponement"]
 

@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from nitro.brokers.redis.line import Line
 from nitro.brokers.tasks import ANSWER_SECONDS, end
-from nitro.streams.stores.redis_scripts import ALL
+from nitro.streams.stores.redis.scripts import ALL
 
 __all__ = ["Command", "Exchange"]
 

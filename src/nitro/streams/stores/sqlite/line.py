@@ -15,7 +15,7 @@ from nitro.brokers.sqlite.log import transaction
 from nitro.brokers.sqlite.wal import use_wal
 from nitro.brokers.tasks import started_pool
 from nitro.errors import BrokerUnavailable
-from nitro.streams.stores.sqlite_statements import COUNTER, SCHEMA, TABLES
+from nitro.streams.stores.sqlite.statements import COUNTER, SCHEMA, TABLES
 
 __all__ = ["Line"]
 

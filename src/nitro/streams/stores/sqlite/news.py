@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Final, NamedTuple
 
 from nitro.streams.base import ABSENT, Change, Commit, Conflict, Stored
-from nitro.streams.stores.sqlite_statements import CHANGED, COUNTER, GONE, NEWEST
+from nitro.streams.stores.sqlite.statements import CHANGED, COUNTER, GONE, NEWEST
 
 __all__ = ["News", "Seen"]
 

@@ -17,9 +17,9 @@ from nats.errors import Error as NatsError
 
 from nitro.brokers.tasks import end
 from nitro.streams.base import Change
-from nitro.streams.stores.nats_link import Link
-from nitro.streams.stores.nats_messages import Kind, Message
-from nitro.streams.stores.nats_subjects import Subjects
+from nitro.streams.stores.nats.link import Link
+from nitro.streams.stores.nats.messages import Kind, Message
+from nitro.streams.stores.nats.subjects import Subjects
 
 __all__ = ["News"]
 

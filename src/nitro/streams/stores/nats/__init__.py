@@ -1,0 +1,1 @@
+"""`nats://`: streams in JetStream, a subject for each."""

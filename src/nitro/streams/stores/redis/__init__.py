@@ -1,0 +1,1 @@
+"""`redis://`: streams in Redis, two keys for each."""

@@ -1,0 +1,1 @@
+"""`sqlite:///path`: streams in the file of the log."""
