@@ -30,7 +30,7 @@ endef
 
 unexport PYTHONDONTWRITEBYTECODE  # else each server that a test starts compiles everything anew
 
-.PHONY: demo test quick test-all test-least test-engines lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs clean
+.PHONY: demo test quick test-all test-least test-engines test-stores lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -73,6 +73,11 @@ test-engines: PROGRAMS += /usr/bin/firefox-esr=firefox-esr /usr/bin/WebKitWebDri
 test-engines: $(VENV)/.test $(JS) programs
 	$(BIN)/python -m pytest -m engines
 	EXPLORED_WORLDS=200000 $(WITH_NODE) $(BIN)/python -m pytest -k in_worlds_full_of_faults tests/test_browser_build.py
+
+# Runs and durable streams from end to end over every store; `make test` takes SQLite and Redis.
+test-stores: $(VENV)/.test $(JS) programs
+	NITRO_TEST_ALL_STORES=1 $(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup tests/test_runs.py \
+	  tests/test_run_faults.py tests/test_durable_streams.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import shutil
 import signal
@@ -302,6 +303,8 @@ class PooledPostgres(Postgres):
 
 TABLES = ("nitro_logs", "nitro_messages", "nitro_producers")
 BROKERS: dict[str, type[Broker]] = {broker.kind: broker for broker in (SQLite, Redis, Nats, Postgres)}
+STORES = list(BROKERS) if os.environ.get("NITRO_TEST_ALL_STORES") else ["sqlite", "redis"]
+"""Over which brokers runs and durable streams are tested from end to end; `make test-stores` takes all of them."""
 SERVERS = [kind for kind in BROKERS if kind != "sqlite"]
 
 

@@ -55,6 +55,28 @@ class RunReading:
         finally:
             stream.reset()
 
+    def follow(self, port: int, seconds: float = 60) -> RunReading:
+        """Read to the end as a browser does: whatever ends the connection before, it comes again."""
+        deadline = time.monotonic() + seconds
+        while self.end is None:
+            assert time.monotonic() < deadline, (self.path, len(self.items))
+            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self.last_id} if self.last_id else {})
+            lines: list[bytes] = []
+            try:
+                with httpx.stream("GET", f"http://127.0.0.1:{port}{self.path}", headers=headers, timeout=30) as answer:
+                    assert answer.status_code == 200, answer.status_code
+                    for line in answer.iter_lines():
+                        if line:
+                            lines.append(line.encode())
+                        elif lines:
+                            self._take(b"\n".join(lines))
+                            lines = []
+            except httpx.TransportError:
+                pass
+            if self.end is None:
+                time.sleep(0.2)
+        return self
+
     def _take(self, event: bytes) -> bool:
         fields = dict(line.partition(": ")[::2] for line in event.decode().splitlines())
         if fields.get("event") == "end":

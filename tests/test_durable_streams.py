@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.brokers import BROKERS
+from tests.brokers import BROKERS, STORES
 from tests.servers import ROOT, Server, wait_for
 
 NPM = ROOT / "tests/npm"
@@ -24,7 +24,7 @@ PATHS = f"{ROOT / 'src'}:{ROOT}"
 PASSES = 332
 SKIPS = 6
 """Subscriptions, which are no part of this."""
-KINDS = ["memory", "sqlite", "redis", "nats"]
+KINDS = ["memory", *STORES]
 """Where streams are kept; all but the first survive their server, which is killed in the middle."""
 SECONDS = 60
 

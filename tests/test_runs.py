@@ -17,13 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.brokers import BROKERS
+from tests.brokers import BROKERS, STORES
 from tests.run_reading import RunReading, start_run
 from tests.servers import ROOT, Server, free_port, wait_for
 from tests.sse import Stream
 
 LEASE_SECONDS = 3.0
-KINDS = list(BROKERS)
 
 
 class Workers:
@@ -53,7 +52,7 @@ class Workers:
             assert "Warning" not in server.output, server.output
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a broker."""
     with BROKERS[request.param](tmp_path_factory.mktemp(request.param)) as broker:
