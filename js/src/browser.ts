@@ -8,10 +8,10 @@ function after(milliseconds: number, act: () => void): Undo {
   return () => clearTimeout(timer);
 }
 
-function channel(name: string, hear: (data: any) => void): Port {
-  const opened = new BroadcastChannel(name);
-  opened.onmessage = ({ data }) => hear(data);
+/** A port or channel that says and hears nothing once it is closed. */
+export function portOf(opened: MessagePort | BroadcastChannel, hear: (data: any) => void): Port {
   let isOpen = true;
+  opened.onmessage = ({ data }: MessageEvent) => isOpen && hear(data);
   return {
     post: (data) => isOpen && opened.postMessage(data),
     close() {
@@ -55,20 +55,19 @@ export const browser = (): Env => ({
   random: Math.random,
   name: () => `${Math.random()}`,
   read,
-  locks: navigator.locks ? locksOf(navigator.locks) : null,
-  channel: typeof BroadcastChannel === "undefined" ? null : channel,
+  locks: navigator.locks && locksOf(navigator.locks),
+  channel: globalThis.BroadcastChannel && ((name, hear) => portOf(new BroadcastChannel(name), hear)),
 });
 
 function worker(script: string | URL, name: string, hear: (data: any) => void, broken: () => void): Port {
   // It outlives the page, where the browser can do so: a site of many pages keeps its stream.
   const started = new SharedWorker(script, { type: "module", name, extendedLifetime: true } as WorkerOptions);
-  const { port } = started;
+  const port = portOf(started.port, hear);
   started.onerror = broken;
-  port.onmessage = ({ data }) => hear(data);
   return {
-    post: (data) => port.postMessage(data),
+    post: port.post,
     close() {
-      started.onerror = port.onmessage = null;
+      started.onerror = null;
       port.close();
     },
   };
@@ -84,7 +83,7 @@ function storage(use: (storage: Storage) => unknown): any {
 
 export const page = (): PageEnv => ({
   ...browser(),
-  worker: typeof SharedWorker === "undefined" ? null : worker,
+  worker: globalThis.SharedWorker && worker,
   keep: (key, thing) => storage((kept) => (thing ? kept.setItem(key, JSON.stringify(thing)) : kept.removeItem(key))),
   kept: (key) => storage((kept) => JSON.parse(kept.getItem(key)!)),
   before: new Map(),

@@ -3,6 +3,7 @@
 import { connect as connectThrough, type Live, type Options } from "./index.js";
 import { serveAll } from "./serve.js";
 
+export { follow } from "./index.js";
 export type * from "./index.js";
 
 /**

@@ -1,44 +1,50 @@
-// Who wants to hear what, in a page.
+// What a page gives to be called: who wants to hear what, and what is asked of it. An error there is everybody's to see, and
+// stops nobody.
 
+import type { PageEnv } from "./env.js";
+import type { Handler, Options } from "./live.js";
+import type { State } from "./stream.js";
 import { matches } from "./topics.js";
-import type { Handler } from "./live.js";
+import type { Failure } from "./transports.js";
 
-export class Handlers {
-  #byPattern = new Map<string, Set<{ handler: Handler }>>();
-  #parse: (json: string) => unknown;
-  #report: (error: unknown) => void;
+/** Each call of `on` has one, so who adds a handler twice is told twice. */
+export interface Hearing {
+  pattern: string;
+  handler: Handler;
+}
 
-  constructor(parse: (json: string) => unknown, report: (error: unknown) => void) {
-    this.#parse = parse;
-    this.#report = report;
+export function tried({ report }: PageEnv, act: () => unknown): void {
+  try {
+    act();
+  } catch (error) {
+    report(error);
   }
+}
 
-  /** Each call counts: who adds a handler twice is told twice. */
-  add(pattern: string, handler: Handler): () => void {
-    const all = this.#byPattern.get(pattern) ?? new Set();
-    const own = { handler };
-    this.#byPattern.set(pattern, all.add(own));
-    return () => {
-      if (all.delete(own) && !all.size && this.#byPattern.get(pattern) === all) this.#byPattern.delete(pattern);
-    };
-  }
+/** What has a state, and tells whenever that changes. */
+interface Stateful {
+  state: State;
+  error: Failure | null;
+  onstate: ((state: State, error: Failure | null) => void) | null;
+}
 
-  /** What was sent to this connection alone has no topic, and `*` hears it. Each handler gets data of its own. */
-  hear(topic: string, text: string, id: string): void {
-    for (const pattern of [...this.#byPattern.keys()]) {
-      if (pattern === "gap" || (topic ? !matches(pattern, topic) : pattern !== "*")) continue;
-      this.tell(pattern, (handler) => handler(this.#parse(text), { topic, id }));
-    }
-  }
+export function turn(env: PageEnv, it: Stateful, state: State, failure?: Failure): void {
+  if (state === it.state && !failure && !it.error) return;
+  it.state = state;
+  it.error = failure ?? null;
+  tried(env, () => it.onstate?.(state, it.error));
+}
 
-  /** One handler's error is everybody's to see, and stops nobody. */
-  tell(pattern: string, call: (handler: Handler) => void): void {
-    for (const { handler } of [...(this.#byPattern.get(pattern) ?? [])]) {
-      try {
-        call(handler);
-      } catch (error) {
-        this.#report(error);
-      }
-    }
+/** Whether it hears this topic. What was sent to this connection alone has none, and `*` hears it. */
+export const hears = (pattern: string, topic: string): boolean =>
+  pattern !== "gap" && (topic ? matches(pattern, topic) : pattern === "*");
+
+/** Headers to ask with; null if the page can't give them. */
+export async function headersOf(env: PageEnv, { headers }: Pick<Options, "headers">): Promise<Record<string, string> | null> {
+  try {
+    return Object.fromEntries(new Headers(await headers?.()));
+  } catch (error) {
+    env.report(error);
+    return null;
   }
 }

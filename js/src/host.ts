@@ -54,7 +54,7 @@ export class Host implements Owner {
     else if (request.do === "leave") this.leave(name, request.isForGood);
     else if (request.do === "wake") this.#wake(member);
     else if (request.do === "headers") this.#questions.get(request.number)?.give(request.headers ?? null);
-    else if (request.do === "heard") {
+    else {
       member.unconfirmed -= CONFIRM_EACH;
       if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);
     }
@@ -233,8 +233,7 @@ export class Host implements Owner {
   }
 
   #rejoin(member: Member, last: string): void {
-    const { name, tell, topics, user, isOfPageBefore } = member;
-    this.#join(name, tell, { do: "join", turn: 0, topics, last, user, isOfPageBefore }, member);
+    this.#join(member.name, member.tell, { ...member, do: "join", turn: 0, last }, member);
   }
 
   #wake(member: Member): void {

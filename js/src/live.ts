@@ -1,7 +1,7 @@
 // A member: what a page's code holds. It says what it wants, keeps its place in the log, and hands on what it hears.
 
 import type { PageEnv, Undo } from "./env.js";
-import { Handlers } from "./handlers.js";
+import { headersOf, type Hearing, hears, tried, turn } from "./handlers.js";
 import { isKnown } from "./position.js";
 import { type Config, CONFIRM_EACH, PROTOCOL, type ToMember } from "./protocol.js";
 import { makeRoute, type Route } from "./route.js";
@@ -78,7 +78,7 @@ export class Member implements Live {
   onstate: ((state: State, error: Failure | null) => void) | null = null;
   #env: PageEnv;
   #options: Options;
-  #handlers: Handlers;
+  #handlers = new Set<Hearing>();
   #topics: Set<string> | null;
   #last: string;
   #startsNow = false; // and not where it stands
@@ -97,14 +97,13 @@ export class Member implements Live {
     this.#options = options;
     const { topics, headers, credentials = "same-origin", share = true, worker = false } = options;
     this.#topics = topics ? new Set(topics.map(checked)) : null;
-    this.#handlers = new Handlers(options.parse ?? JSON.parse, env.report);
     const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = `${key} ${this.#names()}`;
     const kept = options.since === undefined ? this.#keptBefore() : null;
     this.#last = options.since ?? kept?.last ?? "";
     this.#user = kept?.user ?? "";
     this.#isOfPageBefore = !!kept;
-    const isTrusted = share === false || typeof share === "string";
+    const isTrusted = share !== true;
     const config: Config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
     const { on } = env;
@@ -118,7 +117,9 @@ export class Member implements Live {
   }
 
   on(pattern: string, handler: ((gap: Gap) => void) | ((position: string) => void) | Handler): () => void {
-    return this.#handlers.add(pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler as Handler);
+    const own = { pattern: pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler: handler as Handler };
+    this.#handlers.add(own);
+    return () => void this.#handlers.delete(own);
   }
 
   subscribe(...topics: string[]): void {
@@ -137,7 +138,7 @@ export class Member implements Live {
   }
 
   #names(): string {
-    return this.#topics ? [...this.#topics].sort().join() : "";
+    return [...(this.#topics ?? [])].sort().join();
   }
 
   #enter = (): void => {
@@ -168,11 +169,11 @@ export class Member implements Live {
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
     else if (news.is === "at") {
       this.#stand(news.id);
-      this.#handlers.tell(POSITION, (handler) => (handler as (position: string) => void)(news.id));
+      this.#call((pattern) => pattern === POSITION, (handler) => (handler as (position: string) => void)(news.id));
     } else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
       this.#last = news.gap.resumed_at;
-      this.#handlers.tell("gap", (handler) => (handler as (gap: Gap) => void)(news.gap));
+      this.#call((pattern) => pattern === "gap", (handler) => (handler as (gap: Gap) => void)(news.gap));
     } else if (news.is === "state") {
       if (news.state === "closed") this.#end(false);
       this.#tell(news.state, news.failure);
@@ -185,7 +186,15 @@ export class Member implements Live {
       this.#unconfirmed = 0;
       this.#route?.post({ do: "heard", last: this.#last });
     }
-    if (!isOld) this.#handlers.hear(topic, text, id);
+    if (isOld) return;
+    const { parse = JSON.parse } = this.#options;
+    this.#call((pattern) => hears(pattern, topic), (handler) => handler(parse(text), { topic, id })); // each has data of its own
+  }
+
+  /** Call those that were there when it began, and still are. */
+  #call(isMeant: (pattern: string) => boolean, call: (handler: Handler) => void): void {
+    const all = this.#handlers;
+    for (const own of [...all]) if (all.has(own) && isMeant(own.pattern)) tried(this.#env, () => call(own.handler));
   }
 
   /** False if it stands there or behind already. */
@@ -223,24 +232,12 @@ export class Member implements Live {
   }
 
   async #giveHeaders(route: Route, number: number): Promise<void> {
-    let headers: Record<string, string> | undefined;
-    try {
-      headers = Object.fromEntries(new Headers(await this.#options.headers?.()));
-    } catch (error) {
-      this.#env.report(error);
-    }
-    route.post(headers ? { do: "headers", number, headers } : { do: "headers", number });
+    const headers = await headersOf(this.#env, this.#options);
+    route.post({ do: "headers", number, headers });
   }
 
   #tell(state: State, failure?: Failure): void {
-    if (state === this.state && !failure && !this.error) return;
-    this.state = state;
-    this.error = failure ?? null;
-    try {
-      this.onstate?.(state, this.error);
-    } catch (error) {
-      this.#env.report(error);
-    }
+    turn(this.#env, this, state, failure);
   }
 
   /** What the page before left, if it was there just now. */

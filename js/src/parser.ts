@@ -2,22 +2,19 @@
 
 export function parser(hear: (type: string, data: string, id: string) => void): (piece: string) => void {
   let rest = "";
-  let isBehindReturn = false; // a line feed that comes next belongs to it
   let [type, last] = ["", ""];
   let data: string[] = [];
   const take = (line: string) => {
-    const [, field, value = ""] = /^([^:]*):? ?([^]*)$/.exec(line)!;
+    const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(line)!;
     if (!line) {
       if (data.length) hear(type || "message", data.join("\n"), last);
       [type, data] = ["", []];
-    } else if (field === "data") data.push(value);
-    else if (field === "event") type = value;
-    else if (field === "id" && !value.includes("\0")) last = value;
+    } else if (field === "data") data.push(value!);
+    else if (field === "event") type = value!;
+    else if (field === "id" && !value!.includes("\0")) last = value!;
   };
   return (piece) => {
-    const text = isBehindReturn && piece[0] === "\n" ? piece.slice(1) : piece;
-    if (piece) isBehindReturn = piece.endsWith("\r");
-    const lines = (rest + text).split(/\r\n|\r|\n/);
+    const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/); // a return at the end may be half of a line's end
     rest = lines.pop()!;
     lines.forEach(take);
   };

@@ -23,7 +23,7 @@ export type ToHost =
   | { do: "ask" }
   | { do: "heard"; last: string }
   /** The answer to the question of that number; without headers if there are none to be had. */
-  | { do: "headers"; number: number; headers?: Record<string, string> };
+  | { do: "headers"; number: number; headers?: Record<string, string> | null };
 
 export type ToMember =
   /** The host, by the name of the lock that it holds: it knows the member, or (`new`) wants it to join. */

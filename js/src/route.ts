@@ -29,7 +29,7 @@ const MOST_DEATHS = 3;
 
 export function makeRoute(env: PageEnv, { key, config, worker }: RouteOptions, tell: Tell): Route {
   const name = env.name();
-  const secondBest: Kind = key !== null && env.locks && env.channel ? "leader" : "alone";
+  const secondBest: Kind = key && env.locks && env.channel ? "leader" : "alone";
   let way: Way | undefined;
   let spare: Way | undefined; // a worker that is waited for, while another way is in use
   let deaths = 0;
@@ -131,8 +131,8 @@ export function makeRoute(env: PageEnv, { key, config, worker }: RouteOptions, t
 
   return {
     open() {
-      const begin = () => use(key !== null && worker && env.worker ? "worker" : secondBest);
-      if (key !== null && env.locks) letGo = env.locks.hold(lifeOf(name), begin); // or the host would take us for gone
+      const begin = () => use(key && worker && env.worker ? "worker" : secondBest);
+      if (key && env.locks) letGo = env.locks.hold(lifeOf(name), begin); // or the host would take us for gone
       else begin();
     },
     post: (request) => way?.post(request),

@@ -28,7 +28,8 @@ export interface Listener {
   greeted(user: string): void;
   /** There is no hope. It stands still until it is opened again or ended. */
   refused(failure: Failure): void;
-  message(topic: string, text: string, id: string): void;
+  /** `type` is the event's name, or `"message"`. */
+  message(topic: string, text: string, id: string, type: string): void;
   gap(gap: Gap): void;
   /** There is nothing more up to here. */
   at(id: string): void;
@@ -41,6 +42,8 @@ const PASSING = [408, 425, 429];
 const PASSING_LATER = [200, 404, 421];
 /** So many characters of topics fit into any URL; a header has room for as many, and a request for so many headers. */
 const MOST_IN_URL = 4000;
+/** Whole topics with commas between them, as many as fit. */
+const PARCEL = /[^,].{0,3998}(?=,|$)/g;
 /** The user of a stream whose server doesn't say for whom it is. */
 export const NOBODY = "-";
 
@@ -59,9 +62,9 @@ export class Stream {
   #ending = -1; // what the server said at the end: how long to wait
   #isGreeted = false;
   #inHeaders = false;
-  #close: Close = () => {};
-  #timer: Undo = () => {};
-  #watchdog: Undo = () => {};
+  #close: Close | undefined;
+  #timer: Undo | undefined;
+  #watchdog: Undo | undefined;
   #heardAt = 0;
 
   constructor(env: Env, source: Source, listener: Listener) {
@@ -89,9 +92,9 @@ export class Stream {
   }
 
   #release(): void {
-    this.#close();
-    this.#timer();
-    this.#watchdog();
+    this.#close?.();
+    this.#timer?.();
+    this.#watchdog?.();
   }
 
   #connect(): void {
@@ -110,10 +113,10 @@ export class Stream {
     this.#isGreeted = false;
     this.#ending = -1;
     let isMine = true;
-    let close: Close = () => {};
+    let close: Close | undefined;
     this.#close = () => {
       isMine = false;
-      close();
+      close?.();
     };
     this.#listener.headers((more) => {
       if (!isMine) return;
@@ -132,16 +135,16 @@ export class Stream {
 
   #hear(type: string, data: string, id: string): void {
     this.#heardAt = this.#env.now();
-    const [topic, text] = cut(data);
+    const [, topic = "", text] = /^(?:(.*)\n)?([^]*)/.exec(data)!;
     if (type === "gap") {
       const gap = JSON.parse(data) as Gap;
       this.last = gap.resumed_at;
       return this.#listener.gap(gap);
     }
-    if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
+    if (topic === "nitro.stream") return this.#control(JSON.parse(text!), id);
     if (!this.#isGreeted) return this.#dropped(failed(200));
     this.last = id || this.last;
-    return this.#listener.message(topic, text, topic && id); // an id holds until the next one
+    return this.#listener.message(topic, text!, topic && id, type); // an id holds until the next one
   }
 
   #control(news: { retry?: number; heartbeat?: number; stop?: boolean; for?: string; topics?: number }, id: string): void {
@@ -181,7 +184,7 @@ export class Stream {
   /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
   #watch(limit: number, isForgiven?: boolean): void {
     const due = Math.max(this.#heardAt + limit, this.#env.now() + 1000);
-    this.#watchdog();
+    this.#watchdog?.();
     this.#watchdog = this.#env.after(due - this.#env.now(), () => {
       const now = this.#env.now();
       const isSilent = now - this.#heardAt >= limit;
@@ -197,20 +200,8 @@ export class Stream {
   }
 }
 
-function cut(data: string): [topic: string, text: string] {
-  const end = data.indexOf("\n");
-  return [data.slice(0, Math.max(end, 0)), data.slice(end + 1)];
-}
-
 /** Headers that name the topics; undefined where a URL has room for them. */
 function parcels(topics: string[]): Headers | undefined {
   if (topics.join("&topic=").length <= MOST_IN_URL) return undefined;
-  const headers: Headers = {};
-  let [number, length] = [1, 0];
-  for (const topic of topics) {
-    if ((length += topic.length + 1) > MOST_IN_URL) [number, length] = [number + 1, topic.length + 1];
-    const name = `Nitro-Topics-${number}`;
-    headers[name] = headers[name] ? `${headers[name]},${topic}` : topic;
-  }
-  return headers;
+  return Object.fromEntries(topics.join().match(PARCEL)!.map((parcel, place) => [`Nitro-Topics-${place + 1}`, parcel]));
 }

@@ -27,24 +27,21 @@ export type Close = () => void;
 export function read({ url, credentials, headers }: Request, sink: Sink): Close {
   const aborter = new AbortController();
   const run = async () => {
-    const response = await fetch(url, {
+    const { status, body, headers: answered } = await fetch(url, {
       headers: { Accept: "text/event-stream", ...headers },
       cache: "no-store",
       credentials,
       signal: aborter.signal,
     });
-    const { status, body } = response;
-    if (status !== 200 || !body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    if (status !== 200 || !body || !answered.get("content-type")?.startsWith("text/event-stream")) {
       aborter.abort();
-      const seconds = Number(response.headers.get("retry-after")) || 0; // a date is left to the wait that grows
-      return sink.end(failed(status), Math.min(seconds, 3600));
+      return sink.end(failed(status), Math.min(+answered.get("retry-after")! || 0, 3600)); // a date is left to the wait that grows
     }
     const feed = parser(sink.event);
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) feed(part.value);
-    return sink.end();
+    await body.pipeThrough(new TextDecoderStream()).pipeTo(new WritableStream({ write: feed }));
   };
-  run().catch(() => aborter.signal.aborted || sink.end());
+  const over = () => aborter.signal.aborted || sink.end();
+  run().then(over, over);
   return () => aborter.abort();
 }
 

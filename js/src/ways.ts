@@ -79,13 +79,12 @@ export function throughWorker(env: PageEnv, script: string | URL, key: string, c
 /** The worker's side: what to do with each port that connects to it. */
 export function serve(env: Env): (port: Port) => (data: FirstWord | ToHost) => void {
   const own = env.name();
-  let host: Host | undefined;
   let hear: ReturnType<typeof listen> | undefined;
-  let isReady = false;
-  const waiting: (() => void)[] = [];
+  let waiting: Tell[] | null = []; // until the lock is held that they watch
   const ready = () => {
-    isReady = true;
-    for (const tell of waiting.splice(0)) tell();
+    const all = waiting!;
+    waiting = null;
+    for (const tell of all) tell({ is: "new", host: own });
   };
   if (env.locks) env.locks.hold(lifeOf(own), ready);
   else ready();
@@ -94,12 +93,10 @@ export function serve(env: Env): (port: Port) => (data: FirstWord | ToHost) => v
     let name = "";
     return (data) => {
       if ("do" in data) return hear?.(name, tell, data);
-      host ??= new Host(env, data.config, own);
-      hear ??= listen(host);
+      hear ??= listen(new Host(env, data.config, own));
       name = data.name;
-      const welcome = () => tell({ is: "new", host: own });
-      if (isReady) welcome();
-      else waiting.push(welcome);
+      if (waiting) waiting.push(tell);
+      else tell({ is: "new", host: own });
     };
   };
 }

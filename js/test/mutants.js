@@ -242,7 +242,7 @@ const MUTANTS = [
   {
     name: "a position is not heard of without rows",
     file: "live.ts",
-    text: "this.#handlers.tell(POSITION, (handler) => (handler as (position: string) => void)(news.id));",
+    text: "this.#call((pattern) => pattern === POSITION, (handler) => (handler as (position: string) => void)(news.id));",
     by: "",
     rows: true,
     seed: 42,

@@ -58,6 +58,38 @@ interface Live {
     close(): void;
 }
 
+/** How a run ended. */
+interface End {
+    /** `"lost"`: whoever wrote it died, and nobody could go on. */
+    state: "done" | "failed" | "cancelled" | "lost";
+    /** Why it failed, if the server says so. */
+    reason?: string;
+}
+interface FollowOptions<Item = any> extends Pick<Options, "headers" | "credentials" | "parse"> {
+    /** Each item once, in order. `id` is the place behind it: a `lastEventId`. */
+    onitem?: (item: Item, id: string) => void;
+    /** Called once, behind the last item; nothing is read any more. */
+    onend?: (end: End) => void;
+    /** It can't be read, and is not asked for again: there is no such run (404), or not for this user. */
+    onerror?: (error: Failure) => void;
+    /** Called at each change of `state`. */
+    onstate?: (state: State, error: Failure | null) => void;
+    /** Begin behind this item; at the beginning if left out. */
+    lastEventId?: string;
+}
+/** A run that is followed. */
+interface Run extends Pick<Live, "state" | "error" | "onstate"> {
+    /** The id of the newest item. */
+    readonly lastEventId: string;
+    /** Read no more. The run itself goes on. */
+    close(): void;
+}
+
+/** The browser's side of Nitro: one stream for all tabs of an origin, which resumes and never gives up without a reason. */
+
+/** Follow a run of `nitro.runs.stream`, whose URL is resolved as a link in the page is, to its end. Each tab reads it by itself. */
+declare const follow: <Item = any>(url: string | URL, options: FollowOptions<Item>) => Run;
+
 /** `/nitro/client.js`: the client as one file, which is the script of its own worker. */
 
 /**
@@ -66,5 +98,5 @@ interface Live {
  */
 declare const connect: (url: string | URL, options?: Options) => Live;
 
-export { connect };
-export type { Failure, Gap, Handler, Live, Message, Options, State };
+export { connect, follow };
+export type { End, Failure, FollowOptions, Gap, Handler, Live, Message, Options, Run, State };

@@ -1,11 +1,10 @@
 // src/parser.ts
 function parser(hear) {
   let rest = "";
-  let isBehindReturn = false;
   let [type, last] = ["", ""];
   let data = [];
   const take = (line) => {
-    const [, field, value = ""] = /^([^:]*):? ?([^]*)$/.exec(line);
+    const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(line);
     if (!line) {
       if (data.length) hear(type || "message", data.join("\n"), last);
       [type, data] = ["", []];
@@ -14,9 +13,7 @@ function parser(hear) {
     else if (field === "id" && !value.includes("\0")) last = value;
   };
   return (piece) => {
-    const text = isBehindReturn && piece[0] === "\n" ? piece.slice(1) : piece;
-    if (piece) isBehindReturn = piece.endsWith("\r");
-    const lines = (rest + text).split(/\r\n|\r|\n/);
+    const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop();
     lines.forEach(take);
   };
@@ -26,24 +23,21 @@ function parser(hear) {
 function read({ url, credentials, headers }, sink) {
   const aborter = new AbortController();
   const run = async () => {
-    const response = await fetch(url, {
+    const { status, body, headers: answered } = await fetch(url, {
       headers: { Accept: "text/event-stream", ...headers },
       cache: "no-store",
       credentials,
       signal: aborter.signal
     });
-    const { status, body } = response;
-    if (status !== 200 || !body || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    if (status !== 200 || !body || !answered.get("content-type")?.startsWith("text/event-stream")) {
       aborter.abort();
-      const seconds = Number(response.headers.get("retry-after")) || 0;
-      return sink.end(failed(status), Math.min(seconds, 3600));
+      return sink.end(failed(status), Math.min(+answered.get("retry-after") || 0, 3600));
     }
     const feed = parser(sink.event);
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) feed(part.value);
-    return sink.end();
+    await body.pipeThrough(new TextDecoderStream()).pipeTo(new WritableStream({ write: feed }));
   };
-  run().catch(() => aborter.signal.aborted || sink.end());
+  const over = () => aborter.signal.aborted || sink.end();
+  run().then(over, over);
   return () => aborter.abort();
 }
 var REASONS = {
@@ -61,10 +55,9 @@ function after(milliseconds, act) {
   const timer = setTimeout(act, milliseconds);
   return () => clearTimeout(timer);
 }
-function channel(name, hear) {
-  const opened = new BroadcastChannel(name);
-  opened.onmessage = ({ data }) => hear(data);
+function portOf(opened, hear) {
   let isOpen = true;
+  opened.onmessage = ({ data }) => isOpen && hear(data);
   return {
     post: (data) => isOpen && opened.postMessage(data),
     close() {
@@ -102,18 +95,17 @@ var browser = () => ({
   random: Math.random,
   name: () => `${Math.random()}`,
   read,
-  locks: navigator.locks ? locksOf(navigator.locks) : null,
-  channel: typeof BroadcastChannel === "undefined" ? null : channel
+  locks: navigator.locks && locksOf(navigator.locks),
+  channel: globalThis.BroadcastChannel && ((name, hear) => portOf(new BroadcastChannel(name), hear))
 });
 function worker(script, name, hear, broken) {
   const started = new SharedWorker(script, { type: "module", name, extendedLifetime: true });
-  const { port } = started;
+  const port = portOf(started.port, hear);
   started.onerror = broken;
-  port.onmessage = ({ data }) => hear(data);
   return {
-    post: (data) => port.postMessage(data),
+    post: port.post,
     close() {
-      started.onerror = port.onmessage = null;
+      started.onerror = null;
       port.close();
     }
   };
@@ -127,7 +119,7 @@ function storage(use) {
 }
 var page = () => ({
   ...browser(),
-  worker: typeof SharedWorker === "undefined" ? null : worker,
+  worker: globalThis.SharedWorker && worker,
   keep: (key, thing) => storage((kept) => thing ? kept.setItem(key, JSON.stringify(thing)) : kept.removeItem(key)),
   kept: (key) => storage((kept) => JSON.parse(kept.getItem(key))),
   before: /* @__PURE__ */ new Map(),
@@ -150,9 +142,9 @@ var page = () => ({
 });
 
 // src/topics.ts
-var GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)[A-Za-z0-9_:*-]+(\.[A-Za-z0-9_:*-]+)*$/;
+var GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)(?!.{256})[\w:*-]+(\.[\w:*-]+)*$/;
 function checked(pattern) {
-  if (typeof pattern !== "string" || pattern.length > 255 || !GRAMMAR.test(pattern)) {
+  if (typeof pattern !== "string" || !GRAMMAR.test(pattern)) {
     throw new TypeError(
       `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", and not "nitro."`
     );
@@ -162,8 +154,8 @@ function checked(pattern) {
 function matches(pattern, topic) {
   if (pattern === topic) return true;
   const [first = "", ...rest] = pattern.split("*");
+  if (!rest.length || !topic.startsWith(first)) return false;
   const last = rest.pop();
-  if (last === void 0 || !topic.startsWith(first)) return false;
   let place = first.length;
   for (const literal of rest) {
     const found = topic.indexOf(literal, place + 1);
@@ -174,66 +166,39 @@ function matches(pattern, topic) {
 }
 
 // src/handlers.ts
-var Handlers = class {
-  #byPattern = /* @__PURE__ */ new Map();
-  #parse;
-  #report;
-  constructor(parse, report) {
-    this.#parse = parse;
-    this.#report = report;
+function tried({ report }, act) {
+  try {
+    act();
+  } catch (error) {
+    report(error);
   }
-  /** Each call counts: who adds a handler twice is told twice. */
-  add(pattern, handler) {
-    const all = this.#byPattern.get(pattern) ?? /* @__PURE__ */ new Set();
-    const own = { handler };
-    this.#byPattern.set(pattern, all.add(own));
-    return () => {
-      if (all.delete(own) && !all.size && this.#byPattern.get(pattern) === all) this.#byPattern.delete(pattern);
-    };
+}
+function turn(env2, it, state, failure) {
+  if (state === it.state && !failure && !it.error) return;
+  it.state = state;
+  it.error = failure ?? null;
+  tried(env2, () => it.onstate?.(state, it.error));
+}
+var hears = (pattern, topic) => pattern !== "gap" && (topic ? matches(pattern, topic) : pattern === "*");
+async function headersOf(env2, { headers }) {
+  try {
+    return Object.fromEntries(new Headers(await headers?.()));
+  } catch (error) {
+    env2.report(error);
+    return null;
   }
-  /** What was sent to this connection alone has no topic, and `*` hears it. Each handler gets data of its own. */
-  hear(topic, text, id) {
-    for (const pattern of [...this.#byPattern.keys()]) {
-      if (pattern === "gap" || (topic ? !matches(pattern, topic) : pattern !== "*")) continue;
-      this.tell(pattern, (handler) => handler(this.#parse(text), { topic, id }));
-    }
-  }
-  /** One handler's error is everybody's to see, and stops nobody. */
-  tell(pattern, call) {
-    for (const { handler } of [...this.#byPattern.get(pattern) ?? []]) {
-      try {
-        call(handler);
-      } catch (error) {
-        this.#report(error);
-      }
-    }
-  }
-};
-
-// src/position.ts
-var epoch = (id) => id.slice(0, id.indexOf("-") + 1);
-var NO_ROWS = "snapshot-0";
-var isIncomplete = (id) => id.startsWith("snapshot-");
-var isOneLog = (a, b) => epoch(a) === epoch(b) || isIncomplete(a) || isIncomplete(b);
-var isKnown = (id, last) => epoch(id) === epoch(last) && !isIncomplete(id) && (id.length < last.length || id.length === last.length && id <= last);
-
-// src/protocol.ts
-var PROTOCOL = 3;
-var CONFIRM_EACH = 100;
-var MOST_UNCONFIRMED = 1e3;
-var ASKS_EACH = 1e4;
-var ANSWERS_WITHIN = 5e3;
-var FORGETS_AFTER = 15e4;
+}
 
 // src/backoff.ts
 var LONGEST = 3e4;
-var backoff = (attempt, retry, random = Math.random) => random() * Math.min(LONGEST, retry * 2 ** attempt);
+var backoff = (attempt, retry, random) => random() * Math.min(LONGEST, retry * 2 ** attempt);
 
 // src/stream.ts
 var OPENS_WITHIN = 2e4;
 var PASSING = [408, 425, 429];
 var PASSING_LATER = [200, 404, 421];
 var MOST_IN_URL = 4e3;
+var PARCEL = /[^,].{0,3998}(?=,|$)/g;
 var NOBODY = "-";
 var Stream = class {
   state = "closed";
@@ -251,12 +216,9 @@ var Stream = class {
   // what the server said at the end: how long to wait
   #isGreeted = false;
   #inHeaders = false;
-  #close = () => {
-  };
-  #timer = () => {
-  };
-  #watchdog = () => {
-  };
+  #close;
+  #timer;
+  #watchdog;
   #heardAt = 0;
   constructor(env2, source, listener) {
     this.#env = env2;
@@ -279,9 +241,9 @@ var Stream = class {
     else if (this.state === "open" && this.#env.now() - this.#heardAt > this.#heartbeat * 1.5) this.#dropped();
   }
   #release() {
-    this.#close();
-    this.#timer();
-    this.#watchdog();
+    this.#close?.();
+    this.#timer?.();
+    this.#watchdog?.();
   }
   #connect() {
     this.#release();
@@ -299,11 +261,10 @@ var Stream = class {
     this.#isGreeted = false;
     this.#ending = -1;
     let isMine = true;
-    let close = () => {
-    };
+    let close;
     this.#close = () => {
       isMine = false;
-      close();
+      close?.();
     };
     this.#listener.headers((more) => {
       if (!isMine) return;
@@ -321,7 +282,7 @@ var Stream = class {
   }
   #hear(type, data, id) {
     this.#heardAt = this.#env.now();
-    const [topic, text] = cut(data);
+    const [, topic = "", text] = /^(?:(.*)\n)?([^]*)/.exec(data);
     if (type === "gap") {
       const gap = JSON.parse(data);
       this.last = gap.resumed_at;
@@ -330,7 +291,7 @@ var Stream = class {
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
     if (!this.#isGreeted) return this.#dropped(failed(200));
     this.last = id || this.last;
-    return this.#listener.message(topic, text, topic && id);
+    return this.#listener.message(topic, text, topic && id, type);
   }
   #control(news, id) {
     if (news.stop) return this.#dropped(failed(204));
@@ -367,7 +328,7 @@ var Stream = class {
   /** Let go of a line on which nothing comes for so long. A timer that is late has slept: once, what came meanwhile goes first. */
   #watch(limit, isForgiven) {
     const due = Math.max(this.#heardAt + limit, this.#env.now() + 1e3);
-    this.#watchdog();
+    this.#watchdog?.();
     this.#watchdog = this.#env.after(due - this.#env.now(), () => {
       const now = this.#env.now();
       const isSilent = now - this.#heardAt >= limit;
@@ -381,21 +342,63 @@ var Stream = class {
     this.#listener.state(state, failure);
   }
 };
-function cut(data) {
-  const end = data.indexOf("\n");
-  return [data.slice(0, Math.max(end, 0)), data.slice(end + 1)];
-}
 function parcels(topics) {
   if (topics.join("&topic=").length <= MOST_IN_URL) return void 0;
-  const headers = {};
-  let [number, length] = [1, 0];
-  for (const topic of topics) {
-    if ((length += topic.length + 1) > MOST_IN_URL) [number, length] = [number + 1, topic.length + 1];
-    const name = `Nitro-Topics-${number}`;
-    headers[name] = headers[name] ? `${headers[name]},${topic}` : topic;
-  }
-  return headers;
+  return Object.fromEntries(topics.join().match(PARCEL).map((parcel, place) => [`Nitro-Topics-${place + 1}`, parcel]));
 }
+
+// src/follow.ts
+function followIn(env2, url, options) {
+  const { credentials = "same-origin", lastEventId = "", onstate = null, parse = JSON.parse } = options;
+  const run = { state: "connecting", error: null, onstate, lastEventId, close: () => end() };
+  const end = (failure) => {
+    for (const undo of undos.splice(0)) undo();
+    stream.end(failure);
+  };
+  const stream = new Stream(env2, { url, credentials }, {
+    wanted: () => ({ topics: null, last: run.lastEventId }),
+    headers: (give) => void headersOf(env2, options).then(give),
+    state(state, failure) {
+      if (run.state === "closed") return;
+      if (state === "waiting" && failure?.status === 404) return end(failure);
+      turn(env2, run, state, failure);
+      if (state === "closed" && failure) tried(env2, () => options.onerror?.(failure));
+    },
+    refused: end,
+    message(topic, text, _, type) {
+      if (type === "end") {
+        end();
+        tried(env2, () => options.onend?.(JSON.parse(text)));
+      } else if (stream.last > run.lastEventId) {
+        run.lastEventId = stream.last;
+        tried(env2, () => options.onitem?.(parse(text), stream.last));
+      }
+    },
+    greeted: () => {
+    },
+    gap: () => {
+    },
+    at: () => {
+    }
+  });
+  const undos = [env2.on("look", () => stream.wake()), env2.on("start", () => stream.open())];
+  return run;
+}
+
+// src/position.ts
+var epoch = (id) => id.slice(0, id.indexOf("-") + 1);
+var NO_ROWS = "snapshot-0";
+var isIncomplete = (id) => id.startsWith("snapshot-");
+var isOneLog = (a, b) => epoch(a) === epoch(b) || isIncomplete(a) || isIncomplete(b);
+var isKnown = (id, last) => epoch(id) === epoch(last) && !isIncomplete(id) && (id.length < last.length || id.length === last.length && id <= last);
+
+// src/protocol.ts
+var PROTOCOL = 3;
+var CONFIRM_EACH = 100;
+var MOST_UNCONFIRMED = 1e3;
+var ASKS_EACH = 1e4;
+var ANSWERS_WITHIN = 5e3;
+var FORGETS_AFTER = 15e4;
 
 // src/line.ts
 var MOST_RECENT = 256;
@@ -660,7 +663,7 @@ var Host = class {
     else if (request.do === "leave") this.leave(name, request.isForGood);
     else if (request.do === "wake") this.#wake(member);
     else if (request.do === "headers") this.#questions.get(request.number)?.give(request.headers ?? null);
-    else if (request.do === "heard") {
+    else {
       member.unconfirmed -= CONFIRM_EACH;
       if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);
     }
@@ -721,13 +724,13 @@ var Host = class {
     for (const member of members) this.#expel(member, failure);
   }
   #join(name, tell, request, known) {
-    const { topics, last, user, isOfPageBefore, turn } = request;
+    const { topics, last, user, isOfPageBefore, turn: turn2 } = request;
     const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, isWaiting: true, heardAt: this.env.now() };
     const whose = known?.user && !known.isOfPageBefore ? {} : { user, isOfPageBefore };
     const member = Object.assign(known ?? { ...FRESH, name }, now, whose);
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
-    if (turn) tell({ is: "joined", turn });
+    if (turn2) tell({ is: "joined", turn: turn2 });
     if (member.user && !member.isOfPageBefore) tell({ is: "user", user: member.user });
     const line = this.#line;
     const isIn = line.members.has(member);
@@ -825,8 +828,7 @@ var Host = class {
     this.#stopProbe(member);
   }
   #rejoin(member, last) {
-    const { name, tell, topics, user, isOfPageBefore } = member;
-    this.#join(name, tell, { do: "join", turn: 0, topics, last, user, isOfPageBefore }, member);
+    this.#join(member.name, member.tell, { ...member, do: "join", turn: 0, last }, member);
   }
   #wake(member) {
     this.#line.wake();
@@ -892,13 +894,12 @@ function throughWorker(env2, script, key, config, name, tell, gone) {
 }
 function serve(env2) {
   const own = env2.name();
-  let host;
   let hear;
-  let isReady = false;
-  const waiting = [];
+  let waiting = [];
   const ready = () => {
-    isReady = true;
-    for (const tell of waiting.splice(0)) tell();
+    const all = waiting;
+    waiting = null;
+    for (const tell of all) tell({ is: "new", host: own });
   };
   if (env2.locks) env2.locks.hold(lifeOf(own), ready);
   else ready();
@@ -907,12 +908,10 @@ function serve(env2) {
     let name = "";
     return (data) => {
       if ("do" in data) return hear?.(name, tell, data);
-      host ??= new Host(env2, data.config, own);
-      hear ??= listen(host);
+      hear ??= listen(new Host(env2, data.config, own));
       name = data.name;
-      const welcome = () => tell({ is: "new", host: own });
-      if (isReady) welcome();
-      else waiting.push(welcome);
+      if (waiting) waiting.push(tell);
+      else tell({ is: "new", host: own });
     };
   };
 }
@@ -939,7 +938,7 @@ function throughLeader(env2, key, config, name, tell) {
     if (isClosed) return down();
     host = new Host(env2, config, name);
     hear = listen(host, forget);
-    channel2.post({ isLed: name });
+    channel.post({ isLed: name });
     tell({ is: "new", host: name });
   };
   const over = () => {
@@ -949,9 +948,9 @@ function throughLeader(env2, key, config, name, tell) {
     leader = "";
     if (isClosed) return;
     candidacy = locks.lead(key, false, step, over);
-    channel2.post({ from: name, request: { do: "ask" } });
+    channel.post({ from: name, request: { do: "ask" } });
   };
-  const channel2 = open(key, (parcel) => {
+  const channel = open(key, (parcel) => {
     if ("isLed" in parcel) host || tell({ is: "new", host: leader = parcel.isLed });
     else if (hear) {
       const { from, request } = parcel;
@@ -973,7 +972,7 @@ function throughLeader(env2, key, config, name, tell) {
   const freeze = env2.on("freeze", () => resign?.());
   return {
     kind: "leader",
-    post: (request) => hear ? hear(name, tell, request) : channel2.post({ from: name, request }),
+    post: (request) => hear ? hear(name, tell, request) : channel.post({ from: name, request }),
     replace() {
       candidacy();
       candidacy = locks.lead(key, true, step, over);
@@ -982,7 +981,7 @@ function throughLeader(env2, key, config, name, tell) {
       isClosed = true;
       freeze();
       candidacy();
-      channel2.close();
+      channel.close();
       inbox.close();
     }
   };
@@ -994,7 +993,7 @@ var TRIES_AGAIN_AT_LATEST = 36e5;
 var MOST_DEATHS = 3;
 function makeRoute(env2, { key, config, worker: worker2 }, tell) {
   const name = env2.name();
-  const secondBest = key !== null && env2.locks && env2.channel ? "leader" : "alone";
+  const secondBest = key && env2.locks && env2.channel ? "leader" : "alone";
   let way;
   let spare;
   let deaths = 0;
@@ -1088,8 +1087,8 @@ function makeRoute(env2, { key, config, worker: worker2 }, tell) {
   }
   return {
     open() {
-      const begin = () => use(key !== null && worker2 && env2.worker ? "worker" : secondBest);
-      if (key !== null && env2.locks) letGo = env2.locks.hold(lifeOf(name), begin);
+      const begin = () => use(key && worker2 && env2.worker ? "worker" : secondBest);
+      if (key && env2.locks) letGo = env2.locks.hold(lifeOf(name), begin);
       else begin();
     },
     post: (request) => way?.post(request),
@@ -1114,7 +1113,7 @@ var Member = class {
   onstate = null;
   #env;
   #options;
-  #handlers;
+  #handlers = /* @__PURE__ */ new Set();
   #topics;
   #last;
   #startsNow = false;
@@ -1134,14 +1133,13 @@ var Member = class {
     this.#options = options;
     const { topics, headers, credentials = "same-origin", share = true, worker: worker2 = false } = options;
     this.#topics = topics ? new Set(topics.map(checked)) : null;
-    this.#handlers = new Handlers(options.parse ?? JSON.parse, env2.report);
     const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = `${key} ${this.#names()}`;
     const kept = options.since === void 0 ? this.#keptBefore() : null;
     this.#last = options.since ?? kept?.last ?? "";
     this.#user = kept?.user ?? "";
     this.#isOfPageBefore = !!kept;
-    const isTrusted = share === false || typeof share === "string";
+    const isTrusted = share !== true;
     const config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env2, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
     const { on } = env2;
@@ -1155,7 +1153,9 @@ var Member = class {
     ];
   }
   on(pattern, handler) {
-    return this.#handlers.add(pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler);
+    const own = { pattern: pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler };
+    this.#handlers.add(own);
+    return () => void this.#handlers.delete(own);
   }
   subscribe(...topics) {
     const all = topics.map(checked);
@@ -1170,7 +1170,7 @@ var Member = class {
     this.#tell("closed");
   }
   #names() {
-    return this.#topics ? [...this.#topics].sort().join() : "";
+    return [...this.#topics ?? []].sort().join();
   }
   #enter = () => {
     if (this.#route || this.state === "closed") return;
@@ -1197,11 +1197,11 @@ var Member = class {
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
     else if (news.is === "at") {
       this.#stand(news.id);
-      this.#handlers.tell(POSITION, (handler) => handler(news.id));
+      this.#call((pattern) => pattern === POSITION, (handler) => handler(news.id));
     } else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
       this.#last = news.gap.resumed_at;
-      this.#handlers.tell("gap", (handler) => handler(news.gap));
+      this.#call((pattern) => pattern === "gap", (handler) => handler(news.gap));
     } else if (news.is === "state") {
       if (news.state === "closed") this.#end(false);
       this.#tell(news.state, news.failure);
@@ -1213,7 +1213,14 @@ var Member = class {
       this.#unconfirmed = 0;
       this.#route?.post({ do: "heard", last: this.#last });
     }
-    if (!isOld) this.#handlers.hear(topic, text, id);
+    if (isOld) return;
+    const { parse = JSON.parse } = this.#options;
+    this.#call((pattern) => hears(pattern, topic), (handler) => handler(parse(text), { topic, id }));
+  }
+  /** Call those that were there when it began, and still are. */
+  #call(isMeant, call) {
+    const all = this.#handlers;
+    for (const own of [...all]) if (all.has(own) && isMeant(own.pattern)) tried(this.#env, () => call(own.handler));
   }
   /** False if it stands there or behind already. */
   #stand(id) {
@@ -1247,23 +1254,11 @@ var Member = class {
     this.#join();
   }
   async #giveHeaders(route, number) {
-    let headers;
-    try {
-      headers = Object.fromEntries(new Headers(await this.#options.headers?.()));
-    } catch (error) {
-      this.#env.report(error);
-    }
-    route.post(headers ? { do: "headers", number, headers } : { do: "headers", number });
+    const headers = await headersOf(this.#env, this.#options);
+    route.post({ do: "headers", number, headers });
   }
   #tell(state, failure) {
-    if (state === this.state && !failure && !this.error) return;
-    this.state = state;
-    this.error = failure ?? null;
-    try {
-      this.onstate?.(state, this.error);
-    } catch (error) {
-      this.#env.report(error);
-    }
+    turn(this.#env, this, state, failure);
   }
   /** What the page before left, if it was there just now. */
   #keptBefore() {
@@ -1293,16 +1288,17 @@ var Member = class {
 
 // src/index.ts
 var env;
-var connect = (url, options = {}) => new Member(env ??= page(), new URL(url, document.baseURI).href, options);
+var here = (url) => [env ??= page(), new URL(url, document.baseURI).href];
+var connect = (url, options = {}) => new Member(...here(url), options);
+var follow = (url, options) => followIn(...here(url), options);
 
 // src/serve.ts
 function serveAll() {
   const welcome = serve(browser());
   const scope = self;
-  scope.onconnect = ({ ports: [port] }) => {
-    if (!port) return;
-    const hear = welcome({ post: (data) => port.postMessage(data), close: () => port.close() });
-    port.onmessage = ({ data }) => hear(data);
+  scope.onconnect = ({ ports: [opened] }) => {
+    const port = portOf(opened, (data) => hear(data));
+    const hear = welcome(port);
   };
 }
 
@@ -1310,5 +1306,6 @@ function serveAll() {
 var connect2 = (url, options = {}) => connect(url, { worker: import.meta.url, ...options });
 if ("SharedWorkerGlobalScope" in globalThis) serveAll();
 export {
-  connect2 as connect
+  connect2 as connect,
+  follow
 };
