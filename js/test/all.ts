@@ -12,6 +12,7 @@ import { isKnown } from "../src/position.js";
 import { type Change, type CollectionOptions, Rows } from "../src/rows.js";
 import { checked, matches } from "../src/topics.js";
 import { exploreRows } from "./rows.js";
+import { exploreRuns } from "./runs.js";
 import { randomFrom, Realm, World } from "./world.js";
 
 test("patterns match as on the server", () => {
@@ -402,5 +403,12 @@ test("in worlds full of faults each collection has the rows that the database ha
   for (let seed = 1; seed <= 300; seed++) {
     const { problems } = await exploreRows(seed);
     assert.deepEqual(problems, [], `npm run explore -- --rows --trace ${seed}`);
+  }
+});
+
+test("in worlds full of faults who follows a run has each item once and in order, and then the end", async () => {
+  for (let seed = 1; seed <= 400; seed++) {
+    const { problems } = await exploreRuns(seed);
+    assert.deepEqual(problems, [], `npm run explore -- --followers --trace ${seed}`);
   }
 });

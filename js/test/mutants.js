@@ -172,7 +172,7 @@ const MUTANTS = [
     file: "line.ts",
     text: "this.#recent.slice(had + 1)",
     by: "this.#recent",
-    rows: true,
+    world: "rows",
     seed: 8,
   },
   {
@@ -180,7 +180,7 @@ const MUTANTS = [
     file: "line.ts",
     text: "? !isIncomplete(this.#since)",
     by: "? false",
-    rows: true,
+    world: "rows",
     seed: 2,
   },
   {
@@ -188,7 +188,7 @@ const MUTANTS = [
     file: "line.ts",
     text: "if (isIncomplete(id) || (isOneLog(id, newest)",
     by: "if ((isOneLog(id, newest)",
-    rows: true,
+    world: "rows",
     seed: 1,
   },
   {
@@ -196,7 +196,7 @@ const MUTANTS = [
     file: "position.ts",
     text: "epoch(id) === epoch(last) && !isIncomplete(id) &&",
     by: "epoch(id) === epoch(last) &&",
-    rows: true,
+    world: "rows",
     seed: 1,
   },
   {
@@ -204,7 +204,7 @@ const MUTANTS = [
     file: "position.ts",
     text: "epoch(a) === epoch(b) || isIncomplete(a) || isIncomplete(b);",
     by: "epoch(a) === epoch(b);",
-    rows: true,
+    world: "rows",
     seed: 5,
   },
   {
@@ -212,7 +212,7 @@ const MUTANTS = [
     file: "rows.ts",
     text: `if (control === "snapshot-start") this.#next = new Map();`,
     by: `if (control === "snapshot-start") this.#all = this.#next = new Map();`,
-    rows: true,
+    world: "rows",
     seed: 1,
   },
   {
@@ -220,7 +220,7 @@ const MUTANTS = [
     file: "rows.ts",
     text: `live.on("gap", own(() => this.#open(WRONG_ROWS)));`,
     by: "",
-    rows: true,
+    world: "rows",
     seed: 22,
   },
   {
@@ -228,7 +228,7 @@ const MUTANTS = [
     file: "rows.ts",
     text: "if (asks) this.#open(WRONG_ROWS);",
     by: "if (asks) this.#open(NO_ROWS);",
-    rows: true,
+    world: "rows",
     seed: 176,
   },
   {
@@ -236,7 +236,7 @@ const MUTANTS = [
     file: "rows.ts",
     text: "if (asks) this.#open(WRONG_ROWS);",
     by: "",
-    rows: true,
+    world: "rows",
     seed: 69,
   },
   {
@@ -244,16 +244,77 @@ const MUTANTS = [
     file: "live.ts",
     text: "this.#call((pattern) => pattern === POSITION, (handler) => (handler as (position: string) => void)(news.id));",
     by: "",
-    rows: true,
+    world: "rows",
     seed: 42,
+  },
+  {
+    name: "an item of a run that comes again is given again",
+    file: "follow.ts",
+    text: "} else if (stream.last > run.lastEventId) {",
+    by: "} else {",
+    world: "runs",
+    seed: 5,
+  },
+  {
+    name: "who has had the end of a run comes back",
+    file: "follow.ts",
+    text: `end();
+        tried`,
+    by: "tried",
+    world: "runs",
+    seed: 1,
+  },
+  {
+    name: "a run that was there before and is gone is asked for, for ever",
+    file: "follow.ts",
+    text: `if (state === "waiting" && failure?.status === 404) return end(failure);`,
+    by: "",
+    world: "runs",
+    seed: 9,
+  },
+  {
+    name: "who follows a run is not told of what was refused",
+    file: "follow.ts",
+    text: `if (state === "closed" && failure) tried(env, () => options.onerror?.(failure));`,
+    by: "",
+    world: "runs",
+    seed: 1,
+  },
+  {
+    name: "an error of a page that follows a run ends what reads it",
+    file: "follow.ts",
+    text: "tried(env, () => options.onitem?.(parse(text), stream.last));",
+    by: "options.onitem?.(parse(text), stream.last);",
+    world: "runs",
+    seed: 1,
+  },
+  {
+    name: "a run that has ended leaves listeners",
+    file: "follow.ts",
+    text: "for (const undo of undos.splice(0)) undo();",
+    by: "",
+    world: "runs",
+    seed: 1,
+  },
+  {
+    name: "headers that a page could not give end what follows",
+    file: "stream.ts",
+    text: "if (!more) return this.#dropped();",
+    by: "if (!more) return;",
+    world: "runs",
+    seed: 1,
   },
 ];
 
+/** Where a world of its kind is explored; topics if a mutant names none. */
+const EXPLORERS = { topics: ["explore.ts", "explore"], rows: ["rows.ts", "exploreRows"], runs: ["runs.ts", "exploreRuns"] };
+
 /** What is wrong in a world of the client as it is, or of a mutant of it: an error of its own, too; empty if nothing is. */
-async function judgeOf({ rows }, ...edits) {
+async function judgeOf(world = "topics", ...edits) {
+  const [file, name] = EXPLORERS[world];
   const { outputFiles } = await build({
     absWorkingDir: fileURLToPath(new URL("..", import.meta.url)),
-    entryPoints: [rows ? "test/rows.ts" : "test/explore.ts"],
+    entryPoints: [`test/${file}`],
     bundle: true,
     format: "esm",
     platform: "node",
@@ -262,16 +323,18 @@ async function judgeOf({ rows }, ...edits) {
     write: false,
     plugins: [edited(...edits)],
   });
-  const { explore, exploreRows } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
-  return (seed, setting) => (rows ? exploreRows(seed) : explore(seed, setting)).then(({ problems }) => problems[0] ?? "", String);
+  const { [name]: explore } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+  const options = world === "topics" ? (setting) => [setting] : () => [];
+  return (seed, setting) => explore(seed, ...options(setting)).then(({ problems }) => problems[0] ?? "", String);
 }
 
 async function check() {
-  const judges = [await judgeOf({}), await judgeOf({ rows: true })];
+  const judges = new Map();
+  for (const world of Object.keys(EXPLORERS)) judges.set(world, await judgeOf(world));
   for (const mutant of MUTANTS) {
-    const { name, seed, setting, rows } = mutant;
-    const without = await judges[rows ? 1 : 0](seed, setting);
-    const wrong = await (await judgeOf(mutant, mutant))(seed, setting);
+    const { name, seed, setting, world = "topics" } = mutant;
+    const without = await judges.get(world)(seed, setting);
+    const wrong = await (await judgeOf(world, mutant))(seed, setting);
     if (without || !wrong) process.exitCode = 1;
     if (without) console.log(`seed ${seed} fails without a mutant: ${without}`);
     console.log(wrong ? `caught: ${name}: ${wrong}` : `NOT CAUGHT by seed ${seed}: ${name}`);
@@ -279,7 +342,7 @@ async function check() {
 }
 
 async function find(mutant) {
-  const [judge, judgeMutant] = [await judgeOf({ rows: mutant.rows }), await judgeOf(mutant, mutant)];
+  const [judge, judgeMutant] = [await judgeOf(mutant.world), await judgeOf(mutant.world, mutant)];
   for (let seed = 1; seed <= MOST_SEEDS; seed++) {
     const wrong = await judgeMutant(seed, mutant.setting);
     if (wrong && !(await judge(seed, mutant.setting))) return console.log(`${mutant.name}: seed ${seed}: ${wrong}`);

@@ -1,9 +1,10 @@
-// npm run explore -- --runs 100000 --from 1 [--threads 2] [--rows], or -- --trace SEED for all that happens in one of them
+// npm run explore -- --runs 100000 --from 1 [--threads 2] [--rows | --followers], or -- --trace SEED for all that happens in one of them
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { availableParallelism } from "node:os";
 
 import { explore } from "./explore.js";
 import { exploreRows } from "./rows.js";
+import { exploreRuns } from "./runs.js";
 
 const value = (name: string, otherwise: number) => {
   const place = process.argv.indexOf(`--${name}`);
@@ -16,17 +17,25 @@ const value = (name: string, otherwise: number) => {
 interface Part {
   from: number;
   runs: number;
-  /** Of collections, and not of topics. */
-  hasRows: boolean;
+  kind: Kind;
 }
 
-const hasRows = process.argv.includes("--rows");
+type Trace = (line: string) => void;
 
-async function runs({ from, runs, hasRows }: Part): Promise<{ steps: number; heard: number; failed: [number, string[]][] }> {
+/** Worlds of topics, of collections, and of those who follow a run. */
+const EXPLORERS = {
+  topics: (seed: number, trace?: Trace) => explore(seed, {}, trace),
+  rows: exploreRows,
+  followers: exploreRuns,
+};
+type Kind = keyof typeof EXPLORERS;
+const kind = (Object.keys(EXPLORERS) as Kind[]).find((name) => process.argv.includes(`--${name}`)) ?? "topics";
+
+async function runs({ from, runs, kind }: Part): Promise<{ steps: number; heard: number; failed: [number, string[]][] }> {
   const failed: [number, string[]][] = [];
   let [steps, heard] = [0, 0];
   for (let seed = from; seed < from + runs && failed.length < 20; seed++) {
-    const verdict = await (hasRows ? exploreRows(seed) : explore(seed));
+    const verdict = await EXPLORERS[kind](seed);
     steps += verdict.steps;
     heard += verdict.heard;
     if (verdict.problems.length) failed.push([seed, verdict.problems]);
@@ -37,7 +46,7 @@ async function runs({ from, runs, hasRows }: Part): Promise<{ steps: number; hea
 if (!isMainThread) {
   parentPort!.postMessage(await runs(workerData as Part));
 } else if (process.argv.includes("--trace")) {
-  const { problems } = await (hasRows ? exploreRows(value("trace", 1), console.log) : explore(value("trace", 1), {}, console.log));
+  const { problems } = await EXPLORERS[kind](value("trace", 1), console.log);
   console.log(problems.join("\n") || "nothing wrong");
 } else {
   const [from, total] = [value("from", 1), value("runs", 1000)];
@@ -46,7 +55,7 @@ if (!isMainThread) {
   const began = performance.now();
   const parts = await Promise.all(
     Array.from({ length: count }, (_, n) => {
-      const part: Part = { from: from + n * size, runs: Math.min(size, total - n * size), hasRows };
+      const part: Part = { from: from + n * size, runs: Math.min(size, total - n * size), kind };
       const worker = new Worker(new URL(import.meta.url), { workerData: part, resourceLimits: { maxYoungGenerationSizeMb: 64 } });
       return new Promise<Awaited<ReturnType<typeof runs>>>((resolve, reject) => worker.on("message", resolve).on("error", reject));
     }),
