@@ -21,8 +21,10 @@ LEASE_SECONDS = 1.0
 DONE = [{"state": "done"}]
 
 
-def started(*, port: int | None = None, **environment: str) -> Server:
-    quick = {**QUICK, "NITRO_RUN_LEASE_SECONDS": str(LEASE_SECONDS), **environment}
+def started(url: str | None = None, *, port: int | None = None) -> Server:
+    """With the store of this URL, or one of its own."""
+    store = {} if url is None else {"NITRO_BROKER_URL": url}
+    quick = {**QUICK, "NITRO_RUN_LEASE_SECONDS": str(LEASE_SECONDS), **store}
     return Server("tests.apps.followed:app", environment=quick, port=port)
 
 
@@ -103,18 +105,17 @@ def test_who_kept_an_id_begins_behind_it(context: BrowserContext, server: Server
     assert nothing.evaluate("[items, ends]") == [[], DONE]
 
 
-@pytest.mark.parametrize("kind", ["sqlite"])
 def test_a_server_that_is_killed_and_started_again_goes_on_where_it_was(
-    context: BrowserContext, tmp_path: Path, kind: str
+    context: BrowserContext, tmp_path: Path
 ) -> None:
-    store = {"NITRO_BROKER_URL": f"{kind}:///{tmp_path / 'runs.db'}"}
-    with started(**store) as server:
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
+    with started(store) as server:
         run = start_run(server.url, items=60, pause=0.05, restarts=True)
         tab = open_tab(context, server.url, run)
         wait_for(tab, "items.length > 10")
         server.kill()
         wait_for(tab, "run.state === 'waiting'")
-        with started(port=server.port, **store) as again:
+        with started(store, port=server.port) as again:
             wait_for(tab, "ends.length > 0", 40)
             items = tab.evaluate("items")
             assert [item for item in items if isinstance(item, int)] == list(range(60))
@@ -125,13 +126,13 @@ def test_a_server_that_is_killed_and_started_again_goes_on_where_it_was(
 
 
 def test_a_run_that_nobody_goes_on_with_is_lost(context: BrowserContext, tmp_path: Path) -> None:
-    store = {"NITRO_BROKER_URL": f"sqlite:///{tmp_path / 'runs.db'}"}
-    with started(**store) as server:
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
+    with started(store) as server:
         run = start_run(server.url, items=600, pause=0.05)
         tab = open_tab(context, server.url, run)
         wait_for(tab, "items.length > 10")
         server.kill()
-        with started(port=server.port, **store):
+        with started(store, port=server.port):
             wait_for(tab, "ends.length > 0", 40)
             assert tab.evaluate("ends[0].state") == "lost"
             assert tab.evaluate("ends.length") == 1

@@ -24,7 +24,8 @@ WORKER = 'worker: new URL("nitro-realtime/worker", import.meta.url)'
 QUICK = {"NITRO_RETRY_MILLISECONDS": "200", "NITRO_HEARTBEAT_SECONDS": "0.5"}
 
 CONSUMER = """
-import { connect, type Failure, type Gap, type Handler, type Live, type Message, type Options, type State } from "FROM";
+import { connect, follow, type Failure, type Gap, type Handler, type Live, type Message, type Options } from "FROM";
+import type { End, FollowOptions, Run, State } from "FROM";
 // @ts-expect-error: the script exports no such value
 import { Live as Value } from "FROM";
 
@@ -44,6 +45,19 @@ const state: "connecting" | "open" | "waiting" | "closed" = live.state;
 for (const off of offs) off();
 live.close();
 
+const following: FollowOptions<Todo> = { headers: () => ({ a: "b" }), onstate: (state) => seen.push([state, "run"]) };
+const append = ({ title }: Todo, id: string): void => console.log(title, id.length);
+const run: Run = follow<Todo>("/runs/7", { ...following, lastEventId: "7", onitem: append });
+const finish = ({ state, reason }: End): void => console.log(state === "lost", reason?.length);
+const warn = ({ status, message }: Failure): void => console.log(status, message);
+follow(new URL("/runs/7", "https://x"), { onend: finish, onerror: warn });
+run.close();
+const last: string = run.lastEventId;
+
+// @ts-expect-error: a run has no topics
+follow("/runs/7", { topics: ["todo.*"] });
+// @ts-expect-error: a run has no such end
+follow("/runs/7", { onend: ({ state }) => state === "bored" });
 // @ts-expect-error: a topic is a string
 connect("/events", { topics: [7] });
 // @ts-expect-error: what is left out is not undefined
@@ -52,7 +66,7 @@ connect("/events", { since: undefined });
 connect("/events", { topic: ["a"] });
 // @ts-expect-error: a gap has no such reason
 live.on("gap", (gap: Gap) => gap.reason === "boredom");
-export { state, type Value };
+export { state, last, type Value };
 """
 COLLECTING = """
 import { collection, type Change, type Collection } from "FROM/collectionEND";
