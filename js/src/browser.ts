@@ -11,11 +11,12 @@ function after(milliseconds: number, act: () => void): Undo {
 /** A port or channel that says and hears nothing once it is closed. */
 export function portOf(opened: MessagePort | BroadcastChannel, hear: (data: any) => void): Port {
   let isOpen = true;
-  opened.onmessage = ({ data }: MessageEvent) => isOpen && hear(data);
+  opened.onmessage = ({ data }: MessageEvent) => hear(data);
   return {
     post: (data) => isOpen && opened.postMessage(data),
     close() {
       isOpen = false;
+      opened.onmessage = null; // Chromium keeps a worker's ports for as long as the worker, with all that they hold
       opened.close();
     },
   };

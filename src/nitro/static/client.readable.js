@@ -57,11 +57,12 @@ function after(milliseconds, act) {
 }
 function portOf(opened, hear) {
   let isOpen = true;
-  opened.onmessage = ({ data }) => isOpen && hear(data);
+  opened.onmessage = ({ data }) => hear(data);
   return {
     post: (data) => isOpen && opened.postMessage(data),
     close() {
       isOpen = false;
+      opened.onmessage = null;
       opened.close();
     }
   };
