@@ -93,6 +93,6 @@ class RunReading:
 
 def start_run(url: str, path: str = "/runs", **parameters: Any) -> str:
     """Start a run; its id."""
-    answer = httpx.post(url + path, params=parameters)
+    answer = httpx.post(url + path, params=parameters, timeout=30)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["run"])

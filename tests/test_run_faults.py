@@ -35,8 +35,9 @@ def hundred_runs(url: str) -> Iterator[list[Future[RunReading]]]:
     servers = [Server("tests.apps.runs:app", environment=environment) for _ in range(2)]
     try:
         writing, reading = [server.wait_until_up() for server in servers]
-        paths = [f"/runs/{start_run(writing.url, items=ITEMS, pause=0.04)}" for _ in range(RUNS)]
         with ThreadPoolExecutor(RUNS) as pool:
+            ids = list(pool.map(lambda _: start_run(writing.url, items=ITEMS, pause=0.04), range(RUNS)))
+            paths = [f"/runs/{id}" for id in ids]
             readings = [pool.submit(RunReading(path).follow, reading.port) for path in paths]
             yield readings
             wait(readings, 90)
