@@ -19,7 +19,7 @@ class Prepared(Frame):
 
     def __init__(self, encoded: bytes) -> None:
         self.message: Message | Gap | None = None
-        self.size = len(encoded)
+        self.size: int = len(encoded)
         self._encoded = (None, encoded)
 
     def encode(self, wire_format: WireFormat) -> bytes:  # noqa: ARG002 - it is the same in each

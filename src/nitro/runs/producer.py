@@ -60,7 +60,7 @@ class Producer:
         max_payload_bytes: int,
         on_stopped: Callable[[NitroError], object],
     ) -> None:
-        self.record = record
+        self.record: RunRecord = record
         self._streams = streams
         self._key = key
         self._next_batch = next_batch

@@ -35,10 +35,10 @@ class Streams:
     """
 
     def __init__(self, store: Store) -> None:
-        self.access = Access(store)
-        self.reading = Reading(self.access)
+        self.access: Access = Access(store)
+        self.reading: Reading = Reading(self.access)
         self._forks = Forks(self.access, self.reading)
-        self.sweeper = Sweeper(self.access, self._forks)
+        self.sweeper: Sweeper = Sweeper(self.access, self._forks)
         self.keeper: asyncio.Task[None] | None = None
         self._ends: list[Callable[[], Awaitable[None]]] = []
 

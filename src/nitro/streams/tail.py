@@ -54,10 +54,10 @@ class Tail:
     )
 
     def __init__(self, key: str) -> None:
-        self.key = key
+        self.key: str = key
         self.current: Current | None = None
-        self.is_doubtful = True
-        self.readers = 0
+        self.is_doubtful: bool = True
+        self.readers: int = 0
         self.loading: asyncio.Future[None] | None = None
         self._kept: deque[Kept] = deque()
         self._kept_bytes = 0

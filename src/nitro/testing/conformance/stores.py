@@ -370,7 +370,7 @@ class Heard:
     def __init__(self, store: Store) -> None:
         self.changes: list[Change] = []
         self.known: dict[str, int] = {}
-        self.is_complete = True
+        self.is_complete: bool = True
         self._store = store
         self._task: asyncio.Task[None] | None = None
 
