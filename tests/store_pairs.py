@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from hypothesis import strategies as st
 
 from nitro.streams.base import Commit, Conflict, Store
 from nitro.streams.stores.memory import MemoryStore
-from nitro.testing.conformance.stores import opened
+from nitro.testing.conformance.stores import eventually, opened
 
 __all__ = ["STEPS", "Step", "compare"]
 
@@ -84,6 +85,8 @@ class _Pair:
                 self.versions[key].append((mine, other))
                 self.alive[key] = len(self.versions[key]) - 1 if step.is_kept else 0
         assert await self._seen(step, 1) == await self._seen(step, 0)
+        due = list(await self.stores[0].due(step.to, step.most))
+        await eventually(partial(self._are_due, step, due))
 
     def _commits(self, step: Step, place: int) -> list[Commit]:
         commits: list[Commit] = []
@@ -93,6 +96,9 @@ class _Pair:
             state = b"%d" % len(known) if step.is_kept else None
             commits.append(Commit(key, known[number][place], state, step.body, known[-1][place], step.alarm_at))
         return commits
+
+    async def _are_due(self, step: Step, due: list[str]) -> bool:
+        return list(await self.stores[1].due(step.to, step.most)) == due
 
     async def _seen(self, step: Step, place: int) -> dict[str, Any]:
         """What the other verbs say of one of the stores."""
@@ -106,6 +112,5 @@ class _Pair:
             "postponed": postponed,
             "stored": stored and (order[stored.version], order[stored.tail], stored.state, stored.alarm_at),
             "read": [(order[version], body) for version, body in await store.read(key, after, until, step.most)],
-            "due": list(await store.due(step.to, step.most)),
             "keys": list(await store.keys(key[:1], step.most)),
         }

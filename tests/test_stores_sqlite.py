@@ -22,7 +22,7 @@ from nitro.streams.stores.sqlite import line as sqlite_line
 from nitro.streams.stores.sqlite.store import SQLiteStore
 from nitro.streams.streams import Streams
 from nitro.testing.conformance.stores import StoreConformance, commit, opened
-from tests.stores_model import Step, agree, steps
+from tests.store_pairs import STEPS, Step, compare
 
 STREAMS = "SELECT count(*) FROM nitro_streams WHERE namespace = ?"
 ORPHANS = "SELECT count(*) FROM nitro_stream_records WHERE stream NOT IN (SELECT id FROM nitro_streams)"
@@ -58,10 +58,10 @@ class TestSQLiteStore(StoreConformance):
             (orphans,) = connection.execute(ORPHANS).fetchone()
         return int(streams + orphans)
 
-    @given(steps())
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_it_says_what_the_memory_store_says(self, steps: list[Step]) -> None:
-        agree(self.store, steps)
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    @given(STEPS)
+    def test_it_does_what_the_store_in_memory_does(self, steps: list[Step]) -> None:
+        compare(self.store, self.namespace(), steps)
 
 
 def run(path: Path, *scenarios: Callable[..., Coroutine[Any, Any, None]]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
 
 from nitro.streams import decisions
 from nitro.streams.access import Access
@@ -20,6 +22,8 @@ from nitro.streams.reading import Reading
 from nitro.streams.sweeper import Sweeper
 
 __all__ = ["Streams"]
+
+_END_SECONDS: Final = 2.0
 
 
 class Streams:
@@ -43,9 +47,11 @@ class Streams:
         self._ends: list[Callable[[], Awaitable[None]]] = []
 
     async def close(self) -> None:
-        """End what `on_close` asked for, and then the access to the store."""
-        for end in self._ends:
-            await end()
+        """End what `on_close` asked for, for some seconds at most, and then the access to the store."""
+        with suppress(TimeoutError):  # a store that is away may not hold up the end of a process
+            async with asyncio.timeout(_END_SECONDS):
+                for end in self._ends:
+                    await end()
         await self.access.close()
 
     def on_close(self, end: Callable[[], Awaitable[None]]) -> None:
