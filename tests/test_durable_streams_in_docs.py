@@ -1,0 +1,34 @@
+"""The blocks of docs/durable-streams.md, as they stand there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.servers import ROOT, Server
+
+TEXT = (ROOT / "docs/durable-streams.md").read_text()
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_application_answers_the_commands(tmp_path: Path) -> None:
+    (tmp_path / "page.py").write_text(block("python"))
+    with Server("page:app", directory=tmp_path) as server:
+        server.wait_until_up()
+        said = []
+        for line in block("sh").replace("localhost:8000", f"127.0.0.1:{server.port}").splitlines():
+            command = line.replace("curl ", "curl -s -w '%{http_code}' --max-time 2 ", 1)
+            said.append(subprocess.run(command, shell=True, capture_output=True, text=True).stdout)
+        created, appended, read, live = said
+        assert (created, appended) == ("201", "204")
+        assert read == '[{"n":1},{"n":2}]200'
+        assert '{"n":1}' in live
+        assert "event: control" in live
+        stranger = f"curl -s -o /dev/null -w '%{{http_code}}' -X PUT -H 'x-user: bob' {server.url}/streams/ann/x"
+        assert subprocess.run(stranger, shell=True, capture_output=True, text=True).stdout == "403"
