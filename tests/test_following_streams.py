@@ -54,3 +54,23 @@ async def _fork_twice() -> None:
     await streams.delete("fork")
     assert await streams.access.store.keys("", 10) == []
     await streams.close()
+
+
+def test_what_has_expired_takes_nothing_while_somebody_is_about_to_delete_it() -> None:
+    asyncio.run(_append_between())
+
+
+async def _append_between() -> None:
+    streams = Streams(MemoryStore("memory://", uuid4().hex))
+    await streams.create("a", Creation(ttl_seconds=0.05))
+    found = await streams.access.load("a")
+    assert found is not None
+    while not await streams.access.seize("a", found):
+        await asyncio.sleep(0.01)
+    assert not await streams.access.seize("a", found), "one of two sweepers was first"
+    with pytest.raises(StreamNotFound):
+        await streams.append("a", Append([b"too late"]))
+    while await streams.access.load("a") is not None:
+        await asyncio.sleep(0.01)
+        await streams.sweeper.sweep("a")
+    await streams.close()

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from nitro.errors import BrokerUnavailable, NitroError
 from nitro.runs.errors import RunEnded, RunTaken
@@ -21,6 +21,8 @@ from nitro.streams.streams import Streams
 from nitro.streams.tail import Tail
 
 __all__ = ["Lease", "why_ended"]
+
+_jitter: Final = random.Random()  # noqa: S311 - so that not all ask at once; an application may seed the other one
 
 
 class Lease:
@@ -83,7 +85,7 @@ class Lease:
                     try:
                         await self._look(tail)
                     except BrokerUnavailable:
-                        await asyncio.sleep(random.uniform(0.2, 0.5))  # noqa: S311
+                        await asyncio.sleep(_jitter.uniform(0.2, 0.5))
                     except StreamError:
                         self._on_lost(RunEnded("the run is gone: it was deleted"))
                         return

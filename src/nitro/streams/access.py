@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 log: Final = logging.getLogger("nitro.streams")
 
-_SEIZED_SECONDS: Final = 5.0
-"""How long the others leave an alarm to who has seized it."""
+_SEIZED_SECONDS: Final = 0.001
+"""By how much an alarm differs after it was seized."""
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -100,14 +100,15 @@ class Access:
         return is_done
 
     async def seize(self, key: str, current: Current) -> bool:
-        """Be the only one who does what an alarm that is due asks for; False if it was postponed, or isn't due.
+        """Be the one who does now what an alarm that is due asks for; False if it was postponed, or isn't due.
 
-        A commit doesn't notice that an alarm was postponed, since that is none.
+        A commit does not notice that an alarm was postponed, since that is none. It stays due: what has expired is
+        not alive for a moment because somebody is about to delete it, and if that one dies, another one does it.
         """
-        now, alarm_at = time.time(), current.stored.alarm_at
-        if alarm_at is None or alarm_at > now:
+        alarm_at = current.stored.alarm_at
+        if alarm_at is None or alarm_at + _SEIZED_SECONDS > time.time():
             return False
-        return await self.postpone(key, alarm_at, now + _SEIZED_SECONDS)
+        return await self.postpone(key, alarm_at, alarm_at + _SEIZED_SECONDS)
 
     async def due(self, now: float, limit: int) -> Sequence[str]:
         """Keys whose alarm is due; see `Store.due`."""

@@ -62,7 +62,7 @@ READ: Final = """
     SELECT version, body FROM nitro_stream_records
     WHERE stream = (SELECT id FROM nitro_streams WHERE namespace = ? AND key = ?) AND version > ? AND version <= ?
     ORDER BY version"""
-DUE: Final = "SELECT key FROM nitro_streams WHERE namespace = ? AND alarm_at <= ? ORDER BY alarm_at LIMIT ?"
+DUE: Final = "SELECT key FROM nitro_streams WHERE namespace = ? AND alarm_at <= ? ORDER BY alarm_at, key LIMIT ?"
 KEYS: Final = "SELECT key FROM nitro_streams WHERE namespace = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?"
 
 COUNTER: Final = "SELECT version, deleted FROM nitro_stream_versions WHERE name = 'all'"
