@@ -125,8 +125,7 @@ class Committer:
         """Decide and commit what waits, and what has to be decided again."""
         loaded: set[str] = set()
         while waiting:
-            unknown = [key for key in waiting if key not in self._known]
-            if unknown:
+            while unknown := [key for key in waiting if key not in self._known]:  # what was known may be forgotten
                 await self._load(unknown)
                 loaded.update(unknown)
             works = []
@@ -191,7 +190,10 @@ class Committer:
         if work.commit is not None:
             stored = work.stored(version)
             current = None if stored is None or work.state is None else Current(stored, work.state)
-            self._known[work.key] = current
+            if current is None:
+                self._known.pop(work.key, None)
+            else:
+                self._known[work.key] = current
             change = Change(work.key, work.commit.expected, stored, work.commit.body, True)
             self._on_commit(change, work.state)
         for each, applied in zip(work.done, work.answers(version), strict=True):
