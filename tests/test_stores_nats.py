@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
@@ -9,6 +12,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from nitro.streams.base import ABSENT, Commit, Conflict, Record, Store
@@ -19,6 +23,9 @@ from nitro.testing.conformance.stores import Heard, StoreConformance, again, com
 from tests.brokers import Nats
 from tests.services import administer
 from tests.store_pairs import STEPS, Step, compare
+
+CUTS = 20
+PATIENCE_SECONDS = 1.5
 
 
 class TestNatsStore(StoreConformance):
@@ -96,6 +103,58 @@ class TestNatsStore(StoreConformance):
                 await heard.until("a", second)
 
         self.run_two(scenario)
+
+    def test_cuts_while_a_hundred_keys_are_committed_hold_up_nothing(self) -> None:
+        async def scenario(store: Store) -> None:
+            is_over = asyncio.Event()
+            seconds: list[float] = []
+
+            async def write(key: str) -> None:
+                while not is_over.is_set():
+                    began = time.monotonic()
+                    with contextlib.suppress(NatsError, OSError):
+                        stored = await store.load(key)
+                        version = ABSENT if stored is None else stored.version
+                        await store.commit([Commit(key, version, b"s", b"b" * 30_000)])
+                    seconds.append(time.monotonic() - began)
+                    await asyncio.sleep(0.001)
+
+            async with asyncio.TaskGroup() as tasks:
+                for n in range(100):
+                    tasks.create_task(write(f"k{n}"))
+                for _ in range(CUTS):
+                    await asyncio.sleep(0.1)
+                    self.broker.cut()
+                is_over.set()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await again(lambda: commit(store, Commit("last", ABSENT, b"s")))
+            assert max(seconds) < PATIENCE_SECONDS
+
+        self.run(scenario)
+
+    def test_whatever_waits_for_an_answer_fails_when_the_connection_is_cut(self) -> None:
+        async def scenario(store: Store) -> None:
+            assert isinstance(store, NatsStore)
+            await commit(store, Commit("a", ABSENT, b"s"))
+            jetstream = await store._connected()
+            self.broker.freeze()
+            try:
+                waiting = [
+                    asyncio.ensure_future(each)
+                    for each in (jetstream.open(), store.load("a"), store.due(1.0, 1), store.keys("", 1))
+                ]
+                await asyncio.sleep(0.1)
+                began = time.monotonic()
+                self.broker.cut()
+                told = await asyncio.gather(*waiting, return_exceptions=True)
+                seconds = time.monotonic() - began
+            finally:
+                self.broker.thaw()
+            assert seconds < PATIENCE_SECONDS
+            assert all(isinstance(each, NatsError | OSError) for each in told), told
+            assert await again(lambda: store.load("a")) is not None
+
+        self.run(scenario)
 
     def store(self, namespace: str) -> Store:
         return NatsStore(self.broker.url, namespace)

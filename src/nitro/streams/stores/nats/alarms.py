@@ -78,7 +78,8 @@ class Alarms:
                 mem_storage=True,
                 num_replicas=1,
             )
-            info = await self._link.client.jetstream(timeout=ANSWER_SECONDS).add_consumer(self._stream, config)
+            jetstream = self._link.client.jetstream(timeout=ANSWER_SECONDS)
+            info = await self._link.answered(jetstream.add_consumer(self._stream, config))
             if not info.num_pending and (info.delivered is None or not info.delivered.consumer_seq):
                 self._is_whole.set()
         except BaseException:

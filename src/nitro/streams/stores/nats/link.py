@@ -10,8 +10,8 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, NamedTuple, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -23,12 +23,15 @@ from nitro.brokers.nats.jetstream import ANSWER_SECONDS
 
 __all__ = ["NOTHING", "Link", "Request", "status_of"]
 
+T = TypeVar("T")
+
 log: Final = logging.getLogger("nitro.streams")
 
 _PAUSE_SECONDS: Final = 0.5
 """Between two tries of the same server."""
 _STATUS: Final = "Status"
 _DESCRIPTION: Final = "Description"
+_LOST: Final = "the connection to NATS was lost"
 _END: Final = "204"
 NOTHING: Final = "404"
 """The status of an answer if there is no such message."""
@@ -65,6 +68,7 @@ class Link:
         self._inbox = ""
         self._asked = 0
         self._answers: dict[str, asyncio.Queue[Msg | None]] = {}
+        self._limits: set[asyncio.Timeout] = set()
         self._last_error: Exception | None = None
         self._denied: str | None = None
 
@@ -72,9 +76,11 @@ class Link:
         """Connect; closed again if that fails."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):  # by itself it tries for minutes
-                await self._place.connect(
-                    self.client, self._noted, closed_cb=self._closed, reconnect_time_wait=_PAUSE_SECONDS
-                )
+                await self._place.connect(self.client, self._noted, reconnect_time_wait=_PAUSE_SECONDS)
+            # Not `closed_cb`: it is not called if something was still to be sent when the connection was lost.
+            reading = self.client._reading_task
+            assert reading is not None
+            reading.add_done_callback(self._lost)
             self._inbox = self.client.new_inbox()
             await self.subscribe(f"{self._inbox}.*", self._came)
         except TimeoutError:
@@ -119,6 +125,20 @@ class Link:
                     )
                 messages.append(message)
 
+    async def answered(self, answer: Awaitable[T]) -> T:
+        """What nats-py is asked itself; it would wait for its whole timeout if the connection is lost meanwhile."""
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._limits.add(limit)
+                return await answer
+        except TimeoutError:
+            if limit.expired():
+                raise ConnectionError(_LOST) from None
+            raise
+        finally:
+            self._limits.discard(limit)
+
     async def tell(self, subject: str, payload: bytes = b"", headers: dict[str, str] | None = None) -> None:
         """Send a message that is not answered."""
         await self.client.publish(subject, payload, headers=headers)
@@ -126,7 +146,8 @@ class Link:
     async def close(self) -> None:
         """Disconnect."""
         self._end()
-        await self.client.close()
+        with suppress(OSError):  # the connection was lost before
+            await self.client.close()
 
     @asynccontextmanager
     async def _waiting(self, count: int) -> AsyncIterator[tuple[list[str], list[asyncio.Queue[Msg | None]]]]:
@@ -149,7 +170,7 @@ class Link:
     async def _next(self, queue: asyncio.Queue[Msg | None]) -> Msg:
         message = await queue.get()
         if message is None:
-            raise ConnectionError("the connection to NATS was lost")
+            raise ConnectionError(_LOST)
         if status_of(message) == _NO_RESPONDERS:
             self._end()  # the next connection makes the stream if it is gone
             raise ConnectionError("JetStream doesn't answer: it is not on, or the stream was deleted")
@@ -160,7 +181,10 @@ class Link:
         if queue is not None:
             queue.put_nowait(message)
 
-    async def _closed(self) -> None:
+    def _lost(self, reading: asyncio.Task[None]) -> None:
+        """Nothing is read any more, so no answer comes."""
+        if not reading.cancelled() and reading.exception() is not None:
+            log.debug("nats: %r", reading.exception())
         self._end()
 
     def _end(self) -> None:
@@ -168,6 +192,8 @@ class Link:
             self.is_closed = True
             for queue in self._answers.values():
                 queue.put_nowait(None)
+            for limit in self._limits:
+                limit.reschedule(0)
             self._on_gap()
 
     async def _noted(self, error: Exception) -> None:

@@ -77,7 +77,7 @@ class JetStream:
         jetstream = self.link.client.jetstream(timeout=ANSWER_SECONDS)
         try:
             try:
-                info = await jetstream.stream_info(self.name)
+                info = await self.link.answered(jetstream.stream_info(self.name))
             except NotFoundError:
                 info = await self._make(jetstream)
         except ServiceUnavailableError:
@@ -98,11 +98,11 @@ class JetStream:
 
     async def _make(self, jetstream: Any) -> StreamInfo:
         try:
-            info: StreamInfo = await jetstream.add_stream(self._config)
+            info: StreamInfo = await self.link.answered(jetstream.add_stream(self._config))
         except APIError as error:
             if error.err_code != _NAME_IN_USE:  # another process makes it
                 raise
-            info = await jetstream.stream_info(self.name)
+            info = await self.link.answered(jetstream.stream_info(self.name))
         return info
 
     async def publish(self, requests: Sequence[Request], *, as_batch: bool) -> list[int | None]:
@@ -147,9 +147,8 @@ class JetStream:
         question = json.dumps({"last_by_subj": self._subjects.of(key)}).encode()
         if self.is_replicated:  # others may be behind its leader
             try:
-                raw = await self.link.client.jetstream(timeout=ANSWER_SECONDS).get_last_msg(
-                    self.name, self._subjects.of(key)
-                )
+                jetstream = self.link.client.jetstream(timeout=ANSWER_SECONDS)
+                raw = await self.link.answered(jetstream.get_last_msg(self.name, self._subjects.of(key)))
             except NotFoundError:
                 return None
             return Message.of(raw.seq or 0, raw.headers or {}, raw.data or b"")
