@@ -137,7 +137,7 @@ class TestNatsStore(StoreConformance):
             assert isinstance(store, NatsStore)
             await commit(store, Commit("a", ABSENT, b"s"))
             jetstream = await store._connected()
-            self.broker.freeze()
+            self.broker.proxy.stall()
             try:
                 waiting = [
                     asyncio.ensure_future(each)
@@ -149,7 +149,7 @@ class TestNatsStore(StoreConformance):
                 told = await asyncio.gather(*waiting, return_exceptions=True)
                 seconds = time.monotonic() - began
             finally:
-                self.broker.thaw()
+                self.broker.proxy.go_on()
             assert seconds < PATIENCE_SECONDS
             assert all(isinstance(each, NatsError | OSError) for each in told), told
             assert await again(lambda: store.load("a")) is not None

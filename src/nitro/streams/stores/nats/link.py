@@ -78,9 +78,9 @@ class Link:
             async with asyncio.timeout(ANSWER_SECONDS):  # by itself it tries for minutes
                 await self._place.connect(self.client, self._noted, reconnect_time_wait=_PAUSE_SECONDS)
             # Not `closed_cb`: it is not called if something was still to be sent when the connection was lost.
-            reading = self.client._reading_task
-            assert reading is not None
-            reading.add_done_callback(self._lost)
+            for task in (self.client._reading_task, self.client._flusher_task):
+                assert task is not None
+                task.add_done_callback(self._lost)
             self._inbox = self.client.new_inbox()
             await self.subscribe(f"{self._inbox}.*", self._came)
         except TimeoutError:
@@ -181,10 +181,10 @@ class Link:
         if queue is not None:
             queue.put_nowait(message)
 
-    def _lost(self, reading: asyncio.Task[None]) -> None:
-        """Nothing is read any more, so no answer comes."""
-        if not reading.cancelled() and reading.exception() is not None:
-            log.debug("nats: %r", reading.exception())
+    def _lost(self, task: asyncio.Task[None]) -> None:
+        """Nothing is read any more, or nothing sent: no answer comes."""
+        if not task.cancelled() and task.exception() is not None:  # asyncio reports what nobody has looked at
+            log.debug("nats: %r", task.exception())
         self._end()
 
     def _end(self) -> None:
