@@ -101,6 +101,7 @@ def no_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def clear() -> None:
         for signal in tuple(default_namespace.values()):
             signal.receivers.clear()
+            signal._registrations.clear()  # else a function that happens to have the id of another one has its options
             signal._clear_state()
 
     monkeypatch.setattr(default_namespace, "_patterns", {})
