@@ -74,3 +74,37 @@ async def _append_between() -> None:
         await asyncio.sleep(0.01)
         await streams.sweeper.sweep("a")
     await streams.close()
+
+
+class Slow(MemoryStore):
+    """A store that takes its time to answer that it has postponed an alarm."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        super().__init__(url, namespace)
+        self.has_postponed, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def postpone(self, key: str, alarm_at: float, to: float) -> bool:
+        is_done = await super().postpone(key, alarm_at, to)
+        self.has_postponed.set()
+        await self.may_answer.wait()
+        return is_done
+
+
+def test_who_sweeps_deletes_no_stream_that_was_made_meanwhile() -> None:
+    asyncio.run(_sweep_while_it_is_made_anew())
+
+
+async def _sweep_while_it_is_made_anew() -> None:
+    namespace = uuid4().hex
+    store = Slow("memory://", namespace)
+    one, other = Streams(store), Streams(MemoryStore("memory://", namespace))
+    await one.create("a", Creation(ttl_seconds=0.01))
+    await asyncio.sleep(0.02)
+    sweeping = asyncio.ensure_future(one.sweeper.sweep("a"))
+    await store.has_postponed.wait()
+    await asyncio.sleep(0.002)  # so the alarm that was seized is due again
+    await other.create("a", Creation(items=[b"new"]))
+    store.may_answer.set()
+    await sweeping
+    assert (await other.reading.page("a", BEGINNING)).items == [b"new"]
+    await asyncio.gather(one.close(), other.close())

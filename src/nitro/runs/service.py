@@ -22,6 +22,7 @@ from nitro.runs.restarts import restarter
 from nitro.runs.run import Run
 from nitro.settings import Settings
 from nitro.streams import decisions
+from nitro.streams.committer import Applied
 from nitro.streams.decisions import Append, Batch, Creation, Current, Decision
 from nitro.streams.errors import StreamError
 from nitro.streams.items import JSON
@@ -144,8 +145,9 @@ class Runs:
             RunEnded: it has ended already.
         """
         await self.find(id, user_id)
-        await self._close(_key(id), "cancelled", None)
-        return await self.info(id)
+        applied = await self._close(_key(id), "cancelled", None)
+        assert applied.state is not None
+        return RunInfo.of(id, applied.state)
 
     async def list(self, user_id: str | None, limit: int) -> list[RunInfo]:
         """The runs of a user, the newest first."""
@@ -227,11 +229,12 @@ class Runs:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
 
-    async def _claim(self, key: str) -> tuple[RunRecord, float]:
+    async def _claim(self, key: str, seen: Current | None = None) -> tuple[RunRecord, float]:
         """Become the producer of a run: the next epoch begins.
 
         Raises:
             RunNotFound, RunEnded: there is none, or it has ended.
+            RunTaken: it isn't as it was seen; None is whatever there is.
         """
         claimed: list[tuple[RunRecord, float]] = []
 
@@ -240,6 +243,7 @@ class Runs:
             record = record_of(current)
             if current.state.is_closed:
                 raise RunEnded(f"the run is {record.state}; nothing can be added to it")
+            _check_unchanged(current, seen)
             record = replace(record, epoch=record.epoch + 1)
             claimed[:] = [(record, now + record.lease_seconds)]
             batch = Batch(PRODUCER, record.epoch, 0)
@@ -251,19 +255,25 @@ class Runs:
             raise RunNotFound("there is no such run, or no longer") from None
         return claimed[0]
 
-    async def _close(self, key: str, state: Ended, reason: str | None) -> None:
-        """End a run in the place of its producer, which is fenced off."""
+    async def _close(self, key: str, state: Ended, reason: str | None, seen: Current | None = None) -> Applied:
+        """End a run in the place of its producer, which is fenced off.
+
+        Raises:
+            RunEnded: it has ended already.
+            RunTaken: it isn't as it was seen; None is whatever there is.
+        """
 
         def decide(current: Current) -> Decision:
             now = time.time()
             record = record_of(current)
             if current.state.is_closed:
                 raise RunEnded(f"the run is {record.state} already")
+            _check_unchanged(current, seen)
             record = replace(record, state=state, reason=reason, ended_at=now)
             request = Append(closes=True, run=record.to_json(), alarm_at=now + record.keep_seconds)
             return decisions.append(current, request, now)
 
-        await self.streams.change(key, decide)
+        return await self.streams.change(key, decide)
 
     async def _sweep(self, key: str) -> None:
         """A run's alarm is due: it has expired, or its producer is silent."""
@@ -286,19 +296,19 @@ class Runs:
                 await self._lose(key, current)
             elif resume is not None:
                 if await self.streams.access.seize(key, current):
-                    await self._restart(key, resume)
+                    await self._restart(key, current, resume)
             elif now - alarm_at > _OTHERS_MAY_FACTOR * record.lease_seconds:
                 log.warning("no worker knows %s, which was to start a run again; it is lost", record.restart)
                 await self._lose(key, current)
-        except (RunEnded, RunNotFound, StreamError):
+        except (RunEnded, RunTaken, RunNotFound, StreamError):
             log.debug("another worker was faster with %s", key)
 
     async def _lose(self, key: str, current: Current) -> None:
         if await self.streams.access.seize(key, current):
-            await self._close(key, "lost", "its producer died")
+            await self._close(key, "lost", "its producer died", current)
 
-    async def _restart(self, key: str, resume: Callable[..., Any]) -> None:
-        record, alarm_at = await self._claim(key)
+    async def _restart(self, key: str, seen: Current, resume: Callable[..., Any]) -> None:
+        record, alarm_at = await self._claim(key, seen)
         id = key.removeprefix(PREFIX)
         run = self.open(id)
         run.user_id, run.data = record.user_id, record.data
@@ -351,6 +361,12 @@ def _key(id: object) -> str:
     if key is None:
         raise RunNotFound(f"there is no run {id!r:.60}")
     return key
+
+
+def _check_unchanged(current: Current, seen: Current | None) -> None:
+    """Raises RunTaken if something was committed since a sweeper has seen the run."""
+    if seen is not None and not current.is_as(seen):
+        raise RunTaken("its producer is alive, or another worker was faster")
 
 
 def _ending(error: BaseException) -> tuple[Ended, str]:

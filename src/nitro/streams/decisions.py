@@ -69,6 +69,15 @@ class Current(NamedTuple):
         """The place behind everything."""
         return Offset(self.stored.tail)
 
+    @property
+    def unchanged(self) -> Decision:
+        """The decision to leave it as it is."""
+        return Decision(self.state, alarm_at=self.stored.alarm_at, is_changed=False)
+
+    def is_as(self, seen: Current) -> bool:
+        """Whether nothing was committed since `seen`."""
+        return self.stored.version == seen.stored.version
+
 
 class Decision(NamedTuple):
     """What is to be committed.
@@ -214,7 +223,7 @@ def create(current: Current | None, creation: Creation, key: str, now: float) ->
     )
     if not alike:
         raise StreamExists(f"there is a stream {key!r} of another type, lifetime, source or end")
-    return Decision(state, alarm_at=current.stored.alarm_at, is_changed=False)
+    return current.unchanged
 
 
 def _is_same_fork(one: Fork | None, other: Fork | None) -> bool:
@@ -233,12 +242,11 @@ def append(current: Current, request: Append, now: float) -> Decision:
             order, as the protocol demands for those that coincide.
     """
     state, batch = current.state, request.batch
-    unchanged = Decision(state, alarm_at=current.stored.alarm_at, is_changed=False)
     if state.is_closed:
         if batch is not None and state.closed_by == tuple(batch):
-            return unchanged
+            return current.unchanged
         if request.closes and not request.items and batch is None and request.run is None:
-            return unchanged
+            return current.unchanged
         raise StreamClosed("the stream is closed: it takes nothing more", current.tail, state)
     if (
         request.items
@@ -247,7 +255,7 @@ def append(current: Current, request: Append, now: float) -> Decision:
     ):
         raise ContentTypeMismatch(f"the stream is of {state.content_type!r}, and this is {request.content_type!r}")
     if batch is not None and not _is_next(state.producers.get(batch.producer), batch):
-        return unchanged
+        return current.unchanged
     if request.seq is not None and state.last_seq is not None and request.seq.encode() <= state.last_seq.encode():
         raise SequenceRegression(f"Stream-Seq {request.seq!r} is not greater than the last one, {state.last_seq!r}")
     items, size = state.items + len(request.items), state.bytes + sum(map(len, request.items))
@@ -309,7 +317,7 @@ def forked(current: Current, fork: str) -> Decision:
     """
     state, alarm_at = current.state, current.stored.alarm_at
     if fork in state.forks:
-        return Decision(state, alarm_at=alarm_at, is_changed=False)
+        return current.unchanged
     if len(state.forks) >= MAX_FORKS:
         raise TooMany(f"a stream may have {MAX_FORKS:,} forks")
     return Decision(replace(state, forks=(*state.forks, fork)), alarm_at=alarm_at)

@@ -67,18 +67,20 @@ class Sweeper:
     async def sweep(self, key: str) -> None:
         """Delete a stream if it has expired, or was deleted and is no longer needed by forks."""
         missing: list[str] = []
-        current = await self._access.load(key)
-        if current is None:
+        seen = await self._access.load(key)
+        if seen is None:
             return
-        if current.state.is_deleted:
-            for fork in current.state.forks:
+        if seen.state.is_deleted:
+            for fork in seen.state.forks:
                 found = await self._access.load(fork)
                 if found is None or found.state.fork is None or found.state.fork.source != key:
                     missing.append(fork)
-        elif not decisions.is_expired(current, time.time()) or not await self._access.seize(key, current):
+        elif not decisions.is_expired(seen, time.time()) or not await self._access.seize(key, seen):
             return  # what is not expired is due for somebody else: such as a run, in a process without runs
 
         def decide(current: Current, now: float) -> Decision:
+            if not current.is_as(seen):  # another process has done it, and there may be another stream of its name
+                return current.unchanged
             if current.state.is_deleted:
                 return decisions.unforked(current, missing, now)
             return decisions.delete(current, now)
