@@ -34,17 +34,17 @@ class RunReading:
         """Connect and read until the end, or until there are `most` more items; then cut the connection."""
         headers = f"Last-Event-ID: {self.last_id}\r\n" if self.last_id else ""
         stream = Stream(port, self.path, headers)
-        deadline, wanted, taken = time.monotonic() + seconds, most, 0
+        deadline, taken = time.monotonic() + seconds, 0
         try:
             stream.read_head()
             assert stream.head.startswith("HTTP/1.1 200"), stream.head
-            while self.end is None and (wanted is None or taken < wanted):
+            while self.end is None and (most is None or taken < most):
                 *events, _ = stream.body.split(b"\n\n")
-                for event in events[:]:
+                for event in events:
                     stream.body = stream.body[len(event) + 2 :]
                     if self._take(event):
                         taken += 1
-                    if wanted is not None and taken >= wanted:
+                    if most is not None and taken >= most:
                         return self
                 if self.end is None and not events:
                     assert time.monotonic() < deadline, (self.path, len(self.items), stream.body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -47,7 +46,6 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         for server in self.servers:
             server.end()
-            print(server.output)
             assert "Traceback" not in server.output, server.output
             assert "Warning" not in server.output, server.output
 
@@ -73,7 +71,11 @@ def alone() -> Iterator[Server]:
 
 
 def numbers(reading: RunReading) -> list[int]:
-    return [item["n"] for item in reading.items]
+    return numbers_of(reading.items)
+
+
+def numbers_of(items: list[dict[str, Any]]) -> list[int]:
+    return [item["n"] for item in items]
 
 
 def test_who_is_cut_at_every_item_gets_each_once_in_order_and_then_the_end(workers: Workers) -> None:
@@ -313,10 +315,6 @@ def test_a_frozen_producer_that_wakes_up_behind_its_successor_writes_nothing(wor
         assert numbers_of(reading.items[place + 1 :]) == list(range(place, len(reading.items) - 1))
 
 
-def numbers_of(items: list[dict[str, Any]]) -> list[int]:
-    return [item["n"] for item in items]
-
-
 def test_what_has_ended_expires(workers: Workers) -> None:
     one, other = workers.servers
     ids = [start_run(one.url, items=2, keep=0.1) for _ in range(5)]
@@ -339,11 +337,25 @@ def test_a_store_in_memory_does_the_same_in_one_process(alone: Server) -> None:
 
 def test_text_and_a_last_word_are_sent_as_they_are(alone: Server) -> None:
     id = start_run(alone.url, "/empty")
-    httpx.post(f"{alone.url}/by-hand/{id}?items=1").raise_for_status()
+    httpx.post(f"{alone.url}/by-hand/{id}?items=1&word=one%0Atwo").raise_for_status()
     with Stream(alone.port, f"/runs/{id}?text=true&last=[DONE]") as stream:
         stream.read_until(b"id: stop")
-    assert b'data: {"n":0}\n\ndata: [DONE]\n\nid: stop' in stream.body
-    assert json.loads(b'{"n":0}') == {"n": 0}
+    assert b'data: {"n":0}\n\n' in stream.body
+    assert b"data: one\ndata: two\n\ndata: [DONE]\n\nid: stop" in stream.body
+    with Stream(alone.port, f"/runs/{id}") as stream:
+        stream.read_until(b"id: stop")
+    assert b'data: "one\\ntwo"\n\nevent: end\n' in stream.body
+
+
+def test_a_reader_gets_heartbeats_while_nothing_comes() -> None:
+    with Server("tests.apps.runs:app", environment={"NITRO_HEARTBEAT_SECONDS": "0.1"}) as server:
+        server.wait_until_up()
+        id = start_run(server.url, "/empty")
+        with Stream(server.port, f"/runs/{id}") as stream:
+            stream.read_until(b":\n:\n:\n")
+            httpx.post(f"{server.url}/by-hand/{id}?items=1").raise_for_status()
+            stream.read_until(b"id: stop")
+        assert stream.body.count(b'data: {"n":0}\n\n') == 1
 
 
 def test_a_directory_of_a_program_that_only_starts_runs_is_left_alone(tmp_path: Path) -> None:

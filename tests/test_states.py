@@ -19,6 +19,7 @@ from nitro.delivery.state import (
     State,
     Todo,
     on_attached,
+    on_beat,
     on_free,
     on_held,
     on_news,
@@ -37,7 +38,7 @@ ANSWERS = [
 
 def changes() -> Iterator[tuple[State, State, Todo]]:
     for state in State:
-        for change in (on_news, on_attached, on_held, on_resumed, on_pause_over):
+        for change in (on_news, on_attached, on_beat, on_held, on_resumed, on_pause_over):
             yield (state, *change(state))
         for has_to_wait in (False, True):
             yield (state, *on_turn(state, has_to_wait=has_to_wait))
@@ -52,7 +53,7 @@ def test_no_change_revives_who_has_ended_or_asks_for_anything_there() -> None:
 
 def test_a_sink_is_told_only_where_it_was_free_and_is_busy_then() -> None:
     told = {(state, new) for state, new, todo in changes() if todo is Todo.NOTIFY}
-    assert told == {(State.IDLE, State.BUSY), (State.REPLAYING, State.BEHIND)}
+    assert told == {(State.IDLE, State.BUSY), (State.REPLAYING, State.BEHIND), (State.HELD, State.BEHIND)}
 
 
 def test_who_waits_for_a_turn_or_for_its_pace_is_queued_for_it() -> None:

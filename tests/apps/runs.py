@@ -79,10 +79,12 @@ async def empty(within: float = 60.0, user: str | None = None) -> dict[str, str]
 
 
 @app.post("/by-hand/{id}")
-async def by_hand(id: str, items: int = 3) -> dict[str, str]:
+async def by_hand(id: str, items: int = 3, word: str | None = None) -> dict[str, str]:
     async with runs.open(id) as run:
         for n in range(items):
             await run.send({"n": n})
+        if word is not None:
+            await run.send(word)
     return {"run": id}
 
 

@@ -127,8 +127,8 @@ def on_resumed(state: State) -> tuple[State, Todo]:
 
 
 def on_beat(state: State) -> tuple[State, Todo]:
-    """It is time for a heartbeat, which its feed's can't be, as it gets nothing of its feed."""
-    return (State.BUSY, Todo.NOTIFY) if state is State.HELD else (state, Todo.NOTHING)
+    """It is time for a heartbeat, which its feed's can't be, as it gets nothing of its feed. It is held again then."""
+    return (State.BEHIND, Todo.NOTIFY) if state is State.HELD else (state, Todo.NOTHING)
 
 
 def on_turn(state: State, *, has_to_wait: bool) -> tuple[State, Todo]:
