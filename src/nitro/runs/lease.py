@@ -100,7 +100,7 @@ class Lease:
 
     async def _look(self, tail: Tail) -> None:
         current = await self._access.newest(tail)
-        record = record_of(current)
+        record = record_of(current.state)
         if record.epoch != self._epoch:
             self._on_lost(RunTaken("somebody else writes this run by now"))
         elif current.state.is_closed:
@@ -117,7 +117,7 @@ class Lease:
                 self._alarm_at = to
             return
         current = await self._access.load(self._key)  # a batch was stored, or somebody was about to take the run up
-        if current is not None and record_of(current).epoch == self._epoch and self._alarm_at == before:
+        if current is not None and record_of(current.state).epoch == self._epoch and self._alarm_at == before:
             self._alarm_at = current.stored.alarm_at or 0.0
 
     def __repr__(self) -> str:

@@ -129,8 +129,8 @@ class RunPages:
         if page.parts or page.is_closed:
             if len(page.parts) > 1 or self._tail.readers <= _ALONE:
                 return self._framing.batch(page)
-            name = page.parts[0][::2] if page.parts else None, page.is_closed, self._framing
-            return self._tail.shared(name, lambda: self._framing.batch(page))
+            places = [(part.before, part.version) for part in page.parts]
+            return self._tail.shared((places, page.is_closed, self._framing), lambda: self._framing.batch(page))
         if page.is_up_to_date:
             self._outbox.await_page()
         return None

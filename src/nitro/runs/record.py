@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from nitro.streams.decisions import Current
 from nitro.streams.state import StreamState
 
 __all__ = ["PREFIX", "Ended", "RunInfo", "RunRecord", "RunState", "key_of", "new_id", "owners_prefix", "record_of"]
@@ -28,11 +27,11 @@ class RunRecord:
     """What is kept of a run beside its items.
 
     Attributes:
-        user_id: whose it is; None for nobody's.
         started_at: seconds since 1970.
         keep_seconds: how long it can be read after its end.
         lease_seconds: how long its producer may be silent before it counts as dead.
         max_items, max_bytes: what it may hold.
+        user_id: whose it is; None for nobody's.
         epoch: how often somebody took it up; only the newest producer's items are stored.
         state: how it stands.
         reason: why it failed.
@@ -41,12 +40,12 @@ class RunRecord:
         data: what that function needs to know.
     """
 
-    user_id: str | None
     started_at: float
     keep_seconds: float
     lease_seconds: float
     max_items: int
     max_bytes: int
+    user_id: str | None = None
     epoch: int = 0
     state: RunState = "running"
     reason: str | None = None
@@ -91,16 +90,10 @@ class RunInfo(NamedTuple):
         )
 
 
-def record_of(state: StreamState | Current) -> RunRecord:
+def record_of(state: StreamState) -> RunRecord:
     """The record of a run, from what is stored."""
-    run: Mapping[str, Any] = (state.state if isinstance(state, Current) else state).run or {}
-    return RunRecord(
-        **{name: value for name, value in run.items() if name in RunRecord.__dataclass_fields__} | _lacks(run)
-    )
-
-
-def _lacks(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {} if "user_id" in run else {"user_id": None}
+    run: Mapping[str, Any] = state.run or {}
+    return RunRecord(**{name: value for name, value in run.items() if name in RunRecord.__dataclass_fields__})
 
 
 def new_id(user_id: str | None) -> str:

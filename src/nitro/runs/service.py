@@ -20,7 +20,7 @@ from nitro.runs.producer import PRODUCER, Producer
 from nitro.runs.record import PREFIX, Ended, RunInfo, RunRecord, key_of, new_id, owners_prefix, record_of
 from nitro.runs.restarts import restarter
 from nitro.runs.run import Run
-from nitro.settings import Settings
+from nitro.settings import Settings, get_settings
 from nitro.streams import decisions
 from nitro.streams.committer import Applied
 from nitro.streams.decisions import Append, Batch, Creation, Current, Decision
@@ -44,6 +44,7 @@ _INTERNAL: Final = "internal error"
 """The reason that readers are told of any error but `RunFailed`; the error itself is logged."""
 _AGAIN_SECONDS: Final = 0.5
 """How long a reader waits until it asks a store again that is away."""
+_MOST_LISTED: Final = 10_000
 _OTHERS_MAY_FACTOR: Final = 2.0
 """A worker that doesn't know a run's `restart` leaves it to others for so many leases."""
 
@@ -54,14 +55,14 @@ class Runs:
     def __init__(self, streams: Streams, settings: Settings) -> None:
         self.streams = streams
         self._settings = settings
-        self._works: dict[asyncio.Task[None], Producer] = {}
+        self._works: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         streams.sweeper.leave_to(PREFIX, self._sweep)
         streams.on_close(self._end_works)
 
     async def start(self, work: Work | None, record: RunRecord, within_seconds: float) -> Run:
         """A new run; its work, if there is any, goes on by itself."""
-        check_work(work)
+        _check_work(work)
         run = self.open(new_id(record.user_id))
         run.user_id, run.data = record.user_id, record.data
         key = PREFIX + run.id
@@ -87,22 +88,23 @@ class Runs:
 
     async def end_with(self, producer: Producer, error: BaseException) -> None:
         """End a run whose work raised."""
-        state, reason = _ending(error)
-        if reason == _INTERNAL:
+        reason = _INTERNAL
+        if isinstance(error, RunFailed):
+            reason = str(error) or "it failed"
+        else:
             log.error("the work of a run failed: %r", producer, exc_info=error)
         try:
-            await producer.end(state, reason)
+            await producer.end("failed", reason)
         except (RunEnded, RunTaken, RunFailed):
             log.info("a run has ended otherwise already: %r", producer)
 
-    async def info(self, id: str, user_id: str | object | None = ...) -> RunInfo:
-        """How a run stands; if a user is given, only one of that user's.
+    async def info(self, id: str) -> RunInfo:
+        """How a run stands.
 
         Raises:
             RunNotFound: there is none.
         """
-        current = await self.find(id, user_id)
-        return RunInfo.of(id, current.state)
+        return RunInfo.of(id, (await self.find(id)).state)
 
     async def find(self, id: object, user_id: str | object | None = ...) -> Current:
         """What is stored of a run.
@@ -115,7 +117,7 @@ class Runs:
             current = await self.streams.find(key)
         except StreamError:
             raise RunNotFound(f"there is no run {id!r}") from None
-        if user_id is not ... and record_of(current).user_id != user_id:
+        if user_id is not ... and record_of(current.state).user_id != user_id:
             raise RunNotFound(f"there is no run {id!r}")
         return current
 
@@ -168,13 +170,11 @@ class Runs:
     # What is below runs work, and looks after runs whose producer is silent.
 
     def _produce(self, run: Run, key: str, record: RunRecord, alarm_at: float, work: Work, *, next_batch: int) -> None:
-        started = self._loop.create_future()
-        task = self._loop.create_task(self._work(run, work, started), name=f"nitro work of {key}")
-        producer = self._producer(key, record, alarm_at, next_batch=next_batch, work=task)
+        producer = self._producer(key, record, alarm_at, next_batch=next_batch, on_stopped=lambda _: task.cancel())
         run._producer = producer
-        self._works[task] = producer
-        task.add_done_callback(self._works.pop)
-        started.set_result(producer)
+        task = self._loop.create_task(self._work(run, work, producer), name=f"nitro work of {key}")
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
 
     def _producer(
         self,
@@ -183,21 +183,16 @@ class Runs:
         alarm_at: float,
         *,
         next_batch: int,
-        work: asyncio.Task[None] | None = None,
+        on_stopped: Callable[[NitroError], object] = lambda _: None,
     ) -> Producer:
-        def stopped(_: NitroError) -> None:
-            if work is not None:
-                work.cancel()
-
         return Producer(
             *(self.streams, key, record, alarm_at),
             next_batch=next_batch,
             max_payload_bytes=self._settings.max_payload_bytes,
-            on_stopped=stopped,
+            on_stopped=on_stopped,
         )
 
-    async def _work(self, run: Run, work: Work, started: asyncio.Future[Producer]) -> None:
-        producer = await started
+    async def _work(self, run: Run, work: Work, producer: Producer) -> None:
         try:
             if isinstance(work, AsyncIterable):
                 async for item in work:
@@ -240,7 +235,7 @@ class Runs:
 
         def decide(current: Current) -> Decision:
             now = time.time()
-            record = record_of(current)
+            record = record_of(current.state)
             if current.state.is_closed:
                 raise RunEnded(f"the run is {record.state}; nothing can be added to it")
             _check_unchanged(current, seen)
@@ -265,7 +260,7 @@ class Runs:
 
         def decide(current: Current) -> Decision:
             now = time.time()
-            record = record_of(current)
+            record = record_of(current.state)
             if current.state.is_closed:
                 raise RunEnded(f"the run is {record.state} already")
             _check_unchanged(current, seen)
@@ -284,7 +279,7 @@ class Runs:
         now, alarm_at = time.time(), current.stored.alarm_at
         if alarm_at is None or alarm_at > now:
             return
-        record = record_of(current)
+        record = record_of(current.state)
         if (
             time.monotonic() - self.streams.sweeper.reached_at < record.lease_seconds
             and now - alarm_at < record.lease_seconds
@@ -331,7 +326,6 @@ class Runs:
         self._produce(run, key, record, alarm_at, items(), next_batch=1)
 
 
-_MOST_LISTED: Final = 10_000
 _runs: Final[dict[Streams, Runs]] = {}
 
 
@@ -340,13 +334,11 @@ def get_runs() -> Runs:
     streams = get_streams()
     runs = _runs.get(streams)
     if runs is None:
-        from nitro.settings import get_settings
-
         runs = _runs[streams] = Runs(streams, get_settings())
     return runs
 
 
-def check_work(work: object) -> None:
+def _check_work(work: object) -> None:
     """Raises ArgumentTypeError if that can't write a run."""
     if work is None or isinstance(work, AsyncIterable) or callable(work):
         return
@@ -367,9 +359,3 @@ def _check_unchanged(current: Current, seen: Current | None) -> None:
     """Raises RunTaken if something was committed since a sweeper has seen the run."""
     if seen is not None and not current.is_as(seen):
         raise RunTaken("its producer is alive, or another worker was faster")
-
-
-def _ending(error: BaseException) -> tuple[Ended, str]:
-    if isinstance(error, RunFailed):
-        return "failed", str(error) or "it failed"
-    return "failed", _INTERNAL

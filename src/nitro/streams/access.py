@@ -49,9 +49,11 @@ class Access:
 
     async def open(self) -> None:
         """Connect, once for all who ask."""
-        if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
-            self._opening = asyncio.ensure_future(in_time(self.store.open()))
-        await self.reached(asyncio.shield(self._opening))
+        opening = self._opening
+        if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
+            opening = self._opening = asyncio.ensure_future(in_time(self.store.open()))
+        if not opening.done():
+            await self.reached(asyncio.shield(opening))
 
     async def close(self) -> None:
         """End the reading of news, and close the store; who follows a stream reads it again, and fails."""

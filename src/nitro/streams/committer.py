@@ -95,7 +95,7 @@ class Committer:
         """The alarm of a stream was changed without a commit."""
         known = self._known.get(key)
         if known is not None:
-            self._known[key] = known._replace(stored=known.stored._replace(alarm_at=alarm_at))
+            self._known[key] = known.postponed(alarm_at)
 
     def forget(self) -> None:
         """Forget what is remembered: changes may have been missed."""

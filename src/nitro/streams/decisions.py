@@ -74,6 +74,10 @@ class Current(NamedTuple):
         """The decision to leave it as it is."""
         return Decision(self.state, alarm_at=self.stored.alarm_at, is_changed=False)
 
+    def postponed(self, alarm_at: float) -> Current:
+        """The same with another alarm, which is no commit."""
+        return self._replace(stored=self.stored._replace(alarm_at=alarm_at))
+
     def is_as(self, seen: Current) -> bool:
         """Whether nothing was committed since `seen`."""
         return self.stored.version == seen.stored.version

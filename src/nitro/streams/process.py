@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from contextvars import Context
@@ -14,8 +13,6 @@ from nitro.streams.streams import Streams
 from nitro.streams.urls import make_store
 
 __all__ = ["get_streams", "loop_of_threads"]
-
-log: Final = logging.getLogger("nitro.streams")
 
 _streams: Final[dict[asyncio.AbstractEventLoop, Streams]] = {}
 _making = threading.Lock()

@@ -7,7 +7,7 @@ to where it left it, and then its own.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Final
 
 from nitro.streams import decisions
@@ -18,6 +18,7 @@ from nitro.streams.errors import InvalidOffset, StreamNotFound
 from nitro.streams.items import is_json, split
 from nitro.streams.offsets import Offset
 from nitro.streams.page import Page, Part
+from nitro.streams.state import StreamState
 from nitro.streams.tail import Tail
 
 __all__ = ["PAGE_BYTES", "Reading"]
@@ -37,7 +38,7 @@ class Reading:
         self._access = access
         self._chains: dict[tuple[str, str], list[tuple[str, int]]] = {}
 
-    async def page(self, key: str, offset: Offset | None, max_bytes: int = PAGE_BYTES) -> Page:
+    async def page(self, key: str, offset: Offset | None) -> Page:
         """What follows a place; None for the end. The stream lives longer by that, if it has a time to live.
 
         The store is asked, so that whoever has appended through another process reads it.
@@ -48,7 +49,7 @@ class Reading:
         """
         current = decisions.live(await self._access.load(key), key, time.time())
         await self._touch(key, current)
-        return await self._page(key, current, Offset(current.stored.tail) if offset is None else offset, max_bytes)
+        return await self._page(key, current, current.tail if offset is None else offset, PAGE_BYTES)
 
     def page_at_hand(self, tail: Tail, offset: Offset) -> Page | None:
         """What follows a place in a stream that is read, if that is known here; None if the store has to be asked."""
@@ -61,17 +62,10 @@ class Reading:
         kept = tail.behind(offset.version)
         if kept is None:
             return None
-        as_json = is_json(state.content_type)
-        parts: list[Part] = []
-        skipped = offset.skipped
-        for before, version, body in kept:
-            items = split(body, as_json=as_json)
-            if skipped < len(items):
-                parts.append(Part(Offset(before, skipped), items[skipped:] if skipped else items, version))
-            skipped = 0
+        parts = _parts([(version, body) for _, version, body in kept], offset, state)
         return Page(parts, Offset(end), True, state.is_closed, state)
 
-    async def page_of(self, tail: Tail, offset: Offset, max_bytes: int = PAGE_BYTES) -> Page:
+    async def page_of(self, tail: Tail, offset: Offset, max_bytes: int) -> Page:
         """What follows a place in a stream that is read.
 
         Raises:
@@ -103,7 +97,7 @@ class Reading:
             while True:
                 current = await self._access.newest(tail)
                 await self._touch(key, current)
-                place = Offset(current.stored.tail) if offset is None else offset
+                place = current.tail if offset is None else offset
                 page = await self._page(key, current, place, max_bytes)
                 if followed not in ("", page.state.id):
                     raise StreamNotFound(f"the stream {key!r} was deleted; there is another one of its name")
@@ -135,20 +129,12 @@ class Reading:
         if offset > current.tail:
             current = await self._reread(key, offset)
         tail, state = current.stored.tail, current.state
-        as_json = is_json(state.content_type)
         parts: list[Part] = []
         if offset.version < tail:
-            before, skipped = offset
-            for record in await self.records(key, current, offset.version, max_bytes):
-                items: Sequence[bytes] = split(record.body, as_json=as_json)
-                if skipped:
-                    items = items[skipped:]
-                if items:
-                    parts.append(Part(Offset(before, skipped), items, record.version))
-                before, skipped = record.version, 0
-            if before == offset.version:  # deleted meanwhile
+            records = await self.records(key, current, offset.version, max_bytes)
+            if not records:  # deleted meanwhile
                 raise StreamNotFound(f"there is no stream {key!r}")
-            offset = Offset(before)
+            parts, offset = _parts(records, offset, state), Offset(records[-1].version)
         is_up_to_date = offset.version == tail
         return Page(parts, offset, is_up_to_date, is_up_to_date and state.is_closed, state)
 
@@ -197,3 +183,15 @@ class Reading:
                 self._chains.clear()
             self._chains[key, current.state.id] = known
         return [*known, (key, current.stored.tail)]
+
+
+def _parts(records: Iterable[tuple[int, bytes]], offset: Offset, state: StreamState) -> list[Part]:
+    """What these records hold behind a place in the first of them."""
+    parts: list[Part] = []
+    as_json, (before, skipped) = is_json(state.content_type), offset
+    for version, body in records:
+        items = split(body, as_json=as_json)
+        if skipped < len(items):
+            parts.append(Part(Offset(before, skipped), items[skipped:] if skipped else items, version))
+        before, skipped = version, 0
+    return parts

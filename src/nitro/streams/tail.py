@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from nitro.streams.base import Change, Stored
@@ -61,7 +61,7 @@ class Tail:
         self.loading: asyncio.Future[None] | None = None
         self._kept: deque[Kept] = deque()
         self._kept_bytes = 0
-        self._made: tuple[Hashable, Any] | None = None
+        self._made: tuple[object, Any] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.listeners: dict[Callable[[], None], None] = {}
 
@@ -88,17 +88,16 @@ class Tail:
     def learn(self, current: Current | None) -> None:
         """What there is was read, after the key was watched."""
         known = self.current
-        if known is None or current is None or current.stored.version >= known.stored.version:
-            if known is None or current is None or current.stored.version != known.stored.version:
-                self._reset(current)
-            else:
-                self.current = current  # its alarm may be another one
+        if known is None or current is None or current.stored.version > known.stored.version:
+            self._reset(current)
+        elif current.is_as(known):
+            self.current = current  # its alarm may be another one
         self._wake()
 
     def postponed(self, alarm_at: float) -> None:
         """The stream lives longer."""
         if self.current is not None:
-            self.current = self.current._replace(stored=self.current.stored._replace(alarm_at=alarm_at))
+            self.current = self.current.postponed(alarm_at)
 
     def doubt(self) -> None:
         """Something may have been missed."""
@@ -112,7 +111,7 @@ class Tail:
         found = [kept for kept in self._kept if kept[1] > version]
         return found if found and found[0][0] == version else None
 
-    def shared(self, name: Hashable, make: Callable[[], T]) -> T:
+    def shared(self, name: object, make: Callable[[], T]) -> T:
         """What one of its readers makes, if another one has just made the same; `name` says of what, and how."""
         if self._made is None or self._made[0] != name:
             self._made = name, make()
