@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Final
+from typing import Any, Final
 
 from nitro.brokers.base import Broker, Log, LogFactory, Retention
 from nitro.brokers.codec import HEAD_BYTES, STAMP_BYTES
@@ -16,7 +16,7 @@ from nitro.errors import ConfigurationError
 from nitro.redaction import scheme_of
 from nitro.settings import Settings
 
-__all__ = ["make_broker", "make_log"]
+__all__ = ["driven", "kind_of", "make_broker", "make_log"]
 
 _KINDS: Final = {
     "sqlite": ("nitro.brokers.sqlite.log", "SQLiteLog", ""),
@@ -69,24 +69,32 @@ def make_log(url: str, namespace: str, retention: Retention, *, max_payload_byte
     Raises:
         ConfigurationError: the URL can't be used, or the driver is not installed.
     """
-    scheme, colon, _ = url.partition("://")
-    database, plus, _ = scheme.partition("+")
-    name = database if plus and database in _DATABASES else scheme
-    make = _own(name) if colon and name in _KINDS else _foreign(name if colon else "", url)
+    name = kind_of(url)
+    make: LogFactory = driven(*_KINDS[name]) if name in _KINDS else _foreign(name, url)
     return make(url, namespace, retention, STAMP_BYTES + HEAD_BYTES + 1 + max_payload_bytes)
 
 
-def _own(scheme: str) -> LogFactory:
-    module, name, extra = _KINDS[scheme]
+def kind_of(url: str) -> str:
+    """The scheme of a URL, without the driver of a database; empty if it has none."""
+    scheme, colon, _ = url.partition("://")
+    database, plus, _ = scheme.partition("+")
+    return (database if plus and database in _DATABASES else scheme) if colon else ""
+
+
+def driven(module: str, name: str, extra: str) -> Any:
+    """A class that needs a driver, imported now.
+
+    Raises:
+        ConfigurationError: the driver is not installed; `extra` of Nitro installs it.
+    """
     try:
-        make: LogFactory = getattr(import_module(module), name)
+        return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("nitro"):
             raise
         raise ConfigurationError(
             f"NITRO_BROKER_URL needs the package {error.name!r}: pip install 'nitro-realtime[{extra}]'"
         ) from error
-    return make
 
 
 def _foreign(scheme: str, url: str) -> LogFactory:

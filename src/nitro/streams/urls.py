@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Final
 
+from nitro.brokers.urls import driven, kind_of
 from nitro.errors import ConfigurationError
 from nitro.redaction import scheme_of
 from nitro.streams.base import Store, StoreFactory
@@ -36,20 +36,11 @@ def make_store(url: str, namespace: str) -> Store:
     Raises:
         ConfigurationError: the URL can't be used, its driver is not installed, or its kind has no streams.
     """
-    scheme = url.partition("://")[0]
-    kind = _KINDS.get(scheme) or _KINDS.get(scheme.partition("+")[0])
+    kind = _KINDS.get(kind_of(url))
     if kind is None:
         raise ConfigurationError(
             f"runs and durable streams have no store for {scheme_of(url)!r}; NITRO_BROKER_URL may start with "
             + ", ".join(f"{name}://" for name in _KINDS)
         )
-    module, name, extra = kind
-    try:
-        make: StoreFactory = getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("nitro"):
-            raise
-        raise ConfigurationError(
-            f"NITRO_BROKER_URL needs the package {error.name!r}: pip install 'nitro-realtime[{extra}]'"
-        ) from error
+    make: StoreFactory = driven(*kind)
     return make(url, namespace)
