@@ -18,7 +18,7 @@ from tests.import_graph import circles, graph, modules
 
 SOURCE = Path(__file__).parent.parent / "src"
 LINE = [
-    ("nitro.errors", "nitro.deprecation"),
+    ("nitro.errors", "nitro.deprecation", "nitro.chance"),
     ("nitro.redaction",),
     ("nitro.settings",),
     ("nitro.messages",),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import math
-import random
 import re
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from nitro.access.connect_rates import ConnectRates
 from nitro.access.topic_budget import TopicBudget, count
+from nitro.chance import CHANCE
 from nitro.errors import TooManyClients
 from nitro.settings import Settings
 
@@ -205,7 +205,7 @@ class Admission:
 
     def _refuse(self, limit: Refusal, what: str, setting: str, soonest: int, latest: int) -> None:
         self.refused[limit] += 1
-        seconds = random.randint(soonest, latest)  # noqa: S311 - jitter, not a secret
+        seconds = CHANCE.randint(soonest, latest)
         raise TooManyClients(f"{what} ({setting}); retry in {seconds} s", seconds)
 
     def __repr__(self) -> str:

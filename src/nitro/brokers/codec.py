@@ -9,13 +9,13 @@ is delivered; the stamp may be missing.
 
 from __future__ import annotations
 
-import random
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
 from nitro.brokers.idempotency import IdempotencyKey
+from nitro.chance import CHANCE
 from nitro.errors import InvalidPayload
 from nitro.messages.message import UNKNOWN_STAMP, Message, Position
 from nitro.messages.row_changes import ROW_CHANGES
@@ -57,7 +57,7 @@ def encode(
         raise InvalidPayload(f"the sender's key or the latest_by field of an event is no text: {error}") from error
     if len(head) > HEAD_BYTES:
         raise InvalidPayload(f"the sender's key and the latest_by field have {len(head)} bytes; use shorter ids")
-    return b"~%b%b\n%b" % (random.getrandbits(64).to_bytes(8), head, payload)
+    return b"~%b%b\n%b" % (CHANCE.getrandbits(64).to_bytes(8), head, payload)
 
 
 def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:

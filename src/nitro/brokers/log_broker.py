@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import threading
 import time
 from collections.abc import Sequence
@@ -43,6 +42,7 @@ from nitro.brokers.progress import Progress
 from nitro.brokers.publish_queue import PublishQueue
 from nitro.brokers.tasks import ANSWER_SECONDS, end, end_all, in_time, started_pool
 from nitro.brokers.writer import Writer
+from nitro.chance import CHANCE
 from nitro.errors import BrokerRefused, ConfigurationError, PayloadTooLarge
 from nitro.messages.message import Message, Position
 
@@ -251,7 +251,7 @@ class LogBroker:
             backoff = _FIRST_BACKOFF if lasted > _LONGEST_BACKOFF else min(2 * backoff, _LONGEST_BACKOFF)
             least = _LONGEST_BACKOFF / 2 if self._status.why_refused else 0
             if not self._is_closed:
-                await asyncio.sleep(random.uniform(least, max(backoff, 2 * least)))  # noqa: S311 - no secret
+                await asyncio.sleep(CHANCE.uniform(least, max(backoff, 2 * least)))
 
     async def _go_on_in(self, extent: Extent) -> None:
         """Resume in a log that was opened; the first time, fill the history."""

@@ -7,13 +7,13 @@ each client is in an index that is made here, so that one `detach` removes a cli
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import Any, Final, TypeVar
 
+from nitro.chance import CHANCE
 from nitro.delivery.inbox import Action
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.statistics import EndReason
@@ -88,7 +88,7 @@ class Clients:
     def limit_age(self, outbox: Outbox, seconds: float) -> None:
         """End `outbox` after 90 to 100 % of `seconds`, unless its age is limited already."""
         if outbox.principal.returns_at is None:
-            age = seconds * random.uniform(_LEAST_AGE, 1)  # noqa: S311 - no secret
+            age = seconds * CHANCE.uniform(_LEAST_AGE, 1)
             outbox.principal = outbox.principal._replace(returns_at=time.monotonic() + age)
             if outbox in self:
                 self._watch(outbox)

@@ -5,10 +5,11 @@ Section 10.1 of the protocol: time is cut into intervals, and a cursor is the nu
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from typing import Final
+
+from nitro.chance import CHANCE
 
 __all__ = ["Cursor"]
 
@@ -31,7 +32,7 @@ class Cursor:
     def __init__(self, given: str | None) -> None:
         self._least = 0
         if given is not None and _CURSOR.fullmatch(given) is not None and int(given) >= _interval():
-            jitter = random.randint(1, _MOST_JITTER_SECONDS) // _INTERVAL_SECONDS  # noqa: S311 - no secret
+            jitter = CHANCE.randint(1, _MOST_JITTER_SECONDS) // _INTERVAL_SECONDS
             self._least = int(given) + max(1, jitter)
 
     def now(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
@@ -16,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
+from nitro.chance import CHANCE
 from nitro.delivery.server_watch import ServerWatch
 from nitro.durable_streams.answers import COMMON
 from nitro.durable_streams.cursor import Cursor
@@ -134,7 +134,7 @@ async def stream_events(
     if not is_text(page.state.content_type):
         headers["stream-sse-data-encoding"] = "base64"
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    seconds *= random.uniform(0.9, 1.1)  # noqa: S311 - so that not all come back at the same time
+    seconds *= CHANCE.uniform(0.9, 1.1)  # so that not all come back at the same time
     with suppress(OSError):  # what some servers raise once the client is gone, and a client that takes no end
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         try:

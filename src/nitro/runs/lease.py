@@ -7,12 +7,12 @@ there is nothing to store.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
+from nitro.chance import CHANCE
 from nitro.errors import BrokerUnavailable, NitroError
 from nitro.runs.errors import RunEnded, RunTaken
 from nitro.runs.record import RunRecord, record_of
@@ -21,8 +21,6 @@ from nitro.streams.streams import Streams
 from nitro.streams.tail import Tail
 
 __all__ = ["Lease", "why_ended"]
-
-_jitter: Final = random.Random()  # noqa: S311 - so that not all ask at once; an application may seed the other one
 
 
 class Lease:
@@ -85,7 +83,7 @@ class Lease:
                     try:
                         await self._look(tail)
                     except BrokerUnavailable:
-                        await asyncio.sleep(_jitter.uniform(0.2, 0.5))
+                        await asyncio.sleep(CHANCE.uniform(0.2, 0.5))
                     except StreamError:
                         self._on_lost(RunEnded("the run is gone: it was deleted"))
                         return

@@ -5,11 +5,11 @@ Fed by the outbox, which knows whether the stream ends for good; written by what
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Final, TypeAlias
 
+from nitro.chance import CHANCE
 from nitro.delivery.frame import LONGEST_RETRY, WireFormat, encode_retry
 from nitro.delivery.outbox import Outbox
 from nitro.sse.wire_formats import envelope, stream_event
@@ -36,5 +36,5 @@ def _last_bytes(wire_format: WireFormat, retry_milliseconds: int, outbox: Outbox
         last = b"id: %b\n\n" % STAY_AWAY.encode()
         return stream_event(stop=True) + last if wire_format is envelope else last
     # Jitter of one to two times the wait, so that streams that end together don't reconnect together.
-    retry = min(round(retry_milliseconds * random.uniform(1, 2)), LONGEST_RETRY)  # noqa: S311 - no secret
+    retry = min(round(retry_milliseconds * CHANCE.uniform(1, 2)), LONGEST_RETRY)
     return encode_retry(retry) + stream_event(retry=retry) if wire_format is envelope else encode_retry(retry)

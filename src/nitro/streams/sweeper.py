@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from nitro.chance import CHANCE
 from nitro.errors import NitroError
 from nitro.streams import decisions
 from nitro.streams.access import Access
@@ -28,7 +28,6 @@ Sweep = Callable[[str], Awaitable[None]]
 _SWEEP_SECONDS: Final = 1.0
 """Interval at which the store is asked whose alarm is due."""
 _SWEPT_AT_ONCE: Final = 200
-_jitter: Final = random.Random()  # noqa: S311 - so that not all ask at once; an application may seed the other one
 
 
 class Sweeper:
@@ -54,7 +53,7 @@ class Sweeper:
         """Look after what is due until cancelled."""
         is_failing = False
         while True:
-            await asyncio.sleep(0.0 if self._is_behind else _SWEEP_SECONDS * _jitter.uniform(0.8, 1.2))
+            await asyncio.sleep(0.0 if self._is_behind else _SWEEP_SECONDS * CHANCE.uniform(0.8, 1.2))
             try:
                 self._is_behind = await self._sweep_due()
                 is_failing = False
