@@ -21,8 +21,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,10 +29,7 @@ import urllib.request
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from itertools import count, islice
 from pathlib import Path
 from statistics import median, quantiles
@@ -43,7 +38,8 @@ from typing import Any
 import uvloop
 from peers.with_live_queries import Row
 from process import LOAD, BenchmarkError, Running, serving
-from servers import BUILD, Server
+from rounds import Figures, allow_files, measured, medians, table
+from servers import BUILD, MadeServer
 from sqlalchemy import Engine, create_engine
 from sqlmodel import Session, SQLModel
 
@@ -57,7 +53,6 @@ from nitro.live.row_codec import ChangedRow
 from nitro.messages.message import Message, Position
 from nitro.messages.row_changes import ROW_CHANGES
 
-Figures = dict[str, Any]
 NEEDED_FILES = 8_192
 ROWS_EACH = 10
 STRIDE = 617
@@ -149,15 +144,6 @@ async def _microseconds(entries: Sequence[Message], arrivals: Arrivals, hit: int
     return (arrivals.at - began) * 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class LiveServer(Server):
-    """An application that is made when it starts, for uvicorn."""
-
-    def command(self, port: int) -> list[str]:
-        options = ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--factory"]
-        return [sys.executable, "-m", "uvicorn", *options, f"peers.{self.app}:application"]
-
-
 @contextmanager
 def _database(owners: Iterable[int]) -> Iterator[Path]:
     """A file with rows of these owners."""
@@ -175,7 +161,7 @@ def _database(owners: Iterable[int]) -> Iterator[Path]:
 @contextmanager
 def _serving(database: Path, prepared: str = os.devnull) -> Iterator[Running]:
     BUILD.mkdir(exist_ok=True)
-    server = LiveServer("live-queries", "nitro, uvicorn", "with_live_queries")
+    server = MadeServer("live-queries", "nitro, uvicorn", "with_live_queries")
     with serving(server, 0, NITRO_BROKER_URL=f"sqlite:///{database}", PREPARED=prepared) as running:
         with _crowd(running, f"/live?owner={NOBODY}", 1) as ask:
             ask()  # the log is followed from here on, and what is only done once is done
@@ -293,21 +279,11 @@ def _delays(
 
 def _table(figures: Sequence[Figures]) -> str:
     """The medians of the rounds."""
-    names = [name for name in figures[0] if name != "case"]
-    values = {
-        case: [median(each[name] for each in figures if each["case"] == case) for name in names]
-        for case in dict.fromkeys(each["case"] for each in figures)
-    }
+    values = medians(figures)
     if "/prepared" in values:
         both = zip(values["/live"], values["/prepared"], strict=True)
         values["/live to /prepared"] = [one / other if other else float("nan") for one, other in both]
-    cells = [["", *names]]
-    cells += [
-        [case, *(f"{each:,.{3 if each < 1 else 2 if each < 100 else 0}f}" for each in of)]
-        for case, of in values.items()
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return table(figures, values)
 
 
 def main() -> None:
@@ -323,22 +299,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="polling: of each turn")
     parser.add_argument("--patience", type=float, default=10, help="polling: seconds in which the last have to hear")
     options = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, NEEDED_FILES), hard) if hard > 0 else (NEEDED_FILES, hard))
-    where = {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": "".join(re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[:1]),
-        "cores": os.cpu_count(),
-        "load_average_before": os.getloadavg()[0],
-        "versions": {
-            name: metadata.version(name) for name in ("nitro-realtime", "uvicorn", "uvloop", "fastapi", "sqlalchemy")
-        },
-        "command": sys.argv[1:],
-    }
-    figures = list(MEASURES[options.what](options))
+    allow_files(NEEDED_FILES)
+    packages = ("nitro-realtime", "uvicorn", "uvloop", "fastapi", "sqlalchemy")
+    figures = measured(MEASURES[options.what](options), packages, options.json)
     print(_table(figures))
-    if options.json:
-        options.json.write_text(json.dumps({**where, "figures": figures}, indent=1) + "\n")
     if any(each.get("missed") for each in figures):
         sys.exit("Some clients did not hear in time: give them more --patience, or fewer writes")
 

@@ -12,9 +12,7 @@ item's making to the reader's `recv()`.
 
 import argparse
 import json
-import os
 import re
-import resource
 import socket
 import subprocess
 import sys
@@ -23,32 +21,18 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 from process import LOAD, BenchmarkError, serving
-from servers import BUILD, Server
+from rounds import Figures, allow_files, measured, medians, table
+from servers import BUILD, MadeServer, Server
 
-Figures = dict[str, Any]
 NEEDED_FILES = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class RunServer(Server):
-    """An application that is made when it starts, for uvicorn."""
-
-    def command(self, port: int) -> list[str]:
-        http = "nitro.uvicorn:HttpProtocol" if self.runner == "direct" else "httptools"
-        options = ["--port", str(port), "--loop", "uvloop", "--http", http, "--no-access-log", "--factory"]
-        return [sys.executable, "-m", "uvicorn", *options, "--log-level", "warning", f"peers.{self.app}:application"]
-
-
-NITRO = RunServer("runs", "nitro, uvicorn", "with_runs")
-DIRECT = RunServer("runs-direct", "nitro, direct streams", "with_runs", "direct")
-RELAY = RunServer("relay", "XADD and XREAD by hand", "with_relay")
+NITRO = MadeServer("runs", "nitro, uvicorn", "with_runs")
+DIRECT = MadeServer("runs-direct", "nitro, direct streams", "with_runs", "direct")
+RELAY = MadeServer("relay", "XADD and XREAD by hand", "with_relay")
 
 
 def at_once(options: argparse.Namespace) -> Iterator[Figures]:
@@ -143,17 +127,6 @@ def _redis() -> Iterator[_Redis]:
             process.wait()
 
 
-def _table(figures: list[Figures]) -> str:
-    names = [name for name in figures[0] if name != "case"]
-    cases = list(dict.fromkeys(each["case"] for each in figures))
-    cells = [["", *names]]
-    for case in cases:
-        values = [median(each[name] for each in figures if each["case"] == case) for name in names]
-        cells.append([case, *(f"{value:,.{0 if value >= 100 or value == 0 else 1}f}" for value in values)])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=MEASURES)
@@ -165,22 +138,10 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=10, help="paced: items that a run sends at once")
     parser.add_argument("--seconds", type=float, default=10, help="paced: of each turn")
     options = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, NEEDED_FILES), hard) if hard > 0 else (NEEDED_FILES, hard))
-    where = {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": "".join(re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[:1]),
-        "cores": os.cpu_count(),
-        "load_average_before": os.getloadavg()[0],
-        "versions": {
-            name: metadata.version(name) for name in ("nitro-realtime", "uvicorn", "uvloop", "fastapi", "redis")
-        },
-        "command": sys.argv[1:],
-    }
-    figures = list(MEASURES[options.what](options))
-    print(_table(figures))
-    if options.json:
-        options.json.write_text(json.dumps({**where, "figures": figures}, indent=1) + "\n")
+    allow_files(NEEDED_FILES)
+    packages = ("nitro-realtime", "uvicorn", "uvloop", "fastapi", "redis")
+    figures = measured(MEASURES[options.what](options), packages, options.json)
+    print(table(figures, medians(figures)))
     if any(each["missed"] for each in figures):
         sys.exit("Some readers did not get all items")
 

@@ -73,6 +73,15 @@ class Server:
         return ["nginx", "-p", str(BUILD), "-c", str(BUILD / "nchan.conf")]
 
 
+@dataclass(frozen=True, slots=True)
+class MadeServer(Server):
+    """An application that is made when it starts, for uvicorn."""
+
+    def command(self, port: int) -> list[str]:
+        options = ["--port", str(port), "--loop", "uvloop", "--http", HTTP_PROTOCOLS[self.runner], "--no-access-log"]
+        return [sys.executable, "-m", "uvicorn", *options, "--factory", f"peers.{self.app}:application"]
+
+
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (

@@ -7,12 +7,18 @@ from collections.abc import Awaitable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-__all__ = ["ANSWER_SECONDS", "end", "end_all", "in_time", "started_pool"]
+__all__ = ["ANSWER_SECONDS", "end", "end_all", "in_time", "retry_seconds", "started_pool"]
 
 T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 5.0
 """Timeout of every operation of a log."""
+_RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def retry_seconds(failures: int) -> float:
+    """How long to wait after so many failures before it is tried again, from 0 on."""
+    return _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)]
 
 
 def started_pool(name: str) -> ThreadPoolExecutor:

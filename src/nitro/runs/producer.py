@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from nitro.brokers.tasks import retry_seconds
 from nitro.chance import CHANCE
 from nitro.errors import BrokerUnavailable, NitroError
 from nitro.events.payload import encode
@@ -32,7 +33,6 @@ PRODUCER: Final = "run"
 """The id under which producers of runs number their batches."""
 _WAITING_BYTES: Final = 256 * 1024
 _WAITING_ITEMS: Final = 1_000
-_RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 _YIELDS_EVERY: Final = 32
 """A producer that never waits lets others run after so many items."""
 
@@ -173,7 +173,7 @@ class Producer:
             except BrokerUnavailable as error:
                 if failures == 0:
                     log.warning("the run %s waits for its store: %s", self._key, error)
-                await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)] * CHANCE.uniform(0.5, 1))
+                await asyncio.sleep(retry_seconds(failures) * CHANCE.uniform(0.5, 1))
                 failures += 1
             except TooMany as error:
                 reason = f"the run is longer than it may be: {error}"

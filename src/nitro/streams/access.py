@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from nitro.brokers.tasks import in_time
+from nitro.brokers.tasks import in_time, retry_seconds
 from nitro.errors import BrokerUnavailable, NitroError, PayloadTooLarge
 from nitro.streams import decisions
 from nitro.streams.base import Change, Record, Store
@@ -30,7 +30,6 @@ log: Final = logging.getLogger("nitro.streams")
 
 _SEIZED_SECONDS: Final = 0.001
 """By how much an alarm differs after it was seized."""
-_RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class Access:
@@ -189,7 +188,7 @@ class Access:
             except Exception as error:  # noqa: BLE001 - a driver's; the store connects again
                 if failures == 0:
                     log.warning("news of streams from %s failed, and is tried again: %r", self.store.name, error)
-                await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+                await asyncio.sleep(retry_seconds(failures))
                 failures += 1
                 news = None
             if news is None:

@@ -13,14 +13,13 @@ from typing import Any, Final
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from nitro.brokers.tasks import end
+from nitro.brokers.tasks import end, retry_seconds
 from nitro.streams.base import ABSENT, Change, Stored
 
 __all__ = ["RedisNews", "change_of"]
 
 _PING_SECONDS: Final = 3.0
 """How long the connection may be silent before it is asked whether it still works."""
-_RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _SUBSCRIBED_AT_ONCE: Final = 1000
 
 
@@ -99,7 +98,7 @@ class RedisNews:
                 if self._failures:  # a connection that was lost is told by what is subscribed again
                     self._failure = error
                     self._told.set()
-            await asyncio.sleep(_RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)])
+            await asyncio.sleep(retry_seconds(self._failures))
             self._failures += 1
 
     async def _connect(self) -> Any:
