@@ -358,6 +358,24 @@ def test_a_reader_gets_heartbeats_while_nothing_comes() -> None:
         assert stream.body.count(b'data: {"n":0}\n\n') == 1
 
 
+def test_readers_end_with_their_users_rights_and_with_their_server_and_the_run_goes_on() -> None:
+    with Server("tests.apps.runs:app") as server:
+        server.wait_until_up()
+        id = start_run(server.url, "/empty", user="ann")
+        with Stream(server.port, f"/runs/{id}?user=ann") as dismissed:
+            dismissed.read_head()
+            httpx.post(f"{server.url}/disconnect/ann").raise_for_status()
+            dismissed.read_to_end()
+        with Stream(server.port, f"/runs/{id}?user=ann") as drained:
+            drained.read_head()
+            assert httpx.get(f"{server.url}/runs?user=ann").json()[0]["state"] == "running"
+            assert server.end() < 3
+            drained.read_to_end()
+        for stream in (dismissed, drained):
+            assert b"event: end" not in stream.body
+            assert b"id: stop" not in stream.body, "it comes again"
+
+
 def test_a_directory_of_a_program_that_only_starts_runs_is_left_alone(tmp_path: Path) -> None:
     program = (
         "import asyncio\nfrom nitro import runs\n"

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 
+import nitro
 from nitro import runs
 
 app = FastAPI()
@@ -109,6 +110,11 @@ async def cancel(id: str, user: str | None = None) -> Response:
 @app.get("/runs")
 async def listed(user: str | None = None) -> list[dict[str, Any]]:
     return [info._asdict() for info in await runs.list(user_id=user)]
+
+
+@app.post("/disconnect/{user}")
+async def disconnect(user: str) -> None:
+    nitro.disconnect_user(user)
 
 
 @app.get("/results/{id}")
