@@ -14,6 +14,8 @@ from nitro.delivery.frame import unnamed
 from nitro.delivery.hub import Hub
 from nitro.delivery.outbox import Outbox
 from nitro.messages.message import Position
+from tests.servers import Server, free_port
+from tests.sse import Stream
 
 ID = re.compile(rb"^id: (.*)$", re.MULTILINE)
 ROOMS = 4_000
@@ -71,3 +73,12 @@ def test_heartbeats_over_thousands_of_feeds_give_the_loop_back_and_no_id_goes_ba
         assert min(longest) < 0.02, "the loop was kept for a whole round of heartbeats"
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_who_is_held_because_the_log_is_away_gets_heartbeats_without_an_id() -> None:
+    environment = {"NITRO_BROKER_URL": f"redis://127.0.0.1:{free_port()}", "NITRO_HEARTBEAT_SECONDS": "0.1"}
+    with Server("tests.apps.streams:app", environment=environment) as server:
+        server.wait_until_up()
+        with Stream(server.port, "/events", "Last-Event-ID: e0123456789-7.abcdef\r\n") as stream:
+            stream.read_until(b":\n:\n:\n")
+        assert b"event: gap" not in stream.body, "nobody knows yet what was missed"

@@ -30,7 +30,6 @@ log: Final = logging.getLogger("nitro.streams")
 _PAUSE_SECONDS: Final = 0.5
 """Between two tries of the same server."""
 _STATUS: Final = "Status"
-_DESCRIPTION: Final = "Description"
 _LOST: Final = "the connection to NATS was lost"
 _END: Final = "204"
 NOTHING: Final = "404"
