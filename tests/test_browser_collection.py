@@ -24,6 +24,7 @@ APP = "tests.apps.collections:app"
 EACH_WAY = pytest.mark.parametrize("way", ["worker", "leader", "alone"])
 SHARED = pytest.mark.parametrize("way", ["worker", "leader"])
 NODE_MODULES = ROOT / "js/node_modules"
+PATIENT = {"NITRO_HEARTBEAT_SECONDS": "5"}  # or a busy machine is taken for a server that is gone
 HOSTILE = "<img src=x onerror=document.title='taken'>"
 
 
@@ -31,7 +32,7 @@ def started(directory: Path, *, remembers: bool = True, port: int | None = None,
     """A server whose rows are in a file there, and whose log is beside them, or is lost with its process."""
     url = f"sqlite:///{directory / 'rows.db'}"
     log = {"NITRO_BROKER_URL": url} if remembers else {}
-    return Server(APP, environment={**QUICK, "NITRO_DB_URL": url, **log, **environment}, port=port)
+    return Server(APP, environment={**QUICK, **PATIENT, "NITRO_DB_URL": url, **log, **environment}, port=port)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from nitro.streams.base import Store
+from nitro.brokers.postgresql.connection import connection_to
+from nitro.brokers.postgresql.dsn import target_of
+from nitro.streams.base import Commit, Store
 from nitro.streams.stores.postgresql import PostgresStore
 from nitro.testing.conformance.stores import StoreConformance
 from tests.brokers import PooledPostgres, Postgres
@@ -47,6 +49,22 @@ class TestPostgresStore(StoreConformance):
                 await connection.close()
 
         return _in_a_thread(count)
+
+    def test_a_process_that_is_frozen_in_a_transaction_does_not_keep_its_locks(self) -> None:
+        async def freeze() -> int:
+            store = self.store(self.namespace())
+            (version,) = await store.commit([Commit("k", 0, b"{}", None, 0, None)])
+            assert isinstance(version, int)
+            frozen = await connection_to(target_of(self.broker.url))
+            with pytest.raises(ConnectionError, match="closed by the server"):
+                async with frozen.transaction():
+                    await frozen.read("SELECT 1 FROM nitro_streams WHERE key = 'k' FOR UPDATE")
+                    commit = store.commit([Commit("k", version, b"{}", None, version, None)])
+                    (newer,) = await asyncio.wait_for(commit, 15)
+            await store.close()
+            return newer if isinstance(newer, int) else 0
+
+        assert _in_a_thread(freeze) > 0
 
     @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
     @given(STEPS)

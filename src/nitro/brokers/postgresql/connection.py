@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -51,10 +51,17 @@ class LogConnection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """A read-committed transaction that is durable once committed, whatever the role's settings are."""
-        async with self.connection.transaction(isolation="read_committed"):
-            await self.connection.execute(sql.DURABLE, True)
-            yield
+        """A read-committed transaction that is durable once committed, whatever the role's settings are.
+
+        The server ends it if nothing comes for 5 seconds, as its locks keep others waiting.
+
+        Raises:
+            ConnectionError: the connection had been closed before its first or last statement.
+        """
+        with self._tells_of_end():
+            async with self.connection.transaction(isolation="read_committed"):
+                await self.connection.execute(sql.SETTINGS, True)
+                yield
 
     async def look(self) -> None:
         """Find out whether a single statement is such a transaction by default."""
@@ -68,7 +75,7 @@ class LogConnection:
         await self.connection.close(timeout=_CLOSES_WITHIN_SECONDS)
         self.connection = await asyncpg.connect(self._target.url, **self._target.arguments)
         await self.connection.execute(sql.ISOLATED)
-        await self.connection.execute(sql.DURABLE, False)
+        await self.connection.execute(sql.SETTINGS, False)
         self._is_plain = self._is_kept = True
 
     async def run(self, statement: str, *values: Any) -> list[Any]:
@@ -84,10 +91,15 @@ class LogConnection:
         Raises:
             ConnectionError: the connection had been closed before.
         """
-        try:
+        with self._tells_of_end():
             return await self.connection.fetch(statement, *values)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _tells_of_end(self) -> Iterator[None]:
+        """asyncpg can't handle what the server sends to an idle connection, and raises this at the next statement."""
+        try:
+            yield
         except (asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
-            # asyncpg can't handle what the server sends to an idle connection, and raises this at the next statement.
             if self.connection.is_closed() or str(error).startswith("cannot switch to state"):
                 raise ConnectionError(_ENDED) from error
             raise

@@ -11,7 +11,6 @@ __all__ = [
     "ALONE",
     "APPEND",
     "DISOWN",
-    "DURABLE",
     "EMPTY",
     "ENDS",
     "EXISTS",
@@ -28,6 +27,7 @@ __all__ = [
     "RENEW",
     "SCHEMA",
     "SERVER",
+    "SETTINGS",
 ]
 
 SCHEMA: Final = """
@@ -97,9 +97,13 @@ IS_PLAIN: Final = """
 SELECT current_setting('default_transaction_isolation') = 'read committed'
     AND current_setting('synchronous_commit') <> 'off'
 """
-DURABLE: Final = """
-SELECT set_config('synchronous_commit', 'on', $1) WHERE current_setting('synchronous_commit') = 'off'
+SETTINGS: Final = """
+SELECT set_config(name, value, $1)
+FROM (VALUES ('synchronous_commit', 'off', 'on'), ('idle_in_transaction_session_timeout', '0', '5s'))
+    AS each (name, unsafe, value)
+WHERE current_setting(name) = unsafe
 """
+"""What is committed is durable, and a process that is frozen in a transaction doesn't keep its locks."""
 ISOLATED: Final = "SET default_transaction_isolation = 'read committed'"
 NOTIFY: Final = "SELECT pg_notify($1, '')"
 MAKE: Final = "INSERT INTO nitro_logs VALUES ($1, '', 0, $2) ON CONFLICT (namespace) DO NOTHING"
