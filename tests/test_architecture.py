@@ -90,10 +90,14 @@ LINE = [
     ("nitro.delivery.registry",),
     ("nitro.delivery.query_state",),
     ("nitro.delivery.resumption", "nitro.delivery.live_queries"),
+    ("nitro.delivery.room_views",),
     ("nitro.delivery.lane",),
     ("nitro.delivery.hub",),
     ("nitro.delivery.process",),
     ("nitro.delivery.position",),
+    ("nitro.rooms.roster", "nitro.rooms.attendance"),
+    ("nitro.rooms.service",),
+    ("nitro.rooms.process",),
     ("nitro.streams.base", "nitro.streams.items", "nitro.streams.offsets", "nitro.streams.state"),
     ("nitro.streams.errors",),
     ("nitro.streams.decisions",),
@@ -204,7 +208,7 @@ def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
 PROMISED_NAMES = {
     "nitro.infrastructure.events": set(nitro.__all__)
     - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "segment"}
-    - {"LiveClient", "LiveModel", "PositionMiddleware", "live_model"},
+    - {"LiveClient", "LiveModel", "Member", "PositionMiddleware", "live_model", "presence"},
     "nitro.infrastructure.events.client": {"Client", "active_clients", "client_event"},
     "nitro.infrastructure.events.starlette": set(helpers.__all__),
     "nitro.domain.entities.base_entity": {"Entity"},

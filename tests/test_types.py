@@ -48,6 +48,8 @@ def test_a_client_takes_all_of_its_options_at_once() -> None:
         "max_bytes": 1,
         "overflow": "latest",
         "send_timeout_seconds": 1,
+        "presence": None,
+        "state": None,
     }
     assert set(options) == set(ClientOptions.__annotations__)
     assert Client(topics=["t"], **options).client_id == "a"

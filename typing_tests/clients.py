@@ -21,6 +21,7 @@ from nitro import (
     GapReason,
     Grant,
     HasId,
+    Member,
     Message,
     Senders,
     Topics,
@@ -28,6 +29,7 @@ from nitro import (
     client_event,
     disconnect_user,
     event_stream,
+    presence,
     requested_topics,
 )
 from nitro.events.event import Event
@@ -167,6 +169,14 @@ EventStream(may_hear_soon, max_messages=10)
 EventStream(grant)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 EventStream(may_hear, overlow="latest")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 EventStream(lambda: ["todo.*"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# --- who is in a room
+
+Client(user_id="ann", presence="room.42", state={"name": "Ann"}).set_state(None)
+Client(user_id="ann", presence=["room.42", "room.43"])
+Client(user_id="ann", presence=42)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(presence("room.42"), list[Member])
+assert_type(presence("room.42")[0].since, float)
 
 # --- what is heard
 

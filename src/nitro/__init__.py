@@ -64,7 +64,9 @@ if TYPE_CHECKING:
     from nitro.messages.message import Gap as Gap
     from nitro.messages.message import GapReason as GapReason
     from nitro.messages.message import Message as Message
+    from nitro.messages.presence import Member as Member
     from nitro.messages.topics import segment as segment
+    from nitro.rooms.process import presence as presence
     from nitro.sse.assets import assets as assets
     from nitro.sse.drain import shutdown as shutdown
     from nitro.sse.position_header import PositionMiddleware as PositionMiddleware
@@ -91,7 +93,9 @@ _NAMES: Final = {
     "nitro.live.declaring": ("LiveModel", "live_model"),
     "nitro.messages.identity": ("HasId",),
     "nitro.messages.message": ("Gap", "GapReason", "Message"),
+    "nitro.messages.presence": ("Member",),
     "nitro.messages.topics": ("segment",),
+    "nitro.rooms.process": ("presence",),
     "nitro.sse.assets": ("assets",),
     "nitro.sse.drain": ("shutdown",),
     "nitro.sse.position_header": ("PositionMiddleware",),

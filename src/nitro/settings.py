@@ -68,6 +68,16 @@ class Settings(BaseSettings):
     run_max_items: int = Field(100_000, ge=1, description="items of one run")
     run_max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="bytes of one run's items")
 
+    presence_leave_seconds: float = Field(
+        5.0, ge=0, description="how long a user stays in a room after the last connection, so that a reload is silent"
+    )
+    presence_lease_seconds: float = Field(
+        10.0, ge=1, description="how long a process may be silent before its users count as gone"
+    )
+    presence_max_members: int = Field(
+        100, ge=0, description="of a room with more members, clients get only how many they are"
+    )
+
     max_payload_bytes: int = Field(1024 * 1024, ge=1, description="longest JSON of one event")
     max_topics_per_client: int = Field(1_000, ge=1, description="subscriptions and mutes of one client")
     max_wildcards_per_client: int = Field(

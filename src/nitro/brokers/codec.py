@@ -18,6 +18,7 @@ from nitro.brokers.idempotency import IdempotencyKey
 from nitro.chance import CHANCE
 from nitro.errors import InvalidPayload
 from nitro.messages.message import UNKNOWN_STAMP, Message, Position
+from nitro.messages.presence import PRESENCE
 from nitro.messages.row_changes import ROW_CHANGES
 from nitro.messages.topics import check_topic
 from nitro.messages.user_disconnect import USER_DISCONNECT
@@ -117,7 +118,7 @@ def _decode_head(head: bytes) -> _Head:
     ):
         raise ValueError("its idempotency key is not two strings and a time")
     return _Head(
-        topic if topic in (USER_DISCONNECT, ROW_CHANGES) else check_topic(topic),
+        topic if topic in (USER_DISCONNECT, ROW_CHANGES, PRESENCE) else check_topic(topic),
         sender,
         key,
         IdempotencyKey(*idempotency_key) if idempotency_key else None,

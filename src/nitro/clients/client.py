@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, ParamSpec, Self
 
 from nitro.clients.active import ActiveClients
+from nitro.clients.attendee import Attendee
 from nitro.clients.audience import audience
 from nitro.clients.grant import Grant, Written, grant_of
 from nitro.clients.membership import Membership
@@ -87,6 +88,10 @@ class Client:
             `NITRO_CLIENT_OVERFLOW` if None.
         send_timeout_seconds: how long a write may block before it is disconnected; `NITRO_SEND_TIMEOUT_SECONDS` if
             None.
+        presence: a room, or several, in which its user is while it is connected, and some seconds longer. Rooms are
+            named as topics are; who subscribes to `presence.<room>` hears who is there. It needs a user.
+        state: what the others get of the user there: what JSON can hold, at most 1 KiB. The newest of a user's clients
+            wins; None says nothing.
 
     Attributes:
         client_id: its key in `active_clients`.
@@ -99,7 +104,8 @@ class Client:
         AccessDenied: one of `topics` is not contained in `allowed`, or is `denied`.
         NotAuthenticated: `expires_at` has passed.
         ConfigurationError: a limit is invalid, `requested_topics` are used without `allowed`, or `grant` together with
-            the arguments that it replaces.
+            the arguments that it replaces; `presence` without a user, or a `state` without `presence`.
+        InvalidPayload, PayloadTooLarge: the `state` can't be sent.
         ArgumentTypeError: `grant` is no Grant.
 
     Warns:
@@ -135,6 +141,8 @@ class Client:
         max_bytes: int | None = None,
         overflow: Overflow | None = None,
         send_timeout_seconds: float | None = None,
+        presence: str | Sequence[str] | None = None,
+        state: Any = None,
         grant: Grant | None = None,
     ) -> None:
         if last_event_id is not None and not isinstance(last_event_id, str):
@@ -151,7 +159,7 @@ class Client:
         self.address: str | None = address
         self.streamed: Outbox | None = None
         limits = hub.limits.override(max_messages, max_bytes, overflow, send_timeout_seconds)
-        self._membership = Membership(grant, limits, last_event_id)
+        self._membership = Membership(grant, limits, last_event_id, Attendee(presence, state, grant.user_id))
         self._is_active = False
         self._lock = threading.RLock()
         self._requested = topics if isinstance(topics, Requested) else None
@@ -242,6 +250,16 @@ class Client:
         message = Message("", None, encode(item, get_hub().settings.max_payload_bytes), None)
         with self._lock:
             return self._membership.send(message)
+
+    def set_state(self, state: Any) -> None:
+        """Let the others in its rooms get another state of its user; see `state` of `Client`.
+
+        Raises:
+            ConfigurationError: it is in no room.
+            InvalidPayload, PayloadTooLarge: `state` can't be sent.
+        """
+        with self._lock:
+            self._membership.attendee.set_state(state)
 
     async def stream(self, delay: float = 0.1) -> AsyncGenerator[Any, None]:
         """The results of the events that it hears, one by one, until it is disconnected.

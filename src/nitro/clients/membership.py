@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from nitro.access.admission import Admission, Slot
+from nitro.clients.attendee import Attendee
 from nitro.clients.grant import Grant
 from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Limits
@@ -13,6 +14,7 @@ from nitro.delivery.outbox import Outbox
 from nitro.delivery.process import get_hub
 from nitro.errors import NotAuthenticated, NotConnected
 from nitro.messages.message import Message
+from nitro.rooms.process import get_rooms
 
 __all__ = ["Membership"]
 
@@ -24,6 +26,7 @@ class Membership:
         grant: the user, the end of the rights, and when they were read.
         limits: limits of the client's queue.
         last_event_id: id of the message after which it starts; None or empty to start with new messages.
+        attendee: its user in rooms.
 
     Attributes:
         outbox: the client's outbox; None before it first joined.
@@ -32,16 +35,27 @@ class Membership:
         NotAuthenticated: the grant has expired.
     """
 
-    __slots__ = ("_has_query", "_is_reserved", "_last_event_id", "_limits", "_principal", "_read_at", "_slot", "outbox")
+    __slots__ = (
+        "_begins",
+        "_is_reserved",
+        "_last_event_id",
+        "_limits",
+        "_principal",
+        "_read_at",
+        "_slot",
+        "attendee",
+        "outbox",
+    )
 
-    def __init__(self, grant: Grant, limits: Limits, last_event_id: str | None) -> None:
+    def __init__(self, grant: Grant, limits: Limits, last_event_id: str | None, attendee: Attendee) -> None:
+        self.attendee: Attendee = attendee
         self._principal = grant.principal
         self._read_at = grant.read_at
         self._limits = limits
         self._last_event_id = last_event_id
         self._slot: tuple[Admission, Slot] | None = None
         self._is_reserved = False
-        self._has_query = False
+        self._begins = False
         self.outbox: Outbox | None = None
         self._check_expiry()
 
@@ -100,21 +114,26 @@ class Membership:
         self.check_rights()
         self.reserve_slot(address, asked, waits=False)
         try:
-            self._has_query = interest.query is not None
+            self._begins = interest.query is not None or bool(interest.watched)
+            if interest.watched:
+                get_rooms()
             self.outbox = get_hub().join(interest, on_ended, self._limits, self._principal)
+            self.attendee.enter()
         except BaseException:
             self._release_slot()
             raise
         return self.outbox
 
     def catch_up(self) -> None:
-        """Resume after the last event id, if there is one; it is used once. A live query begins with all rows."""
+        """Resume after the last event id, if there is one; it is used once. A live query begins with all rows, and who
+        watches rooms with their members.
+        """
         last_event_id, self._last_event_id = self._last_event_id, None
         if self.outbox is None:
             return
         if last_event_id:
             get_hub().resume(self.outbox, last_event_id)
-        elif self._has_query:
+        elif self._begins:
             get_hub().begin(self.outbox)
 
     def resume(self, last_event_id: str) -> None:
@@ -127,6 +146,8 @@ class Membership:
     def change(self, interest: Interest) -> None:
         """Replace the interest, if it has joined."""
         if self.outbox is not None and self.is_active:
+            if interest.watched:
+                get_rooms()
             get_hub().change(self.outbox, interest)
 
     def send(self, message: Message) -> bool:
@@ -152,6 +173,7 @@ class Membership:
     def start_anew(self) -> None:
         """Reset in a forked child, where it hasn't joined."""
         self.outbox = None
+        self.attendee.start_anew()
         self._slot = None
         self._is_reserved = False
 
@@ -160,6 +182,7 @@ class Membership:
             raise NotAuthenticated("the rights of this client have expired; let its user log in again")
 
     def _release_slot(self) -> None:
+        self.attendee.leave()
         self._is_reserved = False
         if self._slot is not None:
             (admission, slot), self._slot = self._slot, None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 from nitro.clients.patterns import Patterns
 from nitro.settings import Overflow
@@ -21,3 +22,5 @@ class ClientOptions(TypedDict, total=False):
     max_bytes: int | None
     overflow: Overflow | None
     send_timeout_seconds: float | None
+    presence: str | Sequence[str] | None
+    state: Any

@@ -13,7 +13,7 @@ from nitro.clients.rights import Rights
 from nitro.delivery.interest import Interest
 from nitro.errors import AccessDenied, InvalidTopic, TooManyTopics
 from nitro.events.sender import ANY, AnyType, is_any
-from nitro.messages.topics import check_pattern
+from nitro.messages.topics import PRESENCE_OF, check_pattern
 
 __all__ = ["Subscriptions"]
 
@@ -53,6 +53,7 @@ class Subscriptions:
     def _ask_for(self, patterns: Requested) -> None:
         """As `add` for each of these patterns, whose grammar was checked when they were parsed."""
         for count, pattern in enumerate(patterns):
+            _check_room(pattern)
             if not self._rights.cover(pattern, None):
                 raise _denied(pattern)
             if count >= self._max_topics:
@@ -62,6 +63,7 @@ class Subscriptions:
     def add(self, topic: str | AnyType, senders: Senders) -> None:
         """Subscribe to a pattern; for an existing one, add the senders."""
         pattern, keys = checked(topic), sender_keys(senders)
+        _check_room(pattern)
         if not self._rights.cover(pattern, keys):
             raise _denied(pattern)
         self._hear(pattern, keys)
@@ -130,6 +132,12 @@ class Subscriptions:
             f"a client may have {self._max_topics} topics and mutes; use a pattern such as 'todo.*', "
             f"or raise NITRO_MAX_TOPICS_PER_CLIENT"
         )
+
+
+def _check_room(pattern: str) -> None:
+    """Raises InvalidTopic if it is a pattern of rooms: their members would come without end."""
+    if pattern.startswith(PRESENCE_OF) and "*" in pattern:
+        raise InvalidTopic(f"who is in a room is heard by the room's exact name, and {pattern!a:.60} is a pattern")
 
 
 def _denied(pattern: str) -> AccessDenied:

@@ -133,4 +133,4 @@ def may_hear(frame: Frame, interest: Interest) -> bool:
 
 
 def _is_private(frame: Frame) -> bool:
-    return isinstance(frame.message, Message) and frame.message.position is None
+    return isinstance(frame.message, Message) and frame.message.position is None and not frame.message.topic

@@ -12,6 +12,7 @@ from typing import Final
 
 from nitro.errors import InvalidField
 from nitro.messages.message import Gap, Message, Position
+from nitro.messages.topics import PRESENCE_OF
 
 __all__ = [
     "LONGEST_RETRY",
@@ -36,6 +37,7 @@ clients that know their position."""
 _NOT_YET: Final = (None, b"")
 _TAKEN: Final = frozenset({"error", "gap", "message", "open"})
 """Names of events that an `EventSource` dispatches itself, and that of a gap."""
+ROOM_EVENT: Final = "nitro.presence"
 LONGEST_RETRY: Final = 2**31 - 1
 """In milliseconds: the longest time that a browser's timer takes."""
 
@@ -101,8 +103,11 @@ class Beat(Frame):
 
 
 def unnamed(content: Message | Gap | Position | None) -> bytes:
-    """JSON as the data, and no name, so that `onmessage` hears it."""
-    return encode_event(content.payload, id=content.id) if isinstance(content, Message) else control_frame(content)
+    """JSON as the data, and no name, so that `onmessage` hears it; but who is in a room is `nitro.presence`."""
+    if isinstance(content, Message):
+        event = ROOM_EVENT if content.topic.startswith(PRESENCE_OF) else None
+        return encode_event(content.payload, id=content.id, event=event)
+    return control_frame(content)
 
 
 def named(content: Message | Gap | Position | None) -> bytes:
@@ -114,8 +119,11 @@ def named(content: Message | Gap | Position | None) -> bytes:
 
 def event_name(topic: str) -> str | None:
     """The event's name for a topic: the topic, but `.gap`, `.error`, `.open` and `.message` for the topics that a page
-    would take for a gap or for the browser's own events. No topic begins with a dot, so no other has this name.
+    would take for a gap or for the browser's own events. No topic begins with a dot, so no other has this name. Who is
+    in a room is `nitro.presence` for all rooms.
     """
+    if topic.startswith(PRESENCE_OF):
+        return ROOM_EVENT
     return f".{topic}" if topic in _TAKEN else topic or None
 
 

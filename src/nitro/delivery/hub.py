@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
 
 from nitro.access.admission import Admission
@@ -31,6 +31,7 @@ from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.statistics import Counts, EndReason, Statistics, gather
 from nitro.errors import BrokerUnavailable, ConfigurationError, NotConnected, Overloaded
 from nitro.messages.message import Gap, GapReason, Message, Position
+from nitro.messages.presence import PRESENCE, Room, RoomChange
 from nitro.messages.row_changes import ROW_CHANGES
 from nitro.messages.topics import is_reserved
 from nitro.messages.user_disconnect import USER_DISCONNECT, UserDisconnect
@@ -47,11 +48,31 @@ log: Final = logging.getLogger("nitro.delivery")
 Loop = asyncio.AbstractEventLoop
 
 
+class Presence(Protocol):
+    """Knows who is in which room, from what all workers write in the log. Called under the hub's lock."""
+
+    @property
+    def rooms(self) -> Mapping[str, Room] | None:
+        """Those with members, by name, as of the last report; None while it isn't known who is there."""
+
+    def hear(self, message: Message) -> Sequence[RoomChange]:
+        """What the next report in the log changes."""
+
+    def lose(self) -> None:
+        """Reports may have been lost."""
+
+    def close(self) -> None:
+        """The process ends."""
+
+
 class Hub:
     """The broker and the lanes of one process. Every method may be called from any thread, after `start`.
 
     Args:
         broker: publishes events and delivers those of the log; not yet started.
+
+    Attributes:
+        presence: who is in which room; None if nothing of this process has asked.
     """
 
     def __init__(self, settings: Settings, broker: Broker) -> None:
@@ -68,6 +89,7 @@ class Hub:
         self._counts = Counts()  # of lanes that were removed
         self._deferred: SerialQueue = SerialQueue()  # handlers, which must not run under the lock
         self.admission: Admission = Admission(settings)
+        self.presence: Presence | None = None
         self.opened: Future[None] = Future()  # done once the log has been reached
         self.opened.set_running_or_notify_cancel()  # so a waiter that gives up doesn't cancel it
 
@@ -236,6 +258,28 @@ class Hub:
                 lane.inbox.post(partial(lane.adopt, outbox, interest, on_ended))
         lane.catch_up()
 
+    def attend(self, presence: Presence) -> None:
+        """Let `presence` hear from here on what workers write about rooms."""
+        with self._lock:
+            self.presence = presence
+
+    def open_rooms(self) -> None:
+        """It is known now who is in which room."""
+        with self._lock:
+            for lane in tuple(self._lanes.values()):
+                self._act(lane, partial(lane.rooms.open, self._rooms))
+
+    @property
+    def _rooms(self) -> dict[str, Room] | None:
+        rooms = None if self.presence is None else self.presence.rooms
+        return None if rooms is None else dict(rooms)
+
+    def close(self, seconds: float) -> None:
+        """Say in the log that this process ends, and give the broker so long to publish what waits."""
+        if self.presence is not None:
+            self.presence.close()
+        self.broker.close(seconds)
+
     def drain_soon(self) -> None:
         """End all clients of all loops, and those that still join. Safe in a signal handler."""
         self._draining.update(self._known)
@@ -283,20 +327,29 @@ class Hub:
             if loop is not None:
                 lane.schedule.is_draining = loop in self._draining
                 self._known.add(loop)
+            lane.rooms.open(self._rooms)
         return lane
 
     def deliver(self, message: Message) -> None:
         """Post the next message of the log to every lane; the broker calls it, under the lock."""
-        if is_reserved(message.topic) and message.topic != ROW_CHANGES:
-            self._apply_order(UserDisconnect.parse(message.payload), message.position)
-            return
-        changed = ChangedRows(message) if message.topic == ROW_CHANGES else None
+        changed: ChangedRows | None = None
+        rooms: Sequence[RoomChange] | None = None
+        if is_reserved(message.topic):
+            if message.topic == ROW_CHANGES:
+                changed = ChangedRows(message)
+            elif message.topic == PRESENCE:
+                rooms = () if self.presence is None else self.presence.hear(message)
+            else:
+                self._apply_order(UserDisconnect.parse(message.payload), message.position)
+                return
         for lane in tuple(self._lanes.values()):
             try:
-                if changed is None:
-                    lane.inbox.post(message)
-                else:
+                if changed is not None:
                     lane.inbox.post(partial(lane.queries.append, changed), changed.size)
+                elif rooms is not None:
+                    lane.inbox.post(partial(lane.hear_rooms, rooms, message.position))
+                else:
+                    lane.inbox.post(message)
             except RuntimeError:
                 if not lane.inbox.is_closed:
                     raise
@@ -318,6 +371,8 @@ class Hub:
             seconds = self.broker.retained.seconds
             ends_users = self.admission.may_have_missed(seconds)
             self.admission.reach_log(seconds)
+        if self.presence is not None:
+            self.presence.lose()
         gap = Gap(reason, resumed_at)
         for lane in tuple(self._lanes.values()):
             self._act(lane, partial(lane.lose, gap, ends_users=ends_users))

@@ -9,7 +9,7 @@ from typing import Final
 from nitro.access.permissions import Lookup, Permissions, SenderKeys, Subscribed, without_contained
 from nitro.delivery.query import Query
 from nitro.messages.message import Message
-from nitro.messages.topics import is_reserved
+from nitro.messages.topics import PRESENCE_OF, is_reserved
 
 __all__ = ["Interest", "Kind"]
 
@@ -29,6 +29,7 @@ class Interest:
         permissions: what it may hear, whatever is subscribed; None for everything.
         query: the live query whose rows it gets; None for a client that hears events.
         is_narrowed: whether mutes or permissions may exclude something that is subscribed.
+        watched: the topics among them that tell who is in a room; a pattern with a star means no room.
     """
 
     subscriptions: Subscribed
@@ -36,6 +37,7 @@ class Interest:
     permissions: Permissions | None = None
     query: Query | None = None
     is_narrowed: bool = field(init=False, repr=False, compare=False)
+    watched: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
     _answers: dict[Kind, bool] = field(init=False, repr=False, compare=False)
     _subscribed: Lookup | None = field(init=False, repr=False, compare=False)
@@ -44,6 +46,10 @@ class Interest:
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_narrowed", bool(self.mutes) or self.permissions is not None)
         object.__setattr__(self, "_hash", hash((self.subscriptions, self.mutes, self.permissions, self.query)))
+        watched = [
+            pattern for pattern, _ in self.subscriptions if pattern.startswith(PRESENCE_OF) and "*" not in pattern
+        ]
+        object.__setattr__(self, "watched", tuple(watched))
         object.__setattr__(self, "_answers", {})
         object.__setattr__(self, "_subscribed", None)  # made when first needed: most clients never resume
         muted = Lookup(frozenset((pattern, None) for pattern in self.mutes)) if self.mutes else None

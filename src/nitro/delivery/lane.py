@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -26,6 +26,7 @@ from nitro.delivery.outbox import Outbox
 from nitro.delivery.query import INCOMPLETE, MISSED
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.resumption import Resumption
+from nitro.delivery.room_views import RoomViews
 from nitro.delivery.schedule import Schedule
 from nitro.delivery.serial_queue import SerialQueue
 from nitro.delivery.server_watch import ServerWatch
@@ -33,6 +34,7 @@ from nitro.delivery.state import State
 from nitro.delivery.statistics import Counts, EndReason
 from nitro.delivery.ticker import Ticker, run_in_turns
 from nitro.messages.message import Gap, Message, Position
+from nitro.messages.presence import RoomChange
 from nitro.messages.user_disconnect import UserDisconnect
 from nitro.settings import Settings
 
@@ -61,6 +63,7 @@ class Lane:
         counts: what was delivered here.
         resumption: clients that resume from an id.
         queries: what clients of live queries get.
+        rooms: what clients get of the rooms that they watch.
         servers: the servers of the loop; when they stop, the lane drains.
         joining: how many clients are about to join.
     """
@@ -92,9 +95,11 @@ class Lane:
             end=self.end_by_itself,
         )
         self.feeds: FeedRegistry = FeedRegistry(self.schedule, broker.head)
+        self.rooms: RoomViews = RoomViews(self.feeds, self.schedule, settings.presence_max_members)
         self.resumption: Resumption = Resumption(
             *(broker, settings, self.clients, self.feeds, self.schedule, self.inbox),
             act=self.act,
+            begin=self.rooms.show,
             may_resume=self._may_resume,
             restart=self.restart,
             restart_soon=self._restart_soon,
@@ -167,8 +172,17 @@ class Lane:
             self.schedule.resume(outbox)
 
     def begin(self, outbox: Outbox) -> None:
-        """Give `outbox` all rows of its live query first."""
-        self.queries.restart(outbox, is_reset=False)
+        """Give `outbox` all rows of its live query first, or the members of the rooms that it watches."""
+        if outbox.chain is not None and outbox.chain.interest.query is None:
+            self.rooms.show(outbox)
+        else:
+            self.queries.restart(outbox, is_reset=False)
+
+    def hear_rooms(self, changes: Sequence[RoomChange], position: Position | None) -> None:
+        """Tell those who watch what has changed in rooms."""
+        if self.position != NOWHERE:  # else the log was not reached yet, and this is an entry that it retained
+            self.feeds.position = position or self.position
+        self.rooms.append(changes)
 
     def restart(self, outbox: Outbox) -> None:
         """Give `outbox` all rows of its live query again, since it has missed some, or had wrong ones."""
@@ -188,6 +202,8 @@ class Lane:
             self.feeds.enter(outbox, interest)
             if old.interest.permissions != interest.permissions:
                 outbox.withhold(interest)
+            if set(interest.watched) - set(old.interest.watched):
+                self.rooms.show(outbox)
             if not outbox.is_empty:
                 self.schedule.add(outbox)  # its old feed doesn't notify it any more
 
@@ -212,6 +228,7 @@ class Lane:
             if feed.interest.query is None:
                 self.feeds.append_to(feed, Frame(gap))
         self.queries.lose()
+        self.rooms.show_all()
 
     def put(self, outbox: Outbox, message: Message) -> None:
         """Queue `message` for this client alone."""
@@ -356,6 +373,7 @@ class Lane:
         elif dropped:
             self.counts.dropped[outbox.limits.overflow] += dropped
             self.counts.gaps["overflow"] += 1
+            self.rooms.show(outbox)
 
     def _beat(self) -> None:
         """Send heartbeats: proxies then don't cut idle connections, and idle clients get newer ids."""

@@ -21,6 +21,7 @@ from nitro.delivery.sink import Sink
 from nitro.delivery.state import State
 from nitro.delivery.statistics import Counts
 from nitro.messages.message import Gap, Message, Position
+from nitro.messages.topics import PRESENCE_OF
 
 __all__ = ["AWAITED", "Outbox", "Scheduler"]
 
@@ -320,12 +321,13 @@ class Outbox:
         """
         opened = list(self._opened or ())
         self._opened = iter(opened) if opened else None
-        frames = [*opened, *(self._backlog.frames() if self._backlog else ()), *self._unread()]
+        queued = [*opened, *(self._backlog.frames() if self._backlog else ()), *self._unread()]
+        frames = [frame for frame in queued if not _is_of_a_room(frame)]  # it gets the members anew
         kept = self.limits.shorten(frames)
         if kept is None:
             return None
         messages = [frame.message for frame in kept if isinstance(frame.message, Message)]
-        dropped = sum(isinstance(frame.message, Message) for frame in frames) - len(messages)
+        dropped = sum(isinstance(frame.message, Message) for frame in queued) - len(messages)
         if not dropped and not self.is_replaying:
             return 0
         if opened:
@@ -350,3 +352,7 @@ class Outbox:
         state = State.ENDED.value if self.is_ended else self.state.value
         limits = self.limits
         return f"<Outbox {state}, {messages} of {limits.max_messages} messages, {size} of {limits.max_bytes} bytes>"
+
+
+def _is_of_a_room(frame: Frame) -> bool:
+    return isinstance(frame.message, Message) and frame.message.topic.startswith(PRESENCE_OF)

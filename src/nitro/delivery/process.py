@@ -230,7 +230,7 @@ def _register_in_child() -> None:
 
 def _finish() -> None:
     if _hub is not None:
-        _hub.broker.close(_EXIT_SECONDS)
+        _hub.close(_EXIT_SECONDS)
 
 
 def _start_anew() -> None:

@@ -34,6 +34,7 @@ class FeedRegistry:
         self._schedule = schedule
         self.queries: QueryIndex[Feed] = QueryIndex()
         self._router: Router[Feed] = Router()
+        self._watching: dict[str, dict[Feed, None]] = {}
         self._feeds: dict[Interest, Feed] = {}
         self._open: dict[Feed, None] = {}
         self._tick = 0
@@ -52,6 +53,8 @@ class FeedRegistry:
             feed = self._feeds[interest] = Feed(interest, self.position)
             if interest.query is None:
                 self._router.add(feed)
+                for topic in interest.watched:
+                    self._watching.setdefault(topic, {})[feed] = None
             else:
                 self.queries.add(interest.query, feed)
         self.close(feed)
@@ -70,6 +73,8 @@ class FeedRegistry:
         if not chain:
             if chain.interest.query is None:
                 self._router.remove(chain)
+                for topic in chain.interest.watched:
+                    self._forget_watching(topic, chain)
             else:
                 self.queries.remove(chain.interest.query, chain)
             del self._feeds[chain.interest]
@@ -87,8 +92,23 @@ class FeedRegistry:
                 self.close(feed)
         self.position = message.position or self.position
 
+    def watching(self, topic: str) -> list[Feed]:
+        """The feeds that watch a room, by its topic, and may."""
+        return [feed for feed in self._watching.get(topic, ()) if feed.interest.lets_through((topic, None))]
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The topics of all rooms that are watched."""
+        return tuple(self._watching)
+
+    def _forget_watching(self, topic: str, feed: Feed) -> None:
+        feeds = self._watching[topic]
+        del feeds[feed]
+        if not feeds:
+            del self._watching[topic]
+
     def append_rows(self, feeds: Iterable[Feed], message: Message) -> None:
-        """Append what a live query gives to the open batch of its feeds."""
+        """Append what a live query or a room gives to the open batch of its feeds."""
         frame = Frame(message)
         for feed in feeds:
             self._open[feed] = None

@@ -60,6 +60,7 @@ class Resumption:
         inbox: Inbox,
         act: Callable[[Action], None],
         may_resume: Callable[[Outbox, Position], bool],
+        begin: Callable[[Outbox], None],
         restart: Callable[[Outbox], None],
         restart_soon: Callable[[Outbox], None],
     ) -> None:
@@ -68,6 +69,7 @@ class Resumption:
         self._schedule = schedule
         self._act = act
         self._may_resume = may_resume
+        self._begin = begin
         self._restart = restart
         self._restart_soon = restart_soon
         self._has_loop = inbox.loop is not None
@@ -166,6 +168,7 @@ class Resumption:
             self._restart(outbox)
             return
         outbox.resume(replay)
+        self._begin(outbox)
         chain.owes_id |= outbox.starts_at != head
         self._schedule.counts.replays += 1
         self._schedule.resume(outbox)

@@ -21,6 +21,7 @@ from nitro.messages.identity import is_identity
 __all__ = [
     "EVERY_TOPIC",
     "MAX_TOPIC_CHARS",
+    "PRESENCE_OF",
     "check_pattern",
     "check_patterns",
     "check_topic",
@@ -31,6 +32,8 @@ __all__ = [
 
 MAX_TOPIC_CHARS: Final = 255
 EVERY_TOPIC: Final = "*"
+PRESENCE_OF: Final = "presence."
+"""Before the name of a room: the topic by which clients hear who is in it. Applications can't emit such topics."""
 
 _TOPIC_CHARS: Final = frozenset(ascii_letters + digits + "_-:.")
 _WELL_FORMED: Final = re.compile(r"[\w:*-]+(?:\.[\w:*-]+)*", re.ASCII)
@@ -49,10 +52,12 @@ def check_topic(topic: str) -> str:
     Raises:
         TopicTypeError: it is no string.
         InvalidTopic: it breaks the grammar, is longer than 255 characters, is a pattern, is `ANY`, or is reserved
-            (`nitro` and the names under `nitro.`).
+            (`nitro`, and the names under `nitro.` and `presence.`).
     """
     _check_type(topic, "topic")
     _check_grammar(topic, "topic")
+    if topic.startswith(PRESENCE_OF):
+        raise InvalidTopic(f"topic {_shown(topic)} is reserved: names under 'presence.' tell who is in a room")
     if topic == "ANY":
         raise InvalidTopic("'ANY' means every topic and can't be an event's name; choose another")
     return topic

@@ -1,0 +1,77 @@
+"""Room views: what the clients of one loop get of the rooms that they watch.
+
+Fed by the lane, in the log's order, with rooms that have changed; feeds the chains of those who watch them. Nothing of
+it is replayed: who begins, resumes or has missed something gets the members as they are now, and then what changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from nitro.delivery.outbox import Outbox
+from nitro.delivery.registry import FeedRegistry
+from nitro.delivery.schedule import Schedule
+from nitro.messages.message import Message
+from nitro.messages.presence import Room, RoomChange
+from nitro.messages.topics import PRESENCE_OF
+
+__all__ = ["RoomViews"]
+
+
+class RoomViews:
+    """Belongs to one lane.
+
+    Args:
+        max_members: of a room with more, clients get how many they are.
+    """
+
+    def __init__(self, feeds: FeedRegistry, schedule: Schedule, max_members: int) -> None:
+        self._feeds = feeds
+        self._schedule = schedule
+        self._max_members = max_members
+        self._rooms: dict[str, Room] | None = None
+        """By topic; None before this process knows who is there."""
+
+    def open(self, rooms: Mapping[str, Room] | None) -> None:
+        """This process knows who is there, if it isn't None: give it to all who watch."""
+        if rooms is not None:
+            self._rooms = {room.topic: room for room in rooms.values()}
+            self.show_all()
+
+    def append(self, changes: Sequence[RoomChange]) -> None:
+        """Tell those who watch what a report has changed."""
+        if self._rooms is None:
+            return
+        for change in changes:
+            topic = change.room.topic
+            if change.room.members:
+                self._rooms[topic] = change.room
+            else:
+                self._rooms.pop(topic, None)
+            if feeds := self._feeds.watching(topic):
+                self._feeds.append_rows(feeds, Message(topic, None, change.payload(self._max_members), None))
+
+    def show(self, outbox: Outbox) -> None:
+        """Give `outbox` the members of the rooms that it watches, in its place behind what is queued."""
+        chain = outbox.chain
+        if self._rooms is None or chain is None or not chain.interest.watched:
+            return
+        self._feeds.close(chain)
+        for message in self._lists(self._rooms, chain.interest.watched):
+            if chain.interest.permits(message):
+                outbox.put(message)
+        self._schedule.add(outbox)
+
+    def show_all(self) -> None:
+        """Give them to all who watch."""
+        for topic in self._feeds.watched if self._rooms is not None else ():
+            assert self._rooms is not None
+            for message in self._lists(self._rooms, (topic,)):
+                self._feeds.append_rows(self._feeds.watching(topic), message)
+
+    def _lists(self, rooms: dict[str, Room], topics: Iterable[str]) -> list[Message]:
+        found = [rooms.get(topic) or Room(topic.removeprefix(PRESENCE_OF), {}) for topic in topics]
+        return [Message(room.topic, None, room.payload(self._max_members), None) for room in found]
+
+    def __repr__(self) -> str:
+        return f"<RoomViews, {'not known yet' if self._rooms is None else f'{len(self._rooms)} rooms'}>"

@@ -1,0 +1,1 @@
+"""Rooms: who is present, the same in every process."""

@@ -1,0 +1,59 @@
+"""Rooms: who is in which, for tests of presence. A query says who comes, into which room, with which state."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+import nitro
+from nitro import Client, EventSourceResponse, Grant, event, event_stream
+
+note = event("note")
+app = FastAPI()
+app.mount("/nitro", nitro.assets)
+clients: dict[str, Client] = {}
+
+
+@app.get("/events")
+async def events(request: Request, user: str, room: str = "", state: str | None = None) -> Response:
+    allowed = ["note", *(f"presence.{name}" for name in ("a", "b", "c", "hall", f"of.{user}"))]
+
+    def response(client: Client) -> EventSourceResponse:
+        clients[user] = client
+        return EventSourceResponse(client)
+
+    return event_stream(
+        request,
+        Grant(allowed=allowed, user_id=user),
+        response=response,
+        presence=room.split(",") if room else None,
+        state=None if state is None else {"name": state},
+        overflow=request.query_params.get("overflow"),  # type: ignore[arg-type]  # one of three
+        max_messages=int(request.query_params.get("most", 1000)),
+    )
+
+
+@app.get("/members/{room}")
+async def members(room: str) -> list[dict[str, Any]]:
+    await nitro.presence.ready()
+    return [member._asdict() for member in nitro.presence(room)]
+
+
+@app.post("/state/{user}")
+async def change_state(user: str, name: str) -> None:
+    clients[user].set_state({"name": name})
+
+
+@app.post("/note")
+async def write(text: str, count: int = 1) -> str:
+    for _ in range(count):
+        await nitro.emit_async(note, result=text)
+    return nitro.position()
+
+
+@app.get("/state")
+async def look() -> dict[str, Any]:
+    return {"clients": nitro.statistics().clients, "pid": os.getpid()}

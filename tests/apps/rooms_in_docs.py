@@ -1,0 +1,21 @@
+"""The application of `docs/presence.md` as it stands there, and its page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
+from tests.servers import ROOT
+from tests.specification.blocks import blocks_in
+
+_application, _page = list(blocks_in((ROOT / "docs/presence.md").read_text()))[:2]
+_namespace: dict[str, Any] = {"__name__": "rooms_in_docs"}
+exec(compile(_application.source, "docs/presence.md", "exec", dont_inherit=True), _namespace)
+app: FastAPI = _namespace["app"]
+
+
+@app.get("/", response_class=HTMLResponse)
+async def page() -> str:
+    return _page.source
