@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -10,7 +11,10 @@ from pathlib import Path
 
 from nitro.brokers.base import Retention
 from nitro.errors import BrokerUnavailable
+from nitro.streams.base import ABSENT, Commit
+from nitro.streams.urls import make_store
 from nitro.testing.conformance import RETENTION, End, eventually
+from nitro.testing.conformance.stores import Heard, commit
 from nitro.testing.oracle import Listener, Sent, Verdict, check
 from tests.brokers import Broker
 
@@ -127,3 +131,30 @@ def cast_on(broker: Broker, url: str | None = None) -> Iterator[Cast]:
         yield cast
     finally:
         cast.close()
+
+
+def check_streams_get_across(url: str, namespace: str) -> None:
+    """One store writes, reads, postpones and deletes, and another one hears of it."""
+
+    async def scenario() -> None:
+        one, other = make_store(url, namespace), make_store(url, namespace)
+        try:
+            await one.open()
+            await other.open()
+            async with Heard(other) as heard:
+                await heard.watch("a")
+                version = await commit(one, Commit("a", ABSENT, b"state", b"1", alarm_at=5.0))
+                version = await commit(one, Commit("a", version, b"state", b"2", alarm_at=5.0))
+                await heard.until("a", version)
+                assert [record.body for record in await other.read("a", 0, version, 1000)] == [b"1", b"2"]
+                assert list(await other.keys("a", 10)) == list(await other.due(6.0, 10)) == ["a"]
+                assert await other.postpone("a", 5.0, 7.0)
+                stored = await one.load("a")
+                assert stored is not None
+                version = await commit(one, Commit("a", stored.version, None))
+                await heard.until("a", 0)
+        finally:
+            await one.close()
+            await other.close()
+
+    asyncio.run(scenario())

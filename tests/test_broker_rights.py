@@ -10,17 +10,20 @@ import redis
 from nats.aio.client import Client
 from redis.exceptions import NoPermissionError
 
+from nitro.errors import ConfigurationError
 from nitro.testing.conformance import eventually
-from tests.cast import check_events_get_across, ends_on, wait_until_open
+from tests.cast import check_events_get_across, check_streams_get_across, ends_on, wait_until_open
 from tests.services import NatsServer, RedisCluster, RedisServer, administer
 from tests.test_database_of_the_application import documented
 
 HEADING = "Rights on the broker"
 
 
-def give_rights(server: RedisServer, *more: str) -> None:
-    (rules,) = documented("redis", HEADING)
-    assert server.run(*rules.split(), *more) == b"+OK\r\n"
+RIGHTS, RIGHTS_OF_STREAMS = documented("redis", HEADING)
+
+
+def give_rights(server: RedisServer, *more: str, rights: str = RIGHTS) -> None:
+    assert server.run(*rights.split(), *more) == b"+OK\r\n"
 
 
 def test_on_redis_one_namespace_is_all_that_its_user_has(tmp_path: Path) -> None:
@@ -49,6 +52,19 @@ def test_on_redis_one_namespace_is_all_that_its_user_has(tmp_path: Path) -> None
             eventually(lambda: "correct user and password" in end.broker.state.why_refused, "nobody comes without")
 
 
+def test_for_runs_its_user_on_redis_has_more_keys_and_commands_of_that_namespace(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        give_rights(server)
+        url = f"redis://application:password@127.0.0.1:{server.port}"
+        with pytest.raises(ConfigurationError, match="no permissions"):
+            check_streams_get_across(url, "shop")
+        give_rights(server, rights=RIGHTS_OF_STREAMS)
+        check_streams_get_across(url, "shop")
+        check_events_get_across(url, "shop")
+        with pytest.raises(ConfigurationError, match="no permissions"):
+            check_streams_get_across(url, "blog")
+
+
 def test_in_a_redis_cluster_its_user_looks_for_the_nodes_too(tmp_path: Path) -> None:
     with RedisCluster(tmp_path) as server:
         assert server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383") == b"+OK\r\n"
@@ -69,6 +85,21 @@ def test_on_nats_an_account_is_all_that_its_user_has(tmp_path: Path) -> None:
         eventually(lambda: len(other.heard.messages) == 2, "both are heard")
         assert other.heard.payloads == [b"1", b"2"]
         assert other.broker.state.skipped == 0
+
+
+def test_for_runs_its_user_on_nats_publishes_and_hears_more(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    (accounts,) = documented("nats", HEADING)
+    publish, subscribe = 'publish: ["nitro.shop.*", ', 'subscribe: "_INBOX.>"'
+    assert publish in accounts
+    assert subscribe in accounts
+    more = 'subscribe: ["_INBOX.>", "nitro.shop.news.>", "$JS.EVENT.ADVISORY.STREAM.>"]'
+    accounts = accounts.replace(publish, f'{publish}"nitro.shop.streams.>", ').replace(subscribe, more)
+    server.more = accounts
+    url = "nats://application:password@127.0.0.1:"
+    with server:
+        check_events_get_across(f"{url}{server.port}", "shop")
+        check_streams_get_across(f"{url}{server.port}", "shop")
 
 
 async def use_everything(nats: Client) -> list[str]:

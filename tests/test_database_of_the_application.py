@@ -23,7 +23,7 @@ from nitro.delivery.hub import Hub
 from nitro.errors import BrokerRefused
 from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import BROKERS, Broker
-from tests.cast import ends_on, wait_until_open
+from tests.cast import check_streams_get_across, ends_on, wait_until_open
 from tests.servers import ROOT
 from tests.services import PostgresServer, other_postgres_programs
 
@@ -62,10 +62,10 @@ def test_the_documented_sql_run_by_an_administrator_is_all_that_the_application_
     url = url_of(postgres, "application")
     with ends_on(url, 1, "app") as (end,), pytest.raises(BrokerRefused, match=r"by the SQL in docs/scaling\.md"):
         end.broker.refusal.result(20)
-    tables, rights = documented("sql", "Tables that an administrator makes")
+    statements = documented("sql", "Tables that an administrator makes")
     with closing(psycopg.connect(url_of(postgres, "administrator"), autocommit=True)) as connection:
-        connection.execute(tables)
-        connection.execute(rights)
+        for statement in statements:
+            connection.execute(statement)
     with ends_on(url, 2, "app") as (one, other):
         wait_until_open(one, other)
         before = one.broker.head.epoch
@@ -77,6 +77,7 @@ def test_the_documented_sql_run_by_an_administrator_is_all_that_the_application_
         one.flush()
         eventually(lambda: other.heard.payloads == [b"1", b"2"], "it is read in the new epoch")
         assert other.broker.head.epoch != before
+    check_streams_get_across(url, "app")
     hub_with(broker_url=url, namespace="app")
     nitro.connect_broker()
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
@@ -90,15 +91,18 @@ def test_the_documented_sql_run_by_an_administrator_is_all_that_the_application_
 
 
 def test_a_role_without_these_rights_neither_reads_nor_emits(postgres: PostgresServer) -> None:
-    tables, _ = documented("sql", "Tables that an administrator makes")
+    tables, _, streams, _ = documented("sql", "Tables that an administrator makes")
     with closing(psycopg.connect(url_of(postgres, "administrator"), autocommit=True)) as connection:
         connection.execute(tables)
+        connection.execute(streams)
     with closing(psycopg.connect(url_of(postgres, "stranger"), autocommit=True)) as connection:
         for statement in (
             "SELECT body FROM nitro_messages",
             "INSERT INTO nitro_outbox (namespace, body) VALUES ('app', 'x')",
             "SELECT nitro_append('app', 'epoch', 'me', 1, ARRAY['x'::bytea], 10)",
             "DELETE FROM nitro_logs",
+            "SELECT body FROM nitro_stream_records",
+            "DELETE FROM nitro_streams",
             "CREATE FUNCTION nitro_append(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

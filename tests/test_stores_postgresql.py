@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from nitro.brokers.postgresql.connection import connection_to
 from nitro.brokers.postgresql.dsn import target_of
 from nitro.streams.base import Commit, Store
-from nitro.streams.stores.postgresql import PostgresStore
+from nitro.streams.stores.postgresql import _SCHEMA, PostgresStore
 from nitro.testing.conformance.stores import StoreConformance
 from tests.brokers import PooledPostgres, Postgres
 from tests.store_pairs import STEPS, Step, compare
+from tests.test_database_of_the_application import documented
 
 
 class TestPostgresStore(StoreConformance):
@@ -70,6 +71,11 @@ class TestPostgresStore(StoreConformance):
     @given(STEPS)
     def test_it_does_what_the_store_in_memory_does(self, steps: list[Step]) -> None:
         compare(self.store, self.namespace(), steps)
+
+
+def test_the_tables_in_the_docs_are_those_that_are_made() -> None:
+    _, _, streams, _ = documented("sql", "Tables that an administrator makes")
+    assert streams.strip() == _SCHEMA.strip()
 
 
 class TestPostgresStoreBehindAPool(TestPostgresStore):
