@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -10,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
+import nitro
+from nitro import runs
+from nitro.delivery.hub import Hub
 from tests.brokers import BROKERS, STORES
 from tests.run_reading import RunReading, start_run
 from tests.servers import ROOT, Server, free_port, wait_for
@@ -496,3 +500,34 @@ def test_nobody_asks_again_on_a_connection_that_ends_with_its_run() -> None:
             assert answer.text.endswith("id: stop\n\n")
             assert answer.headers["connection"] == "close"
     assert "Traceback" not in server.output, server.output
+
+
+@pytest.mark.parametrize("kind", ["memory", *STORES])
+def test_what_runs_write_trims_nothing_of_the_log(kind: str, tmp_path: Path, hub_with: Callable[..., Hub]) -> None:
+    items = int(os.environ.get("NITRO_TEST_ITEMS", "20000"))  # 1,000,000 by hand
+
+    async def scenario() -> None:
+        noted = nitro.event("noted")
+        before = nitro.position()
+        for n in range(100):
+            await nitro.emit_async(noted, result=n)
+        after = nitro.position()
+        await asyncio.gather(*(write(items // 100) for _ in range(100)))
+        assert nitro.position() == after
+        with nitro.Client(topics=["noted"], last_event_id=before) as client:
+            heard = client.messages()
+            messages = [await anext(heard) for _ in range(100)]
+            await heard.aclose()
+        assert [message.data for message in messages if isinstance(message, nitro.Message)] == list(range(100))
+
+    async def write(count: int) -> None:
+        async with runs.open((await runs.start()).id) as run:
+            for n in range(count):
+                await run.send({"token": n})
+
+    with BROKERS[kind](tmp_path) if kind != "memory" else contextlib.nullcontext() as broker:
+        url = "memory://" if broker is None else broker.url
+        hub = hub_with(broker_url=url, history_messages=120, run_max_items=items)
+        nitro.connect_broker()
+        asyncio.run(scenario())
+        hub.broker.close(1)
