@@ -121,14 +121,15 @@ class Attendance:
         return rooms
 
     @property
-    def changed_rooms(self) -> set[str]:
-        """The rooms of which something has to be told."""
-        return {room for room, _ in self._changed}
+    def has_changes(self) -> bool:
+        """Whether something has to be told."""
+        return bool(self._changed)
 
     @property
     def next_leave_at(self) -> float:
         """When the next user is gone; never if none is about to leave."""
-        return min((self._users[place].leaves_at for place in self._leaving), default=_NEVER)
+        first = next(iter(self._leaving), None)
+        return _NEVER if first is None else self._users[first].leaves_at
 
     def __len__(self) -> int:
         return len(self._users)

@@ -69,6 +69,7 @@ class RoomService:
         self._asked_at = _NEVER  # when its first question was read in the log
         self._expected: dict[str, int] | None = None
         self._reported_at = self._whole_at = self._may_ask_at = self._may_report_at = self._may_end_at = 0.0
+        self._wakes_at = 0.0
         self._is_closed = False
 
     def start(self) -> None:
@@ -80,19 +81,19 @@ class RoomService:
         """A client of this process has come."""
         with self._condition:
             self._attendance.enter(room, user, state, self._since(room, user))
-            self._condition.notify()
+            self._wake_by(self._may_report_at)
 
     def leave(self, room: str, user: str) -> None:
         """A client of this process has gone."""
         with self._condition:
             self._attendance.leave(room, user, time.monotonic())
-            self._condition.notify()
+            self._wake_by(self._attendance.next_leave_at)
 
     def set_state(self, room: str, user: str, state: Any) -> None:
         """What the application says of a user who is there."""
         with self._condition:
             self._attendance.set_state(room, user, state)
-            self._condition.notify()
+            self._wake_by(self._may_report_at)
 
     def members(self, room: str) -> list[Member]:
         """Who is in a room now, as far as this process knows."""
@@ -141,6 +142,11 @@ class RoomService:
             self._condition.notify()
         self._publish(last)
 
+    def _wake_by(self, when: float) -> None:
+        """Wake the thread if it would sleep longer: to wake it for each who comes would cost more than all the rest."""
+        if when < self._wakes_at:
+            self._condition.notify()
+
     def _since(self, room: str, user: str) -> float:
         """When the user came: a member who is elsewhere already stays one."""
         found = self._roster.rooms.get(room)
@@ -154,6 +160,7 @@ class RoomService:
                 is_known = not self.known.done() and self._knows(time.monotonic())
                 if not reports and not is_known:
                     self._condition.wait(seconds)
+                    self._wakes_at = 0.0
             if is_known:
                 with self._hub.broker.lock:
                     self.known.set_result(None)
@@ -208,13 +215,13 @@ class RoomService:
                 self._attendance.take_changes(now, _MOST_USERS)
                 return []
             return self._whole(now)
-        rooms = self._attendance.take_changes(now, _MOST_USERS)
-        if not rooms and now < self._reported_at + self._beat:
+        parts = list(iter(lambda: self._attendance.take_changes(now, _MOST_USERS), {}))
+        if not parts and now < self._reported_at + self._beat:
             return []
-        is_crowded = bool(rooms) and all(self._is_crowded(room) for room in rooms)
+        is_crowded = bool(parts) and all(self._is_crowded(room) for part in parts for room in part)
         self._note(now, _CROWDED_PAUSE_SECONDS if is_crowded else _PAUSE_SECONDS)
         self._is_listed = bool(self._attendance)
-        return [self._report("change", rooms)]
+        return [self._report("change", part) for part in parts or [{}]]
 
     def _note(self, now: float, pause: float = _PAUSE_SECONDS) -> None:
         self._reported_at = now
@@ -274,11 +281,11 @@ class RoomService:
             times.append(self._may_ask_at)
         if self._owes_whole:
             times.append(self._whole_at)
-        if self._attendance.changed_rooms:
+        if self._attendance.has_changes:
             times.append(self._may_report_at)
         if self._is_listed:
             times.append(self._reported_at + self._beat)
-        soonest = min(times)
+        self._wakes_at = soonest = min(times)
         return None if soonest == _NEVER else max(soonest - now, 0.001)
 
     def __repr__(self) -> str:
