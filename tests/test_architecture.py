@@ -25,6 +25,11 @@ LINE = [
     ("nitro.entities",),
     ("nitro.testing.oracle",),
     ("nitro.brokers.sqlite.wal", "nitro.brokers.sqlite.wakeup_pipe", "nitro.brokers.commits"),
+    ("nitro.client.ids", "nitro.client.watchdog"),
+    ("nitro.client.session",),
+    ("nitro.client.asking",),
+    ("nitro.client.loop_reader", "nitro.client.thread_reader"),
+    ("nitro.client",),
     ("nitro.brokers.idempotency",),
     ("nitro.brokers.base", "nitro.brokers.url_options"),
     ("nitro.brokers.postgresql.dsn", "nitro.brokers.postgresql.statements", "nitro.brokers.redis.scripts"),
@@ -204,7 +209,7 @@ def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
 PROMISED_NAMES = {
     "nitro.infrastructure.events": set(nitro.__all__)
     - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "segment"}
-    - {"LiveClient", "LiveModel", "PositionMiddleware", "live_model"},
+    - {"LiveClient", "LiveModel", "PositionMiddleware", "listen", "live_model"},
     "nitro.infrastructure.events.client": {"Client", "active_clients", "client_event"},
     "nitro.infrastructure.events.starlette": set(helpers.__all__),
     "nitro.domain.entities.base_entity": {"Entity"},
