@@ -117,7 +117,6 @@ LINE = [
     ("nitro.durable_streams.answers", "nitro.durable_streams.events"),
     ("nitro.durable_streams.live",),
     ("nitro.durable_streams.app",),
-    ("nitro.__main__",),
     ("nitro.events",),
     ("nitro.clients",),
     ("nitro.durable_streams",),
@@ -141,6 +140,12 @@ LINE = [
     ("nitro.live.query", "nitro.live.client"),
     ("nitro.live.declaring",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
+    ("nitro.cli.run", "nitro.cli.pipe", "nitro.cli.screen"),
+    ("nitro.cli.failures",),
+    ("nitro.cli.broker",),
+    ("nitro.cli.emit", "nitro.cli.log", "nitro.cli.tail"),
+    ("nitro.cli",),
+    ("nitro.__main__",),
     ("nitro.testing.nemesis",),
 ]
 UPWARD = {
