@@ -43,7 +43,12 @@ def _nitro(
     pass
 
 
-@app.command("tail")
+@app.command(
+    "tail",
+    help="Print messages as they come: coloured on a terminal, JSON lines into a pipe.\n\n"
+    "With --url it reads a stream of the application as a browser does, with --broker the log itself. It reconnects by "
+    "itself, misses nothing meanwhile, and says where messages are missing. Ctrl-C ends it.",
+)
 def _tail(
     topics: Annotated[
         list[str] | None,
@@ -57,11 +62,6 @@ def _tail(
     since: Annotated[str, typer.Option("--since", metavar="ID", help="Start behind this message; default: now.")] = "",
     seconds: _Seconds = 5.0,
 ) -> None:
-    """Print messages as they come: coloured on a terminal, JSON lines into a pipe.
-
-    With --url it reads a stream of the application as a browser does, with --broker the log itself. It reconnects by
-    itself, misses nothing meanwhile, and says where messages are missing. Ctrl-C ends it.
-    """
     if url and broker_url:
         fail("pass --url or --broker, not both", WRONG)
     if header and not url:
@@ -72,30 +72,28 @@ def _tail(
     raise typer.Exit(tail.from_broker(chosen, topics or [], since, seconds))
 
 
-@app.command("emit")
+@app.command("emit", help="Emit one event, and wait until the broker has it.")
 def _emit(
-    topic: Annotated[str, typer.Argument(help="The event's topic: todo.created.")],
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The event's topic: todo.created.")],
     json: Annotated[str, typer.Argument(metavar="JSON", help="Its result: '{\"id\": 1}'; - reads it from stdin.")],
     broker_url: _Broker = None,
     seconds: _Seconds = 5.0,
 ) -> None:
-    """Emit one event, and wait until the broker has it."""
     emit.run(topic, json, broker.choose(broker_url, must_exist=False), seconds)
 
 
-@app.command("log")
+@app.command("log", help="Show what the broker's log holds: a table on a terminal, JSON into a pipe.")
 def _log(broker_url: _Broker = None, seconds: _Seconds = 5.0) -> None:
-    """Show what the broker's log holds: a table on a terminal, JSON into a pipe."""
     log.run(broker.choose(broker_url, must_exist=True), seconds)
 
 
 @app.command(
     "run",
+    help="Serve an ASGI application by uvicorn, with direct streams: nitro run main:app --workers 4.",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
 )
 def _run(context: typer.Context) -> None:
-    """Serve an ASGI application by uvicorn, with direct streams: nitro run main:app --workers 4."""
     serve(context.args)
 
 
