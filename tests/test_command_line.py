@@ -220,9 +220,11 @@ WRONG = {
     "no broker": (("emit", "a.b", "1"), "pass --broker sqlite:///events.db"),
     "an unknown broker": (("emit", "a.b", "1", "--broker", "kafka://x"), "--broker starts with 'kafka'; it may start"),
     "an unknown broker in the environment": (("log",), "NITRO_BROKER_URL starts with 'kafka'"),
+    "a file to read alone": (("log", "--broker", "sqlite:///e.db?mode=ro"), "--broker has mode=ro"),
+    "a wrong setting in the environment": (("emit", "a.b", "1"), "NITRO_HEARTBEAT_SECONDS"),
     "a file that is not there": (("log", "--broker", "sqlite:///nowhere.db"), "there is no file nowhere.db"),
     "nothing to listen to": (("tail",), "pass --url http://host/events, or --broker"),
-    "no URL": (("tail", "--url", "events"), "http://host/path"),
+    "no URL": (("tail", "--url", "events"), "begins with http://"),
     "two sources": (("tail", "--url", "http://x", "--broker", "redis://x"), "--url or --broker, not both"),
     "half a header": (("tail", "--url", "http://x", "--header", "token"), "'Name: value', not 'token'"),
     "a header without a URL": (("tail", "--broker", "redis://x", "--header", "a: b"), "--header belongs to --url"),
@@ -237,6 +239,8 @@ def test_a_wrong_command_is_told_in_one_line_with_code_2(
     monkeypatch.chdir(tmp_path)
     arguments, text = WRONG[name]
     environment = {"NITRO_BROKER_URL": "kafka://x"} if "environment" in name else {}
+    if "setting" in name:
+        environment = {"NITRO_HEARTBEAT_SECONDS": "often"}
     done = run(*arguments, **environment)
     assert done.returncode == 2
     assert done.stdout == ""

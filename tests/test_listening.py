@@ -270,12 +270,15 @@ class Silent:
 
 
 @both_ways
-def test_a_line_on_which_no_heartbeat_comes_is_left_for_another(way: str) -> None:
+def test_a_line_on_which_no_heartbeat_comes_is_left_for_another(way: str, caplog: pytest.LogCaptureFixture) -> None:
     with contextlib.closing(Silent()) as silent, Ear(way, silent.url):
         eventually(lambda: len(silent.came) >= 3, "it comes back twice", 15)
     first, second, third = silent.came[:3]
     assert 0.95 <= second - first <= 3
     assert 0.95 <= third - second <= 3
+    told = [each.message for each in caplog.records if each.name == "nitro.client"]
+    assert len(told) >= 2  # it was open in between
+    assert all("nothing has come for 1 s" in each for each in told)
 
 
 @both_ways
@@ -378,7 +381,7 @@ def test_a_server_that_is_away_is_logged_once_without_secrets(
 
 def test_bad_arguments_are_refused_where_they_are_given() -> None:
     for url in ("events", "ws://example.org/", "http://"):
-        with pytest.raises(ConfigurationError, match="http://host/path"):
+        with pytest.raises(ConfigurationError, match="begins with http://"):
             nitro.listen(url)
     with pytest.raises(InvalidTopic):
         nitro.listen("http://example.org", topics=["todo**"])

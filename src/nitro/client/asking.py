@@ -72,13 +72,14 @@ class Asking:
         Raises:
             StreamRefused: there is no hope.
         """
-        was_open = self.session.is_open
+        was_open, silence = self.session.is_open, self.session.silence_seconds
         wait = self.session.wait_seconds(error if isinstance(error, StreamRefused) else None)
         if was_open:
             self._is_away = False
         if error is not None and not self._is_away:
             self._is_away = True
-            why = str(error) or type(error).__name__
+            is_silent = isinstance(error, TimeoutError)
+            why = f"nothing has come for {silence:g} s" if is_silent else str(error) or type(error).__name__
             log.warning("%s can't be listened to: %s. It is tried again", without_secrets(self._url), why)
         return wait
 

@@ -166,7 +166,10 @@ def _checked_url(url: str) -> str:
         raise ArgumentTypeError(f"the URL is a string, not {url!r}")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"a stream's URL is http://host/path or https://host/path, not {without_secrets(url)}")
+        raise ConfigurationError(
+            f"a stream's URL begins with http:// or https:// and a host, as https://example.org/events; this is "
+            f"{without_secrets(url)}"
+        )
     return url
 
 

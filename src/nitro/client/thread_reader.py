@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from nitro.messages.message import Gap
 
 if TYPE_CHECKING:
     import httpx
+    from httpx_sse import ServerSentEvent
 
 __all__ = ["ThreadReader"]
 
@@ -45,7 +46,7 @@ class ThreadReader:
                 try:
                     if headers is not None:
                         yield from self._connection(http, headers)
-                except (StreamRefused, httpx.RequestError) as failure:
+                except (StreamRefused, httpx.RequestError, TimeoutError) as failure:
                     error = failure
                 if not self._stopped.is_set():
                     self._stopped.wait(self._asking.wait_seconds(error))
@@ -62,13 +63,27 @@ class ThreadReader:
             with Watchdog(connection) as self._watchdog:
                 events = EventSource(response).iter_sse()
                 while not self._stopped.is_set():
-                    with self._watchdog.limit(session.silence_seconds):
-                        event = next(events, None)
+                    event = self._next(events, self._watchdog)
                     if event is None:
                         return
                     message = session.hear(event.event, event.data, event.id) if event.data else None
                     if message is not None:
                         yield message
+
+    def _next(self, events: Iterator[ServerSentEvent], watchdog: Watchdog) -> ServerSentEvent | None:
+        """The next event; None at the stream's end. Raises TimeoutError if nothing came for too long."""
+        import httpx
+
+        try:
+            with watchdog.limit(self._asking.session.silence_seconds):
+                event = next(events, None)
+        except httpx.RequestError:
+            if not watchdog.was_silent:
+                raise
+            event = None
+        if watchdog.was_silent:
+            raise TimeoutError
+        return event
 
     def _refusal(self, response: httpx.Response) -> StreamRefused:
         body = b""

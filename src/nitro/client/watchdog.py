@@ -20,9 +20,14 @@ _NEVER: Final = math.inf
 
 
 class Watchdog:
-    """Watches one connection, in a thread of its own, while it is entered as a context."""
+    """Watches one connection, in a thread of its own, while it is entered as a context.
+
+    Attributes:
+        was_silent: whether it has cut the connection, because nothing came for too long.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
+        self.was_silent = False
         self._socket = connection
         self._changed = threading.Condition()
         self._due = _NEVER
@@ -54,6 +59,7 @@ class Watchdog:
             while not self._is_over:
                 rest = self._due - time.monotonic()
                 if rest <= 0:
+                    self.was_silent = True
                     self.cut()
                     return
                 self._wakes_at = time.monotonic() + rest
