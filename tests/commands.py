@@ -75,10 +75,6 @@ class Command:
         self.process.send_signal(signal.SIGINT)
         return self.wait()
 
-    def close_pipe(self) -> None:
-        """Read its output no more, as `head` when it has its lines."""
-        os.dup2(os.open(os.devnull, os.O_RDONLY), self._end)
-
     def wait(self) -> int:
         code = self.process.wait(20)
         for reader in self._readers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -120,15 +121,18 @@ def test_tail_waits_for_a_server_that_is_away_and_says_so_once() -> None:
 
 
 def test_tail_ends_silently_and_at_once_when_its_pipe_is_closed(server: Server) -> None:
-    with Command("tail", "--url", f"{server.url}/events") as tail:
-        until_clients(server, 1)
-        emit(server, 1)
-        tail.until_lines(1)
     line = f"{sys.executable} -m nitro tail --url {server.url}/events | head -n 1"
-    with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shell:
+    shell = subprocess.Popen(
+        ["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
         until_clients(server, 1)
         emit(server, "first")  # and nothing behind it
         out, errors = shell.communicate(timeout=20)
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGKILL)
+            shell.communicate()
     assert json.loads(out)["data"] == "first"
     assert errors == ""
     until_clients(server, 0)
