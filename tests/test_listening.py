@@ -269,6 +269,7 @@ class Silent:
             connection.close()
 
 
+@pytest.mark.slow
 @both_ways
 def test_a_line_on_which_no_heartbeat_comes_is_left_for_another(way: str, caplog: pytest.LogCaptureFixture) -> None:
     with contextlib.closing(Silent()) as silent, Ear(way, silent.url):
