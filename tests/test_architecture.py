@@ -25,6 +25,11 @@ LINE = [
     ("nitro.entities",),
     ("nitro.testing.oracle",),
     ("nitro.brokers.sqlite.wal", "nitro.brokers.sqlite.wakeup_pipe", "nitro.brokers.commits"),
+    ("nitro.client.ids", "nitro.client.watchdog"),
+    ("nitro.client.session",),
+    ("nitro.client.asking",),
+    ("nitro.client.loop_reader", "nitro.client.thread_reader"),
+    ("nitro.client",),
     ("nitro.brokers.idempotency",),
     ("nitro.brokers.base", "nitro.brokers.url_options"),
     ("nitro.brokers.postgresql.dsn", "nitro.brokers.postgresql.statements", "nitro.brokers.redis.scripts"),
@@ -116,7 +121,6 @@ LINE = [
     ("nitro.durable_streams.answers", "nitro.durable_streams.events"),
     ("nitro.durable_streams.live",),
     ("nitro.durable_streams.app",),
-    ("nitro.__main__",),
     ("nitro.events",),
     ("nitro.clients",),
     ("nitro.durable_streams",),
@@ -140,6 +144,12 @@ LINE = [
     ("nitro.live.query", "nitro.live.client"),
     ("nitro.live.declaring",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
+    ("nitro.cli.run", "nitro.cli.pipe", "nitro.cli.screen"),
+    ("nitro.cli.failures",),
+    ("nitro.cli.broker",),
+    ("nitro.cli.emit", "nitro.cli.log", "nitro.cli.tail"),
+    ("nitro.cli",),
+    ("nitro.__main__",),
     ("nitro.testing.nemesis",),
 ]
 UPWARD = {
@@ -208,7 +218,7 @@ def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
 PROMISED_NAMES = {
     "nitro.infrastructure.events": set(nitro.__all__)
     - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "segment"}
-    - {"LiveClient", "LiveModel", "Member", "PositionMiddleware", "live_model", "presence"},
+    - {"LiveClient", "LiveModel", "Member", "PositionMiddleware", "listen", "live_model", "presence"},
     "nitro.infrastructure.events.client": {"Client", "active_clients", "client_event"},
     "nitro.infrastructure.events.starlette": set(helpers.__all__),
     "nitro.domain.entities.base_entity": {"Entity"},

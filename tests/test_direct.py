@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import signal
 import socket
 import ssl
@@ -317,9 +318,9 @@ def test_the_command_serves_with_direct_streams_and_passes_options_on(tmp_path: 
 
 def test_the_command_says_what_it_wants(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["walk"]) == 2
-    assert "usage: python -m nitro run APP" in capsys.readouterr().err
+    assert "No such command 'walk'" in capsys.readouterr().err
     assert main(["--help"]) == 0
-    assert "python -m nitro run --help" in capsys.readouterr().out
+    assert "direct streams: nitro run main:app" in " ".join(re.sub("[│\\s]+", " ", capsys.readouterr().out).split())
     missing = subprocess.run(
         [sys.executable, "-m", "nitro", "run", "no_such:app"], cwd=ROOT, capture_output=True, text=True, timeout=20
     )

@@ -29,9 +29,11 @@ from nitro import (
     client_event,
     disconnect_user,
     event_stream,
+    listen,
     presence,
     requested_topics,
 )
+from nitro.client import Heard, Listener
 from nitro.events.event import Event
 from nitro.events.sender import AnyType
 from nitro.fastapi import EventStream
@@ -191,3 +193,24 @@ def heard(item: Message | Gap) -> None:
         assert_type(item.id, str | None)
         assert_type(item.data, Any)
         assert_type(item.json, str)
+
+
+# --- listening
+
+
+async def listening() -> None:
+    listener = listen("https://example.org/events", "todo.*", headers=lambda: {"a": "b"})
+    assert_type(listener, Listener)
+    async for each in listener:
+        assert_type(each, Heard | Gap)
+    for each in listen("https://example.org/events", a_list, headers={"a": "b"}, last_event_id="", text=True):
+        if isinstance(each, Heard):
+            assert_type(each.topic, str)
+            assert_type(each.id, str | None)
+    listen("https://example.org/events", 7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    async with listen("https://example.org/events", headers=fresh) as entered:
+        assert_type(entered, Listener)
+
+
+async def fresh() -> dict[str, str] | None:
+    return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from nitro import runs as runs
+    from nitro.client.listener import listen as listen
     from nitro.clients.client import Client as Client
     from nitro.clients.client import active_clients as active_clients
     from nitro.clients.client import client_event as client_event
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES: Final = {
+    "nitro.client.listener": ("listen",),
     "nitro.clients.client": ("Client", "active_clients", "client_event"),
     "nitro.clients.disconnect_user": ("disconnect_user",),
     "nitro.clients.event_stream": ("event_stream", "requested_topics"),

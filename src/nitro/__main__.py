@@ -1,61 +1,58 @@
-"""`python -m nitro run app:app`: uvicorn, set up for streams."""
+"""`nitro`, or `python -m nitro`: `run` by uvicorn alone, and the other commands by typer and rich."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Final
 
+from nitro.cli.run import serve
 from nitro.errors import ConfigurationError
 
 __all__ = ["main"]
 
 _USAGE: Final = """\
-usage: python -m nitro run APP [OPTIONS]
+usage: nitro run APP [OPTIONS]
 
 Serves an ASGI application by uvicorn, with direct streams: a connection that stands costs some 4 KiB.
-APP is as for uvicorn, such as main:app; so are all options. `python -m nitro run --help` lists them.
+APP is as for uvicorn, such as main:app; so are all options. `nitro run --help` lists them.
+
+The commands tail, emit and log need typer and rich: pip install 'nitro-realtime[cli]'
 """
-_MOST_FILES: Final = 1_000_000
-_PROTOCOL: Final = "nitro.uvicorn:HttpProtocol"
+"""What is printed where typer or rich is missing."""
+_COMMANDS: Final = ("tail", "emit", "log")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (by default those of the process) ask for; returns the exit code."""
-    command, *rest = [*(sys.argv[1:] if arguments is None else arguments), ""]
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["run"]:
+        try:
+            serve(given[1:])
+        except ConfigurationError as error:
+            print(f"nitro: {error}", file=sys.stderr)
+            return 1
+        return 0
+    try:
+        from nitro.cli.app import run_app
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("typer", "rich", "click"):
+            raise
+        return _without_typer(given, missing)
+    return run_app(given)
+
+
+def _without_typer(given: list[str], missing: str) -> int:
+    command = given[0] if given else ""
     if command in ("-h", "--help"):
         print(_USAGE, end="")
         return 0
-    if command != "run":
+    if command in _COMMANDS:
+        print(f"nitro: {command} needs the package {missing!r}: pip install 'nitro-realtime[cli]'", file=sys.stderr)
+    else:
         print(_USAGE, end="", file=sys.stderr)
-        return 2
-    try:
-        _run(rest[:-1])
-    except ConfigurationError as error:
-        print(f"nitro: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _run(arguments: Sequence[str]) -> None:
-    """uvicorn's own command. Options that streams want are set unless the caller set them."""
-    try:
-        from uvicorn.main import main as uvicorn
-    except ImportError as error:
-        raise ConfigurationError("uvicorn is not installed: pip install 'nitro-realtime[fastapi]'") from error
-    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit, and macOS one of its own
-        _raise_limit_of_files()
-    default = {"http": _PROTOCOL}
-    uvicorn.main(list(arguments), "python -m nitro run", auto_envvar_prefix="UVICORN", default_map=default)
-
-
-def _raise_limit_of_files() -> None:
-    """Each stream is an open file, and shells allow 1,024."""
-    import resource
-
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _MOST_FILES) if most > 0 else _MOST_FILES, most))
+    return 2
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ __all__ = [
     "NotLoaded",
     "Overloaded",
     "PayloadTooLarge",
+    "StreamRefused",
     "TooManyClients",
     "TooManyTopics",
     "TopicTypeError",
@@ -107,3 +108,20 @@ class BrokerUnavailable(NitroError, RuntimeError):
 
 class BrokerRefused(BrokerUnavailable):
     """The broker's log can't be used as configured, and retrying won't help; the text has the remedy."""
+
+
+class StreamRefused(NitroError):
+    """A server won't stream to this listener, or no longer, and asking again won't help.
+
+    Attributes:
+        status: the HTTP status of the answer; 204 also for a stream that the server stopped, 200 for an answer that is
+            no stream of Nitro's, and 419 if the stream is for another user than before.
+        reason: the detail of the server's problem, or what the status means.
+        retry_after_seconds: what the server's `Retry-After` asks for; 0 if nothing.
+    """
+
+    def __init__(self, status: int, reason: str, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds

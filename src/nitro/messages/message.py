@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 __all__ = ["UNKNOWN_STAMP", "Gap", "GapReason", "Message", "Position"]
 
-GapReason: TypeAlias = Literal["expired", "epoch", "overflow", "invalid"]
+GapReason: TypeAlias = Literal["expired", "epoch", "overflow", "invalid", "rights"]
 """Why a client gets a gap; see `Gap`."""
 
 _POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})(?:\.([0-9a-f]{6}))?", re.ASCII)
@@ -95,7 +95,8 @@ class Gap(NamedTuple):
 
     Attributes:
         reason: `"expired"` (the log no longer retains them), `"epoch"` (the log is a different one), `"overflow"` (the
-            client's limits were exceeded) or `"invalid"` (the id that it resumed with is not one of this log).
+            client's limits were exceeded), `"invalid"` (the id that it resumed with is not one of this log), or, from
+            `nitro.listen` alone, `"rights"` (the server lets it hear something else than before).
         resumed_at: the client gets everything after this position.
     """
 

@@ -1,0 +1,17 @@
+"""A client for the streams of `EventSourceResponse`, for Python programs.
+
+```python
+async for message in nitro.listen("https://example.org/events", topics=["todo.*"]):
+    print(message)
+```
+
+Needs `pip install 'nitro-realtime[client]'`.
+"""
+
+from __future__ import annotations
+
+from nitro.client.listener import Listener, listen
+from nitro.client.session import Heard
+from nitro.errors import StreamRefused
+
+__all__ = ["Heard", "Listener", "StreamRefused", "listen"]

@@ -1,0 +1,91 @@
+"""Asking: what both readers do with a request and its answer, but for the waiting: requests, refusals, and the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from nitro.client.session import Session
+from nitro.errors import StreamRefused
+from nitro.redaction import without_secrets
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["CONNECT_SECONDS", "MOST_OF_A_PROBLEM", "Asking", "Headers", "HeadersGiven"]
+
+log: Final = logging.getLogger("nitro.client")
+
+HeadersGiven: TypeAlias = Mapping[str, str] | None
+Headers: TypeAlias = Mapping[str, str] | Callable[[], HeadersGiven | Awaitable[HeadersGiven]]
+"""Headers, or a function that returns them, or None if there are none to be had now."""
+CONNECT_SECONDS: Final = 20.0
+MOST_OF_A_PROBLEM: Final = 65_536
+"""So many bytes of a refusal are read."""
+
+
+class Asking:
+    """How a stream is asked for, each time anew.
+
+    Attributes:
+        session: what it asks for, and what becomes of it.
+    """
+
+    def __init__(self, url: str, headers: Headers, session: Session) -> None:
+        self.session = session
+        self._url = url
+        self._headers = headers
+        self._is_away = False
+
+    def headers(self) -> HeadersGiven | Awaitable[HeadersGiven]:
+        """The user's headers for the next request."""
+        return self._headers() if callable(self._headers) else self._headers
+
+    def request(self, http: httpx.Client | httpx.AsyncClient, headers: Mapping[str, str]) -> httpx.Request:
+        """The next request."""
+        import httpx
+
+        parameters, headers = self.session.begin(headers)
+        url = httpx.URL(self._url)
+        return http.build_request("GET", url.copy_with(params=url.params.merge(_lists(parameters))), headers=headers)
+
+    def is_stream(self, response: httpx.Response) -> bool:
+        """Whether the answer is a stream. From now on the reader limits its silence, since it knows the heartbeat."""
+        kind = response.headers.get("content-type", "")
+        if response.status_code != 200 or not kind.startswith("text/event-stream"):
+            return False
+        response.request.extensions["timeout"]["read"] = None
+        return True
+
+    def has_problem(self, response: httpx.Response) -> bool:
+        """Whether the answer's body may say why there is no stream."""
+        return response.status_code != 200 and "json" in response.headers.get("content-type", "")
+
+    def refusal(self, response: httpx.Response, body: bytes) -> StreamRefused:
+        """Why there is no stream."""
+        return self.session.refusal(response.status_code, response.headers.get("retry-after", ""), body)
+
+    def wait_seconds(self, error: Exception | None) -> float:
+        """How long to wait after a stream's end, or after `error`; the first one of an outage is logged.
+
+        Raises:
+            StreamRefused: there is no hope.
+        """
+        was_open, silence = self.session.is_open, self.session.silence_seconds
+        wait = self.session.wait_seconds(error if isinstance(error, StreamRefused) else None)
+        if was_open:
+            self._is_away = False
+        if error is not None and not self._is_away:
+            self._is_away = True
+            is_silent = isinstance(error, TimeoutError)
+            why = f"nothing has come for {silence:g} s" if is_silent else str(error) or type(error).__name__
+            log.warning("%s can't be listened to: %s. It is tried again", without_secrets(self._url), why)
+        return wait
+
+
+def _lists(parameters: list[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in parameters:
+        found.setdefault(name, []).append(value)
+    return found

@@ -1,0 +1,65 @@
+"""The terminal captures of `docs/command-line.md`: each command is run, and prints what stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nitro.testing.conformance import eventually
+from tests.commands import Command
+from tests.servers import ROOT, Server
+from tests.specification.blocks import blocks_in
+
+CAPTURES = [block for block in blocks_in((ROOT / "docs/command-line.md").read_text()) if block.language == "console"]
+CHANGING = {r"\x1b\[[0-9;]*m": "", r"\d\d:\d\d:\d\d  ": "TIME  ", r"[0-9a-f]{10}(-|\b)": r"EPOCH\1"}
+CHANGING |= {r"\.[0-9a-f]{6}\b": ".STAMP", r"0:00:\d\d ago": "AGE", r"(bytes +│) \d+ ": r"\1 NN "}
+
+
+def steady(text: str) -> str:
+    """The text without what is another one each time."""
+    for pattern, name in CHANGING.items():
+        text = re.sub(pattern, name, text)
+    return text.replace("\r\n", "\n")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server("tests.apps.listening:app") as started:
+        yield started
+
+
+def test_the_captures_are_those() -> None:
+    assert [block.heading for block in CAPTURES] == ["Hear", "Hear", "Emit", "Emit", "Look into the log"]
+
+
+def arguments_of(place: int, server: Server) -> tuple[list[str], str]:
+    """The arguments of `nitro` in that capture, and what is printed behind it."""
+    first, _, output = CAPTURES[place].source.partition("\n")
+    line = first.removeprefix("$ nitro ").replace("http://localhost:8000", server.url)
+    return shlex.split(line.partition(" | ")[0]), output
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_tail_prints_is_as_shown(place: int, server: Server) -> None:
+    arguments, output = arguments_of(place, server)
+    with Command(*arguments, on_terminal=place == 0) as tail:
+        eventually(lambda: server.get("/left").json()["clients"] == 1, "it listens", 20)
+        for todo in ({"id": 1, "title": "Milk"}, {"id": 2, "title": "Bread"}):
+            server.post("/emit?topic=todo.created", json=todo)
+        tail.until("Bread")
+        lines = output.count("\n")
+        assert steady("".join(tail.output.splitlines(keepends=True)[:lines])) == steady(output)
+    eventually(lambda: server.get("/left").json()["clients"] == 0, "it is gone", 20)
+
+
+def test_what_emit_and_log_print_is_as_shown(server: Server, tmp_path: Path) -> None:
+    for place in (2, 3, 4):
+        arguments, output = arguments_of(place, server)
+        with Command(*arguments, on_terminal=True, directory=tmp_path) as command:
+            assert command.wait() == (2 if "is no JSON" in output else 0)
+            printed = command.output + command.errors
+        assert steady(printed) == steady(output), place

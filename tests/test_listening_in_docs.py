@@ -1,0 +1,131 @@
+"""Every block of `docs/listening.md` as it stands there, against a server that is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nitro.client import StreamRefused
+from nitro.testing.conformance import eventually
+from tests.servers import ROOT, Server
+from tests.specification.blocks import blocks_in
+
+BLOCKS: dict[str, list[str]] = {}
+for each in blocks_in((ROOT / "docs/listening.md").read_text()):
+    BLOCKS.setdefault(each.heading, []).append(each.source)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server("tests.apps.listening:app", environment={"NITRO_RETRY_MILLISECONDS": "50"}) as started:
+        yield started
+    assert "Traceback" not in started.output, started.output
+
+
+class Program:
+    """The names of a block, and what it shows."""
+
+    def __init__(self, source: str, server: Server) -> None:
+        self.shown: list[Any] = []
+        self.gaps = 0
+        self.names: dict[str, Any] = {
+            "show": lambda topic, data: self.shown.append((topic, data)),
+            "fetch_anew": self._fetch_anew,
+            "fetch_anew_in_a_thread": self._count,
+        }
+        source = source.replace("http://localhost:8000/private", f"{server.url}/answers/401")
+        exec(compile(source.replace("http://localhost:8000", server.url), "docs/listening.md", "exec"), self.names)
+
+    async def _fetch_anew(self) -> None:
+        self._count()
+
+    def _count(self) -> None:
+        self.gaps += 1
+
+
+def emit(server: Server, *results: int) -> None:
+    for result in results:
+        server.post("/emit?topic=todo.changed", json=result)
+
+
+def until_clients(server: Server, count: int) -> None:
+    eventually(lambda: server.get("/left").json()["clients"] == count, f"there are {count} clients", 15)
+
+
+async def until_shown(program: Program, *wanted: int) -> None:
+    shown = [("todo.changed", n) for n in wanted]
+    await asyncio.to_thread(eventually, lambda: program.shown == shown, f"{wanted} are shown, not {program.shown}", 15)
+
+
+async def hear(program: Program, name: str, server: Server, between: Callable[[], None], *wanted: int) -> None:
+    task = asyncio.create_task(program.names[name]())
+    await asyncio.to_thread(between)
+    await until_shown(program, *wanted)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def test_all_blocks_are_known() -> None:
+    assert {heading: len(blocks) for heading, blocks in BLOCKS.items()} == {
+        "Listening in Python": 2,
+        "Options of listen": 1,
+        "The end": 1,
+    }
+
+
+def test_the_first_program_hears_all_over_a_cut(server: Server) -> None:
+    program = Program(BLOCKS["Listening in Python"][0], server)
+
+    def act() -> None:
+        until_clients(server, 1)
+        emit(server, 1)
+        server.post("/disconnect")
+        emit(server, 2)
+
+    asyncio.run(hear(program, "hear", server, act, 1, 2))
+    until_clients(server, 0)
+
+
+def test_the_program_without_a_loop_hears_the_same(server: Server) -> None:
+    program = Program(BLOCKS["Listening in Python"][1], server)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(asyncio.to_thread(program.names["hear_in_a_thread"]))
+        await asyncio.to_thread(until_clients, server, 1)
+        await asyncio.to_thread(emit, server, 1, 2)
+        await until_shown(program, 1, 2)
+        await asyncio.to_thread(server.post, "/disconnect?stop=true")
+        with pytest.raises(StreamRefused):
+            await running
+
+    asyncio.run(scenario())
+
+
+def test_the_program_that_keeps_its_place_goes_on_there(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = Program(BLOCKS["Options of listen"][0], server)
+
+    def act() -> None:
+        until_clients(server, 1)
+        emit(server, 1)
+
+    asyncio.run(hear(program, "go_on", server, act, 1))
+    emit(server, 2)
+    asyncio.run(hear(program, "go_on", server, lambda: None, 1, 2))
+    assert program.gaps == 0
+    (tmp_path / "place.txt").write_text("another-1")
+    asyncio.run(hear(program, "go_on", server, lambda: eventually(lambda: program.gaps == 1, "a gap", 15), 1, 2))
+
+
+def test_the_program_that_is_refused_prints_why(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    program = Program(BLOCKS["The end"][0], server)
+    asyncio.run(program.names["hear_until_refused"]())
+    assert capsys.readouterr().out == "401 the reason\n"
