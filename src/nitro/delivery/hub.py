@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
@@ -52,6 +53,9 @@ class Hub:
 
     Args:
         broker: publishes events and delivers those of the log; not yet started.
+
+    Attributes:
+        is_draining: whether `drain_soon` was called.
     """
 
     def __init__(self, settings: Settings, broker: Broker) -> None:
@@ -61,6 +65,7 @@ class Hub:
         self._lanes: dict[Loop | None, Lane] = {}
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits for the log
         self._draining: WeakSet[Loop] = WeakSet()  # known loops that were told to drain
+        self.is_draining: bool = False
         self.limits: Limits = Limits.of(settings)
         self._publishing: SerialQueue = SerialQueue()  # runs under the lock
         self._messages_in = 0
@@ -238,6 +243,7 @@ class Hub:
 
     def drain_soon(self) -> None:
         """End all clients of all loops, and those that still join. Safe in a signal handler."""
+        self.is_draining = True
         self._draining.update(self._known)
         for lane in tuple(self._lanes.values()):
             if lane.loop is not None and not lane.inbox.is_closed:
@@ -251,6 +257,11 @@ class Hub:
             gone = Counts()
             gone.add(self._counts)
         return gather(lanes, gone, emitted, self.broker, self.admission)
+
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long a running event loop that has clients has called none of its timers."""
+        return max([lane.loop_lag.overdue_seconds for lane in tuple(self._lanes.values())], default=0.0)
 
     def _check_load(self, lane: Lane) -> None:
         limit = self.settings.max_pending_bytes
@@ -348,6 +359,8 @@ class Hub:
             if self._lanes.pop(lane.loop, None) is not None:
                 self._counts.add(lane.counts)
             left = lane.clients.clear()
+            for outbox in left:
+                self._counts.disconnect("shutdown", monotonic() - outbox.made_at)
         for outbox, on_ended in left.items():
             outbox.is_ended = True
             self._defer(on_ended)

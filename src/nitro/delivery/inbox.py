@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from time import perf_counter
 from typing import Final
 
 from nitro.messages.message import Message
@@ -37,12 +38,15 @@ class Inbox:
         loop: as above.
         context: an empty context, so that sinks don't see an emitter's context variables.
         pending_bytes: approximate memory of what was posted and is not yet taken.
+        posted_at: when the oldest of what was last taken was posted, on the clock of `time.perf_counter`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, lock: threading.RLock, run: Action) -> None:
         self.loop = loop
         self.context: Context = Context()
         self.pending_bytes: int = 0
+        self.posted_at: float = 0.0
+        self._oldest_at = 0.0
         self._lock = lock
         self._run = run
         self._items: deque[Message | Action] = deque()
@@ -57,6 +61,8 @@ class Inbox:
         loop = self.loop
         if loop is not None and loop.is_closed():
             raise RuntimeError("the event loop of these clients is closed")
+        if not self._items:
+            self._oldest_at = perf_counter()
         self._items.append(item)
         if isinstance(item, Message):
             size = len(item.payload)
@@ -81,6 +87,7 @@ class Inbox:
         """Take everything that was posted so far."""
         with self._lock:
             items, self._items = self._items, deque()
+            self.posted_at = self._oldest_at
             self._is_woken = False
             self.pending_bytes = 0
         return items

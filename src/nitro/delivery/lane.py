@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from time import monotonic, perf_counter
 from typing import Final
 
 from nitro.brokers.base import NOWHERE, Broker
@@ -22,6 +23,7 @@ from nitro.delivery.frame import Beat, Frame
 from nitro.delivery.inbox import Action, Inbox, perform
 from nitro.delivery.interest import Interest
 from nitro.delivery.live_queries import LiveQueries
+from nitro.delivery.loop_lag import LoopLag
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.query import INCOMPLETE, MISSED
 from nitro.delivery.registry import FeedRegistry
@@ -30,7 +32,7 @@ from nitro.delivery.schedule import Schedule
 from nitro.delivery.serial_queue import SerialQueue
 from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.state import State
-from nitro.delivery.statistics import Counts, EndReason
+from nitro.delivery.statistics import Counts, DisconnectReason, EndReason
 from nitro.delivery.ticker import Ticker, run_in_turns
 from nitro.messages.message import Gap, Message, Position
 from nitro.messages.user_disconnect import UserDisconnect
@@ -61,6 +63,7 @@ class Lane:
         counts: what was delivered here.
         resumption: clients that resume from an id.
         queries: what clients of live queries get.
+        loop_lag: how late the loop calls its timers.
         servers: the servers of the loop; when they stop, the lane drains.
         joining: how many clients are about to join.
     """
@@ -106,6 +109,8 @@ class Lane:
             end=self.end_by_itself,
         )
         self.servers: ServerWatch = ServerWatch(loop, context, self.clients, self.drain)
+        self.loop_lag: LoopLag = LoopLag(loop, context)
+        self._posted_at: float | None = None  # of the oldest message that is routed and not yet notified of
         self._heartbeat = Ticker(loop, context, settings.heartbeat_seconds, self._beat)
 
     @property
@@ -136,6 +141,8 @@ class Lane:
     def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
         """Add `outbox` to the feed of `interest` from here on; `on_ended` is called if the lane ends it by itself."""
         outbox.starts_at = self.position
+        if not outbox.is_ended:
+            self.counts.connects += 1
         self.adopt(outbox, interest, on_ended)
 
     def adopt(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
@@ -148,6 +155,7 @@ class Lane:
             return
         self.feeds.enter(outbox, interest)
         self._heartbeat.start()
+        self.loop_lag.start()
         if outbox.held_for in (INCOMPLETE, MISSED):
             self.queries.restart(outbox, is_reset=False)
         elif outbox.held_for is not None:
@@ -223,9 +231,13 @@ class Lane:
                 self._check_limits(outbox)
 
     def end(self, outbox: Outbox) -> None:
-        """End `outbox`, and notify its sink."""
+        """End `outbox`, as the client or the application wants, and notify its sink."""
+        self._end(outbox, "closed")
+
+    def _end(self, outbox: Outbox, reason: DisconnectReason) -> None:
         outbox.is_ended = True
         if self._detach(outbox):
+            self.counts.disconnect(reason, monotonic() - outbox.made_at)
             sink, outbox.sink = outbox.sink, None
             outbox.clear()
             outbox.state = State.ENDED
@@ -233,6 +245,7 @@ class Lane:
                 sink.ended()
             if not self.clients:
                 self._heartbeat.stop()
+                self.loop_lag.stop()
 
     def release(self, outbox: Outbox) -> Interest | None:
         """Remove `outbox` with its queued messages, for another lane to adopt; None if it isn't here."""
@@ -254,14 +267,12 @@ class Lane:
         return True
 
     def end_by_itself(self, outbox: Outbox, reason: EndReason | None = None) -> None:
-        """End `outbox`, count the reason, and report it to the client."""
+        """End `outbox`, count the reason, None for a server that stops, and report it to the client."""
         if reason in _FAULTS:
             log.warning("a client %s and is ended: %r", _FAULTS[reason], outbox)
         on_ended = self.clients.on_ended(outbox)
         if on_ended is not None:
-            if reason:
-                self.counts.ended[reason] += 1
-            self.end(outbox)
+            self._end(outbox, reason or "shutdown")
             self._report(on_ended)
 
     def drain(self) -> None:
@@ -308,6 +319,9 @@ class Lane:
         """Notify the sinks that are due; if they are very many, in several turns."""
         if not self.schedule.run():
             self._wake()
+        elif self._posted_at is not None:
+            self.counts.delivery_lag_seconds.observe(perf_counter() - self._posted_at)
+            self._posted_at = None
 
     def _notify_soon(self) -> None:
         """Notify them in the next iteration of the loop."""
@@ -334,6 +348,8 @@ class Lane:
         finally:
             self._is_routing = False
         self.feeds.close_all()
+        if items and self._posted_at is None and self.schedule:
+            self._posted_at = self.inbox.posted_at
         if self.resumption:
             self.resumption.look_again()
 
@@ -355,7 +371,6 @@ class Lane:
             self.end_by_itself(outbox, "slow")
         elif dropped:
             self.counts.dropped[outbox.limits.overflow] += dropped
-            self.counts.gaps["overflow"] += 1
 
     def _beat(self) -> None:
         """Send heartbeats: proxies then don't cut idle connections, and idle clients get newer ids."""
