@@ -138,6 +138,7 @@ LINE = [
     ("nitro.live.query", "nitro.live.client"),
     ("nitro.live.declaring",),
     ("nitro.metrics.families",),
+    ("nitro.metrics.worker_values",),
     ("nitro.metrics.collector",),
     ("nitro.metrics.exposition",),
     ("nitro.metrics",),

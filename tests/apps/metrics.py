@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from fastapi import FastAPI
+from prometheus_client import Counter
 
 import nitro
 from nitro import Client, EventSourceResponse, emit
 from nitro.errors import TooManyClients
 from nitro.sse.problem import Problem
+
+asked_for_streams = Counter("app_asked_for_streams", "A metric of the application's own")
 
 app = FastAPI()
 app.mount("/metrics", nitro.metrics.app)
@@ -21,7 +26,8 @@ async def refuse(_: object, refusal: TooManyClients) -> Problem:
 
 @app.get("/events")
 async def events(user: str | None = None) -> EventSourceResponse:
-    return EventSourceResponse(Client(topics=["a"], user_id=user))
+    asked_for_streams.inc()
+    return EventSourceResponse(Client(topics=["a"], user_id=user), headers={"x-worker": str(os.getpid())})
 
 
 @app.get("/newest")

@@ -1,0 +1,98 @@
+"""Several workers with `PROMETHEUS_MULTIPROC_DIR`: any of them answers for all, and for those that are gone."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.metrics import Scrape, scrape
+from tests.servers import Server, wait_for
+from tests.sse import Stream
+
+GUNICORN = ("-k", "uvicorn_worker.UvicornWorker", "-w", "2")
+SERVERS = {
+    "uvicorn": ("uvicorn", ("--workers", "2")),
+    "gunicorn": ("gunicorn", GUNICORN),
+    "gunicorn with the application loaded before the fork": ("gunicorn", (*GUNICORN, "--preload")),
+}
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    runner, options = SERVERS[request.param]
+    shared = tmp_path / "metrics"
+    shared.mkdir()
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(shared), "NITRO_BROKER_URL": f"sqlite:///{tmp_path}/events.db"}
+    with Server("tests.apps.metrics:app", runner=runner, options=options, environment=environment) as started:
+        yield started
+    assert "Traceback" not in started.output, started.output
+
+
+def opened(server: Server, stack: ExitStack) -> dict[int, list[Stream]]:
+    """Streams, by their worker: at least one of each."""
+    streams: dict[int, list[Stream]] = {}
+    for _ in range(100):
+        stream = stack.enter_context(Stream(server.port, "/events"))
+        stream.read_until(b"\n\n")
+        (worker,) = re.findall(r"x-worker: (\d+)", stream.head)
+        streams.setdefault(int(worker), []).append(stream)
+        if len(streams) == 2:
+            return streams
+    raise AssertionError("one worker took all streams")
+
+
+def comes_to_say(server: Server, what: Callable[[Scrape], bool]) -> Scrape:
+    """A scrape that says so; workers write every two seconds."""
+    seen: list[Scrape] = []
+
+    def says() -> bool:
+        seen.append(scrape(server))
+        return what(seen[-1])
+
+    wait_for(says, seconds=15)
+    return seen[-1]
+
+
+def test_any_worker_answers_for_all_and_what_a_dead_one_counted_stays(server: Server) -> None:
+    with ExitStack() as stack:
+        streams = opened(server, stack)
+        (killed, cut), (ended, drained) = sorted(streams.items(), key=lambda item: len(item[1]))
+        total = len(cut) + len(drained)
+        server.post("/emit?count=5&chars=3")
+        for each in (*cut, *drained):
+            each.events(5)
+        for _ in range(10):  # whichever worker answers
+            seen = comes_to_say(server, lambda now: now("messages_delivered_total") == 5 * total)
+            assert (seen("clients"), seen("connects_total"), seen("messages_published_total")) == (total, total, 5)
+            assert seen("establish_seconds_count") == seen("establish_seconds_bucket", "+Inf") == total
+            assert seen("establish_seconds_bucket", "10.0") == total
+            assert (seen("broker_up"), seen("log_messages")) == (1, 5), "of all workers alike, and not their sum"
+            assert seen.families["app_asked_for_streams"].samples[0].value == total
+        os.kill(killed, signal.SIGKILL)
+        for each in cut:
+            with pytest.raises(ConnectionError):
+                each.read_to_end()
+        seen = comes_to_say(server, lambda now: now("clients") == len(drained))
+        assert (seen("connects_total"), seen("messages_delivered_total")) == (total, 5 * total)
+        assert seen("disconnects_total", "shutdown") == 0
+        os.kill(ended, signal.SIGTERM)
+        for each in drained:
+            each.read_to_end()
+        seen = comes_to_say(server, lambda now: now("disconnects_total", "shutdown") == len(drained))
+        assert (seen("clients"), seen("connects_total")) == (0, total)
+        assert seen("connection_seconds_count") == len(drained)
+
+
+def test_a_directory_that_is_missing_is_told(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "missing")}
+    command = [sys.executable, "-c", "import nitro; nitro.metrics"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    assert "is no directory; make it, empty, before the server starts" in ended.stderr
