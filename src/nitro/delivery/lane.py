@@ -44,6 +44,8 @@ log: Final = logging.getLogger("nitro.delivery")
 
 _PATIENCE_SECONDS: Final = 0.5
 """How long clients that lag behind may take the remaining messages when the lane drains."""
+_TIMED_EVERY: Final = 16
+"""Of so many ticks the delivery lag of one is measured; and of the first one in each second."""
 _FAULTS: Final[dict[EndReason | None, str]] = {
     "slow": "reads too slowly",
     "stuck": "takes nothing for its send_timeout_seconds",
@@ -109,8 +111,9 @@ class Lane:
             end=self.end_by_itself,
         )
         self.servers: ServerWatch = ServerWatch(loop, context, self.clients, self.drain)
-        self.loop_lag: LoopLag = LoopLag(loop, context)
-        self._posted_at: float | None = None  # of the oldest message that is routed and not yet notified of
+        self.loop_lag: LoopLag = LoopLag(loop, context, self._time_next)
+        self._since = 0.0  # when the oldest message of a timed tick was posted, until all are notified of it
+        self._ticks = 0
         self._heartbeat = Ticker(loop, context, settings.heartbeat_seconds, self._beat)
 
     @property
@@ -319,9 +322,9 @@ class Lane:
         """Notify the sinks that are due; if they are very many, in several turns."""
         if not self.schedule.run():
             self._wake()
-        elif self._posted_at is not None:
-            self.counts.delivery_lag_seconds.observe(perf_counter() - self._posted_at)
-            self._posted_at = None
+        elif self._since:
+            self.counts.delivery_lag_seconds.observe(perf_counter() - self._since)
+            self._since = 0.0
 
     def _notify_soon(self) -> None:
         """Notify them in the next iteration of the loop."""
@@ -348,10 +351,16 @@ class Lane:
         finally:
             self._is_routing = False
         self.feeds.close_all()
-        if items and self._posted_at is None and self.schedule:
-            self._posted_at = self.inbox.posted_at
+        self._ticks += 1
+        if self._ticks % _TIMED_EVERY == 0:
+            self._time_next()
+        if self.inbox.taken_since and self.schedule:
+            self._since = self._since or self.inbox.taken_since
         if self.resumption:
             self.resumption.look_again()
+
+    def _time_next(self) -> None:
+        self.inbox.times_next = True
 
     def _check_limits(self, outbox: Outbox) -> None:
         """If more than its limit is queued for `outbox`, drop messages or end it."""

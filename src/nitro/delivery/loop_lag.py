@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextvars import Context
 from typing import Final
 
@@ -23,11 +24,15 @@ class LoopLag:
     Args:
         loop: the loop whose timers are measured; None for threads without one, where nothing is.
         context: the context in which its timer runs.
+        each_second: is called, too, as long as it measures.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None, context: Context) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None, context: Context, each_second: Callable[[], object]
+    ) -> None:
         self._loop = loop
         self._context = context
+        self._each_second = each_second
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._recent: tuple[float, ...] = ()
@@ -61,6 +66,7 @@ class LoopLag:
         self._timer = None
         self._recent = (*self._recent[1 - _REMEMBERED :], max(0.0, time.monotonic() - self._due))
         self.start()
+        self._each_second()
 
     def __repr__(self) -> str:
         return f"<LoopLag of {self.seconds:.3f} s>"

@@ -54,7 +54,7 @@ class Statistics:
         connection_seconds: for how long clients were connected that are gone.
         establish_seconds: from when a response was called until its server had taken its first bytes.
         delivery_lag_seconds: from when an event loop was handed a message, by `emit` or by what reads the broker's log,
-            until it was written to each client that was not busy with earlier ones; at most one sample a tick.
+            until it was written to each client that was not busy with earlier ones; of a sample of the ticks.
         loop_lag_seconds: how late event loops call their timers: the longest delay within 15 seconds.
         slowest_messages, slowest_bytes: what is queued for the client that lags furthest behind.
         head: position of the newest message.
