@@ -91,6 +91,37 @@ def test_any_worker_answers_for_all_and_what_a_dead_one_counted_stays(server: Se
         assert seen("connection_seconds_count") == len(drained)
 
 
+REINCARNATED = """
+from nitro import emit
+from nitro.delivery import process
+from nitro.metrics import collector
+from nitro.metrics.worker_values import WorkerValues
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+
+process._when_made.clear()  # nobody else writes here
+
+def emits(count):
+    process._hub = None
+    for n in range(count):
+        emit("a", result=n)
+    WorkerValues(collector._read).write()
+
+emits(5)  # by a process that is gone
+emits(3)  # by this one, which has its number
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+print(registry.get_sample_value("nitro_messages_published_total"), registry.get_sample_value("nitro_log_messages"))
+"""
+
+
+def test_what_a_process_counted_stays_when_another_one_gets_its_number(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-W", "ignore", "-c", REINCARNATED]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout == "8.0 3.0\n"
+
+
 def test_a_directory_that_is_missing_is_told(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "missing")}
     command = [sys.executable, "-c", "import nitro; nitro.metrics"]

@@ -8,7 +8,7 @@ from functools import cache
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from nitro.delivery.process import current_hub, get_hub
+from nitro.delivery.process import current_hub, get_hub, when_made
 from nitro.errors import ConfigurationError
 from nitro.metrics.families import FAMILIES, broker_is_down, families_of
 from nitro.metrics.worker_values import WorkerValues, forget_dead_workers, is_multiprocess
@@ -28,14 +28,14 @@ def _read() -> Iterator[Metric]:
 
 
 def _read_if_used() -> Iterator[Metric]:
-    """The same, without connecting to the broker: a server's master process has none."""
+    """The same, where something has used Nitro: not in a process that only ends."""
     return iter(()) if current_hub() is None else _read()
 
 
 @cache
 def _worker_values() -> WorkerValues:
     written = WorkerValues(_read_if_used)
-    written.start()
+    when_made(written.start)
     return written
 
 

@@ -49,22 +49,26 @@ class WorkerValues:
     """Belongs to one process; a forked child begins anew.
 
     Args:
-        read: reads the metrics; nothing if there are none yet. It is called in a thread.
+        read: reads the metrics; nothing if there are none in this process. It is called in a thread.
     """
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
         self._lock = threading.RLock()
         self._values: dict[_Key, tuple[Any, float]] = {}
-
-    def start(self) -> None:
-        """Write at intervals from now on, and when the process ends. Called once."""
-        self._start_thread()
+        self._thread: threading.Thread | None = None
         if hasattr(os, "register_at_fork"):  # not while this or prometheus-client's lock is held
             os.register_at_fork(
                 before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._start_anew
             )
         atexit.register(self.write)
+
+    def start(self) -> None:
+        """Write at intervals from now on. Called when this process has metrics, which a server's master never has."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="nitro-metrics", daemon=True)
+            self._thread.start()
+            _finalize_in_child(self.write)
 
     def write(self, read: Callable[[], Iterable[Metric]] | None = None) -> None:
         """Write what `read` returns now; by default what is read at intervals."""
@@ -84,10 +88,6 @@ class WorkerValues:
         value, before = self._values[key]
         value.set(before + number)
 
-    def _start_thread(self) -> None:
-        _finalize_in_child(self.write)
-        threading.Thread(target=self._run, name="nitro-metrics", daemon=True).start()
-
     def _run(self) -> None:
         pause = threading.Event()
         has_failed = False
@@ -104,7 +104,7 @@ class WorkerValues:
     def _start_anew(self) -> None:
         self._lock.release()
         self._values = {}
-        self._start_thread()
+        self._thread = None
 
     def __repr__(self) -> str:
         return f"<WorkerValues: {len(self._values)} in {shared_directory()}>"
