@@ -125,6 +125,22 @@ def test_a_loop_with_streams_that_is_stuck_is_not_alive(monkeypatch: pytest.Monk
     assert ask("/live").status_code == 200
 
 
+@pytest.mark.usefixtures("hub")
+def test_a_loop_that_nobody_runs_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nitro.sse.health._STUCK_SECONDS", 0.1)
+
+    async def connect() -> Client:
+        return Client(topics=["a"]).connect()
+
+    loop = asyncio.new_event_loop()
+    client = loop.run_until_complete(connect())
+    time.sleep(1.5)
+    assert nitro.statistics().clients == 1
+    assert ask("/live").status_code == 200
+    client.disconnect()
+    loop.close()
+
+
 def test_the_brokers_thread_is_not_alive_when_it_is_stuck_and_is_while_redis_is_frozen(
     redis: RedisServer, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -211,6 +214,38 @@ def test_the_delivery_lag_is_how_long_the_loop_did_not_come_to_it() -> None:
             assert 0.3 <= lag.sum_seconds - before.sum_seconds < 1
 
     asyncio.run(scenario())
+
+
+def test_the_lag_behind_the_brokers_log_is_what_was_not_read_of_it(
+    hub_with: Callable[..., Hub], tmp_path: Path
+) -> None:
+    hub = hub_with(broker_url=f"sqlite:///{tmp_path}/events.db", max_pending_bytes=100_000)
+    nitro.connect_broker()
+    is_stuck, may_go_on = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        with Client(topics=["a"]) as client:
+            is_stuck.set()
+            may_go_on.wait(30)
+            async for data in client.stream():
+                if data == "last":
+                    return
+
+    holder = threading.Thread(target=asyncio.run, args=[hold()])
+    holder.start()
+    try:
+        assert is_stuck.wait(10)
+        emit("a", result="x" * 60_000)  # more than half of what may wait for the loop, so reading pauses
+        wait_for(lambda: hub.is_behind)
+        for _ in range(7):
+            emit("a", result="x")
+        emit("a", result="last")
+        wait_for(lambda: nitro.statistics().publish_queue_messages == 0)
+        assert nitro.statistics().broker_lag_messages == 8
+    finally:
+        may_go_on.set()
+        holder.join(20)
+    wait_for(lambda: nitro.statistics().broker_lag_messages == 0)
 
 
 def test_clients_of_a_loop_that_was_closed_are_gone_too(hub: Hub) -> None:

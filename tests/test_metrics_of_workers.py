@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from tests.metrics import Scrape, scrape
 from tests.servers import Server, wait_for
@@ -26,27 +28,41 @@ SERVERS = {
 
 
 @pytest.fixture(params=SERVERS)
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, tmp_path: Path, writes_each_seconds: int) -> Iterator[Server]:
     runner, options = SERVERS[request.param]
     shared = tmp_path / "metrics"
     shared.mkdir()
-    environment = {"PROMETHEUS_MULTIPROC_DIR": str(shared), "NITRO_BROKER_URL": f"sqlite:///{tmp_path}/events.db"}
+    environment = {
+        "PROMETHEUS_MULTIPROC_DIR": str(shared),
+        "NITRO_BROKER_URL": f"sqlite:///{tmp_path}/events.db",
+        "TEST_WRITES_EACH_SECONDS": str(writes_each_seconds),
+    }
     with Server("tests.apps.metrics:app", runner=runner, options=options, environment=environment) as started:
         yield started
     assert "Traceback" not in started.output, started.output
 
 
 def opened(server: Server, stack: ExitStack) -> dict[int, list[Stream]]:
-    """Streams, by their worker: at least one of each."""
+    """Streams, by their worker: some of the one that is quicker to take them, and one of the other."""
     streams: dict[int, list[Stream]] = {}
-    for _ in range(100):
+
+    def open_one() -> int:
         stream = stack.enter_context(Stream(server.port, "/events"))
         stream.read_until(b"\n\n")
         (worker,) = re.findall(r"x-worker: (\d+)", stream.head)
         streams.setdefault(int(worker), []).append(stream)
-        if len(streams) == 2:
-            return streams
-    raise AssertionError("one worker took all streams")
+        return int(worker)
+
+    first = open_one()
+    for _ in range(4):
+        open_one()
+    if len(streams) == 1:
+        os.kill(first, signal.SIGSTOP)
+        try:
+            open_one()
+        finally:
+            os.kill(first, signal.SIGCONT)
+    return streams
 
 
 def comes_to_say(server: Server, what: Callable[[Scrape], bool]) -> Scrape:
@@ -61,6 +77,7 @@ def comes_to_say(server: Server, what: Callable[[Scrape], bool]) -> Scrape:
     return seen[-1]
 
 
+@pytest.mark.parametrize("writes_each_seconds", [2])
 def test_any_worker_answers_for_all_and_what_a_dead_one_counted_stays(server: Server) -> None:
     with ExitStack() as stack:
         streams = opened(server, stack)
@@ -89,6 +106,20 @@ def test_any_worker_answers_for_all_and_what_a_dead_one_counted_stays(server: Se
         seen = comes_to_say(server, lambda now: now("disconnects_total", "shutdown") == len(drained))
         assert (seen("clients"), seen("connects_total")) == (0, total)
         assert seen("connection_seconds_count") == len(drained)
+
+
+@pytest.mark.parametrize("writes_each_seconds", [3600])
+def test_what_a_worker_has_counted_is_written_when_it_ends(server: Server) -> None:
+    with ExitStack() as stack:
+        streams = opened(server, stack)
+        ended = min(streams)
+        os.kill(ended, signal.SIGTERM)
+        for each in streams[ended]:
+            each.read_to_end()
+        count = len(streams[ended])
+        seen = comes_to_say(server, lambda now: now("disconnects_total", "shutdown") == count)
+        assert seen("connection_seconds_count") == count
+        assert seen("connects_total") >= count  # the other worker's are written when it is the one that is scraped
 
 
 REINCARNATED = """
@@ -120,6 +151,15 @@ def test_what_a_process_counted_stays_when_another_one_gets_its_number(tmp_path:
     command = [sys.executable, "-W", "ignore", "-c", REINCARNATED]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
     assert ended.stdout == "8.0 3.0\n"
+
+
+def test_what_a_script_has_counted_is_written_when_it_ends(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    script = "import nitro; nitro.metrics; [nitro.emit('a', result=n) for n in range(5)]"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=environment, check=True, timeout=30)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(tmp_path))  # type: ignore[no-untyped-call]
+    assert registry.get_sample_value("nitro_messages_published_total") == 5
 
 
 def test_a_directory_that_is_missing_is_told(tmp_path: Path) -> None:

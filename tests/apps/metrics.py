@@ -10,8 +10,10 @@ from prometheus_client import Counter
 import nitro
 from nitro import Client, EventSourceResponse, emit
 from nitro.errors import TooManyClients
+from nitro.metrics import worker_values
 from nitro.sse.problem import Problem
 
+worker_values._INTERVAL_SECONDS = float(os.environ.get("TEST_WRITES_EACH_SECONDS", "2"))  # type: ignore[misc]
 asked_for_streams = Counter("app_asked_for_streams", "A metric of the application's own")
 
 app = FastAPI()

@@ -22,7 +22,7 @@ from nitro.brokers.commits import after_commit
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.backlog import Pages
 from nitro.delivery.changed_rows import ChangedRows
-from nitro.delivery.inbox import Action
+from nitro.delivery.inbox import Action, perform
 from nitro.delivery.interest import Interest
 from nitro.delivery.lane import Lane
 from nitro.delivery.limits import Limits
@@ -56,6 +56,8 @@ class Hub:
 
     Attributes:
         is_draining: whether `drain_soon` was called.
+        when_drained: called in an event loop when it has ended all its clients, since its server stops. Many servers
+            then end the process by a signal, without its exit handlers.
     """
 
     def __init__(self, settings: Settings, broker: Broker) -> None:
@@ -66,6 +68,7 @@ class Hub:
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits for the log
         self._draining: WeakSet[Loop] = WeakSet()  # known loops that were told to drain
         self.is_draining: bool = False
+        self.when_drained: list[Action] = []
         self.limits: Limits = Limits.of(settings)
         self._publishing: SerialQueue = SerialQueue()  # runs under the lock
         self._messages_in = 0
@@ -289,7 +292,7 @@ class Hub:
         lane = self._lanes.get(loop)
         if lane is None:
             report = self._defer if loop is None else partial(run_soon, loop)
-            lane = Lane(loop, self._lock, self.broker, self.settings, report, self._forget_if_idle)
+            lane = Lane(loop, self._lock, self.broker, self.settings, report, self._forget_if_idle, self._drained)
             self._lanes[loop] = lane
             if loop is not None:
                 lane.schedule.is_draining = loop in self._draining
@@ -346,6 +349,10 @@ class Hub:
         if not self.broker.is_open:
             self._known.add(asyncio.get_running_loop())
             await asyncio.wait([asyncio.wrap_future(self.opened)], timeout=seconds)
+
+    def _drained(self) -> None:
+        for action in self.when_drained:
+            perform(action)
 
     def _forget_if_idle(self, lane: Lane) -> None:
         with self._lock:

@@ -78,6 +78,7 @@ class Lane:
         settings: Settings,
         report: Callable[[Action], None],
         on_idle: Callable[[Lane], None],
+        on_drained: Callable[[], None],
     ) -> None:
         self.loop = loop
         self.inbox: Inbox = Inbox(loop, lock, self._run_here if loop is None else self._run)
@@ -87,6 +88,7 @@ class Lane:
         self._lock = lock
         self._report = report
         self._on_idle = on_idle
+        self._on_drained = on_drained
         self._is_routing = False
         self._runs: SerialQueue = SerialQueue()
         self.clients: Clients = Clients(loop, context, self.end_by_itself)
@@ -249,6 +251,8 @@ class Lane:
             if not self.clients:
                 self._heartbeat.stop()
                 self.loop_lag.stop()
+                if self.schedule.is_draining:
+                    self._on_drained()
 
     def release(self, outbox: Outbox) -> Interest | None:
         """Remove `outbox` with its queued messages, for another lane to adopt; None if it isn't here."""
@@ -283,6 +287,8 @@ class Lane:
         self.route()
         self.schedule.is_draining = True
         self.servers.stop()
+        if not self.clients:
+            self._on_drained()
         for outbox in self.clients:
             self._end_if_free(outbox)
         if self.clients and self.loop is not None:  # the others end when they have taken everything, or then

@@ -35,7 +35,12 @@ def _read_if_used() -> Iterator[Metric]:
 @cache
 def _worker_values() -> WorkerValues:
     written = WorkerValues(_read_if_used)
-    when_made(written.start)
+
+    def begin() -> None:
+        get_hub().when_drained.append(written.write)
+        written.start()
+
+    when_made(begin)
     return written
 
 

@@ -68,7 +68,6 @@ class WorkerValues:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="nitro-metrics", daemon=True)
             self._thread.start()
-            _finalize_in_child(self.write)
 
     def write(self, read: Callable[[], Iterable[Metric]] | None = None) -> None:
         """Write what `read` returns now; by default what is read at intervals."""
@@ -137,10 +136,3 @@ def _samples_of(metric: Metric) -> Iterator[tuple[str, dict[str, str], float]]:
             below = sample.value
         elif metric.type != "histogram" or not sample.name.endswith("_count"):
             yield sample.name, sample.labels, sample.value
-
-
-def _finalize_in_child(write: Callable[[], object]) -> None:
-    """A child of multiprocessing, such as uvicorn's workers, ends without the interpreter's exit handlers."""
-    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
-    if process is not None and util is not None and process.parent_process() is not None:
-        util.Finalize(None, write, exitpriority=200)
