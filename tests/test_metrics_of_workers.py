@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -70,7 +71,10 @@ def comes_to_say(server: Server, what: Callable[[Scrape], bool]) -> Scrape:
     seen: list[Scrape] = []
 
     def says() -> bool:
-        seen.append(scrape(server))
+        try:
+            seen.append(scrape(server))
+        except httpx.TransportError:  # by a worker that ends
+            return False
         return what(seen[-1])
 
     wait_for(says, seconds=15)
