@@ -154,7 +154,7 @@ $(VENV)/.fuzz: $(VENV)/.test pyproject.toml
 
 # Debian's programs that the tests and the benchmark start; root can install them. The tests of those that are not there are
 # skipped, and say so.
-PROGRAMS := /usr/bin/chromium=chromium /usr/sbin/nginx=nginx /usr/bin/caddy=caddy /usr/sbin/apache2=apache2-bin \
+PROGRAMS := /usr/bin/chromium=chromium /usr/sbin/nginx=nginx /usr/bin/caddy=caddy /usr/sbin/apache2=apache2-bin /usr/bin/promtool=prometheus \
             /usr/bin/redis-server=redis-server /usr/sbin/pgbouncer=pgbouncer \
             /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
 machine: programs

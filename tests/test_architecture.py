@@ -71,7 +71,8 @@ LINE = [
     (
         "nitro.delivery.interest",
         "nitro.delivery.frame",
-        "nitro.delivery.statistics",
+        "nitro.delivery.histogram",
+        "nitro.delivery.loop_lag",
         "nitro.delivery.inbox",
         "nitro.delivery.foreign_ids",
         "nitro.delivery.sink",
@@ -79,6 +80,7 @@ LINE = [
         "nitro.delivery.serial_queue",
         "nitro.delivery.ticker",
     ),
+    ("nitro.delivery.statistics",),
     (
         "nitro.delivery.router",
         "nitro.delivery.query_index",
@@ -143,6 +145,11 @@ LINE = [
     ("nitro.live.html_frames",),
     ("nitro.live.query", "nitro.live.client"),
     ("nitro.live.declaring",),
+    ("nitro.metrics.families",),
+    ("nitro.metrics.worker_values",),
+    ("nitro.metrics.collector",),
+    ("nitro.metrics.exposition",),
+    ("nitro.metrics",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
     ("nitro.cli.run", "nitro.cli.pipe", "nitro.cli.screen"),
     ("nitro.cli.failures",),
@@ -217,7 +224,7 @@ def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
 
 PROMISED_NAMES = {
     "nitro.infrastructure.events": set(nitro.__all__)
-    - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "segment"}
+    - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "health", "segment"}
     - {"LiveClient", "LiveModel", "Member", "PositionMiddleware", "listen", "live_model", "presence"},
     "nitro.infrastructure.events.client": {"Client", "active_clients", "client_event"},
     "nitro.infrastructure.events.starlette": set(helpers.__all__),

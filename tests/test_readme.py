@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 from sqlmodel import SQLModel
 
 import nitro
+import nitro.metrics  # as an application does, before its event loop runs
 from nitro import Client, emit
 from nitro.fastapi import EventStream
 from tests.servers import ROOT, Server

@@ -242,8 +242,10 @@ def test_a_process_that_stops_hands_its_members_on_in_silence(workers: Workers) 
     watcher.until(lambda page: page.names("a") == {"stays", "goes"})
     told = len(watcher.told)
     other.end()
+    ended_at = time.monotonic()
     workers.open(one, "stays", room="a")
     watcher.until(lambda page: page.names("a") == {"stays"})
+    assert time.monotonic() - ended_at < LEAVE_SECONDS + 0.6, "it said that it ends: nobody waits for its lease"
     assert len(watcher.told) == told + 1
     assert watcher.told[-1]["left"] == ["goes"]
     workers.replace(other)

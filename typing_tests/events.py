@@ -32,7 +32,9 @@ from nitro import (
     event,
     filter_signals,
     flush,
+    health,
     live_model,
+    metrics,
     on,
     position,
     position_async,
@@ -113,6 +115,8 @@ EventSourceResponse(["todo.*"])  # type: ignore[arg-type]  # pyright: ignore[rep
 EventSourceResponse(Client(), retry=500)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Starlette().mount("/nitro", assets)
 app: ASGIApp = assets
+for mounted in (metrics.app, health):
+    app = mounted
 warning: UserWarning = NitroWarning("text")
 error: Exception = NitroError("text")
 

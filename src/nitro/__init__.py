@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from nitro import metrics as metrics
     from nitro import runs as runs
     from nitro.client.listener import listen as listen
     from nitro.clients.client import Client as Client
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from nitro.rooms.process import presence as presence
     from nitro.sse.assets import assets as assets
     from nitro.sse.drain import shutdown as shutdown
+    from nitro.sse.health import health as health
     from nitro.sse.position_header import PositionMiddleware as PositionMiddleware
     from nitro.sse.response import EventSourceResponse as EventSourceResponse
 
@@ -100,11 +102,12 @@ _NAMES: Final = {
     "nitro.rooms.process": ("presence",),
     "nitro.sse.assets": ("assets",),
     "nitro.sse.drain": ("shutdown",),
+    "nitro.sse.health": ("health",),
     "nitro.sse.position_header": ("PositionMiddleware",),
     "nitro.sse.response": ("EventSourceResponse",),
 }
 """Module → the public names that it defines. A test compares this with the imports above, for type checkers."""
-_MODULES: Final = ("runs",)
+_MODULES: Final = ("metrics", "runs")
 """Modules that are used by their names, as `nitro.runs.start`."""
 _PLACES: Final = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -71,6 +71,11 @@ class Admission:
         self._floor = max(_STARTED, self._made_at - _LONGEST_REQUEST_SECONDS)
         self._has_warned = self._has_warned_of_age = False
 
+    @property
+    def users(self) -> int:
+        """How many different users have clients."""
+        return len(self._of_user)
+
     def admit(self, user_id: str | None, address: str | None, asked: Sequence[str] = ()) -> Slot:
         """Admit a client and return its slot, to be released by `leave`.
 

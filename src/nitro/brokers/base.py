@@ -86,11 +86,13 @@ class BrokerState(NamedTuple):
     """The state of a process's connection to its log.
 
     Attributes:
-        unacknowledged: messages that are published and not yet acknowledged.
+        unacknowledged, unacknowledged_bytes: messages that are published and not yet acknowledged, and their memory.
+        lag_messages: how many messages are not yet delivered of those that it knows to be in the log.
         skipped: entries of the log that could not be delivered.
         gone_seconds: for how long the log has been unavailable; 0 while it works.
         why_gone: the error of the last failure.
         why_refused: why it can't be used as it is configured, and the remedy; empty if retrying may help.
+        stuck_seconds: for how long what serves the log in this process has done nothing, not even found it unavailable.
     """
 
     unacknowledged: int = 0
@@ -98,6 +100,9 @@ class BrokerState(NamedTuple):
     gone_seconds: float = 0.0
     why_gone: str = ""
     why_refused: str = ""
+    unacknowledged_bytes: int = 0
+    lag_messages: int = 0
+    stuck_seconds: float = 0.0
 
 
 class Receiver(Protocol):

@@ -94,6 +94,7 @@ class LogBroker:
         self._verb: Verb = "open"
         self._epochs: set[str] = set()  # all epochs it has seen
         self._is_closed = True  # until it is started
+        self._worked_at = time.monotonic()  # when the thread last came to a new step
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
@@ -123,9 +124,16 @@ class LogBroker:
 
     @property
     def state(self) -> BrokerState:
-        status = self._status
+        status, queue = self._status, self._publish_queue
         return BrokerState(
-            len(self._publish_queue), self._follower.skipped, status.gone_seconds, status.why_gone, status.why_refused
+            unacknowledged=len(queue),
+            unacknowledged_bytes=queue.queued_bytes,
+            skipped=self._follower.skipped,
+            lag_messages=self._progress.lag_messages,
+            gone_seconds=status.gone_seconds,
+            why_gone=status.why_gone,
+            why_refused=status.why_refused,
+            stuck_seconds=0.0 if self._is_closed else time.monotonic() - self._worked_at,
         )
 
     @property
@@ -231,7 +239,7 @@ class LogBroker:
         self._task = asyncio.current_task()
         backoff = _FIRST_BACKOFF
         while not self._is_closed:
-            began = time.monotonic()
+            began = self._worked_at = time.monotonic()
             self._verb = "open"
             try:
                 await self._go_on_in(await in_time(self._remote.open()))
@@ -270,6 +278,7 @@ class LogBroker:
             await self._renew(str(error))
         self._epochs.add(extent.epoch)
         while not follower.is_open and follower.sequence < extent.newest:
+            self._worked_at = time.monotonic()
             entries = await in_time(remote.read(follower.sequence, _PAGE_ENTRIES, 0))
             if not entries:
                 raise LogChanged("it was emptied while it was read")
@@ -297,14 +306,15 @@ class LogBroker:
     async def _read(self) -> None:
         follower = self._follower
         while True:
-            is_due = bool(follower.own)
+            is_due, self._worked_at = bool(follower.own), time.monotonic()
             entries = await in_time(self._remote.read(follower.sequence, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS)
             follower.take(entries)
             if follower.own.is_lost or (is_due and not entries):
                 await self._renew()
             self._works("read")
             self._progress.read(follower.history.head)
-            while self._receiver.is_behind:  # noqa: ASYNC110 - it lags in other threads, which set no event
+            while self._receiver.is_behind:  # in other threads, which set no event
+                self._worked_at = time.monotonic()
                 await asyncio.sleep(0.01)
 
     async def _disconnect(self) -> None:

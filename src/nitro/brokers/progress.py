@@ -30,6 +30,7 @@ class Progress:
         self._wake = wake
         self._lock = threading.RLock()  # re-entrant: a signal handler may ask
         self._read = NOWHERE
+        self._answered: Position | None = None
         self._is_failing = False
         self._questions: list[Future[Position | None]] = []
         self._waiters: list[tuple[Position, Future[None]]] = []
@@ -55,9 +56,17 @@ class Progress:
     def answer(self, questions: Sequence[Future[Position | None]], head: Position | None) -> None:
         """Complete `questions` with a head that was read after they were asked."""
         with self._lock:
+            self._answered = head or self._answered
             self._questions = [question for question in self._questions if question not in questions]
         for question in questions:
             question.set_result(head)
+
+    @property
+    def lag_messages(self) -> int:
+        """How many messages this process has not read of those that it knows to be in the log."""
+        known = [place for place in (self.appended, self._answered) if place is not None]
+        read = self._read
+        return max([place.sequence - read.sequence for place in known if _is_ahead(place, read)], default=0)
 
     def until_read(self, place: Position | None) -> Future[None] | None:
         """Completes when this process has read up to `place`, or the log is unavailable; None if that is so already."""

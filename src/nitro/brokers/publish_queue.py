@@ -152,6 +152,11 @@ class PublishQueue:
         for _, _, future in waiters:
             future.set_exception(BrokerRefused(reason))
 
+    @property
+    def queued_bytes(self) -> int:
+        """The approximate memory of the queued messages."""
+        return self._bytes
+
     def close(self, reason: str) -> None:
         """Accept no more messages, and fail all pending acknowledgements."""
         with self._lock:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
 
@@ -21,7 +22,7 @@ from nitro.brokers.commits import after_commit
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.backlog import Pages
 from nitro.delivery.changed_rows import ChangedRows
-from nitro.delivery.inbox import Action
+from nitro.delivery.inbox import Action, perform
 from nitro.delivery.interest import Interest
 from nitro.delivery.lane import Lane
 from nitro.delivery.limits import Limits
@@ -73,6 +74,9 @@ class Hub:
 
     Attributes:
         presence: who is in which room; None if nothing of this process has asked.
+        is_draining: whether `drain_soon` was called.
+        when_drained: called in an event loop when it has ended all its clients, since its server stops. Many servers
+            then end the process by a signal, without its exit handlers.
     """
 
     def __init__(self, settings: Settings, broker: Broker) -> None:
@@ -82,6 +86,8 @@ class Hub:
         self._lanes: dict[Loop | None, Lane] = {}
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits for the log
         self._draining: WeakSet[Loop] = WeakSet()  # known loops that were told to drain
+        self.is_draining: bool = False
+        self.when_drained: list[Action] = []
         self.limits: Limits = Limits.of(settings)
         self._publishing: SerialQueue = SerialQueue()  # runs under the lock
         self._messages_in = 0
@@ -282,6 +288,7 @@ class Hub:
 
     def drain_soon(self) -> None:
         """End all clients of all loops, and those that still join. Safe in a signal handler."""
+        self.is_draining = True
         self._draining.update(self._known)
         for lane in tuple(self._lanes.values()):
             if lane.loop is not None and not lane.inbox.is_closed:
@@ -295,6 +302,11 @@ class Hub:
             gone = Counts()
             gone.add(self._counts)
         return gather(lanes, gone, emitted, self.broker, self.admission)
+
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long a running event loop that has clients has called none of its timers."""
+        return max([lane.loop_lag.overdue_seconds for lane in tuple(self._lanes.values())], default=0.0)
 
     def _check_load(self, lane: Lane) -> None:
         limit = self.settings.max_pending_bytes
@@ -322,7 +334,7 @@ class Hub:
         lane = self._lanes.get(loop)
         if lane is None:
             report = self._defer if loop is None else partial(run_soon, loop)
-            lane = Lane(loop, self._lock, self.broker, self.settings, report, self._forget_if_idle)
+            lane = Lane(loop, self._lock, self.broker, self.settings, report, self._forget_if_idle, self._drained)
             self._lanes[loop] = lane
             if loop is not None:
                 lane.schedule.is_draining = loop in self._draining
@@ -391,6 +403,10 @@ class Hub:
             self._known.add(asyncio.get_running_loop())
             await asyncio.wait([asyncio.wrap_future(self.opened)], timeout=seconds)
 
+    def _drained(self) -> None:
+        for action in self.when_drained:
+            perform(action)
+
     def _forget_if_idle(self, lane: Lane) -> None:
         with self._lock:
             if lane.is_idle and self._lanes.get(lane.loop) is lane:
@@ -403,6 +419,8 @@ class Hub:
             if self._lanes.pop(lane.loop, None) is not None:
                 self._counts.add(lane.counts)
             left = lane.clients.clear()
+            for outbox in left:
+                self._counts.disconnect("shutdown", monotonic() - outbox.made_at)
         for outbox, on_ended in left.items():
             outbox.is_ended = True
             self._defer(on_ended)

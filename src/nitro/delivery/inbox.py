@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from time import perf_counter
 from typing import Final
 
 from nitro.messages.message import Message
@@ -37,12 +38,18 @@ class Inbox:
         loop: as above.
         context: an empty context, so that sinks don't see an emitter's context variables.
         pending_bytes: approximate memory of what was posted and is not yet taken.
+        times_next: whether to note when the next tick's oldest item is posted, once.
+        taken_since: when the oldest of what was last taken was posted, on the clock of `time.perf_counter`; 0 if that
+            was not noted.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, lock: threading.RLock, run: Action) -> None:
         self.loop = loop
         self.context: Context = Context()
         self.pending_bytes: int = 0
+        self.times_next: bool = True
+        self.taken_since: float = 0.0
+        self._since = 0.0
         self._lock = lock
         self._run = run
         self._items: deque[Message | Action] = deque()
@@ -57,6 +64,9 @@ class Inbox:
         loop = self.loop
         if loop is not None and loop.is_closed():
             raise RuntimeError("the event loop of these clients is closed")
+        if self.times_next and not self._items:
+            self.times_next = False
+            self._since = perf_counter()
         self._items.append(item)
         if isinstance(item, Message):
             size = len(item.payload)
@@ -81,6 +91,7 @@ class Inbox:
         """Take everything that was posted so far."""
         with self._lock:
             items, self._items = self._items, deque()
+            self.taken_since, self._since = self._since, 0.0
             self._is_woken = False
             self.pending_bytes = 0
         return items

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from time import monotonic, perf_counter
 from typing import Final
 
 from nitro.brokers.base import NOWHERE, Broker
@@ -22,6 +23,7 @@ from nitro.delivery.frame import Beat, Frame
 from nitro.delivery.inbox import Action, Inbox, perform
 from nitro.delivery.interest import Interest
 from nitro.delivery.live_queries import LiveQueries
+from nitro.delivery.loop_lag import LoopLag
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.query import INCOMPLETE, MISSED
 from nitro.delivery.registry import FeedRegistry
@@ -31,7 +33,7 @@ from nitro.delivery.schedule import Schedule
 from nitro.delivery.serial_queue import SerialQueue
 from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.state import State
-from nitro.delivery.statistics import Counts, EndReason
+from nitro.delivery.statistics import Counts, DisconnectReason, EndReason
 from nitro.delivery.ticker import Ticker, run_in_turns
 from nitro.messages.message import Gap, Message, Position
 from nitro.messages.presence import RoomChange
@@ -44,6 +46,8 @@ log: Final = logging.getLogger("nitro.delivery")
 
 _PATIENCE_SECONDS: Final = 0.5
 """How long clients that lag behind may take the remaining messages when the lane drains."""
+_TIMED_EVERY: Final = 16
+"""Of so many ticks the delivery lag of one is measured; and of the first one in each second."""
 _FAULTS: Final[dict[EndReason | None, str]] = {
     "slow": "reads too slowly",
     "stuck": "takes nothing for its send_timeout_seconds",
@@ -64,6 +68,7 @@ class Lane:
         resumption: clients that resume from an id.
         queries: what clients of live queries get.
         rooms: what clients get of the rooms that they watch.
+        loop_lag: how late the loop calls its timers.
         servers: the servers of the loop; when they stop, the lane drains.
         joining: how many clients are about to join.
     """
@@ -76,6 +81,7 @@ class Lane:
         settings: Settings,
         report: Callable[[Action], None],
         on_idle: Callable[[Lane], None],
+        on_drained: Callable[[], None],
     ) -> None:
         self.loop = loop
         self.inbox: Inbox = Inbox(loop, lock, self._run_here if loop is None else self._run)
@@ -85,6 +91,7 @@ class Lane:
         self._lock = lock
         self._report = report
         self._on_idle = on_idle
+        self._on_drained = on_drained
         self._is_routing = False
         self._runs: SerialQueue = SerialQueue()
         self.clients: Clients = Clients(loop, context, self.end_by_itself)
@@ -111,6 +118,9 @@ class Lane:
             end=self.end_by_itself,
         )
         self.servers: ServerWatch = ServerWatch(loop, context, self.clients, self.drain)
+        self.loop_lag: LoopLag = LoopLag(loop, context, self._time_next)
+        self._since = 0.0  # when the oldest message of a timed tick was posted, until all are notified of it
+        self._ticks = 0
         self._heartbeat = Ticker(loop, context, settings.heartbeat_seconds, self._beat)
 
     @property
@@ -141,6 +151,8 @@ class Lane:
     def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
         """Add `outbox` to the feed of `interest` from here on; `on_ended` is called if the lane ends it by itself."""
         outbox.starts_at = self.position
+        if not outbox.is_ended:
+            self.counts.connects += 1
         self.adopt(outbox, interest, on_ended)
 
     def adopt(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
@@ -153,6 +165,7 @@ class Lane:
             return
         self.feeds.enter(outbox, interest)
         self._heartbeat.start()
+        self.loop_lag.start()
         if outbox.held_for in (INCOMPLETE, MISSED):
             self.queries.restart(outbox, is_reset=False)
         elif outbox.held_for is not None:
@@ -240,9 +253,13 @@ class Lane:
                 self._check_limits(outbox)
 
     def end(self, outbox: Outbox) -> None:
-        """End `outbox`, and notify its sink."""
+        """End `outbox`, as the client or the application wants, and notify its sink."""
+        self._end(outbox, "closed")
+
+    def _end(self, outbox: Outbox, reason: DisconnectReason) -> None:
         outbox.is_ended = True
         if self._detach(outbox):
+            self.counts.disconnect(reason, monotonic() - outbox.made_at)
             sink, outbox.sink = outbox.sink, None
             outbox.clear()
             outbox.state = State.ENDED
@@ -250,6 +267,9 @@ class Lane:
                 sink.ended()
             if not self.clients:
                 self._heartbeat.stop()
+                self.loop_lag.stop()
+                if self.schedule.is_draining:
+                    self._on_drained()
 
     def release(self, outbox: Outbox) -> Interest | None:
         """Remove `outbox` with its queued messages, for another lane to adopt; None if it isn't here."""
@@ -271,14 +291,12 @@ class Lane:
         return True
 
     def end_by_itself(self, outbox: Outbox, reason: EndReason | None = None) -> None:
-        """End `outbox`, count the reason, and report it to the client."""
+        """End `outbox`, count the reason, None for a server that stops, and report it to the client."""
         if reason in _FAULTS:
             log.warning("a client %s and is ended: %r", _FAULTS[reason], outbox)
         on_ended = self.clients.on_ended(outbox)
         if on_ended is not None:
-            if reason:
-                self.counts.ended[reason] += 1
-            self.end(outbox)
+            self._end(outbox, reason or "shutdown")
             self._report(on_ended)
 
     def drain(self) -> None:
@@ -286,6 +304,8 @@ class Lane:
         self.route()
         self.schedule.is_draining = True
         self.servers.stop()
+        if not self.clients:
+            self._on_drained()
         for outbox in self.clients:
             self._end_if_free(outbox)
         if self.clients and self.loop is not None:  # the others end when they have taken everything, or then
@@ -325,6 +345,9 @@ class Lane:
         """Notify the sinks that are due; if they are very many, in several turns."""
         if not self.schedule.run():
             self._wake()
+        elif self._since:
+            self.counts.delivery_lag_seconds.observe(perf_counter() - self._since)
+            self._since = 0.0
 
     def _notify_soon(self) -> None:
         """Notify them in the next iteration of the loop."""
@@ -351,8 +374,16 @@ class Lane:
         finally:
             self._is_routing = False
         self.feeds.close_all()
+        self._ticks += 1
+        if self._ticks % _TIMED_EVERY == 0:
+            self._time_next()
+        if self.inbox.taken_since and self.schedule:
+            self._since = self._since or self.inbox.taken_since
         if self.resumption:
             self.resumption.look_again()
+
+    def _time_next(self) -> None:
+        self.inbox.times_next = True
 
     def _check_limits(self, outbox: Outbox) -> None:
         """If more than its limit is queued for `outbox`, drop messages or end it."""
@@ -372,7 +403,6 @@ class Lane:
             self.end_by_itself(outbox, "slow")
         elif dropped:
             self.counts.dropped[outbox.limits.overflow] += dropped
-            self.counts.gaps["overflow"] += 1
             self.rooms.show(outbox)
 
     def _beat(self) -> None:

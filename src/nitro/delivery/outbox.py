@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from time import monotonic
 from typing import Final, Protocol
 
 from nitro.access.principal import ANONYMOUS, Principal
@@ -54,6 +55,7 @@ class Outbox:
     Attributes:
         loop: the event loop that it belongs to; None if it belongs to threads without one.
         scheduler: the schedule of that loop.
+        made_at: when the client connected, on the clock of `time.monotonic`.
         limits: how much may be queued, and what happens to more.
         principal: the client's user and when its stream ends; `Clients.limit_age` may set an earlier end.
         starts_at: position at which the stream begins: the head of the log, or the id that the client resumes from;
@@ -76,6 +78,7 @@ class Outbox:
         "is_ended",
         "limits",
         "loop",
+        "made_at",
         "may_have_more",
         "principal",
         "scheduler",
@@ -95,6 +98,7 @@ class Outbox:
         self.loop: asyncio.AbstractEventLoop | None = loop
         self.scheduler: Scheduler = scheduler
         self.starts_at: Position | None = starts_at
+        self.made_at: float = monotonic()
         self.limits: Limits = limits
         self.principal: Principal = principal
         self.held_for: Position | None = None
@@ -338,6 +342,8 @@ class Outbox:
         self._cursor = None if self._chain is None or self.held_for is not None else self._chain.tail
         if self._chain is not None:
             self._chain.owes_id = True  # a heartbeat's id may have been dropped
+        if not any(isinstance(frame.message, Gap) and frame.message.reason == "overflow" for frame in frames):
+            self.scheduler.counts.gaps["overflow"] += 1  # else this one takes the place of one that is counted
         for batch in in_writes([Frame(Gap("overflow", resumed_at)), *kept]):
             self._keep(batch)
         return dropped

@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import thread as _pools  # noqa: F401 - its exit handler has to register before ours
 from functools import cache
@@ -33,6 +34,7 @@ __all__ = [
     "get_hub",
     "make_hub",
     "statistics",
+    "when_made",
 ]
 
 _EXIT_SECONDS: Final = 5.0
@@ -46,6 +48,7 @@ _hub: Hub | None = None
 _broker: str | SecretStr | Log | None = None
 _making = threading.RLock()
 _is_making = False
+_when_made: list[Callable[[], object]] = []
 _inherited: list[Hub] = []
 """Hubs of parent processes, kept alive: collecting them would close the parent's connections."""
 
@@ -68,12 +71,22 @@ def get_hub() -> Hub:
                     _is_making = False
                 _register()
                 _register_in_child()
+                for action in tuple(_when_made):
+                    action()
     return _hub
 
 
 def current_hub() -> Hub | None:
     """The process's hub, if anything has needed one yet. For signal handlers: it takes no lock."""
     return _hub
+
+
+def when_made(action: Callable[[], object]) -> None:
+    """Call `action` whenever this process has got its hub: at once if it has one, and again in forked children."""
+    with _making:
+        _when_made.append(action)
+        if _hub is not None:
+            action()
 
 
 def configure(*, broker: str | SecretStr | Log | None = None) -> None:

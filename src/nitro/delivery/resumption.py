@@ -89,6 +89,7 @@ class Resumption:
         if outbox.chain is None or outbox.is_ended:
             outbox.starts_at = after  # ended before it began: it reconnects with the same id
         elif outbox.chain.interest.query is not None and after is not None and after.epoch == INCOMPLETE.epoch:
+            self._schedule.counts.resumes["rows"] += 1
             self._restart(outbox)
         elif after is not None and self._is_unknown(after):
             self.hold(outbox, after)
@@ -165,12 +166,13 @@ class Resumption:
         replay = self.replay(outbox, after, since)
         has_query = chain.interest.query is not None
         if has_query and (replay.is_lost or after is None or not self._may_resume(outbox, after)):
+            self._schedule.counts.resumes["rows"] += 1
             self._restart(outbox)
             return
         outbox.resume(replay)
         self._begin(outbox)
         chain.owes_id |= outbox.starts_at != head
-        self._schedule.counts.replays += 1
+        self._schedule.counts.resumes["gap" if replay.is_lost else "replayed"] += 1
         self._schedule.resume(outbox)
 
     def replay(self, outbox: Outbox, after: Position | None, since: Position | None = None) -> Replay:

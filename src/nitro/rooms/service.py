@@ -75,6 +75,7 @@ class RoomService:
     def start(self) -> None:
         """Hear what is in the log from here on, and report."""
         self._hub.attend(self)
+        self._hub.when_drained.append(self._take_leave)
         threading.Thread(target=self._run, name="nitro-rooms", daemon=True).start()
 
     def enter(self, room: str, user: str, state: Any) -> None:
@@ -138,8 +139,13 @@ class RoomService:
     def close(self) -> None:
         with self._condition:
             self._is_closed = True
-            last = [self._report("leaving")] if self._is_listed else []
             self._condition.notify()
+        self._take_leave()
+
+    def _take_leave(self) -> None:
+        """Say that the process ends. If it doesn't, its next report says that it lives."""
+        with self._condition:
+            last = [self._report("leaving")] if self._is_listed else []
         self._publish(last)
 
     def _wake_by(self, when: float) -> None:

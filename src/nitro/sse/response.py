@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from functools import cache
+from time import monotonic
 from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import parse_qsl
 
@@ -176,6 +177,7 @@ class EventSourceResponse(Response):
                     raise InvalidField(f"a header can't hold CR, LF or NUL: {name!r}: {value!r}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = monotonic()
         peer = scope.get("client")
         self.client.address = self.client.address or (peer[0] if peer else "") or ""
         last_event_id = _last_event_id(scope) or self.since
@@ -222,6 +224,7 @@ class EventSourceResponse(Response):
                     handover.expect(start, opening)
                 await send(start)
                 await send(opening)
+                outbox.scheduler.counts.establish_seconds.observe(monotonic() - began)
                 if handover is not None and await handover.arrived():
                     is_handed_over = True
                     DirectStream(handover, outbox, wire_format, last_bytes, self.client, self.background)
