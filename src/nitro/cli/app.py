@@ -13,7 +13,7 @@ from nitro.cli.run import serve
 
 __all__ = ["run_app"]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="nitro",
     help="Nitro real-time: serve an application, hear and emit its events, and look into its log.",
     epilog="Settings are the application's, NITRO_BROKER_URL and NITRO_NAMESPACE above all. Exit codes: 1, a server is "

@@ -27,7 +27,7 @@ class Watchdog:
     """
 
     def __init__(self, connection: socket.socket) -> None:
-        self.was_silent = False
+        self.was_silent: bool = False
         self._socket = connection
         self._changed = threading.Condition()
         self._due = _NEVER
