@@ -72,7 +72,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(process, "_hub", None)
     yield get_hub()
     if process._hub is not None:
-        process._hub.broker.close(0.5)
+        process._hub.close(0.5)
     get_settings.cache_clear()
     left = list(active_clients.values())
     for client in left:

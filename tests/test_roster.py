@@ -123,30 +123,76 @@ def test_a_user_leaves_some_seconds_after_the_last_client_and_not_before() -> No
     attendance = Attendance(5.0)
     attendance.enter("a", "ann", {"n": 1}, 1.0)
     attendance.enter("a", "ann", None, 2.0)
-    assert attendance.take_changes(0.0, 10) == {"a": {"ann": Entry({"n": 1}, 1.0)}}
+    assert attendance.take_changes(0.0, 1000) == [{"a": {"ann": Entry({"n": 1}, 1.0)}}]
     attendance.leave("a", "ann", 10.0)
-    assert attendance.take_changes(100.0, 10) == {}
+    assert attendance.take_changes(100.0, 1000) == []
     attendance.leave("a", "ann", 100.0)
     assert attendance.next_leave_at == 105.0
-    assert attendance.take_changes(104.9, 10) == {}
+    assert attendance.take_changes(104.9, 1000) == []
     attendance.enter("a", "ann", None, 3.0)
-    assert attendance.take_changes(200.0, 10) == {}, "who came back was never gone"
+    assert attendance.take_changes(200.0, 1000) == [], "who came back was never gone"
     attendance.leave("a", "ann", 200.0)
-    assert attendance.take_changes(205.0, 10) == {"a": {"ann": None}}
+    assert attendance.take_changes(205.0, 1000) == [{"a": {"ann": None}}]
     assert len(attendance) == 0
 
 
-def test_many_users_are_told_in_parts() -> None:
+def test_many_users_are_told_in_parts_of_some_bytes() -> None:
     attendance = Attendance(5.0)
-    for n in range(25):
-        attendance.enter("a", f"user-{n}", None, 0.0)
-    parts = [len(attendance.take_changes(0.0, 10).get("a", ())) for _ in range(4)]
-    assert parts == [10, 10, 5, 0]
-    assert [len(part["a"]) for part in attendance.whole(lambda *_: 7, 10)] == [10, 10, 5]
+    for n in range(100):
+        attendance.enter("a", f"user-{n}", "x" * 900, 0.0)
+    parts = attendance.take_changes(0.0, 10_000)
+    assert sum(len(part["a"]) for part in parts) == 100
+    assert all(len(Report("change", "w", 1, part).payload) < 11_000 for part in parts)
+    assert attendance.take_changes(0.0, 10_000) == []
+    (told,) = attendance.whole(1_000_000)
+    attendance.was_told(told, 7)
     attendance.set_state("a", "user-3", "new")
-    (whole,) = attendance.whole(lambda *_: 7, 100)
+    (whole,) = attendance.whole(1_000_000)
     assert whole["a"]["user-3"] == Entry("new", 0.0, 0), "what others don't know yet is as new as this report"
-    assert whole["a"]["user-4"] == Entry(None, 0.0, 7)
+    assert whole["a"]["user-4"] == Entry("x" * 900, 0.0, 7)
+    assert attendance.whole(1_000_000) == attendance.whole(1_000_000)
+
+
+def test_what_could_not_be_told_is_told_again() -> None:
+    attendance = Attendance(0.0)
+    attendance.enter("a", "ann", None, 0.0)
+    attendance.enter("a", "bob", None, 0.0)
+    attendance.leave("a", "bob", 0.0)
+    (told,) = attendance.take_changes(1.0, 1000)
+    attendance.put_back(told)
+    assert attendance.take_changes(1.0, 1000) == [told]
+
+
+def test_a_state_that_python_takes_for_the_same_is_another_one() -> None:
+    attendance = Attendance(0.0)
+    attendance.enter("a", "ann", {"n": 1}, 0.0)
+    attendance.take_changes(0.0, 1000)
+    attendance.set_state("a", "ann", {"n": 1})
+    assert not attendance.has_changes
+    attendance.set_state("a", "ann", {"n": True})
+    assert attendance.take_changes(0.0, 1000) == [{"a": {"ann": Entry({"n": True}, 0.0)}}]
+    roster = Roster()
+    roster.apply(Report("whole", "w", 1, {"a": {"ann": Entry(0, 1.0)}}), 1, 0.0)
+    (change,) = roster.apply(Report("change", "w", 2, {"a": {"ann": Entry(False, 1.0)}}), 2, 0.0) or []
+    assert change.updated[0].state is False
+
+
+def test_who_says_nothing_changes_no_state_and_another_log_begins_anew() -> None:
+    roster = Roster()
+    roster.apply(Report("whole", "w1", 1, {"a": {"ann": Entry("old", 1.0)}}), 50, 0.0)
+    assert roster.apply(Report("whole", "w2", 1, {"a": {"ann": Entry(None, 2.0)}}), 60, 0.0) == []
+    assert roster.members("a")[0].state == "old"
+    roster.forget_orders()
+    (change,) = roster.apply(Report("change", "w2", 2, {"a": {"ann": Entry("new", 2.0)}}), 3, 0.0) or []
+    assert [member.state for member in change.updated] == ["new"]
+
+
+def test_those_who_came_first_are_first_whoever_is_reported_first() -> None:
+    roster = Roster()
+    users = {"late": Entry(None, 9.0), "early": Entry(None, 1.0)}
+    roster.apply(Report("whole", "w", 1, {"a": dict(users)}), 1, 0.0)
+    assert [member.user_id for member in roster.members("a")] == ["early", "late"]
+    assert roster.rooms["a"].payload(10).index(b"early") < roster.rooms["a"].payload(10).index(b"late")
 
 
 def test_what_others_write_into_the_log_is_not_taken_for_a_report() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from pydantic_core import from_json
 
-from nitro.errors import ConfigurationError
+from nitro.errors import ConfigurationError, InvalidPayload, PayloadTooLarge, TopicTypeError
 from nitro.events.payload import encode
+from nitro.messages.presence import Entry, Report
 from nitro.rooms.process import check_room, get_rooms
 from nitro.rooms.service import RoomService
 
 __all__ = ["Attendee"]
 
 _MAX_STATE_BYTES: Final = 1024
+_MAX_USER_CHARS: Final = 256
 
 
 class Attendee:
@@ -28,18 +30,23 @@ class Attendee:
     Raises:
         InvalidTopic, TopicTypeError: a room's name breaks the grammar.
         ConfigurationError: there is no user, or a state without a room.
-        InvalidPayload, PayloadTooLarge: the state can't be sent, or is longer than 1 KiB.
+        InvalidPayload, PayloadTooLarge: the state can't be sent, or is longer than 1 KiB; the user's id is longer than
+            256 characters.
     """
 
     __slots__ = ("_entered", "_rooms", "_state", "_user_id")
 
     def __init__(self, rooms: str | Sequence[str] | None, state: Any, user_id: str | None) -> None:
+        if not isinstance(rooms, str | Iterable | None):
+            raise TopicTypeError(f"presence is a room or a list of rooms, not {type(rooms).__name__}")
         named = [rooms] if isinstance(rooms, str) else list(rooms or ())
         self._rooms: tuple[str, ...] = tuple(dict.fromkeys(check_room(room) for room in named))
         self._user_id = user_id or ""
         self._entered: RoomService | None = None
         if self._rooms and user_id is None:
             raise ConfigurationError("who is present is a user: pass user_id=, or a grant with one, beside presence=")
+        if self._rooms and len(self._user_id) > _MAX_USER_CHARS:
+            raise PayloadTooLarge(f"a user who is present has an id of at most {_MAX_USER_CHARS} characters")
         if state is not None and not self._rooms:
             raise ConfigurationError("a state says something of a user in a room: pass presence=, too")
         self._state = _checked(state)
@@ -79,5 +86,8 @@ def _checked(state: Any) -> Any:
     """A copy of the state as JSON gives it."""
     if state is None:
         return None
-    payload = encode(state, _MAX_STATE_BYTES)
-    return from_json(payload)
+    copy = from_json(encode(state, _MAX_STATE_BYTES))
+    report = Report("change", "", rooms={"": {"": Entry(copy, 0.0)}})
+    if Report.parse(report.payload) is None:
+        raise InvalidPayload("the state is nested too deep to be reported; use fewer levels")
+    return copy

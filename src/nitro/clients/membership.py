@@ -36,7 +36,7 @@ class Membership:
     """
 
     __slots__ = (
-        "_begins",
+        "_has_query",
         "_is_reserved",
         "_last_event_id",
         "_limits",
@@ -55,7 +55,7 @@ class Membership:
         self._last_event_id = last_event_id
         self._slot: tuple[Admission, Slot] | None = None
         self._is_reserved = False
-        self._begins = False
+        self._has_query = False
         self.outbox: Outbox | None = None
         self._check_expiry()
 
@@ -114,7 +114,7 @@ class Membership:
         self.check_rights()
         self.reserve_slot(address, asked, waits=False)
         try:
-            self._begins = interest.query is not None or bool(interest.watched)
+            self._has_query = interest.query is not None
             if interest.watched:
                 get_rooms()
             self.outbox = get_hub().join(interest, on_ended, self._limits, self._principal)
@@ -125,15 +125,13 @@ class Membership:
         return self.outbox
 
     def catch_up(self) -> None:
-        """Resume after the last event id, if there is one; it is used once. A live query begins with all rows, and who
-        watches rooms with their members.
-        """
+        """Resume after the last event id, if there is one; it is used once. A live query begins with all rows."""
         last_event_id, self._last_event_id = self._last_event_id, None
         if self.outbox is None:
             return
         if last_event_id:
             get_hub().resume(self.outbox, last_event_id)
-        elif self._begins:
+        elif self._has_query:
             get_hub().begin(self.outbox)
 
     def resume(self, last_event_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nitro.datastar.patch import Html, Patch
-from nitro.delivery.frame import control_frame, encode_event
+from nitro.delivery.frame import control_frame, encode_event, room_event
 from nitro.events.patch_text import frame_of
 from nitro.messages.message import Gap, Message, Position
 
@@ -14,4 +14,5 @@ def datastar(content: Message | Gap | Position | None) -> bytes:
     """Encode a patch as Datastar's event, and anything else as unnamed JSON."""
     if not isinstance(content, Message):
         return control_frame(content)
-    return frame_of(content.payload, content.id) or encode_event(content.payload, id=content.id)
+    patch = frame_of(content.payload, content.id)
+    return patch or encode_event(content.payload, id=content.id, event=room_event(content.topic))

@@ -48,6 +48,13 @@ class Batch:
         self.total_bytes: int = self.bytes + (before.total_bytes if before else 0)
         self._bodies: dict[WireFormat, bytes] = {}
 
+    @classmethod
+    def uncounted(cls, frame: Frame) -> Batch:
+        """A batch for one client's backlog that counts in no limit, since who is ended by it would get it again."""
+        batch = cls([frame], None)
+        batch.messages = batch.bytes = 0
+        return batch
+
     def body(self, wire_format: WireFormat) -> bytes:
         """The encoded batch, made once for each wire format and shared by all clients."""
         body = self._bodies.get(wire_format)

@@ -16,6 +16,7 @@ from nitro.messages.topics import PRESENCE_OF
 
 __all__ = [
     "LONGEST_RETRY",
+    "ROOM_EVENT",
     "Beat",
     "Frame",
     "WireFormat",
@@ -25,6 +26,7 @@ __all__ = [
     "encode_retry",
     "event_name",
     "named",
+    "room_event",
     "unnamed",
 ]
 
@@ -105,8 +107,7 @@ class Beat(Frame):
 def unnamed(content: Message | Gap | Position | None) -> bytes:
     """JSON as the data, and no name, so that `onmessage` hears it; but who is in a room is `nitro.presence`."""
     if isinstance(content, Message):
-        event = ROOM_EVENT if content.topic.startswith(PRESENCE_OF) else None
-        return encode_event(content.payload, id=content.id, event=event)
+        return encode_event(content.payload, id=content.id, event=room_event(content.topic))
     return control_frame(content)
 
 
@@ -115,6 +116,11 @@ def named(content: Message | Gap | Position | None) -> bytes:
     if isinstance(content, Message):
         return encode_event(content.payload, id=content.id, event=event_name(content.topic))
     return control_frame(content)
+
+
+def room_event(topic: str) -> str | None:
+    """The event's name if it tells who is in a room, so that no `onmessage` takes it for one of the application's."""
+    return ROOM_EVENT if topic.startswith(PRESENCE_OF) else None
 
 
 def event_name(topic: str) -> str | None:

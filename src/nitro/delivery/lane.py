@@ -154,6 +154,7 @@ class Lane:
         if not outbox.is_ended:
             self.counts.connects += 1
         self.adopt(outbox, interest, on_ended)
+        self.rooms.show(outbox)
 
     def adopt(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
         """As `join`, for an outbox that another lane released."""
@@ -185,11 +186,8 @@ class Lane:
             self.schedule.resume(outbox)
 
     def begin(self, outbox: Outbox) -> None:
-        """Give `outbox` all rows of its live query first, or the members of the rooms that it watches."""
-        if outbox.chain is not None and outbox.chain.interest.query is None:
-            self.rooms.show(outbox)
-        else:
-            self.queries.restart(outbox, is_reset=False)
+        """Give `outbox` all rows of its live query first."""
+        self.queries.restart(outbox, is_reset=False)
 
     def hear_rooms(self, changes: Sequence[RoomChange], position: Position | None) -> None:
         """Tell those who watch what has changed in rooms."""
@@ -215,7 +213,7 @@ class Lane:
             self.feeds.enter(outbox, interest)
             if old.interest.permissions != interest.permissions:
                 outbox.withhold(interest)
-            if set(interest.watched) - set(old.interest.watched):
+            if _sees_other_rooms(old.interest, interest):
                 self.rooms.show(outbox)
             if not outbox.is_empty:
                 self.schedule.add(outbox)  # its old feed doesn't notify it any more
@@ -422,3 +420,9 @@ class Lane:
 
     def __repr__(self) -> str:
         return f"<Lane of {self.loop!r}: {len(self.clients)} clients in {len(self.feeds)} feeds>"
+
+
+def _sees_other_rooms(before: Interest, now: Interest) -> bool:
+    """Whether a client has to be given the rooms that it watches now."""
+    same = before.mutes == now.mutes and before.permissions == now.permissions
+    return not set(now.watched) <= (set(before.watched) if same else set())

@@ -135,8 +135,12 @@ class Outbox:
 
     def put(self, message: Message) -> None:
         """Add a message that was sent to this client alone, in order with all others."""
+        self.put_batch(Batch([Frame(message)], None))
+
+    def put_batch(self, batch: Batch) -> None:
+        """Add a batch behind everything that is queued already, and before what its feed gets from here on."""
         self.follow(self._chain)
-        self._keep(Batch([Frame(message)], None))
+        self._keep(batch)
 
     def put_beat(self) -> None:
         """Let the sink write a comment, although it is held."""

@@ -6,8 +6,11 @@ it is replayed: who begins, resumes or has missed something gets the members as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
+from nitro.delivery.chain import Batch
+from nitro.delivery.frame import Frame
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.registry import FeedRegistry
 from nitro.delivery.schedule import Schedule
@@ -16,6 +19,8 @@ from nitro.messages.presence import Room, RoomChange
 from nitro.messages.topics import PRESENCE_OF
 
 __all__ = ["RoomViews"]
+
+_REMEMBERED: Final = 256
 
 
 class RoomViews:
@@ -31,6 +36,8 @@ class RoomViews:
         self._max_members = max_members
         self._rooms: dict[str, Room] | None = None
         """By topic; None before this process knows who is there."""
+        self._lists: dict[str, tuple[Room, Batch]] = {}
+        """What was shown last of rooms that are watched: many clients begin with the same."""
 
     def open(self, rooms: Mapping[str, Room] | None) -> None:
         """This process knows who is there, if it isn't None: give it to all who watch."""
@@ -54,24 +61,31 @@ class RoomViews:
     def show(self, outbox: Outbox) -> None:
         """Give `outbox` the members of the rooms that it watches, in its place behind what is queued."""
         chain = outbox.chain
-        if self._rooms is None or chain is None or not chain.interest.watched:
+        if self._rooms is None or chain is None or not chain.interest.watched or outbox.held_for is not None:
             return
         self._feeds.close(chain)
-        for message in self._lists(self._rooms, chain.interest.watched):
-            if chain.interest.permits(message):
-                outbox.put(message)
+        for topic in chain.interest.watched:
+            if chain.interest.lets_through((topic, None)):
+                outbox.put_batch(self._list(self._rooms, topic))
         self._schedule.add(outbox)
 
     def show_all(self) -> None:
         """Give them to all who watch."""
-        for topic in self._feeds.watched if self._rooms is not None else ():
-            assert self._rooms is not None
-            for message in self._lists(self._rooms, (topic,)):
-                self._feeds.append_rows(self._feeds.watching(topic), message)
+        watching = dict.fromkeys(feed for topic in self._feeds.watched for feed in self._feeds.watching(topic))
+        for feed in watching:
+            for outbox in feed:
+                self.show(outbox)
 
-    def _lists(self, rooms: dict[str, Room], topics: Iterable[str]) -> list[Message]:
-        found = [rooms.get(topic) or Room(topic.removeprefix(PRESENCE_OF), {}) for topic in topics]
-        return [Message(room.topic, None, room.payload(self._max_members), None) for room in found]
+    def _list(self, rooms: dict[str, Room], topic: str) -> Batch:
+        room = rooms.get(topic) or Room(topic.removeprefix(PRESENCE_OF), {})
+        shown = self._lists.get(topic)
+        if shown is not None and (shown[0] is room or not (shown[0].members or room.members)):
+            return shown[1]
+        message = Message(topic, None, room.payload(self._max_members), None)
+        if len(self._lists) >= _REMEMBERED:
+            self._lists.clear()
+        self._lists[topic] = room, Batch.uncounted(Frame(message))
+        return self._lists[topic][1]
 
     def __repr__(self) -> str:
         return f"<RoomViews, {'not known yet' if self._rooms is None else f'{len(self._rooms)} rooms'}>"

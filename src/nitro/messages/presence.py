@@ -5,9 +5,9 @@ Workers write under a reserved topic, which applications can't emit. Clients of 
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from nitro.messages.topics import PRESENCE_OF
@@ -23,11 +23,12 @@ class Entry(NamedTuple):
     Attributes:
         state: what the application says of the user.
         since: when the user came, in seconds since 1970.
-        order: the place in the log at which the worker said so; 0 if that is the place of this report.
+        order: the place in the log at which the worker said so; 0 if that is the place of this report. The newest of
+            all workers counts that says something.
     """
 
     state: Any
-    since: float
+    since: Annotated[float, Field(allow_inf_nan=False)]
     order: int = 0
 
 
@@ -86,7 +87,7 @@ class Room:
 
     Attributes:
         name, topic: of the room, and what clients hear it by.
-        members: by user id; those that came first are first.
+        members: by user id.
     """
 
     __slots__ = ("_payloads", "members", "name", "topic")
@@ -107,8 +108,13 @@ class Room:
     def _shown(self, max_members: int) -> dict[str, Any]:
         shown: dict[str, Any] = {"room": self.name, "count": len(self.members)}
         if len(self.members) <= max_members:
-            shown["members"] = [member._asdict() for member in self.members.values()]
+            shown["members"] = [member._asdict() for member in self.sorted]
         return shown
+
+    @property
+    def sorted(self) -> list[Member]:
+        """The members; those that came first are first."""
+        return sorted(self.members.values(), key=lambda member: (member.since, member.user_id))
 
     def __repr__(self) -> str:
         return f"<Room {self.name}: {len(self.members)} members>"

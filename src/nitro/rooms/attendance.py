@@ -6,16 +6,23 @@ reloaded makes no noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
+
+from pydantic_core import to_json
 
 from nitro.messages.presence import Entry
 
-__all__ = ["Attendance"]
+__all__ = ["Attendance", "Reported"]
 
 Place = tuple[str, str]
 """A room and a user."""
+Reported = dict[str, dict[str, Entry | None]]
+"""Room → user → entry; None if the user is gone."""
+
 _NEVER: Final = float("inf")
+_ENTRY_BYTES: Final = 64
+"""About what an entry takes in a report beside its names and its state."""
 
 
 class _User:
@@ -24,16 +31,20 @@ class _User:
     Attributes:
         clients: how many clients the user has here.
         state: the newest that one of them has set.
+        json: the same as JSON.
         since: when the user came, in seconds since 1970.
+        order: the place in the log at which the state was told; 0 if it wasn't.
         leaves_at: when the user is gone, if no client comes; never while there is one.
     """
 
-    __slots__ = ("clients", "leaves_at", "since", "state")
+    __slots__ = ("clients", "json", "leaves_at", "order", "since", "state")
 
     def __init__(self, since: float) -> None:
         self.clients = 0
         self.state: Any = None
+        self.json = b"null"
         self.since = since
+        self.order = 0
         self.leaves_at = _NEVER
 
 
@@ -74,51 +85,59 @@ class Attendance:
 
     def set_state(self, room: str, user: str, state: Any) -> None:
         """What the application says of a user who is there."""
-        found = self._users.get((room, user))
-        if found is not None and found.state != state:
-            found.state = state
+        found, json = self._users.get((room, user)), to_json(state)
+        if found is not None and found.json != json:
+            found.state, found.json, found.order = state, json, 0
             self._changed[room, user] = None
 
-    def take_changes(self, now: float, most: int) -> dict[str, dict[str, Entry | None]]:
-        """What has changed since it was asked last: room → user → entry, None if the user is gone; at most so many."""
+    def take_changes(self, now: float, max_bytes: int) -> list[Reported]:
+        """What has changed since it was asked last, in parts of at most so many bytes of JSON."""
         for place in tuple(self._leaving):
             if self._users[place].leaves_at > now:
                 break
             del self._leaving[place], self._users[place]
             self._changed[place] = None
-        taken = list(self._changed)[:most]
-        for place in taken:
-            del self._changed[place]
-        return self._reported(taken, lambda _room, _user: 0)
+        taken, self._changed = self._changed, {}
+        return list(self._parts(taken, max_bytes))
 
-    def put_back(self, rooms: dict[str, dict[str, Entry | None]]) -> None:
+    def put_back(self, rooms: Reported) -> None:
         """These changes couldn't be told."""
         for room, users in rooms.items():
             for user in users:
                 self._changed[room, user] = None
 
-    def whole(self, order_of: Callable[[str, str], int], most: int) -> list[dict[str, dict[str, Entry | None]]]:
-        """All users, in parts of at most so many; what has changed is told by them, too.
+    def whole(self, max_bytes: int) -> list[Reported]:
+        """All users, in such parts; one without anybody if nobody is there. What has changed is told by them, too."""
+        self._changed = {place: None for place in self._changed if place not in self._users}
+        return list(self._parts(self._users, max_bytes)) or [{}]
 
-        Args:
-            order_of: the place in the log at which a user's state was told; 0 if it wasn't.
-        """
-        changed = self._changed
-        self._changed = {place: None for place in changed if place not in self._users}
+    def was_told(self, rooms: Reported, order: int) -> None:
+        """A report was read in the log, at that place."""
+        for room, users in rooms.items():
+            for user, entry in users.items():
+                found = self._users.get((room, user))
+                if found is not None and entry is not None and not entry.order and entry.state == found.state:
+                    found.order = order
 
-        def order(room: str, user: str) -> int:
-            return 0 if (room, user) in changed else order_of(room, user)
+    def forget_orders(self) -> None:
+        """The log is another one."""
+        for found in self._users.values():
+            found.order = 0
 
-        places = list(self._users)
-        return [self._reported(places[n : n + most], order) for n in range(0, len(places) or 1, most)]
-
-    def _reported(self, places: list[Place], order_of: Callable[[str, str], int]) -> dict[str, dict[str, Entry | None]]:
-        rooms: dict[str, dict[str, Entry | None]] = {}
+    def _parts(self, places: Iterable[Place], max_bytes: int) -> Iterator[Reported]:
+        rooms, size = Reported(), 0
         for room, user in places:
             found = self._users.get((room, user))
-            entry = None if found is None else Entry(found.state, found.since, order_of(room, user))
+            more = _ENTRY_BYTES + len(to_json(user)) + (len(to_json(room)) if room not in rooms else 0)
+            more += len(found.json) if found is not None else 0
+            if rooms and size + more > max_bytes:
+                yield rooms
+                rooms, size = Reported(), 0
+            size += more
+            entry = None if found is None else Entry(found.state, found.since, found.order)
             rooms.setdefault(room, {})[user] = entry
-        return rooms
+        if rooms:
+            yield rooms
 
     @property
     def has_changes(self) -> bool:

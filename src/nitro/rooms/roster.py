@@ -74,25 +74,28 @@ class Roster:
             del self.workers[report.worker]
         return self._changes(touched)
 
-    def hasten(self, worker: str, heard_at: float) -> None:
+    def count_as_heard(self, worker: str, heard_at: float) -> None:
         """Count a worker whose process ends as last heard then."""
         known = self.workers.get(worker)
         if known is not None:
-            known.heard_at = min(known.heard_at, heard_at)
+            known.heard_at = heard_at
 
     def excuse(self, now: float) -> None:
         """Count every worker as just heard: nothing could be heard before."""
         for worker in self.workers.values():
             worker.heard_at = now
 
-    def entry(self, worker: str, room: str, user: str) -> Entry | None:
-        """What that worker has said last of a user."""
-        return self._entries.get(room, {}).get(user, {}).get(worker)
-
     def members(self, room: str) -> list[Member]:
         """Who is in a room now."""
         found = self.rooms.get(room)
-        return [] if found is None else list(found.members.values())
+        return [] if found is None else found.sorted
+
+    def forget_orders(self) -> None:
+        """The log is another one: what anybody says from here on is newer than all that was said before."""
+        for users in self._entries.values():
+            for by_worker in users.values():
+                for worker, entry in by_worker.items():
+                    by_worker[worker] = entry._replace(order=-1)
 
     def _end(self, workers: dict[str, int]) -> list[RoomChange]:
         touched: _Touched = {}
@@ -150,12 +153,13 @@ class Roster:
                     del members[user]
                     left.append(user)
                 continue
-            newest = max(by_worker.values(), key=lambda entry: entry.order)
-            member = Member(user, newest.state, min([entry.since for entry in by_worker.values()]))
+            said = [entry for entry in by_worker.values() if entry.state is not None]
+            state = max(said, key=lambda entry: entry.order).state if said else None
+            member = Member(user, state, min([entry.since for entry in by_worker.values()]))
             members[user] = member
             if old is None:
                 joined.append(member)
-            elif old.state != member.state:
+            elif repr(old.state) != repr(member.state):  # JSON's true and 1 are equal in Python
                 updated.append(member)
         return RoomChange(Room(name, members), joined, left, updated)
 

@@ -15,10 +15,10 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 from nitro.delivery.hub import Hub
-from nitro.errors import BrokerUnavailable, Overloaded
+from nitro.errors import ConfigurationError, NitroError, PayloadTooLarge
 from nitro.messages.message import Message
 from nitro.messages.presence import PRESENCE, Member, Report, Room, RoomChange
-from nitro.rooms.attendance import Attendance
+from nitro.rooms.attendance import Attendance, Reported
 from nitro.rooms.roster import Roster
 
 __all__ = ["RoomService"]
@@ -39,8 +39,10 @@ _KNOWN_SECONDS: Final = 3.0
 """After that time, who hasn't answered is waited for no longer."""
 _TURN_SECONDS: Final = 0.25
 """Processes say one after the other that one is dead, so that one of them does."""
-_MOST_USERS: Final = 500
-"""In one report."""
+_REPORT_BYTES: Final = 128 * 1024
+"""About the longest report; what is more goes into further ones."""
+_LEAST_PAYLOAD_BYTES: Final = 8 * 1024
+"""Room for one user with the longest names and state."""
 _NEVER: Final = float("inf")
 
 
@@ -52,10 +54,17 @@ class RoomService:
     """
 
     def __init__(self, hub: Hub) -> None:
+        limit = hub.settings.max_payload_bytes
+        if limit < _LEAST_PAYLOAD_BYTES:
+            raise ConfigurationError(
+                f"presence needs NITRO_MAX_PAYLOAD_BYTES of at least {_LEAST_PAYLOAD_BYTES}, and it is {limit}"
+            )
         self.known: Future[None] = Future()
         self.known.set_running_or_notify_cancel()
         self._hub = hub
         self._id = secrets.token_hex(6)
+        self._max_bytes = min(_REPORT_BYTES, limit // 2)
+        self._epoch = ""
         self._max_members = hub.settings.presence_max_members
         self._lease = hub.settings.presence_lease_seconds
         self._leave = hub.settings.presence_leave_seconds
@@ -118,16 +127,26 @@ class RoomService:
                 self._owes_whole |= report.worker != self._id and self._is_listed
                 self._condition.notify()
                 return ()
+            self._follow_epoch(message.position.epoch)
             changes = self._roster.apply(report, message.position.sequence, now)
+            if report.worker == self._id:
+                self._attendance.was_told(report.rooms, message.position.sequence)
+                self._owes_whole |= changes is None  # one of its own reports isn't in the log
             if report.kind == "leaving":
-                self._roster.hasten(report.worker, now - self._lease + self._leave)
+                self._roster.count_as_heard(report.worker, now - self._lease + self._leave)
             elif report.kind == "ended":
                 self._owes_whole |= self._is_listed and self._id not in self._roster.workers
             elif report.kind == "whole" and self._expected is None and report.worker != self._id:
                 self._expected = report.workers
-            self._asks |= changes is None
+            self._asks |= changes is None and report.worker != self._id
             self._condition.notify()
             return changes or ()
+
+    def _follow_epoch(self, epoch: str) -> None:
+        if self._epoch and epoch != self._epoch:
+            self._roster.forget_orders()
+            self._attendance.forget_orders()
+        self._epoch = epoch
 
     def lose(self) -> None:
         with self._condition:
@@ -161,27 +180,39 @@ class RoomService:
 
     def _run(self) -> None:
         while not self._is_closed:
-            with self._condition:
-                reports, seconds = self._due(time.monotonic())
-                is_known = not self.known.done() and self._knows(time.monotonic())
-                if not reports and not is_known:
-                    self._condition.wait(seconds)
-                    self._wakes_at = 0.0
-            if is_known:
-                with self._hub.broker.lock:
-                    self.known.set_result(None)
-                    self._hub.open_rooms()
-            self._publish(reports)
+            try:
+                self._run_once()
+            except Exception:
+                log.exception("presence has failed, and goes on in a second")
+                time.sleep(_AGAIN_SECONDS)
+
+    def _run_once(self) -> None:
+        with self._condition:
+            reports, seconds = self._due(time.monotonic())
+            is_known = not self.known.done() and self._knows(time.monotonic())
+            if not reports and not is_known:
+                self._condition.wait(seconds)
+                self._wakes_at = 0.0
+        if is_known:
+            with self._hub.broker.lock:
+                self.known.set_result(None)
+                self._hub.open_rooms()
+        self._publish(reports)
 
     def _publish(self, reports: list[Report]) -> None:
-        for report in reports:
+        for place, report in enumerate(reports):
             try:
                 self._hub.publish(PRESENCE, None, report.payload)
-            except (Overloaded, BrokerUnavailable) as error:
+            except NitroError as error:
                 log.warning("who is present can't be told now, and is told in a second: %s", error)
                 with self._condition:
-                    self._owes_whole |= self._is_listed
-                    self._asks |= report.kind == "ask"
+                    if isinstance(error, PayloadTooLarge):  # the broker takes less than the settings say
+                        self._max_bytes = max(self._max_bytes // 2, _LEAST_PAYLOAD_BYTES // 2)
+                    for untold in reports[place:]:
+                        self._attendance.put_back(untold.rooms)
+                        self._asks |= untold.kind == "ask"
+                        self._owes_whole |= untold.kind in ("change", "whole")
+                    self._is_listed |= self._owes_whole
                     self._may_ask_at = self._whole_at = self._may_report_at = time.monotonic() + _AGAIN_SECONDS
                 return
 
@@ -206,7 +237,7 @@ class RoomService:
 
     def _whole(self, now: float) -> list[Report]:
         self._owes_whole = False
-        parts = self._attendance.whole(self._order_of, _MOST_USERS)
+        parts = self._attendance.whole(self._max_bytes)
         known = {name: worker.number for name, worker in self._roster.workers.items()}
         known[self._id] = self._number + len(parts)
         self._is_listed = bool(self._attendance)
@@ -218,10 +249,10 @@ class RoomService:
     def _change(self, now: float) -> list[Report]:
         if not self._is_listed:
             if not self._attendance:
-                self._attendance.take_changes(now, _MOST_USERS)
+                self._attendance.take_changes(now, self._max_bytes)
                 return []
             return self._whole(now)
-        parts = list(iter(lambda: self._attendance.take_changes(now, _MOST_USERS), {}))
+        parts = self._attendance.take_changes(now, self._max_bytes)
         if not parts and now < self._reported_at + self._beat:
             return []
         is_crowded = bool(parts) and all(self._is_crowded(room) for part in parts for room in part)
@@ -238,17 +269,13 @@ class RoomService:
         """How long a process with users may say nothing; for ever if no other process listens."""
         return self._lease / 3 if self._hub.broker.is_shared else _NEVER
 
-    def _report(self, kind: Any, rooms: dict[str, Any] | None = None, workers: dict[str, int] | None = None) -> Report:
+    def _report(self, kind: Any, rooms: Reported | None = None, workers: dict[str, int] | None = None) -> Report:
         self._number += 1
         return Report(kind, self._id, self._number, rooms or {}, workers or {})
 
     def _is_crowded(self, room: str) -> bool:
         found = self._roster.rooms.get(room)
         return found is not None and len(found.members) > self._max_members
-
-    def _order_of(self, room: str, user: str) -> int:
-        entry = self._roster.entry(self._id, room, user)
-        return 0 if entry is None else entry.order
 
     def _silent(self, now: float) -> tuple[dict[str, int], float]:
         """The processes that count as dead, and when there may be more."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from nitro.delivery.frame import control_frame, encode_event, event_name
+from nitro.delivery.frame import control_frame, encode_event, event_name, room_event
 from nitro.messages.message import Gap, Message, Position
 
 __all__ = ["envelope", "stream_event", "text", "text_named"]
@@ -35,7 +35,7 @@ def stream_event(position: Position | None = None, **fields: Any) -> bytes:
 
 def text(content: Message | Gap | Position | None) -> bytes:
     """As `unnamed`, but a string is sent as it is, without quotes and escapes; mostly HTML."""
-    return _text(content, None)
+    return _text(content, room_event(content.topic) if isinstance(content, Message) else None)
 
 
 def text_named(content: Message | Gap | Position | None) -> bytes:
