@@ -16,29 +16,21 @@ import pytest
 from tests.brokers import BROKERS, STORES
 from tests.room_reading import RoomReading
 from tests.servers import Server, wait_for
+from tests.workers import Workers
 
 LEAVE_SECONDS = 0.6
 LEASE_SECONDS = 2.0
+SEVERAL = pytest.mark.parametrize("shared", STORES, indirect=True)
+"""Needs another process, which has another memory."""
 
 
-class Workers:
-    """Servers of one application over one log."""
+class RoomWorkers(Workers):
+    """Servers over one log, and the pages that are open."""
 
     def __init__(self, count: int, **environment: str) -> None:
         quick = {"NITRO_PRESENCE_LEAVE_SECONDS": str(LEAVE_SECONDS), "NITRO_PRESENCE_LEASE_SECONDS": str(LEASE_SECONDS)}
-        self.environment = {**quick, "NITRO_PRESENCE_MAX_MEMBERS": "30", **environment}
-        self.servers = [self._start() for _ in range(count)]
+        super().__init__("tests.apps.rooms:app", {**quick, "NITRO_PRESENCE_MAX_MEMBERS": "30", **environment}, count)
         self.pages: list[RoomReading] = []
-        for server in self.servers:
-            server.wait_until_up()
-
-    def _start(self) -> Server:
-        return Server("tests.apps.rooms:app", environment=self.environment, options=("--log-level", "warning"))
-
-    def replace(self, server: Server) -> Server:
-        place = self.servers.index(server)
-        self.servers[place] = self._start().wait_until_up()
-        return self.servers[place]
 
     def open(self, server: Server, user: str, **named: Any) -> RoomReading:
         page = RoomReading(server.port, user, **named)
@@ -55,29 +47,24 @@ class Workers:
             page.close()
         self.pages = []
 
-    def __enter__(self) -> Workers:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close_pages()
-        for server in self.servers:
-            server.end()
-            assert "Traceback" not in server.output, server.output
+        super().__exit__()
 
 
 @pytest.fixture(scope="module", params=["memory", *STORES])
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoomWorkers]:
     if request.param == "memory":
-        with Workers(1) as workers:
+        with RoomWorkers(1) as workers:
             yield workers
         return
     broker = BROKERS[request.param](tmp_path_factory.mktemp(request.param))
-    with broker, Workers(2, NITRO_BROKER_URL=broker.url) as workers:
+    with broker, RoomWorkers(2, NITRO_BROKER_URL=broker.url) as workers:
         yield workers
 
 
 @pytest.fixture
-def workers(shared: Workers) -> Iterator[Workers]:
+def workers(shared: RoomWorkers) -> Iterator[RoomWorkers]:
     """Servers in whose rooms nobody is."""
     yield shared
     shared.close_pages()
@@ -85,7 +72,7 @@ def workers(shared: Workers) -> Iterator[Workers]:
         wait_for(partial(_all_know, shared, room, set()), seconds=15)
 
 
-def test_everybody_hears_who_comes_changes_and_goes_and_all_processes_agree(workers: Workers) -> None:
+def test_everybody_hears_who_comes_changes_and_goes_and_all_processes_agree(workers: RoomWorkers) -> None:
     one, other = workers.servers[0], workers.servers[-1]
     watcher = workers.open(other, "watcher", watch="a")
     watcher.until(lambda page: page.members == {"a": {}})
@@ -110,7 +97,7 @@ def test_everybody_hears_who_comes_changes_and_goes_and_all_processes_agree(work
     ]
 
 
-def test_a_page_that_is_reloaded_elsewhere_and_a_second_tab_make_no_noise(workers: Workers) -> None:
+def test_a_page_that_is_reloaded_elsewhere_and_a_second_tab_make_no_noise(workers: RoomWorkers) -> None:
     one, other = workers.servers[0], workers.servers[-1]
     watcher = workers.open(one, "watcher", watch="a")
     tab = workers.open(one, "ann", room="a", state="Ann")
@@ -129,7 +116,7 @@ def test_a_page_that_is_reloaded_elsewhere_and_a_second_tab_make_no_noise(worker
     assert len(watcher.told) == told + 1
 
 
-def test_the_newest_state_of_a_users_tabs_wins_and_a_tab_without_one_changes_nothing(workers: Workers) -> None:
+def test_the_newest_state_of_a_users_tabs_wins_and_a_tab_without_one_changes_nothing(workers: RoomWorkers) -> None:
     one, other = workers.servers[0], workers.servers[-1]
     watcher = workers.open(one, "watcher", watch="a")
     old = workers.open(one, "ann", room="a", state="old")
@@ -146,7 +133,7 @@ def test_the_newest_state_of_a_users_tabs_wins_and_a_tab_without_one_changes_not
     assert late.names("a") == {"ann"}
 
 
-def test_of_a_crowd_only_the_count_is_told_and_the_members_again_when_it_is_smaller(workers: Workers) -> None:
+def test_of_a_crowd_only_the_count_is_told_and_the_members_again_when_it_is_smaller(workers: RoomWorkers) -> None:
     one, other = workers.servers[0], workers.servers[-1]
     watcher = workers.open(other, "watcher", watch="hall")
     pages = [workers.open(one, f"user-{n}", room="hall") for n in range(40)]
@@ -161,7 +148,7 @@ def test_of_a_crowd_only_the_count_is_told_and_the_members_again_when_it_is_smal
         page.until(lambda page: page.names("hall") == expected)
 
 
-def test_who_may_see_a_room_is_a_right_of_its_own(workers: Workers) -> None:
+def test_who_may_see_a_room_is_a_right_of_its_own(workers: RoomWorkers) -> None:
     url = workers.servers[0].url
     refused = httpx.get(f"{url}/events?user=ann&topic=presence.secret")
     assert (refused.status_code, refused.json()["title"]) == (403, "Forbidden")
@@ -171,7 +158,7 @@ def test_who_may_see_a_room_is_a_right_of_its_own(workers: Workers) -> None:
     own.until(lambda page: page.names("of.ann") == {"ann"})
 
 
-def test_who_comes_back_or_has_a_gap_gets_the_members_anew(workers: Workers) -> None:
+def test_who_comes_back_or_has_a_gap_gets_the_members_anew(workers: RoomWorkers) -> None:
     one, other = workers.servers[0], workers.servers[-1]
     page = workers.open(one, "watcher", watch="a", topic="note")
     workers.open(one, "ann", room="a", state="Ann")
@@ -189,7 +176,7 @@ def test_who_comes_back_or_has_a_gap_gets_the_members_anew(workers: Workers) -> 
     lost.until(lambda page: page.gaps and page.names("a") == {"ann", "bob"})
 
 
-def test_a_page_that_is_too_slow_loses_changes_and_gets_the_members_anew(workers: Workers) -> None:
+def test_a_page_that_is_too_slow_loses_changes_and_gets_the_members_anew(workers: RoomWorkers) -> None:
     one = workers.servers[0]
     slow = workers.open(one, "slow", watch="a", topic="note", overflow="drop_oldest", most=50)
     slow.until(lambda page: page.members == {"a": {}})
@@ -201,22 +188,20 @@ def test_a_page_that_is_too_slow_loses_changes_and_gets_the_members_anew(workers
     assert slow.gaps
 
 
-def test_the_list_of_a_process_that_begins_is_whole(workers: Workers) -> None:
-    if len(workers.servers) == 1:
-        pytest.skip("another process has another memory")
+@SEVERAL
+def test_the_list_of_a_process_that_begins_is_whole(workers: RoomWorkers) -> None:
     one, other = workers.servers
     pages = [workers.open(one, f"user-{n}", room="a", state=f"User-{n}") for n in range(25)]
     workers.open(one, "watcher", watch="a").until(lambda page: page.counts.get("a") == 25)
     other.end()
-    new = workers.replace(other)
+    new = workers.replace(1)
     first = workers.open(new, "first", watch="a").until(lambda page: "a" in page.members)
     assert first.told[0]["count"] == 25, "it isn't told before it is whole"
     assert first.names("a") == {page.user for page in pages}
 
 
-def test_a_killed_process_takes_its_members_along_in_one_message(workers: Workers) -> None:
-    if len(workers.servers) == 1:
-        pytest.skip("nobody is left")
+@SEVERAL
+def test_a_killed_process_takes_its_members_along_in_one_message(workers: RoomWorkers) -> None:
     one, other = workers.servers
     watcher = workers.open(one, "watcher", watch="a,b")
     for n in range(20):
@@ -229,13 +214,12 @@ def test_a_killed_process_takes_its_members_along_in_one_message(workers: Worker
     watcher.until(lambda page: page.names("a") == {"user-1"} and page.names("b") == set())
     assert time.monotonic() - killed_at < LEASE_SECONDS + 2
     assert len(watcher.told) == told + 2, "one for each room"
-    workers.replace(other)
+    workers.replace(1)
     stays.close()
 
 
-def test_a_process_that_stops_hands_its_members_on_in_silence(workers: Workers) -> None:
-    if len(workers.servers) == 1:
-        pytest.skip("nobody is left")
+@SEVERAL
+def test_a_process_that_stops_hands_its_members_on_in_silence(workers: RoomWorkers) -> None:
     one, other = workers.servers
     watcher = workers.open(one, "watcher", watch="a")
     stays, goes = (workers.open(other, user, room="a") for user in ("stays", "goes"))
@@ -248,14 +232,13 @@ def test_a_process_that_stops_hands_its_members_on_in_silence(workers: Workers) 
     assert time.monotonic() - ended_at < LEAVE_SECONDS + 0.6, "it said that it ends: nobody waits for its lease"
     assert len(watcher.told) == told + 1
     assert watcher.told[-1]["left"] == ["goes"]
-    workers.replace(other)
+    workers.replace(1)
     for page in (stays, goes):
         page.close()
 
 
-def test_a_frozen_process_comes_back_with_its_members(workers: Workers) -> None:
-    if len(workers.servers) == 1:
-        pytest.skip("nobody watches")
+@SEVERAL
+def test_a_frozen_process_comes_back_with_its_members(workers: RoomWorkers) -> None:
     one, other = workers.servers
     watcher = workers.open(one, "watcher", watch="a")
     workers.open(other, "ann", room="a", state="Ann")
@@ -269,7 +252,7 @@ def test_a_frozen_process_comes_back_with_its_members(workers: Workers) -> None:
     assert workers.names("a") == [{"ann"}] * 2
 
 
-def test_at_every_quiet_moment_all_pages_and_processes_have_the_true_list(workers: Workers) -> None:
+def test_at_every_quiet_moment_all_pages_and_processes_have_the_true_list(workers: RoomWorkers) -> None:
     chance = random.Random(os.environ.get("NITRO_TEST_SEED", "rooms"))
     watchers = [workers.open(server, f"watcher-{n}", watch="a,b") for n, server in enumerate(workers.servers)]
     tabs: list[tuple[str, str, RoomReading]] = []
@@ -290,7 +273,7 @@ def test_at_every_quiet_moment_all_pages_and_processes_have_the_true_list(worker
         page.close()
 
 
-def _all_know(workers: Workers, room: str, names: set[str]) -> bool:
+def _all_know(workers: RoomWorkers, room: str, names: set[str]) -> bool:
     return workers.names(room) == [names] * len(workers.servers)
 
 

@@ -26,25 +26,16 @@ from tests.brokers import BROKERS, STORES
 from tests.run_reading import RunReading, start_run
 from tests.servers import ROOT, Server, free_port, wait_for
 from tests.sse import Stream
+from tests.workers import Workers
 
 LEASE_SECONDS = 3.0
 
 
-class Workers:
-    """Two servers of one application over one store; the second stays when the first is killed."""
+class RunWorkers(Workers):
+    """Servers over one store; the second stays when the first is killed."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = {**environment, "NITRO_RUN_LEASE_SECONDS": str(LEASE_SECONDS)}
-        self.servers = [self._start(), self._start()]
-        for server in self.servers:
-            server.wait_until_up()
-
-    def _start(self) -> Server:
-        return Server("tests.apps.runs:app", environment=self.environment, options=("--log-level", "warning"))
-
-    def replace(self, place: int) -> Server:
-        self.servers[place] = server = self._start().wait_until_up()
-        return server
+        super().__init__("tests.apps.runs:app", {**environment, "NITRO_RUN_LEASE_SECONDS": str(LEASE_SECONDS)}, 2)
 
     @contextlib.contextmanager
     def frozen(self, server: Server) -> Iterator[None]:
@@ -70,15 +61,6 @@ class Workers:
                 return False
         return True
 
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for server in self.servers:
-            server.end()
-            assert "Traceback" not in server.output, server.output
-            assert "Warning" not in server.output, server.output
-
 
 @pytest.fixture(scope="module", params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -88,15 +70,15 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def workers(store: str) -> Iterator[Workers]:
-    with Workers({"NITRO_BROKER_URL": store}) as workers:
+def workers(store: str) -> Iterator[RunWorkers]:
+    with RunWorkers({"NITRO_BROKER_URL": store}) as workers:
         yield workers
 
 
 @pytest.fixture(scope="module")
 def alone() -> Iterator[Server]:
     """One server, whose store is in its memory."""
-    with Workers({}) as workers:
+    with RunWorkers({}) as workers:
         yield workers.servers[0]
 
 
@@ -108,7 +90,7 @@ def numbers_of(items: list[dict[str, Any]]) -> list[int]:
     return [item["n"] for item in items]
 
 
-def test_who_is_cut_at_every_item_gets_each_once_in_order_and_then_the_end(workers: Workers) -> None:
+def test_who_is_cut_at_every_item_gets_each_once_in_order_and_then_the_end(workers: RunWorkers) -> None:
     one, other = workers.servers
     id = start_run(one.url, items=60, pause=0.01, at_once=7)
     reading = RunReading(f"/runs/{id}")
@@ -120,7 +102,7 @@ def test_who_is_cut_at_every_item_gets_each_once_in_order_and_then_the_end(worke
     assert reading.ids == sorted(set(reading.ids))
 
 
-def test_who_starts_in_the_middle_and_who_comes_after_the_end_get_everything(workers: Workers) -> None:
+def test_who_starts_in_the_middle_and_who_comes_after_the_end_get_everything(workers: RunWorkers) -> None:
     one, other = workers.servers
     id = start_run(one.url, items=400, pause=0.01, at_once=20)
     early, late = RunReading(f"/runs/{id}"), RunReading(f"/runs/{id}")
@@ -138,7 +120,7 @@ def test_who_starts_in_the_middle_and_who_comes_after_the_end_get_everything(wor
     assert numbers(middle.read(other.port)) == list(range(200, 400))
 
 
-def test_many_readers_in_both_workers_get_the_same(workers: Workers) -> None:
+def test_many_readers_in_both_workers_get_the_same(workers: RunWorkers) -> None:
     id = start_run(workers.servers[0].url, items=100, pause=0.005)
     readings = [RunReading(f"/runs/{id}") for _ in range(20)]
     with ThreadPoolExecutor(20) as pool:
@@ -146,7 +128,7 @@ def test_many_readers_in_both_workers_get_the_same(workers: Workers) -> None:
     assert all(numbers(reading) == list(range(100)) for reading in readings)
 
 
-def test_the_browser_stays_away_after_the_end(workers: Workers) -> None:
+def test_the_browser_stays_away_after_the_end(workers: RunWorkers) -> None:
     server = workers.servers[1]
     id = start_run(server.url, items=2)
     with Stream(server.port, f"/runs/{id}") as stream:
@@ -158,7 +140,7 @@ def test_the_browser_stays_away_after_the_end(workers: Workers) -> None:
         assert httpx.get(server.url + path, headers={"Last-Event-ID": "stop"}).status_code == 204
 
 
-def test_a_run_of_another_user_is_as_one_that_never_was(workers: Workers) -> None:
+def test_a_run_of_another_user_is_as_one_that_never_was(workers: RunWorkers) -> None:
     one, other = workers.servers
     id = start_run(one.url, items=3, user="ann")
     answers = [
@@ -174,7 +156,7 @@ def test_a_run_of_another_user_is_as_one_that_never_was(workers: Workers) -> Non
     assert RunReading(f"/runs/{id}?user=ann").read(other.port).end == {"state": "done"}
 
 
-def test_cancel_reaches_the_producer_in_another_worker(workers: Workers) -> None:
+def test_cancel_reaches_the_producer_in_another_worker(workers: RunWorkers) -> None:
     one, other = workers.servers
     before = httpx.get(f"{one.url}/ended").json().count("cancelled")
     id = start_run(one.url, items=10_000, pause=0.02)
@@ -192,7 +174,7 @@ def test_cancel_reaches_the_producer_in_another_worker(workers: Workers) -> None
     assert httpx.delete(f"{other.url}/runs/{done}").status_code == 409
 
 
-def test_a_failure_tells_its_reason_or_none_of_the_servers_secrets(workers: Workers) -> None:
+def test_a_failure_tells_its_reason_or_none_of_the_servers_secrets(workers: RunWorkers) -> None:
     one, other = workers.servers
     told = RunReading(f"/runs/{start_run(one.url, '/failing', reason='the model is tired')}").read(other.port)
     assert told.end == {"state": "failed", "reason": "the model is tired"}
@@ -203,7 +185,7 @@ def test_a_failure_tells_its_reason_or_none_of_the_servers_secrets(workers: Work
     other.output = other.output.replace("Traceback", "")
 
 
-def test_a_run_over_its_limit_fails_and_keeps_what_came_before(workers: Workers) -> None:
+def test_a_run_over_its_limit_fails_and_keeps_what_came_before(workers: RunWorkers) -> None:
     one, other = workers.servers
     id = start_run(one.url, items=1_000, pause=0.001, max_items=50)
     reading = RunReading(f"/runs/{id}").read(other.port)
@@ -236,13 +218,13 @@ def test_items_are_sent_by_hand_from_a_coroutine_a_thread_and_a_program_without_
         assert httpx.get(f"{one.url}/results/{id}").json() == {"items": [{"n": 0}, {"n": 1}, {"n": 2}]}
 
 
-def test_nobody_begins_to_write_a_run_and_it_is_lost(workers: Workers) -> None:
+def test_nobody_begins_to_write_a_run_and_it_is_lost(workers: RunWorkers) -> None:
     id = start_run(workers.servers[0].url, "/empty", within=0.5)
     reading = RunReading(f"/runs/{id}").read(workers.servers[1].port, seconds=5)
     assert reading.end == {"state": "lost", "reason": "its producer died"}
 
 
-def test_the_runs_of_a_user_are_listed(workers: Workers) -> None:
+def test_the_runs_of_a_user_are_listed(workers: RunWorkers) -> None:
     one, other = workers.servers
     user = f"user-{random.random()}"
     ids = [start_run(one.url, items=n, user=user) for n in range(3)]
@@ -255,7 +237,7 @@ def test_the_runs_of_a_user_are_listed(workers: Workers) -> None:
     assert httpx.get(f"{other.url}/runs", params={"user": user + "x"}).json() == []
 
 
-def test_who_writes_first_is_fenced_off_by_who_opens_the_run_again(workers: Workers) -> None:
+def test_who_writes_first_is_fenced_off_by_who_opens_the_run_again(workers: RunWorkers) -> None:
     one, other = workers.servers
     id = start_run(one.url, items=10_000, pause=0.01)
     reading = RunReading(f"/runs/{id}")
@@ -268,7 +250,7 @@ def test_who_writes_first_is_fenced_off_by_who_opens_the_run_again(workers: Work
     wait_for(lambda: httpx.get(f"{one.url}/ended").json()[-1] in ("cancelled", "closed"))
 
 
-def test_producers_that_are_killed_leave_all_that_was_stored_and_lost_runs(workers: Workers) -> None:
+def test_producers_that_are_killed_leave_all_that_was_stored_and_lost_runs(workers: RunWorkers) -> None:
     survivor = workers.servers[1]
     for _ in range(2):
         victim = workers.servers[0]
@@ -290,7 +272,7 @@ def test_producers_that_are_killed_leave_all_that_was_stored_and_lost_runs(worke
             assert (again.items, again.end) == (reading.items, reading.end)
 
 
-def test_a_run_is_started_again_behind_what_it_has(workers: Workers) -> None:
+def test_a_run_is_started_again_behind_what_it_has(workers: RunWorkers) -> None:
     survivor = workers.servers[1]
     victim = workers.servers[0]
     id = start_run(victim.url, items=60, pause=0.02, restarts=True)
@@ -307,7 +289,7 @@ def test_a_run_is_started_again_behind_what_it_has(workers: Workers) -> None:
     assert numbers(reading) == list(range(60))
 
 
-def test_a_server_that_stops_hands_its_runs_on_at_once(workers: Workers) -> None:
+def test_a_server_that_stops_hands_its_runs_on_at_once(workers: RunWorkers) -> None:
     leaving, staying = workers.servers
     id = start_run(leaving.url, items=60, pause=0.05, restarts=True)
     reading = RunReading(f"/runs/{id}")
@@ -322,7 +304,7 @@ def test_a_server_that_stops_hands_its_runs_on_at_once(workers: Workers) -> None
     assert sum("pid" in item for item in reading.items) == 1
 
 
-def test_a_frozen_producer_that_wakes_up_behind_its_successor_writes_nothing(workers: Workers) -> None:
+def test_a_frozen_producer_that_wakes_up_behind_its_successor_writes_nothing(workers: RunWorkers) -> None:
     frozen, awake = workers.servers
     ids = [start_run(frozen.url, items=10_000, pause=0.01, restarts=n % 2 == 0) for n in range(4)]
     readings = [RunReading(f"/runs/{id}").read(awake.port, most=5) for id in ids]
@@ -344,7 +326,7 @@ def test_a_frozen_producer_that_wakes_up_behind_its_successor_writes_nothing(wor
         assert numbers_of(reading.items[place + 1 :]) == list(range(place, len(reading.items) - 1))
 
 
-def test_what_has_ended_expires(workers: Workers) -> None:
+def test_what_has_ended_expires(workers: RunWorkers) -> None:
     one, other = workers.servers
     ids = [start_run(one.url, items=2, keep=0.1) for _ in range(5)]
     wait_for(lambda: {httpx.get(f"{other.url}/runs/{id}").status_code for id in ids} == {404})
@@ -474,7 +456,7 @@ def test_while_the_store_is_away_browsers_come_again_and_others_get_503() -> Non
 
 
 def test_who_reads_in_python_and_who_writes_wait_for_a_store_that_is_away(tmp_path: Path) -> None:
-    with BROKERS["redis"](tmp_path) as broker, Workers({"NITRO_BROKER_URL": broker.url}) as workers:
+    with BROKERS["redis"](tmp_path) as broker, RunWorkers({"NITRO_BROKER_URL": broker.url}) as workers:
         one, other = workers.servers
         id = start_run(one.url, items=150, pause=0.02)
         reading = RunReading(f"/runs/{id}").read(other.port, most=5)

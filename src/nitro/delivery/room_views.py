@@ -36,13 +36,14 @@ class RoomViews:
         self._max_members = max_members
         self._rooms: dict[str, Room] | None = None
         """By topic; None before this process knows who is there."""
-        self._lists: dict[str, tuple[Room, Batch]] = {}
-        """What was shown last of rooms that are watched: many clients begin with the same."""
+        self._lists: dict[str, Batch] = {}
+        """By topic, until the room changes: many clients begin with the same."""
 
     def open(self, rooms: Mapping[str, Room] | None) -> None:
         """This process knows who is there, if it isn't None: give it to all who watch."""
         if rooms is not None:
             self._rooms = {room.topic: room for room in rooms.values()}
+            self._lists.clear()
             self.show_all()
 
     def append(self, changes: Sequence[RoomChange]) -> None:
@@ -51,6 +52,7 @@ class RoomViews:
             return
         for change in changes:
             topic = change.room.topic
+            self._lists.pop(topic, None)
             if change.room.members:
                 self._rooms[topic] = change.room
             else:
@@ -77,15 +79,14 @@ class RoomViews:
                 self.show(outbox)
 
     def _list(self, rooms: dict[str, Room], topic: str) -> Batch:
-        room = rooms.get(topic) or Room(topic.removeprefix(PRESENCE_OF), {})
         shown = self._lists.get(topic)
-        if shown is not None and (shown[0] is room or not (shown[0].members or room.members)):
-            return shown[1]
-        message = Message(topic, None, room.payload(self._max_members), None)
-        if len(self._lists) >= _REMEMBERED:
-            self._lists.clear()
-        self._lists[topic] = room, Batch.uncounted(Frame(message))
-        return self._lists[topic][1]
+        if shown is None:
+            room = rooms.get(topic) or Room(topic.removeprefix(PRESENCE_OF), {})
+            shown = Batch.uncounted(Frame(Message(topic, None, room.payload(self._max_members), None)))
+            if len(self._lists) >= _REMEMBERED:
+                self._lists.clear()
+            self._lists[topic] = shown
+        return shown
 
     def __repr__(self) -> str:
         return f"<RoomViews, {'not known yet' if self._rooms is None else f'{len(self._rooms)} rooms'}>"

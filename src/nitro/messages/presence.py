@@ -5,16 +5,18 @@ Workers write under a reserved topic, which applications can't emit. Clients of 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from nitro.messages.topics import PRESENCE_OF
 
-__all__ = ["PRESENCE", "Entry", "Member", "Report", "Room", "RoomChange"]
+__all__ = ["PRESENCE", "Entry", "Kind", "Member", "Report", "Reported", "Room", "RoomChange"]
 
 PRESENCE: Final = "nitro.presence"
+Kind: TypeAlias = Literal["change", "whole", "leaving", "ask", "ended"]
+"""What a report says; see `Report`."""
 
 
 class Entry(NamedTuple):
@@ -32,6 +34,10 @@ class Entry(NamedTuple):
     order: int = 0
 
 
+Reported: TypeAlias = dict[str, dict[str, Entry | None]]
+"""Room → user → entry; None if the user is gone."""
+
+
 class Report(NamedTuple):
     """What a worker writes in the log about presence.
 
@@ -41,14 +47,14 @@ class Report(NamedTuple):
             `workers` are silent, and count as dead if that was their last report.
         worker: its id, which no other process has.
         number: of its reports but `"ask"` and `"ended"`, without holes.
-        rooms: room → user → entry; None if the user is gone.
+        rooms: of whom it says something.
         workers: of `"whole"` and `"ended"`: worker → number of its last report, as far as the log had been read.
     """
 
-    kind: Literal["change", "whole", "leaving", "ask", "ended"]
+    kind: Kind
     worker: str
     number: int = 0
-    rooms: dict[str, dict[str, Entry | None]] = {}  # noqa: RUF012 - never changed
+    rooms: Reported = {}  # noqa: RUF012 - never changed
     workers: dict[str, int] = {}  # noqa: RUF012 - never changed
 
     @property
@@ -90,26 +96,19 @@ class Room:
         members: by user id.
     """
 
-    __slots__ = ("_payloads", "members", "name", "topic")
+    __slots__ = ("members", "name", "topic")
 
     def __init__(self, name: str, members: dict[str, Member]) -> None:
         self.name: str = name
         self.topic: str = PRESENCE_OF + name
         self.members: dict[str, Member] = members
-        self._payloads: dict[int, bytes] = {}
 
     def payload(self, max_members: int) -> bytes:
         """What a client gets that begins: the members, or how many they are if they are too many."""
-        payload = self._payloads.get(max_members)
-        if payload is None:
-            payload = self._payloads[max_members] = to_json(self._shown(max_members))
-        return payload
-
-    def _shown(self, max_members: int) -> dict[str, Any]:
         shown: dict[str, Any] = {"room": self.name, "count": len(self.members)}
         if len(self.members) <= max_members:
             shown["members"] = [member._asdict() for member in self.sorted]
-        return shown
+        return to_json(shown)
 
     @property
     def sorted(self) -> list[Member]:

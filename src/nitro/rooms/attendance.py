@@ -11,14 +11,12 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from nitro.messages.presence import Entry
+from nitro.messages.presence import Entry, Reported
 
-__all__ = ["Attendance", "Reported"]
+__all__ = ["Attendance"]
 
 Place = tuple[str, str]
 """A room and a user."""
-Reported = dict[str, dict[str, Entry | None]]
-"""Room → user → entry; None if the user is gone."""
 
 _NEVER: Final = float("inf")
 _ENTRY_BYTES: Final = 64

@@ -17,8 +17,8 @@ from typing import Any, Final
 from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, NitroError, PayloadTooLarge
 from nitro.messages.message import Message
-from nitro.messages.presence import PRESENCE, Member, Report, Room, RoomChange
-from nitro.rooms.attendance import Attendance, Reported
+from nitro.messages.presence import PRESENCE, Kind, Member, Report, Reported, Room, RoomChange
+from nitro.rooms.attendance import Attendance
 from nitro.rooms.roster import Roster
 
 __all__ = ["RoomService"]
@@ -269,7 +269,7 @@ class RoomService:
         """How long a process with users may say nothing; for ever if no other process listens."""
         return self._lease / 3 if self._hub.broker.is_shared else _NEVER
 
-    def _report(self, kind: Any, rooms: Reported | None = None, workers: dict[str, int] | None = None) -> Report:
+    def _report(self, kind: Kind, rooms: Reported | None = None, workers: dict[str, int] | None = None) -> Report:
         self._number += 1
         return Report(kind, self._id, self._number, rooms or {}, workers or {})
 
