@@ -74,10 +74,10 @@ test-engines: $(VENV)/.test $(JS) programs
 	$(BIN)/python -m pytest -m engines
 	EXPLORED_WORLDS=200000 $(WITH_NODE) $(BIN)/python -m pytest -k in_worlds_full_of_faults tests/test_browser_build.py
 
-# Runs and durable streams from end to end over every store; `make test` takes SQLite and Redis.
+# Runs, durable streams and presence from end to end over every store; `make test` takes SQLite and Redis.
 test-stores: $(VENV)/.test $(JS) programs
 	NITRO_TEST_ALL_STORES=1 $(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup tests/test_runs.py \
-	  tests/test_run_faults.py tests/test_durable_streams.py
+	  tests/test_run_faults.py tests/test_durable_streams.py tests/test_rooms.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
