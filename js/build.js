@@ -11,8 +11,8 @@ import { edited } from "./test/edits.js";
 const place = process.argv.indexOf("--out");
 const wheel = place > 0 ? process.argv[place + 1] : "../src/nitro/static";
 /** Properties of objects that are never handed to a page's code, nor posted to another page or worker, which may have another build. */
-const INNER = /^(isWaiting|isNewcomer|isAsleep|unconfirmed|heardAt|probedAt|wasOpen|hasBegun|wanted|greeted|refused|openSoon|covers|hear|keep|kept|soon|report|hold|lead|isAsked|post|tell|watch|after|end|open|ask|leave|wake|give|members|channel|kind|stream|event|env|before|again|remove|handler|pattern|read)$/;
-const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning", metafile: true };
+const INNER = /^(isWaiting|isNewcomer|isAsleep|unconfirmed|heardAt|probedAt|wasOpen|hasBegun|wanted|greeted|refused|openSoon|covers|hear|keep|kept|soon|report|hold|lead|isAsked|post|tell|watch|after|end|open|ask|leave|wake|give|readers|channel|kind|stream|event|env|before|again|remove|handler|pattern|read)$/;
+const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning" };
 
 if (process.argv.includes("--tests")) {
   const tests = { ...common, platform: "node" };
@@ -21,16 +21,14 @@ if (process.argv.includes("--tests")) {
 } else {
   await rm("dist", { recursive: true, force: true });
   const dist = { ...common, outdir: "dist", sourcemap: true };
-  const { metafile } = await build({ ...dist, entryPoints: ["src/index.ts", "src/worker.ts"] });
-  const collection = await build({ ...dist, entryPoints: ["src/collection.ts"], plugins: [importing("./index.js")] });
+  await build({ ...dist, entryPoints: ["src/index.ts", "src/worker.ts", "src/follow.ts"] });
+  await build({ ...dist, entryPoints: ["src/collection.ts"], plugins: [importing("./index.js")] });
   await serve("client", []);
+  await serve("follow", []);
   await serve("collection", [importing("./client.js")]);
-  const values = metafile.outputs["dist/index.js"].exports;
-  await declare("index", "dist/index.d.ts", values);
-  await declare("client", `${wheel}/client.d.ts`, values);
-  for (const file of ["dist/collection.d.ts", `${wheel}/collection.d.ts`]) {
-    await declare("collection", file, collection.metafile.outputs["dist/collection.js"].exports);
-  }
+  await declare("index", "dist/index.d.ts", "connect");
+  await declare("client", `${wheel}/client.d.ts`, "connect");
+  for (const name of ["follow", "collection"]) for (const directory of ["dist", wheel]) await declare(name, `${directory}/${name}.d.ts`, name);
   await writeFile("dist/worker.d.ts", "export {};\n");
   if (existsSync("../LICENSE")) await copyFile("../LICENSE", "LICENSE"); // npm packs no file from above
 }
@@ -50,14 +48,13 @@ function importing(path) {
   return { name: "importing", setup: ({ onResolve }) => onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path, external: true })) };
 }
 
-/** Write the declarations of one entry, with all that they need. What the script does not export is a type only. */
-async function declare(entry, file, values) {
+/** Write the declarations of one entry, with all that they need. The script exports this value; the rest is types only. */
+async function declare(entry, file, value) {
   const bundle = await rollup({ input: `types/${entry}.d.ts`, plugins: [dts()], onLog: refuse });
   const { output } = await bundle.generate({ format: "es" });
   const code = output[0].code.replace(/^export \{ (.+) \};$/m, (_, names) => {
-    const types = names.split(", ").filter((name) => !values.includes(name));
-    const all = [...values, ...types.map((name) => `type ${name}`)];
-    return `export { ${all.join(", ")} };`;
+    const types = names.split(", ").filter((name) => name !== value);
+    return `export { ${[value, ...types.map((name) => `type ${name}`)].join(", ")} };`;
   });
   await writeFile(file, code);
 }

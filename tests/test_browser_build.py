@@ -61,6 +61,12 @@ def test_in_worlds_full_of_faults_each_collection_has_the_rows_that_the_database
     run("explore", "--", "--rows", "--from", "1", "--runs", str(EXPLORED_WORLDS // 5), seconds=300)
 
 
+@pytest.mark.slow
+@pytest.mark.alone
+def test_in_worlds_full_of_faults_each_page_sees_who_is_in_the_room() -> None:
+    run("explore", "--", "--rooms", "--from", "1", "--runs", str(EXPLORED_WORLDS // 5), seconds=300)
+
+
 def test_each_fault_that_the_client_once_had_or_could_have_is_caught_by_the_world_of_its_seed() -> None:
     """A seed that catches nothing any more is found anew: `node test/mutants.js --find NAME`."""
     run("mutants")
@@ -91,7 +97,7 @@ async def ask(path: str, **headers: str) -> httpx.Response:
         return await http.get(path)
 
 
-@pytest.mark.parametrize("name", ["client.js", "client.readable.js", "collection.js"])
+@pytest.mark.parametrize("name", ["client.js", "client.readable.js", "collection.js", "follow.js"])
 def test_a_file_is_asked_for_again_by_its_name_and_kept_by_its_hash(name: str) -> None:
     import asyncio
 

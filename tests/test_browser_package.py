@@ -24,8 +24,8 @@ WORKER = 'worker: new URL("nitro-realtime/worker", import.meta.url)'
 QUICK = {"NITRO_RETRY_MILLISECONDS": "200", "NITRO_HEARTBEAT_SECONDS": "0.5"}
 
 CONSUMER = """
-import { connect, follow, type Failure, type Gap, type Handler, type Live, type Message, type Options } from "FROM";
-import type { End, FollowOptions, Run, State } from "FROM";
+import { connect, type Failure, type Gap, type Handler, type Live, type Message, type Options } from "FROM";
+import type { RoomMember, State } from "FROM";
 // @ts-expect-error: the script exports no such value
 import { Live as Value } from "FROM";
 
@@ -41,11 +41,32 @@ live.on("*", (data, message) => console.log(data, message.topic));
 live.onstate = (state, error: Failure | null) => seen.push([state, error?.message]);
 live.subscribe("user.*", "team.*");
 live.unsubscribe("user.*");
+const names = ([first]: RoomMember<{ name: string }>[], count: number) => console.log(first?.state.name, count);
+const lookAway: () => void = live.presence("room.42", names);
+lookAway();
 const state: "connecting" | "open" | "waiting" | "closed" = live.state;
 for (const off of offs) off();
 live.close();
 
-const following: FollowOptions<Todo> = { headers: () => ({ a: "b" }), onstate: (state) => seen.push([state, "run"]) };
+// @ts-expect-error: a topic is a string
+connect("/events", { topics: [7] });
+// @ts-expect-error: what is left out is not undefined
+connect("/events", { since: undefined });
+// @ts-expect-error: there is no such option
+connect("/events", { topic: ["a"] });
+// @ts-expect-error: a gap has no such reason
+live.on("gap", (gap: Gap) => gap.reason === "boredom");
+// @ts-expect-error: a room is a string
+live.presence(42, names);
+export { state, type Value };
+"""
+FOLLOWING = """
+import { follow, type End, type Failure, type FollowOptions, type Run, type State } from "FROM/followEND";
+
+interface Todo { id: number; title: string }
+
+const seen: State[] = [];
+const following: FollowOptions<Todo> = { headers: () => ({ a: "b" }), onstate: (state) => seen.push(state) };
 const append = ({ title }: Todo, id: string): void => console.log(title, id.length);
 const run: Run = follow<Todo>("/runs/7", { ...following, lastEventId: "7", onitem: append });
 const finish = ({ state, reason }: End): void => console.log(state === "lost", reason?.length);
@@ -58,15 +79,7 @@ const last: string = run.lastEventId;
 follow("/runs/7", { topics: ["todo.*"] });
 // @ts-expect-error: a run has no such end
 follow("/runs/7", { onend: ({ state }) => state === "bored" });
-// @ts-expect-error: a topic is a string
-connect("/events", { topics: [7] });
-// @ts-expect-error: what is left out is not undefined
-connect("/events", { since: undefined });
-// @ts-expect-error: there is no such option
-connect("/events", { topic: ["a"] });
-// @ts-expect-error: a gap has no such reason
-live.on("gap", (gap: Gap) => gap.reason === "boredom");
-export { state, last, type Value };
+export { last };
 """
 COLLECTING = """
 import { collection, type Change, type Collection } from "FROM/collectionEND";
@@ -104,7 +117,7 @@ STRICT = {
     "skipLibCheck": False,
 }
 
-FILES = ("packed", "served", "packed-rows", "served-rows")
+FILES = ("packed", "served", "packed-rows", "served-rows", "packed-run", "served-run")
 
 MAIN = f"""
 import {{ connect }} from "nitro-realtime";
@@ -162,7 +175,9 @@ def test_what_is_published_holds_no_more_than_it_names(packed: Packed) -> None:
     with tarfile.open(packed.file) as archive:
         names = [name.removeprefix("package/") for name in archive.getnames()]
     built = {name for name in names if not name.startswith("src/")}
-    files = {f"dist/{name}.{end}" for name in ("index", "collection", "worker") for end in ("js", "js.map", "d.ts")}
+    files = {
+        f"dist/{name}.{end}" for name in ("index", "collection", "follow", "worker") for end in ("js", "js.map", "d.ts")
+    }
     assert built == {*files, "package.json", "README.md", "LICENSE"}
 
 
@@ -172,6 +187,7 @@ def test_the_declarations_are_whole_and_name_no_place(packed: Packed, tmp_path: 
     names = {
         "connect": (dist / "index.d.ts", packed.static / "client.d.ts"),
         "collection": (dist / "collection.d.ts", packed.static / "collection.d.ts"),
+        "follow": (dist / "follow.d.ts", packed.static / "follow.d.ts"),
     }
     for name, file in [(name, file) for name, files in names.items() for file in files]:
         text = file.read_text()
@@ -193,8 +209,9 @@ def test_a_strict_project_compiles_with_the_package_and_with_what_the_wheel_serv
     (tmp_path / "packed.ts").write_text(CONSUMER.replace("FROM", "nitro-realtime"))
     (tmp_path / "served.ts").write_text(CONSUMER.replace("FROM", "/nitro/client.js"))
     for name, place, end in (("packed", "nitro-realtime", ""), ("served", "/nitro", ".js")):
-        (tmp_path / f"{name}-rows.ts").write_text(COLLECTING.replace("FROM", place).replace("END", end))
-    paths = {f"/nitro/{name}.js": [str(packed.static / f"{name}.d.ts")] for name in ("client", "collection")}
+        for kind, text in (("rows", COLLECTING), ("run", FOLLOWING)):
+            (tmp_path / f"{name}-{kind}.ts").write_text(text.replace("FROM", place).replace("END", end))
+    paths = {f"/nitro/{name}.js": [str(packed.static / f"{name}.d.ts")] for name in ("client", "collection", "follow")}
     options = {**STRICT, "module": module, "moduleResolution": resolution, "paths": paths}
     (tmp_path / "tsconfig.json").write_text(
         json.dumps({"compilerOptions": options, "files": [f"{name}.ts" for name in FILES]})

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect
 from starlette.requests import Request
 
 import nitro
+from nitro.testing.conformance import eventually
 from tests.servers import ROOT, Server
 from tests.specification.blocks import blocks_in
 
@@ -41,14 +42,15 @@ def test_the_other_blocks_run_as_they_stand() -> None:
 
 
 @pytest.mark.browser
-def test_two_browsers_see_each_other_come_and_go(server: Server, browser: Browser) -> None:
+@pytest.mark.parametrize("path", ["/", "/plain"])
+def test_two_browsers_see_each_other_come_and_go(server: Server, browser: Browser, path: str) -> None:
     contexts = [browser.new_context() for _ in range(2)]
     for context, user in zip(contexts, ("ann", "bob"), strict=True):
         context.add_cookies([{"name": "user", "value": user, "url": server.url}])
     ann, bob = (context.new_page() for context in contexts)
-    ann.goto(server.url)
+    ann.goto(server.url + path)
     expect(ann.locator("#names")).to_have_text("Ann")
-    bob.goto(server.url)
+    bob.goto(server.url + path)
     for page in (ann, bob):
         expect(page.locator("#names")).to_have_text("Ann, Bob")
     assert httpx.get(f"{server.url}/rooms/lobby/members").json() == ["ann", "bob"]
@@ -57,6 +59,7 @@ def test_two_browsers_see_each_other_come_and_go(server: Server, browser: Browse
     contexts[0].close()
     expect(bob.locator("#names")).to_have_text("Bob")
     contexts[1].close()
+    eventually(lambda: not httpx.get(f"{server.url}/rooms/lobby/members").json(), "nobody is there")
 
 
 async def execute(source: str, names: dict[str, Any]) -> None:

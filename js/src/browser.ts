@@ -82,7 +82,7 @@ function storage(use: (storage: Storage) => unknown): any {
   }
 }
 
-export const page = (): PageEnv => ({
+const page = (): PageEnv => ({
   ...browser(),
   worker: globalThis.SharedWorker && worker,
   keep: (key, thing) => storage((kept) => (thing ? kept.setItem(key, JSON.stringify(thing)) : kept.removeItem(key))),
@@ -105,3 +105,8 @@ export const page = (): PageEnv => ({
   },
   report: (error) => reportError(error),
 });
+
+let own: PageEnv | undefined;
+
+/** This page, and the URL as a link in it is resolved. */
+export const here = (url: string | URL): [PageEnv, string] => [(own ??= page()), new URL(url, document.baseURI).href];

@@ -86,17 +86,17 @@ export class Host implements Owner {
   greeted(user: string, giver: Member | undefined): void {
     const line = this.#line;
     // its page has another user's token by now; the others have their own
-    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.members.size ? line.again() : line.end();
+    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.readers.size ? line.again() : line.end();
     line.user = user;
     let isMisplaced = false;
-    for (const member of [...line.members]) {
+    for (const member of [...line.readers]) {
       const { last } = member;
       if (giver && member !== giver && (!member.user || member.isOfPageBefore)) {
         line.remove(member, false); // it was not its token
         this.#prepare(member, 0);
       } else if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
     }
-    if (!line.members.size) line.end();
+    if (!line.readers.size) line.end();
     else if (isMisplaced) line.again();
   }
 
@@ -106,7 +106,7 @@ export class Host implements Owner {
    */
   refused(failure: Failure): void {
     const line = this.#line;
-    const members = [...line.members];
+    const members = [...line.readers];
     const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
     const areSomeNew = newcomers.length && newcomers.length < members.length;
     for (const member of areSomeNew ? newcomers : members.slice(0, -1)) {
@@ -125,21 +125,22 @@ export class Host implements Owner {
     const { topics, last, user, isOfPageBefore, turn } = request;
     // it may stand where it stood before, so nothing that comes now is given to it before it is served
     const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, isWaiting: true, heardAt: this.env.now() };
-    const whose = known?.user && !known.isOfPageBefore ? {} : { user, isOfPageBefore }; // who was not greeted here may have been elsewhere
+    const isGreeted = user && !isOfPageBefore; // as it says itself: here, or elsewhere while this host was not heard
+    const whose = isGreeted || !known?.user || known.isOfPageBefore ? { user, isOfPageBefore } : {};
     const member: Member = Object.assign(known ?? { ...FRESH, name }, now, whose) as Member;
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     if (turn) tell({ is: "joined", turn });
     if (member.user && !member.isOfPageBefore) tell({ is: "user", user: member.user }); // what it was told before, it may not have heard
     const line = this.#line;
-    const isIn = line.members.has(member);
+    const isIn = line.readers.has(member);
     const hasTopics = topics?.length !== 0;
-    if (!hasTopics || (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics))) {
+    if (!hasTopics || (isIn ? line.covers(topics) || line.readers.size === 1 : this.#needsNoProof(topics))) {
       this.#stopProbe(member);
       if (!hasTopics) {
         line.remove(member, false);
         tell({ is: "state", state: "waiting" });
-      } else if (isIn || !line.user || this.#prove(member, line.user)) line.add(member);
+      } else if (!line.user || this.#prove(member, line.user)) line.add(member);
       return;
     }
     if (!isIn) tell({ is: "state", state: "connecting" });
@@ -150,7 +151,7 @@ export class Host implements Owner {
   #needsNoProof(topics: string[] | null): boolean {
     const { isTrusted, hasHeaders } = this.config;
     const line = this.#line;
-    return (!line.hasBegun && !(hasHeaders && line.members.size)) || (isTrusted && line.covers(topics));
+    return (!line.hasBegun && !(hasHeaders && line.readers.size)) || (isTrusted && line.covers(topics));
   }
 
   /** Let it in if a probe is right. Who asks for more all the time is probed as seldom as a line is read anew. */
@@ -178,7 +179,7 @@ export class Host implements Owner {
         if (!this.#prove(member, user)) return;
         if (asked !== member.topics) return this.#prepare(member, PAUSE);
         // somebody else has logged in: the others are asked, too, and nothing that they heard is given to this one
-        if (!isSame && line.members.size) line.again();
+        if (!isSame && line.readers.size) line.again();
         else if (!isSame) line.end();
         line.add(member);
       },

@@ -4,7 +4,8 @@ import type { Env, Undo } from "./env.js";
 import { isIncomplete, isKnown, isOneLog, NO_ROWS } from "./position.js";
 import { type Config, MOST_UNCONFIRMED, type Tell } from "./protocol.js";
 import { type Gap, type Listener, type State, Stream } from "./stream.js";
-import { matches } from "./topics.js";
+import { listed, type Room } from "./rooms.js";
+import { matches, PRESENCE } from "./topics.js";
 import type { Failure, Headers } from "./transports.js";
 
 export interface Member {
@@ -52,7 +53,7 @@ export const PAUSE = 20;
 export const LONGEST_PAUSE = 500;
 
 export class Line implements Listener {
-  readonly members = new Set<Member>();
+  readonly readers = new Set<Member>();
   /** For whom it was greeted; empty before. */
   user = "";
   /** Whether its first request was sent: until then it speaks for whoever joins. */
@@ -62,6 +63,7 @@ export class Line implements Listener {
   #topics: string[] | null = null; // what is read
   #recent: Recent[] = []; // what came behind `since`, for who joins with an id of its own
   #since = "";
+  #rooms = new Map<string, Room>(); // who is where, by topic: they are told once, and who joins later gets them, too
   #newest = ""; // an id of the newest joiner's: of the log that the server has now, most likely
   #isReading = false; // an attempt is on its way
   #pause = PAUSE;
@@ -87,8 +89,8 @@ export class Line implements Listener {
   /** Serve a member that is new, that asks for other topics than before, or that woke up. */
   add(member: Member): void {
     const stream = this.#stream;
-    const isNew = !this.members.has(member);
-    this.members.add(member);
+    const isNew = !this.readers.has(member);
+    this.readers.add(member);
     if (member.user) stream.wasOpen ||= !member.isOfPageBefore;
     if (member.last) this.#newest = member.last;
     if (stream.state === "open" && stream.last) {
@@ -106,6 +108,7 @@ export class Line implements Listener {
       if (isNew) member.tell({ is: "state", state: "connecting" });
     } else {
       if (member.last) for (const message of this.#recent.slice(had + 1)) this.#give(member, message);
+      for (const [topic, room] of this.#rooms) this.#give(member, { topic, text: JSON.stringify(room), id: "" });
       this.#settleSoon();
       // an attempt that is on its way may have let go of what was open
       member.tell({ is: "state", state: isNew && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
@@ -113,9 +116,9 @@ export class Line implements Listener {
   }
 
   remove(member: Member, isForGood: boolean): void {
-    if (!this.members.delete(member)) return;
+    if (!this.readers.delete(member)) return;
     this.#tried.delete(member);
-    if (isForGood && !this.members.size) this.end();
+    if (isForGood && !this.readers.size) this.end();
     else this.#settleSoon();
   }
 
@@ -125,7 +128,7 @@ export class Line implements Listener {
 
   /** It is as new then. */
   end(): void {
-    this.members.clear();
+    this.readers.clear();
     this.#settling();
     this.#opening?.();
     this.#opening = null;
@@ -139,7 +142,7 @@ export class Line implements Listener {
     if (state === "waiting") this.#forgetTrials();
     const isOpen = state === "open";
     let isWhole = true;
-    for (const member of this.members) {
+    for (const member of this.readers) {
       if (isOpen && member.isWaiting) isWhole = false;
       else if (!isOpen || member.last) { // who has no place yet gets one by the gap that comes first, and would be lost without
         if (isOpen) member.isNewcomer = false;
@@ -165,7 +168,7 @@ export class Line implements Listener {
 
   /** Null if the server decides; then it does for all members. */
   #topicsOfAll(): string[] | null {
-    const all = new Set([...this.members].flatMap(({ topics }) => topics ?? [""]));
+    const all = new Set([...this.readers].flatMap(({ topics }) => topics ?? [""]));
     return all.has("") ? null : [...all].sort();
   }
 
@@ -175,7 +178,7 @@ export class Line implements Listener {
     this.#opening = null;
     const { state, last } = this.#stream;
     const ids: string[] = [];
-    for (const member of this.members) {
+    for (const member of this.readers) {
       if (state === "open" && last) this.#loseIfElsewhere(member, last);
       member.isWaiting = false;
       if (member.last && !member.isAsleep) ids.push(member.last); // and not where the attempt before began: it may have been another's log
@@ -188,6 +191,7 @@ export class Line implements Listener {
     this.#topics = topics;
     this.#since = from;
     this.#recent = [];
+    this.#rooms.clear();
     this.hasBegun = this.#isReading = true;
     this.#begunAt = this.#owner.env.now();
     return { topics, last: from };
@@ -195,7 +199,7 @@ export class Line implements Listener {
 
   /** The newest member's first; the next one's if it has none, or if they are refused. */
   headers(give: (headers: Headers | null) => void): void {
-    const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
+    const next = [...this.readers].reverse().find((member) => !this.#tried.has(member));
     this.#giver = this.#owner.config.hasHeaders ? next : undefined;
     if (!next) {
       const failure = this.#failure;
@@ -210,13 +214,13 @@ export class Line implements Listener {
   refused(failure: Failure): void {
     const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
     this.#failure = failure;
-    if (isOfToken && this.members.size) this.#stream.open();
+    if (isOfToken && this.readers.size) this.#stream.open();
     else this.#blame(failure);
   }
 
   #blame(failure: Failure): void {
     this.#forgetTrials();
-    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.#stream.open(); // it was another's fault
+    if (this.readers.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.#stream.open(); // it was another's fault
     else this.#owner.refused(failure);
   }
 
@@ -239,12 +243,17 @@ export class Line implements Listener {
   #settleSoon(): void {
     this.#settling();
     this.#settling = this.#owner.env.after(SETTLES_AFTER, () => {
-      if (!this.members.size) this.end();
+      if (!this.readers.size) this.end();
       else if (this.#stream.state === "open" && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.openSoon();
     });
   }
 
   message(topic: string, text: string, id: string): void {
+    if (topic.startsWith(PRESENCE)) {
+      const room = listed(this.#rooms.get(topic), JSON.parse(text));
+      this.#rooms.set(topic, room);
+      [text, id] = [JSON.stringify(room), ""]; // it has no place in the log
+    }
     const message = { topic, text, id };
     const before = this.#recent.at(-1);
     if (before && isIncomplete(id) && !isIncomplete(before.id)) [this.#recent, this.#since] = [[], id]; // all rows are read anew
@@ -252,7 +261,7 @@ export class Line implements Listener {
       const { id } = this.#recent.shift()!;
       this.#since = isIncomplete(id) ? "" : id; // nobody is at a part of the rows
     }
-    for (const member of this.members) this.#give(member, message);
+    for (const member of this.readers) this.#give(member, message);
   }
 
   #give(member: Member, { topic, text, id }: Recent): void {
@@ -266,7 +275,7 @@ export class Line implements Listener {
   gap(gap: Gap): void {
     this.#recent = [];
     this.#since = gap.resumed_at;
-    for (const member of this.members) {
+    for (const member of this.readers) {
       if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
       this.#lose(member, gap);
     }
@@ -288,7 +297,7 @@ export class Line implements Listener {
 
   at(id: string): void {
     if (!this.#since) this.#since = id;
-    for (const member of this.members) {
+    for (const member of this.readers) {
       if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
       if (!this.#loseIfElsewhere(member, id)) {
         member.last = id;

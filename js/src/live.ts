@@ -3,10 +3,11 @@
 import type { PageEnv, Undo } from "./env.js";
 import { headersOf, type Hearing, hears, tried, turn } from "./handlers.js";
 import { isKnown } from "./position.js";
+import type { Room, RoomMember } from "./rooms.js";
 import { type Config, CONFIRM_EACH, PROTOCOL, type ToMember } from "./protocol.js";
 import { makeRoute, type Route } from "./route.js";
 import type { Gap, State } from "./stream.js";
-import { checked } from "./topics.js";
+import { checked, PRESENCE } from "./topics.js";
 import type { Failure } from "./transports.js";
 
 export interface Message {
@@ -16,6 +17,7 @@ export interface Message {
   id: string;
 }
 
+export type { RoomMember } from "./rooms.js";
 export type Handler<T = any> = (data: T, message: Message) => void;
 
 export interface Options {
@@ -64,6 +66,12 @@ export interface Live {
   /** Hear how far it has got in the server's log, when nothing of what it hears has come up to there. */
   on(pattern: "nitro.position", handler: (position: string) => void): () => void;
   on<T = any>(pattern: string, handler: Handler<T>): () => void;
+  /**
+   * Hear who is in this room, now and whenever that changes; whoever came first is the first. In a crowd nobody is named, and
+   * only `count` tells how many there are. Subscribes to `presence.<room>`, and returns a function that ends it.
+   * Throws a `TypeError` for what is no room's name.
+   */
+  presence<State = any>(room: string, handler: (members: RoomMember<State>[], count: number) => void): () => void;
   /** Hear these topics too, from now on. Throws a `TypeError` if it was made without topics. */
   subscribe(...topics: string[]): void;
   /** Drop topics that were subscribed to in the same words. */
@@ -120,6 +128,17 @@ export class Member implements Live {
     const own = { pattern: pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler: handler as Handler };
     this.#handlers.add(own);
     return () => void this.#handlers.delete(own);
+  }
+
+  presence(room: string, handler: (members: RoomMember[], count: number) => void): () => void {
+    const topic = checked(PRESENCE + room);
+    const end = this.on(topic, ({ members = [], count }: Room) => handler(members, count));
+    this.#topics?.add(topic);
+    this.#join(); // it is told who is there
+    return () => {
+      end();
+      if (this.#topics && ![...this.#handlers].some(({ pattern }) => pattern === topic)) this.unsubscribe(topic);
+    };
   }
 
   subscribe(...topics: string[]): void {

@@ -22,7 +22,7 @@ export interface RouteOptions {
 }
 
 /** A worker that did not come is tried again after this, and after twice as long each time. */
-const TRIES_AGAIN_AFTER = 30_000;
+const TRIES_AGAIN_AFTER = 5000;
 const TRIES_AGAIN_AT_LATEST = 3_600_000;
 /** Workers that die one after the other, none older than a question, before another way is taken. */
 const MOST_DEATHS = 3;

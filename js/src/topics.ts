@@ -1,12 +1,14 @@
 // Patterns as on the server: `*` stands for one or more characters, dots included, anywhere. No regular expression.
 
-const GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)(?!.{256})[\w:*-]+(\.[\w:*-]+)*$/;
+const GRAMMAR = /^(?!nitro($|\.)|presence\..*\*|.*\*\*|.{256})[\w:*-]+(\.[\w:*-]+)*$/;
+/** What tells who is in a room is heard by the room's name, and by no star. */
+export const PRESENCE = "presence.";
 
 /** The pattern itself, if it is one; `"ANY"` is `"*"`. Throws a `TypeError` that says what is wrong. */
 export function checked(pattern: string): string {
   if (typeof pattern !== "string" || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", and not "nitro."`,
+      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", no star in "presence.", and not "nitro."`,
     );
   }
   return pattern === "ANY" ? "*" : pattern;
@@ -14,6 +16,7 @@ export function checked(pattern: string): string {
 
 export function matches(pattern: string, topic: string): boolean {
   if (pattern === topic) return true;
+  if (topic.startsWith(PRESENCE)) return false;
   const [first = "", ...rest] = pattern.split("*");
   if (!rest.length || !topic.startsWith(first)) return false;
   const last = rest.pop()!;

@@ -6,11 +6,15 @@ import test from "node:test";
 import { createParser } from "eventsource-parser";
 
 import { backoff } from "../src/backoff.js";
+import { Host } from "../src/host.js";
 import { type Live, Member } from "../src/live.js";
 import { parser } from "../src/parser.js";
 import { isKnown } from "../src/position.js";
+import type { ToMember } from "../src/protocol.js";
 import { type Change, type CollectionOptions, Rows } from "../src/rows.js";
 import { checked, matches } from "../src/topics.js";
+import { failed } from "../src/transports.js";
+import { explore } from "./explore.js";
 import { exploreRows } from "./rows.js";
 import { exploreRuns } from "./runs.js";
 import { randomFrom, Realm, World } from "./world.js";
@@ -22,11 +26,16 @@ test("patterns match as on the server", () => {
   for (const pair of no) assert.ok(!matches(...(pair.split(" ") as [string, string])), pair);
 });
 
+test("no star hears who is in a room", () => {
+  assert.ok(matches("presence.a", "presence.a"));
+  for (const pattern of ["*", "presence.*", "*.a", "pres*", "presence.b"]) assert.ok(!matches(pattern, "presence.a"), pattern);
+});
+
 test("what is no pattern is refused", () => {
-  for (const wrong of ["", ".", "a..b", "a.", "a b", "<b>", "ä", "a".repeat(256), null, 7, "a\n"]) {
+  for (const wrong of ["presence.*", "presence.a*", "", ".", "a..b", "a.", "a b", "<b>", "ä", "a".repeat(256), null, 7, "a\n"]) {
     assert.throws(() => checked(wrong as string), TypeError, String(wrong));
   }
-  for (const right of ["*", "a.b", "__proto__", "user.*", "a:b-c_d"]) assert.equal(checked(right), right);
+  for (const right of ["*", "presence.a", "presence*", "a.b", "__proto__", "user.*", "a:b-c_d"]) assert.equal(checked(right), right);
 });
 
 test("positions are compared as numbers of one log", () => {
@@ -399,10 +408,34 @@ test("a tab that comes when parts of the rows are not kept any more has all of t
   assert.equal(world.connections.size, 1);
 });
 
+test("a member that was greeted elsewhere while its host was not heard is who it says that it is", () => {
+  const { world, run } = worldOf({});
+  const { env } = world.page(new Realm("page"), new Map());
+  const host = new Host(env, { url: "http://x/events", credentials: "same-origin", hasHeaders: false, isTrusted: false }, "host");
+  const told: ToMember[] = [];
+  const join = (turn: number, user: string) =>
+    host.hear("member", (news) => told.push(news), { do: "join", turn, topics: ["a.1"], last: "", user, isOfPageBefore: false });
+  join(1, "");
+  run(1);
+  assert.deepEqual(told.filter(({ is }) => is === "user"), [{ is: "user", user: "uann" }]);
+  join(2, "ubob");
+  run(1);
+  assert.deepEqual(told.at(-1), { is: "state", state: "closed", failure: failed(419) });
+  run(5);
+  assert.equal(world.connections.size, 0, "nobody reads what is another user's");
+});
+
 test("in worlds full of faults each collection has the rows that the database had at its position", async () => {
   for (let seed = 1; seed <= 300; seed++) {
     const { problems } = await exploreRows(seed);
     assert.deepEqual(problems, [], `npm run explore -- --rows --trace ${seed}`);
+  }
+});
+
+test("in worlds full of faults each page sees who is in the room", async () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const { problems } = await explore(seed, { hasRoom: true });
+    assert.deepEqual(problems, [], `npm run explore -- --rooms --trace ${seed}`);
   }
 });
 

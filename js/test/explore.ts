@@ -5,7 +5,7 @@
 
 import { type Live, Member, type Options } from "../src/live.js";
 import { isOneLog } from "../src/position.js";
-import { type Random, NO_TOKEN, randomFrom, PUBLIC, Realm, World } from "./world.js";
+import { type Random, NO_TOKEN, randomFrom, PUBLIC, Realm, ROOM, World } from "./world.js";
 
 const LONGEST_STORM = 40_000;
 /** Everybody has to be well again after this. Most are much sooner, and are judged then. */
@@ -16,6 +16,7 @@ const TAKEN_OVER_WITHIN = 20_000;
 const SOON = 5000;
 const USERS = ["ann", "bob"];
 const FORBIDDEN = "secret.1";
+const IN_ROOM = `presence.${ROOM}`;
 
 type Way = "worker" | "leader" | "alone";
 
@@ -48,6 +49,8 @@ interface Watched {
   /** By topic: behind which position everything has to be heard. */
   owed: Map<string, string>;
   hasAskedForbidden: boolean;
+  /** What ends its watches of the room, each with what it saw there last. */
+  watches: { end: () => void; seen: string }[];
 }
 
 export interface Verdict {
@@ -63,6 +66,8 @@ export interface Setting {
   hasHeaders?: boolean;
   changesUsers?: boolean;
   decides?: boolean;
+  /** There is a room, and who is there is told. */
+  hasRoom?: boolean;
 }
 
 export async function explore(seed: number, setting: Setting = {}, trace?: (line: string) => void): Promise<Verdict> {
@@ -77,6 +82,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   const changesUsers = setting.changesUsers ?? chance(0.3);
   const forgets = chance(0.4);
   const decides = setting.decides ?? chance(0.2); // the server does, what is heard
+  world.hasRoom = setting.hasRoom ?? false;
   const trusts = chance(0.15); // pages say for whom they share
   const storm = LONGEST_STORM * (0.2 + 0.8 * random());
   const isPatient = chance(0.2); // it waits for the long quiet in any case
@@ -118,6 +124,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     const watched: Watched = {
       live, tab, options, name: `m${all.length}`, possible: new Set(usersOf(tab)), wasOpen: false, isClosed: false, closesAsItHears: false,
       heard: [], at: "", owed: new Map(), hasAskedForbidden: topics.includes(FORBIDDEN),
+      watches: [],
     };
     const baseline = options.since ?? (changesUsers ? "" : predecessor?.at);
     const hasTwin = decides && predecessor && predecessor.tab.watched.length > 1; // which keeps its place by the same key
@@ -129,7 +136,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       if (watched.isClosed && state !== "closed") wrong(`${watched.name} lives on after close`);
       if (state === "open") {
         watched.wasOpen = true;
-        for (const topic of topicsOf(live)) if (!watched.owed.has(topic)) watched.owed.set(topic, world.position);
+        for (const topic of topicsOf(live)) if (topic !== IN_ROOM && !watched.owed.has(topic)) watched.owed.set(topic, world.position);
       }
     };
     live.on("*", (_, { topic, id }) => {
@@ -137,6 +144,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       heardInAll++;
       const last = watched.heard.at(-1)?.[1] ?? "";
       if (watched.isClosed) wrong(`${watched.name} hears after close`);
+      if (topic.startsWith("presence.")) return wrong(`a star of ${watched.name} hears ${topic}`);
       if (last && isOneLog(last, id) && place(id) <= place(last)) wrong(`${watched.name} hears ${id} behind ${last}`);
       const [owner] = topic.split(".") as [string];
       if (USERS.includes(owner)) {
@@ -154,6 +162,32 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     });
     tab.watched.push(watched);
     all.push(watched);
+    if (world.hasRoom && chance(0.6)) watch(watched);
+  };
+
+  /** One more look at the room. */
+  const watch = (watched: Watched) => {
+    say?.(`${watched.name} watches the room`);
+    const own = { end: () => {}, seen: "" };
+    let isOver = false;
+    const end = watched.live.presence(ROOM, (members, count) => {
+      say?.(`${watched.name} sees ${count}: ${JSON.stringify(members)}`);
+      if (isOver || watched.isClosed) wrong(`${watched.name} sees the room after it has looked away`);
+      own.seen = JSON.stringify([members, count]);
+    });
+    own.end = () => {
+      isOver = true;
+      end();
+    };
+    watched.watches.push(own);
+    const topics = topicsOf(watched.live);
+    if (!decides && !topics.includes(IN_ROOM)) changed(watched, [...topics, IN_ROOM]);
+  };
+
+  const lookAway = (watched: Watched) => {
+    say?.(`${watched.name} looks away from the room`);
+    watched.watches.pop()!.end();
+    if (!decides && !watched.watches.length) changed(watched, topicsOf(watched.live).filter((topic) => topic !== IN_ROOM));
   };
 
   const close = (watched: Watched) => {
@@ -292,6 +326,17 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       say?.(`${world.cookie} logs in`);
       if (!hasHeaders) for (const { possible, heard } of all) if (!heard.some(([topic]) => USERS.includes(topic.split(".")[0]!))) possible.add(world.cookie);
     }],
+    [world.hasRoom ? 12 : 0, () => {
+      const user = `u${Math.floor(random() * 6)}`;
+      world.attend(user, world.members.has(user) && chance(0.5) ? null : Math.floor(random() * 10), chance(0.2));
+      say?.(`in the room: ${JSON.stringify(world.room)}`);
+    }],
+    [world.hasRoom ? 3 : 0, () => {
+      const watched = pick(members());
+      if (!watched || watched.live.state === "closed") return;
+      if (watched.watches.length && chance(0.5)) lookAway(watched);
+      else watch(watched);
+    }],
     [hasHeaders ? 2 : 0, () => {
       const user = pick(USERS);
       world.tokens.set(user, `${user}:${clock.now}`);
@@ -373,6 +418,13 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       }
     }
   };
+  const judgeSeen = (found: string[]) => {
+    const { members: named = [], count } = world.room as { members?: object[]; count: number };
+    const isSo = JSON.stringify([named, count]);
+    for (const { live, name, watches } of members()) {
+      for (const { seen } of watches) if (live.state === "open" && seen !== isSo) found.push(`${name} sees ${seen || "nothing"} in the room, and not ${isSo}`);
+    }
+  };
   /** What is wrong after so long a quiet, when one more event of each topic has been emitted. */
   const judge = async (quiet: number, patience: number): Promise<string[]> => {
     await run(storm + quiet);
@@ -381,6 +433,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     const found: string[] = [];
     judgeStates(found);
     judgeHeard(found);
+    if (world.hasRoom) judgeSeen(found);
     return found;
   };
   await run(storm);

@@ -38,8 +38,8 @@ const MUTANTS = [
   {
     name: "who joins a line that is read already needs no proof",
     file: "host.ts",
-    text: "return (!line.hasBegun && !(hasHeaders && line.members.size)) || (isTrusted && line.covers(topics));",
-    by: "return !(hasHeaders && line.members.size) || (isTrusted && line.covers(topics));",
+    text: "return (!line.hasBegun && !(hasHeaders && line.readers.size)) || (isTrusted && line.covers(topics));",
+    by: "return !(hasHeaders && line.readers.size) || (isTrusted && line.covers(topics));",
     seed: 938,
   },
   {
@@ -95,7 +95,7 @@ const MUTANTS = [
   {
     name: "a line without members is read on",
     file: "line.ts",
-    text: `if (!this.members.size) this.end();
+    text: `if (!this.readers.size) this.end();
       else if`,
     by: "if",
     seed: 9,
@@ -114,14 +114,6 @@ const MUTANTS = [
       channel.close();`,
     by: "channel.close();",
     seed: 1,
-  },
-  {
-    name: "who was greeted elsewhere is taken for who it was before that",
-    file: "host.ts",
-    text: "const whose = known?.user && !known.isOfPageBefore ? {} : { user, isOfPageBefore };",
-    by: "const whose = known ? {} : { user, isOfPageBefore };",
-    setting: { way: "worker", changesUsers: true },
-    seed: 8867,
   },
   {
     name: "a question for the host outlives close",
@@ -248,8 +240,48 @@ const MUTANTS = [
     seed: 42,
   },
   {
+    name: "who joins later is not told who is in the room",
+    file: "line.ts",
+    text: `for (const [topic, room] of this.#rooms) this.#give(member, { topic, text: JSON.stringify(room), id: "" });`,
+    by: "",
+    setting: { hasRoom: true },
+    seed: 1,
+  },
+  {
+    name: "a room that is told anew keeps those who were in it",
+    file: "rooms.ts",
+    text: "(members ?? before?.members ?? [])",
+    by: "[...(before?.members ?? []), ...(members ?? [])]",
+    setting: { hasRoom: true },
+    seed: 50,
+  },
+  {
+    name: "a crowd is taken for an empty change",
+    file: "rooms.ts",
+    text: "if (!members && !joined && !updated && !left) return { room, count };",
+    by: "",
+    setting: { hasRoom: true },
+    seed: 24,
+  },
+  {
+    name: "a page that looks twice is told once",
+    file: "live.ts",
+    text: "this.#join(); // it is told who is there",
+    by: "this.subscribe();",
+    setting: { hasRoom: true, decides: false },
+    seed: 4,
+  },
+  {
+    name: "a star hears who is in a room",
+    file: "topics.ts",
+    text: "if (topic.startsWith(PRESENCE)) return false;",
+    by: "",
+    setting: { hasRoom: true },
+    seed: 1,
+  },
+  {
     name: "an item of a run that comes again is given again",
-    file: "follow.ts",
+    file: "runs.ts",
     text: "} else if (stream.last > run.lastEventId) {",
     by: "} else {",
     world: "runs",
@@ -257,7 +289,7 @@ const MUTANTS = [
   },
   {
     name: "who has had the end of a run comes back",
-    file: "follow.ts",
+    file: "runs.ts",
     text: `end();
         tried`,
     by: "tried",
@@ -266,7 +298,7 @@ const MUTANTS = [
   },
   {
     name: "a run that was there before and is gone is asked for, for ever",
-    file: "follow.ts",
+    file: "runs.ts",
     text: `if (state === "waiting" && failure?.status === 404) return end(failure);`,
     by: "",
     world: "runs",
@@ -274,7 +306,7 @@ const MUTANTS = [
   },
   {
     name: "who follows a run is not told of what was refused",
-    file: "follow.ts",
+    file: "runs.ts",
     text: `if (state === "closed" && failure) tried(env, () => options.onerror?.(failure));`,
     by: "",
     world: "runs",
@@ -282,7 +314,7 @@ const MUTANTS = [
   },
   {
     name: "an error of a page that follows a run ends what reads it",
-    file: "follow.ts",
+    file: "runs.ts",
     text: "tried(env, () => options.onitem?.(parse(text), stream.last));",
     by: "options.onitem?.(parse(text), stream.last);",
     world: "runs",
@@ -290,7 +322,7 @@ const MUTANTS = [
   },
   {
     name: "a run that has ended leaves listeners",
-    file: "follow.ts",
+    file: "runs.ts",
     text: "for (const undo of undos.splice(0)) undo();",
     by: "",
     world: "runs",

@@ -1,4 +1,4 @@
-// npm run explore -- --runs 100000 --from 1 [--threads 2] [--rows | --followers], or -- --trace SEED for all that happens in one of them
+// npm run explore -- --runs 100000 --from 1 [--threads 2] [--rooms | --rows | --followers], or -- --trace SEED for all that happens in one of them
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { availableParallelism } from "node:os";
 
@@ -22,9 +22,10 @@ interface Part {
 
 type Trace = (line: string) => void;
 
-/** Worlds of topics, of collections, and of those who follow a run. */
+/** Worlds of topics, of these with a room, of collections, and of those who follow a run. */
 const EXPLORERS = {
   topics: (seed: number, trace?: Trace) => explore(seed, {}, trace),
+  rooms: (seed: number, trace?: Trace) => explore(seed, { hasRoom: true }, trace),
   rows: exploreRows,
   followers: exploreRuns,
 };

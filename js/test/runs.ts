@@ -2,7 +2,7 @@
 //
 // Each has all items once and in order, then the end, once, and asks for nothing behind it; or is told that the run is gone.
 
-import { type End, followIn, type Run } from "../src/follow.js";
+import { type End, followIn, type Run } from "../src/runs.js";
 import type { Sink } from "../src/transports.js";
 import type { Verdict } from "./explore.js";
 import { randomFrom, Realm, World } from "./world.js";

@@ -145,6 +145,8 @@ interface Connection {
   isSilent: boolean;
   isOver: boolean;
   due: number;
+  /** The newest id, which holds until the next one. */
+  id: string;
   /** It reads a live query: what its rows are, or what has become of them. */
   hasRows: boolean;
   /** Its rows are being read, and it gets nothing before. */
@@ -161,6 +163,11 @@ export const PUBLIC = ["a.1", "a.2", "b.1"];
 export const NO_TOKEN = "no token";
 /** What ends a listener of a page that is left, as Firefox ends it where the page's process ends. */
 const BROKEN_OFF = new Error("broken off");
+/** Who is in a room, and the topic that tells it. */
+export const ROOM = "r";
+const PRESENCE = `presence.${ROOM}`;
+/** More than these are counted, and not named. */
+const MOST_NAMED = 3;
 const HEARTBEAT = 15;
 const MOST_TOPICS = 5;
 const KEPT = 12;
@@ -177,6 +184,9 @@ export class World {
   head = 0;
   /** A table, of which a live query selects the rows with an even number. */
   readonly table = new Map<string, number>();
+  /** Who is in the room, each with a state. */
+  readonly members = new Map<string, number>();
+  hasRoom = false;
   readonly connections = new Set<Connection>();
   readonly problems: string[] = [];
   requests = 0;
@@ -213,6 +223,35 @@ export class World {
     this.#post({ position: this.head + 1, topic: "todo", rows });
   }
 
+  /** Somebody comes, is another one, or (null) goes. `isMissed`: those who watch are told by a list, as behind a gap. */
+  attend(user: string, state: number | null, isMissed: boolean): void {
+    const { members } = this;
+    const wasCrowd = members.size > MOST_NAMED;
+    const what = state === null ? "left" : members.has(user) ? "updated" : "joined";
+    if (state === null) members.delete(user);
+    else members.set(user, state);
+    const isCrowd = members.size > MOST_NAMED;
+    const change = { room: ROOM, count: members.size, [what]: [state === null ? user : this.#member(user)] };
+    for (const connection of this.connections) this.#tellRoom(connection, wasCrowd || isCrowd || isMissed ? this.room : change);
+  }
+
+  /** As those who watch it see it. */
+  get room(): object {
+    const { members } = this;
+    const isCrowd = members.size > MOST_NAMED;
+    return { room: ROOM, count: members.size, ...(isCrowd ? {} : { members: [...members.keys()].map((user) => this.#member(user)) }) };
+  }
+
+  #member(user: string): object {
+    return { user_id: user, state: this.members.get(user), since: 1 };
+  }
+
+  #tellRoom(connection: Connection, room: object): void {
+    const { topics, isSilent } = connection;
+    if (!this.hasRoom || isSilent || !(topics?.includes(PRESENCE) ?? true)) return;
+    this.#event(connection, "message", `${PRESENCE}\n${JSON.stringify(room)}`, "");
+  }
+
   /** Those who read the live query get all rows again. */
   readAgain(): void {
     for (const connection of this.connections) if (connection.hasRows) this.#giveRows(connection, true);
@@ -235,7 +274,7 @@ export class World {
   }
 
   #tellRows(connection: Connection, rows: Told[], id: string): void {
-    if (!connection.isSilent) this.#later(connection, () => connection.sink.event("message", `todo\n${JSON.stringify(rows)}`, id));
+    if (!connection.isSilent) this.#event(connection, "message", `todo\n${JSON.stringify(rows)}`, id);
   }
 
   /** Later, since they have to be read: in parts, of which the last one says up to where they are. */
@@ -273,7 +312,7 @@ export class World {
   }
 
   #mayHear(user: string, topic: string): boolean {
-    return topic.startsWith("a.") || topic.startsWith("b.") || topic.startsWith(`${user}.`);
+    return topic === PRESENCE || topic.startsWith("a.") || topic.startsWith("b.") || topic.startsWith(`${user}.`);
   }
 
   /** In order, some milliseconds later, if the one who hears it lives and the connection does. */
@@ -286,11 +325,15 @@ export class World {
     if (connection.isSilent || !this.#mayHear(connection.user, topic)) return;
     if (connection.topics && !connection.topics.some((pattern) => matches(pattern, topic))) return;
     const [text, id] = [`${topic}\n${JSON.stringify({ topic, position })}`, `${this.epoch}-${position}`];
-    this.#later(connection, () => connection.sink.event("message", text, id));
+    this.#event(connection, "message", text, id);
+  }
+
+  #event(connection: Connection, type: string, text: string, id: string): void {
+    this.#later(connection, () => connection.sink.event(type, text, (connection.id = id || connection.id)));
   }
 
   #control(connection: Connection, fields: object, id: string): void {
-    this.#later(connection, () => connection.sink.event("message", `nitro.stream\n${JSON.stringify(fields)}`, id));
+    this.#event(connection, "message", `nitro.stream\n${JSON.stringify(fields)}`, id);
   }
 
   #hangUp(connection: Connection): void {
@@ -303,7 +346,7 @@ export class World {
 
   read(realm: Realm, request: Request, sink: Sink): Close {
     this.requests++;
-    const connection: Connection = { sink, realm, topics: null, user: "", isSilent: false, isOver: false, due: 0, hasRows: false, isHeld: false };
+    const connection: Connection = { sink, realm, topics: null, user: "", isSilent: false, isOver: false, due: 0, id: "", hasRows: false, isHeld: false };
     const cookie = this.cookie;
     this.clock.after(1 + this.random() * 20, () => {
       if (!connection.isOver && realm.isAlive) this.#answer(connection, request, cookie);
@@ -358,8 +401,9 @@ export class World {
     } else {
       this.#control(connection, greeting, "");
       const gap = JSON.stringify({ reason: Number(epoch) === this.epoch ? "expired" : "epoch", resumed_at: this.position });
-      this.#later(connection, () => connection.sink.event("gap", gap, ""));
+      this.#event(connection, "gap", gap, "");
     }
+    this.#tellRoom(connection, this.room);
     this.#beat(connection);
   }
 

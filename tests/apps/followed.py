@@ -16,7 +16,7 @@ from tests.apps import runs
 
 PAGE = '<!doctype html><meta charset="utf-8"><title>quiet</title><script type="module" src="{script}"></script>'
 SCRIPT = """
-import { follow } from "/nitro/client.js";
+import { follow } from "/nitro/follow.js";
 Object.assign(window, { items: [], ids: [], ends: [], failures: [], states: [], errors: [] });
 addEventListener("error", (event) => errors.push(String(event.message)));
 window.begin = (url, options) => {

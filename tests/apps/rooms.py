@@ -6,29 +6,23 @@ import os
 from typing import Any
 
 from fastapi import FastAPI, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 import nitro
-from nitro import Client, EventSourceResponse, Grant, event, event_stream
+from nitro import Grant, event, event_stream
 
 note = event("note")
 app = FastAPI()
 app.mount("/nitro", nitro.assets)
-clients: dict[str, Client] = {}
 
 
 @app.get("/events")
 async def events(request: Request, user: str, room: str = "", state: str | None = None) -> Response:
     allowed = ["note", *(f"presence.{name}" for name in ("a", "b", "c", "hall", f"of.{user}"))]
 
-    def response(client: Client) -> EventSourceResponse:
-        clients[user] = client
-        return EventSourceResponse(client)
-
     return event_stream(
         request,
         Grant(allowed=allowed, user_id=user),
-        response=response,
         presence=room.split(",") if room else None,
         state=None if state is None else {"name": state},
         overflow=request.query_params.get("overflow"),  # type: ignore[arg-type]  # one of three
@@ -44,7 +38,9 @@ async def members(room: str) -> list[dict[str, Any]]:
 
 @app.post("/state/{user}")
 async def change_state(user: str, name: str) -> None:
-    clients[user].set_state({"name": name})
+    for client in nitro.active_clients.values():
+        if client.user_id == user:
+            client.set_state({"name": name})
 
 
 @app.post("/note")
@@ -54,6 +50,12 @@ async def write(text: str, count: int = 1) -> str:
     return nitro.position()
 
 
+@app.get("/blank", response_class=HTMLResponse)
+async def blank() -> str:
+    return '<!doctype html><meta charset="utf-8"><title>blank</title>'
+
+
 @app.get("/state")
 async def look() -> dict[str, Any]:
-    return {"clients": nitro.statistics().clients, "pid": os.getpid()}
+    seen = nitro.statistics()
+    return {"clients": seen.clients, "connects": seen.connects, "pid": os.getpid()}

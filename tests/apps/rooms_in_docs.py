@@ -1,4 +1,4 @@
-"""The application of `docs/presence.md` as it stands there, and its page."""
+"""The application of `docs/presence.md` as it stands there, and its pages: `/` with the client, `/plain` without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from tests.servers import ROOT
 from tests.specification.blocks import blocks_in
 
-_application, _page = list(blocks_in((ROOT / "docs/presence.md").read_text()))[:2]
+_application, _page, _plain = list(blocks_in((ROOT / "docs/presence.md").read_text()))[:3]
 _namespace: dict[str, Any] = {"__name__": "rooms_in_docs"}
 exec(compile(_application.source, "docs/presence.md", "exec", dont_inherit=True), _namespace)
 app: FastAPI = _namespace["app"]
@@ -19,3 +19,8 @@ app: FastAPI = _namespace["app"]
 @app.get("/", response_class=HTMLResponse)
 async def page() -> str:
     return _page.source
+
+
+@app.get("/plain", response_class=HTMLResponse)
+async def plain() -> str:
+    return _plain.source

@@ -143,6 +143,7 @@ class Example:
     sender: str | None
     fill: Callable[[str], Any]
     shows: tuple[str, ...]
+    module: str = "examples.{name}"
 
 
 def row(model: str, **values: Any) -> Any:
@@ -171,7 +172,9 @@ EXAMPLES = [
     Example("todo", "/todos/live", ROW_CHANGES, None, todo, ("#todos .title",)),
     Example("kanban", "/cards/live", ROW_CHANGES, None, card, (".item .title", ".item .by")),
     Example("chat", "/chat/events/lobby", "chat.message", "lobby", words, ("#messages .text", "#messages b")),
-    Example("dashboard", "/dashboard/live", ROW_CHANGES, None, order, ("#news li span",)),
+    Example(
+        "dashboard", "/dashboard/live", ROW_CHANGES, None, order, ("#news li span",), "tests.apps.dashboard_at_rest"
+    ),
 ]
 
 
@@ -181,7 +184,10 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[st
     directory = tmp_path_factory.mktemp("examples")
     broker = SQLite(directory)
     environment = {"NITRO_BROKER_URL": broker.url, "NITRO_DB_URL": f"sqlite:///{directory / 'todo.db'}"}
-    servers = {example.name: Server(f"examples.{example.name}:app", environment=environment) for example in EXAMPLES}
+    servers = {
+        example.name: Server(f"{example.module.format(name=example.name)}:app", environment=environment)
+        for example in EXAMPLES
+    }
     end = End(broker.log("nitro"))
     try:
         for server in servers.values():

@@ -20,10 +20,11 @@ _FOREVER: Final = "public, max-age=31536000, immutable"
 
 
 class Assets(StaticFiles):
-    """Serves `client.js` and `collection.js`, which imports it, a readable build of each, and their types.
+    """Serves `client.js`, `collection.js`, which imports it, and `follow.js`.
 
-    Under its plain name, a file is revalidated on each page and answered with 304 if unchanged. Under
-    `versioned("client.js")`, a name with a hash of its content, browsers cache it for a year.
+    There is a readable build of each, `client.readable.js`, and its types, `client.d.ts`. Under its plain name, a
+    file is revalidated on each page and answered with 304 if unchanged. Under `versioned("client.js")`, a name with a
+    hash of its content, browsers cache it for a year.
     """
 
     def __init__(self) -> None:

@@ -4,6 +4,15 @@ interface Failure {
     message: string;
 }
 
+/** Who is in a room, as the server says it. */
+interface RoomMember<State = any> {
+    user_id: string;
+    /** What the application says of the user. */
+    state: State;
+    /** Since when, in seconds since 1970. */
+    since: number;
+}
+
 type State = "connecting" | "open" | "waiting" | "closed";
 interface Gap {
     /** `"rights"`: the server lets this page hear something else than before. The others are the server's own. */
@@ -17,6 +26,7 @@ interface Message {
     /** Its position in the server's log; empty for what was sent to this connection alone. */
     id: string;
 }
+
 type Handler<T = any> = (data: T, message: Message) => void;
 interface Options {
     /** Patterns, sent as `?topic=…`; without them the server decides. With `[]` it waits for the first `subscribe`. */
@@ -50,6 +60,12 @@ interface Live {
     /** Hear how far it has got in the server's log, when nothing of what it hears has come up to there. */
     on(pattern: "nitro.position", handler: (position: string) => void): () => void;
     on<T = any>(pattern: string, handler: Handler<T>): () => void;
+    /**
+     * Hear who is in this room, now and whenever that changes; whoever came first is the first. In a crowd nobody is named, and
+     * only `count` tells how many there are. Subscribes to `presence.<room>`, and returns a function that ends it.
+     * Throws a `TypeError` for what is no room's name.
+     */
+    presence<State = any>(room: string, handler: (members: RoomMember<State>[], count: number) => void): () => void;
     /** Hear these topics too, from now on. Throws a `TypeError` if it was made without topics. */
     subscribe(...topics: string[]): void;
     /** Drop topics that were subscribed to in the same words. */
@@ -57,38 +73,6 @@ interface Live {
     /** For good: nothing is heard any more, and nothing is held. */
     close(): void;
 }
-
-/** How a run ended. */
-interface End {
-    /** `"lost"`: whoever wrote it died, and nobody could go on. */
-    state: "done" | "failed" | "cancelled" | "lost";
-    /** Why it failed, if the server says so. */
-    reason?: string;
-}
-interface FollowOptions<Item = any> extends Pick<Options, "headers" | "credentials" | "parse"> {
-    /** Each item once, in order. `id` is the place behind it: a `lastEventId`. */
-    onitem?: (item: Item, id: string) => void;
-    /** Called once, behind the last item; nothing is read any more. */
-    onend?: (end: End) => void;
-    /** It can't be read, and is not asked for again: there is no such run (404), or not for this user. */
-    onerror?: (error: Failure) => void;
-    /** Called at each change of `state`. */
-    onstate?: (state: State, error: Failure | null) => void;
-    /** Begin behind this item; at the beginning if left out. */
-    lastEventId?: string;
-}
-/** A run that is followed. */
-interface Run extends Pick<Live, "state" | "error" | "onstate"> {
-    /** The id of the newest item. */
-    readonly lastEventId: string;
-    /** Read no more. The run itself goes on. */
-    close(): void;
-}
-
-/** The browser's side of Nitro: one stream for all tabs of an origin, which resumes and never gives up without a reason. */
-
-/** Follow a run of `nitro.runs.stream`, whose URL is resolved as a link in the page is, to its end. Each tab reads it by itself. */
-declare const follow: <Item = any>(url: string | URL, options: FollowOptions<Item>) => Run;
 
 /** `/nitro/client.js`: the client as one file, which is the script of its own worker. */
 
@@ -98,5 +82,5 @@ declare const follow: <Item = any>(url: string | URL, options: FollowOptions<Ite
  */
 declare const connect: (url: string | URL, options?: Options) => Live;
 
-export { connect, follow };
-export type { End, Failure, FollowOptions, Gap, Handler, Live, Message, Options, Run, State };
+export { connect };
+export type { Failure, Gap, Handler, Live, Message, Options, RoomMember, State };

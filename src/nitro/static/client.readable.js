@@ -141,19 +141,23 @@ var page = () => ({
   },
   report: (error) => reportError(error)
 });
+var own;
+var here = (url) => [own ??= page(), new URL(url, document.baseURI).href];
 
 // src/topics.ts
-var GRAMMAR = /^(?!nitro($|\.))(?!.*\*\*)(?!.{256})[\w:*-]+(\.[\w:*-]+)*$/;
+var GRAMMAR = /^(?!nitro($|\.)|presence\..*\*|.*\*\*|.{256})[\w:*-]+(\.[\w:*-]+)*$/;
+var PRESENCE = "presence.";
 function checked(pattern) {
   if (typeof pattern !== "string" || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", and not "nitro."`
+      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", no star in "presence.", and not "nitro."`
     );
   }
   return pattern === "ANY" ? "*" : pattern;
 }
 function matches(pattern, topic) {
   if (pattern === topic) return true;
+  if (topic.startsWith(PRESENCE)) return false;
   const [first = "", ...rest] = pattern.split("*");
   if (!rest.length || !topic.startsWith(first)) return false;
   const last = rest.pop();
@@ -174,21 +178,36 @@ function tried({ report }, act) {
     report(error);
   }
 }
-function turn(env2, it, state, failure) {
+function turn(env, it, state, failure) {
   if (state === it.state && !failure && !it.error) return;
   it.state = state;
   it.error = failure ?? null;
-  tried(env2, () => it.onstate?.(state, it.error));
+  tried(env, () => it.onstate?.(state, it.error));
 }
 var hears = (pattern, topic) => pattern !== "gap" && (topic ? matches(pattern, topic) : pattern === "*");
-async function headersOf(env2, { headers }) {
+async function headersOf(env, { headers }) {
   try {
     return Object.fromEntries(new Headers(await headers?.()));
   } catch (error) {
-    env2.report(error);
+    env.report(error);
     return null;
   }
 }
+
+// src/position.ts
+var epoch = (id) => id.slice(0, id.indexOf("-") + 1);
+var NO_ROWS = "snapshot-0";
+var isIncomplete = (id) => id.startsWith("snapshot-");
+var isOneLog = (a, b) => epoch(a) === epoch(b) || isIncomplete(a) || isIncomplete(b);
+var isKnown = (id, last) => epoch(id) === epoch(last) && !isIncomplete(id) && (id.length < last.length || id.length === last.length && id <= last);
+
+// src/protocol.ts
+var PROTOCOL = 3;
+var CONFIRM_EACH = 100;
+var MOST_UNCONFIRMED = 1e3;
+var ASKS_EACH = 1e4;
+var ANSWERS_WITHIN = 5e3;
+var FORGETS_AFTER = 15e4;
 
 // src/backoff.ts
 var LONGEST = 3e4;
@@ -221,8 +240,8 @@ var Stream = class {
   #timer;
   #watchdog;
   #heardAt = 0;
-  constructor(env2, source, listener) {
-    this.#env = env2;
+  constructor(env, source, listener) {
+    this.#env = env;
     this.#source = source;
     this.#listener = listener;
   }
@@ -348,58 +367,14 @@ function parcels(topics) {
   return Object.fromEntries(topics.join().match(PARCEL).map((parcel, place) => [`Nitro-Topics-${place + 1}`, parcel]));
 }
 
-// src/follow.ts
-function followIn(env2, url, options) {
-  const { credentials = "same-origin", lastEventId = "", onstate = null, parse = JSON.parse } = options;
-  const run = { state: "connecting", error: null, onstate, lastEventId, close: () => end() };
-  const end = (failure) => {
-    for (const undo of undos.splice(0)) undo();
-    stream.end(failure);
-  };
-  const stream = new Stream(env2, { url, credentials }, {
-    wanted: () => ({ topics: null, last: run.lastEventId }),
-    headers: (give) => void headersOf(env2, options).then(give),
-    state(state, failure) {
-      if (run.state === "closed") return;
-      if (state === "waiting" && failure?.status === 404) return end(failure);
-      turn(env2, run, state, failure);
-      if (state === "closed" && failure) tried(env2, () => options.onerror?.(failure));
-    },
-    refused: end,
-    message(topic, text, _, type) {
-      if (type === "end") {
-        end();
-        tried(env2, () => options.onend?.(JSON.parse(text)));
-      } else if (stream.last > run.lastEventId) {
-        run.lastEventId = stream.last;
-        tried(env2, () => options.onitem?.(parse(text), stream.last));
-      }
-    },
-    greeted: () => {
-    },
-    gap: () => {
-    },
-    at: () => {
-    }
-  });
-  const undos = [env2.on("look", () => stream.wake()), env2.on("start", () => stream.open())];
-  return run;
+// src/rooms.ts
+function listed(before, { room, count, members, joined, updated, left }) {
+  if (!members && !joined && !updated && !left) return { room, count };
+  const all = new Map((members ?? before?.members ?? []).map((member) => [member.user_id, member]));
+  for (const member of [...joined ?? [], ...updated ?? []]) all.set(member.user_id, member);
+  for (const id of left ?? []) all.delete(id);
+  return { room, count, members: [...all.values()] };
 }
-
-// src/position.ts
-var epoch = (id) => id.slice(0, id.indexOf("-") + 1);
-var NO_ROWS = "snapshot-0";
-var isIncomplete = (id) => id.startsWith("snapshot-");
-var isOneLog = (a, b) => epoch(a) === epoch(b) || isIncomplete(a) || isIncomplete(b);
-var isKnown = (id, last) => epoch(id) === epoch(last) && !isIncomplete(id) && (id.length < last.length || id.length === last.length && id <= last);
-
-// src/protocol.ts
-var PROTOCOL = 3;
-var CONFIRM_EACH = 100;
-var MOST_UNCONFIRMED = 1e3;
-var ASKS_EACH = 1e4;
-var ANSWERS_WITHIN = 5e3;
-var FORGETS_AFTER = 15e4;
 
 // src/line.ts
 var MOST_RECENT = 256;
@@ -407,7 +382,7 @@ var SETTLES_AFTER = 3e3;
 var PAUSE = 20;
 var LONGEST_PAUSE = 500;
 var Line = class {
-  members = /* @__PURE__ */ new Set();
+  readers = /* @__PURE__ */ new Set();
   /** For whom it was greeted; empty before. */
   user = "";
   /** Whether its first request was sent: until then it speaks for whoever joins. */
@@ -419,6 +394,8 @@ var Line = class {
   #recent = [];
   // what came behind `since`, for who joins with an id of its own
   #since = "";
+  #rooms = /* @__PURE__ */ new Map();
+  // who is where, by topic: they are told once, and who joins later gets them, too
   #newest = "";
   // an id of the newest joiner's: of the log that the server has now, most likely
   #isReading = false;
@@ -441,13 +418,13 @@ var Line = class {
   covers(topics) {
     const read2 = this.#topics;
     if (this.#stream.state === "closed") return false;
-    return !topics || topics.every((topic) => read2?.some((own) => matches(own, topic)));
+    return !topics || topics.every((topic) => read2?.some((own2) => matches(own2, topic)));
   }
   /** Serve a member that is new, that asks for other topics than before, or that woke up. */
   add(member) {
     const stream = this.#stream;
-    const isNew = !this.members.has(member);
-    this.members.add(member);
+    const isNew = !this.readers.has(member);
+    this.readers.add(member);
     if (member.user) stream.wasOpen ||= !member.isOfPageBefore;
     if (member.last) this.#newest = member.last;
     if (stream.state === "open" && stream.last) {
@@ -463,14 +440,15 @@ var Line = class {
       if (isNew) member.tell({ is: "state", state: "connecting" });
     } else {
       if (member.last) for (const message of this.#recent.slice(had + 1)) this.#give(member, message);
+      for (const [topic, room] of this.#rooms) this.#give(member, { topic, text: JSON.stringify(room), id: "" });
       this.#settleSoon();
       member.tell({ is: "state", state: isNew && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
     }
   }
   remove(member, isForGood) {
-    if (!this.members.delete(member)) return;
+    if (!this.readers.delete(member)) return;
     this.#tried.delete(member);
-    if (isForGood && !this.members.size) this.end();
+    if (isForGood && !this.readers.size) this.end();
     else this.#settleSoon();
   }
   wake() {
@@ -478,7 +456,7 @@ var Line = class {
   }
   /** It is as new then. */
   end() {
-    this.members.clear();
+    this.readers.clear();
     this.#settling();
     this.#opening?.();
     this.#opening = null;
@@ -491,7 +469,7 @@ var Line = class {
     if (state === "waiting") this.#forgetTrials();
     const isOpen = state === "open";
     let isWhole = true;
-    for (const member of this.members) {
+    for (const member of this.readers) {
       if (isOpen && member.isWaiting) isWhole = false;
       else if (!isOpen || member.last) {
         if (isOpen) member.isNewcomer = false;
@@ -503,11 +481,11 @@ var Line = class {
   /** Read anew with everybody's topics, soon: who asks at once with others is read with them. What is read goes on until then. */
   openSoon() {
     if (this.#opening || this.#isReading) return;
-    const { env: env2 } = this.#owner;
-    const since = env2.now() - this.#begunAt;
+    const { env } = this.#owner;
+    const since = env.now() - this.#begunAt;
     if (since > 2 * LONGEST_PAUSE) this.#pause = PAUSE;
     const delay = this.#stream.state === "closed" ? 0 : Math.max(PAUSE, this.#pause - since);
-    this.#opening = env2.after(delay, () => {
+    this.#opening = env.after(delay, () => {
       this.#opening = null;
       this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
       if (this.#topicsOfAll()?.length !== 0) this.#stream.open();
@@ -515,7 +493,7 @@ var Line = class {
   }
   /** Null if the server decides; then it does for all members. */
   #topicsOfAll() {
-    const all = new Set([...this.members].flatMap(({ topics }) => topics ?? [""]));
+    const all = new Set([...this.readers].flatMap(({ topics }) => topics ?? [""]));
     return all.has("") ? null : [...all].sort();
   }
   /** Of an attempt: everybody's topics, from where the one stands who has had least. */
@@ -524,7 +502,7 @@ var Line = class {
     this.#opening = null;
     const { state, last } = this.#stream;
     const ids = [];
-    for (const member of this.members) {
+    for (const member of this.readers) {
       if (state === "open" && last) this.#loseIfElsewhere(member, last);
       member.isWaiting = false;
       if (member.last && !member.isAsleep) ids.push(member.last);
@@ -537,13 +515,14 @@ var Line = class {
     this.#topics = topics;
     this.#since = from;
     this.#recent = [];
+    this.#rooms.clear();
     this.hasBegun = this.#isReading = true;
     this.#begunAt = this.#owner.env.now();
     return { topics, last: from };
   }
   /** The newest member's first; the next one's if it has none, or if they are refused. */
   headers(give) {
-    const next = [...this.members].reverse().find((member) => !this.#tried.has(member));
+    const next = [...this.readers].reverse().find((member) => !this.#tried.has(member));
     this.#giver = this.#owner.config.hasHeaders ? next : void 0;
     if (!next) {
       const failure = this.#failure;
@@ -557,12 +536,12 @@ var Line = class {
   refused(failure) {
     const isOfToken = this.#giver && (failure.status === 401 || failure.status === 403);
     this.#failure = failure;
-    if (isOfToken && this.members.size) this.#stream.open();
+    if (isOfToken && this.readers.size) this.#stream.open();
     else this.#blame(failure);
   }
   #blame(failure) {
     this.#forgetTrials();
-    if (this.members.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.#stream.open();
+    if (this.readers.size && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.#stream.open();
     else this.#owner.refused(failure);
   }
   #forgetTrials() {
@@ -581,11 +560,16 @@ var Line = class {
   #settleSoon() {
     this.#settling();
     this.#settling = this.#owner.env.after(SETTLES_AFTER, () => {
-      if (!this.members.size) this.end();
+      if (!this.readers.size) this.end();
       else if (this.#stream.state === "open" && this.#topicsOfAll()?.join() !== this.#topics?.join()) this.openSoon();
     });
   }
   message(topic, text, id) {
+    if (topic.startsWith(PRESENCE)) {
+      const room = listed(this.#rooms.get(topic), JSON.parse(text));
+      this.#rooms.set(topic, room);
+      [text, id] = [JSON.stringify(room), ""];
+    }
     const message = { topic, text, id };
     const before = this.#recent.at(-1);
     if (before && isIncomplete(id) && !isIncomplete(before.id)) [this.#recent, this.#since] = [[], id];
@@ -593,7 +577,7 @@ var Line = class {
       const { id: id2 } = this.#recent.shift();
       this.#since = isIncomplete(id2) ? "" : id2;
     }
-    for (const member of this.members) this.#give(member, message);
+    for (const member of this.readers) this.#give(member, message);
   }
   #give(member, { topic, text, id }) {
     if (member.isAsleep || member.isWaiting || id && isKnown(id, member.last)) return;
@@ -605,7 +589,7 @@ var Line = class {
   gap(gap) {
     this.#recent = [];
     this.#since = gap.resumed_at;
-    for (const member of this.members) {
+    for (const member of this.readers) {
       if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
       this.#lose(member, gap);
     }
@@ -624,7 +608,7 @@ var Line = class {
   }
   at(id) {
     if (!this.#since) this.#since = id;
-    for (const member of this.members) {
+    for (const member of this.readers) {
       if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
       if (!this.#loseIfElsewhere(member, id)) {
         member.last = id;
@@ -649,8 +633,8 @@ var Host = class {
   #questions = /* @__PURE__ */ new Map();
   #count = 0;
   #sweeping = null;
-  constructor(env2, config, name) {
-    this.env = env2;
+  constructor(env, config, name) {
+    this.env = env;
     this.config = config;
     this.name = name;
     this.#line = new Line(this);
@@ -691,17 +675,17 @@ var Host = class {
   }
   greeted(user, giver) {
     const line = this.#line;
-    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.members.size ? line.again() : line.end();
+    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.readers.size ? line.again() : line.end();
     line.user = user;
     let isMisplaced = false;
-    for (const member of [...line.members]) {
+    for (const member of [...line.readers]) {
       const { last } = member;
       if (giver && member !== giver && (!member.user || member.isOfPageBefore)) {
         line.remove(member, false);
         this.#prepare(member, 0);
       } else if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
     }
-    if (!line.members.size) line.end();
+    if (!line.readers.size) line.end();
     else if (isMisplaced) line.again();
   }
   /**
@@ -710,7 +694,7 @@ var Host = class {
    */
   refused(failure) {
     const line = this.#line;
-    const members = [...line.members];
+    const members = [...line.readers];
     const newcomers = members.filter(({ isNewcomer }) => isNewcomer);
     const areSomeNew = newcomers.length && newcomers.length < members.length;
     for (const member of areSomeNew ? newcomers : members.slice(0, -1)) {
@@ -727,21 +711,22 @@ var Host = class {
   #join(name, tell, request, known) {
     const { topics, last, user, isOfPageBefore, turn: turn2 } = request;
     const now = { tell, topics, last, unconfirmed: 0, isAsleep: false, isWaiting: true, heardAt: this.env.now() };
-    const whose = known?.user && !known.isOfPageBefore ? {} : { user, isOfPageBefore };
+    const isGreeted = user && !isOfPageBefore;
+    const whose = isGreeted || !known?.user || known.isOfPageBefore ? { user, isOfPageBefore } : {};
     const member = Object.assign(known ?? { ...FRESH, name }, now, whose);
     this.#members.set(name, member);
     this.#sweeping ??= this.env.after(FORGETS_AFTER / 4, this.#sweep);
     if (turn2) tell({ is: "joined", turn: turn2 });
     if (member.user && !member.isOfPageBefore) tell({ is: "user", user: member.user });
     const line = this.#line;
-    const isIn = line.members.has(member);
+    const isIn = line.readers.has(member);
     const hasTopics = topics?.length !== 0;
-    if (!hasTopics || (isIn ? line.covers(topics) || line.members.size === 1 : this.#needsNoProof(topics))) {
+    if (!hasTopics || (isIn ? line.covers(topics) || line.readers.size === 1 : this.#needsNoProof(topics))) {
       this.#stopProbe(member);
       if (!hasTopics) {
         line.remove(member, false);
         tell({ is: "state", state: "waiting" });
-      } else if (isIn || !line.user || this.#prove(member, line.user)) line.add(member);
+      } else if (!line.user || this.#prove(member, line.user)) line.add(member);
       return;
     }
     if (!isIn) tell({ is: "state", state: "connecting" });
@@ -751,11 +736,11 @@ var Host = class {
   #needsNoProof(topics) {
     const { isTrusted, hasHeaders } = this.config;
     const line = this.#line;
-    return !line.hasBegun && !(hasHeaders && line.members.size) || isTrusted && line.covers(topics);
+    return !line.hasBegun && !(hasHeaders && line.readers.size) || isTrusted && line.covers(topics);
   }
   /** Let it in if a probe is right. Who asks for more all the time is probed as seldom as a line is read anew. */
   #prepare(member, pause) {
-    const { env: env2, config } = this;
+    const { env, config } = this;
     const line = this.#line;
     const url = new URL(config.url);
     url.searchParams.append("probe", "1");
@@ -767,7 +752,7 @@ var Host = class {
       undo();
       stream.end();
     };
-    const stream = new Stream(env2, { url: url.href, credentials: config.credentials }, {
+    const stream = new Stream(env, { url: url.href, credentials: config.credentials }, {
       wanted: () => ({ topics: asked = member.topics, last: "" }),
       headers: (give) => this.headers(member, give),
       state: (state, failure) => state === "waiting" && member.tell({ is: "state", state, failure }),
@@ -777,7 +762,7 @@ var Host = class {
         if (!isSame && config.hasHeaders) return this.#part(member);
         if (!this.#prove(member, user)) return;
         if (asked !== member.topics) return this.#prepare(member, PAUSE);
-        if (!isSame && line.members.size) line.again();
+        if (!isSame && line.readers.size) line.again();
         else if (!isSame) line.end();
         line.add(member);
       },
@@ -791,8 +776,8 @@ var Host = class {
     });
     stream.wasOpen = !!member.user && !member.isOfPageBefore;
     this.#probes.set(member, { stream, end });
-    const undo = env2.after(Math.max(pause, member.probedAt + LONGEST_PAUSE - env2.now()), () => {
-      member.probedAt = env2.now();
+    const undo = env.after(Math.max(pause, member.probedAt + LONGEST_PAUSE - env.now()), () => {
+      member.probedAt = env.now();
       stream.open();
     });
   }
@@ -843,10 +828,10 @@ var Host = class {
 
 // src/ways.ts
 var lifeOf = (name) => `nitro life ${name}`;
-function bundled(env2, post) {
+function bundled(env, post) {
   const all = [];
   return (news) => {
-    if (all.push(news) === 1) env2.soon(() => post(all.splice(0)));
+    if (all.push(news) === 1) env.soon(() => post(all.splice(0)));
   };
 }
 function listen(host, forget = (_) => {
@@ -869,19 +854,19 @@ function listen(host, forget = (_) => {
     host.hear(name, tell, request);
   };
 }
-function alone(env2, config, name, tell) {
-  const host = new Host(env2, config, name);
+function alone(env, config, name, tell) {
+  const host = new Host(env, config, name);
   return { kind: "alone", post: (request) => host.hear(name, tell, request), close: () => host.end() };
 }
-function throughWorker(env2, script, key, config, name, tell, gone) {
+function throughWorker(env, script, key, config, name, tell, gone) {
   let watch;
   const hear = (all) => {
     for (const news of all) {
-      if ("host" in news) watch ??= env2.locks?.watch(lifeOf(news.host), () => gone(false));
+      if ("host" in news) watch ??= env.locks?.watch(lifeOf(news.host), () => gone(false));
       tell(news);
     }
   };
-  const port = env2.worker(script, key, hear, () => gone(true));
+  const port = env.worker(script, key, hear, () => gone(true));
   port.post({ name, config });
   return {
     kind: "worker",
@@ -893,32 +878,32 @@ function throughWorker(env2, script, key, config, name, tell, gone) {
     }
   };
 }
-function serve(env2) {
-  const own = env2.name();
+function serve(env) {
+  const own2 = env.name();
   let hear;
   let waiting = [];
   const ready = () => {
     const all = waiting;
     waiting = null;
-    for (const tell of all) tell({ is: "new", host: own });
+    for (const tell of all) tell({ is: "new", host: own2 });
   };
-  if (env2.locks) env2.locks.hold(lifeOf(own), ready);
+  if (env.locks) env.locks.hold(lifeOf(own2), ready);
   else ready();
   return (port) => {
-    const tell = bundled(env2, port.post);
+    const tell = bundled(env, port.post);
     let name = "";
     return (data) => {
       if ("do" in data) return hear?.(name, tell, data);
-      hear ??= listen(new Host(env2, data.config, own));
+      hear ??= listen(new Host(env, data.config, own2));
       name = data.name;
       if (waiting) waiting.push(tell);
-      else tell({ is: "new", host: own });
+      else tell({ is: "new", host: own2 });
     };
   };
 }
-function throughLeader(env2, key, config, name, tell) {
-  const locks = env2.locks;
-  const open = env2.channel;
+function throughLeader(env, key, config, name, tell) {
+  const locks = env.locks;
+  const open = env.channel;
   let host;
   let hear;
   let isClosed = false;
@@ -928,7 +913,7 @@ function throughLeader(env2, key, config, name, tell) {
   const memberAt = (from) => {
     const port = open(`${key} ${from}`, () => {
     });
-    return { port, tell: bundled(env2, (all) => port.post({ by: name, all })) };
+    return { port, tell: bundled(env, (all) => port.post({ by: name, all })) };
   };
   const forget = (member) => {
     members.get(member)?.port.close();
@@ -937,7 +922,7 @@ function throughLeader(env2, key, config, name, tell) {
   const step = (down) => {
     resign = down;
     if (isClosed) return down();
-    host = new Host(env2, config, name);
+    host = new Host(env, config, name);
     hear = listen(host, forget);
     channel.post({ isLed: name });
     tell({ is: "new", host: name });
@@ -959,7 +944,7 @@ function throughLeader(env2, key, config, name, tell) {
       if (request.do === "join") members.set(from, member);
       hear(from, member.tell, request);
       if (request.do === "leave") forget(from);
-      if (!members.has(from)) env2.soon(() => member.port.close());
+      if (!members.has(from)) env.soon(() => member.port.close());
     }
   });
   const inbox = open(`${key} ${name}`, ({ by, all }) => {
@@ -970,7 +955,7 @@ function throughLeader(env2, key, config, name, tell) {
     }
   });
   let candidacy = locks.lead(key, false, step, over);
-  const freeze = env2.on("freeze", () => resign?.());
+  const freeze = env.on("freeze", () => resign?.());
   return {
     kind: "leader",
     post: (request) => hear ? hear(name, tell, request) : channel.post({ from: name, request }),
@@ -989,12 +974,12 @@ function throughLeader(env2, key, config, name, tell) {
 }
 
 // src/route.ts
-var TRIES_AGAIN_AFTER = 3e4;
+var TRIES_AGAIN_AFTER = 5e3;
 var TRIES_AGAIN_AT_LATEST = 36e5;
 var MOST_DEATHS = 3;
-function makeRoute(env2, { key, config, worker: worker2 }, tell) {
-  const name = env2.name();
-  const secondBest = key && env2.locks && env2.channel ? "leader" : "alone";
+function makeRoute(env, { key, config, worker: worker2 }, tell) {
+  const name = env.name();
+  const secondBest = key && env.locks && env.channel ? "leader" : "alone";
   let way;
   let spare;
   let deaths = 0;
@@ -1018,12 +1003,12 @@ function makeRoute(env2, { key, config, worker: worker2 }, tell) {
     wait();
   }
   function open(kind) {
-    let own;
-    const hearOwn = (news) => hear(own, news);
-    if (kind === "alone") own = alone(env2, config, name, hearOwn);
-    else if (kind === "leader") own = throughLeader(env2, key, config, name, hearOwn);
-    else own = throughWorker(env2, worker2, key, config, name, hearOwn, (isBroken) => lose(own, isBroken));
-    return own;
+    let own2;
+    const hearOwn = (news) => hear(own2, news);
+    if (kind === "alone") own2 = alone(env, config, name, hearOwn);
+    else if (kind === "leader") own2 = throughLeader(env, key, config, name, hearOwn);
+    else own2 = throughWorker(env, worker2, key, config, name, hearOwn, (isBroken) => lose(own2, isBroken));
+    return own2;
   }
   function hear(from, news) {
     if (from && from === spare) adopt(from);
@@ -1042,11 +1027,11 @@ function makeRoute(env2, { key, config, worker: worker2 }, tell) {
     wait();
   }
   function wait() {
-    const due = env2.now() + ANSWERS_WITHIN;
+    const due = env.now() + ANSWERS_WITHIN;
     timer();
-    timer = env2.after(ANSWERS_WITHIN, () => {
-      if (isHeard) timer = env2.after(ASKS_EACH - ANSWERS_WITHIN, ask);
-      else if (env2.now() - due > 2e3 && wasHeard) ask();
+    timer = env.after(ANSWERS_WITHIN, () => {
+      if (isHeard) timer = env.after(ASKS_EACH - ANSWERS_WITHIN, ask);
+      else if (env.now() - due > 2e3 && wasHeard) ask();
       else lose(way, false);
     });
   }
@@ -1066,7 +1051,7 @@ function makeRoute(env2, { key, config, worker: worker2 }, tell) {
     return use(secondBest);
   }
   function tryLater() {
-    later = env2.after(pause, () => {
+    later = env.after(pause, () => {
       pause = Math.min(pause * 2, TRIES_AGAIN_AT_LATEST);
       spare?.close();
       try {
@@ -1088,8 +1073,8 @@ function makeRoute(env2, { key, config, worker: worker2 }, tell) {
   }
   return {
     open() {
-      const begin = () => use(key && worker2 && env2.worker ? "worker" : secondBest);
-      if (key && env2.locks) letGo = env2.locks.hold(lifeOf(name), begin);
+      const begin = () => use(key && worker2 && env.worker ? "worker" : secondBest);
+      if (key && env.locks) letGo = env.locks.hold(lifeOf(name), begin);
       else begin();
     },
     post: (request) => way?.post(request),
@@ -1129,8 +1114,8 @@ var Member = class {
   #makeRoute;
   #route = null;
   #undo = [];
-  constructor(env2, href, options) {
-    this.#env = env2;
+  constructor(env, href, options) {
+    this.#env = env;
     this.#options = options;
     const { topics, headers, credentials = "same-origin", share = true, worker: worker2 = false } = options;
     this.#topics = topics ? new Set(topics.map(checked)) : null;
@@ -1142,8 +1127,8 @@ var Member = class {
     this.#isOfPageBefore = !!kept;
     const isTrusted = share !== true;
     const config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
-    this.#makeRoute = () => makeRoute(env2, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
-    const { on } = env2;
+    this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
+    const { on } = env;
     this.#undo = [
       on("hide", () => this.#leave()),
       on("hide", () => this.#leave()),
@@ -1154,16 +1139,26 @@ var Member = class {
     ];
   }
   on(pattern, handler) {
-    const own = { pattern: pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler };
-    this.#handlers.add(own);
-    return () => void this.#handlers.delete(own);
+    const own2 = { pattern: pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler };
+    this.#handlers.add(own2);
+    return () => void this.#handlers.delete(own2);
+  }
+  presence(room, handler) {
+    const topic = checked(PRESENCE + room);
+    const end = this.on(topic, ({ members = [], count }) => handler(members, count));
+    this.#topics?.add(topic);
+    this.#join();
+    return () => {
+      end();
+      if (this.#topics && ![...this.#handlers].some(({ pattern }) => pattern === topic)) this.unsubscribe(topic);
+    };
   }
   subscribe(...topics) {
     const all = topics.map(checked);
-    this.#change((own) => all.forEach((topic) => own.add(topic)));
+    this.#change((own2) => all.forEach((topic) => own2.add(topic)));
   }
   unsubscribe(...topics) {
-    this.#change((own) => topics.forEach((topic) => own.delete(topic === "ANY" ? "*" : topic)));
+    this.#change((own2) => topics.forEach((topic) => own2.delete(topic === "ANY" ? "*" : topic)));
   }
   close() {
     this.#env.keep(this.#storageKey, null);
@@ -1221,7 +1216,7 @@ var Member = class {
   /** Call those that were there when it began, and still are. */
   #call(isMeant, call) {
     const all = this.#handlers;
-    for (const own of [...all]) if (all.has(own) && isMeant(own.pattern)) tried(this.#env, () => call(own.handler));
+    for (const own2 of [...all]) if (all.has(own2) && isMeant(own2.pattern)) tried(this.#env, () => call(own2.handler));
   }
   /** False if it stands there or behind already. */
   #stand(id) {
@@ -1287,12 +1282,6 @@ var Member = class {
   };
 };
 
-// src/index.ts
-var env;
-var here = (url) => [env ??= page(), new URL(url, document.baseURI).href];
-var connect = (url, options = {}) => new Member(...here(url), options);
-var follow = (url, options) => followIn(...here(url), options);
-
 // src/serve.ts
 function serveAll() {
   const welcome = serve(browser());
@@ -1304,9 +1293,8 @@ function serveAll() {
 }
 
 // src/client.ts
-var connect2 = (url, options = {}) => connect(url, { worker: import.meta.url, ...options });
+var connect = (url, options = {}) => new Member(...here(url), { worker: import.meta.url, ...options });
 if ("SharedWorkerGlobalScope" in globalThis) serveAll();
 export {
-  connect2 as connect,
-  follow
+  connect
 };
