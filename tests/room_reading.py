@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,9 +42,13 @@ class RoomReading:
         self._stream.read_head()
         assert self._stream.head.startswith("HTTP/1.1 200"), self._stream.head
 
-    def read(self) -> None:
-        """Take what has come, without waiting."""
-        self._stream.socket.settimeout(0.01)
+    @property
+    def socket(self) -> socket.socket:
+        return self._stream.socket
+
+    def read(self, seconds: float = 0.01) -> None:
+        """Take what has come, and what comes within so many seconds of it."""
+        self._stream.socket.settimeout(seconds)
         try:
             while True:
                 self._stream.read_more()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +17,7 @@ import pytest
 
 from tests.brokers import BROKERS, STORES
 from tests.room_reading import RoomReading
-from tests.servers import Server, wait_for
+from tests.servers import Server, free_port, wait_for
 from tests.workers import Workers
 
 LEAVE_SECONDS = 0.6
@@ -271,6 +273,16 @@ def test_at_every_quiet_moment_all_pages_and_processes_have_the_true_list(worker
                 watcher.until(partial(_shows, room=room, names=expected))
     for _, _, page in tabs:
         page.close()
+
+
+def test_a_process_that_does_not_reach_its_broker_says_so_and_is_not_kept_waiting() -> None:
+    code = "import asyncio, nitro; asyncio.run(nitro.presence.ready(timeout_seconds=0.3))"
+    environment = {**os.environ, "NITRO_BROKER_URL": f"redis://127.0.0.1:{free_port()}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert "BrokerUnavailable: who is present was not known within 0.3 s: " in done.stderr
 
 
 def _all_know(workers: RoomWorkers, room: str, names: set[str]) -> bool:

@@ -11,21 +11,26 @@ __all__ = ["Workers"]
 
 
 class Workers:
-    """Servers, all with the same environment. At the end, none of them may have told of an error or a warning."""
+    """Servers with one environment, but for `own_environment`. At the end, none has told of an error or a warning."""
 
     def __init__(self, app: str, environment: Mapping[str, str], count: int) -> None:
         self.environment = dict(environment)
         self._app = app
-        self.servers = [self._start() for _ in range(count)]
+        self.servers = [self._start(place) for place in range(count)]
         for server in self.servers:
             server.wait_until_up()
 
-    def _start(self) -> Server:
-        return Server(self._app, environment=self.environment, options=("--log-level", "warning"))
+    def own_environment(self, place: int) -> Mapping[str, str]:
+        """What only the server in that place has."""
+        return {}
+
+    def _start(self, place: int) -> Server:
+        environment = {**self.environment, **self.own_environment(place)}
+        return Server(self._app, environment=environment, options=("--log-level", "warning"))
 
     def replace(self, place: int) -> Server:
         """Start another server in place of one that has ended."""
-        self.servers[place] = server = self._start().wait_until_up()
+        self.servers[place] = server = self._start(place).wait_until_up()
         return server
 
     def __enter__(self) -> Self:

@@ -53,8 +53,21 @@ function paint({ state: its, error }) {
 }
 for (const change of ["online", "offline"]) addEventListener(change, () => followed && paint(followed));
 
-// ---- Requests. The page does not show what it sends: the stream brings it, here as everywhere.
-export async function ask(method, address, fields) {
+// ---- Requests. The page does not show what it sends: the stream brings it, here as everywhere. What is sent to one address
+// waits for what was sent there before, so that the last one counts.
+const newest = new Map();  // address → what was asked there last
+
+export async function inTurn(address, act) {
+  const turn = (newest.get(address) ?? Promise.resolve()).then(act);
+  newest.set(address, turn);
+  const answer = await turn;
+  if (newest.get(address) === turn) newest.delete(address);
+  return answer;
+}
+
+export const ask = (method, address, fields) => inTurn(address, () => request(method, address, fields));
+
+async function request(method, address, fields) {
   try {
     const response = await fetch(address, { method, body: fields && new URLSearchParams(fields) });
     const body = await response.json().catch(() => ({}));

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 import nitro
 from nitro import Grant, event, event_stream
 
+ROOMS = os.environ.get("ROOMS", "a,b,c,hall").split(",")
 note = event("note")
 app = FastAPI()
 app.mount("/nitro", nitro.assets)
@@ -18,7 +19,7 @@ app.mount("/nitro", nitro.assets)
 
 @app.get("/events")
 async def events(request: Request, user: str, room: str = "", state: str | None = None) -> Response:
-    allowed = ["note", *(f"presence.{name}" for name in ("a", "b", "c", "hall", f"of.{user}"))]
+    allowed = ["note", *(f"presence.{name}" for name in (*ROOMS, f"of.{user}"))]
 
     return event_stream(
         request,

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from nitro.delivery.process import get_hub
-from nitro.errors import InvalidTopic
+from nitro.errors import BrokerUnavailable, InvalidTopic
 from nitro.messages.presence import Member
 from nitro.messages.topics import PRESENCE_OF, check_pattern
 from nitro.rooms.service import RoomService
@@ -52,9 +52,17 @@ class Presence:
         """
         return get_rooms().members(check_room(room))
 
-    async def ready(self) -> None:
-        """Wait until this process knows who is present; at most some seconds, once the broker is reached."""
-        await asyncio.wait([asyncio.wrap_future(get_rooms().known)])
+    async def ready(self, timeout_seconds: float = 5.0) -> None:
+        """Wait until this process knows who is present: at once, or some seconds after it first asked.
+
+        Raises:
+            BrokerUnavailable: it didn't within `timeout_seconds`, since the broker isn't reached.
+        """
+        known = asyncio.wrap_future(get_rooms().known)
+        await asyncio.wait([known], timeout=timeout_seconds)
+        if not known.done():
+            reason = get_hub().broker.state.why_gone
+            raise BrokerUnavailable(f"who is present was not known within {timeout_seconds:g} s: {reason}")
 
     def __repr__(self) -> str:
         return "nitro.presence"
