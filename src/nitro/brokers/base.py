@@ -28,6 +28,8 @@ __all__ = [
     "CommitAwareLog",
     "DiagnosingLog",
     "Entry",
+    "ExaminableLog",
+    "Examination",
     "Extent",
     "Log",
     "LogChanged",
@@ -329,6 +331,28 @@ class DiagnosingLog(Protocol):
 
     def why_refused(self, error: Exception) -> str | None:
         """What is wrong and the remedy, if this error of a verb is permanent; None if retrying may help."""
+
+
+class Examination(NamedTuple):
+    """What an operator should know of a log's server: `nitro doctor` shows it.
+
+    Attributes:
+        survives: what becomes of acknowledged entries when the server restarts.
+        weaknesses: settings of the server that lose entries, each with its remedy.
+        ahead_seconds: how far its clock is ahead of this process's; None if it doesn't tell.
+    """
+
+    survives: str
+    weaknesses: Sequence[tuple[str, str]] = ()
+    ahead_seconds: float | None = None
+
+
+@runtime_checkable
+class ExaminableLog(Protocol):
+    """A log that knows what its server would lose."""
+
+    async def examine(self) -> Examination:
+        """Ask the server; the log is open."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import nitro
-from nitro.cli import broker, emit, log, tail
+from nitro.cli import broker, doctor, emit, log, tail
 from nitro.cli.failures import WRONG, fail
 from nitro.cli.run import serve
 
@@ -85,6 +85,34 @@ def _emit(
 @app.command("log", help="Show what the broker's log holds: a table on a terminal, JSON into a pipe.")
 def _log(broker_url: _Broker = None, seconds: _Seconds = 5.0) -> None:
     log.run(broker.choose(broker_url, must_exist=True), seconds)
+
+
+@app.command(
+    "doctor",
+    help="Find out what is wrong with the settings, the broker's log, and a stream and what it comes through.\n\n"
+    "Each finding has its remedy. Nothing is emitted. It takes as long as one heartbeat of the stream. Exit code 1 if "
+    "anything is wrong.",
+)
+def _doctor(
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="A stream, as browsers ask for it: https://example.org/events."),
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Sent with --url; repeatable.")
+    ] = None,
+    broker_url: _Broker = None,
+    streams: Annotated[
+        int, typer.Option("--streams", metavar="COUNT", min=1, max=1000, help="How many streams to open at once.")
+    ] = 20,
+    seconds: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait for an answer.")
+    ] = 5.0,
+) -> None:
+    if header and not url:
+        fail("--header belongs to --url", WRONG)
+    chosen = broker.choose(broker_url, must_exist=True, may_be_memory=True)
+    raise typer.Exit(doctor.run(chosen, url, tail.parsed_headers(header or []), streams, seconds))
 
 
 @app.command(

@@ -17,12 +17,13 @@ from nitro.settings import get_settings
 __all__ = ["choose", "connect"]
 
 
-def choose(url: str | None, *, must_exist: bool, otherwise: str = "") -> str:
+def choose(url: str | None, *, must_exist: bool, may_be_memory: bool = False, otherwise: str = "") -> str:
     """The URL of the command's broker: the option's, or that of `NITRO_BROKER_URL`.
 
     Args:
         url: the option; None if it wasn't given.
         must_exist: whether a file that isn't there is a mistake.
+        may_be_memory: whether the command has something to do without a log that others can reach.
         otherwise: what else the command could be given.
     """
     with failures_told(), _named_by_option(url):
@@ -30,7 +31,7 @@ def choose(url: str | None, *, must_exist: bool, otherwise: str = "") -> str:
         is_file = must_exist and kind_of(chosen) == "sqlite"
         if is_file and not os.path.exists(path_of(chosen)):  # else it would be made
             fail(f"there is no file {path_of(chosen)}; --broker takes the URL that the application has", WRONG)
-    if chosen == "memory://":
+    if chosen == "memory://" and not may_be_memory:
         fail(
             f"which broker? The log of memory:// is in each process alone; pass {otherwise}--broker "
             "sqlite:///events.db, redis://…, nats://… or postgresql://…, or set NITRO_BROKER_URL",

@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamInfo
 from nats.js.errors import APIError, NotFoundError
 
-from nitro.brokers.base import Entry, Extent, LogChanged, Retention, Verb
+from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, Verb
 from nitro.brokers.nats.client import place_of
 from nitro.brokers.nats.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch
 from nitro.brokers.nats.tail import Tail
@@ -31,6 +31,7 @@ __all__ = ["NatsLog"]
 
 log: Final = logging.getLogger("nitro.brokers")
 
+_IN_A_FILE: Final = "leave storage=memory out of the URL, and delete the stream, which is made in a file then"
 _TRANSIT_SECONDS: Final = 0.3
 """How long delivery of an entry may take before the consumer is recreated."""
 _ARRIVAL_SECONDS: Final = 1.0
@@ -227,6 +228,15 @@ class NatsLog:
             for verb, limit in self._limits.items():
                 if is_append == (verb == "append"):
                     limit.reschedule(asyncio.get_running_loop().time())
+
+    async def examine(self) -> Examination:
+        info = await self._info()
+        if info.config.storage == StorageType.MEMORY:
+            what = "the stream is in NATS's memory, so a restart loses all of it"
+            return Examination("none of them", [(what, _IN_A_FILE)])
+        return Examination(
+            "all of them; but for the last two minutes if its machine loses power, unless sync_interval is always"
+        )
 
     async def renew(self) -> None:
         await self._streams.succeed(self._nats, self._stream)

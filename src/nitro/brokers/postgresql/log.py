@@ -18,7 +18,7 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import Connection, TwoPhaseTransaction, text
 
-from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.bookmark import Bookmark
 from nitro.brokers.codec import STAMP_BYTES
 from nitro.brokers.postgresql import statements as sql
@@ -32,6 +32,8 @@ __all__ = ["PostgresLog"]
 
 log: Final = logging.getLogger("nitro.brokers")
 
+_FSYNC: Final = "set fsync = on in postgresql.conf"
+_LOGGED: Final = "ALTER TABLE nitro_messages SET LOGGED"
 OUTBOX: Final = "outbox"
 """Payload of a NOTIFY when the outbox has rows; any other payload only wakes readers."""
 
@@ -168,6 +170,20 @@ class PostgresLog:
 
     def why_refused(self, error: Exception) -> str | None:
         return why_refused(error)
+
+    async def examine(self) -> Examination:
+        assert self._writer is not None
+        asked_at = time.time()
+        fsync, persistence, now = await self._writer.connection.fetchrow(sql.EXAMINE)
+        weaknesses = []
+        if fsync == "off":
+            weaknesses.append(
+                ("PostgreSQL has fsync = off, so a crash of its host may lose and damage anything", _FSYNC)
+            )
+        if persistence == "u":
+            weaknesses.append(("the log's table is UNLOGGED, so a crash of PostgreSQL empties it", _LOGGED))
+        survives = "not all" if weaknesses else "all of them: they are on disk before they are acknowledged"
+        return Examination(survives, weaknesses, float(now) - (asked_at + time.time()) / 2)
 
     async def renew(self) -> None:
         async with self._writer.transaction():

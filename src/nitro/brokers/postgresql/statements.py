@@ -13,6 +13,7 @@ __all__ = [
     "DISOWN",
     "EMPTY",
     "ENDS",
+    "EXAMINE",
     "EXISTS",
     "EXTENT",
     "FIND",
@@ -92,6 +93,10 @@ ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('nitro'))"
 DISOWN: Final = "DELETE FROM nitro_logs"
 SERVER: Final = """
 SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8), current_setting('synchronous_standby_names') <> ''
+"""
+EXAMINE: Final = """
+SELECT current_setting('fsync'), (SELECT relpersistence::text FROM pg_class WHERE oid = 'nitro_messages'::regclass),
+    extract(epoch FROM clock_timestamp())
 """
 IS_PLAIN: Final = """
 SELECT current_setting('default_transaction_isolation') = 'read committed'

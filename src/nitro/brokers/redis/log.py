@@ -19,7 +19,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.codec import STAMP_BYTES
 from nitro.brokers.redis.line import Line
 from nitro.brokers.redis.scripts import APPEND, OPEN, RENEW
@@ -31,6 +31,13 @@ __all__ = ["RedisLog"]
 
 _BEHIND: Final = "18446744073709551615"
 """The largest second half of an id: what follows has a higher sequence, even if others wrote to the stream."""
+_SURVIVES: Final = {
+    "always": "all of them: they are on disk before they are acknowledged",
+    "everysec": "all but the last second, and every client gets a gap; `appendfsync always` keeps all",
+    "no": "what the system had written, and every client gets a gap; `appendfsync always` keeps all",
+}
+_APPEND: Final = "redis-cli CONFIG SET appendonly yes, and appendfsync always; then CONFIG REWRITE"
+_NO_EVICTION: Final = "redis-cli CONFIG SET maxmemory-policy noeviction, then CONFIG REWRITE"
 _FEWEST_ENTRIES: Final = 16
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _OLDEST_SERVER: Final = (6, 2)
@@ -111,6 +118,29 @@ class RedisLog:
 
     def why_refused(self, error: Exception) -> str | None:
         return why_refused(error, is_plain=not isinstance(self._client, RedisCluster))
+
+    async def examine(self) -> Examination:
+        client = self._client
+        node: dict[str, Any] = {}
+        if isinstance(client, RedisCluster):
+            node = {"target_nodes": client.get_node_from_key(self._log)}
+        asked_at = time.time()
+        seconds, microseconds = await client.time(**node)
+        ahead = seconds + microseconds / 1e6 - (asked_at + time.time()) / 2
+        try:
+            persistence = await client.info("persistence", **node)
+            settings = await client.config_get("appendfsync", "save", "maxmemory", "maxmemory-policy", **node)
+        except ResponseError as error:
+            return Examination(f"it can't be told: {error}", (), ahead)
+        weaknesses = []
+        survives = _SURVIVES.get(settings["appendfsync"], _SURVIVES["everysec"])
+        if not persistence["aof_enabled"]:
+            survives = "none of them" if not settings["save"] else "those of the last snapshot; every client gets a gap"
+            weaknesses.append((f"Redis keeps no log of its own on disk, so a restart keeps {survives}", _APPEND))
+        if int(settings["maxmemory"]) and settings["maxmemory-policy"] != "noeviction":
+            policy = settings["maxmemory-policy"]
+            weaknesses.append((f"Redis evicts keys when its memory is full (maxmemory-policy {policy})", _NO_EVICTION))
+        return Examination(survives, weaknesses, ahead)
 
     async def renew(self) -> None:
         await self._client.eval(RENEW, 2, self._log, self._stream, self._epoch, new_epoch(), self._seen)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from nitro.brokers.base import Entry, Extent, LogChanged, Retention, new_epoch
+from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.bookmark import Bookmark
 from nitro.brokers.sqlite.file import identity_of, is_same_file, path_of, why_refused
 from nitro.brokers.sqlite.statements import FORGET, NUMBER, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
@@ -147,6 +147,9 @@ class SQLiteLog:
 
     def why_refused(self, error: Exception) -> str | None:
         return why_refused(self._path, error)
+
+    async def examine(self) -> Examination:
+        return Examination("all of them: they are on disk before they are acknowledged")
 
     async def renew(self) -> None:
         await self._in_thread(self._renew)

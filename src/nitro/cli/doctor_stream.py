@@ -1,0 +1,265 @@
+"""The doctor's look at a stream over HTTP: does anything between here and the application hold it back, or end it?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from email.utils import parsedate_to_datetime
+from typing import Final, NamedTuple
+
+import httpx
+
+from nitro.cli.doctor_log import CLOCK, CLOCKS_DIFFER
+from nitro.cli.findings import Findings
+from nitro.redaction import without_secrets
+
+__all__ = ["examine_stream"]
+
+_PROMPT_SECONDS: Final = 2.0
+"""The first bytes come at once; a proxy that holds them back does so until there are more of them, or for ever."""
+_AS_BROWSERS: Final = "gzip, deflate, br, zstd"
+_ALMOST: Final = 0.9
+"""A piece that comes after so much of the heartbeat's time counts as it."""
+_MOST_BYTES: Final = 65_536
+_FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, OSError)
+
+
+class _Greeting(NamedTuple):
+    """What a stream says at its beginning."""
+
+    heartbeat_seconds: float
+    took_seconds: float
+
+
+def examine_stream(
+    url: str,
+    headers: Mapping[str, str],
+    streams: int,
+    seconds: float,
+    epoch: str | None,
+    found: Findings,
+    say: Callable[[str], None],
+) -> None:
+    """Examine the stream at `url`.
+
+    Args:
+        headers: sent with each request.
+        streams: how many of them are opened at once.
+        seconds: for how long to wait for an answer.
+        epoch: of the log that the application should have; None if it isn't known.
+        say: told what is done now.
+    """
+    asyncio.run(_Examination(url, headers, seconds, found, say).run(streams, epoch))
+
+
+class _Examination:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], seconds: float, found: Findings, say: Callable[[str], None]
+    ) -> None:
+        self._url = url
+        self._headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", **headers}
+        self._seconds = seconds
+        self._found = found
+        self._say = say
+
+    async def run(self, streams: int, epoch: str | None) -> None:
+        found = self._found
+        found.facts["stream"] = without_secrets(self._url)
+        self._say("a first request")
+        await self._check_version()
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        async with httpx.AsyncClient(timeout=self._seconds, limits=limits) as http:
+            greeting = await self._greeting(http)
+            if greeting is None:
+                return
+            found.facts["heartbeat"] = f"each {greeting.heartbeat_seconds:g} s"
+            self._say(f"a stream, and its heartbeat within {greeting.heartbeat_seconds:g} s")
+            await asyncio.gather(self._check_stream(http, greeting, epoch), self._check_crowd(http, streams))
+
+    async def _check_version(self) -> None:
+        """Whether browsers speak HTTP/2 with it, as TLS agrees on it."""
+        url = httpx.URL(self._url)
+        version = "HTTP/1.1"
+        if url.scheme == "https":
+            context = httpx.create_ssl_context()
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            try:
+                async with asyncio.timeout(self._seconds):
+                    _, writer = await asyncio.open_connection(url.host, url.port or 443, ssl=context)
+            except (OSError, TimeoutError, ssl.SSLError):
+                return  # the request tells why
+            if writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+                version = "HTTP/2"
+            writer.close()
+        self._found.facts["protocol"] = version
+        if version == "HTTP/1.1":
+            what = "it is HTTP/1.1, over which a browser opens six connections to a host: the seventh tab has to wait"
+            self._found.add("http1", what, _SHARE)
+
+    async def _greeting(self, http: httpx.AsyncClient) -> _Greeting | None:
+        """Ask for a stream that ends behind its greeting: so it comes whole, whatever holds streams back."""
+        url = httpx.URL(self._url)
+        url = url.copy_with(params=url.params.merge({"probe": "1", "envelope": "1"}))
+        began = time.monotonic()
+        asked_at = time.time()
+        try:
+            async with http.stream("GET", url, headers=self._headers) as response:
+                answered_at = time.time()
+                text = await _text_of(response)
+        except _FAILURES as error:
+            why = str(error) or type(error).__name__
+            self._found.add("unreachable", f"the stream is not to be had: {why}", "is the application running there?")
+            return None
+        took = time.monotonic() - began
+        self._check_clock(response, asked_at, answered_at)
+        if response.status_code != 200:
+            self._found.add("refused", _refusal(response, text), _REMEDIES.get(response.status_code, _REMEDIES[0]))
+            return None
+        heartbeat = _heartbeat_in(text)
+        if heartbeat is None or not response.headers.get("content-type", "").startswith("text/event-stream"):
+            kind = response.headers.get("content-type", "nothing")
+            what = f"the answer is no stream of Nitro's: {kind}"
+            self._found.add("no-stream", what, "give the URL of an endpoint that returns EventSourceResponse")
+            return None
+        return _Greeting(heartbeat, took)
+
+    def _check_clock(self, response: httpx.Response, asked_at: float, answered_at: float) -> None:
+        try:
+            told = parsedate_to_datetime(response.headers["date"]).timestamp()
+        except (KeyError, ValueError):
+            return
+        ahead = told - answered_at if told > answered_at else min(told + 1 - asked_at, 0)  # it has whole seconds
+        if abs(ahead) > CLOCKS_DIFFER:
+            way = "ahead of" if ahead > 0 else "behind"
+            what = f"the clock of the stream's host is {abs(ahead):.0f} s {way} this one"
+            self._found.add("clock", f"{what}: rights, tickets and tokens end too early or too late", CLOCK)
+
+    async def _check_stream(self, http: httpx.AsyncClient, greeting: _Greeting, epoch: str | None) -> None:
+        """One stream as a browser asks for it, up to its first heartbeat."""
+        patience = greeting.heartbeat_seconds * 1.5 + _PROMPT_SECONDS
+        timeout = httpx.Timeout(self._seconds, read=patience)
+        began = time.monotonic()
+        heard: list[float] = []  # when something came
+        with contextlib.suppress(*_FAILURES):  # it is told by when the stream ended
+            headers = {**self._headers, "Accept-Encoding": _AS_BROWSERS}
+            async with http.stream("GET", self._url, headers=headers, timeout=timeout) as response:
+                if response.status_code != 200:
+                    return  # as others of the crowd
+                self._check_compression(response)
+                async for piece in response.aiter_raw():
+                    if not heard and epoch is not None:
+                        self._check_epoch(piece, epoch)
+                    heard.append(time.monotonic() - began)
+                    if heard[-1] >= greeting.heartbeat_seconds * _ALMOST:
+                        break
+        self._judge(heard, time.monotonic() - began, greeting)
+
+    def _judge(self, heard: list[float], ended: float, greeting: _Greeting) -> None:
+        """What it means that pieces came at these times, and the end, or the end of patience, at that one."""
+        first, last = (heard[0], heard[-1]) if heard else (ended, 0.0)
+        beat = greeting.heartbeat_seconds
+        if first > greeting.took_seconds + _PROMPT_SECONDS:
+            self._found.add("buffered", _HELD_BACK.format(first), _DO_NOT_BUFFER)
+        elif last >= beat * _ALMOST:
+            return
+        elif ended < beat * 1.4:
+            what = f"the stream was cut after {ended - last:.0f} s of silence, before a heartbeat, due each {beat:g} s"
+            self._found.add("cut", what, _BEAT_SOONER.format(max(1, int((ended - last) / 2))))
+        else:
+            what = f"the stream began, and no heartbeat came within {ended:.0f} s: something holds small pieces back"
+            self._found.add("buffered", what, _DO_NOT_BUFFER)
+
+    def _check_epoch(self, beginning: bytes, epoch: str) -> None:
+        """Whether its ids are of the log that was looked into."""
+        found = re.search(rb"^id: (.+)-\d+", beginning, re.MULTILINE)
+        other = found[1].decode("ascii", "replace") if found else epoch
+        if other != epoch:
+            what = f"the stream is of another log: its epoch is {other}, and that of the log here is {epoch}"
+            self._found.add("other-log", f"{what}. What is emitted here is not heard there", _ONE_LOG)
+
+    def _check_compression(self, response: httpx.Response) -> None:
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            what = f"something compresses the stream ({encoding}): it costs memory for each, and may hold messages back"
+            self._found.add("compressed", what, "leave text/event-stream out of what is compressed (nginx: gzip_types)")
+
+    async def _check_crowd(self, http: httpx.AsyncClient, streams: int) -> None:
+        """So many at once, as when pages come back after a restart."""
+        async with AsyncExitStack() as opened:
+            answers = await asyncio.gather(*(self._open(http, opened) for _ in range(streams)))
+        refused = [answer for answer in answers if answer]
+        self._found.facts["at once"] = f"{len(answers) - len(refused)} of {streams} streams"
+        if refused:
+            what = f"of {streams} streams at once {len(refused)} were refused: {refused[0]}"
+            self._found.add("limited", what, _MORE_ROOM)
+
+    async def _open(self, http: httpx.AsyncClient, opened: AsyncExitStack) -> str:
+        """Why a stream is refused; empty if it is not."""
+        try:
+            request = http.build_request("GET", self._url, headers=self._headers)
+            response = await http.send(request, stream=True)
+        except _FAILURES as error:
+            return str(error) or type(error).__name__
+        opened.push_async_callback(response.aclose)
+        return "" if response.status_code == 200 else _refusal(response, await _text_of(response))
+
+
+async def _text_of(response: httpx.Response) -> str:
+    text = ""
+    async for piece in response.aiter_text():
+        text += piece
+        if len(text) > _MOST_BYTES:
+            break
+    return text
+
+
+def _heartbeat_in(text: str) -> float | None:
+    """What a greeting says of it; None if there is none."""
+    for line in text.splitlines():
+        if line.startswith("data: {"):
+            with contextlib.suppress(ValueError):
+                heartbeat = json.loads(line.removeprefix("data: ")).get("heartbeat")
+                if isinstance(heartbeat, int | float):
+                    return float(heartbeat)
+    return None
+
+
+def _refusal(response: httpx.Response, text: str) -> str:
+    """What the answer says, in one line."""
+    detail = ""
+    if "json" in response.headers.get("content-type", ""):
+        try:
+            problem = json.loads(text)
+            detail = str(problem.get("detail") or problem.get("title") or "") if isinstance(problem, dict) else ""
+        except ValueError:
+            detail = ""
+    return f"{response.status_code} {response.reason_phrase}{f': {detail}' if detail else ''}"
+
+
+_HELD_BACK: Final = (
+    "nothing of the stream came within {:.1f} s, though a request that ends is answered: something buffers it"
+)
+_BEAT_SOONER: Final = (
+    "set NITRO_HEARTBEAT_SECONDS to {}, or raise the timeout of what cuts it (nginx: proxy_read_timeout)"
+)
+_ONE_LOG: Final = "give the application and this command one NITRO_BROKER_URL and one NITRO_NAMESPACE"
+_SHARE: Final = "let a proxy with TLS speak HTTP/2, or use Nitro's browser client, in which all tabs share one stream"
+_DO_NOT_BUFFER: Final = (
+    "switch buffering off there (nginx: proxy_buffering off; and no proxy_ignore_headers X-Accel-Buffering); "
+    "docs/scaling.md has recipes"
+)
+_MORE_ROOM: Final = (
+    "if uvicorn has --limit-concurrency, leave it out: it counts each open stream; NITRO_MAX_CLIENTS limits them. "
+    "If Nitro refuses, its detail names the limit"
+)
+_REMEDIES: Final = {
+    0: "open it in a browser: the application decides what it answers",
+    401: "pass --header 'Authorization: Bearer …' or --header 'Cookie: …'",
+    403: "pass a --header of somebody who may hear it",
+}
