@@ -31,7 +31,7 @@ def chosen_broker(url: str | None) -> str | None:
     """The broker to emit by: the option's, or that of `NITRO_BROKER_URL`; None if neither is there."""
     with failures_told():
         is_given = url is not None or get_settings().broker_url.get_secret_value() != "memory://"
-    return broker.choose(url, must_exist=True) if is_given else None
+    return broker.choose(url, must_exist=False) if is_given else None
 
 
 def run(offer: Offer, broker_url: str | None, seconds: float) -> int:
@@ -49,25 +49,33 @@ def run(offer: Offer, broker_url: str | None, seconds: float) -> int:
     except KeyboardInterrupt:  # the second one
         load.figures.is_interrupted = True
     _show(load.figures, offer, broker_url)
-    if load.figures.is_interrupted:
-        return 130
-    if not load.figures.connected:
-        _fail_for(load, offer)
-    if load.broker_error is not None:
-        fail(f"not all events are in the log: {load.broker_error}", AWAY)
-    if load.figures.emitted and not load.figures.delivered:
-        fail(
-            f"nobody heard {offer.emits}: let the endpoint allow it or pass another --topic, and compare its "
-            "NITRO_BROKER_URL and NITRO_NAMESPACE with those of this command",
-            AWAY,
-        )
-    if not load.figures.kept_up and offer.emits is not None:
+    if load.figures.emitted and not load.figures.kept_up:
         lag = load.figures.lags.percentile_ms(99) or 0.0
         tell(
             f"this process was late by itself, {lag:.0f} ms at p99, so the latencies are not the server's and are "
             "left out; take fewer --clients, a lower --rate, or a machine that has nothing else to do"
         )
+    if load.figures.is_interrupted:
+        return 130
+    _fail_if_wrong(load, offer)
     return 0
+
+
+def _fail_if_wrong(load: Load, offer: Offer) -> None:
+    """Tell what makes the figures those of no working stream."""
+    figures = load.figures
+    if not figures.connected:
+        _fail_for(load, offer)
+    if load.broker_error is not None:
+        fail(f"not all events are in the log: {load.broker_error}", AWAY)
+    if not figures.open:
+        fail(f"all streams ended before the time: {_reasons(dict(figures.ended))}", AWAY)
+    if figures.emitted and not figures.delivered:
+        fail(
+            f"nobody heard {offer.emits}: let the endpoint allow it or pass another --topic, and compare its "
+            "NITRO_BROKER_URL and NITRO_NAMESPACE with those of this command",
+            AWAY,
+        )
 
 
 def _check_files(clients: int) -> None:
@@ -144,7 +152,7 @@ def _rows(figures: Figures, offer: Offer, broker_url: str | None) -> dict[str, s
         "stream": without_secrets(offer.url),
         "load": f"{offer.rate:g} events/s of {offer.emits} by {without_secrets(broker_url)}"
         if broker_url
-        else "none: no --broker, so only connects and what comes by itself",
+        else "none: without --broker nothing is emitted",
         "connected": f"{figures.connected:,} of {figures.clients:,}",
         "failed": _reasons(value["failed_by_reason"]),
         "ended early": _reasons(value["ended_by_reason"]),
