@@ -8,10 +8,13 @@ import os
 import pty
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +169,30 @@ def test_a_server_that_dies_in_the_middle_is_seen_as_losses_and_the_command_ends
     assert "all streams ended before the time: 10 × Connection" in bench.errors
 
 
+def test_a_server_that_stands_still_for_a_moment_is_seen_in_the_latencies_and_loses_nothing(
+    server: Server, log: str
+) -> None:
+    options = ("--clients", "5", "--seconds", "1.5", "--rate", "20", "--topic", "todo.bench", "--broker", log)
+    with Command("bench", f"{server.url}/events", *options) as bench:
+        stream = Stream(server.port, "/events?topic=todo.*")
+        stream.events(3)
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.6)
+        server.process.send_signal(signal.SIGCONT)
+        assert bench.wait() == 0, bench.errors
+        stream.socket.close()
+    (figures,) = bench.lines
+    assert (figures["deliveries"], figures["lost"], figures["gaps"]) == (150, 0, 0)
+    check_latency(figures)
+    assert not figures["generator_kept_up"] or figures["latency_max_ms"] > 500 > figures["latency_p50_ms"]
+    until_all_are_gone(server)
+
+
 def test_ctrl_c_ends_it_with_what_was_measured(server: Server, log: str) -> None:
     options = ("--clients", "5", "--seconds", "60", "--rate", "20", "--topic", "todo.bench", "--broker", log)
     with Command("bench", f"{server.url}/events", *options) as bench:
         stream = Stream(server.port, "/events?topic=todo.*")
-        stream.events(5)
+        dues = [int(event["nitro_bench"].rpartition(":")[2]) for event in stream.events(5)]
         assert bench.interrupt() == 130
         stream.socket.close()
     assert "Traceback" not in bench.errors and "Warning" not in bench.errors
@@ -179,14 +201,16 @@ def test_ctrl_c_ends_it_with_what_was_measured(server: Server, log: str) -> None
     assert figures["events_emitted"] >= 5
     assert (figures["deliveries"], figures["lost"]) == (5 * figures["events_emitted"], 0)
     assert figures["seconds"] < 50
+    for one, other in pairwise(dues):  # when they were due, not when they were emitted
+        assert abs(other - one - 50_000_000) < 5_000
     until_all_are_gone(server)
 
 
 def test_a_load_that_it_can_not_offer_has_no_latencies(server: Server, log: str) -> None:
-    options = ("--clients", "2", "--seconds", "0.5", "--rate", "100000", "--topic", "todo.bench", "--broker", log)
+    options = ("--clients", "2", "--seconds", "0.2", "--rate", "1000000", "--topic", "todo.bench", "--broker", log)
     done = run("bench", f"{server.url}/events", *options, NITRO_MAX_PUBLISH_QUEUE="1000000")
     figures = json.loads(done.stdout)
-    assert figures["events_offered"] == 50_000 > figures["events_emitted"] > 0
+    assert figures["events_offered"] == 200_000 > figures["events_emitted"] > 0
     assert figures["generator_kept_up"] is False
     assert (figures["latency_p50_ms"], figures["latency_max_ms"]) == (None, None)
     assert "this process was late by itself" in done.stderr
@@ -253,10 +277,12 @@ EVENTS = (
 def test_pieces_of_any_size_are_read_and_gaps_counted() -> None:
     """The server writes byte by byte, and closes the connection in the middle of a chunk."""
     asked: list[bytes] = []
+    runs: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readuntil(b"\r\n\r\n"))
-        body = b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in EVENTS)
+        late = f'id: e-7\ndata: todo.a\ndata: {{"nitro_bench":"{runs[0]}:{time.monotonic_ns() - 5_000_000_000}"}}\n\n'
+        body = b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in (*EVENTS, late.encode()))
         for byte in ANSWER + body + b"ff\r\nid":
             writer.write(bytes([byte]))
             await writer.drain()
@@ -267,13 +293,15 @@ def test_pieces_of_any_size_are_read_and_gaps_counted() -> None:
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             url = f"http://ann:p%20w@127.0.0.1:{server.sockets[0].getsockname()[1]}/events?a=1"
             load = Load(Offer(url, {"X-Own": "ü"}, ["todo.*"], None, clients=1, seconds=0.5, rate=1, connect_rate=1))
+            runs.append(load._run)
             load.figures.is_measuring = True  # also what comes at once
             await load.run()
             return load
 
     figures = asyncio.run(measure()).figures
     assert (figures.connected, figures.ended) == (1, {"ConnectionError": 1})
-    assert (figures.messages, figures.gaps) == (2, 1)
+    assert (figures.messages, figures.gaps, figures.delivered) == (3, 1, 1)
+    assert 5000 < (figures.latencies.max_ms or 0) < 10_000
     head = asked[0].decode().lower()
     assert head.startswith(
         ("get /events?a=1&envelope=1&topic=todo.* http/1.1\r\n", "get /events?a=1&envelope=1&topic=todo.%2a")

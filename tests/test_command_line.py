@@ -308,6 +308,13 @@ def test_without_the_extra_a_command_names_it_and_run_goes_on_to_work(missing: s
     assert "--workers" in served.stdout
 
 
+def test_a_package_that_bench_alone_needs_is_named_and_the_others_go_on_to_work() -> None:
+    done = without("h11", "bench", "http://x")
+    assert done.returncode == 2
+    assert done.stderr == "nitro: bench needs the package 'h11': pip install 'nitro-realtime[cli]'\n"
+    assert without("h11", "log", "--help").returncode == 0
+
+
 def test_run_serves_an_application_until_it_is_told_to_stop() -> None:
     with Server("tests.apps.listening:app", runner="nitro") as server:
         assert httpx.get(f"{server.url}/left", trust_env=False).status_code == 200

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 import nitro
-from nitro.cli import bench, broker, emit, log, tail
-from nitro.cli.failures import WRONG, fail
-from nitro.cli.load import Offer
+from nitro.cli import broker, emit, log, tail
+from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.cli.run import serve
 
 __all__ = ["run_app"]
@@ -116,6 +115,12 @@ def _bench(
     ] = 200.0,
     timeout: _Seconds = 5.0,
 ) -> None:
+    with failures_told():
+        try:
+            from nitro.cli import bench  # the other commands need no HTTP, which takes a while to import
+            from nitro.cli.load import Offer
+        except ModuleNotFoundError as error:
+            raise ImportError(f"bench needs the package {error.name!r}: pip install 'nitro-realtime[cli]'") from error
     chosen = bench.chosen_broker(broker_url)
     if rate is not None and chosen is None:
         fail("--rate is that of events, which need --broker, or NITRO_BROKER_URL", WRONG)

@@ -1,8 +1,8 @@
 """LoadStream: one of the many streams of `nitro bench`, read as cheaply as Python can.
 
 Bytes are made an HTTP answer by h11, which is httpx's parser, too, and events become messages by the `Session` of
-`nitro.listen`. httpx itself costs twice to three times the CPU a message, and ten times that of a connect: with 1,000
-streams and 10 events a second its latency was several times as long as that of the same server read like this.
+`nitro.listen`. httpx was a bottleneck with 1,000 streams and 10 events a second: it took 34 µs of CPU a message and
+2.7 ms a connect, and this 14 µs and 0.3 ms, and the latencies that it measured were two to four times as long.
 """
 
 from __future__ import annotations
