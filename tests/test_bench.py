@@ -89,7 +89,7 @@ def test_what_is_offered_is_delivered_to_all_and_told_as_one_line_of_json(server
 
 
 def test_without_a_broker_nothing_is_emitted_and_what_comes_by_itself_is_counted(server: Server) -> None:
-    with Command("bench", f"{server.url}/events", "--clients", "5", "--seconds", "2") as bench:
+    with Command("bench", f"{server.url}/events", "--clients", "5", "--seconds", "1.2") as bench:
         eventually(lambda: server.get("/left").json()["clients"] == 5, "they are connected", 20)
         for n in range(10):
             server.post("/emit?topic=todo.created", json={"n": n})
@@ -169,10 +169,8 @@ def test_a_server_that_dies_in_the_middle_is_seen_as_losses_and_the_command_ends
     assert "all streams ended before the time: 10 × Connection" in bench.errors
 
 
-def test_a_server_that_stands_still_for_a_moment_is_seen_in_the_latencies_and_loses_nothing(
-    server: Server, log: str
-) -> None:
-    options = ("--clients", "5", "--seconds", "1.5", "--rate", "20", "--topic", "todo.bench", "--broker", log)
+def test_what_a_server_that_stands_still_delivers_after_the_end_is_late_and_not_lost(server: Server, log: str) -> None:
+    options = ("--clients", "5", "--seconds", "0.6", "--rate", "20", "--topic", "todo.bench", "--broker", log)
     with Command("bench", f"{server.url}/events", *options) as bench:
         stream = Stream(server.port, "/events?topic=todo.*")
         stream.events(3)
@@ -182,9 +180,10 @@ def test_a_server_that_stands_still_for_a_moment_is_seen_in_the_latencies_and_lo
         assert bench.wait() == 0, bench.errors
         stream.socket.close()
     (figures,) = bench.lines
-    assert (figures["deliveries"], figures["lost"], figures["gaps"]) == (150, 0, 0)
+    assert (figures["deliveries"], figures["lost"], figures["gaps"]) == (60, 0, 0)
+    assert 15 <= round(figures["messages_per_second"] * figures["seconds"]) < 60  # those while it measured
     check_latency(figures)
-    assert not figures["generator_kept_up"] or figures["latency_max_ms"] > 500 > figures["latency_p50_ms"]
+    assert not figures["generator_kept_up"] or figures["latency_max_ms"] > 400
     until_all_are_gone(server)
 
 
@@ -193,7 +192,12 @@ def test_ctrl_c_ends_it_with_what_was_measured(server: Server, log: str) -> None
     with Command("bench", f"{server.url}/events", *options) as bench:
         stream = Stream(server.port, "/events?topic=todo.*")
         dues = [int(event["nitro_bench"].rpartition(":")[2]) for event in stream.events(5)]
-        assert bench.interrupt() == 130
+        server.process.send_signal(signal.SIGSTOP)  # what it was offered is still to be heard
+        time.sleep(0.2)
+        bench.process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGCONT)
+        assert bench.wait() == 130
         stream.socket.close()
     assert "Traceback" not in bench.errors and "Warning" not in bench.errors
     (figures,) = bench.lines
@@ -246,10 +250,12 @@ def test_on_a_terminal_it_shows_progress_and_then_a_table(server: Server, log: s
     table = text[text.index("┌") :]
     assert re.search(r"│ connected +│ 5 of 5 ", table)
     assert re.search(r"│ delivered +│ 50 of 50 \(100\.00%\) ", table)
-    assert "connecting" not in table
+    assert shown.decode().partition("┌")[0].endswith("\x1b[2K")  # the progress is gone
 
 
-def test_it_measures_over_tls_with_the_header_that_it_is_given(tmp_path: Path) -> None:
+def test_it_measures_over_tls_with_the_header_that_it_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     certificate, key = str(tmp_path / "it.crt"), str(tmp_path / "it.key")
     request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
@@ -260,9 +266,8 @@ def test_it_measures_over_tls_with_the_header_that_it_is_given(tmp_path: Path) -
         done = run(*command, *header, SSL_CERT_FILE=certificate)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["connected"] == 3
-        strange = run(*command, *header)
-    assert strange.returncode == 1
-    assert json.loads(strange.stdout)["failed_by_reason"] == {"SSLCertVerificationError": 3}
+        assert run_app([*command, *header]) == 1
+    assert json.loads(capsys.readouterr().out)["failed_by_reason"] == {"SSLCertVerificationError": 3}
 
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
