@@ -268,7 +268,7 @@ def test_a_broker_that_is_away_is_told_in_one_line_with_code_1(command: tuple[st
 def test_help_lists_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("tail", "emit", "log", "run"):
+    for command in ("tail", "emit", "log", "bench", "run"):
         assert re.search(rf"│ {command} +\w", done.stdout), command
         if command != "run":
             assert "Usage: nitro " + command in run(command, "--help").stdout
@@ -306,6 +306,13 @@ def test_without_the_extra_a_command_names_it_and_run_goes_on_to_work(missing: s
     served = without(missing, "run", "--help")
     assert served.returncode == 0
     assert "--workers" in served.stdout
+
+
+def test_a_package_that_bench_alone_needs_is_named_and_the_others_go_on_to_work() -> None:
+    done = without("h11", "bench", "http://x")
+    assert done.returncode == 2
+    assert done.stderr == "nitro: bench needs the package 'h11': pip install 'nitro-realtime[cli]'\n"
+    assert without("h11", "log", "--help").returncode == 0
 
 
 def test_run_serves_an_application_until_it_is_told_to_stop() -> None:

@@ -33,7 +33,12 @@ def server() -> Iterator[Server]:
 
 
 def test_the_captures_are_those() -> None:
-    assert [block.heading for block in CAPTURES] == ["Hear", "Hear", "Emit", "Emit", "Look into the log"]
+    assert [block.heading for block in CAPTURES] == [
+        *["Hear"] * 2,
+        *["Emit"] * 2,
+        "Look into the log",
+        *["Measure"] * 3,
+    ]
 
 
 def arguments_of(place: int, server: Server) -> tuple[list[str], str]:
@@ -63,3 +68,30 @@ def test_what_emit_and_log_print_is_as_shown(server: Server, tmp_path: Path) -> 
             assert command.wait() == (2 if "is no JSON" in output else 0)
             printed = command.output + command.errors
         assert steady(printed) == steady(output), place
+
+
+def figures_aside(text: str) -> str:
+    """As `steady`, without figures and the widths that they have, and without the place of the log."""
+    text = re.sub(r"(?<=sqlite:///)[^ \"]*/", "", steady(text))
+    text = re.sub(r"http://[\w.:]+", "URL", text)
+    text = re.sub(r"\d+(,\d{3})*(\.\d+)?", "N", text)
+    if text.startswith("{"):
+        text = re.sub(r"\b(null|true|false)\b", "N", text)
+    return re.sub(r"[ ─]+", " ", text)
+
+
+@pytest.mark.parametrize("place", [5, 6, 7])
+def test_what_bench_prints_is_as_shown(place: int, tmp_path: Path) -> None:
+    with Server(
+        "tests.apps.listening:app", environment={"NITRO_BROKER_URL": f"sqlite:///{tmp_path}/events.db"}
+    ) as server:
+        arguments, output = arguments_of(place, server)
+        with Command(*arguments, on_terminal=place != 7, directory=tmp_path) as bench:
+            assert bench.wait() == 0, bench.errors
+    shown, expected = figures_aside(bench.output), figures_aside(output)
+    if "was late by itself" in bench.errors:  # on a machine that has too much else to do
+        shown, expected = (re.sub(r"│ latency [^\n]*\n", "", each) for each in (shown, expected))
+    assert shown == expected
+    if place != 6:
+        figures = {5: "20 offered, 20 emitted", 7: '"deliveries_expected":50,"deliveries":50,'}
+        assert figures[place] in bench.output

@@ -17,10 +17,10 @@ usage: nitro run APP [OPTIONS]
 Serves an ASGI application by uvicorn, with direct streams: a connection that stands costs some 4 KiB.
 APP is as for uvicorn, such as main:app; so are all options. `nitro run --help` lists them.
 
-The commands tail, emit and log need typer and rich: pip install 'nitro-realtime[cli]'
+The commands tail, emit, log and bench need typer and rich: pip install 'nitro-realtime[cli]'
 """
 """What is printed where typer or rich is missing."""
-_COMMANDS: Final = ("tail", "emit", "log")
+_COMMANDS: Final = ("tail", "emit", "log", "bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

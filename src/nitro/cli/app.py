@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 import nitro
-from nitro.cli import broker, doctor, emit, log, tail
-from nitro.cli.failures import WRONG, fail
+from nitro.cli import broker, emit, log, tail
+from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.cli.run import serve
 
 __all__ = ["run_app"]
@@ -26,6 +28,18 @@ _Broker = Annotated[str | None, typer.Option("--broker", metavar="URL", help="Th
 _Seconds = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait for the broker.")
 ]
+
+
+@contextmanager
+def _imported_for(command: str) -> Iterator[None]:
+    """What is imported inside takes a while, and only this command needs it: a client of HTTP."""
+    with failures_told():
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"{command} needs the package {error.name!r}: pip install 'nitro-realtime[cli]'"
+            ) from error
 
 
 def _print_version(is_asked: bool) -> None:
@@ -112,7 +126,63 @@ def _doctor(
     if header and not url:
         fail("--header belongs to --url", WRONG)
     chosen = broker.choose(broker_url, must_exist=True, may_be_memory=True)
+    with _imported_for("doctor"):
+        from nitro.cli import doctor
     raise typer.Exit(doctor.run(chosen, url, tail.parsed_headers(header or []), streams, seconds))
+
+
+@app.command(
+    "bench",
+    help="Measure a stream as its clients see it: connects, and with a broker also the latency of events.\n\n"
+    "With --broker or NITRO_BROKER_URL it emits --rate events a second into the application's log, for all who hear "
+    "--topic. Each event counts from the time at which it was due. Ctrl-C ends it with what was measured.",
+)
+def _bench(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A stream: http://host/events.")],
+    clients: Annotated[int, typer.Option("--clients", metavar="N", help="Streams that are opened.")] = 100,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="SECONDS", help="How long it measures once they stand.")
+    ] = 10.0,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="N", help="Events a second; needs a broker.", show_default="10")
+    ] = None,
+    topic: Annotated[
+        str | None,
+        typer.Option("--topic", help="What is emitted, and what clients ask for.", show_default="bench.nitro"),
+    ] = None,
+    broker_url: _Broker = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Sent to URL; repeatable.")
+    ] = None,
+    connect_rate: Annotated[
+        float, typer.Option("--connects-per-second", metavar="N", help="How fast they connect.")
+    ] = 200.0,
+    timeout: _Seconds = 5.0,
+) -> None:
+    with _imported_for("bench"):
+        from nitro.cli import bench
+        from nitro.cli.load import Offer
+    chosen = bench.chosen_broker(broker_url)
+    if rate is not None and chosen is None:
+        fail("--rate is that of events, which need --broker, or NITRO_BROKER_URL", WRONG)
+    if clients < 1:
+        fail(f"--clients is at least 1, not {clients}", WRONG)
+    for name, value in (("--rate", rate), ("--connects-per-second", connect_rate), ("--seconds", seconds)):
+        if value is not None and not 0 < value < float("inf"):
+            fail(f"{name} is a number above 0, not {value:g}", WRONG)
+    emits = (topic or "bench.nitro") if chosen else None
+    asked = emits or topic
+    offer = Offer(
+        url=url,
+        headers=tail.parsed_headers(header or []),
+        topics=None if asked is None else [asked],
+        emits=emits,
+        clients=clients,
+        seconds=seconds,
+        rate=10.0 if rate is None else rate,
+        connect_rate=connect_rate,
+    )
+    raise typer.Exit(bench.run(offer, chosen, timeout))
 
 
 @app.command(

@@ -12,7 +12,7 @@ import typer
 from nitro.cli.screen import visible
 from nitro.errors import BrokerRefused, BrokerUnavailable, NitroError, StreamRefused
 
-__all__ = ["AWAY", "WRONG", "fail", "failures_told"]
+__all__ = ["AWAY", "WRONG", "fail", "failures_told", "tell"]
 
 AWAY: Final = 1
 """Exit code if the same command may work another time: a server is away, or refuses."""
@@ -21,9 +21,14 @@ WRONG: Final = 2
 _HINT: Final = "; pass --header 'Authorization: Bearer …'"
 
 
+def tell(text: str) -> None:
+    """Say it in one line on stderr."""
+    print(visible(f"nitro: {' '.join(text.split())}"), file=sys.stderr)
+
+
 def fail(text: str, code: int) -> NoReturn:
     """End the command with this line and this exit code."""
-    print(visible(f"nitro: {' '.join(text.split())}"), file=sys.stderr)
+    tell(text)
     raise typer.Exit(code)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from nitro.errors import ConfigurationError
 
-__all__ = ["serve"]
+__all__ = ["raise_limit_of_files", "serve"]
 
 _MOST_FILES: Final = 1_000_000
 _PROTOCOL: Final = "nitro.uvicorn:HttpProtocol"
@@ -20,15 +20,19 @@ def serve(arguments: Sequence[str]) -> None:
         from uvicorn.main import main as uvicorn
     except ImportError as error:
         raise ConfigurationError("uvicorn is not installed: pip install 'nitro-realtime[fastapi]'") from error
-    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit, and macOS one of its own
-        _raise_limit_of_files()
+    raise_limit_of_files()
     default = {"http": _PROTOCOL}
     uvicorn.main(list(arguments), "nitro run", auto_envvar_prefix="UVICORN", default_map=default)
 
 
-def _raise_limit_of_files() -> None:
-    """Each stream is an open file, and shells allow 1,024."""
-    import resource
-
+def raise_limit_of_files() -> int:
+    """Each stream is an open file, and shells allow 1,024. Returns what is allowed from now on."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return _MOST_FILES
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _MOST_FILES) if most > 0 else _MOST_FILES, most))
+    with contextlib.suppress(OSError, ValueError):  # macOS has one of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _MOST_FILES) if most > 0 else _MOST_FILES, most))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return allowed if allowed > 0 else _MOST_FILES
