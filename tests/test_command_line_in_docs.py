@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def test_the_captures_are_those() -> None:
         *["Hear"] * 2,
         *["Emit"] * 2,
         "Look into the log",
+        "Find out what is wrong",
         *["Measure"] * 3,
     ]
 
@@ -70,6 +72,18 @@ def test_what_emit_and_log_print_is_as_shown(server: Server, tmp_path: Path) -> 
         assert steady(printed) == steady(output), place
 
 
+def test_what_doctor_prints_is_as_shown(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/events.db"
+    environment = {"NITRO_BROKER_URL": url, "NITRO_HEARTBEAT_SECONDS": "1"}
+    with Server("tests.apps.listening:app", environment=environment) as server:
+        server.post("/emit?topic=todo.created", json={"id": 1})
+        arguments, output = arguments_of(5, server)
+        with Command(*arguments, on_terminal=True, directory=tmp_path) as doctor:
+            assert doctor.wait() == 1
+    heartbeat = partial(re.sub, r"(each) \d+ s|0:00:\d\d old", r"\1 ...")
+    assert heartbeat(steady(doctor.output.replace(server.url, "http://localhost:8000"))) == heartbeat(steady(output))
+
+
 def figures_aside(text: str) -> str:
     """As `steady`, without figures and the widths that they have, and without the place of the log."""
     text = re.sub(r"(?<=sqlite:///)[^ \"]*/", "", steady(text))
@@ -80,18 +94,18 @@ def figures_aside(text: str) -> str:
     return re.sub(r"[ ─]+", " ", text)
 
 
-@pytest.mark.parametrize("place", [5, 6, 7])
+@pytest.mark.parametrize("place", [6, 7, 8])
 def test_what_bench_prints_is_as_shown(place: int, tmp_path: Path) -> None:
     with Server(
         "tests.apps.listening:app", environment={"NITRO_BROKER_URL": f"sqlite:///{tmp_path}/events.db"}
     ) as server:
         arguments, output = arguments_of(place, server)
-        with Command(*arguments, on_terminal=place != 7, directory=tmp_path) as bench:
+        with Command(*arguments, on_terminal=place != 8, directory=tmp_path) as bench:
             assert bench.wait() == 0, bench.errors
     shown, expected = figures_aside(bench.output), figures_aside(output)
     if "was late by itself" in bench.errors:  # on a machine that has too much else to do
         shown, expected = (re.sub(r"│ latency [^\n]*\n", "", each) for each in (shown, expected))
     assert shown == expected
-    if place != 6:
-        figures = {5: "20 offered, 20 emitted", 7: '"deliveries_expected":50,"deliveries":50,'}
+    if place != 7:
+        figures = {6: "20 offered, 20 emitted", 8: '"deliveries_expected":50,"deliveries":50,'}
         assert figures[place] in bench.output

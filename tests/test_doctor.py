@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -9,11 +10,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.commands import Command, run
 from tests.servers import Server, free_port
-from tests.services import RedisServer
+from tests.services import NatsServer, PostgresServer, RedisServer
 from tests.test_faults import FAKETIME
 from tests.test_proxies import ReverseProxy, Way, nginx_with, recipe
 
@@ -60,7 +62,7 @@ def test_of_a_right_set_up_it_says_nothing(tmp_path: Path) -> None:
     assert facts["protocol"] == "HTTP/2"
     assert facts["heartbeat"] == "each 1 s"
     assert facts["at once"] == "20 of 20 streams"
-    assert facts["log"].startswith("1 messages, the oldest 0:00:0")
+    assert facts["log"].startswith("1 message, the oldest 0:00:0")
     assert facts["restart"].startswith("keeps all of them")
 
 
@@ -98,10 +100,52 @@ def test_a_redis_that_loses_the_log_is_found(options: tuple[str, ...], found: li
     assert facts["restart"].startswith("keeps all of them" if "always" in options else "keeps ")
 
 
-def test_a_short_log_is_found() -> None:
-    _, wrong = examined(NITRO_HISTORY_MESSAGES="10", NITRO_HISTORY_SECONDS="5")
-    assert checks(wrong) == ["short-log", "short-log"]
-    assert "10 messages" in wrong[0]["what"]
+def test_a_nats_that_keeps_the_log_in_memory_is_found(tmp_path: Path) -> None:
+    with NatsServer(tmp_path / "nats") as nats:
+        facts, wrong = examined("--broker", f"{nats.url}?storage=memory", NITRO_NAMESPACE="short")
+        assert (checks(wrong), facts["restart"]) == (["not-durable"], "keeps none of them")
+        facts, wrong = examined("--broker", nats.url)
+        assert (checks(wrong), facts["restart"][:20]) == ([], "keeps all of them; b")
+
+
+def test_a_table_of_postgresql_that_a_crash_empties_is_found(tmp_path: Path) -> None:
+    with PostgresServer(tmp_path / "postgresql") as postgresql:
+        facts, wrong = examined("--broker", postgresql.url)
+        assert (wrong, facts["restart"][:17]) == ([], "keeps all of them")
+        asyncio.run(spoil(postgresql.url))
+        facts, wrong = examined("--broker", postgresql.url)
+    assert (checks(wrong), facts["restart"]) == (["not-durable", "not-durable"], "keeps not all")
+    assert "fsync" in wrong[0]["what"]
+    assert "UNLOGGED" in wrong[1]["what"]
+
+
+async def spoil(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    for statement in (
+        "ALTER TABLE nitro_messages SET UNLOGGED",
+        "ALTER SYSTEM SET fsync = off",
+        "SELECT pg_reload_conf()",
+    ):
+        await connection.execute(statement)
+    while await connection.fetchval("SHOW fsync") == "on":
+        await asyncio.sleep(0.02)
+    await connection.close()
+
+
+def test_a_short_log_and_a_misspelt_setting_are_found() -> None:
+    _, wrong = examined(NITRO_HISTORY_MESSAGES="10", NITRO_HISTROY_SECONDS="300", NITRO_HISTORY_SECONDS="5")
+    assert checks(wrong) == ["setting", "short-log", "short-log"]
+    assert wrong[0]["remedy"] == "is NITRO_HISTORY_SECONDS meant?"
+    assert "10 messages" in wrong[1]["what"]
+
+
+def test_a_log_that_is_full_within_seconds_is_found(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    with Server(APP, environment={"NITRO_BROKER_URL": url, "NITRO_HISTORY_MESSAGES": "200"}) as server:
+        server.post("/note?text=hello&count=300")
+        _, wrong = examined("--broker", url, NITRO_HISTORY_MESSAGES="200")
+    assert checks(wrong) == ["short-log"]
+    assert "reaches back 0 s only" in wrong[0]["what"] or "reaches back 1 s only" in wrong[0]["what"]
 
 
 def test_an_application_in_another_namespace_is_found(tmp_path: Path) -> None:

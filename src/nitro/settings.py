@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import ClassVar, Final, Literal, TypeAlias
@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from nitro.errors import ConfigurationError
 from nitro.redaction import SecretUrl, without_secrets
 
-__all__ = ["Overflow", "Settings", "get_settings"]
+__all__ = ["Overflow", "Settings", "get_settings", "misspelt"]
 
 Overflow: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 """The policy for a client whose queue exceeds a limit."""
@@ -153,7 +153,8 @@ class Settings(BaseSettings):
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """The process's settings, read from the environment at the first call. Misspelt variables are logged."""
-    _warn_of_misspelt(os.environ)
+    for name, meant in misspelt(os.environ):
+        log.warning("%.80a is no setting of Nitro's and changes nothing; is %s meant?", name, meant)
     try:
         return Settings()
     except ValidationError as error:
@@ -173,11 +174,12 @@ def _shown(value: object) -> str:
     return repr(without_secrets(value) if isinstance(value, str) and re.search("://|@", value) else value)
 
 
-def _warn_of_misspelt(names: Iterable[str]) -> None:
+def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Those names of variables that look like a setting's, and the setting that each is like."""
     known = [*(name.upper() for name in Settings.model_fields), *_FORMER.values()]
     for name in names:
         rest = name.upper().removeprefix(_PREFIX)
         if rest == name.upper() or rest in known:
             continue
         for nearest in get_close_matches(rest, known, 1, _LIKENESS):
-            log.warning("%.80a is no setting of Nitro's and changes nothing; is %s meant?", name, _PREFIX + nearest)
+            yield name, _PREFIX + nearest

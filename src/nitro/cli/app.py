@@ -125,10 +125,9 @@ def _doctor(
 ) -> None:
     if header and not url:
         fail("--header belongs to --url", WRONG)
-    chosen = broker.choose(broker_url, must_exist=True, may_be_memory=True)
     with _imported_for("doctor"):
         from nitro.cli import doctor
-    raise typer.Exit(doctor.run(chosen, url, tail.parsed_headers(header or []), streams, seconds))
+    raise typer.Exit(doctor.run(broker_url, url, tail.parsed_headers(header or []), streams, seconds))
 
 
 @app.command(

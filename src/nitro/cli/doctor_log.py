@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import timedelta
 from typing import Final
 
@@ -12,7 +13,7 @@ from nitro.cli import broker
 from nitro.cli.findings import Findings
 from nitro.errors import BrokerRefused, BrokerUnavailable
 from nitro.redaction import without_secrets
-from nitro.settings import Settings, get_settings
+from nitro.settings import Settings, get_settings, misspelt
 
 __all__ = ["CLOCK", "CLOCKS_DIFFER", "examine_log"]
 
@@ -28,6 +29,8 @@ def examine_log(url: str, seconds: float, found: Findings) -> str | None:
     """Examine the log at `url`; returns its epoch, or None if it isn't to be had from here."""
     settings = get_settings()
     found.facts["broker"] = f"{without_secrets(url)}, namespace {settings.namespace}"
+    for name, meant in misspelt(os.environ):
+        found.add("setting", f"{name} is no setting of Nitro's, and changes nothing", f"is {meant} meant?")
     _check_retention(settings, found)
     if url == "memory://":
         found.facts["restart"] = "keeps nothing: the log is in each process alone, and browsers are told of a gap"
@@ -43,7 +46,7 @@ def examine_log(url: str, seconds: float, found: Findings) -> str | None:
         return None
     count = extent.newest - extent.oldest + 1
     since = f", the oldest {timedelta(seconds=round(oldest_seconds))} old" if count else ""
-    found.facts["log"] = f"{count:,} messages{since}; epoch {extent.epoch}"
+    found.facts["log"] = f"{count:,} message{'' if count == 1 else 's'}{since}; epoch {extent.epoch}"
     if examination is not None:
         found.facts["restart"] = f"keeps {examination.survives}"
         for what, remedy in examination.weaknesses:
@@ -63,7 +66,7 @@ def examine_log(url: str, seconds: float, found: Findings) -> str | None:
 
 def _check_retention(settings: Settings, found: Findings) -> None:
     messages, seconds = settings.history_messages, settings.history_seconds
-    found.facts["retention"] = f"{messages:,} messages, {settings.history_bytes:,} bytes, {timedelta(seconds=seconds)}"
+    found.facts["retention"] = f"{messages:,} messages, {settings.history_bytes:,} bytes, {seconds:g} s"
     if messages < FEWEST_MESSAGES:
         what = f"the log retains {messages} messages: a page that reconnects has missed more than that, and gets a gap"
         found.add("short-log", what, "leave NITRO_HISTORY_MESSAGES out: it is 10,000 then")
