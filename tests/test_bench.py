@@ -24,6 +24,7 @@ from nitro.cli.app import run_app
 from nitro.cli.durations import Durations
 from nitro.cli.figures import Figures
 from nitro.cli.load import Load, Offer
+from nitro.delivery import process
 from nitro.testing.conformance import eventually
 from tests.commands import Command, run
 from tests.servers import ROOT, Server, free_port
@@ -342,6 +343,8 @@ def test_a_wrong_command_is_told_in_one_line_with_code_2_before_anything_is_done
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process, "_hub", None)  # as in a process of its own, which has done nothing before
+    monkeypatch.setattr(process, "_broker", None)
     arguments, text = WRONG[name]
     assert run_app(["bench", *arguments]) == 2
     out, errors = capsys.readouterr()
