@@ -70,6 +70,8 @@ def test_a_ticket_opens_a_stream_for_what_it_allows_and_for_what_is_public(serve
     topics = ("todo.a", "todo.secret", "user.7.mail", "user.8.mail", "news.a")
     assert hears(server, f"ticket={shown}", of=topics) == ["todo.a", "user.7.mail", "news.a"]
     assert hears(server, f"ticket={shown}&topic=todo.*&topic=news.end", of=topics) == ["todo.a"]
+    bearer = f"Authorization: Bearer {shown}\r\n"
+    assert hears(server, headers=bearer, of=topics) == ["todo.a", "user.7.mail", "news.a"]
     assert "not allowed" in problem_of(ask(server, f"ticket={shown}&topic=user.*"), 403)
 
 
@@ -83,6 +85,18 @@ def test_a_token_opens_a_stream_in_the_header_and_in_the_query(server: Server) -
     assert "not allowed" in problem_of(ask(server, f"token={shown}&topic=user.*"), 403)
 
 
+def test_nothing_that_is_signed_as_one_kind_is_taken_for_the_other(tmp_path: Path) -> None:
+    """Also with one secret for both."""
+    text = BOTH.replace(KEY, SECRET)
+    with hub(tmp_path, text) as server:
+        opened(server, f"ticket={ticket('todo.*')}").socket.close()
+        opened(server, f"token={token(SECRET)}").socket.close()
+        problem_of(ask(server, f"token={ticket('todo.*')}"), 401)
+        problem_of(ask(server, f"ticket={token(SECRET)}"), 401)
+        for wrong in (ticket("todo.*", secret=KEY), token(KEY), ""):
+            problem_of(ask(server, Authorization=f"Bearer {wrong}".strip()), 401)
+
+
 def test_without_anything_only_what_is_public_is_heard(server: Server) -> None:
     assert hears(server, of=("todo.a", "news.a")) == ["news.a"]
     assert "not allowed" in problem_of(ask(server, "topic=todo.*"), 403)
@@ -93,6 +107,8 @@ def test_where_nothing_is_public_a_stranger_is_asked_for_what_the_hub_takes(tmp_
     with hub(tmp_path, f'[ticket]\nsecret = "{SECRET}"') as server:
         assert problem_of(ask(server), 401) == "show a ticket: this request is not authenticated"
         assert "tokens are not taken here" in problem_of(ask(server, f"token={token()}"), 401)
+        assert "the ticket has expired" in problem_of(ask(server, Authorization=f"Bearer {token()}"), 401)
+        opened(server, headers=f"Authorization: Bearer {ticket('todo.*')}\r\n").socket.close()
         assert server.post("/publish", json={}).status_code == 404
         assert server.get("/metrics").status_code == 404
         assert "nobody over HTTP" in server.output

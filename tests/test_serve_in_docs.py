@@ -78,7 +78,7 @@ def test_all_blocks_are_known() -> None:
         (FIRST, "console"): 1,
         ("Configuration", "toml"): 1,
         ("By ticket", "python"): 1,
-        ("By ticket", "js"): 1,
+        ("By ticket", "js"): 2,
         ("By token", "json"): 1,
         ("By token", "js"): 1,
         ("Events", "python"): 1,
@@ -202,6 +202,21 @@ def test_the_page_with_a_ticket_hears_and_gets_another_one(server: Server, appli
     page.wait_for_function("shown.length === 1")
     assert page.evaluate("[shown, sources[0].readyState]") == [[{"id": 1, "title": "Milk"}], 2]
     page.evaluate("sources[1].close()")
+
+
+@pytest.mark.browser
+def test_the_page_with_the_browser_client_gets_a_ticket_and_hears(
+    server: Server, application: Server, page: Page
+) -> None:
+    page.goto(f"{application.url}/page")
+    page.evaluate("() => { window.shown = []; window.show = (topic, data) => shown.push([topic, data]); }")
+    script = BLOCKS["By ticket", "js"][1].replace("https://hub.example.org", server.url)
+    page.add_script_tag(content=f"{script}\nwindow.live = live", type="module")
+    page.wait_for_function("window.live?.state === 'open'")
+    emitted(server)
+    page.wait_for_function("shown.length === 1")
+    assert page.evaluate("shown") == [["todo.created", {"id": 1, "title": "Milk"}]]
+    page.evaluate("live.close()")
 
 
 @pytest.mark.browser

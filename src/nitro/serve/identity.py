@@ -54,7 +54,7 @@ class CredentialsApart:
 class Identity:
     """Says what a request may hear.
 
-    A token is sent as `Authorization: Bearer …` or, by an `EventSource`, as `?token=`; a ticket as `?ticket=`. The
+    A token or a ticket is sent as `Authorization: Bearer …` or, by an `EventSource`, as `?token=` or `?ticket=`. The
     first of these that is there counts, and if it is not valid nothing is heard, not even what is public.
     """
 
@@ -73,14 +73,23 @@ class Identity:
             AccessDenied: its token allows nothing.
         """
         shown: Mapping[str, str] = request.scope.get(_PLACE, {})
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" or "token" in shown:
-            return self._with_public(self._of_token(token.strip() if scheme.lower() == "bearer" else shown["token"]))
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._with_public(self._of_bearer(bearer.strip()))
+        if "token" in shown:
+            return self._with_public(self._of_token(shown["token"]))
         if "ticket" in shown:
             return self._with_public(self._of_ticket(shown["ticket"]))
         if not self._public:
             raise NotAuthenticated(f"{self._wanted}: this request is not authenticated")
         return Grant(self._public)
+
+    def _of_bearer(self, shown: str) -> Grant:
+        """Of either kind: what is signed as one is never valid as the other."""
+        if self._tokens is None:
+            return self._of_ticket(shown)
+        grant = None if self._tickets is None else self._tickets.read(shown)
+        return grant or self._of_token(shown)
 
     def _of_token(self, token: str) -> Grant:
         if self._tokens is None:
