@@ -164,10 +164,10 @@ def test_a_ticket_that_is_not_valid_opens_nothing_not_even_what_is_public(server
 
 
 def test_a_stream_ends_when_its_token_does(server: Server) -> None:
-    with opened(server, f"token={token(exp=int(time.time()) + 2)}") as stream:
+    with opened(server, f"token={token(exp=int(time.time()) + 3)}") as stream:
         began = time.monotonic()
         stream.read_to_end()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 5
 
 
 def test_neither_tokens_nor_tickets_are_in_the_access_log(server: Server) -> None:

@@ -224,3 +224,12 @@ def test_a_page_of_another_origin_hears_the_hub(server: Server, page: Page) -> N
         page.wait_for_function("heard.length === 2")
         assert sorted(page.evaluate("heard")) == [["native", {"title": "Milk"}], ["todo.created", {"title": "Milk"}]]
         page.evaluate("live.close(); native.close()")
+
+
+def test_a_hub_whose_broker_is_away_starts_is_not_ready_and_tells_no_password(tmp_path: Path) -> None:
+    port = free_port()
+    with hub(tmp_path, TEXT % PAGE, NITRO_BROKER_URL=f"redis://ann:hidden@127.0.0.1:{port}/0") as server:
+        wait_for(lambda: server.get("/ready").status_code == 503, seconds=10)
+        assert server.get("/live").status_code == 200
+        assert f"log redis://127.0.0.1:{port}/0, namespace nitro" in server.output
+    assert "hidden" not in server.output
