@@ -135,6 +135,13 @@ BAD_TOKENS = {
         signed_by_hand(KEY.encode(), {"alg": "HS256"}, {"sub": "ann", "exp": float("inf"), "topics": ["*"]}),
         "the token is not valid",
     ),
+    "with an end beyond all numbers": (token(exp=10**400), "the token is not valid"),
+    "with a list for its end": (
+        signed_by_hand(KEY.encode(), {"alg": "HS256"}, {"sub": "ann", "exp": [NOW + HOUR], "topics": ["*"]}),
+        "the token is not valid",
+    ),
+    "of nobody": (token(sub=""), "the token is signed, and says what it can't: user_id"),
+    "of no text": (token(sub="\ud800"), "the token is signed, and says what it can't: user_id"),
     "in milliseconds": (token(exp=(NOW + HOUR) * 1000), "seconds since 1970"),
     "with a text for topics": (token(topics="*"), "the claim 'topics' of the token is no list of topics"),
     "with numbers for topics": (token(topics=[7]), "the claim 'topics' of the token is no list of topics"),

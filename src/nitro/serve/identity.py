@@ -132,7 +132,7 @@ class _Tokens:
         if not topics:
             raise AccessDenied(f"the claim {said.topics_claim!a:.40} of the token allows no topic")
         try:
-            return Grant(topics, denied, claims["sub"], float(claims["exp"]) + said.leeway_seconds)
+            return Grant(topics, denied, claims["sub"], claims["exp"] + said.leeway_seconds)
         except NitroError as error:
             raise NotAuthenticated(f"the token is signed, and says what it can't: {error}") from error
 
@@ -142,7 +142,7 @@ class _Tokens:
             if len(token) > _MAX_TOKEN_CHARS:
                 raise jwt.DecodeError("it is too long")
             key = self._key_of(token)
-            return jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key.value,
                 list(key.algorithms),
@@ -151,7 +151,8 @@ class _Tokens:
                 issuer=said.issuer,
                 leeway=said.leeway_seconds,
             )
-        except (jwt.PyJWTError, OverflowError, UnicodeError) as error:
+            return {**claims, "exp": float(claims["exp"])}
+        except (jwt.PyJWTError, OverflowError, TypeError) as error:  # PyJWT lets the latter two through
             told = next((text for kind, text in _MEANINGS if isinstance(error, kind)), "the token is not valid")
             raise NotAuthenticated(told) from error
 
