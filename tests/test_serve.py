@@ -280,7 +280,8 @@ def test_a_key_of_a_set_is_chosen_by_its_id_and_checks_its_own_algorithm(
 def test_it_says_at_its_start_what_it_serves_and_no_secret(tmp_path: Path) -> None:
     log = f"sqlite:///{tmp_path}/events.db"
     text = "metrics = true\n" + BOTH.replace("[stream]", '[stream]\norigins = ["https://a.example"]')
-    with hub(tmp_path, text, NITRO_BROKER_URL=log, NITRO_NAMESPACE="shop") as server:
+    more = {"NITRO_NAMESPACE": "shop", "NITRO_SERVE_TICKET_SECONDS": "30"}
+    with hub(tmp_path, text, NITRO_BROKER_URL=log, **more) as server:
         wait_for(lambda: "Application startup complete" in server.output)
     said = re.findall(r"^nitro: (.*)$", server.output, re.MULTILINE)
     assert said == [
@@ -289,3 +290,4 @@ def test_it_says_at_its_start_what_it_serves_and_no_secret(tmp_path: Path) -> No
     ]
     for secret in (SECRET, KEY, BILLING):
         assert secret not in server.output
+    assert "is no setting" not in server.output, "the hub's variables are not those of the settings"
