@@ -277,7 +277,7 @@ def test_the_command_tells_it_in_one_line_with_code_2(tmp_path: Path) -> None:
         assert done.stderr.startswith(said) and done.stderr.count("\n") == 1, done.stderr
 
 
-def test_what_is_wrong_with_the_broker_is_told_too() -> None:
+def test_what_is_wrong_with_the_broker_and_the_metrics_is_told_too() -> None:
     environment = {"NITRO_SERVE_STREAM_PUBLIC": "news.*"}
     for more, said in (
         (("--workers", "2"), "2 workers have a log in memory each"),
@@ -287,5 +287,9 @@ def test_what_is_wrong_with_the_broker_is_told_too() -> None:
         done = run("serve", *more, **environment, **url)
         assert done.returncode == 2
         assert done.stderr.startswith(f"nitro: {said}") and done.stderr.count("\n") == 1, done.stderr
+    folder = {"PROMETHEUS_MULTIPROC_DIR": "/nowhere"}
+    done = run("serve", **environment, **folder, NITRO_SERVE_METRICS="true")
+    assert done.returncode == 2
+    assert done.stderr.startswith("nitro: PROMETHEUS_MULTIPROC_DIR='/nowhere' is no directory"), done.stderr
     done = run("serve", **environment, WEB_CONCURRENCY="3")
     assert done.stderr.startswith("nitro: 3 workers have a log in memory each")

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from nitro.brokers.base import Retention
@@ -43,6 +44,8 @@ def run(config: str | None, options: Sequence[str], workers: int) -> None:
             os.environ["NITRO_SERVE_CONFIG"] = os.path.abspath(config)
         if configuration.metrics and workers > 1 and not os.environ.get(_METRICS):
             os.environ[_METRICS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="nitro-metrics-"))
+        if configuration.metrics:
+            import_module("nitro.metrics")  # it says what is missing
         for line in _summary(configuration, settings):
             print(f"nitro: {line}", file=sys.stderr)
         uvicorn.serve([*options, "--workers", str(workers), "--factory", _APP], "nitro serve", "serve")
