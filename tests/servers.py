@@ -73,6 +73,7 @@ class Server:
             "granian": ["--interface", "asgi", "--host", "127.0.0.1", "--port", str(self.port)],
             "examples.serve": ["--port", str(self.port)],
             "nitro": ["run", "--port", str(self.port)],
+            "nitro serve": ["serve", "--port", str(self.port)],
             "hypercorn": ["--bind", f"127.0.0.1:{self.port}"],
             "gunicorn": ["--bind", f"127.0.0.1:{self.port}", "--no-control-socket"],
         }
@@ -83,7 +84,8 @@ class Server:
                 "hypercorn": ["--bind", f"unix:{uds}"],
             }
         common = uvicorn_options if runner == "uvicorn" else ()
-        command = [sys.executable, "-m", runner, *address[runner], *common, *options, app]
+        module = runner.partition(" ")[0]
+        command = [sys.executable, "-m", module, *address[runner], *common, *options, *([app] if app else [])]
         self.process = subprocess.Popen(
             command,
             cwd=directory,

@@ -268,7 +268,7 @@ def test_a_broker_that_is_away_is_told_in_one_line_with_code_1(command: tuple[st
 def test_help_lists_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("tail", "emit", "log", "bench", "run"):
+    for command in ("tail", "emit", "log", "doctor", "bench", "run", "serve"):
         assert re.search(rf"│ {command} +\w", done.stdout), command
         if command != "run":
             assert "Usage: nitro " + command in run(command, "--help").stdout
@@ -302,6 +302,8 @@ def test_without_the_extra_a_command_names_it_and_run_goes_on_to_work(missing: s
     assert done.returncode == 2
     assert done.stderr == f"nitro: tail needs the package {missing!r}: pip install 'nitro-realtime[cli]'\n"
     assert "pip install 'nitro-realtime[cli]'" in without(missing, "--help").stdout
+    assert "nitro-realtime[serve]" in without(missing, "--help").stdout
+    assert "nitro-realtime[serve]" in without(missing, "serve").stderr
     assert "usage: nitro run" in without(missing).stderr
     served = without(missing, "run", "--help")
     assert served.returncode == 0
@@ -319,3 +321,10 @@ def test_run_serves_an_application_until_it_is_told_to_stop() -> None:
     with Server("tests.apps.listening:app", runner="nitro") as server:
         assert httpx.get(f"{server.url}/left", trust_env=False).status_code == 200
         server.end(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("missing", ["jwt", "cryptography", "itsdangerous"])
+def test_without_its_extra_serve_names_it(missing: str) -> None:
+    done = without(missing, "serve")
+    assert done.returncode == 2
+    assert re.fullmatch(r"nitro: [^\n]+: pip install 'nitro-realtime\[\w+\]'\n", done.stderr), done.stderr

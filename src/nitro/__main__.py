@@ -17,10 +17,12 @@ usage: nitro run APP [OPTIONS]
 Serves an ASGI application by uvicorn, with direct streams: a connection that stands costs some 4 KiB.
 APP is as for uvicorn, such as main:app; so are all options. `nitro run --help` lists them.
 
-The commands tail, emit, log and bench need typer and rich: pip install 'nitro-realtime[cli]'
+The commands tail, emit, log, doctor and bench need typer and rich: pip install 'nitro-realtime[cli]'
+The command serve, a hub of its own, needs more: pip install 'nitro-realtime[serve]'
 """
 """What is printed where typer or rich is missing."""
-_COMMANDS: Final = ("tail", "emit", "log", "bench")
+_EXTRAS: Final = {**dict.fromkeys(("tail", "emit", "log", "doctor", "bench"), "cli"), "serve": "serve"}
+"""The commands that need typer and rich, and the extra that brings all that each needs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,8 +50,9 @@ def _without_typer(given: list[str], missing: str) -> int:
     if command in ("-h", "--help"):
         print(_USAGE, end="")
         return 0
-    if command in _COMMANDS:
-        print(f"nitro: {command} needs the package {missing!r}: pip install 'nitro-realtime[cli]'", file=sys.stderr)
+    if command in _EXTRAS:
+        remedy = f"pip install 'nitro-realtime[{_EXTRAS[command]}]'"
+        print(f"nitro: {command} needs the package {missing!r}: {remedy}", file=sys.stderr)
     else:
         print(_USAGE, end="", file=sys.stderr)
     return 2

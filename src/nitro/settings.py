@@ -26,6 +26,8 @@ log: Final = logging.getLogger("nitro.settings")
 _PREFIX: Final = "NITRO_"
 _FORMER: Final = {"MAX_PUBLISH_QUEUE_BYTES": "MAX_OUTGOING_BYTES"}
 """Old names of variables, which still work, by the new ones."""
+_OF_THE_HUB: Final = "SERVE_"
+"""The beginning of the names that `nitro serve` reads, and checks itself."""
 _LIKENESS: Final = 0.66
 """Similarity from which a name counts as misspelt; `NITRO_*` variables of other programs are less similar."""
 
@@ -179,7 +181,7 @@ def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     known = [*(name.upper() for name in Settings.model_fields), *_FORMER.values()]
     for name in names:
         rest = name.upper().removeprefix(_PREFIX)
-        if rest == name.upper() or rest in known:
+        if rest == name.upper() or rest in known or rest.startswith(_OF_THE_HUB):
             continue
         for nearest in get_close_matches(rest, known, 1, _LIKENESS):
             yield name, _PREFIX + nearest

@@ -10,6 +10,7 @@ import typer
 
 import nitro
 from nitro.cli import broker, emit, log, tail
+from nitro.cli import serve as hub
 from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.cli.run import serve
 
@@ -17,7 +18,7 @@ __all__ = ["run_app"]
 
 app: typer.Typer = typer.Typer(
     name="nitro",
-    help="Nitro real-time: serve an application, hear and emit its events, and look into its log.",
+    help="Nitro real-time: serve an application or a hub, hear and emit events, and look into a log.",
     epilog="Settings are the application's, NITRO_BROKER_URL and NITRO_NAMESPACE above all. Exit codes: 1, a server is "
     "away or refuses; 2, the command is wrong.",
     add_completion=False,
@@ -192,6 +193,37 @@ def _bench(
 )
 def _run(context: typer.Context) -> None:
     serve(context.args)
+
+
+@app.command(
+    "serve",
+    help="Serve a hub: streams for applications that can't hold them, by signed ticket or JSON Web Token. Events come "
+    "by the log that they share, or over HTTP.\n\nAll other options are uvicorn's, as of nitro run.",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def _serve(
+    context: typer.Context,
+    config: Annotated[
+        str | None, typer.Option("--config", metavar="FILE", envvar="NITRO_SERVE_CONFIG", help="A TOML file.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", envvar="UVICORN_HOST", help="Where it listens.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", envvar="UVICORN_PORT", min=0, max=65535, help="Its port.")
+    ] = 8000,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            envvar=["UVICORN_WORKERS", "WEB_CONCURRENCY"],
+            min=1,
+            help="Processes; more than one share the log of NITRO_BROKER_URL.",
+        ),
+    ] = 1,
+) -> None:
+    hub.run(config, ["--host", host, "--port", str(port), *context.args], workers)
 
 
 def run_app(arguments: list[str]) -> int:

@@ -14,15 +14,20 @@ _MOST_FILES: Final = 1_000_000
 _PROTOCOL: Final = "nitro.uvicorn:HttpProtocol"
 
 
-def serve(arguments: Sequence[str]) -> None:
-    """uvicorn's own command. Options that streams want are set unless the caller set them."""
+def serve(arguments: Sequence[str], program: str = "nitro run", extra: str = "fastapi") -> None:
+    """uvicorn's own command. Options that streams want are set unless the caller set them.
+
+    Args:
+        program: how the command is called in its own texts.
+        extra: of Nitro's, which brings uvicorn.
+    """
     try:
         from uvicorn.main import main as uvicorn
     except ImportError as error:
-        raise ConfigurationError("uvicorn is not installed: pip install 'nitro-realtime[fastapi]'") from error
+        raise ConfigurationError(f"uvicorn is not installed: pip install 'nitro-realtime[{extra}]'") from error
     raise_limit_of_files()
     default = {"http": _PROTOCOL}
-    uvicorn.main(list(arguments), "nitro run", auto_envvar_prefix="UVICORN", default_map=default)
+    uvicorn.main(list(arguments), program, auto_envvar_prefix="UVICORN", default_map=default)
 
 
 def raise_limit_of_files() -> int:

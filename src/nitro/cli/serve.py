@@ -1,0 +1,85 @@
+"""`nitro serve`: a hub of its own, under uvicorn as `nitro run` does it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from nitro.brokers.base import Retention
+from nitro.brokers.urls import make_log
+from nitro.cli import run as uvicorn
+from nitro.cli.failures import WRONG, fail, failures_told
+from nitro.redaction import without_secrets
+from nitro.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from nitro.serve.configuration import Configuration
+
+__all__ = ["run"]
+
+_APP: Final = "nitro.serve.app:from_environment"
+_METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def run(config: str | None, options: Sequence[str], workers: int) -> None:
+    """Check everything, say what is served, and serve it. What is wrong ends the command before a socket is opened.
+
+    Args:
+        config: the path of the configuration; None if there are only variables.
+        options: of uvicorn.
+        workers: processes.
+    """
+    with failures_told(), ExitStack() as stack:
+        from nitro.serve.sources import read_configuration
+
+        configuration = read_configuration(config, os.environ)
+        settings = get_settings()
+        _check_broker(settings, workers)
+        if config:
+            os.environ["NITRO_SERVE_CONFIG"] = os.path.abspath(config)
+        if configuration.metrics and workers > 1 and not os.environ.get(_METRICS):
+            os.environ[_METRICS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="nitro-metrics-"))
+        if configuration.metrics:
+            import_module("nitro.metrics")  # it says what is missing
+        for line in _summary(configuration, settings):
+            print(f"nitro: {line}", file=sys.stderr)
+        uvicorn.serve([*options, "--workers", str(workers), "--factory", _APP], "nitro serve", "serve")
+
+
+def _check_broker(settings: Settings, workers: int) -> None:
+    url = settings.broker_url.get_secret_value()
+    if url != "memory://":
+        retention = Retention(settings.history_messages, settings.history_bytes, settings.history_seconds)
+        make_log(url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes)
+    elif workers > 1:
+        fail(
+            f"{workers} workers have a log in memory each, and a browser would hear only what is published to the "
+            "worker that it is connected to. Set NITRO_BROKER_URL to a log that they share, such as "
+            "sqlite:///events.db, or serve with --workers 1",
+            WRONG,
+        )
+
+
+def _summary(configuration: Configuration, settings: Settings) -> list[str]:
+    """What is served to whom; no secrets."""
+    stream, jwt = configuration.stream, configuration.jwt
+    shown = [
+        "tickets" if configuration.ticket else "",
+        f"tokens ({', '.join(jwt.algorithms)})" if jwt else "",
+        f"anybody ({', '.join(stream.public)})" if stream.public else "",
+    ]
+    pages = f", also for pages of {', '.join(stream.origins)}" if stream.origins else ""
+    owners = (
+        f"{', '.join(configuration.publish.keys)} at /publish" if configuration.publish.keys else "nobody over HTTP"
+    )
+    metrics = "; metrics at /metrics" if configuration.metrics else ""
+    broker = without_secrets(settings.broker_url.get_secret_value())
+    return [
+        f"streams at {stream.path} by {', '.join(filter(None, shown))}{pages}",
+        f"published by {owners}; log {broker}, namespace {settings.namespace}{metrics}",
+    ]

@@ -1,0 +1,245 @@
+"""`docs/flask.md` and `docs/django.md` as they stand there: gunicorn, a hub, two brokers, and pages in Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.brokers import BROKERS, Broker
+from tests.commands import Command, run
+from tests.servers import ROOT
+from tests.specification.blocks import blocks_in
+from tests.wsgi_programs import Programs
+
+pytestmark = pytest.mark.browser
+
+FLASK = {(block.heading, block.language): block.source for block in blocks_in((ROOT / "docs/flask.md").read_text())}
+DJANGO = list(blocks_in((ROOT / "docs/django.md").read_text()))
+FILES = {
+    found[1]: block.source for block in DJANGO if (found := re.match(r"(?:#|<!--) (\S+/\S+?)(?: -->)?\n", block.source))
+}
+"""The files of Django's project, by their paths."""
+COMMANDS = {block.heading: block.source for block in DJANGO if block.language == "sh"}
+
+ENVIRONMENT = {"NITRO_SERVE_TICKET_SECRET": "a secret of the tests, which is long enough"}
+"""What nothing in the commands sets."""
+FLASK_LOGIN = """
+
+@app.get("/login")
+def login():
+    session["user"] = "ann"
+    return "logged in"
+"""
+"""The application's own, which the page leaves to it."""
+
+SETTINGS = """
+import os
+import re
+
+SECRET_KEY = "a secret of the tests, which is long enough"
+DEBUG = True
+ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
+ROOT_URLCONF = "project.urls"
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "todos"]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+TEMPLATES = [{
+    "BACKEND": "django.template.backends.django.DjangoTemplates",
+    "APP_DIRS": True,
+    "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+}]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+postgresql = re.fullmatch(r"postgresql://(\\w+)@([\\w.]+):(\\d+)/(\\w+)", os.environ.get("NITRO_BROKER_URL", ""))
+if postgresql:
+    user, host, port, name = postgresql.groups()
+    DATABASES = {"default": {
+        "ENGINE": "django.db.backends.postgresql", "NAME": name, "USER": user, "HOST": host, "PORT": port,
+    }}
+else:
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "data.db", "OPTIONS": {"timeout": 20}}}
+"""
+WSGI = """
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+from django.core.wsgi import get_wsgi_application
+
+application = get_wsgi_application()
+"""
+DJANGO_DOORS = """
+
+from django.contrib.auth import get_user_model, login as log_in
+from django.db import transaction
+from django.http import HttpResponse
+
+
+def login(request):
+    user, _ = get_user_model().objects.get_or_create(username="ann")
+    log_in(request, user, "django.contrib.auth.backends.ModelBackend")
+    return HttpResponse("logged in")
+
+
+def fail(request):
+    request.method, request.POST = "POST", {"title": "rolled back"}
+    try:
+        with transaction.atomic():
+            views.create(request)
+            raise RuntimeError
+    except RuntimeError:
+        return HttpResponse("rolled back")
+
+
+urlpatterns += [path("login", login), path("fail", fail)]
+"""
+"""The application's own, which the page leaves to it, and a transaction that fails."""
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with BROKERS[request.param](tmp_path_factory.mktemp("broker")) as started:
+        yield started
+
+
+def add(page: Page, title: str) -> None:
+    page.fill("input[name=title]", title)
+    with page.expect_navigation():
+        page.press("input[name=title]", "Enter")
+
+
+def hears(browser: Browser, programs: Programs, *, between: str = "") -> None:
+    """A page of somebody's shows what another page adds, without being loaded again, and once.
+
+    Args:
+        between: a path of the application that is asked in between, of which nothing is heard.
+    """
+    context = browser.new_context()
+    one, other = context.new_page(), context.new_page()
+    problems: list[str] = []
+    one.on("pageerror", lambda error: problems.append(str(error)))
+    one.goto(f"{programs.url}/login")
+    one.goto(programs.url)
+    one.evaluate("window.isTheSame = true")
+    other.goto(programs.url)
+    for title in ("Milk", "<b>Bread</b>"):
+        add(other, title)
+        if between:
+            assert one.evaluate("async (path) => (await fetch(path)).text()", between) == "rolled back"
+    expect(one.locator("li")).to_have_text(["Milk", "<b>Bread</b>"], timeout=20_000)
+    expect(other.locator("li")).to_have_text(["Milk", "<b>Bread</b>"])
+    assert one.evaluate("window.isTheSame") is True
+    context.close()
+    assert problems == []
+
+
+def test_flask_under_gunicorn_emits_and_its_pages_hear_the_hub(
+    broker: Broker, browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(FLASK["The application", "python"] + FLASK_LOGIN)
+    with Programs(FLASK["Serving both", "sh"], tmp_path, broker.url) as programs:
+        hears(browser, programs)
+    assert "Traceback" not in programs.output, programs.output
+
+
+@pytest.fixture
+def project(broker: Broker, tmp_path: Path) -> Path:
+    """Django's project: the files of the page, and those that every project has."""
+    own = {
+        "project/__init__.py": "",
+        "project/settings.py": SETTINGS,
+        "project/wsgi.py": WSGI,
+        "todos/__init__.py": "",
+    }
+    for name, text in {**FILES, **own}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + DJANGO_DOORS if name == "project/urls.py" else text)
+    for command in (("makemigrations", "todos"), ("migrate",), ("flush", "--no-input")):
+        subprocess.run(
+            [sys.executable, "-m", "django", *command, "--settings", "project.settings"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", **ENVIRONMENT, "NITRO_BROKER_URL": broker.url},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    return tmp_path
+
+
+def test_all_files_and_commands_are_known() -> None:
+    assert list(FILES) == [
+        "todos/models.py",
+        "todos/views.py",
+        "todos/apps.py",
+        "todos/templates/todos.html",
+        "project/urls.py",
+        "project/asgi.py",
+    ]
+    assert len(FILES) + 3 == len(DJANGO)
+    assert list(FLASK) == [("Flask", "sh"), ("The application", "python"), ("Serving both", "sh")]
+
+
+def test_django_under_gunicorn_emits_what_was_committed_and_its_pages_hear_the_hub(
+    broker: Broker, project: Path, browser: Browser
+) -> None:
+    with Programs(COMMANDS["Serving both"], project, broker.url) as programs:
+        hears(browser, programs, between="/fail")
+    assert "Traceback" not in programs.output, programs.output
+
+
+def test_django_under_asgi_has_its_streams_beside_it(broker: Broker, project: Path, browser: Browser) -> None:
+    page = project / "todos/templates/todos.html"
+    text = page.read_text()
+    line = "    headers: async () => ({ Authorization: `Bearer ${await ticket()}` }),\n"
+    assert line in text
+    page.write_text(text.replace(line, ""))
+    with Programs(COMMANDS["Under ASGI"], project, broker.url, ENVIRONMENT) as programs:
+        refused = httpx.get(f"{programs.url}/events", trust_env=False, verify=False)
+        assert refused.status_code == 401
+        hears(browser, programs, between="/fail")
+    assert "Traceback" not in programs.output, programs.output
+
+
+def test_a_receiver_tells_of_each_save_behind_its_commit(broker: Broker, project: Path) -> None:
+    script = """
+import django
+django.setup()
+from django.db import transaction
+from nitro import flush
+from todos.models import Todo
+with transaction.atomic():
+    todo = Todo.objects.create(title="Milk")
+todo.title = "Bread"
+todo.save()
+flush()
+"""
+    url = broker.url
+    with Command("tail", "todo.saved", "--broker", url, "--since", run_position(url)) as tail:
+        environment = {"DJANGO_SETTINGS_MODULE": "project.settings", "PYTHONPATH": f"{project}:{ROOT}", **ENVIRONMENT}
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=project,
+            env={**os.environ, **environment, "NITRO_BROKER_URL": url},
+            check=True,
+            timeout=60,
+        )
+        first, second = tail.until_lines(2)
+    assert [first["data"]["title"], second["data"]["title"]] == ["Milk", "Bread"]
+    assert first["data"]["id"] == second["data"]["id"]
+
+
+def run_position(url: str) -> str:
+    """The end of the log."""
+    return str(json.loads(run("log", "--broker", url).stdout)["newest"])
