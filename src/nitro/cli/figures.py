@@ -37,11 +37,11 @@ class Figures:
 
     def __init__(self, clients: int) -> None:
         self.clients = clients
-        self.connects = Durations()
+        self.connects: Durations = Durations()
         self.failed: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self.is_measuring = False
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         self.offered: int = 0
         self.emitted: int = 0
         self.refused: int = 0
@@ -50,8 +50,8 @@ class Figures:
         self.messages: int = 0
         self.gaps: int = 0
         self.bytes: int = 0
-        self.latencies = Durations()
-        self.lags = Durations()
+        self.latencies: Durations = Durations()
+        self.lags: Durations = Durations()
         self.is_interrupted = False
 
     @property
