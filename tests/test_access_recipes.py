@@ -231,7 +231,7 @@ def test_a_ticket_that_is_too_old_opens_nothing_and_secrets_can_be_changed() -> 
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("recipe", ["Starlette", "Litestar"])
+@pytest.mark.parametrize("recipe", ["Starlette", "Litestar", "Quart"])
 def test_other_frameworks_say_the_same(recipe: str) -> None:
     with serve(recipe) as server:
         ada = "Cookie: user=ada\r\n"
@@ -248,7 +248,7 @@ def test_other_frameworks_say_the_same(recipe: str) -> None:
             stream.read_until(b"id: ")
             answer = httpx.post(f"{server.url}/logout", headers={"Cookie": "user=ada"}, trust_env=False, verify=False)
             assert answer.status_code == 204
-            assert 'user=""' in answer.headers["set-cookie"] or "user=null" in answer.headers["set-cookie"]
+            assert re.search(r'user=(""|null|);', answer.headers["set-cookie"])
             stream.read_to_end()
     assert "Traceback" not in server.output, server.output
 
