@@ -299,4 +299,4 @@ def brought_by(requirement: Requirement) -> set[str]:
 
 
 def test_there_are_recipes_for_each_way_to_know_a_user() -> None:
-    assert len(RECIPES) == 6
+    assert len(RECIPES) == 7
