@@ -228,6 +228,20 @@ def test_what_is_no_stream_is_told(path: str, found: str, text: str) -> None:
     assert text in str(wrong)
 
 
+@pytest.mark.parametrize("url", ["nonsense", "http://[::1", "http://host:port/", "https://x/\n"])
+def test_what_is_no_url_is_told_in_one_line(url: str) -> None:
+    done = run("doctor", "--url", url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("nitro: ") and done.stderr.count("\n") == 1
+
+
+def test_a_stream_that_the_application_ends_before_its_heartbeat_is_right() -> None:
+    with Server(APP, environment={"NITRO_HEARTBEAT_SECONDS": "5", "NITRO_MAX_STREAM_SECONDS": "1"}) as server:
+        facts, wrong = examined("--url", server.url + EVENTS)
+    assert checks(wrong) == ["http1"]
+    assert facts["ended"].startswith("by the application after 1 s")
+
+
 def test_nobody_there_and_a_wrong_command_are_told() -> None:
     _, wrong = examined("--url", f"http://127.0.0.1:{free_port()}/events")
     assert checks(wrong) == ["http1", "unreachable"]

@@ -107,6 +107,32 @@ def test_who_loses_a_right_or_mutes_a_room_gets_the_list_anew_with_it(hub_with: 
     asyncio.run(scenario())
 
 
+def test_who_is_in_a_room_is_told_on_one_line_whatever_the_state_says(hub_with: Callable[..., Hub]) -> None:
+    """As each event is: some readers end lines at these characters, too."""
+    hub_with(presence_leave_seconds=0)
+    name = "ann\u2028event: forged\x85data: 1\u2029"
+
+    async def scenario() -> None:
+        await nitro.presence.ready()
+        with Client(topics=["presence.a"]) as watcher:
+            messages = watcher.messages()
+            await told(messages)
+            with Client(user_id="ann", topics=["x"], presence="a", state={"name": name}):
+                joined = await anext(messages)
+                assert isinstance(joined, Message)
+                assert joined.json.splitlines() == [joined.json]
+                assert joined.data["joined"][0]["state"] == {"name": name}
+                with Client(topics=["presence.a"]) as late:
+                    others = late.messages()
+                    whole = await anext(others)
+                    assert isinstance(whole, Message)
+                    assert whole.json.splitlines() == [whole.json]
+                    await others.aclose()
+            await messages.aclose()
+
+    asyncio.run(scenario())
+
+
 def test_no_change_comes_before_the_list(hub_with: Callable[..., Hub]) -> None:
     hub_with(presence_leave_seconds=0, max_connects_per_second_per_user=10_000)
     is_over = threading.Event()

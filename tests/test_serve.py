@@ -182,12 +182,25 @@ def test_neither_tokens_nor_tickets_are_in_the_access_log(server: Server) -> Non
     with opened(server, f"topic=todo.here&token={shown}"), opened(server, f"ticket={other}&topic=todo.there"):
         pass
     ask(server, "token=wrong-token&topic=todo.nowhere")
+    with opened(server, f"topic=todo.where&%74oken={shown}"):
+        pass
     server.get("/live?token=wrong-token&a=b")
     wait_for(lambda: "/live" in server.output)
-    for path in ("topic=todo.here", "topic=todo.there", "topic=todo.nowhere", "/live?a=b"):
+    for path in ("topic=todo.here", "topic=todo.there", "topic=todo.nowhere", "topic=todo.where", "/live?a=b"):
         assert f'{path} HTTP/1.1"' in server.output, path
     for secret in (shown, other, "wrong-token", SECRET, KEY, BILLING):
         assert secret not in server.output
+
+
+def test_what_uvicorn_answers_by_itself_is_logged_without_a_token(tmp_path: Path) -> None:
+    with hub(tmp_path, f'[ticket]\nsecret = "{SECRET}"', "--limit-concurrency", "1") as server:
+        assert ask(server, "topic=a&token=wrong-token&ticket=wrong-ticket").status_code == 503
+        wait_for(lambda: "503" in server.output)
+    assert "topic=a&token=...&ticket=... HTTP" in server.output
+
+
+def test_a_token_of_an_issuer_whose_clock_is_ahead_is_taken(server: Server) -> None:
+    assert hears(server, f"token={token(iat=NOW + 30)}", of=("todo.a",)) == ["todo.a"]
 
 
 def test_the_claims_and_the_leeway_are_those_that_are_configured(tmp_path: Path) -> None:

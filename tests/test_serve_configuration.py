@@ -63,6 +63,11 @@ WRONG: Mapping[str, tuple[str, str]] = {
         '[jwt]\nalgorithms = ["HS256"]\nsecret = """\n-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"""',
         ", line 3: jwt.secret: it is a public key, which is no secret",
     ),
+    "a key for its path": (
+        JWT + 'public_key_file = """-----BEGIN PRIVATE KEY-----\nMIGHsecret"""',
+        ", line 3: jwt.public_key_file: it is no path; write the path of the file that holds the key",
+    ),
+    "a set of keys for its path": (JWT + 'jwks_file = \'{"keys": ["secret"]}\'', "it is no path; write the path of"),
     "no key at all": (JWT, ", line 1: jwt: a signature is checked by one of secret (HS256), public_key_file"),
     "two keys": (
         JWT + 'public_key_file = "rsa.pem"\njwks_file = "keys.json"',
@@ -126,6 +131,11 @@ WRONG: Mapping[str, tuple[str, str]] = {
         TICKET + f'[publish.keys.billing]\nsecret = "{BILLING}"\ntopics = ["a..b"]',
         ", line 5: publish.keys.billing.topics: ",
     ),
+    "a publisher without a name": (
+        TICKET + f'[publish.keys.""]\nsecret = "{BILLING}"\ntopics = ["*"]',
+        ": publish.keys: ",
+    ),
+    "publishers that are none": (TICKET + "[publish]\nkeys = 5", ", line 4: publish.keys: "),
     "two publishers with one secret": (
         TICKET + "".join(f'[publish.keys.{name}]\nsecret = "{BILLING}"\ntopics = ["*"]\n' for name in "ab"),
         ", line 3: publish.keys: a and b have the same secret; each needs its own",

@@ -58,22 +58,27 @@ for (const change of ["online", "offline"]) addEventListener(change, () => follo
 const newest = new Map();  // address → what was asked there last
 
 export async function inTurn(address, act) {
-  const turn = (newest.get(address) ?? Promise.resolve()).then(act);
+  const turn = (newest.get(address) ?? Promise.resolve()).then(act, act);  // also behind one that failed
   newest.set(address, turn);
-  const answer = await turn;
-  if (newest.get(address) === turn) newest.delete(address);
-  return answer;
+  try {
+    return await turn;
+  } finally {
+    if (newest.get(address) === turn) newest.delete(address);
+  }
 }
 
-export const ask = (method, address, fields) => inTurn(address, () => request(method, address, fields));
+// What only reads waits for nobody.
+export const ask = (method, address, fields) =>
+  method === "GET" ? request(method, address) : inTurn(address, () => request(method, address, fields));
 
 async function request(method, address, fields) {
   try {
-    const response = await fetch(address, { method, body: fields && new URLSearchParams(fields) });
-    const body = await response.json().catch(() => ({}));
-    const problems = Array.isArray(body.detail) ? body.detail.map(sentence) : [body.detail ?? `The server answered ${response.status}.`];
+    const body = fields && new URLSearchParams(fields);
+    const response = await fetch(address, { method, body, signal: AbortSignal.timeout(15_000) });
+    const answer = await response.json().catch(() => ({}));
+    const problems = Array.isArray(answer.detail) ? answer.detail.map(sentence) : [answer.detail ?? `The server answered ${response.status}.`];
     $("#error").textContent = response.ok ? "" : problems.join(" ");
-    return response.ok && body;
+    return response.ok && answer;
   } catch {
     $("#error").textContent = "The server doesn't answer. Is it still running?";
     return false;

@@ -111,7 +111,7 @@ export class Line implements Listener {
       for (const [topic, room] of this.#rooms) this.#give(member, { topic, text: JSON.stringify(room), id: "" });
       this.#settleSoon();
       // an attempt that is on its way may have let go of what was open
-      member.tell({ is: "state", state: isNew && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
+      member.tell({ is: "state", state: (isNew || !member.last) && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
     }
   }
 
@@ -252,7 +252,8 @@ export class Line implements Listener {
     if (topic.startsWith(PRESENCE)) {
       const room = listed(this.#rooms.get(topic), JSON.parse(text));
       this.#rooms.set(topic, room);
-      [text, id] = [JSON.stringify(room), ""]; // it has no place in the log
+      text = JSON.stringify(room);
+      id = "";
     }
     const message = { topic, text, id };
     const before = this.#recent.at(-1);

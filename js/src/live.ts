@@ -131,7 +131,7 @@ export class Member implements Live {
   }
 
   presence(room: string, handler: (members: RoomMember[], count: number) => void): () => void {
-    const topic = checked(PRESENCE + room);
+    const topic = checked(PRESENCE + checked(room));
     const end = this.on(topic, ({ members = [], count }: Room) => handler(members, count));
     this.#topics?.add(topic);
     this.#join(); // it is told who is there
@@ -152,6 +152,7 @@ export class Member implements Live {
 
   close(): void {
     this.#env.keep(this.#storageKey, null);
+    this.#handlers.clear();
     this.#end(true);
     this.#tell("closed");
   }
@@ -245,7 +246,7 @@ export class Member implements Live {
     if (this.#names() === before) return;
     if (!this.#topics.size) {
       this.#startsNow = true; // the next topic is heard from then on
-      this.#tell("waiting");
+      if (this.#route) this.#tell("waiting");
     }
     this.#join();
   }

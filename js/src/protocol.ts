@@ -4,7 +4,7 @@ import type { Gap, State } from "./stream.js";
 import type { Failure } from "./transports.js";
 
 /** To be raised with each change here: it is in the name of what is shared, so that versions live side by side. */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 export interface Config {
   url: string;

@@ -13,7 +13,7 @@ export interface Room {
   room: string;
   count: number;
   /** Left out if they are too many to be named. */
-  members?: RoomMember[];
+  members?: RoomMember[] | undefined;
 }
 
 interface Told extends Room {
@@ -24,9 +24,12 @@ interface Told extends Room {
 
 /** The room as it is now. */
 export function listed(before: Room | undefined, { room, count, members, joined, updated, left }: Told): Room {
-  if (!members && !joined && !updated && !left) return { room, count };
-  const all = new Map((members ?? before?.members ?? []).map((member) => [member.user_id, member]));
-  for (const member of [...(joined ?? []), ...(updated ?? [])]) all.set(member.user_id, member);
-  for (const id of left ?? []) all.delete(id);
-  return { room, count, members: [...all.values()] };
+  members ??= (joined ?? updated ?? left) && (before?.members ?? []);
+  return {
+    room,
+    count,
+    members: members && [...new Map(members.concat(joined ?? [], updated ?? []).map((member) => [member.user_id, member])).values()]
+      .filter(({ user_id }) => !left?.includes(user_id))
+      .sort((a, b) => a.since - b.since),
+  };
 }

@@ -125,7 +125,6 @@ export function makeRoute(env: PageEnv, { key, config, worker }: RouteOptions, t
     way?.close();
     way = found;
     spare = undefined;
-    pause = TRIES_AGAIN_AFTER;
     wait();
   }
 

@@ -8,7 +8,7 @@ export const PRESENCE = "presence.";
 export function checked(pattern: string): string {
   if (typeof pattern !== "string" || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", no star in "presence.", and not "nitro."`,
+      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" between ".", no "**", "presence.*", "nitro."`,
     );
   }
   return pattern === "ANY" ? "*" : pattern;

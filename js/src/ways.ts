@@ -47,7 +47,8 @@ function listen(host: Host, forget = (_: string) => {}): (name: string, tell: Te
 
 export function alone(env: PageEnv, config: Config, name: string, tell: Tell): Way {
   const host = new Host(env, config, name);
-  return { kind: "alone", post: (request) => host.hear(name, tell, request), close: () => host.end() };
+  const later = bundled(env, (all) => all.forEach(tell));
+  return { kind: "alone", post: (request) => host.hear(name, later, request), close: () => host.end() };
 }
 
 // ---- A shared worker: one for each key, since its name is part of what it is.
@@ -115,6 +116,7 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
   let resign: Undo | undefined;
   let leader = "";
   const members = new Map<string, { port: Port; tell: Tell }>();
+  const later = bundled(env, (all) => all.forEach(tell));
   const memberAt = (from: string) => {
     const port = open(`${key} ${from}`, () => {});
     return { port, tell: bundled(env, (all) => port.post({ by: name, all } satisfies Letter)) };
@@ -162,7 +164,7 @@ export function throughLeader(env: PageEnv, key: string, config: Config, name: s
   const freeze = env.on("freeze", () => resign?.());
   return {
     kind: "leader",
-    post: (request) => (hear ? hear(name, tell, request) : channel.post({ from: name, request } satisfies Parcel)),
+    post: (request) => (hear ? hear(name, later, request) : channel.post({ from: name, request } satisfies Parcel)),
     replace() {
       candidacy();
       candidacy = locks.lead(key, true, step, over);

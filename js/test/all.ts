@@ -11,6 +11,7 @@ import { type Live, Member } from "../src/live.js";
 import { parser } from "../src/parser.js";
 import { isKnown } from "../src/position.js";
 import type { ToMember } from "../src/protocol.js";
+import { listed } from "../src/rooms.js";
 import { type Change, type CollectionOptions, Rows } from "../src/rows.js";
 import { checked, matches } from "../src/topics.js";
 import { failed } from "../src/transports.js";
@@ -29,6 +30,50 @@ test("patterns match as on the server", () => {
 test("no star hears who is in a room", () => {
   assert.ok(matches("presence.a", "presence.a"));
   for (const pattern of ["*", "presence.*", "*.a", "pres*", "presence.b"]) assert.ok(!matches(pattern, "presence.a"), pattern);
+});
+
+test("who is in a room is listed by since when, whoever is told first", () => {
+  const [ann, bob, cid] = ["ann", "bob", "cid"].map((user_id, since) => ({ user_id, state: null, since }));
+  const first = listed(undefined, { room: "r", count: 1, members: [bob!] });
+  assert.deepEqual(listed(first, { room: "r", count: 3, joined: [cid!, ann!] }).members, [ann, bob, cid]);
+  assert.deepEqual(listed(first, { room: "r", count: 0, left: ["bob"] }).members, []);
+  assert.deepEqual(listed(first, { room: "r", count: 900 }), { room: "r", count: 900, members: undefined });
+});
+
+test("what is closed stays closed, and what it closes in a handler is heard by no other", () => {
+  const { world, run } = worldOf({});
+  const { env } = world.page(new Realm("page"), new Map());
+  world.hasRoom = true;
+  const live = new Member(env, "http://x/events", { topics: [], worker: "w.js" });
+  const states: string[] = [];
+  live.onstate = (state) => states.push(state);
+  const heard: string[] = [];
+  const end = live.presence("r", () => (heard.push("first"), live.close()));
+  live.presence("r", () => heard.push("second"));
+  run(2);
+  end();
+  assert.deepEqual([heard, states.at(-1), live.state], [["first"], "closed", "closed"]);
+});
+
+test("a look may be ended by what it is told first, whichever way it comes", () => {
+  for (const setting of [{}, { hasWorkers: false }, { hasWorkers: false, hasLocks: false }]) {
+    const { world, run } = worldOf(setting);
+    world.hasRoom = true;
+    const live = new Member(world.page(new Realm("page"), new Map()).env, "http://x/events", { topics: ["a.1"], worker: "w.js" });
+    live.presence("r", () => {});
+    run(2);
+    let heard = 0;
+    const end = live.presence("r", () => (heard++, end()));
+    run(2);
+    assert.equal(heard, 1);
+    live.close();
+    run(5);
+  }
+});
+
+test("what is no room's name is refused", () => {
+  const live = new Member(new World(randomFrom(1)).page(new Realm("page"), new Map()).env, "http://x/events", {});
+  for (const wrong of ["", "*", "a*", "a b", "nitro.x", undefined, null, 7]) assert.throws(() => live.presence(wrong as string, () => {}), TypeError, String(wrong));
 });
 
 test("what is no pattern is refused", () => {

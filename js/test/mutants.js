@@ -131,14 +131,6 @@ const MUTANTS = [
     seed: 1,
   },
   {
-    name: "what comes behind close is heard",
-    file: "live.ts",
-    text: `    if (!this.#route) return;
-`,
-    by: "",
-    seed: 39,
-  },
-  {
     name: "the refusal of one closes all",
     file: "host.ts",
     text: "if (members.length > 1) return line.again();",
@@ -250,16 +242,16 @@ const MUTANTS = [
   {
     name: "a room that is told anew keeps those who were in it",
     file: "rooms.ts",
-    text: "(members ?? before?.members ?? [])",
-    by: "[...(before?.members ?? []), ...(members ?? [])]",
+    text: "members ??= (joined ?? updated ?? left) && (before?.members ?? []);",
+    by: "members = (members ?? joined ?? updated ?? left) && [...(before?.members ?? []), ...(members ?? [])];",
     setting: { hasRoom: true },
     seed: 50,
   },
   {
     name: "a crowd is taken for an empty change",
     file: "rooms.ts",
-    text: "if (!members && !joined && !updated && !left) return { room, count };",
-    by: "",
+    text: "(joined ?? updated ?? left) && (before?.members ?? [])",
+    by: "before?.members ?? []",
     setting: { hasRoom: true },
     seed: 24,
   },
@@ -269,7 +261,7 @@ const MUTANTS = [
     text: "this.#join(); // it is told who is there",
     by: "this.subscribe();",
     setting: { hasRoom: true, decides: false },
-    seed: 4,
+    seed: 8,
   },
   {
     name: "a star hears who is in a room",

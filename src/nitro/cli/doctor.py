@@ -11,9 +11,10 @@ from rich.text import Text
 
 from nitro.cli import broker
 from nitro.cli.doctor_log import examine_log
-from nitro.cli.doctor_stream import examine_stream
+from nitro.cli.doctor_stream import check_url, examine_stream
 from nitro.cli.failures import AWAY, failures_told
 from nitro.cli.findings import Findings
+from nitro.cli.run import raise_limit_of_files
 from nitro.cli.screen import visible
 
 __all__ = ["run"]
@@ -27,6 +28,9 @@ def run(broker_url: str | None, url: str | None, headers: dict[str, str], stream
     """
     logging.getLogger("nitro").addHandler(logging.NullHandler())  # what is wrong is among what was found
     chosen = broker.choose(broker_url, must_exist=True, may_be_memory=True)
+    if url is not None:
+        check_url(url, headers)
+    raise_limit_of_files()
     found = Findings()
     progress = Console(stderr=True)
     with failures_told(), progress.status("the log …") as status:

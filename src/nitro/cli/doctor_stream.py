@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import re
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -15,19 +14,23 @@ from typing import Final, NamedTuple
 
 import httpx
 
+import nitro
 from nitro.cli.doctor_log import CLOCK, CLOCKS_DIFFER
+from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.cli.findings import Findings
 from nitro.redaction import without_secrets
 
-__all__ = ["examine_stream"]
+__all__ = ["check_url", "examine_stream"]
 
 _PROMPT_SECONDS: Final = 2.0
 """The first bytes come at once; a proxy that holds them back does so until there are more of them, or for ever."""
+_AT_ONCE_SECONDS: Final = 0.5
+"""What ends a stream so soon behind its last piece is no timeout: the application says at the end when to come back."""
 _AS_BROWSERS: Final = "gzip, deflate, br, zstd"
 _ALMOST: Final = 0.9
 """A piece that comes after so much of the heartbeat's time counts as it."""
 _MOST_BYTES: Final = 65_536
-_FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, OSError)
+_FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
 
 
 class _Greeting(NamedTuple):
@@ -35,6 +38,16 @@ class _Greeting(NamedTuple):
 
     heartbeat_seconds: float
     took_seconds: float
+
+
+def check_url(url: str, headers: Mapping[str, str]) -> None:
+    """End the command if this can't be asked for."""
+    with failures_told():
+        nitro.listen(url, headers=headers)
+    try:
+        httpx.Request("GET", url, headers=headers)
+    except (httpx.InvalidURL, ValueError) as error:
+        fail(f"this can't be asked for: {error}", WRONG)
 
 
 def examine_stream(
@@ -92,7 +105,7 @@ class _Examination:
             try:
                 async with asyncio.timeout(self._seconds):
                     _, writer = await asyncio.open_connection(url.host, url.port or 443, ssl=context)
-            except (OSError, TimeoutError, ssl.SSLError):
+            except (OSError, TimeoutError, UnicodeError):
                 return  # the request tells why
             if writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
                 version = "HTTP/2"
@@ -146,7 +159,8 @@ class _Examination:
         timeout = httpx.Timeout(self._seconds, read=patience)
         began = time.monotonic()
         heard: list[float] = []  # when something came
-        with contextlib.suppress(*_FAILURES):  # it is told by when the stream ended
+        is_silent = False
+        try:
             headers = {**self._headers, "Accept-Encoding": _AS_BROWSERS}
             async with http.stream("GET", self._url, headers=headers, timeout=timeout) as response:
                 if response.status_code != 200:
@@ -156,19 +170,23 @@ class _Examination:
                     if not heard and epoch is not None:
                         self._check_epoch(piece, epoch)
                     heard.append(time.monotonic() - began)
-                    if heard[-1] >= greeting.heartbeat_seconds * _ALMOST:
-                        break
-        self._judge(heard, time.monotonic() - began, greeting)
+                    if heard[-1] >= greeting.took_seconds + greeting.heartbeat_seconds * _ALMOST:
+                        return
+        except httpx.ReadTimeout:
+            is_silent = True
+        except _FAILURES:
+            is_silent = False  # it was cut
+        self._judge(heard, time.monotonic() - began, greeting, is_silent)
 
-    def _judge(self, heard: list[float], ended: float, greeting: _Greeting) -> None:
+    def _judge(self, heard: list[float], ended: float, greeting: _Greeting, is_silent: bool) -> None:
         """What it means that pieces came at these times, and the end, or the end of patience, at that one."""
         first, last = (heard[0], heard[-1]) if heard else (ended, 0.0)
         beat = greeting.heartbeat_seconds
         if first > greeting.took_seconds + _PROMPT_SECONDS:
             self._found.add("buffered", _HELD_BACK.format(first), _DO_NOT_BUFFER)
-        elif last >= beat * _ALMOST:
-            return
-        elif ended < beat * 1.4:
+        elif not is_silent and ended - last < _AT_ONCE_SECONDS:
+            self._found.facts["ended"] = f"by the application after {ended:.0f} s: by its rights, or its age"
+        elif not is_silent:
             what = f"the stream was cut after {ended - last:.0f} s of silence, before a heartbeat, due each {beat:g} s"
             self._found.add("cut", what, _BEAT_SOONER.format(max(1, int((ended - last) / 2))))
         else:

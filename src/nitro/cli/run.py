@@ -11,6 +11,8 @@ from nitro.errors import ConfigurationError
 __all__ = ["raise_limit_of_files", "serve"]
 
 _MOST_FILES: Final = 1_000_000
+_HUB_STOPS_WITHIN: Final = 10
+"""Seconds; without a limit, a client that has sent half a request could keep uvicorn from ending."""
 _PROTOCOL: Final = "nitro.uvicorn:HttpProtocol"
 
 
@@ -26,7 +28,9 @@ def serve(arguments: Sequence[str], program: str = "nitro run", extra: str = "fa
     except ImportError as error:
         raise ConfigurationError(f"uvicorn is not installed: pip install 'nitro-realtime[{extra}]'") from error
     raise_limit_of_files()
-    default = {"http": _PROTOCOL}
+    default: dict[str, object] = {"http": _PROTOCOL}
+    if extra == "serve":  # its requests are short but for streams, which end by themselves
+        default["timeout_graceful_shutdown"] = _HUB_STOPS_WITHIN
     uvicorn.main(list(arguments), program, auto_envvar_prefix="UVICORN", default_map=default)
 
 

@@ -164,7 +164,10 @@ class Listener:
 def _checked_url(url: str) -> str:
     if not isinstance(url, str):
         raise ArgumentTypeError(f"the URL is a string, not {url!r}")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"the URL {without_secrets(url)!a:.200} can't be read: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(
             f"a stream's URL begins with http:// or https:// and a host, as https://example.org/events; this is "

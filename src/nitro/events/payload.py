@@ -14,8 +14,9 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
 from nitro.events.patch_text import frame_of
+from nitro.messages.one_line import on_one_line
 
-__all__ = ["JsonArray", "JsonObject", "JsonText", "decode", "encode", "field_of", "on_one_line"]
+__all__ = ["JsonArray", "JsonObject", "JsonText", "decode", "encode", "field_of"]
 
 
 _DEPTH: Final = 200
@@ -26,7 +27,6 @@ _DIGITS: Final = 4300
 
 _MAX_INSPECTED: Final = 1000
 """How many values of a result that can't be serialised are inspected to find the cause for the error's text."""
-_LINE_ENDS_TO_SOME: Final = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -163,15 +163,6 @@ def _remedy(result: Any) -> str:
         if isinstance(value, Mapping | list | tuple):
             rest.extend(value.values() if isinstance(value, Mapping) else value)
     return "pass dicts, lists, strings, finite numbers, models or entities"
-
-
-def on_one_line(payload: bytes) -> bytes:
-    """The same JSON with the characters escaped that some parsers treat as line ends; they only occur in strings."""
-    if not payload.isascii():  # a fast check, and most payloads are ASCII
-        for char, escape in _LINE_ENDS_TO_SOME:
-            if payload.find(char[:1]) >= 0:  # a single byte is found much faster
-                payload = payload.replace(char, escape)
-    return payload
 
 
 def _has_many_digits(payload: bytes) -> bool:

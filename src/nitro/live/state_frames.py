@@ -8,8 +8,8 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from nitro.delivery.query import Operation, Shown
-from nitro.events.payload import on_one_line
 from nitro.live.model import LiveTable
+from nitro.messages.one_line import on_one_line
 
 __all__ = ["PART_BYTES", "StateFrames"]
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from nitro.messages.one_line import on_one_line
 from nitro.messages.topics import PRESENCE_OF
 
 __all__ = ["PRESENCE", "Entry", "Kind", "Member", "Report", "Reported", "Room", "RoomChange"]
@@ -108,7 +109,7 @@ class Room:
         shown: dict[str, Any] = {"room": self.name, "count": len(self.members)}
         if len(self.members) <= max_members:
             shown["members"] = [member._asdict() for member in self.sorted]
-        return to_json(shown)
+        return on_one_line(to_json(shown))
 
     @property
     def sorted(self) -> list[Member]:
@@ -145,4 +146,4 @@ class RoomChange(NamedTuple):
                 shown[name] = [member._asdict() for member in changed]
         if self.left:
             shown["left"] = self.left
-        return to_json(shown)
+        return on_one_line(to_json(shown))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from nitro.clients.event_stream import event_stream
 from nitro.delivery.process import get_hub
 from nitro.errors import AccessDenied, NotAuthenticated
 from nitro.serve.configuration import Configuration
-from nitro.serve.identity import CredentialsApart, Identity
+from nitro.serve.identity import CredentialsApart, Identity, without_credentials
 from nitro.serve.sources import read_configuration
 from nitro.sse.assets import assets
 from nitro.sse.health import health
@@ -49,6 +50,7 @@ def hub(configuration: Configuration) -> ASGIApp:
         ImportError: metrics are wanted, and prometheus-client is not installed.
     """
     identity = Identity(configuration)
+    logging.getLogger("uvicorn.access").addFilter(without_credentials)
 
     async def events(request: Request) -> Response:
         try:

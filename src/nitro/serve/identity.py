@@ -5,6 +5,8 @@ Fed by the request's header and by what `CredentialsApart` took out of its query
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
@@ -19,10 +21,11 @@ from nitro.events.sender import ANY
 from nitro.serve.configuration import Configuration, Jwt
 from nitro.serve.keys import Key
 
-__all__ = ["CredentialsApart", "Identity"]
+__all__ = ["CredentialsApart", "Identity", "without_credentials"]
 
 _PLACE: Final = "nitro.serve.credentials"
 _PARAMETERS: Final = ("token", "ticket")
+_SHOWN: Final = re.compile(r"([?&](?:token|ticket)=)[^&\s]*")
 _MAX_TOKEN_CHARS: Final = 8192
 _MEANINGS: Final[tuple[tuple[type[jwt.InvalidTokenError], str], ...]] = (
     (jwt.ExpiredSignatureError, "the token has expired"),
@@ -43,12 +46,20 @@ class CredentialsApart:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         query: bytes = scope.get("query_string", b"")
-        if b"token=" in query or b"ticket=" in query:
+        if b"%" in query or b"token=" in query or b"ticket=" in query:
             parameters = [parameter.partition("=") for parameter in query.decode("latin-1").split("&")]
-            kept = ["".join(parameter) for parameter in parameters if parameter[0] not in _PARAMETERS]
-            scope[_PLACE] = {name: unquote_plus(value) for name, _, value in parameters if name in _PARAMETERS}
+            kept = ["".join(parameter) for parameter in parameters if unquote_plus(parameter[0]) not in _PARAMETERS]
+            shown = [(unquote_plus(name), unquote_plus(value)) for name, _, value in parameters]
+            scope[_PLACE] = {name: value for name, value in shown if name in _PARAMETERS}
             scope["query_string"] = "&".join(kept).encode("latin-1")
         await self._app(scope, receive, send)
+
+
+def without_credentials(record: logging.LogRecord) -> bool:
+    """A filter of the access log: uvicorn answers some requests by itself, and logs them as they came."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(_SHOWN.sub(r"\1...", each) if isinstance(each, str) else each for each in record.args)
+    return True
 
 
 class Identity:
@@ -146,13 +157,13 @@ class _Tokens:
                 token,
                 key.value,
                 list(key.algorithms),
-                {"require": ["exp", "sub"]},
+                {"require": ["exp", "sub"], "verify_iat": False},  # an issuer's clock may be ahead (RFC 7519, 4.1.6)
                 audience=said.audience,
                 issuer=said.issuer,
                 leeway=said.leeway_seconds,
             )
             return {**claims, "exp": float(claims["exp"])}
-        except (jwt.PyJWTError, OverflowError, TypeError) as error:  # PyJWT lets the latter two through
+        except (jwt.PyJWTError, OverflowError, RecursionError, TypeError) as error:  # PyJWT lets the latter through
             told = next((text for kind, text in _MEANINGS if isinstance(error, kind)), "the token is not valid")
             raise NotAuthenticated(told) from error
 

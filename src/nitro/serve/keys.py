@@ -34,6 +34,7 @@ _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES51
 _KNOWN: Final = (*_SECRET_BYTES, *_RSA, *_CURVES.values(), "EdDSA")
 _LEAST_RSA_BITS: Final = 2048
 _MAX_FILE_BYTES: Final = 1024 * 1024
+_MAX_PATH_CHARS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def of_jwks(path: str, algorithms: Sequence[str]) -> Mapping[str, Key]:
             raise ConfigurationError(f"{path} holds a private key ({kid!a:.40}), which the hub must not have")
         try:
             value = PyJWK(entry).key
-        except PyJWTError:  # of a kind that is not known
+        except (PyJWTError, TypeError, ValueError):  # of a kind that is not known, or none
             continue
         fitting = [each for each in _algorithms_of(value, path) if each in algorithms]
         fitting = [each for each in fitting if entry.get("alg", each) == each]
@@ -158,6 +159,8 @@ def of_jwks(path: str, algorithms: Sequence[str]) -> Mapping[str, Key]:
 
 
 def _read(path: str) -> bytes:
+    if "-----BEGIN" in path or "{" in path or len(path) > _MAX_PATH_CHARS or not path.isprintable():
+        raise ConfigurationError("it is no path; write the path of the file that holds the key, and not the key")
     try:
         with Path(path).open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)

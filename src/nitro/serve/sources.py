@@ -111,7 +111,7 @@ def _places(values: dict[str, Any]) -> dict[str, _Path]:
     keys += [(section, field) for section, model in _SECTIONS.items() for field in model.model_fields]
     publish = values.get("publish")
     named = publish.get("keys") if isinstance(publish, dict) else None
-    keys += [("publish", "keys", name, "secret") for name in named or () if isinstance(named, dict)]
+    keys += [("publish", "keys", name, "secret") for name in (named if isinstance(named, dict) else ())]
     return {PREFIX + re.sub(r"\W", "_", "_".join(key), flags=re.ASCII).upper(): key for key in keys}
 
 

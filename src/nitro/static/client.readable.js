@@ -150,7 +150,7 @@ var PRESENCE = "presence.";
 function checked(pattern) {
   if (typeof pattern !== "string" || !GRAMMAR.test(pattern)) {
     throw new TypeError(
-      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" in segments joined by ".", no "**", no star in "presence.", and not "nitro."`
+      `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" between ".", no "**", "presence.*", "nitro."`
     );
   }
   return pattern === "ANY" ? "*" : pattern;
@@ -202,7 +202,7 @@ var isOneLog = (a, b) => epoch(a) === epoch(b) || isIncomplete(a) || isIncomplet
 var isKnown = (id, last) => epoch(id) === epoch(last) && !isIncomplete(id) && (id.length < last.length || id.length === last.length && id <= last);
 
 // src/protocol.ts
-var PROTOCOL = 3;
+var PROTOCOL = 4;
 var CONFIRM_EACH = 100;
 var MOST_UNCONFIRMED = 1e3;
 var ASKS_EACH = 1e4;
@@ -369,11 +369,12 @@ function parcels(topics) {
 
 // src/rooms.ts
 function listed(before, { room, count, members, joined, updated, left }) {
-  if (!members && !joined && !updated && !left) return { room, count };
-  const all = new Map((members ?? before?.members ?? []).map((member) => [member.user_id, member]));
-  for (const member of [...joined ?? [], ...updated ?? []]) all.set(member.user_id, member);
-  for (const id of left ?? []) all.delete(id);
-  return { room, count, members: [...all.values()] };
+  members ??= (joined ?? updated ?? left) && (before?.members ?? []);
+  return {
+    room,
+    count,
+    members: members && [...new Map(members.concat(joined ?? [], updated ?? []).map((member) => [member.user_id, member])).values()].filter(({ user_id }) => !left?.includes(user_id)).sort((a, b) => a.since - b.since)
+  };
 }
 
 // src/line.ts
@@ -442,7 +443,7 @@ var Line = class {
       if (member.last) for (const message of this.#recent.slice(had + 1)) this.#give(member, message);
       for (const [topic, room] of this.#rooms) this.#give(member, { topic, text: JSON.stringify(room), id: "" });
       this.#settleSoon();
-      member.tell({ is: "state", state: isNew && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
+      member.tell({ is: "state", state: (isNew || !member.last) && this.#isReading ? "connecting" : stream.state, failure: stream.failure });
     }
   }
   remove(member, isForGood) {
@@ -568,7 +569,8 @@ var Line = class {
     if (topic.startsWith(PRESENCE)) {
       const room = listed(this.#rooms.get(topic), JSON.parse(text));
       this.#rooms.set(topic, room);
-      [text, id] = [JSON.stringify(room), ""];
+      text = JSON.stringify(room);
+      id = "";
     }
     const message = { topic, text, id };
     const before = this.#recent.at(-1);
@@ -856,7 +858,8 @@ function listen(host, forget = (_) => {
 }
 function alone(env, config, name, tell) {
   const host = new Host(env, config, name);
-  return { kind: "alone", post: (request) => host.hear(name, tell, request), close: () => host.end() };
+  const later = bundled(env, (all) => all.forEach(tell));
+  return { kind: "alone", post: (request) => host.hear(name, later, request), close: () => host.end() };
 }
 function throughWorker(env, script, key, config, name, tell, gone) {
   let watch;
@@ -910,6 +913,7 @@ function throughLeader(env, key, config, name, tell) {
   let resign;
   let leader = "";
   const members = /* @__PURE__ */ new Map();
+  const later = bundled(env, (all) => all.forEach(tell));
   const memberAt = (from) => {
     const port = open(`${key} ${from}`, () => {
     });
@@ -958,7 +962,7 @@ function throughLeader(env, key, config, name, tell) {
   const freeze = env.on("freeze", () => resign?.());
   return {
     kind: "leader",
-    post: (request) => hear ? hear(name, tell, request) : channel.post({ from: name, request }),
+    post: (request) => hear ? hear(name, later, request) : channel.post({ from: name, request }),
     replace() {
       candidacy();
       candidacy = locks.lead(key, true, step, over);
@@ -1068,7 +1072,6 @@ function makeRoute(env, { key, config, worker: worker2 }, tell) {
     way?.close();
     way = found;
     spare = void 0;
-    pause = TRIES_AGAIN_AFTER;
     wait();
   }
   return {
@@ -1144,7 +1147,7 @@ var Member = class {
     return () => void this.#handlers.delete(own2);
   }
   presence(room, handler) {
-    const topic = checked(PRESENCE + room);
+    const topic = checked(PRESENCE + checked(room));
     const end = this.on(topic, ({ members = [], count }) => handler(members, count));
     this.#topics?.add(topic);
     this.#join();
@@ -1162,6 +1165,7 @@ var Member = class {
   }
   close() {
     this.#env.keep(this.#storageKey, null);
+    this.#handlers.clear();
     this.#end(true);
     this.#tell("closed");
   }
@@ -1245,7 +1249,7 @@ var Member = class {
     if (this.#names() === before) return;
     if (!this.#topics.size) {
       this.#startsNow = true;
-      this.#tell("waiting");
+      if (this.#route) this.#tell("waiting");
     }
     this.#join();
   }

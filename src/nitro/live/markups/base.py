@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic_core import to_json
 
-from nitro.events.payload import on_one_line
+from nitro.messages.one_line import on_one_line
 
 __all__ = ["Changes", "Markup", "payload_of"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from nitro.events.payload import on_one_line
 from nitro.live.markups.base import Changes
+from nitro.messages.one_line import on_one_line
 
 __all__ = ["Datastar"]
 
