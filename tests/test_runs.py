@@ -178,6 +178,9 @@ def test_a_failure_tells_its_reason_or_none_of_the_servers_secrets(workers: RunW
     one, other = workers.servers
     told = RunReading(f"/runs/{start_run(one.url, '/failing', reason='the model is tired')}").read(other.port)
     assert told.end == {"state": "failed", "reason": "the model is tired"}
+    id = start_run(one.url, "/failing", reason="tired\u2028event: forged\x85")
+    assert RunReading(f"/runs/{id}").read(other.port).end["reason"] == "tired\u2028event: forged\x85"
+    assert not {"\u2028", "\x85"} & set(httpx.get(f"{other.url}/runs/{id}", timeout=20).text), "some end lines there"
     id = start_run(other.url, "/failing")
     assert RunReading(f"/runs/{id}").read(one.port).end == {"state": "failed", "reason": "internal error"}
     assert httpx.get(f"{one.url}/results/{id}").json() == {"error": "RunFailed", "reason": "internal error"}

@@ -9,6 +9,7 @@ from pydantic_core import from_json, to_json
 from nitro.delivery.chain import Batch
 from nitro.delivery.frame import encode_event
 from nitro.delivery.prepared import Prepared
+from nitro.messages.one_line import on_one_line
 from nitro.runs.record import record_of
 from nitro.streams.page import Page, Part
 from nitro.streams.state import StreamState
@@ -49,4 +50,4 @@ class Framing(NamedTuple):
             return encode_event(self.last.encode())
         record = record_of(state)
         told = {"state": record.state} | ({"reason": record.reason} if record.reason is not None else {})
-        return encode_event(to_json(told), event="end")
+        return encode_event(on_one_line(to_json(told)), event="end")
