@@ -16,7 +16,7 @@ from nitro.errors import ConfigurationError
 from nitro.redaction import scheme_of
 from nitro.settings import Settings
 
-__all__ = ["driven", "kind_of", "make_broker", "make_log"]
+__all__ = ["driven", "kind_of", "log_of", "make_broker", "make_log"]
 
 _KINDS: Final = {
     "sqlite": ("nitro.brokers.sqlite.log", "SQLiteLog", ""),
@@ -38,23 +38,39 @@ _DATABASES: Final = ("sqlite", "postgresql")
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
 
 
+def _retention_of(settings: Settings) -> Retention:
+    return Retention(settings.history_messages, settings.history_bytes, settings.history_seconds)
+
+
+def _check_namespace(namespace: str) -> None:
+    if not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError(f"NITRO_NAMESPACE is {namespace!r}; use 1 to 48 ASCII letters, digits, '_' and '-'")
+
+
+def log_of(url: str, settings: Settings) -> Log:
+    """The log at `url`, which is not that in memory, with all else as the settings have it; not open.
+
+    Raises:
+        ConfigurationError: the URL or the namespace can't be used, or the driver is not installed.
+    """
+    _check_namespace(settings.namespace)
+    return make_log(url, settings.namespace, _retention_of(settings), max_payload_bytes=settings.max_payload_bytes)
+
+
 def make_broker(settings: Settings, remote: Log | None = None) -> Broker:
     """The broker that the settings describe, or one over `remote`; not started.
 
     Raises:
         ConfigurationError: the URL or the namespace can't be used, or the driver is not installed.
     """
-    retention = Retention(settings.history_messages, settings.history_bytes, settings.history_seconds)
+    retention = _retention_of(settings)
     if remote is None:
-        if not _NAMESPACE.fullmatch(settings.namespace):
-            raise ConfigurationError(
-                f"NITRO_NAMESPACE is {settings.namespace!r}; use 1 to 48 ASCII letters, digits, '_' and '-'"
-            )
+        _check_namespace(settings.namespace)
         url = settings.broker_url.get_secret_value()
         if url == "memory://":
             warn_of_other_workers()
             return MemoryBroker(retention)
-        remote = make_log(url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes)
+        remote = log_of(url, settings)
     return LogBroker(
         remote,
         retention,

@@ -1,4 +1,4 @@
-"""The command line beyond `run`: `nitro tail`, `nitro emit`, `nitro log` and `nitro bench`.
+"""The command line beyond `run`: `nitro tail`, `emit`, `log`, `doctor`, `bench` and `serve`.
 
 Needs `pip install 'nitro-realtime[cli]'`.
 """

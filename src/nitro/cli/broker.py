@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import nitro
+from nitro.brokers.base import Extent, Log
 from nitro.brokers.sqlite.file import path_of
 from nitro.brokers.urls import kind_of
 from nitro.cli.failures import WRONG, fail, failures_told
-from nitro.errors import ConfigurationError
+from nitro.errors import BrokerUnavailable, ConfigurationError
 from nitro.settings import get_settings
 
-__all__ = ["choose", "connect"]
+__all__ = ["choose", "connect", "opened"]
 
 
 def choose(url: str | None, *, must_exist: bool, may_be_memory: bool = False, otherwise: str = "") -> str:
@@ -51,6 +53,23 @@ def connect(url: str, seconds: float) -> None:
     nitro.configure(broker=url)
     with _named_by_option(None if url == get_settings().broker_url.get_secret_value() else url):
         nitro.connect_broker(timeout_seconds=seconds)
+
+
+@asynccontextmanager
+async def opened(log: Log, seconds: float) -> AsyncIterator[Extent]:
+    """The extent of a log that is open inside.
+
+    Raises:
+        BrokerUnavailable: it was not opened within `seconds`, or what is done inside took longer than it may.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            extent = await log.open()
+        yield extent
+    except TimeoutError as error:
+        raise BrokerUnavailable(f"{log.name} has not answered within {seconds:g} s") from error
+    finally:
+        await log.close()
 
 
 @contextmanager

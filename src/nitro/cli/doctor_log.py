@@ -7,8 +7,8 @@ import os
 from datetime import timedelta
 from typing import Final
 
-from nitro.brokers.base import ExaminableLog, Examination, Extent, Log, Retention
-from nitro.brokers.urls import make_log
+from nitro.brokers.base import ExaminableLog, Examination, Extent, Log
+from nitro.brokers.urls import log_of
 from nitro.cli import broker
 from nitro.cli.findings import Findings
 from nitro.errors import BrokerRefused, BrokerUnavailable
@@ -37,9 +37,7 @@ def examine_log(url: str, seconds: float, found: Findings) -> str | None:
         return None
     try:
         broker.connect(url, seconds)
-        retention = Retention(settings.history_messages, settings.history_bytes, settings.history_seconds)
-        log = make_log(url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes)
-        extent, oldest_seconds, examination = asyncio.run(_ask(log, seconds))
+        extent, oldest_seconds, examination = asyncio.run(_ask(log_of(url, settings), seconds))
     except (BrokerUnavailable, BrokerRefused) as error:
         check = "refused" if isinstance(error, BrokerRefused) else "unreachable"
         found.add(check, f"the log can't be used: {error}", _REMEDIES[check])
@@ -76,16 +74,10 @@ def _check_retention(settings: Settings, found: Findings) -> None:
 
 
 async def _ask(log: Log, seconds: float) -> tuple[Extent, float, Examination | None]:
-    try:
-        async with asyncio.timeout(seconds):
-            extent = await log.open()
-            first = await log.read(extent.oldest - 1, 1, 0) if extent.oldest <= extent.newest else ()
-            examination = await log.examine() if isinstance(log, ExaminableLog) else None
+    async with broker.opened(log, seconds) as extent, asyncio.timeout(seconds):
+        first = await log.read(extent.oldest - 1, 1, 0) if extent.oldest <= extent.newest else ()
+        examination = await log.examine() if isinstance(log, ExaminableLog) else None
         return extent, first[0].age_seconds if first else 0.0, examination
-    except TimeoutError as error:
-        raise BrokerUnavailable(f"{log.name} has not answered within {seconds:g} s") from error
-    finally:
-        await log.close()
 
 
 _REMEDIES: Final = {

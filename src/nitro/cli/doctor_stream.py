@@ -159,7 +159,7 @@ class _Examination:
         timeout = httpx.Timeout(self._seconds, read=patience)
         began = time.monotonic()
         heard: list[float] = []  # when something came
-        is_silent = False
+        failure: Exception | None = None
         try:
             headers = {**self._headers, "Accept-Encoding": _AS_BROWSERS}
             async with http.stream("GET", self._url, headers=headers, timeout=timeout) as response:
@@ -172,11 +172,9 @@ class _Examination:
                     heard.append(time.monotonic() - began)
                     if heard[-1] >= greeting.took_seconds + greeting.heartbeat_seconds * _ALMOST:
                         return
-        except httpx.ReadTimeout:
-            is_silent = True
-        except _FAILURES:
-            is_silent = False  # it was cut
-        self._judge(heard, time.monotonic() - began, greeting, is_silent)
+        except _FAILURES as error:
+            failure = error
+        self._judge(heard, time.monotonic() - began, greeting, isinstance(failure, httpx.ReadTimeout))
 
     def _judge(self, heard: list[float], ended: float, greeting: _Greeting, is_silent: bool) -> None:
         """What it means that pieces came at these times, and the end, or the end of patience, at that one."""

@@ -6,13 +6,12 @@ import asyncio
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from nitro.brokers.base import Extent, Log, Retention
+from nitro.brokers.base import Extent, Log
 from nitro.brokers.codec import stamp_of
-from nitro.brokers.urls import make_log
+from nitro.brokers.urls import log_of
 from nitro.cli import broker
 from nitro.cli.failures import failures_told
 from nitro.cli.screen import Screen
-from nitro.errors import BrokerUnavailable
 from nitro.messages.message import UNKNOWN_STAMP, Position
 from nitro.redaction import without_secrets
 from nitro.settings import get_settings
@@ -38,9 +37,7 @@ def run(url: str, seconds: float) -> None:
     with failures_told():
         broker.connect(url, seconds)
         settings = get_settings()
-        retention = Retention(settings.history_messages, settings.history_bytes, settings.history_seconds)
-        log = make_log(url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes)
-        extent, content = asyncio.run(_read(log, seconds))
+        extent, content = asyncio.run(_read(log_of(url, settings), seconds))
     oldest = str(Position(extent.epoch, extent.oldest, content.first_stamp)) if content.messages else None
     newest = str(Position(extent.epoch, extent.newest, content.last_stamp))
     Screen().table(
@@ -59,9 +56,7 @@ def run(url: str, seconds: float) -> None:
 
 
 async def _read(log: Log, seconds: float) -> tuple[Extent, _Content]:
-    try:
-        async with asyncio.timeout(seconds):
-            extent = await log.open()
+    async with broker.opened(log, seconds) as extent:
         content, place = _Content(), extent.oldest - 1
         while place < extent.newest:
             async with asyncio.timeout(seconds):
@@ -79,10 +74,6 @@ async def _read(log: Log, seconds: float) -> tuple[Extent, _Content]:
             )
             place = entries[-1].sequence
         return extent._replace(newest=max(place, extent.newest)), content
-    except TimeoutError as error:
-        raise BrokerUnavailable(f"{log.name} has not answered within {seconds:g} s") from error
-    finally:
-        await log.close()
 
 
 def _ago(seconds: float) -> str:

@@ -10,8 +10,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from nitro.brokers.base import Retention
-from nitro.brokers.urls import make_log
+from nitro.brokers.urls import log_of
 from nitro.cli import run as uvicorn
 from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.redaction import without_secrets
@@ -54,8 +53,7 @@ def run(config: str | None, options: Sequence[str], workers: int) -> None:
 def _check_broker(settings: Settings, workers: int) -> None:
     url = settings.broker_url.get_secret_value()
     if url != "memory://":
-        retention = Retention(settings.history_messages, settings.history_bytes, settings.history_seconds)
-        make_log(url, settings.namespace, retention, max_payload_bytes=settings.max_payload_bytes)
+        log_of(url, settings)
     elif workers > 1:
         fail(
             f"{workers} workers have a log in memory each, and a browser would hear only what is published to the "

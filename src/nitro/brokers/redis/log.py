@@ -121,9 +121,7 @@ class RedisLog:
 
     async def examine(self) -> Examination:
         client = self._client
-        node: dict[str, Any] = {}
-        if isinstance(client, RedisCluster):
-            node = {"target_nodes": client.get_node_from_key(self._log)}
+        node = self._node(client)
         asked_at = time.time()
         seconds, microseconds = await client.time(**node)
         ahead = seconds + microseconds / 1e6 - (asked_at + time.time()) / 2
@@ -211,13 +209,15 @@ class RedisLog:
         has_taken_over = bool(str(replication.get("master_replid2", "")).strip("0"))
         return run, is_durable and not has_taken_over, bool(replication.get("connected_slaves"))
 
+    def _node(self, client: Any) -> dict[str, Any]:
+        """The option that sends a command without a key to the log's node of a cluster."""
+        return {"target_nodes": client.get_node_from_key(self._log)} if isinstance(client, RedisCluster) else {}
+
     async def _run_id(self, client: Any) -> str:
-        node: dict[str, Any] = {}
         if isinstance(client, RedisCluster):
             await client.initialize()
-            node = {"target_nodes": client.get_node_from_key(self._log)}
         try:
-            server = await client.info("server", **node)
+            server = await client.info("server", **self._node(client))
         except ResponseError:  # the user may not run INFO; then only missing entries show a loss
             return _UNKNOWN
         version = str(server.get("redis_version", ""))
