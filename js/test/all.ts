@@ -470,6 +470,34 @@ test("a member that was greeted elsewhere while its host was not heard is who it
   assert.equal(world.connections.size, 0, "nobody reads what is another user's");
 });
 
+test("who looks again while its topics are asked for is not told that it is open, or what is emitted then would be lost", () => {
+  for (let seed = 1; seed < 60; seed++) {
+    const world = Object.assign(new World(randomFrom(seed)), { hasRoom: true });
+    const { env } = world.page(new Realm("page"), new Map());
+    const host = new Host(env, { url: "http://x/events", credentials: "same-origin", hasHeaders: false, isTrusted: false }, "host");
+    const told: ToMember[] = [];
+    const join = (name: string, turn: number, topics: string[], tell: (news: ToMember) => void) =>
+      host.hear(name, tell, { do: "join", turn, topics, last: "", user: "", isOfPageBefore: false });
+    let isOpen = false;
+    join("first", 1, ["a.1"], (news) => (isOpen ||= news.is === "state" && news.state === "open"));
+    world.clock.step(0.5);
+    const look = (turn: number) => join("second", turn, ["b.1", "presence.r"], (news) => told.push(news));
+    look(1);
+    while (!isOpen && world.clock.step(2000));
+    host.hear("first", () => {}, { do: "leave", isForGood: false });
+    const asked = world.requests;
+    while (world.requests === asked && world.clock.step(world.clock.now + 300));
+    const before = told.length;
+    look(2);
+    const isTold = told.slice(before).some((news) => news.is === "state" && news.state === "open");
+    world.emit("b.1");
+    const until = world.clock.now + 3000;
+    while (world.clock.step(until));
+    assert.ok(!isTold || told.some((news) => news.is === "gap" || (news.is === "message" && news.topic === "b.1")), `seed ${seed}`);
+    host.end();
+  }
+});
+
 test("in worlds full of faults each collection has the rows that the database had at its position", async () => {
   for (let seed = 1; seed <= 300; seed++) {
     const { problems } = await exploreRows(seed);
