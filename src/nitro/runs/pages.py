@@ -104,6 +104,8 @@ class RunPages:
             self._outbox.await_page()
             return None
         page, self._ready = self._ready, None
+        if page is not None and not page.parts and not page.is_closed:  # something may have come since it was read
+            self._offset, page = page.next, None
         if page is None:
             page = self._streams.reading.page_at_hand(self._tail, self._offset)
         if page is None:
