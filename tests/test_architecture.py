@@ -150,6 +150,13 @@ LINE = [
     ("nitro.metrics.collector",),
     ("nitro.metrics.exposition",),
     ("nitro.metrics",),
+    ("nitro.inspection.view", "nitro.inspection.traffic", "nitro.inspection.gate", "nitro.inspection.board"),
+    ("nitro.inspection.rows",),
+    ("nitro.inspection.sight", "nitro.inspection.worker"),
+    ("nitro.inspection.service",),
+    ("nitro.inspection.process", "nitro.inspection.events"),
+    ("nitro.inspection.app",),
+    ("nitro.inspection",),
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
     ("nitro.serve.keys",),
     ("nitro.serve.configuration",),
@@ -233,7 +240,7 @@ def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
 PROMISED_NAMES = {
     "nitro.infrastructure.events": set(nitro.__all__)
     - {"Entity", "NitroError", "NitroWarning", "active_clients", "assets", "client_event", "health", "segment"}
-    - {"LiveClient", "LiveModel", "Member", "PositionMiddleware", "listen", "live_model", "presence"},
+    - {"LiveClient", "LiveModel", "Member", "PositionMiddleware", "inspector", "listen", "live_model", "presence"},
     "nitro.infrastructure.events.client": {"Client", "active_clients", "client_event"},
     "nitro.infrastructure.events.starlette": set(helpers.__all__),
     "nitro.domain.entities.base_entity": {"Entity"},

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from nitro.testing.conformance import eventually
+from tests.brokers import BROKERS
 from tests.commands import Command, run
 from tests.servers import ROOT, Server, free_port
 from tests.services import RedisServer
@@ -181,7 +182,7 @@ def test_emit_takes_any_json_also_from_stdin_and_is_silent(tmp_path: Path) -> No
     for done in (first, second, third):
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     told = json.loads(run("log", "--broker", url).stdout)
-    assert told["messages"] == 3
+    assert (told["messages"], told["producers"]) == (3, 3)
 
 
 def test_log_tells_the_extent_as_json_in_a_pipe_and_as_a_table_on_a_terminal(log: str) -> None:
@@ -209,12 +210,15 @@ def test_the_id_that_log_tells_is_one_to_resume_from(log: str) -> None:
     assert line["data"] == {"id": 2}
 
 
-def test_log_and_emit_work_with_redis(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as redis:
-        assert json.loads(run("log", "--broker", redis.url).stdout)["messages"] == 0
-        assert run("emit", "a.b", "1", "--broker", redis.url).returncode == 0
-        told = json.loads(run("log", "--broker", redis.url).stdout)
-    assert (told["messages"], told["oldest"]) == (1, told["newest"])
+@pytest.mark.parametrize("kind", BROKERS)
+def test_log_and_emit_work_with_every_broker(kind: str, tmp_path: Path) -> None:
+    with BROKERS[kind](tmp_path) as broker:
+        run("emit", "a.b", "1", "--broker", broker.url)  # which makes it
+        before = json.loads(run("log", "--broker", broker.url).stdout)
+        assert run("emit", "a.b", "1", "--broker", broker.url).returncode == 0
+        told = json.loads(run("log", "--broker", broker.url).stdout)
+    assert (before["messages"], before["oldest"]) == (1, before["newest"])
+    assert (told["messages"], told["producers"]) == (2, 2)
 
 
 WRONG = {

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         filter_signals as filter_signals,
     )
     from nitro.events.sender import ANY as ANY
+    from nitro.inspection.app import inspector as inspector
     from nitro.live.client import LiveClient as LiveClient
     from nitro.live.declaring import LiveModel as LiveModel
     from nitro.live.declaring import live_model as live_model
@@ -93,6 +94,7 @@ _NAMES: Final = {
     "nitro.events.event": ("Event", "Namespace", "default_namespace", "event", "filter_signals"),
     "nitro.delivery.position": ("position", "position_async"),
     "nitro.events.sender": ("ANY",),
+    "nitro.inspection.app": ("inspector",),
     "nitro.live.client": ("LiveClient",),
     "nitro.live.declaring": ("LiveModel", "live_model"),
     "nitro.messages.identity": ("HasId",),

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from nitro.durable_streams import Action, DurableStreams
-from nitro.durable_streams.live import readers
+from nitro.sse.readers import readers
 from nitro.streams.process import get_streams
 
 

@@ -150,6 +150,10 @@ class Broker(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """The URL of its log without secrets, for messages and logs."""
+
+    @property
     def lock(self) -> threading.RLock:
         """Held while the receiver is called. Re-entrant: a garbage collection within may end a client."""
 
@@ -353,6 +357,11 @@ class ExaminableLog(Protocol):
 
     async def examine(self) -> Examination:
         """Ask the server; the log is open."""
+
+    async def count_producers(self) -> int:
+        """How many processes have published in this epoch, as far as the server remembers: for a day, or as long as it
+        retains one of their messages. It may have to look at all that the server has.
+        """
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.chance import CHANCE
 from nitro.errors import InvalidPayload
+from nitro.messages.inspection import INSPECTION
 from nitro.messages.message import UNKNOWN_STAMP, Message, Position
 from nitro.messages.presence import PRESENCE
 from nitro.messages.row_changes import ROW_CHANGES
@@ -118,7 +119,7 @@ def _decode_head(head: bytes) -> _Head:
     ):
         raise ValueError("its idempotency key is not two strings and a time")
     return _Head(
-        topic if topic in (USER_DISCONNECT, ROW_CHANGES, PRESENCE) else check_topic(topic),
+        topic if topic in (USER_DISCONNECT, ROW_CHANGES, PRESENCE, INSPECTION) else check_topic(topic),
         sender,
         key,
         IdempotencyKey(*idempotency_key) if idempotency_key else None,

@@ -99,6 +99,10 @@ class LogBroker:
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
 
+    @property
+    def name(self) -> str:
+        return self._remote.name
+
     def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._follower.start(receiver)

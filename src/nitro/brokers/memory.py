@@ -36,6 +36,7 @@ class MemoryBroker:
         retention: what is retained; whichever limit is reached first drops the oldest.
     """
 
+    name: str = "memory://"
     is_open = True
     is_shared = False
     state: BrokerState = BrokerState()

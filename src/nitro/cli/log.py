@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from nitro.brokers.base import Extent, Log
+from nitro.brokers.base import ExaminableLog, Extent, Log
 from nitro.brokers.codec import stamp_of
 from nitro.brokers.urls import log_of
 from nitro.cli import broker
@@ -37,7 +37,7 @@ def run(url: str, seconds: float) -> None:
     with failures_told():
         broker.connect(url, seconds)
         settings = get_settings()
-        extent, content = asyncio.run(_read(log_of(url, settings), seconds))
+        extent, content, producers = asyncio.run(_read(log_of(url, settings), seconds))
     oldest = str(Position(extent.epoch, extent.oldest, content.first_stamp)) if content.messages else None
     newest = str(Position(extent.epoch, extent.newest, content.last_stamp))
     Screen().table(
@@ -47,6 +47,7 @@ def run(url: str, seconds: float) -> None:
             "epoch": (extent.epoch, extent.epoch),
             "messages": (content.messages, f"{content.messages:,}"),
             "bytes": (content.bytes, f"{content.bytes:,}"),
+            "producers": (producers, "-" if producers is None else f"{producers:,}"),
             "oldest": (oldest, f"{oldest}, {_ago(content.oldest_seconds)}" if oldest else "-"),
             "newest": (newest, f"{newest}, {_ago(content.newest_seconds)}" if content.messages else newest),
             "oldest_seconds": (round(content.oldest_seconds, 3), None),
@@ -55,7 +56,7 @@ def run(url: str, seconds: float) -> None:
     )
 
 
-async def _read(log: Log, seconds: float) -> tuple[Extent, _Content]:
+async def _read(log: Log, seconds: float) -> tuple[Extent, _Content, int | None]:
     async with broker.opened(log, seconds) as extent:
         content, place = _Content(), extent.oldest - 1
         while place < extent.newest:
@@ -73,7 +74,18 @@ async def _read(log: Log, seconds: float) -> tuple[Extent, _Content]:
                 entries[-1].age_seconds,
             )
             place = entries[-1].sequence
-        return extent._replace(newest=max(place, extent.newest)), content
+        return extent._replace(newest=max(place, extent.newest)), content, await _producers(log, seconds)
+
+
+async def _producers(log: Log, seconds: float) -> int | None:
+    """How many processes have published; None if that is not to be known in time."""
+    if not isinstance(log, ExaminableLog):
+        return None
+    try:
+        async with asyncio.timeout(seconds):
+            return await log.count_producers()
+    except TimeoutError:
+        return None
 
 
 def _ago(seconds: float) -> str:

@@ -30,7 +30,7 @@ class ActiveClients(Mapping[str, C], Generic[C]):
 
     def __init__(self) -> None:
         self._clients: dict[str, C] = {}
-        self._connected: set[C] = set()  # also clients whose id was taken by another
+        self._connected: dict[C, None] = {}  # also clients whose id was taken by another
         self._lock = threading.RLock()
 
     def __getitem__(self, client_id: str) -> C:
@@ -51,16 +51,16 @@ class ActiveClients(Mapping[str, C], Generic[C]):
     def _add(self, client: C) -> None:
         with self._lock:
             self._clients[client.client_id] = client
-            self._connected.add(client)
+            self._connected[client] = None
 
     def _remove(self, client: C) -> None:
         with self._lock:
-            self._connected.discard(client)
+            self._connected.pop(client, None)
             if self._clients.get(client.client_id) is client:
                 del self._clients[client.client_id]
 
     def connected(self) -> tuple[C, ...]:
-        """All connected clients of this process, including those whose id was taken by another."""
+        """All connected clients of this process, the first ones first; also those whose id was taken by another."""
         with self._lock:
             return tuple(self._connected)
 
@@ -70,7 +70,7 @@ class ActiveClients(Mapping[str, C], Generic[C]):
         self._clients.clear()
         for client in list(self._connected):
             client._start_anew()
-        self._connected = set()
+        self._connected = {}
 
     def __repr__(self) -> str:
         return f"<{len(self)} active clients>"

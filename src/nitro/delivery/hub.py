@@ -31,6 +31,7 @@ from nitro.delivery.serial_queue import SerialQueue, run_detached, run_soon
 from nitro.delivery.server_watch import ServerWatch
 from nitro.delivery.statistics import Counts, EndReason, Statistics, gather
 from nitro.errors import BrokerUnavailable, ConfigurationError, NotConnected, Overloaded
+from nitro.messages.inspection import INSPECTION, Inspection
 from nitro.messages.message import Gap, GapReason, Message, Position
 from nitro.messages.presence import PRESENCE, Room, RoomChange
 from nitro.messages.row_changes import ROW_CHANGES
@@ -74,6 +75,7 @@ class Hub:
 
     Attributes:
         presence: who is in which room; None if nothing of this process has asked.
+        on_inspection: called under the lock with what an inspector says in the log.
         is_draining: whether `drain_soon` was called.
         when_drained: called in an event loop when it has ended all its clients, since its server stops. Many servers
             then end the process by a signal, without its exit handlers.
@@ -96,6 +98,7 @@ class Hub:
         self._deferred: SerialQueue = SerialQueue()  # handlers, which must not run under the lock
         self.admission: Admission = Admission(settings)
         self.presence: Presence | None = None
+        self.on_inspection: Callable[[bytes], object] = lambda _: None
         self.opened: Future[None] = Future()  # done once the log has been reached
         self.opened.set_running_or_notify_cancel()  # so a waiter that gives up doesn't cancel it
 
@@ -169,6 +172,11 @@ class Hub:
         with self._lock:
             self._apply_order(order, None)
         self.publish(USER_DISCONNECT, None, order.payload)
+
+    def inspect(self, order: Inspection) -> None:
+        """Tell every process that reads the log what an inspector wants; it counts in no statistics."""
+        with self._lock:
+            self._publishing.call(self.broker.publish, INSPECTION, None, order.payload)
 
     def sweep(self) -> None:
         """Remove clients whose loops were closed. This runs their handlers, so no lock may be held."""
@@ -303,6 +311,10 @@ class Hub:
             gone.add(self._counts)
         return gather(lanes, gone, emitted, self.broker, self.admission)
 
+    def behind(self) -> list[Outbox]:
+        """The outboxes that got more while they were busy; from any thread."""
+        return [outbox for lane in tuple(self._lanes.values()) for outbox in lane.feeds.behind()]
+
     @property
     def stuck_seconds(self) -> float:
         """For how long a running event loop that has clients has called none of its timers."""
@@ -351,6 +363,9 @@ class Hub:
                 changed = ChangedRows(message)
             elif message.topic == PRESENCE:
                 rooms = () if self.presence is None else self.presence.hear(message)
+            elif message.topic == INSPECTION:
+                self.on_inspection(message.payload)
+                rooms = ()
             else:
                 self._apply_order(UserDisconnect.parse(message.payload), message.position)
                 return

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import thread as _pools  # noqa: F401 - its exit handler has to register before ours
 from functools import cache
+from importlib import import_module
 from typing import Final
 
 from pydantic import SecretStr
@@ -67,6 +68,7 @@ def get_hub() -> Hub:
                 _is_making = True
                 try:
                     _hub = _make()
+                    _hub.on_inspection = _hear_inspector
                 finally:
                     _is_making = False
                 _register()
@@ -196,6 +198,15 @@ def make_hub(settings: Settings, log: Log | None = None) -> Hub:
     hub = Hub(settings, make_broker(settings, log))
     hub.start()
     return hub
+
+
+def _hear_inspector(payload: bytes) -> None:
+    """An inspector asks something: what answers is loaded now, and in a thread, since the hub's lock is held."""
+    threading.Thread(target=_let_answer, args=(payload,), name="nitro-inspector-order", daemon=True).start()
+
+
+def _let_answer(payload: bytes) -> None:
+    import_module("nitro.inspection.process").hear(payload)
 
 
 def broker_settings() -> Settings:

@@ -118,6 +118,11 @@ class Connection:
             return False
         return True
 
+    @property
+    def is_inline(self) -> bool:
+        """Whether it calls the server's `send` in the loop's own turn, and not in a task."""
+        return self._inline
+
     def ended(self) -> None:
         """Write the last bytes and let `until_gone` return."""
         self._is_ended = True

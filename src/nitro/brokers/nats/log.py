@@ -238,6 +238,10 @@ class NatsLog:
             "all of them; but for the last two minutes if its machine loses power, unless sync_interval is always"
         )
 
+    async def count_producers(self) -> int:
+        info = await self._jetstream.stream_info(self._stream, subjects_filter=self._streams.subjects)
+        return len(info.state.subjects or {})
+
     async def renew(self) -> None:
         await self._streams.succeed(self._nats, self._stream)
 

@@ -185,6 +185,10 @@ class PostgresLog:
         survives = "not all" if weaknesses else "all of them: they are on disk before they are acknowledged"
         return Examination(survives, weaknesses, float(now) - (asked_at + time.time()) / 2)
 
+    async def count_producers(self) -> int:
+        assert self._writer is not None
+        return int(await self._writer.connection.fetchval(sql.COUNT_PRODUCERS, self._namespace))
+
     async def renew(self) -> None:
         async with self._writer.transaction():
             await self._begin_epoch(self._writer, self._epoch)

@@ -10,6 +10,7 @@ from typing import Final
 __all__ = [
     "ALONE",
     "APPEND",
+    "COUNT_PRODUCERS",
     "DISOWN",
     "EMPTY",
     "ENDS",
@@ -145,4 +146,5 @@ DELETE FROM nitro_messages WHERE namespace = $1 AND sequence < (
     ) AS sized WHERE bytes > greatest($2, size) OR at < clock_timestamp() - make_interval(secs => $3))
 """
 """The newest entry stays, however long it is, and one more than the limits, which marks the oldest position."""
+COUNT_PRODUCERS: Final = "SELECT count(*) FROM nitro_producers WHERE namespace = $1"
 FORGET_PRODUCERS: Final = "DELETE FROM nitro_producers WHERE at < clock_timestamp() - interval '1 day'"

@@ -39,6 +39,7 @@ _SURVIVES: Final = {
 _APPEND: Final = "redis-cli CONFIG SET appendonly yes, and appendfsync always; then CONFIG REWRITE"
 _NO_EVICTION: Final = "redis-cli CONFIG SET maxmemory-policy noeviction, then CONFIG REWRITE"
 _FEWEST_ENTRIES: Final = 16
+_SCANNED_AT_ONCE: Final = 5_000
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _OLDEST_SERVER: Final = (6, 2)
 _UNKNOWN: Final = "unknown"
@@ -139,6 +140,10 @@ class RedisLog:
             policy = settings["maxmemory-policy"]
             weaknesses.append((f"Redis evicts keys when its memory is full (maxmemory-policy {policy})", _NO_EVICTION))
         return Examination(survives, weaknesses, ahead)
+
+    async def count_producers(self) -> int:
+        found = self._client.scan_iter(f"{self._stream}:*", count=_SCANNED_AT_ONCE, **self._node(self._client))
+        return len({key async for key in found})
 
     async def renew(self) -> None:
         await self._client.eval(RENEW, 2, self._log, self._stream, self._epoch, new_epoch(), self._seen)

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.bookmark import Bookmark
 from nitro.brokers.sqlite.file import identity_of, is_same_file, path_of, why_refused
-from nitro.brokers.sqlite.statements import FORGET, NUMBER, READ, SCHEMA, TABLES, begin, begin_of, empty, mend
+from nitro.brokers.sqlite.statements import (
+    FORGET,
+    NUMBER,
+    PRODUCERS,
+    READ,
+    SCHEMA,
+    TABLES,
+    begin,
+    begin_of,
+    empty,
+    mend,
+)
 from nitro.brokers.sqlite.wakeups import Wakeups
 from nitro.brokers.sqlite.wal import use_wal
 from nitro.brokers.tasks import started_pool
@@ -150,6 +161,11 @@ class SQLiteLog:
 
     async def examine(self) -> Examination:
         return Examination("all of them: they are on disk before they are acknowledged")
+
+    async def count_producers(self) -> int:
+        assert self._reader is not None
+        (count,) = self._reader.execute(PRODUCERS, (self._namespace,)).fetchone()
+        return int(count)
 
     async def renew(self) -> None:
         await self._in_thread(self._renew)

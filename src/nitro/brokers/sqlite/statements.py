@@ -9,7 +9,7 @@ from typing import Any, Final
 from nitro.brokers.base import new_epoch
 from nitro.brokers.codec import STAMP_BYTES
 
-__all__ = ["FORGET", "NUMBER", "READ", "SCHEMA", "TABLES", "begin", "begin_of", "empty", "mend"]
+__all__ = ["FORGET", "NUMBER", "PRODUCERS", "READ", "SCHEMA", "TABLES", "begin", "begin_of", "empty", "mend"]
 
 SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS nitro_logs (namespace TEXT PRIMARY KEY, epoch TEXT NOT NULL, "
@@ -20,6 +20,7 @@ SCHEMA: Final = (
     "number INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (namespace, producer))",
 )
 NUMBER: Final = "UPDATE nitro_logs SET sequence = sequence + ? WHERE namespace = ?"
+PRODUCERS: Final = "SELECT count(*) FROM nitro_producers WHERE namespace = ?"
 TABLES: Final = "SELECT count(*) FROM sqlite_schema WHERE name IN ('nitro_logs', 'nitro_messages', 'nitro_producers')"
 READ: Final = """
     SELECT sequence, at, CASE WHEN length(body) <= ? THEN body END FROM nitro_messages AS message

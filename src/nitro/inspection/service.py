@@ -1,0 +1,259 @@
+"""The service: lets this process answer inspectors, and gathers for its own ones what all processes answer.
+
+It has a thread with an event loop of its own, which lives as long as somebody looks: an inspector of this process, or
+one of another process, which says so in the log now and then. Nothing is done for it at any other time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
+from nitro.brokers.tasks import end_all
+from nitro.delivery.hub import Hub
+from nitro.delivery.process import broker_settings
+from nitro.inspection.board import Board
+from nitro.inspection.sight import compose, parse_report, windows_of
+from nitro.inspection.traffic import Traffic
+from nitro.inspection.view import View
+from nitro.inspection.worker import Worker
+from nitro.messages.inspection import Inspection
+from nitro.streams.urls import make_store
+
+__all__ = ["InspectionService", "Viewer"]
+
+log: Final = logging.getLogger("nitro.inspection")
+
+_PAUSE_SECONDS: Final = 1.0
+"""Between two reports."""
+_SHARE: Final = 0.005
+"""Reports take at most so much of a core: the pause is longer if they take long."""
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+_HURRY_SECONDS: Final = 0.25
+"""Between two reports, if a page asks for other clients."""
+_SAYS_EVERY_SECONDS: Final = 20.0
+"""How often other processes are told that somebody looks: one that has just started hears it then."""
+_FRESH_SECONDS: Final = 8.0
+"""What has not changed for so long is over: a process is silent, or an inspector has gone."""
+
+_NEVER: Final = float("-inf")
+
+_Asked: Final = TypeAdapter(dict[str, dict[str, View]])
+"""Viewer → process → what it is to show; "" stands for all processes that are not named."""
+
+
+class Viewer:
+    """One page that looks. Thread-safe.
+
+    Args:
+        tell: called with each report as JSON, in the service's thread.
+
+    Attributes:
+        id: no other page has it.
+        view: which clients it shows.
+    """
+
+    def __init__(self, tell: Callable[[bytes], object]) -> None:
+        self.id: str = secrets.token_urlsafe(9)
+        self.view: View = View()
+        self.tell: Callable[[bytes], object] = tell
+
+
+class InspectionService:
+    """One process's part. Thread-safe."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.worker: Worker = Worker(hub)
+        self._hub = hub
+        self._lock = threading.Lock()
+        self._viewers: dict[str, Viewer] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._hurry: asyncio.Event | None = None
+        self._heard_at = 0.0  # when somebody said that somebody looks
+        self._said_at = _NEVER
+        self._problem: str | None = None
+
+    def add(self, viewer: Viewer) -> None:
+        """A page looks."""
+        with self._lock:
+            if not self._viewers:
+                self._said_at = _NEVER
+            self._viewers[viewer.id] = viewer
+        self._start()
+
+    def remove(self, viewer: Viewer) -> None:
+        """It looks no more."""
+        with self._lock:
+            self._viewers.pop(viewer.id, None)
+
+    def show(self, viewer_id: str, view: View) -> bool:
+        """Let a page see other clients; False if it doesn't look here."""
+        with self._lock:
+            viewer = self._viewers.get(viewer_id)
+            if viewer is None:
+                return False
+            viewer.view = view
+            loop, hurry = self._loop, self._hurry
+            if loop is not None and hurry is not None:
+                loop.call_soon_threadsafe(hurry.set)
+        return True
+
+    def hear(self, order: Inspection) -> None:
+        """What an inspector says in the log."""
+        if order.kind == "disconnect":
+            self.worker.disconnect(order.client, stop=order.stop)
+        elif order.kind == "look":
+            self._heard_at = time.monotonic()
+            self._start()
+
+    def disconnect(self, key: str, *, stop: bool) -> bool:
+        """End a client, wherever it is; whether it is one of this process's. Raises as `emit`."""
+        if self.worker.disconnect(key, stop=stop):
+            return True
+        if self._hub.broker.is_shared:
+            self._hub.inspect(Inspection("disconnect", key, stop))
+        return False
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._hurry = asyncio.Event()
+                threading.Thread(
+                    target=self._run, args=(self._loop, self._hurry), name="nitro-inspector", daemon=True
+                ).start()
+
+    def _run(self, loop: asyncio.AbstractEventLoop, hurry: asyncio.Event) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(self._work(hurry))
+            loop.run_until_complete(end_all())
+        except Exception:
+            log.exception("the inspector has failed; it begins anew with the next page that looks")
+            with self._lock:
+                self._loop = self._hurry = None
+        finally:
+            loop.close()
+
+    async def _work(self, hurry: asyncio.Event) -> None:
+        """Report until nobody looks any more."""
+        traffic = Traffic(self._hub)
+        board: Board | None = None
+        reports: list[Mapping[str, Any]] = []
+        try:
+            while True:
+                began = time.thread_time()
+                asked: Mapping[str, View] = {}
+                others: Sequence[Mapping[str, Any]] = ()
+                if self._hub.broker.is_shared:
+                    try:
+                        if board is None:
+                            board = await self._open()
+                        asked, others = await self._exchange(board, reports)
+                        self._problem = None
+                    except Exception as error:  # noqa: BLE001 - a driver's; it is shown
+                        self._problem = f"other processes can't be asked: {error or type(error).__name__}"
+                        if board is not None:
+                            await _close(board)
+                            board = None
+                if self._is_over(asked):
+                    return
+                viewers = self._all_viewers()
+                own = self.worker.report({**asked, **{viewer.id: viewer.view for viewer in viewers}})
+                reports = [{**own, "at": time.time()}, *others]
+                if board is not None and asked:
+                    await self._pin(board, own)
+                topics = traffic.look()
+                for viewer in viewers:
+                    viewer.tell(to_json(compose(viewer.id, viewer.view, reports, topics, self._problem)))
+                await self._pause(hurry, time.thread_time() - began)
+        finally:
+            if board is not None:
+                await _close(board)
+
+    def _is_over(self, asked: Mapping[str, View]) -> bool:
+        with self._lock:
+            if self._viewers or asked or time.monotonic() - self._heard_at < _FRESH_SECONDS:
+                return False
+            self._loop = self._hurry = None
+            return True
+
+    def _all_viewers(self) -> tuple[Viewer, ...]:
+        with self._lock:
+            return tuple(self._viewers.values())
+
+    async def _open(self) -> Board:
+        settings = broker_settings()
+        board = Board(make_store(settings.broker_url.get_secret_value(), settings.namespace))
+        await board.open()
+        return board
+
+    async def _exchange(
+        self, board: Board, reports: Sequence[Mapping[str, Any]]
+    ) -> tuple[Mapping[str, View], Sequence[Mapping[str, Any]]]:
+        """What others ask of this process; and what they report, if somebody looks here."""
+        viewers = self._all_viewers()
+        if viewers:
+            if time.monotonic() - self._said_at > _SAYS_EVERY_SECONDS:
+                self._hub.inspect(Inspection("look"))
+                self._said_at = time.monotonic()
+            parts = {each.id: windows_of(each.id, each.view, self.worker.id, reports) for each in viewers}
+            rest = {each.id: {"": each.view} for each in viewers}
+            asks = {viewer: {**rest[viewer], **parts[viewer]} for viewer in parts}
+            await board.pin("asks", self.worker.id, to_json([time.time(), asks]))
+        asked: dict[str, View] = {}
+        for name, notice in (await board.read("asks")).items():
+            if name != self.worker.id and notice.age_seconds < _FRESH_SECONDS:
+                asked |= _asked(notice.content, self.worker.id)
+        if not viewers:
+            return asked, ()
+        others = []
+        for name, notice in (await board.read("reports")).items():
+            report = parse_report(notice.content) if name != self.worker.id else None
+            if report is not None:
+                others.append({**report, "at": time.time() - notice.age_seconds})
+        return asked, sorted(others, key=lambda report: (report["host"], report["pid"], report["id"]))
+
+    async def _pin(self, board: Board, own: Mapping[str, Any]) -> None:
+        try:
+            await board.pin("reports", self.worker.id, to_json([time.time(), own]))
+        except Exception as error:  # noqa: BLE001 - a driver's; the next exchange tells it
+            log.debug("the report of this process could not be pinned up: %r", error)
+
+    async def _pause(self, hurry: asyncio.Event, took: float) -> None:
+        hurry.clear()
+        seconds = min(max(_PAUSE_SECONDS, took / _SHARE), _LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(_HURRY_SECONDS)
+        try:
+            async with asyncio.timeout(seconds - _HURRY_SECONDS):
+                await hurry.wait()
+        except TimeoutError:
+            return
+
+    def __repr__(self) -> str:
+        return f"<InspectionService of {self.worker!r}: {len(self._viewers)} pages look>"
+
+
+def _asked(content: bytes, worker: str) -> dict[str, View]:
+    """What an inspector wants to see of one process; nothing if it can't be read: others may write there."""
+    try:
+        asks = _Asked.validate_python(from_json(content)[1])
+    except (ValueError, ValidationError, LookupError, TypeError):
+        return {}
+    found = {viewer: parts.get(worker, parts.get("")) for viewer, parts in asks.items()}
+    return {viewer: view for viewer, view in found.items() if view is not None}
+
+
+async def _close(board: Board) -> None:
+    try:
+        await board.close()
+    except Exception as error:  # noqa: BLE001 - a driver's; what is left there is taken down by the next who looks
+        log.debug("the inspector's connection could not be closed: %r", error)

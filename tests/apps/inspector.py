@@ -1,0 +1,65 @@
+"""Serves streams, and inspectors that differ in who may see them and in what they allow."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from starlette.responses import RedirectResponse, Response
+
+import nitro
+from nitro import Client, EventSourceResponse, emit
+
+app = FastAPI()
+
+
+def by_header(request: Request) -> str | None:
+    return request.headers.get("x-admin") or request.cookies.get("admin")
+
+
+async def by_answers(request: Request) -> Any:
+    answers: dict[str, Any] = {"nothing": None, "zero": 0, "login": RedirectResponse("/login"), "someone": {"id": 1}}
+    wanted = request.headers.get("x-answer", "nothing")
+    if wanted == "raise":
+        raise HTTPException(401, headers={"www-authenticate": 'Basic realm="admins"'})
+    return answers[wanted]
+
+
+app.mount("/inspector", nitro.inspector(authenticate=by_header, payloads=True))
+app.mount("/careful", nitro.inspector(authenticate=by_header, actions=False))
+app.mount("/answers", nitro.inspector(authenticate=by_answers))
+app.mount("/open", nitro.inspector())
+
+
+@app.get("/events")
+async def events(
+    request: Request, user: str | None = None, topics: str = "todo.*", room: str | None = None
+) -> Response:
+    allowed = ["todo.*", "room.*", "presence.*"] if room is not None else None
+    client = Client(topics=topics.split(","), user_id=user, allowed=allowed, presence=room)
+    return EventSourceResponse(client)
+
+
+@app.post("/emit")
+async def emit_some(topic: str = "todo.created", count: int = 1, size: int = 10) -> None:
+    for n in range(count):
+        emit(topic, "anna", result={"n": n, "text": "x" * size})
+
+
+@app.get("/statistics")
+async def statistics() -> dict[str, Any]:
+    found = nitro.statistics()
+    return {
+        "clients": found.clients,
+        "connects": found.connects,
+        "messages_in": found.messages_in,
+        "messages_out": found.messages_out,
+        "active": len(nitro.active_clients),
+        "head": found.head,
+    }
+
+
+@app.get("/threads")
+async def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
