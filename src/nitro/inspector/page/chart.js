@@ -1,5 +1,5 @@
 // @ts-check
-/** A small chart of the last five minutes: lines or bars, a readable axis, and a reading by pointer or arrow keys. */
+/** A small chart of up to the last five minutes: lines or bars, a readable axis, and a reading by pointer or arrow keys. */
 import { make, mark, put } from "./dom.js";
 import { time } from "./format.js";
 
@@ -18,8 +18,10 @@ import { time } from "./format.js";
  * @property {number} least the axis reaches at least so far
  */
 
+/** What is shown: the shortest of these that holds what there is. */
+const WINDOWS = [60, 120, 300];
 export const WINDOW_SECONDS = 300;
-const [WIDTH, HEIGHT] = [WINDOW_SECONDS, 100];
+const [WIDTH, HEIGHT] = [300, 100];
 const BREAK_SECONDS = 5;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -43,6 +45,7 @@ export class Chart {
     /** @type {Sample[]} */
     this.samples = [];
     this.most = drawing.least;
+    this.seconds = 60;
     /** @type {number | null} */
     this.read = null;
 
@@ -54,7 +57,7 @@ export class Chart {
     this.plot = make("div", "plot");
     this.plot.tabIndex = 0;
     for (const [name, value] of Object.entries({
-      "role": "slider", "aria-label": `${drawing.title}, reading of the last 5 minutes`, "aria-valuemin": `${-WINDOW_SECONDS}`, "aria-valuemax": "0",
+      "role": "slider", "aria-label": `${drawing.title}, a reading of the last minutes`, "aria-valuemin": `${-WINDOW_SECONDS}`, "aria-valuemax": "0",
       "aria-valuenow": "0", "aria-valuetext": "No data yet",
     })) mark(this.plot, name, value);
     const picture = svg("svg", "picture");
@@ -74,7 +77,8 @@ export class Chart {
     this.plot.append(picture, this.top, this.half);
     this.ends = make("p", "ends");
     this.reading = make("span", "reading");
-    this.ends.append(make("span", "", "5 min ago"), this.reading, make("span", "", "now"));
+    this.start = make("span");
+    this.ends.append(this.start, this.reading, make("span", "", "now"));
     this.root.append(caption, this.plot, this.ends);
     parent.append(this.root);
 
@@ -91,6 +95,9 @@ export class Chart {
     const { series, least, format, figure, as } = this.drawing;
     const last = samples[samples.length - 1];
     if (!last) return;
+    const known = last.at - (samples[0]?.at ?? last.at);
+    this.seconds = WINDOWS.find((seconds) => known <= seconds) ?? WINDOW_SECONDS;
+    put(this.start, `${this.seconds / 60} min ago`);
     let highest = least;
     for (const { of } of series) for (const sample of samples) highest = Math.max(highest, of(sample) ?? 0);
     this.most = roundUp(highest);
@@ -111,7 +118,7 @@ export class Chart {
 
   /** @param {number} at @param {number} now */
   x(at, now) {
-    return WIDTH + at - now;
+    return WIDTH - (now - at) * WIDTH / this.seconds;
   }
 
   /** @param {number} value */
@@ -139,12 +146,13 @@ export class Chart {
     return { path, area };
   }
 
-  /** One bar for five seconds, as seconds are too thin to be seen. @param {Series["of"]} of @param {number} now */
+  /** Of five seconds each, as seconds are too thin to be seen. @param {Series["of"]} of @param {number} now */
   bars(of, now) {
     let path = "";
+    const width = (5 * WIDTH / this.seconds * 0.75).toFixed(1);
     for (const { at, value } of fives(this.samples, of)) {
       const x = this.x(at, now);
-      if (value > 0) path += `M${x.toFixed(1)} ${HEIGHT}V${Math.min(this.y(value), HEIGHT - 4).toFixed(1)}h3.6V${HEIGHT}Z`;
+      if (value > 0) path += `M${x.toFixed(1)} ${HEIGHT}V${Math.min(this.y(value), HEIGHT - 4).toFixed(1)}h${width}V${HEIGHT}Z`;
     }
     return { path, area: "" };
   }
@@ -154,7 +162,7 @@ export class Chart {
     const box = this.plot.getBoundingClientRect();
     const last = this.samples[this.samples.length - 1];
     if (!last || !box.width) return;
-    this.read = last.at - WINDOW_SECONDS * (1 - (event.clientX - box.left) / box.width);
+    this.read = last.at - this.seconds * (1 - (event.clientX - box.left) / box.width);
     this.point();
   }
 

@@ -9,6 +9,8 @@ const last = (samples) => /** @type {Sample} */ (samples[samples.length - 1]);
 
 /** @param {number} value */
 const axisRate = (value) => `${rate(value)}/s`;
+/** @param {number | null} value */
+const figureOf = (value) => (value === null ? "–" : axisRate(value));
 
 /** @type {import("./chart.js").Drawing[]} */
 const DRAWINGS = [
@@ -18,11 +20,11 @@ const DRAWINGS = [
   },
   {
     title: "Events in", least: 5, format: axisRate, series: [{ name: "", of: (sample) => sample.published }],
-    figure: (samples) => ({ figure: axisRate(last(samples).published), note: "emitted" }),
+    figure: (samples) => ({ figure: figureOf(last(samples).published), note: "emitted" }),
   },
   {
     title: "Messages out", least: 5, format: axisRate, series: [{ name: "", of: (sample) => sample.delivered }],
-    figure: (samples) => ({ figure: axisRate(last(samples).delivered), note: "taken by clients" }),
+    figure: (samples) => ({ figure: figureOf(last(samples).delivered), note: "taken by clients" }),
   },
   {
     title: "Delivery lag", least: 0.001, format: delay,
@@ -38,7 +40,7 @@ const DRAWINGS = [
   },
   {
     title: "Lost", as: "bars", least: 5, format: count, series: [{ name: "", of: (sample) => sample.lost }],
-    figure: (samples) => ({ figure: count(samples.reduce((sum, { lost }) => sum + lost, 0)), note: "in 5 min" }),
+    figure: (samples) => ({ figure: count(samples.reduce((sum, { lost }) => sum + lost, 0)), note: "losses in 5 min" }),
   },
 ];
 

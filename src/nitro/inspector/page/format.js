@@ -1,5 +1,5 @@
 // @ts-check
-/** How figures, times and lengths of time are written. */
+/** How figures, times and lengths of time are written. A figure is never torn from its unit. */
 
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -18,22 +18,22 @@ export const counted = (amount, one, many = `${one}s`) => `${count(amount)} ${am
 
 /** @param {number} amount */
 export function bytes(amount) {
-  if (amount < 1000) return `${whole.format(Math.round(amount))} B`;
+  if (amount < 1000) return `${whole.format(Math.round(amount))}\u00a0B`;
   const units = ["kB", "MB", "GB", "TB", "PB"];
   let unit = -1;
   do {
     amount /= 1000;
     unit += 1;
   } while (amount >= 999.5 && unit < units.length - 1);
-  return `${amount < 10 ? fine.format(amount) : whole.format(Math.round(amount))} ${units[unit]}`;
+  return `${amount < 10 ? fine.format(amount) : whole.format(Math.round(amount))}\u00a0${units[unit]}`;
 }
 
 /** A short length of time, such as a delay. @param {number} seconds */
 export function delay(seconds) {
-  if (seconds === 0) return "0 ms";
-  if (seconds < 0.01) return `${fine.format(seconds * 1000)} ms`;
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  return `${fine.format(seconds)} s`;
+  if (seconds === 0) return "0\u00a0ms";
+  if (seconds < 0.01) return `${fine.format(seconds * 1000)}\u00a0ms`;
+  if (seconds < 1) return `${Math.round(seconds * 1000)}\u00a0ms`;
+  return `${fine.format(seconds)}\u00a0s`;
 }
 
 const UNITS = /** @type {const} */ ([["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]]);
@@ -42,12 +42,12 @@ const UNITS = /** @type {const} */ ([["d", 86_400], ["h", 3600], ["min", 60], ["
 export function span(seconds) {
   let left = Math.max(0, Math.round(seconds));
   const first = UNITS.findIndex(([, length]) => left >= length);
-  if (first < 0) return "0 s";
+  if (first < 0) return "0\u00a0s";
   const words = [];
   for (const [name, length] of UNITS.slice(first, first + 2)) {
     const amount = Math.floor(left / length);
     left -= amount * length;
-    if (amount) words.push(`${amount} ${name}`);
+    if (amount) words.push(`${amount}\u00a0${name}`);
     if (name === "min" && amount >= 10) break;
   }
   return words.join(" ");

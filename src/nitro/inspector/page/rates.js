@@ -14,8 +14,8 @@
  * @property {number} at
  * @property {number} clients
  * @property {number} users
- * @property {number} published
- * @property {number} delivered
+ * @property {number | null} published a second; null as long as there is one report
+ * @property {number | null} delivered
  * @property {number | null} p50
  * @property {number | null} p99
  * @property {number} waiting
@@ -64,6 +64,7 @@ class Past {
   /** @param {Worker} worker @param {boolean} isNew whether it began since the report before */
   constructor(worker, isNew) {
     this.at = isNew ? worker.since : worker.at;
+    this.isCompared = false;
     this.published = isNew ? 0 : worker.counters.published;
     this.delivered = isNew ? 0 : worker.counters.delivered;
     /** @type {Map<string, number>} */
@@ -109,7 +110,7 @@ export class Rates {
     const totals = { gaps: 0, dropped: 0, refused: 0, disconnects: 0 };
     /** @type {Sample} */
     const sample = {
-      at: report.at, clients: 0, users: 0, published: 0, delivered: 0, p50: null, p99: null, waiting: 0, waitingBytes: 0, lost: 0,
+      at: report.at, clients: 0, users: 0, published: null, delivered: null, p50: null, p99: null, waiting: 0, waitingBytes: 0, lost: 0,
     };
     for (const worker of report.workers) {
       const past = this.past.get(worker.id) ?? new Past(worker, this.at !== null && worker.since > this.at - SILENT_SECONDS);
@@ -119,8 +120,10 @@ export class Rates {
       flows.set(worker.id, past.flow);
       sample.clients += worker.clients;
       sample.users += worker.users;
-      sample.published += past.flow.published;
-      sample.delivered += past.flow.delivered;
+      if (past.isCompared) {
+        sample.published = (sample.published ?? 0) + past.flow.published;
+        sample.delivered = (sample.delivered ?? 0) + past.flow.delivered;
+      }
       sample.waiting += worker.waiting.messages;
       sample.waitingBytes += worker.waiting.bytes;
     }
@@ -152,6 +155,7 @@ function advance(past, worker, now) {
     return losses;
   }
   const { counters, lag } = worker;
+  past.isCompared = true;
   past.flow.published = Math.max(0, counters.published - past.published) / seconds;
   past.flow.delivered = Math.max(0, counters.delivered - past.delivered) / seconds;
   for (const [key, kind, reason, total] of lossesOf(worker)) {

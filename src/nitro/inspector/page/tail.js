@@ -10,9 +10,9 @@ const MOST = 500;
 /** @param {Told} told */
 function drawn({ at, topic, id, sender, bytes: size, payload }) {
   const item = make("li", "told");
-  const head = make("p", "head");
-  const facts = [id, bytes(size), ...(sender === null ? [] : [`sender ${sender}`])].join(" · ");
-  head.append(make("time", "", time(at)), make("b", "", topic), make("span", "facts", facts));
+  const head = make("p", "title");
+  const about = [id, bytes(size), ...(sender === null ? [] : [`sender ${sender}`])].join(" · ");
+  head.append(make("time", "", time(at)), make("b", "", topic), make("span", "about", about));
   item.append(head);
   if (payload !== undefined) item.append(make("code", "", payload));
   return item;
