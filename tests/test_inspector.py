@@ -301,6 +301,12 @@ def test_all_workers_are_on_one_page_whoever_answers(workers: Workers) -> None:
             report = page.report(lambda report: all(users(report)))
             own = 3 if page is here else 4
             assert users(report) == [*[f"u{n}" for n in range(own)], "u0", "u1", "u2", "u3"][2:5]
+        relayed = {"viewer": here.hello["viewer"], "filter": "u3", "number": 7}
+        httpx.post(f"{other.url}/inspector/view", json=relayed, headers=ITS_OWN).raise_for_status()
+        here.report(lambda report: report["clients"]["matching"] == 1 and users(report) == ["u3"])
+        here.show(filter="u2", number=6)
+        here.show(sort="user", number=7)
+        assert here.report(lambda report: report["clients"]["matching"] != 1)["clients"]["total"] == 7
         row = next(row for row in report["clients"]["rows"] if row["worker"] != there.hello["worker"])
         answer = there.post("disconnect", client=row["key"])
         assert answer.json() == {"done": "The client's process was told to end it."}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+_VIEWER: Final = re.compile(r"[\w-]{8,32}", re.ASCII)
 _LONGEST_BODY: Final = 64 * 1024
 
 
@@ -75,7 +77,8 @@ class Inspector:
             return _problem(404, "there is no such thing here")
         wanted = await _body(request)
         if path == "view":
-            if get_inspection().show(str(wanted.pop("viewer", "")), _view(wanted)):
+            viewer, view = str(wanted.pop("viewer", "")), _view(wanted)
+            if _VIEWER.fullmatch(viewer) and get_inspection().show(viewer, view):
                 return Response(status_code=204)
             return _problem(409, "this page doesn't look here any more; wait for the next hello")
         if not self._actions:
@@ -143,7 +146,8 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _view(fields: dict[str, Any]) -> View:
-    window = {"first": fields.pop("from", 0), "length": fields.pop("count", 0)}
+    names = {"from": "first", "count": "length"}
+    window = {name: fields.pop(asked) for asked, name in names.items() if asked in fields}
     return View.parse({**fields, "window": window})
 
 

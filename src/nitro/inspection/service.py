@@ -66,6 +66,11 @@ class Viewer:
         self.view: View = View()
         self.tell: Callable[[bytes], object] = tell
 
+    def show(self, view: View) -> None:
+        """Show these clients, unless it has been told of newer ones."""
+        if view.number >= self.view.number:
+            self.view = view
+
 
 class InspectionService:
     """One process's part. Thread-safe."""
@@ -75,6 +80,7 @@ class InspectionService:
         self._hub = hub
         self._lock = threading.Lock()
         self._viewers: dict[str, Viewer] = {}
+        self._relayed: dict[str, View] = {}  # what pages want that look elsewhere
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hurry: asyncio.Event | None = None
         self._heard_at = 0.0  # when somebody said that somebody looks
@@ -95,15 +101,20 @@ class InspectionService:
             self._viewers.pop(viewer.id, None)
 
     def show(self, viewer_id: str, view: View) -> bool:
-        """Let a page see other clients; False if it doesn't look here."""
+        """Let a page see other clients, also one whose stream another process has; False if there is none."""
         with self._lock:
             viewer = self._viewers.get(viewer_id)
-            if viewer is None:
+            if viewer is not None:
+                viewer.show(view)
+            elif self._hub.broker.is_shared:
+                self._relayed[viewer_id] = view
+            else:
                 return False
-            viewer.view = view
-            loop, hurry = self._loop, self._hurry
-            if loop is not None and hurry is not None:
-                loop.call_soon_threadsafe(hurry.set)
+        self._heard_at = time.monotonic()
+        self._start()
+        with self._lock:
+            if self._loop is not None and self._hurry is not None:
+                self._loop.call_soon_threadsafe(self._hurry.set)
         return True
 
     def hear(self, order: Inspection) -> None:
@@ -201,7 +212,16 @@ class InspectionService:
     ) -> tuple[Mapping[str, View], Sequence[Mapping[str, Any]]]:
         """What others ask of this process; and what they report, if somebody looks here."""
         viewers = self._all_viewers()
+        with self._lock:
+            relayed, self._relayed = self._relayed, {}
+        for viewer_id, view in relayed.items():
+            await board.pin("views", viewer_id, to_json(view))
         if viewers:
+            views = await board.read("views")
+            for viewer in viewers:
+                wanted = _view(views[viewer.id].content) if viewer.id in views else None
+                if wanted is not None and wanted.number > viewer.view.number:  # it stands there for a while
+                    viewer.show(wanted)
             if time.monotonic() - self._said_at > _SAYS_EVERY_SECONDS:
                 self._hub.inspect(Inspection("look"))
                 self._said_at = time.monotonic()
@@ -240,6 +260,14 @@ class InspectionService:
 
     def __repr__(self) -> str:
         return f"<InspectionService of {self.worker!r}: {len(self._viewers)} pages look>"
+
+
+def _view(content: bytes) -> View | None:
+    """What a page wants to see; None if it can't be read: others may write there."""
+    try:
+        return View.parse(from_json(content))
+    except ValueError:
+        return None
 
 
 def _asked(content: bytes, worker: str) -> dict[str, View]:

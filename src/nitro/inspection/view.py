@@ -32,12 +32,14 @@ class View(NamedTuple):
         sort: by when they came, by how many bytes wait for them, by user or by address.
         descending: whether the greatest is first.
         window: the part that is seen.
+        number: of two views of one page, the one with the greater number is what it shows now.
     """
 
     filter: Annotated[str, Field(max_length=200)] = ""
     sort: SortedBy = "since"
     descending: bool = False
     window: Window = Window()
+    number: Annotated[int, Field(ge=0)] = 0
 
     @classmethod
     def parse(cls, fields: object) -> Self:

@@ -31,6 +31,7 @@ let report = null;
 let taken = null;
 /** @type {Map<string, string>} */
 let hosts = new Map();
+let views = 0;
 
 const charts = makeCharts($("#charts"));
 const losses = new Losses($("#losses"), $("#loss-totals"), $("#no-losses"));
@@ -113,7 +114,7 @@ function paintWorkers() {
 /** Tells the server which window of the clients is seen. @param {import("./clients.js").View} view */
 async function look(view) {
   if (!hello) return;
-  const { status, words } = await ask("view", JSON.stringify({ viewer: hello.viewer, ...view }));
+  const { status, words } = await ask("view", JSON.stringify({ viewer: hello.viewer, number: ++views, ...view }));
   const isFine = status === 204 || status === 409 || status === 0;  // after 409, the next hello asks again
   put($("#clients .error"), isFine ? "" : words);
 }
