@@ -160,7 +160,7 @@ LINE = [
     ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
     ("nitro.serve.keys",),
     ("nitro.serve.configuration",),
-    ("nitro.serve.identity", "nitro.serve.sources"),
+    ("nitro.serve.identity", "nitro.serve.sources", "nitro.serve.password"),
     ("nitro.serve.app",),
     ("nitro.serve",),
     ("nitro.cli.run", "nitro.cli.pipe", "nitro.cli.screen", "nitro.cli.durations"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -121,6 +122,35 @@ def test_cookies_are_let_through_where_that_is_configured_and_without_origins_no
     with hub(tmp_path, f'[ticket]\nsecret = "{SECRET}"') as server:
         assert preflight(server, ORIGIN).status_code == 405
         assert "access-control-allow-origin" not in ask(server, Origin=ORIGIN).headers
+
+
+# --- the inspector
+
+PASSWORD = "a-password-to-look"
+
+
+def test_the_inspector_of_a_hub_asks_for_its_password(tmp_path: Path) -> None:
+    text = f'{TEXT % PAGE}\n[inspector]\npassword = "{PASSWORD}"\nactions = false\n'
+    with hub(tmp_path, text) as server, opened(server, f"ticket={ticket('todo.*', user_id='ann')}"):
+        page = server.url + "/nitro-inspector"
+        for auth in (None, ("ada", "another-password"), ("ada", "")):
+            refused = httpx.get(f"{page}/", auth=auth)
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"].startswith("Basic realm=")
+        answer = httpx.get(f"{page}/", auth=("ada", PASSWORD), headers={"Origin": ORIGIN})
+        assert "<title>Nitro inspector</title>" in answer.text
+        assert "access-control-allow-origin" not in answer.headers, "pages of other origins may read the stream alone"
+        basic = base64.b64encode(f":{PASSWORD}".encode()).decode()
+        with Stream(server.port, "/nitro-inspector/events", f"Authorization: Basic {basic}\r\n") as stream:
+            stream.read_until(b'"user":"ann"')
+            stream.read_until(b'"actions":false')
+        headers = {"x-nitro-inspector": "1", "Authorization": f"Basic {basic}"}
+        assert httpx.post(f"{page}/emit", json={"topic": "a", "payload": 1}, headers=headers).status_code == 403
+        assert PASSWORD not in server.output
+
+
+def test_without_a_password_there_is_no_inspector(server: Server) -> None:
+    assert httpx.get(f"{server.url}/nitro-inspector/", auth=("ada", PASSWORD)).status_code == 404
 
 
 # --- metrics and health

@@ -36,6 +36,11 @@ WRONG: Mapping[str, tuple[str, str]] = {
         '[ticket]\n# here\nsecret = "short"',
         ", line 3: ticket.secret: a secret has 16 characters",
     ),
+    "a short password": (
+        TICKET + '[inspector]\npassword = "letmein"',
+        ", line 4: inspector.password: it has fewer than 16 characters",
+    ),
+    "no password": (TICKET + "[inspector]\npayloads = true", ", line 3: inspector.password: it is missing; write pass"),
     "no ticket secret": ("\n[ticket]\nseconds = 5", ", line 2: ticket.secret: it is missing; write secret ="),
     "a ticket for a day": (TICKET + "seconds = 86400", ", line 3: ticket.seconds: seconds is a whole number from 1 to"),
     "a ticket's audience": (TICKET + 'audience = ""', ", line 3: ticket.audience: audience is a name such as 'chat'"),

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from playwright.sync_api import Page
 from pydantic import BaseModel
 
-from nitro.serve.configuration import Configuration, Jwt, PublishKey, Stream, Ticket
+from nitro.serve.configuration import Configuration, Inspector, Jwt, PublishKey, Stream, Ticket
 from nitro.serve.sources import _places, read_configuration
 from tests.commands import run
 from tests.hubs import SECRET, ask, hub, opened, problem_of, public_pem, rsa_key, token
@@ -124,6 +124,7 @@ def test_the_table_has_each_key_with_its_default_and_variable() -> None:
         "stream": Stream,
         "ticket": Ticket,
         "jwt": Jwt,
+        "inspector": Inspector,
         "publish.keys.NAME": PublishKey,
     }
     fields = {f"{name}.{key}": field for name, model in models.items() for key, field in model.model_fields.items()}

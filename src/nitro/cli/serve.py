@@ -76,8 +76,9 @@ def _summary(configuration: Configuration, settings: Settings) -> list[str]:
         f"{', '.join(configuration.publish.keys)} at /publish" if configuration.publish.keys else "nobody over HTTP"
     )
     metrics = "; metrics at /metrics" if configuration.metrics else ""
+    inspector = "; inspector at /nitro-inspector/" if configuration.inspector else ""
     broker = without_secrets(settings.broker_url.get_secret_value())
     return [
         f"streams at {stream.path} by {', '.join(filter(None, shown))}{pages}",
-        f"published by {owners}; log {broker}, namespace {settings.namespace}{metrics}",
+        f"published by {owners}; log {broker}, namespace {settings.namespace}{metrics}{inspector}",
     ]

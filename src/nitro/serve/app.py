@@ -1,4 +1,4 @@
-"""The hub as an ASGI application: the stream, the publisher, metrics, health and the browser client, over one log.
+"""The hub as an ASGI application: stream, publisher, inspector, metrics, health and browser client, over one log.
 
 `hub(configuration)` makes it; `from_environment` is what the workers of `nitro serve` load.
 """
@@ -16,14 +16,16 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nitro.clients.event_stream import event_stream
 from nitro.delivery.process import get_hub
 from nitro.errors import AccessDenied, NotAuthenticated
+from nitro.inspection.app import inspector
 from nitro.serve.configuration import Configuration
 from nitro.serve.identity import CredentialsApart, Identity, without_credentials
+from nitro.serve.password import asks_for
 from nitro.serve.sources import read_configuration
 from nitro.sse.assets import assets
 from nitro.sse.health import health
@@ -59,28 +61,45 @@ def hub(configuration: Configuration) -> ASGIApp:
             return Problem(refusal)
         return event_stream(request, grant)
 
-    routes: list[BaseRoute] = [Route(configuration.stream.path, events), *health.routes, Mount("/nitro", assets)]
+    shared = _across_origins(configuration)
+    stream: ASGIApp = request_response(events)
+    for cls, arguments, options in shared:
+        stream = cls(stream, *arguments, **options)
+    routes: list[BaseRoute] = [
+        Route(configuration.stream.path, _Served(stream), methods=["GET", "OPTIONS"] if shared else ["GET"]),
+        *health.routes,
+        Mount("/nitro", assets, middleware=shared),
+    ]
     if configuration.publish.keys:
         routes += _at("/publish", configuration.publish.publisher)
     if configuration.metrics:
         from nitro.metrics import app as metrics
 
         routes += _at("/metrics", metrics)
-    middleware = [Middleware(CredentialsApart)]
-    if configuration.stream.origins:
-        middleware.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=configuration.stream.origins,
-                allow_credentials=configuration.stream.cookies,
-                allow_methods=["GET"],
-                allow_headers=_ALLOWED,
-                expose_headers=_EXPOSED,
-            )
-        )
-    app = Starlette(routes=routes, middleware=middleware, lifespan=_connected)
+    if configuration.inspector is not None:
+        inspected = configuration.inspector
+        page = inspector(asks_for(inspected.password), payloads=inspected.payloads, actions=inspected.actions)
+        routes.append(Mount("/nitro-inspector", page))
+    app = Starlette(routes=routes, middleware=[Middleware(CredentialsApart)], lifespan=_connected)
     app.router.redirect_slashes = False
     return app
+
+
+def _across_origins(configuration: Configuration) -> list[Middleware]:
+    """What lets pages of other origins read the stream, and load the browser client; nothing else is theirs to read."""
+    stream = configuration.stream
+    if not stream.origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=stream.origins,
+            allow_credentials=stream.cookies,
+            allow_methods=["GET"],
+            allow_headers=_ALLOWED,
+            expose_headers=_EXPOSED,
+        )
+    ]
 
 
 def from_environment() -> ASGIApp:

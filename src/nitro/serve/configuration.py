@@ -28,7 +28,7 @@ from nitro.publisher import Publisher
 from nitro.serve import keys
 from nitro.tickets import Tickets
 
-__all__ = ["Configuration", "Jwt", "Publish", "PublishKey", "Stream", "Ticket"]
+__all__ = ["Configuration", "Inspector", "Jwt", "Publish", "PublishKey", "Stream", "Ticket"]
 
 T = TypeVar("T")
 
@@ -36,8 +36,9 @@ _STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=Tr
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _DEFAULT_PORT: Final = re.compile(r"https://.*:443|http://.*:80", re.ASCII)
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
-_TAKEN: Final = ("/publish", "/metrics", "/live", "/ready", "/nitro")
+_TAKEN: Final = ("/publish", "/metrics", "/live", "/ready", "/nitro", "/nitro-inspector")
 """The hub's other paths."""
+_PASSWORD_CHARS: Final = 16
 _CLOSED: Final = (
     'nobody may hear anything yet. Write [ticket] with secret = "…" for signed tickets, or [jwt] for JSON Web Tokens, '
     'or [stream] with public = ["news.*"] for what anybody may hear'
@@ -261,6 +262,29 @@ class Publish(BaseModel):
         )
 
 
+class Inspector(BaseModel):
+    """Who may see the inspector, and what it shows; as the arguments of `nitro.inspector`.
+
+    Attributes:
+        password: what a browser is asked for (HTTP Basic); any user name goes with it.
+    """
+
+    model_config = _STRICT
+    password: SecretStr
+    payloads: bool = False
+    actions: bool = True
+
+    @field_validator("password")
+    @classmethod
+    def _check_password(cls, password: SecretStr) -> SecretStr:
+        if len(password.get_secret_value()) < _PASSWORD_CHARS:
+            raise ValueError(
+                f"it has fewer than {_PASSWORD_CHARS} characters; make one with secrets.token_urlsafe(16), since it "
+                "shows every client and may be tried as often as somebody likes"
+            )
+        return password
+
+
 class Configuration(BaseModel):
     """All of it.
 
@@ -274,6 +298,7 @@ class Configuration(BaseModel):
     ticket: Ticket | None = None
     jwt: Jwt | None = None
     publish: Publish = Publish()
+    inspector: Inspector | None = None
 
     @model_validator(mode="after")
     def _lets_somebody_in(self) -> Configuration:

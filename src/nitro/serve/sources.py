@@ -15,18 +15,24 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from nitro.errors import ConfigurationError
-from nitro.serve.configuration import Configuration, Jwt, Publish, PublishKey, Stream, Ticket
+from nitro.serve.configuration import Configuration, Inspector, Jwt, Publish, PublishKey, Stream, Ticket
 
 __all__ = ["PREFIX", "line_of", "read_configuration"]
 
 PREFIX: Final = "NITRO_SERVE_"
 _CONFIG: Final = f"{PREFIX}CONFIG"
 """The variable with the file's path."""
-_SECTIONS: Final[dict[str, type[BaseModel]]] = {"stream": Stream, "ticket": Ticket, "jwt": Jwt}
+_SECTIONS: Final[dict[str, type[BaseModel]]] = {
+    "stream": Stream,
+    "ticket": Ticket,
+    "jwt": Jwt,
+    "inspector": Inspector,
+}
 _LISTS: Final = {("stream", "origins"), ("stream", "public"), ("jwt", "algorithms")}
 """What is several words in a variable, separated by commas or spaces."""
 _MISSING: Final = {
     "secret": 'write secret = "…", made with secrets.token_urlsafe(32)',
+    "password": 'write password = "…", made with secrets.token_urlsafe(16)',
     "algorithms": 'write whose signatures count, as in algorithms = ["RS256"]',
     "topics": 'write what it may publish, as in topics = ["order.*"]',
 }
