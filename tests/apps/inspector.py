@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
 import nitro
-from nitro import Client, EventSourceResponse, emit
+from nitro import ANY, Client, EventSourceResponse, emit
 
-app = FastAPI()
+
+@asynccontextmanager
+async def with_a_crowd(_: FastAPI) -> AsyncIterator[None]:
+    """Some thousand clients without connections, if they are wanted."""
+    count = int(os.environ.get("INSPECTED_CLIENTS", "0"))
+    crowd = [Client(topics=["todo.*", f"user.{n}"], user_id=f"user-{n}", allowed=ANY).connect() for n in range(count)]
+    yield
+    for client in crowd:
+        client.disconnect()
+
+
+app = FastAPI(lifespan=with_a_crowd)
 
 
 def by_header(request: Request) -> str | None:
