@@ -127,7 +127,7 @@ export async function ask(address, body) {
   const { status, ok } = response;
   if (status === 401 || status === 403) dispatchEvent(new Event(SESSION_ENDED));
   if (status === 204) return { status, words: "" };
-  /** @type {{done?: unknown, title?: unknown, detail?: unknown}} */
+  /** @type {{done?: string, title?: string, detail?: string}} */
   const said = await response.json().catch(() => ({})) ?? {};
   if (ok) return { status, words: String(said.done ?? "Done.") };
   const words = [said.title, said.detail].filter(Boolean).map(String);
