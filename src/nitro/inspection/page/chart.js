@@ -193,9 +193,9 @@ export class Chart {
     const x = this.x(nearest.at, last.at).toFixed(1);
     mark(this.cursor, "d", read === null ? "" : `M${x} 0V${HEIGHT}`);
     this.ends.classList.toggle("is-read", read !== null);
-    const { series, format } = this.drawing;
+    const { series, format, as } = this.drawing;
     const values = series.map(({ name, of }) => {
-      const value = of(nearest);
+      const value = as === "bars" ? fives(this.samples, of).find(({ at }) => at === fiveOf(nearest.at))?.value ?? 0 : of(nearest);
       return `${name ? `${name} ` : ""}${value === null ? "–" : format(value)}`;
     });
     const words = `${time(nearest.at)} · ${values.join(", ")}`;
@@ -205,12 +205,15 @@ export class Chart {
   }
 }
 
+/** When the five seconds began. @param {number} at */
+const fiveOf = (at) => Math.floor(at / 5) * 5;
+
 /** Sums over five seconds each. @param {Sample[]} samples @param {Series["of"]} of */
 function fives(samples, of) {
   /** @type {{at: number, value: number}[]} */
   const sums = [];
   for (const sample of samples) {
-    const at = Math.floor(sample.at / 5) * 5;
+    const at = fiveOf(sample.at);
     const sum = sums[sums.length - 1];
     if (sum?.at === at) sum.value += of(sample) ?? 0;
     else sums.push({ at, value: of(sample) ?? 0 });

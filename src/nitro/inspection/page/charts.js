@@ -15,15 +15,15 @@ const figureOf = (value) => (value === null ? "–" : axisRate(value));
 /** @type {import("./chart.js").Drawing[]} */
 const DRAWINGS = [
   {
-    title: "Clients", least: 5, format: count, series: [{ name: "", of: (sample) => sample.clients }],
+    title: "Clients", least: 10, format: count, series: [{ name: "", of: (sample) => sample.clients }],
     figure: (samples) => ({ figure: count(last(samples).clients), note: counted(last(samples).users, "user") }),
   },
   {
-    title: "Events in", least: 5, format: axisRate, series: [{ name: "", of: (sample) => sample.published }],
+    title: "Events in", least: 10, format: axisRate, series: [{ name: "", of: (sample) => sample.published }],
     figure: (samples) => ({ figure: figureOf(last(samples).published), note: "emitted" }),
   },
   {
-    title: "Messages out", least: 5, format: axisRate, series: [{ name: "", of: (sample) => sample.delivered }],
+    title: "Messages out", least: 10, format: axisRate, series: [{ name: "", of: (sample) => sample.delivered }],
     figure: (samples) => ({ figure: figureOf(last(samples).delivered), note: "taken by clients" }),
   },
   {
@@ -35,11 +35,11 @@ const DRAWINGS = [
     },
   },
   {
-    title: "Waiting", least: 5, format: count, series: [{ name: "", of: (sample) => sample.waiting }],
+    title: "Waiting", least: 10, format: count, series: [{ name: "", of: (sample) => sample.waiting }],
     figure: (samples) => ({ figure: count(last(samples).waiting), note: `messages · ${bytes(last(samples).waitingBytes)}` }),
   },
   {
-    title: "Lost", as: "bars", least: 5, format: count, series: [{ name: "", of: (sample) => sample.lost }],
+    title: "Lost", as: "bars", least: 10, format: count, series: [{ name: "", of: (sample) => sample.lost }],
     figure: (samples) => ({ figure: count(samples.reduce((sum, { lost }) => sum + lost, 0)), note: "losses in 5 min" }),
   },
 ];

@@ -111,6 +111,29 @@
 
 export const SESSION_ENDED = "inspector-session-ended";
 
+/** Whether that status says that who looks may no longer look; the page then hears of it. @param {number} status */
+function isEnd(status) {
+  const is = status === 401 || status === 403;
+  if (is) dispatchEvent(new Event(SESSION_ENDED));
+  return is;
+}
+
+/** Why a stream was not given: an EventSource doesn't tell.
+ * @param {string} address @returns {Promise<string>} "" if the session has ended, which the page hears of
+ */
+export async function whyClosed(address) {
+  const asking = new AbortController();
+  try {
+    const { status, redirected } = await fetch(address, { signal: asking.signal, headers: { accept: "text/event-stream" } });
+    if (isEnd(redirected ? 401 : status)) return "";  // redirected: to where one signs in
+    return status === 200 ? "The connection was lost." : `The server answers ${status}.`;
+  } catch {
+    return "The server can’t be reached.";
+  } finally {
+    asking.abort();
+  }
+}
+
 /** Asks the server for something. Never throws: an answer says what went wrong.
  * @param {string} address
  * @param {string} body JSON
@@ -125,9 +148,9 @@ export async function ask(address, body) {
     return { status: 0, words: "The server could not be reached. Try again." };
   }
   const { status, ok } = response;
-  if (status === 401 || status === 403) dispatchEvent(new Event(SESSION_ENDED));
+  isEnd(status);
   if (status === 204) return { status, words: "" };
-  /** @type {{done?: unknown, title?: unknown, detail?: unknown}} */
+  /** @type {{done?: string, title?: string, detail?: string}} */
   const said = await response.json().catch(() => ({})) ?? {};
   if (ok) return { status, words: String(said.done ?? "Done.") };
   const words = [said.title, said.detail].filter(Boolean).map(String);

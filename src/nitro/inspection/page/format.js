@@ -2,13 +2,22 @@
 /** How figures, times and lengths of time are written. A figure is never torn from its unit. */
 
 const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const times = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const dates = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
+/** A number with at most three figures and a unit. @param {number} amount @param {string[]} units each a thousand times the one before */
+function scaled(amount, units) {
+  let unit = 0;
+  while (amount >= 999.5 && unit < units.length - 1) {
+    amount /= 1000;
+    unit += 1;
+  }
+  return `${amount < 100 && unit ? fine.format(amount) : whole.format(Math.round(amount))}${units[unit]}`;
+}
+
 /** @param {number} amount */
-export const count = (amount) => (Math.abs(amount) < 100_000 ? whole : short).format(amount);
+export const count = (amount) => (amount < 100_000 ? fine.format(amount) : scaled(amount, ["", "k", "M", "G", "T", "P"]));
 
 /** @param {number} amount in a second */
 export const rate = (amount) => (amount > 0 && amount < 10 ? (amount < 0.1 ? "<0.1" : fine.format(amount)) : count(Math.round(amount)));
@@ -16,23 +25,16 @@ export const rate = (amount) => (amount > 0 && amount < 10 ? (amount < 0.1 ? "<0
 /** @param {number} amount @param {string} one @param {string} [many] */
 export const counted = (amount, one, many = `${one}s`) => `${count(amount)} ${amount === 1 ? one : many}`;
 
+const BYTES = ["B", "kB", "MB", "GB", "TB", "PB"].map((unit) => `\u00a0${unit}`);
+
 /** @param {number} amount */
-export function bytes(amount) {
-  if (amount < 1000) return `${whole.format(Math.round(amount))}\u00a0B`;
-  const units = ["kB", "MB", "GB", "TB", "PB"];
-  let unit = -1;
-  do {
-    amount /= 1000;
-    unit += 1;
-  } while (amount >= 999.5 && unit < units.length - 1);
-  return `${amount < 10 ? fine.format(amount) : whole.format(Math.round(amount))}\u00a0${units[unit]}`;
-}
+export const bytes = (amount) => scaled(amount, BYTES);
 
 /** A short length of time, such as a delay. @param {number} seconds */
 export function delay(seconds) {
   if (seconds === 0) return "0\u00a0ms";
   if (seconds < 0.01) return `${fine.format(seconds * 1000)}\u00a0ms`;
-  if (seconds < 1) return `${Math.round(seconds * 1000)}\u00a0ms`;
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)}\u00a0ms`;
   return `${fine.format(seconds)}\u00a0s`;
 }
 

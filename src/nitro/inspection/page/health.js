@@ -35,7 +35,7 @@ export function issues({ at, workers, problem }, flows, losses) {
     const gone = Math.max(...those.map(({ broker }) => broker.gone_seconds));
     const why = those.find(({ broker }) => broker.why_gone)?.broker.why_gone;
     const queued = those.reduce((sum, { broker }) => sum + broker.unacknowledged, 0);
-    return `${names} can’t reach the broker for ${span(gone)}${why ? `: ${why}` : ""}. ${counted(queued, "message")} wait${queued === 1 ? "s" : ""} to be sent.`;
+    return `${names} ${those.length > 1 ? "have" : "has"} not reached the broker for ${span(gone)}${why ? `: ${why}` : ""}. ${counted(queued, "message")} wait${queued === 1 ? "s" : ""} to be sent.`;
   });
   check("bad", ({ id }) => (flows.get(id)?.silent ?? 0) > 0, (names, those) => {
     return `${names} ${those.length > 1 ? "have" : "has"} been silent for ${span(Math.max(...those.map((one) => at - one.at)))}.`;

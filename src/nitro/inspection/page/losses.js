@@ -91,6 +91,7 @@ export class Losses {
       if (isSoon) this.all.splice(i, 1);
       this.all.unshift(isSoon ? { ...loss, amount: loss.amount + same.amount, began: same.began } : { ...loss, began: loss.at });
     }
+    this.all.sort((a, b) => b.at - a.at);  // workers may be late
     this.all.length = Math.min(this.all.length, MOST);
   }
 

@@ -19,6 +19,7 @@ import { Workers } from "./workers.js";
 
 /** @typedef {import("./contract.js").Report} Report @typedef {import("./contract.js").Row} Row */
 
+const LEAST_SECONDS = 0.5;
 const rates = new Rates();
 const lastMinute = new TopicWindow();
 /** @type {import("./rates.js").Sample[]} */
@@ -119,6 +120,15 @@ async function look(view) {
   put($("#clients .error"), isFine ? "" : words);
 }
 
+/** Remembers a sample, of about each second: reports may come more often while the list of clients is scrolled.
+ * @param {import("./rates.js").Sample} sample */
+function keep(sample) {
+  const before = samples[samples.length - 1];
+  if (before && sample.at - before.at < LEAST_SECONDS && samples.pop()) sample = { ...sample, lost: sample.lost + before.lost };
+  samples.push(sample);
+  while (samples[0] && samples[0].at < sample.at - WINDOW_SECONDS) samples.shift();
+}
+
 new Stream({
   hello: (its) => {
     hello = its;
@@ -135,8 +145,7 @@ new Stream({
     taken = rates.take(newest);
     losses.take(taken.losses);
     lastMinute.take(newest.at, newest.topics);
-    samples.push(taken.sample);
-    while (samples[0] && samples[0].at < newest.at - WINDOW_SECONDS) samples.shift();
+    keep(taken.sample);
     mark(document.body, "data-has", "report");
     paint();
   },

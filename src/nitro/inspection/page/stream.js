@@ -1,6 +1,6 @@
 // @ts-check
 /** The page's own stream: it is opened again until the server says that the session has ended. */
-import { SESSION_ENDED } from "./contract.js";
+import { SESSION_ENDED, whyClosed } from "./contract.js";
 
 /** @typedef {import("./contract.js").Hello} Hello @typedef {import("./contract.js").Report} Report */
 /** @typedef {"connecting" | "live" | "waiting" | "ended"} State */
@@ -42,19 +42,11 @@ export class Stream {
     });
   }
 
-  /** Why the server didn't answer with a stream: an EventSource doesn't tell. */
   async findOut() {
     this.source?.close();
-    const asking = new AbortController();
-    let words = "The server can’t be reached. It is tried again.";
-    try {
-      const { status, redirected } = await fetch("events", { signal: asking.signal, headers: { accept: "text/event-stream" } });
-      if (status === 401 || status === 403 || redirected) return void dispatchEvent(new Event(SESSION_ENDED));
-      if (status !== 200) words = `The server answers ${status}. It is tried again.`;
-    } catch { /* it is not reached: that is what the words say */ } finally {
-      asking.abort();
-    }
-    this.say(this.state === "connecting" ? "connecting" : "waiting", words);
+    const why = await whyClosed("events");
+    if (!why || this.state === "ended") return;
+    this.say(this.state === "connecting" ? "connecting" : "waiting", `${why} It is tried again.`);
     const most = Math.min(MOST_SECONDS, LEAST_SECONDS * 2 ** this.failures++);
     setTimeout(() => this.state !== "ended" && this.open(), 1000 * most * (0.5 + Math.random() / 2));
   }

@@ -1,5 +1,6 @@
 // @ts-check
 /** What is emitted, as it happens: the newest 500 messages of a pattern. */
+import { whyClosed } from "./contract.js";
 import { $, make, put } from "./dom.js";
 import { bytes, count, counted, time } from "./format.js";
 
@@ -54,7 +55,8 @@ export class Tail {
   follow(pattern) {
     if (!pattern) return put(this.error, "Enter a pattern, such as todo.* or * for everything.");
     put(this.error, "");
-    const source = this.source = new EventSource(`tail?pattern=${encodeURIComponent(pattern)}`);
+    const address = `tail?pattern=${encodeURIComponent(pattern)}`;
+    const source = this.source = new EventSource(address);
     source.addEventListener("open", () => this.say());
     source.addEventListener("message", ({ data }) => this.hear(JSON.parse(data)));
     source.addEventListener("missed", ({ data }) => {
@@ -63,10 +65,16 @@ export class Tail {
     });
     source.addEventListener("refused", ({ data }) => this.stop(String(JSON.parse(data).detail)));
     source.addEventListener("error", () => {
-      if (this.source === source && source.readyState === EventSource.CLOSED) this.stop("The server doesn’t send this tail any more. Start it again.");
-      else this.say();
+      this.say();
+      if (this.source === source && source.readyState === EventSource.CLOSED) void this.findOut(address);
     });
     this.say();
+  }
+
+  /** @param {string} address */
+  async findOut(address) {
+    this.stop("The tail has ended.");
+    put(this.error, await whyClosed(address));
   }
 
   /** @param {string} why "" if it was asked for */

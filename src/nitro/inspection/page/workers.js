@@ -11,7 +11,7 @@ const COLUMNS = ["Worker", "State", "Clients", "In", "Out", "Lag", "Loop lag", "
 function state({ is_draining, broker }, flow) {
   if (flow?.silent) return ["bad", `Silent for ${span(flow.silent)}`];
   if (broker.refused) return ["bad", "Refused by the broker"];
-  if (broker.gone_seconds > 0) return ["bad", `Without broker for ${span(broker.gone_seconds)}`];
+  if (broker.gone_seconds > 0) return ["bad", `No broker for ${span(broker.gone_seconds)}`];
   return is_draining ? ["warn", "Stopping"] : ["good", "Running"];
 }
 
