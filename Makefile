@@ -119,7 +119,7 @@ client: $(JS)
 
 # The pictures of the examples in the documentation.
 screenshots: $(VENV)/.test programs
-	NITRO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/test_screenshots.py
+	NITRO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q -k "state or looks" tests/test_screenshots.py tests/test_inspector_in_browser.py
 
 # Node is the machine's own, or comes from PyPI.
 $(JS) $(NPM): %/node_modules/.package-lock.json: %/package-lock.json $(VENV)/.test

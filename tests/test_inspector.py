@@ -130,7 +130,7 @@ def test_clients_are_seen_with_all_that_matters_of_them(server: Server) -> None:
         assert row["user"] == "u0"
         assert row["address"] == "127.0.0.1"
         assert row["topics"] == ["room.*", "todo.*"]
-        assert row["rights"] == ["presence.*", "room.*", "todo.*"]
+        assert row["rights"] == ["order.*", "presence.*", "room.*", "todo.*", "user.*"]
         assert row["way"] == "inline"
         assert row["state"] == "idle"
         assert row["waiting"] == [0, 0]

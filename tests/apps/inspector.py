@@ -50,15 +50,15 @@ app.mount("/open", nitro.inspector())
 async def events(
     request: Request, user: str | None = None, topics: str = "todo.*", room: str | None = None
 ) -> Response:
-    allowed = ["todo.*", "room.*", "presence.*"] if room is not None else None
+    allowed = ["todo.*", "order.*", "user.*", "room.*", "presence.*"] if room is not None else None
     client = Client(topics=topics.split(","), user_id=user, allowed=allowed, presence=room)
     return EventSourceResponse(client)
 
 
 @app.post("/emit")
-async def emit_some(topic: str = "todo.created", count: int = 1, size: int = 10) -> None:
+async def emit_some(topic: str = "todo.created", count: int = 1, size: int = 1, text: str = "x") -> None:
     for n in range(count):
-        emit(topic, "anna", result={"n": n, "text": "x" * size})
+        emit(topic, "anna", result={"n": n, "text": text * size})
 
 
 @app.get("/statistics")

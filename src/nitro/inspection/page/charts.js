@@ -40,7 +40,10 @@ const DRAWINGS = [
   },
   {
     title: "Lost", as: "bars", least: 10, format: count, series: [{ name: "", of: (sample) => sample.lost }],
-    figure: (samples) => ({ figure: count(samples.reduce((sum, { lost }) => sum + lost, 0)), note: "losses in 5 min" }),
+    figure: (samples) => {
+      const all = samples.reduce((sum, { lost }) => sum + lost, 0);
+      return { figure: count(all), note: `${all === 1 ? "loss" : "losses"} in 5 min` };
+    },
   },
 ];
 

@@ -70,6 +70,11 @@ const tabs = new Tabs($("[role=tablist]"), (name) => {
   if (name === "clients") clients.measure();
 });
 
+/** Of each worker its host, and its process where a host has several. @param {import("./contract.js").Worker[]} all */
+function namesOf(all) {
+  return new Map(all.map(({ id, host, pid }) => [id, all.some((other) => other.host === host && other.id !== id) ? `${host} ${pid}` : host]));
+}
+
 /** Shows the part that is seen, as the newest report has it. */
 function paint() {
   if (!report || document.hidden) return;
@@ -141,7 +146,7 @@ new Stream({
   },
   report: (newest) => {
     report = newest;
-    hosts = new Map(newest.workers.map(({ id, host }) => [id, host]));
+    hosts = namesOf(newest.workers);
     taken = rates.take(newest);
     losses.take(taken.losses);
     lastMinute.take(newest.at, newest.topics);
