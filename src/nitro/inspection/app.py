@@ -61,9 +61,9 @@ class Inspector:
             refusal = await self._gate.check(request)
             if refusal is not None:
                 await refusal(scope, receive, send)
-            elif request.method in ("GET", "HEAD") and path == "events":
+            elif request.method == "GET" and path == "events":
                 await self._send_reports(scope, receive, send)
-            elif request.method in ("GET", "HEAD") and path == "tail":
+            elif request.method == "GET" and path == "tail":
                 await self._send_tail(request, scope, receive, send)
             else:
                 await (await self._answer(request, path))(scope, receive, send)

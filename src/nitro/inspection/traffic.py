@@ -30,7 +30,7 @@ class LogReader:
         """The applications' messages that are new, the newest `most` if there are more; and how many are left out."""
         broker, after = self._broker, self._read_up_to
         self._read_up_to = head = broker.head
-        if head == NOWHERE:
+        if head in (after, NOWHERE):
             return [], 0
         is_same = head.epoch == after.epoch
         left_out = max(0, head.sequence - after.sequence - most) if is_same else 0

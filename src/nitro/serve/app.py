@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -79,7 +79,7 @@ def hub(configuration: Configuration) -> ASGIApp:
     if configuration.inspector is not None:
         inspected = configuration.inspector
         page = inspector(asks_for(inspected.password), payloads=inspected.payloads, actions=inspected.actions)
-        routes.append(Mount("/nitro-inspector", page))
+        routes += [Mount("/nitro-inspector", page), Route("/nitro-inspector", _to_the_inspector)]
     app = Starlette(routes=routes, middleware=[Middleware(CredentialsApart)], lifespan=_connected)
     app.router.redirect_slashes = False
     return app
@@ -105,6 +105,10 @@ def _across_origins(configuration: Configuration) -> list[Middleware]:
 def from_environment() -> ASGIApp:
     """The hub that `NITRO_SERVE_CONFIG` and the other variables describe."""
     return hub(read_configuration(os.environ.get("NITRO_SERVE_CONFIG"), os.environ))
+
+
+async def _to_the_inspector(_: Request) -> Response:
+    return RedirectResponse("nitro-inspector/")
 
 
 class _Served:
