@@ -18,7 +18,7 @@ from tests.import_graph import circles, graph, modules
 
 SOURCE = Path(__file__).parent.parent / "src"
 LINE = [
-    ("nitro.errors", "nitro.deprecation", "nitro.chance"),
+    ("nitro.errors", "nitro.deprecation", "nitro.chance", "nitro.tracing"),
     ("nitro.redaction",),
     ("nitro.settings",),
     ("nitro.messages",),
@@ -150,7 +150,7 @@ LINE = [
     ("nitro.metrics.collector",),
     ("nitro.metrics.exposition",),
     ("nitro.metrics",),
-    ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
+    ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.otel", "nitro.tickets", "nitro.publisher"),
     ("nitro.serve.keys",),
     ("nitro.serve.configuration",),
     ("nitro.serve.identity", "nitro.serve.sources"),

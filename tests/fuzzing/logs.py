@@ -44,12 +44,16 @@ def _check_entry(body: bytes) -> None:
         message = codec.decode(body, _PLACE, len(body))
     except ValueError:
         return
-    topic, sender, payload, position, key = message
+    topic, sender, payload, position, key, trace = message
     assert position == _PLACE
     read_json(payload)
     assert topic == USER_DISCONNECT or check_topic(topic) == topic
     written = codec.encode(topic, sender, payload, key)
-    assert codec.decode(written, _PLACE, len(payload)) == message
+    assert codec.decode(written, _PLACE, len(payload)) == message._replace(trace=None)
+    if trace is not None:
+        marked = b"%b^%b%b" % (written[: codec.STAMP_BYTES], trace, written[codec.STAMP_BYTES :])
+        assert codec.decode(marked, _PLACE, len(payload)) == message
+        assert message.traceparent is not None and len(message.traceparent) == len("00-") + 32 + 1 + 16 + 1 + 2
     order = UserDisconnect.parse(payload)
     assert order is None or UserDisconnect.parse(order.payload) == order
 
