@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -23,11 +25,12 @@ from sqlmodel import Field, SQLModel, create_engine
 from starlette.types import Send
 
 import nitro
-from nitro import Client, EventSourceResponse, Message, emit, emit_async, on, tracing
+from nitro import Client, EventSourceResponse, Grant, Message, emit, emit_async, on, tracing
 from nitro.delivery.hub import Hub
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidPayload, PayloadTooLarge
 from nitro.messages.message import Gap, Position
 from nitro.otel import NitroInstrumentor, link_to
+from nitro.publisher import Publisher
 from nitro.repository import SQLModelRepository
 from nitro.testing.conformance import eventually
 
@@ -384,6 +387,26 @@ def test_an_emit_that_interrupts_another_carries_its_own_span(recorded: Recorded
     )
 
 
+def test_what_is_published_over_http_is_a_child_of_its_request(recorded: Recorded, hub: Hub) -> None:
+    key = "k" * 16
+    publisher = Publisher({key: Grant(["todo.*"], user_id="billing")})
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(publisher)
+        headers = {"authorization": f"Bearer {key}", "idempotency-key": "once"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://app", headers=headers) as client:
+            for _ in range(2):
+                with recorded.tracer.start_as_current_span("POST /publish"):
+                    answer = await client.post("/", json={"topic": "todo.created", "result": 1})
+                assert answer.json() == {"published": True}
+
+    asyncio.run(scenario())
+    assert recorded.names == ["publish todo.created", "emit todo.created", "POST /publish", "POST /publish"]
+    assert is_child(recorded["emit todo.created"], recorded.spans[2])
+    (message,) = published(hub)
+    assert context_in(message) == context_of(recorded["publish todo.created"])
+
+
 def test_too_large_for_the_log_is_raised_as_without_tracing(recorded: Recorded, hub_with: Callable[..., Hub]) -> None:
     hub_with(max_payload_bytes=1024)
     with pytest.raises(PayloadTooLarge):
@@ -487,6 +510,23 @@ def test_a_stream_is_a_child_of_its_request_and_its_span_ends_before_it(recorded
     assert is_child(recorded["establish stream"], recorded["GET /events"])
 
 
+def test_a_stream_links_once_to_what_published_several_messages(recorded: Recorded, hub: Hub) -> None:
+    start = hub.broker.head
+    engine = create_engine("sqlite://")
+    SQLModel.metadata.create_all(engine, [SQLModel.metadata.tables["tracedrow"]])
+    with Session(engine) as session:
+        session.add_all([TracedRow(title="a"), TracedRow(title="b")])
+        session.commit()
+    engine.dispose()
+    asyncio.run(streamed(EventSourceResponse(Client(topics=["traced.*"], last_event_id=str(start))), takes))
+    span = recorded["establish stream"]
+    assert [(link.context.trace_id, link.context.span_id) for link in span.links] == [
+        context_of(recorded["publish traced.*"])
+    ]
+    assert all(link.context.is_remote for link in span.links)
+    assert attributes(span)["nitro.resume"] == "replayed"
+
+
 def test_a_live_query_begins_with_its_rows(recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = SQLModelRepository(f"sqlite:///{tmp_path / 'data.db'}")
     monkeypatch.setattr(TracedTask, "_repository", repository)
@@ -521,8 +561,13 @@ def test_without_opentelemetry_the_error_names_the_extra(monkeypatch: pytest.Mon
         import nitro.otel  # noqa: F401
 
 
+EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
+
+
 def test_opentelemetrys_own_command_switches_it_on() -> None:
     code = "from nitro import tracing; print(tracing.tracer is not None)"
     command = [sys.executable, "-c", "from opentelemetry.instrumentation.auto_instrumentation import run; run()"]
-    ended = subprocess.run([*command, sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, **dict.fromkeys(EXPORTERS, "none")}
+    command += [sys.executable, "-c", code]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.stdout.strip() == "True", ended.stderr

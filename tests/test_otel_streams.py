@@ -74,6 +74,9 @@ def test_a_streams_span_ends_when_it_stands_and_deliveries_have_none(server: Tra
         assert (span["links"], span["status"]) == ([], {"status_code": "UNSET"})
         server.emit("todo.created", 5)
         assert stream.events(5) == list(range(5))
+        ids = [id for span in server.named("publish todo.created") for id in context(span)]
+        assert len(ids) == 10
+        assert not any(id[2:].encode() in stream.body for id in ids), "no trace is a browser's business"
     names = [span["name"] for span in server.spans]
     assert names == ["establish stream", *["publish todo.created", "emit todo.created"] * 5]
 

@@ -71,7 +71,7 @@ class MemoryBroker:
         key: str | None = None,
         idempotency_key: IdempotencyKey | None = None,
     ) -> None:
-        if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
+        if (0 if sender is None else len(sender)) + (0 if key is None else len(key)) > _SURELY_SHORT_CHARS:
             codec.encode(topic, sender, b"", key)  # raises, as every other broker does
         trace = None if (tracer := tracing.tracer) is None else tracer.context()
         with self.lock:

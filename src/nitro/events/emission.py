@@ -56,6 +56,9 @@ def emit_at_once(
         elif traced_by is not None:
             with traced_by.publishing(signal.name, len(written[0])):
                 _publish(signal, sender, session, written)
+        elif session is None:  # most emits are this, and save a call
+            payload, key = written
+            get_hub().publish(signal.name, sender_key(sender), payload, key)
         else:
             _publish(signal, sender, session, written)
     finally:
@@ -89,6 +92,9 @@ async def emit_and_wait(
         elif traced_by is not None:
             with traced_by.publishing(signal.name, len(written[0])):
                 await _publish_and_wait(signal, sender, session, written, idempotency_key)
+        elif session is None:  # most emits are this, and save a coroutine
+            payload, key = written
+            await acknowledged(get_hub().publish(signal.name, sender_key(sender), payload, key, idempotency_key))
         else:
             await _publish_and_wait(signal, sender, session, written, idempotency_key)
     finally:
