@@ -124,7 +124,7 @@ def test_a_stream_that_is_refused_has_a_span_that_says_why(tmp_path: Path) -> No
         assert span["events"] == []
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+@pytest.mark.parametrize("kind", BROKERS)
 def test_another_process_links_to_the_publish_of_the_first(tmp_path: Path, kind: str) -> None:
     with BROKERS[kind](tmp_path / "broker") as broker:
         options = {"NITRO_BROKER_URL": broker.url}
