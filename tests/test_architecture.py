@@ -18,7 +18,7 @@ from tests.import_graph import circles, graph, modules
 
 SOURCE = Path(__file__).parent.parent / "src"
 LINE = [
-    ("nitro.errors", "nitro.deprecation", "nitro.chance"),
+    ("nitro.errors", "nitro.deprecation", "nitro.chance", "nitro.tracing"),
     ("nitro.redaction",),
     ("nitro.settings",),
     ("nitro.messages",),
@@ -157,7 +157,7 @@ LINE = [
     ("nitro.inspection.process", "nitro.inspection.events"),
     ("nitro.inspection.app",),
     ("nitro.inspection",),
-    ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.tickets", "nitro.publisher"),
+    ("nitro.alembic", "nitro.datastar", "nitro.fastapi", "nitro.otel", "nitro.tickets", "nitro.publisher"),
     ("nitro.serve.keys",),
     ("nitro.serve.configuration",),
     ("nitro.serve.identity", "nitro.serve.sources", "nitro.serve.password"),

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, assert_type
 from uuid import UUID, uuid4
 
+from opentelemetry.trace import Link, get_tracer_provider
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -37,6 +38,7 @@ from nitro.client import Heard, Listener
 from nitro.events.event import Event
 from nitro.events.sender import AnyType
 from nitro.fastapi import EventStream
+from nitro.otel import NitroInstrumentor, link_to
 from nitro.tickets import Tickets
 
 
@@ -193,6 +195,15 @@ def heard(item: Message | Gap) -> None:
         assert_type(item.id, str | None)
         assert_type(item.data, Any)
         assert_type(item.json, str)
+        assert_type(item.traceparent, str | None)
+    assert_type(link_to(item), Link | None)
+
+
+def tracing() -> None:
+    NitroInstrumentor().instrument()
+    NitroInstrumentor().instrument(tracer_provider=get_tracer_provider())
+    NitroInstrumentor().uninstrument()
+    link_to("traceparent")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 # --- listening

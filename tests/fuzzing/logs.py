@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from contextlib import suppress
 
@@ -23,6 +24,8 @@ _EPOCHS = ("one", "two", "one", "two", "one", "A", "", "a\nb", "x" * 33, "é")
 _NUMBERS = (1, 5, 2, 9, 20, 1, 5, 0, -1, 1 << 64)
 _PAGES = (0, 1, 2, 3, 4, 5, 6, 7, 70)
 _PLACE = Position("one", 1)
+_MARKS = re.compile(rb"\A(~.{8})?(\^.{25})?", re.DOTALL)
+"""What may stand before the first line of an entry: its stamp, and a trace context."""
 
 
 def broker(data: bytes) -> None:
@@ -44,12 +47,16 @@ def _check_entry(body: bytes) -> None:
         message = codec.decode(body, _PLACE, len(body))
     except ValueError:
         return
-    topic, sender, payload, position, key = message
+    topic, sender, payload, position, key, trace = message
     assert position == _PLACE
     read_json(payload)
     assert topic == USER_DISCONNECT or check_topic(topic) == topic
     written = codec.encode(topic, sender, payload, key)
-    assert codec.decode(written, _PLACE, len(payload)) == message
+    assert codec.decode(written, _PLACE, len(payload)) == message._replace(trace=None)
+    if trace is not None:
+        marked = b"%b^%b%b" % (written[: codec.STAMP_BYTES], trace, written[codec.STAMP_BYTES :])
+        assert codec.decode(marked, _PLACE, len(payload)) == message
+        assert message.traceparent is not None and len(message.traceparent) == len("00-") + 32 + 1 + 16 + 1 + 2
     order = UserDisconnect.parse(payload)
     assert order is None or UserDisconnect.parse(order.payload) == order
 
@@ -195,7 +202,7 @@ class _Reader:
             message = codec.decode(entry.body, position, _MAX_PAYLOAD_BYTES)
         except ValueError:
             return None
-        _, _, _, _, *mark = json.loads(entry.body.partition(b"\n")[0])
+        _, _, _, _, *mark = json.loads(_MARKS.sub(b"", entry.body, count=1).partition(b"\n")[0])
         if mark:
             key, _, at = mark
             newest, newest_at = self._marks.get(key, (-_RETENTION.max_messages, 0.0))

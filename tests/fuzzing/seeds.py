@@ -13,6 +13,7 @@ _BEGIN = b"\1"
 _NEXT, _AGAIN, _HOLE, _BACK = (bytes([jump, 0, 0, 0]) for jump in (0, 5, 6, 8))
 _MESSAGE = b'[1,"a.b","s",null]\n{"a":1}'
 _MARKED = b'[1,"a.b",null,"k","key","content",1.0]\n1'
+_TRACED = b"~12345678^" + bytes(range(1, 26)) + _MESSAGE
 
 
 def _opened(*, epoch: int = 0, oldest: int = 0, count: int = 0) -> bytes:
@@ -200,6 +201,7 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "broker": [
         _log(_opened() + _BEGIN + _taken(*[_NEXT] * 5) + _taken(*[_NEXT] * 70), _MESSAGE, _MARKED, b"nobody's"),
+        _log(_opened() + _BEGIN + _taken(*[_NEXT] * 5), _TRACED, _TRACED[9:], _TRACED[:-30], _MARKED),
         _log(_opened() + _BEGIN + _taken(_HOLE) * 2 + _taken(_NEXT, _AGAIN, _BACK, _NEXT), _MESSAGE),
         _log(_opened() + _BEGIN + _taken(_NEXT, _HOLE), _MESSAGE),
         _log(_opened() + _BEGIN + _taken(_NEXT, _HOLE) * 2, b"nobody's"),
@@ -283,6 +285,7 @@ WORDS: dict[str, list[bytes]] = {
         b'[1,"a",null,null]\n',
         b'[1,"a","s","k","m","n",1.0]\n',
         b'[1,"nitro.dismissal",null,null]\n',
+        b"^" + b"T" * 25,
         b"{}",
         b"1",
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import cache
+from contextvars import copy_context
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ _Waiting = tuple[tuple["SessionTransaction", ...], Callable[[], object]]
 def after_commit(session: Session, action: Callable[[], object]) -> None:
     """Call `action` after the session's transaction commits; never if it, or an enclosing savepoint, rolls back.
 
+    It is called in the context (`contextvars`) of this call.
+
     If the session is in no transaction, one begins, so that what follows belongs to it, as with database brokers.
     """
     if not session.in_transaction():
         session.begin()
     _watch()
-    session.info.setdefault(_WAITING, deque()).append((transactions_of(session), action))
+    session.info.setdefault(_WAITING, deque()).append((transactions_of(session), partial(copy_context().run, action)))
 
 
 def transactions_of(session: Session) -> tuple[SessionTransaction, ...]:

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from nitro import tracing
 from nitro.brokers import codec
 from nitro.brokers.base import BrokerState, Draft, Receiver, Retained, Retention
 from nitro.brokers.commits import after_commit
@@ -71,13 +72,14 @@ class MemoryBroker:
         key: str | None = None,
         idempotency_key: IdempotencyKey | None = None,
     ) -> None:
-        if len(sender or "") + len(key or "") > _SURELY_SHORT_CHARS:
+        if (0 if sender is None else len(sender)) + (0 if key is None else len(key)) > _SURELY_SHORT_CHARS:
             codec.encode(topic, sender, b"", key)  # raises, as every other broker does
+        trace = None if (tracer := tracing.tracer) is None else tracer.context()
         with self.lock:
             if idempotency_key is not None and not self._idempotency_keys.is_new(idempotency_key, self._sequence + 1):
                 return
             self._sequence += 1
-            message = Message(topic, sender, payload, Position(self._epoch, self._sequence), key)
+            message = Message(topic, sender, payload, Position(self._epoch, self._sequence), key, trace)
             self._history.append(message)
             self._deliver(message)
 

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from nitro.brokers.base import Broker, Log, LogFactory, Retention
-from nitro.brokers.codec import HEAD_BYTES, STAMP_BYTES
+from nitro.brokers.codec import BEFORE_PAYLOAD_BYTES
 from nitro.brokers.log_broker import LogBroker
 from nitro.brokers.memory import MemoryBroker
 from nitro.brokers.other_workers import warn_of_other_workers
@@ -87,7 +87,7 @@ def make_log(url: str, namespace: str, retention: Retention, *, max_payload_byte
     """
     name = kind_of(url)
     make: LogFactory = driven(*_KINDS[name]) if name in _KINDS else _foreign(name, url)
-    return make(url, namespace, retention, STAMP_BYTES + HEAD_BYTES + 1 + max_payload_bytes)
+    return make(url, namespace, retention, BEFORE_PAYLOAD_BYTES + max_payload_bytes)
 
 
 def kind_of(url: str) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol
 from nitro.delivery.chain import Batch
 from nitro.delivery.frame import Frame
 from nitro.delivery.interest import Interest
+from nitro.delivery.replay import Replay
 from nitro.messages.message import Message, Position
 
 __all__ = ["Backlog", "Pages", "may_hear"]
@@ -100,6 +101,11 @@ class Backlog:
         batch = self._batches.popleft()
         self._count(batch, -1)
         return batch
+
+    @property
+    def replay(self) -> Replay | None:
+        """The replay of the log that comes first; None if nothing does, or something else."""
+        return self._replay if isinstance(self._replay, Replay) else None
 
     @property
     def is_replaying(self) -> bool:

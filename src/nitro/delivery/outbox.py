@@ -18,6 +18,7 @@ from nitro.delivery.frame import Frame, WireFormat
 from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Limits
 from nitro.delivery.prepared import Prepared
+from nitro.delivery.replay import Replay
 from nitro.delivery.sink import Sink
 from nitro.delivery.state import State
 from nitro.delivery.statistics import Counts
@@ -285,6 +286,11 @@ class Outbox:
     def is_empty(self) -> bool:
         """Whether nothing is queued, to be taken now or later."""
         return not self._backlog and self._opened is None and (self._cursor is None or self._cursor.next is None)
+
+    @property
+    def replay(self) -> Replay | None:
+        """The replay of the log that comes before everything else; None if there is none."""
+        return None if self._backlog is None else self._backlog.replay
 
     @property
     def chain(self) -> Chain | None:

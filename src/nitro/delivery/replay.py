@@ -128,6 +128,24 @@ class Replay:
         """Whether it comes to a gap next."""
         return isinstance(self._page, Gap)
 
+    def traces(self, limit: int) -> list[bytes]:
+        """The trace contexts of what the client hears of the page that was read, each once, `limit` at most."""
+        page, query = self._page, self._interest.query
+        if isinstance(page, Gap) or query is not None:
+            return []
+        found: dict[bytes, None] = {}
+        compared = self._interest.compared
+        deadline = perf_counter() + _PAGE_SECONDS
+        for message in page:
+            assert message.position is not None  # it comes from the log
+            is_over = message.position.sequence > self._until.sequence
+            if is_over or len(found) == limit or perf_counter() > deadline:
+                break
+            if message.trace is not None and self._heard(message) is not None:
+                found[message.trace] = None
+        self._allowance.pace.spend(self._allowance.user_id, self._interest.compared - compared)
+        return list(found)
+
     @property
     def waits(self) -> float:
         """Seconds until the pace of its user allows the next page."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Final, TypeVar, TypeVarTuple, Unpack
 
@@ -57,12 +57,12 @@ class SerialQueue:
 
     def call(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T | None:
         """Call `function` after all queued actions, and return its result; or queue it and return None if this
-        interrupts a running action.
+        interrupts a running action. It is called in the context (`contextvars`) of this call.
         """
         if self.actions:
             self.run()
         if self._is_running:
-            self.actions.append(partial(function, *args))
+            self.actions.append(partial(copy_context().run, function, *args))
             return None
         self._is_running = True
         try:

@@ -1,6 +1,7 @@
 """Emission: one emit, from the handlers of its event to the log.
 
-Called by `emit`, `emit_async` and the methods of `Event`; publishes the encoded payload by the hub.
+Called by `emit`, `emit_async` and the methods of `Event`; publishes the encoded payload by the hub. If there is a
+tracer, an emit runs within its span, and what it publishes within another.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from nitro import tracing
 from nitro.brokers.base import Draft
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.process import acknowledged, get_hub
@@ -20,6 +22,7 @@ from nitro.events.sender import sender_key
 from nitro.events.sessions import check_session, in_session
 from nitro.events.signal import Signal
 from nitro.events.unheard import warn_if_unheard
+from nitro.tracing import Tracer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -32,18 +35,32 @@ _Written = tuple[bytes, str | None]
 """The payload, and the key under which the next message replaces it."""
 
 
-def emit_at_once(signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]) -> list[Any]:
-    """See `emit`."""
+def emit_at_once(
+    signal: Signal,
+    sender: Any,
+    args: tuple[Any, ...],
+    session: Any,
+    kwargs: dict[str, Any],
+    traced_by: Tracer | None = None,
+) -> list[Any]:
+    """See `emit`. `traced_by` has the span within which this runs."""
+    if traced_by is None and (tracer := tracing.tracer) is not None and _does_anything(signal, kwargs):
+        with tracer.emitting(signal.name):
+            return emit_at_once(signal, sender, args, session, kwargs, tracer)
     written, (results, later, _, error) = _call(signal, sender, args, session, kwargs)
     try:
         if error is not None:
             raise error
         if written is None:
             pass
-        elif session is None:
-            get_hub().publish(signal.name, sender_key(sender), *written)
+        elif traced_by is not None:
+            with traced_by.publishing(signal.name, len(written[0])):
+                _publish(signal, sender, session, written)
+        elif session is None:  # most emits are this, and save a call
+            payload, key = written
+            get_hub().publish(signal.name, sender_key(sender), payload, key)
         else:
-            get_hub().publish_in(check_session(session), [Draft(signal.name, sender_key(sender), *written)])
+            _publish(signal, sender, session, written)
     finally:
         for _, handler, awaitable in later:
             start_soon(outcome_of(handler, awaitable), name=f"nitro handler of {signal.name}")
@@ -57,8 +74,14 @@ async def emit_and_wait(
     session: Any,
     kwargs: dict[str, Any],
     idempotency_key: IdempotencyKey | None = None,
+    traced_by: Tracer | None = None,
 ) -> tuple[list[Any], bool]:
-    """See `emit_async`; takes an idempotency key, and also returns False if a handler cancelled the event."""
+    """See `emit_async`; takes an idempotency key, and also returns False if a handler cancelled the event. `traced_by`
+    has the span within which this runs.
+    """
+    if traced_by is None and (tracer := tracing.tracer) is not None and _does_anything(signal, kwargs):
+        with tracer.emitting(signal.name):
+            return await emit_and_wait(signal, sender, args, session, kwargs, idempotency_key, tracer)
     written, (results, later, is_cancelled, error) = _call(signal, sender, args, session, kwargs)
     tasks = [asyncio.ensure_future(outcome_of(handler, awaitable)) for _, handler, awaitable in later]
     try:
@@ -66,11 +89,14 @@ async def emit_and_wait(
             raise error
         if written is None:
             pass
-        elif session is None:
-            await acknowledged(get_hub().publish(signal.name, sender_key(sender), *written, idempotency_key))
+        elif traced_by is not None:
+            with traced_by.publishing(signal.name, len(written[0])):
+                await _publish_and_wait(signal, sender, session, written, idempotency_key)
+        elif session is None:  # most emits are this, and save a coroutine
+            payload, key = written
+            await acknowledged(get_hub().publish(signal.name, sender_key(sender), payload, key, idempotency_key))
         else:
-            message = Draft(signal.name, sender_key(sender), *written)
-            await in_session(session, lambda session: get_hub().publish_in(session, [message]))
+            await _publish_and_wait(signal, sender, session, written, idempotency_key)
     finally:
         outcomes = await asyncio.gather(*tasks, asyncio.sleep(0))
     for (place, _, _), outcome in reversed(list(zip(later, outcomes, strict=False))):
@@ -94,6 +120,28 @@ def draft_change(signal: Signal, sender: str | None, result: dict[str, Any], ses
         log.error("a required handler keeps %r of %r back", signal.name, sender, exc_info=error)
         return None
     return None if written is None else Draft(signal.name, sender, *written)
+
+
+def _does_anything(signal: Signal, kwargs: dict[str, Any]) -> bool:
+    """Whether an emit has something to publish or somebody to call: those of Nitro's own events mostly have not."""
+    return kwargs.get("result") is not None or signal.is_handled
+
+
+def _publish(signal: Signal, sender: Any, session: Any, written: _Written) -> None:
+    if session is None:
+        get_hub().publish(signal.name, sender_key(sender), *written)
+    else:
+        get_hub().publish_in(check_session(session), [Draft(signal.name, sender_key(sender), *written)])
+
+
+async def _publish_and_wait(
+    signal: Signal, sender: Any, session: Any, written: _Written, idempotency_key: IdempotencyKey | None
+) -> None:
+    if session is None:
+        await acknowledged(get_hub().publish(signal.name, sender_key(sender), *written, idempotency_key))
+    else:
+        message = Draft(signal.name, sender_key(sender), *written)
+        await in_session(session, lambda session: get_hub().publish_in(session, [message]))
 
 
 def _call(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from enum import Enum as PythonEnum
 from itertools import islice
@@ -45,6 +45,7 @@ from sqlalchemy.orm.exc import UnmappedClassError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import TypeEngine
 
+from nitro import tracing
 from nitro.brokers.base import Draft
 from nitro.delivery.process import get_hub
 from nitro.errors import ConfigurationError, InvalidQuery
@@ -280,7 +281,9 @@ class LiveTable:
         """Publish what handlers didn't keep back, in the session's transaction, or right after it."""
         messages = [message for message in drafts if message is not None]
         if messages:
-            get_hub().publish_with(session, messages, connection)
+            tracer = tracing.tracer
+            with nullcontext() if tracer is None else tracer.publishing_rows(f"{self.topic}.*", len(messages)):
+                get_hub().publish_with(session, messages, connection)
 
     @property
     def is_silent(self) -> bool:

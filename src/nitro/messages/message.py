@@ -10,11 +10,13 @@ from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic_core import from_json
 
-__all__ = ["UNKNOWN_STAMP", "Gap", "GapReason", "Message", "Position"]
+__all__ = ["TRACE_BYTES", "UNKNOWN_STAMP", "Gap", "GapReason", "Message", "Position"]
 
 GapReason: TypeAlias = Literal["expired", "epoch", "overflow", "invalid", "rights"]
 """Why a client gets a gap; see `Gap`."""
 
+TRACE_BYTES: Final = 25
+"""Length of a trace context: 16 bytes of the trace's id, 8 of the span's, and one of flags."""
 _POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})(?:\.([0-9a-f]{6}))?", re.ASCII)
 UNKNOWN_STAMP: Final = "000000"
 """Stamp of a position whose entry is unknown. As long as any other, so that the ids of one log can be compared."""
@@ -63,6 +65,8 @@ class Message(NamedTuple):
         payload: the result as JSON in UTF-8, encoded once by the emitter.
         position: its place in the log; None if it was sent to one client alone.
         key: value of the event's `latest_by`, for clients that keep only the newest message of each key.
+        trace: trace context of its publishing, for `nitro.otel.link_to`; None if that wasn't traced, or not sampled.
+            Never sent to a browser.
     """
 
     topic: str
@@ -70,6 +74,7 @@ class Message(NamedTuple):
     payload: bytes
     position: Position | None
     key: str | None = None
+    trace: bytes | None = None
 
     @property
     def id(self) -> str | None:
@@ -85,6 +90,12 @@ class Message(NamedTuple):
     def json(self) -> str:
         """The result as JSON text, exactly as the emitter encoded it."""
         return self.payload.decode()
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace context as the header `traceparent` of W3C Trace Context writes it."""
+        trace = self.trace
+        return None if trace is None else f"00-{trace[:16].hex()}-{trace[16:24].hex()}-{trace[24]:02x}"
 
     def __repr__(self) -> str:
         return f"<Message {self.topic} {self.id} {len(self.payload)} bytes>"

@@ -30,6 +30,7 @@ from nitro.sse import wire_formats
 from nitro.sse.connection import Connection
 from nitro.sse.direct import DirectStream, handover_of, leave
 from nitro.sse.drain import drain_on_signals, drain_with_listener, is_under_gunicorn
+from nitro.sse.establishing import establishing
 from nitro.sse.greeting import greeting_of, refusal_of, too_fast
 from nitro.sse.last_bytes import STAY_AWAY, last_bytes_of
 from nitro.sse.problem import Problem
@@ -194,6 +195,56 @@ class EventSourceResponse(Response):
         needs_signals = handover is None or is_under_gunicorn()  # else uvicorn asks the connection itself to end
         if hub.broker.is_shared and needs_signals:
             drain_on_signals()  # before the wait, in which a signal may arrive
+        with establishing() as span:
+            try:
+                outbox = await self._connect(hub, last_event_id)
+            except (TooManyClients, NotAuthenticated) as refusal:
+                span.fails(refusal)
+                await Problem(refusal)(scope, receive, send)
+                return
+            span.begins(outbox)
+            servers = hub.servers_of(outbox)
+            drain_with_listener(servers, scope.get("server"))
+            if needs_signals:
+                drain_on_signals(servers)
+            last_bytes = last_bytes_of(wire_format, self.retry_milliseconds)
+            connection: Connection | None = None
+            is_handed_over = False
+            try:
+                async with asyncio.timeout(outbox.limits.send_timeout_seconds):
+                    start, opening = self._start(), self._opening(outbox.starts_at, wire_format, scope)
+                    if handover is not None:
+                        start["headers"] = [*start["headers"], _CLOSE]
+                        handover.expect(start, opening)
+                    await send(start)
+                    await send(opening)
+                    outbox.scheduler.counts.establish_seconds.observe(monotonic() - began)
+                    span.end()
+                    if handover is not None and await handover.arrived():
+                        is_handed_over = True
+                        DirectStream(handover, outbox, wire_format, last_bytes, self.client, self.background)
+                        return
+                if not needs_signals:  # but it is not handed over
+                    drain_on_signals(servers)
+                send = bounded(scope, outbox, send, hub.settings.max_unconfirmed_bytes)
+                connection = Connection(outbox, send, last_bytes, wire_format, inline=self._inline)
+                await connection.until_gone(receive)
+            except TimeoutError as error:
+                if connection is not None:
+                    raise
+                span.fails(error)
+                log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
+                return
+            finally:
+                if connection is not None:
+                    connection.abandon()
+                if not is_handed_over:
+                    leave(self.client, outbox, connection)
+            if self.background is not None:
+                await self.background()
+
+    async def _connect(self, hub: Hub, last_event_id: str | None) -> Outbox:
+        """Connect the client, and return its outbox; raises TooManyClients or NotAuthenticated."""
         self._check_streamed()
         try:
             if hub.broker.is_shared:
@@ -201,51 +252,14 @@ class EventSourceResponse(Response):
             if last_event_id:
                 self.client.resume(last_event_id)
             self.client.connect()
-        except (TooManyClients, NotAuthenticated) as refusal:
+        except (TooManyClients, NotAuthenticated):
             self.client.release_slot()  # its rights may have expired during the wait
-            await Problem(refusal)(scope, receive, send)
-            return
+            raise
         outbox = self.client.open_outbox()
         self.client.streamed = outbox
         if hub.settings.max_stream_seconds is not None:
             hub.limit_age(outbox, hub.settings.max_stream_seconds)
-        servers = hub.servers_of(outbox)
-        drain_with_listener(servers, scope.get("server"))
-        if needs_signals:
-            drain_on_signals(servers)
-        last_bytes = last_bytes_of(wire_format, self.retry_milliseconds)
-        connection: Connection | None = None
-        is_handed_over = False
-        try:
-            async with asyncio.timeout(outbox.limits.send_timeout_seconds):
-                start, opening = self._start(), self._opening(outbox.starts_at, wire_format, scope)
-                if handover is not None:
-                    start["headers"] = [*start["headers"], _CLOSE]
-                    handover.expect(start, opening)
-                await send(start)
-                await send(opening)
-                outbox.scheduler.counts.establish_seconds.observe(monotonic() - began)
-                if handover is not None and await handover.arrived():
-                    is_handed_over = True
-                    DirectStream(handover, outbox, wire_format, last_bytes, self.client, self.background)
-                    return
-            if not needs_signals:  # but it is not handed over
-                drain_on_signals(servers)
-            send = bounded(scope, outbox, send, hub.settings.max_unconfirmed_bytes)
-            connection = Connection(outbox, send, last_bytes, wire_format, inline=self._inline)
-            await connection.until_gone(receive)
-        except TimeoutError:
-            if connection is not None:
-                raise
-            log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
-            return
-        finally:
-            if connection is not None:
-                connection.abandon()
-            if not is_handed_over:
-                leave(self.client, outbox, connection)
-        if self.background is not None:
-            await self.background()
+        return outbox
 
     async def _wait_for_log(self, hub: Hub, *, begins: bool) -> None:
         """Wait until the log was reached. A stream that `begins` waits for its head too: it starts after every
