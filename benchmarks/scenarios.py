@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from across import across, between
@@ -45,6 +47,8 @@ PAIRS = (
     "across-streams",
     "across-raw",
 )
+
+OPERATED = "operated"
 
 PYTHON_PEERS = ("queue", "litestar", "sse-starlette", "polled", "fastapi")
 
@@ -136,6 +140,32 @@ def burst(server: Server, cores: Cores, name: str) -> Iterator[Run]:
         _warm_up(client, 20)
         yield _run(name, TICK, running, client, Order(200, 200))
         yield _run(name, LOCKSTEP, running, client, Order(200, 1))
+
+
+def operated(server: Server, cores: Cores, name: str) -> Iterator[Run]:
+    """Both in `burst`, longer; who is operated is scraped each second meanwhile."""
+    with _audience(server, cores) as (running, client), _scraped(running) if server.name == OPERATED else nullcontext():
+        _warm_up(client, 20)
+        yield _run(name, TICK, running, client, Order(1_000, 1_000, timeout_seconds=30))
+        yield _run(name, LOCKSTEP, running, client, Order(600, 1, timeout_seconds=60))
+
+
+@contextmanager
+def _scraped(running: Running) -> Iterator[None]:
+    """Its metrics are asked for each second, as Prometheus would at its fastest."""
+    is_over = Event()
+
+    def scrape() -> None:
+        while not is_over.wait(1):
+            assert "nitro_clients" in running.get("/metrics/")
+
+    with ThreadPoolExecutor(1) as pool:
+        scraping = pool.submit(scrape)
+        try:
+            yield
+        finally:
+            is_over.set()
+            scraping.result()
 
 
 def sustained(server: Server, cores: Cores, name: str) -> Iterator[Run]:
@@ -266,6 +296,12 @@ FLOW = ("per_second", "cpu_us", "p50_ms", "p99_ms", "writes", "server_busy", "cl
 
 SCENARIOS: dict[str, Scenario] = {
     "burst": Scenario("1,000 subscribers, 200 events", (*OURS, "nchan", *PYTHON_PEERS, "floor"), FLOW, burst),
+    "operated": Scenario(
+        "1,000 subscribers; metrics scraped each second, health and inspector mounted, tracing installed and off",
+        ("nitro-direct", OPERATED),
+        FLOW,
+        operated,
+    ),
     "sustained": Scenario(
         f"1,000 subscribers, events at a fixed rate for {SUSTAINED_SECONDS} s",
         (*OURS, "nchan", *PYTHON_PEERS, "floor"),

@@ -40,7 +40,7 @@ class Server:
 
     @property
     def is_ours(self) -> bool:
-        return self.app in ("with_nitro", "with_starlette", "with_stream", "nitro")
+        return self.app in ("with_nitro", "with_operation", "with_starlette", "with_stream", "nitro")
 
     def missing(self) -> str:
         """What keeps it from running here, and the remedy; empty if nothing does."""
@@ -89,6 +89,13 @@ SERVERS: dict[str, Server] = {
         Server("nitro-direct", "nitro, direct streams", "with_nitro", "direct", ("nitro-realtime", "fastapi")),
         Server("nitro-granian", "nitro, granian", "with_nitro", "granian", ("nitro-realtime", "fastapi")),
         Server("nitro-starlette", "nitro, uvicorn, Starlette", "with_starlette", packages=("nitro-realtime",)),
+        Server(
+            "operated",
+            "nitro, direct, operated",
+            "with_operation",
+            "direct",
+            ("nitro-realtime", "fastapi", "prometheus-client", "opentelemetry-instrumentation"),
+        ),
         Server("nchan", "nginx + nchan (C)", runner="nginx", publish_path="/pub"),
         Server("queue", "StreamingResponse + Queue", "with_queue", packages=("starlette",)),
         Server("litestar", "Litestar channels", "with_litestar", packages=("litestar",)),

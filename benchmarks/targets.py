@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from across import FLOOD, STEADY
-from scenarios import BESIDE, FAN_OUT, FRESH, HALF, LOCKSTEP, PYTHON_PEERS, RESUMING, TICK
+from scenarios import BESIDE, FAN_OUT, FRESH, HALF, LOCKSTEP, OPERATED, PYTHON_PEERS, RESUMING, TICK
 
 Medians = Mapping[tuple[str, str, str, str], float]
 """By scenario, case, server and measure."""
@@ -22,6 +22,7 @@ def judge(medians: Medians) -> list[Target]:
     targets = []
     for rule in (
         _burst,
+        _operated,
         _sustained,
         _crowd,
         _direct_lockstep,
@@ -69,6 +70,13 @@ def _burst(m: Medians) -> Iterator[Target]:
     for peer, least in (("sse-starlette", 3), ("fastapi", 10)):
         yield _times(f"burst, uvicorn: at least {least} × {peer}", cpu(peer) / cpu("nitro"), least, peer)
     yield _times("burst, granian: at least 3 × nchan's rate", rate("nitro-granian") / rate("nchan"), 3, "nchan")
+
+
+def _operated(m: Medians) -> Iterator[Target]:
+    for case in (TICK, LOCKSTEP):
+        more = m["operated", case, OPERATED, "cpu_us"] / m["operated", case, "nitro-direct", "cpu_us"]
+        text = f"{case}: metrics, health, inspector and tracing that is off cost at most 2 %"
+        yield Target(text, f"{(more - 1) * 100:+.1f} %", more <= 1.02)
 
 
 def _sustained(m: Medians) -> Iterator[Target]:
