@@ -38,6 +38,7 @@ def namespace() -> dict[str, Any]:
         "todo_created": nitro.event("todo.created"),
         "todo": {"title": "Milk"},
         "may_be_told": lambda sender, result: True,
+        "is_admin": lambda request: False,
         "active_clients": {"client-123": Client(topics=["client.123"])},
         "__name__": __name__,
     }
