@@ -146,7 +146,7 @@ def operated(server: Server, cores: Cores, name: str) -> Iterator[Run]:
     """Both in `burst`, longer; who is operated is scraped each second meanwhile."""
     with _audience(server, cores) as (running, client), _scraped(running) if server.name == OPERATED else nullcontext():
         _warm_up(client, 20)
-        yield _run(name, TICK, running, client, Order(1_000, 1_000, timeout_seconds=30))
+        yield _run(name, TICK, running, client, Order(4_000, 4_000, timeout_seconds=60))
         yield _run(name, LOCKSTEP, running, client, Order(600, 1, timeout_seconds=60))
 
 

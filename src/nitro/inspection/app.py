@@ -28,8 +28,8 @@ __all__ = ["Inspector", "inspector"]
 
 log: Final = logging.getLogger("nitro.inspection")
 
-_PAGE: Final = Path(__file__).parent / "page"
 _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_FILES: Final = {path.name: path for path in (Path(__file__).parent / "page").iterdir() if path.suffix in _TYPES}
 _HEADERS: Final = {
     "cache-control": "no-cache",
     "content-security-policy": (
@@ -50,7 +50,6 @@ class Inspector:
         self._gate = Gate(authenticate)
         self._payloads = payloads
         self._actions = actions
-        self._files = {path.name: path for path in _PAGE.iterdir() if path.suffix in _TYPES}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,7 +86,7 @@ class Inspector:
         return JSONResponse({"done": await (_disconnect(wanted) if path == "disconnect" else _emit(wanted))})
 
     def _file(self, request: Request, path: str) -> Response:
-        found = self._files.get(path or "index.html")
+        found = _FILES.get(path or "index.html")
         if found is None:
             return _problem(404, "there is no such thing here")
         if not path and not request.scope["path"].endswith("/"):  # what the page names is beside it
