@@ -1,4 +1,4 @@
-"""The inspector's page: its files keep its content policy, load nothing from elsewhere, and show foreign text as text."""
+"""The files of the inspector's page: they keep its policy, load nothing from elsewhere, show foreign text as text."""
 
 from __future__ import annotations
 

@@ -47,6 +47,7 @@ export class ClientDialog {
     this.userButton.hidden = row.user === null;
     const { way, state } = row;
     for (const [name, value] of /** @type {[string, string][]} */ ([
+      ["User", row.user ?? "none"],
       ["Address", row.address ?? "unknown"],
       ["Topics", topicsOf(row)],
       ["May hear", rightsOf(row)],
