@@ -75,8 +75,10 @@ export class ClientList {
   measure() {
     if (!this.box.clientHeight) return;
     const height = parseFloat(getComputedStyle(this.box).getPropertyValue("--row")) || this.height;
-    if (height !== this.height) for (const row of this.pool) row.index = -1;
-    this.height = height;
+    if (height !== this.height) {
+      this.height = height;
+      for (const row of this.pool) this.place(row);
+    }
     this.draw();
   }
 
@@ -114,9 +116,14 @@ export class ClientList {
   move(row, index) {
     if (row.root.contains(document.activeElement)) this.box.focus({ preventScroll: true });  // it will be another client's
     row.index = index;
-    row.root.style.transform = `translateY(${index * this.height}px)`;
+    this.place(row);
     mark(row.root, "aria-rowindex", `${index + 2}`);
     row.root.classList.toggle("is-odd", index % 2 === 1);
+  }
+
+  /** @param {ClientRow} row */
+  place(row) {
+    row.root.style.transform = `translateY(${row.index * this.height}px)`;
   }
 
   /** By arrow keys from name to name. @param {KeyboardEvent} event */
