@@ -76,7 +76,10 @@ export class ClientList {
     if (!this.box.clientHeight) return;
     const height = parseFloat(getComputedStyle(this.box).getPropertyValue("--row")) || this.height;
     if (height !== this.height) {
+      const first = this.box.scrollTop / this.height;
       this.height = height;
+      this.sheet.style.height = `${this.matching * height}px`;
+      this.box.scrollTop = first * height;
       for (const row of this.pool) this.place(row);
     }
     this.draw();
