@@ -33,7 +33,7 @@ const WORDS = {
   "refused rate": "refused: too many came in a short time.",
   "disconnects slow": "read too slowly, and their queue was full. They reconnect, and resume.",
   "disconnects stuck": "took nothing for too long: their network is gone, or they have stopped reading.",
-  "disconnects unconfirmed": "were sent all that may be unconfirmed over HTTP/2. They reconnect, and resume.",
+  "disconnects unconfirmed": "had all that a stream over HTTP/2 may send unconfirmed. They reconnect, and resume.",
   "disconnects broken": "could not be written to: an error, which is in the worker’s log.",
 };
 
