@@ -17,7 +17,7 @@ const SCROLLING_MILLISECONDS = 120;
 export class ClientList {
   /**
    * @param {HTMLElement} root with the filter, the head and the list
-   * @param {{ask: (view: View) => void, open: (row: Row) => void}} does
+   * @param {{ask: (view: View) => Promise<void>, open: (row: Row) => void}} does
    */
   constructor(root, does) {
     this.does = does;
@@ -41,6 +41,8 @@ export class ClientList {
     this.now = 0;
     this.height = 44;
     this.active = 0;
+    /** @type {View | null} what the server has yet to hear of: until then its rows are of another view */
+    this.asked = null;
     /** @type {Map<string, string>} */
     this.hosts = new Map();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -61,7 +63,7 @@ export class ClientList {
     this.matching = clients.matching;
     this.from = clients.from;
     this.rows = clients.rows ?? [];
-    this.box.classList.remove("is-old");
+    if (!this.asked) this.box.classList.remove("is-old");
     const all = counted(clients.total, "client");
     put(this.said, clients.matching === clients.total ? all : `${count(clients.matching)} of ${all} match`);
     put(this.empty, clients.total ? `No client matches “${this.view.filter}”.` : "No client is connected.");
@@ -152,6 +154,12 @@ export class ClientList {
     this.paintHeads();
   }
 
+  async tell() {
+    const { view } = this;
+    await this.does.ask(view);
+    if (this.asked === view) this.asked = null;
+  }
+
   paintHeads() {
     for (const head of this.heads) {
       const isIt = head.dataset.sort === this.view.sort;
@@ -164,11 +172,12 @@ export class ClientList {
     const { filter, sort, descending } = this.view;
     this.view = { ...this.view, ...change };
     const isOther = filter !== this.view.filter || sort !== this.view.sort || descending !== this.view.descending;
+    this.asked = this.view;
     if (isOther) {
       this.box.classList.add("is-old");
       this.box.scrollTop = 0;
     }
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.does.ask(this.view), milliseconds);
+    this.timer = setTimeout(() => void this.tell(), milliseconds);
   }
 }

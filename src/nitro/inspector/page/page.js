@@ -36,12 +36,18 @@ let hosts = new Map();
 const charts = makeCharts($("#charts"));
 const losses = new Losses($("#losses"), $("#loss-totals"), $("#no-losses"));
 const workers = new Workers($("#worker-rows"));
-const allTopics = new Topics($("#topic-rows"), 200, $("#topic-note"));
-const topTopics = new Topics($("#top-topic-rows"), 6, $("#top-topic-note"));
+const tail = new Tail($("#tail"));
+/** @param {string} topic */
+const follow = (topic) => {
+  tabs.go("tail");
+  tail.restart(topic);
+};
+const allTopics = new Topics($("#topic-rows"), 200, $("#topic-note"), follow);
+const topTopics = new Topics($("#top-topic-rows"), 6, $("#top-topic-note"), follow);
 const dialog = new ClientDialog(/** @type {HTMLDialogElement} */ ($("#client")), /** @type {HTMLDialogElement} */ ($("#question")));
 /** @param {Row} row */
 const open = (row) => dialog.open(row, report?.at ?? row.since, hosts);
-const clients = new ClientList($("#clients"), { ask: (view) => void look(view), open });
+const clients = new ClientList($("#clients"), { ask: look, open });
 /** @type {Rows<Row, ClientRow>} */
 const slowest = new Rows($("#slowest"), () => new ClientRow(open), (node, row) => node.show(row, report?.at ?? row.since, hosts));
 /** @type {Rows<import("./health.js").Issue, {root: HTMLLIElement}>} */
@@ -59,7 +65,6 @@ const factRows = new Rows($("#facts"), () => {
   put(value, words);
   mark(value, "title", words);
 });
-new Tail($("#tail"));
 new EmitForm(/** @type {HTMLFormElement} */ ($("#emit")));
 
 /** @type {Record<string, () => void>} */
@@ -81,8 +86,11 @@ function paintHealth() {
   if (!report || !taken) return;
   const found = issues(report, taken.flows, losses.all);
   const worst = found[0]?.level ?? "good";
+  const verdict = { good: "All is well", warn: "Worth a look", bad: "Something is wrong" }[worst];
   mark($("#health"), "data-level", worst);
-  put($("#verdict"), worst === "good" ? "All is well" : worst === "warn" ? "Worth a look" : "Something is wrong");
+  mark($("#tab-overview"), "data-level", worst);
+  mark($("#tab-overview"), "title", verdict);
+  put($("#verdict"), verdict);
   issueRows.show(found);
   factRows.show(facts(report));
   document.title = `${worst === "good" ? "" : worst === "bad" ? "! " : "? "}Nitro inspector`;
