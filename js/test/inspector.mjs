@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { roundUp } from "../../src/nitro/inspector/page/chart.js";
 import { bytes, count, delay, rate, span } from "../../src/nitro/inspector/page/format.js";
-import { facts, issues } from "../../src/nitro/inspector/page/health.js";
+import { facts, issues, namesOf } from "../../src/nitro/inspector/page/health.js";
 import { words } from "../../src/nitro/inspector/page/losses.js";
 import { quantile, Rates } from "../../src/nitro/inspector/page/rates.js";
 import { TopicWindow } from "../../src/nitro/inspector/page/topic_window.js";
@@ -125,6 +125,11 @@ test("what is wrong is said, the worst first", () => {
     ["warn", "web-c is stopping: clients go to other workers."],
     ["warn", "1 loss in the last minute; see what was lost."],
   ]);
+});
+
+test("workers of one host are told apart by their processes", () => {
+  const [first, second, third] = [worker({ host: "web", pid: 7 }), worker({ id: "b", host: "web", pid: 8 }), worker({ id: "c", host: "db" })];
+  assert.deepEqual([...namesOf([first, second, third])], [["a", "web (7)"], ["b", "web (8)"], ["c", "db"]]);
 });
 
 test("nothing is wrong where nothing is wrong, and a loss of long ago is none", () => {

@@ -44,7 +44,7 @@ export class ClientList {
     /** @type {View | null} what the server has yet to hear of: until then its rows are of another view */
     this.asked = null;
     /** @type {Map<string, string>} */
-    this.hosts = new Map();
+    this.names = new Map();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
 
@@ -56,10 +56,10 @@ export class ClientList {
     this.paintHeads();
   }
 
-  /** @param {Report} report @param {Map<string, string>} hosts */
-  take({ clients, at }, hosts) {
+  /** @param {Report} report @param {Map<string, string>} names */
+  take({ clients, at }, names) {
     this.now = at;
-    this.hosts = hosts;
+    this.names = names;
     this.matching = clients.matching;
     this.from = clients.from;
     this.rows = clients.rows ?? [];
@@ -108,7 +108,7 @@ export class ClientList {
       }
       if (row.index !== i) this.move(row, i);
       if (!row.root.parentNode) this.sheet.append(row.root);
-      row.show(this.rows[i - this.from] ?? null, this.now, this.hosts);
+      row.show(this.rows[i - this.from] ?? null, this.now, this.names);
       row.button.tabIndex = i === this.active || (i === top && (this.active < from || this.active >= to)) ? 0 : -1;
     }
     const { view } = this;

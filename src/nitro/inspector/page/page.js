@@ -7,7 +7,7 @@ import { ClientList } from "./clients.js";
 import { ClientRow } from "./client_row.js";
 import { ask } from "./contract.js";
 import { $, make, mark, put, Rows } from "./dom.js";
-import { facts, issues } from "./health.js";
+import { facts, issues, namesOf } from "./health.js";
 import { Losses } from "./losses.js";
 import { Rates } from "./rates.js";
 import { Stream } from "./stream.js";
@@ -31,7 +31,7 @@ let report = null;
 /** @type {ReturnType<Rates["take"]> | null} */
 let taken = null;
 /** @type {Map<string, string>} */
-let hosts = new Map();
+let names = new Map();
 
 const charts = makeCharts($("#charts"));
 const losses = new Losses($("#losses"), $("#loss-totals"), $("#no-losses"));
@@ -46,10 +46,10 @@ const allTopics = new Topics($("#topic-rows"), 200, $("#topic-note"), follow);
 const topTopics = new Topics($("#top-topic-rows"), 6, $("#top-topic-note"), follow);
 const dialog = new ClientDialog(/** @type {HTMLDialogElement} */ ($("#client")), /** @type {HTMLDialogElement} */ ($("#question")));
 /** @param {Row} row */
-const open = (row) => dialog.open(row, report?.at ?? row.since, hosts);
+const open = (row) => dialog.open(row, report?.at ?? row.since, names);
 const clients = new ClientList($("#clients"), { ask: look, open });
 /** @type {Rows<Row, ClientRow>} */
-const slowest = new Rows($("#slowest"), () => new ClientRow(open), (node, row) => node.show(row, report?.at ?? row.since, hosts));
+const slowest = new Rows($("#slowest"), () => new ClientRow(open), (node, row) => node.show(row, report?.at ?? row.since, names));
 /** @type {Rows<import("./health.js").Issue, {root: HTMLLIElement}>} */
 const issueRows = new Rows($("#issues"), () => ({ root: make("li") }), ({ root }, { level, words }) => {
   put(root, words);
@@ -79,7 +79,7 @@ function paint() {
   if (!report || document.hidden) return;
   paintHealth();
   PAINT[tabs.name]?.();
-  if (dialog.dialog.open) dialog.refresh([...(report.clients.rows ?? []), ...(report.clients.slowest ?? [])], report.at, hosts);
+  if (dialog.dialog.open) dialog.refresh([...(report.clients.rows ?? []), ...(report.clients.slowest ?? [])], report.at, names);
 }
 
 function paintHealth() {
@@ -108,7 +108,7 @@ function paintOverview() {
 }
 
 function paintClients() {
-  if (report) clients.take(report, hosts);
+  if (report) clients.take(report, names);
 }
 
 function paintTopics() {
@@ -127,12 +127,15 @@ async function look(view) {
   put($("#clients .error"), isFine ? "" : words);
 }
 
-/** Remembers a sample, of about each second: reports may come more often while the list of clients is scrolled.
+/** Remembers a sample of about each second. Reports may come more often, and the clock may go back: another worker answers now.
  * @param {import("./rates.js").Sample} sample */
 function keep(sample) {
-  const before = samples[samples.length - 1];
-  if (before && sample.at - before.at < LEAST_SECONDS && samples.pop()) sample = { ...sample, lost: sample.lost + before.lost };
-  samples.push(sample);
+  let { lost } = sample;
+  for (let last = samples.at(-1); last && last.at > sample.at - LEAST_SECONDS; last = samples.at(-1)) {
+    lost += last.lost;
+    samples.pop();
+  }
+  samples.push({ ...sample, lost });
   while (samples[0] && samples[0].at < sample.at - WINDOW_SECONDS) samples.shift();
 }
 
@@ -148,9 +151,9 @@ new Stream({
   },
   report: (newest) => {
     report = newest;
-    hosts = new Map(newest.workers.map(({ id, host }) => [id, host]));
+    names = namesOf(newest.workers);
     taken = rates.take(newest);
-    losses.take(taken.losses);
+    losses.take(taken.losses, names);
     lastMinute.take(newest.at, newest.topics);
     keep(taken.sample);
     mark(document.body, "data-has", "report");
