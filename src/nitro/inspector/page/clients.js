@@ -99,6 +99,7 @@ export class ClientList {
     this.active = Math.max(0, Math.min(this.active, matching - 1));
     while (this.pool.length < seen + 2 * BEYOND + 1) this.pool.push(new ClientRow(this.does.open));
     const size = this.pool.length;
+    let isMoved = false;
     for (let i = from; i < from + size; i++) {
       const row = /** @type {ClientRow} */ (this.pool[i % size]);
       if (i >= to) {
@@ -106,11 +107,14 @@ export class ClientList {
         row.index = -1;
         continue;
       }
-      if (row.index !== i) this.move(row, i);
-      if (!row.root.parentNode) this.sheet.append(row.root);
+      if (row.index !== i || !row.root.parentNode) {
+        this.move(row, i);
+        isMoved = true;
+      }
       row.show(this.rows[i - this.from] ?? null, this.now, this.names);
       row.button.tabIndex = i === this.active || (i === top && (this.active < from || this.active >= to)) ? 0 : -1;
     }
+    if (isMoved) this.arrange();
     const { view } = this;
     const isCovered = view.from <= top && view.from + view.count >= Math.min(matching, top + seen);
     const wanted = Math.min(MOST, Math.max(LEAST, seen + 2 * MARGIN));
@@ -124,6 +128,18 @@ export class ClientList {
     this.place(row);
     mark(row.root, "aria-rowindex", `${index + 2}`);
     row.root.classList.toggle("is-odd", index % 2 === 1);
+  }
+
+  /** Brings the rows into their order, as they are read aloud in that of the document. One that has the focus stays where it is. */
+  arrange() {
+    const rows = this.pool.filter(({ index }) => index >= 0).sort((a, b) => b.index - a.index);
+    /** @type {HTMLElement | null} */
+    let next = null;
+    for (const { root } of rows) {
+      const isThere = root.parentNode === this.sheet && root.nextSibling === next;
+      if (!isThere && !root.contains(document.activeElement)) this.sheet.insertBefore(root, next);
+      next = root;
+    }
   }
 
   /** @param {ClientRow} row */
