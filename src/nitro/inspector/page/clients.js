@@ -75,7 +75,7 @@ export class ClientList {
 
   /** After it was hidden, or its size has changed. */
   measure() {
-    if (!this.box.clientHeight) return;
+    if (!this.box.offsetParent) return;
     const height = parseFloat(getComputedStyle(this.box).getPropertyValue("--row")) || this.height;
     if (height !== this.height) {
       const first = this.box.scrollTop / this.height;
@@ -89,9 +89,9 @@ export class ClientList {
 
   /** Draws what is seen now, and asks for what it needs. */
   draw() {
-    if (!this.box.clientHeight) return;
     const { height, matching } = this;
-    this.sheet.style.height = `${matching * height}px`;
+    if (!matching || !this.box.offsetParent) return;
+    this.sheet.style.height = this.box.style.maxHeight = `${matching * height}px`;
     const top = Math.max(0, Math.floor(this.box.scrollTop / height));
     const seen = Math.ceil(this.box.clientHeight / height);
     const from = Math.max(0, top - BEYOND);
