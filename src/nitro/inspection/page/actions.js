@@ -27,26 +27,27 @@ export class ClientDialog {
     $(".close", dialog).addEventListener("click", () => dialog.close());
   }
 
-  /** @param {Row} row @param {number} now @param {Map<string, string>} hosts */
-  open(row, now, hosts) {
+  /** @param {Row} row @param {number} now @param {Map<string, string>} names */
+  open(row, now, names) {
     put(this.done, "");
-    this.show(row, now, hosts);
+    this.show(row, now, names);
     this.dialog.showModal();
   }
 
-  /** The client as it is by the newest report. @param {Row[]} rows @param {number} now @param {Map<string, string>} hosts */
-  refresh(rows, now, hosts) {
+  /** The client as it is by the newest report. @param {Row[]} rows @param {number} now @param {Map<string, string>} names */
+  refresh(rows, now, names) {
     const row = this.dialog.open && rows.find(({ key }) => key === this.row?.key);
-    if (row) this.show(row, now, hosts);
+    if (row) this.show(row, now, names);
   }
 
-  /** @param {Row} row @param {number} now @param {Map<string, string>} hosts */
-  show(row, now, hosts) {
+  /** @param {Row} row @param {number} now @param {Map<string, string>} names */
+  show(row, now, names) {
     this.row = row;
     put($("h2", this.dialog), row.user === null ? "A client without a user" : row.user);
     this.userButton.hidden = row.user === null;
     const { way, state } = row;
     for (const [name, value] of /** @type {[string, string][]} */ ([
+      ["User", row.user ?? "none"],
       ["Address", row.address ?? "unknown"],
       ["Topics", topicsOf(row)],
       ["May hear", rightsOf(row)],
@@ -55,7 +56,7 @@ export class ClientDialog {
       ["State", STATES[state] ?? state],
       ["Way", WAYS[way] ?? way],
       ["Connected", `for ${span(now - row.since)}, since ${date(row.since)}`],
-      ["Worker", `${hosts.get(row.worker) ?? "unknown"}, ${row.worker}`],
+      ["Worker", `${names.get(row.worker) ?? "unknown"}, ${row.worker}`],
       ["Key", row.key],
     ])) this.say(name, value);
   }

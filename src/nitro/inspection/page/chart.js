@@ -21,7 +21,7 @@ import { time } from "./format.js";
 /** What is shown: the shortest of these that holds what there is. */
 const WINDOWS = [60, 120, 300];
 export const WINDOW_SECONDS = 300;
-const [WIDTH, HEIGHT] = [300, 100];
+const [WIDTH, HEIGHT] = [3000, 1000];  // of the drawing, whole numbers in it; it is stretched to its place
 const BREAK_SECONDS = 5;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -65,7 +65,7 @@ export class Chart {
     mark(picture, "preserveAspectRatio", "none");
     mark(picture, "aria-hidden", "true");
     const middle = svg("path", "grid");
-    mark(middle, "d", `M0 0.5H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}`);
+    mark(middle, "d", `M0 5H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}`);
     const floor = svg("path", "floor");
     mark(floor, "d", `M0 ${HEIGHT}H${WIDTH}`);
     this.area = svg("path", "area");
@@ -118,41 +118,45 @@ export class Chart {
 
   /** @param {number} at @param {number} now */
   x(at, now) {
-    return WIDTH - (now - at) * WIDTH / this.seconds;
+    return Math.round(WIDTH - (now - at) * WIDTH / this.seconds);
   }
 
   /** @param {number} value */
   y(value) {
-    return HEIGHT - HEIGHT * Math.min(1, value / this.most);
+    return Math.round(HEIGHT - HEIGHT * Math.min(1, value / this.most));
   }
 
   /** @param {Series["of"]} of @param {number} now */
   line(of, now) {
-    let [path, area] = ["", ""];
+    let [path, area, piece] = ["", "", ""];
     let before = -Infinity;
-    let from = "";
+    let [from, to] = [0, 0];
+    const end = () => {
+      path += piece;
+      if (piece) area += `${piece}L${to} ${HEIGHT}L${from} ${HEIGHT}Z`;
+      piece = "";
+    };
     for (const sample of this.samples) {
       const value = of(sample);
       if (value === null) continue;
-      const [x, y] = [this.x(sample.at, now).toFixed(1), this.y(value).toFixed(1)];
       const isBroken = sample.at - before > BREAK_SECONDS;
-      if (isBroken && from) area += `L${this.x(before, now).toFixed(1)} ${HEIGHT}Z`;
-      path += `${isBroken ? "M" : "L"}${x} ${y}`;
-      area += isBroken ? `M${x} ${HEIGHT}L${x} ${y}` : `L${x} ${y}`;
-      if (isBroken) from = x;
+      if (isBroken) end();
+      to = this.x(sample.at, now);
+      if (isBroken) from = to;
+      piece += `${isBroken ? "M" : "L"}${to} ${this.y(value)}`;
       before = sample.at;
     }
-    if (from) area += `L${this.x(before, now).toFixed(1)} ${HEIGHT}Z`;
+    end();
     return { path, area };
   }
 
   /** Of five seconds each, as seconds are too thin to be seen. @param {Series["of"]} of @param {number} now */
   bars(of, now) {
     let path = "";
-    const width = (5 * WIDTH / this.seconds * 0.75).toFixed(1);
+    const width = Math.round(5 * WIDTH / this.seconds * 0.75);
     for (const { at, value } of fives(this.samples, of)) {
       const x = this.x(at, now);
-      if (value > 0) path += `M${x.toFixed(1)} ${HEIGHT}V${Math.min(this.y(value), HEIGHT - 4).toFixed(1)}h${width}V${HEIGHT}Z`;
+      if (value > 0) path += `M${x} ${HEIGHT}V${Math.min(this.y(value), HEIGHT - 40)}h${width}V${HEIGHT}Z`;
     }
     return { path, area: "" };
   }
@@ -190,7 +194,7 @@ export class Chart {
     if (!last) return;
     const { read } = this;
     const nearest = read === null ? last : this.samples.reduce((best, one) => (Math.abs(one.at - read) < Math.abs(best.at - read) ? one : best));
-    const x = this.x(nearest.at, last.at).toFixed(1);
+    const x = this.x(nearest.at, last.at);
     mark(this.cursor, "d", read === null ? "" : `M${x} 0V${HEIGHT}`);
     this.ends.classList.toggle("is-read", read !== null);
     const { series, format, as } = this.drawing;

@@ -70,8 +70,8 @@ export class ClientRow {
     return /** @type {HTMLElement} */ (this.cells[name]);
   }
 
-  /** @param {Row | null} row null if it has not come yet @param {number} now @param {Map<string, string>} hosts of the workers */
-  show(row, now, hosts) {
+  /** @param {Row | null} row null if it has not come yet @param {number} now @param {Map<string, string>} names of the workers */
+  show(row, now, names) {
     this.row = row;
     this.root.classList.toggle("is-empty", !row);
     this.button.disabled = !row;
@@ -87,7 +87,7 @@ export class ClientRow {
     say("waiting", row ? waitingOf(row) : "");
     say("way", row?.way ?? "");
     say("since", row ? span(now - row.since) : "");
-    say("worker", row ? hosts.get(row.worker) ?? row.worker : "");
+    say("worker", row ? names.get(row.worker) ?? row.worker : "");
     this.cell("waiting").classList.toggle("is-some", Boolean(row?.waiting[0]));
   }
 }

@@ -17,7 +17,7 @@ const SCROLLING_MILLISECONDS = 120;
 export class ClientList {
   /**
    * @param {HTMLElement} root with the filter, the head and the list
-   * @param {{ask: (view: View) => void, open: (row: Row) => void}} does
+   * @param {{ask: (view: View) => Promise<void>, open: (row: Row) => void}} does
    */
   constructor(root, does) {
     this.does = does;
@@ -41,8 +41,10 @@ export class ClientList {
     this.now = 0;
     this.height = 44;
     this.active = 0;
+    /** @type {View | null} what the server has yet to hear of: until then its rows are of another view */
+    this.asked = null;
     /** @type {Map<string, string>} */
-    this.hosts = new Map();
+    this.names = new Map();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
 
@@ -54,14 +56,14 @@ export class ClientList {
     this.paintHeads();
   }
 
-  /** @param {Report} report @param {Map<string, string>} hosts */
-  take({ clients, at }, hosts) {
+  /** @param {Report} report @param {Map<string, string>} names */
+  take({ clients, at }, names) {
     this.now = at;
-    this.hosts = hosts;
+    this.names = names;
     this.matching = clients.matching;
     this.from = clients.from;
     this.rows = clients.rows ?? [];
-    this.box.classList.remove("is-old");
+    if (!this.asked) this.box.classList.remove("is-old");
     const all = counted(clients.total, "client");
     put(this.said, clients.matching === clients.total ? all : `${count(clients.matching)} of ${all} match`);
     put(this.empty, clients.total ? `No client matches “${this.view.filter}”.` : "No client is connected.");
@@ -73,18 +75,23 @@ export class ClientList {
 
   /** After it was hidden, or its size has changed. */
   measure() {
-    if (!this.box.clientHeight) return;
+    if (!this.box.offsetParent) return;
     const height = parseFloat(getComputedStyle(this.box).getPropertyValue("--row")) || this.height;
-    if (height !== this.height) for (const row of this.pool) row.index = -1;
-    this.height = height;
+    if (height !== this.height) {
+      const first = this.box.scrollTop / this.height;
+      this.height = height;
+      this.sheet.style.height = `${this.matching * height}px`;
+      this.box.scrollTop = first * height;
+      for (const row of this.pool) this.place(row);
+    }
     this.draw();
   }
 
   /** Draws what is seen now, and asks for what it needs. */
   draw() {
-    if (!this.box.clientHeight) return;
     const { height, matching } = this;
-    this.sheet.style.height = `${matching * height}px`;
+    if (!matching || !this.box.offsetParent) return;
+    this.sheet.style.height = this.box.style.maxHeight = `${matching * height}px`;
     const top = Math.max(0, Math.floor(this.box.scrollTop / height));
     const seen = Math.ceil(this.box.clientHeight / height);
     const from = Math.max(0, top - BEYOND);
@@ -92,6 +99,7 @@ export class ClientList {
     this.active = Math.max(0, Math.min(this.active, matching - 1));
     while (this.pool.length < seen + 2 * BEYOND + 1) this.pool.push(new ClientRow(this.does.open));
     const size = this.pool.length;
+    let isMoved = false;
     for (let i = from; i < from + size; i++) {
       const row = /** @type {ClientRow} */ (this.pool[i % size]);
       if (i >= to) {
@@ -99,11 +107,14 @@ export class ClientList {
         row.index = -1;
         continue;
       }
-      if (row.index !== i) this.move(row, i);
-      if (!row.root.parentNode) this.sheet.append(row.root);
-      row.show(this.rows[i - this.from] ?? null, this.now, this.hosts);
+      if (row.index !== i || !row.root.parentNode) {
+        this.move(row, i);
+        isMoved = true;
+      }
+      row.show(this.rows[i - this.from] ?? null, this.now, this.names);
       row.button.tabIndex = i === this.active || (i === top && (this.active < from || this.active >= to)) ? 0 : -1;
     }
+    if (isMoved) this.arrange();
     const { view } = this;
     const isCovered = view.from <= top && view.from + view.count >= Math.min(matching, top + seen);
     const wanted = Math.min(MOST, Math.max(LEAST, seen + 2 * MARGIN));
@@ -114,9 +125,26 @@ export class ClientList {
   move(row, index) {
     if (row.root.contains(document.activeElement)) this.box.focus({ preventScroll: true });  // it will be another client's
     row.index = index;
-    row.root.style.transform = `translateY(${index * this.height}px)`;
+    this.place(row);
     mark(row.root, "aria-rowindex", `${index + 2}`);
     row.root.classList.toggle("is-odd", index % 2 === 1);
+  }
+
+  /** Brings the rows into their order, as they are read aloud in that of the document. One that has the focus stays where it is. */
+  arrange() {
+    const rows = this.pool.filter(({ index }) => index >= 0).sort((a, b) => b.index - a.index);
+    /** @type {HTMLElement | null} */
+    let next = null;
+    for (const { root } of rows) {
+      const isThere = root.parentNode === this.sheet && root.nextSibling === next;
+      if (!isThere && !root.contains(document.activeElement)) this.sheet.insertBefore(root, next);
+      next = root;
+    }
+  }
+
+  /** @param {ClientRow} row */
+  place(row) {
+    row.root.style.transform = `translateY(${row.index * this.height}px)`;
   }
 
   /** By arrow keys from name to name. @param {KeyboardEvent} event */
@@ -142,6 +170,12 @@ export class ClientList {
     this.paintHeads();
   }
 
+  async tell() {
+    const { view } = this;
+    await this.does.ask(view);
+    if (this.asked === view) this.asked = null;
+  }
+
   paintHeads() {
     for (const head of this.heads) {
       const isIt = head.dataset.sort === this.view.sort;
@@ -154,11 +188,12 @@ export class ClientList {
     const { filter, sort, descending } = this.view;
     this.view = { ...this.view, ...change };
     const isOther = filter !== this.view.filter || sort !== this.view.sort || descending !== this.view.descending;
+    this.asked = this.view;
     if (isOther) {
       this.box.classList.add("is-old");
       this.box.scrollTop = 0;
     }
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.does.ask(this.view), milliseconds);
+    this.timer = setTimeout(() => void this.tell(), milliseconds);
   }
 }

@@ -16,11 +16,16 @@ function scaled(amount, units) {
   return `${amount < 100 && unit ? fine.format(amount) : whole.format(Math.round(amount))}${units[unit]}`;
 }
 
+const THOUSANDS = ["", "k", "M", "G", "T", "P"];
+
 /** @param {number} amount */
-export const count = (amount) => (amount < 100_000 ? fine.format(amount) : scaled(amount, ["", "k", "M", "G", "T", "P"]));
+export const count = (amount) => (amount < 1_000_000 ? fine.format(amount) : scaled(amount, THOUSANDS));
 
 /** @param {number} amount in a second */
-export const rate = (amount) => (amount > 0 && amount < 10 ? (amount < 0.1 ? "<0.1" : fine.format(amount)) : count(Math.round(amount)));
+export function rate(amount) {
+  if (amount > 0 && amount < 0.1) return "<0.1";
+  return amount < 10 ? fine.format(amount) : amount < 100_000 ? whole.format(Math.round(amount)) : scaled(amount, THOUSANDS);
+}
 
 /** @param {number} amount @param {string} one @param {string} [many] */
 export const counted = (amount, one, many = `${one}s`) => `${count(amount)} ${amount === 1 ? one : many}`;

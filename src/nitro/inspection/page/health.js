@@ -11,8 +11,12 @@ const LAG_SECONDS = 0.5;
 const BROKER_LAG_MESSAGES = 1000;
 const RECENT_SECONDS = 60;
 
-/** @param {Worker} worker */
-export const nameOf = ({ host, pid }) => `${host}, process ${pid}`;
+/** What each worker is called, by its id: its host, with its process where several are on one host.
+ * @param {Worker[]} workers @returns {Map<string, string>} */
+export function namesOf(workers) {
+  const isShared = (/** @type {string} */ host) => workers.filter((one) => one.host === host).length > 1;
+  return new Map(workers.map(({ id, host, pid }) => [id, isShared(host) ? `${host} (${pid})` : host]));
+}
 
 /** @param {string[]} names */
 function listed(names) {
@@ -24,33 +28,34 @@ function listed(names) {
 export function issues({ at, workers, problem }, flows, losses) {
   /** @type {Issue[]} */
   const found = [];
-  /** @param {Issue["level"]} level @param {(worker: Worker) => boolean} test @param {(names: string, of: Worker[]) => string} words */
+  const names = namesOf(workers);
+  /** @param {Issue["level"]} level @param {(worker: Worker) => boolean} test @param {(who: string, of: Worker[]) => string} words */
   const check = (level, test, words) => {
     const those = workers.filter(test);
-    if (those.length) found.push({ level, words: words(those.length === workers.length && those.length > 1 ? "All workers" : listed(those.map((one) => one.host)), those) });
+    if (those.length) found.push({ level, words: words(those.length === workers.length && those.length > 1 ? "All workers" : listed(those.map(({ id }) => names.get(id) ?? id)), those) });
   };
   if (!workers.length) found.push({ level: "bad", words: "No worker has reported." });
-  check("bad", ({ broker }) => Boolean(broker.refused), (names, those) => `The broker refuses ${names === "All workers" ? "all workers" : names}: ${those[0]?.broker.refused}`);
-  check("bad", ({ broker }) => broker.gone_seconds > 0 && !broker.refused, (names, those) => {
+  check("bad", ({ broker }) => Boolean(broker.refused), (who, those) => `The broker refuses ${who === "All workers" ? "all workers" : who}: ${those[0]?.broker.refused}`);
+  check("bad", ({ broker }) => broker.gone_seconds > 0 && !broker.refused, (who, those) => {
     const gone = Math.max(...those.map(({ broker }) => broker.gone_seconds));
     const why = those.find(({ broker }) => broker.why_gone)?.broker.why_gone;
     const queued = those.reduce((sum, { broker }) => sum + broker.unacknowledged, 0);
-    return `${names} ${those.length > 1 ? "have" : "has"} not reached the broker for ${span(gone)}${why ? `: ${why}` : ""}. ${counted(queued, "message")} wait${queued === 1 ? "s" : ""} to be sent.`;
+    return `${who} ${those.length > 1 ? "have" : "has"} not reached the broker for ${span(gone)}${why ? `: ${why}` : ""}. ${counted(queued, "message")} wait${queued === 1 ? "s" : ""} to be sent.`;
   });
-  check("bad", ({ id }) => (flows.get(id)?.silent ?? 0) > 0, (names, those) => {
-    return `${names} ${those.length > 1 ? "have" : "has"} been silent for ${span(Math.max(...those.map((one) => at - one.at)))}.`;
+  check("bad", ({ id }) => (flows.get(id)?.silent ?? 0) > 0, (who, those) => {
+    return `${who} ${those.length > 1 ? "have" : "has"} been silent for ${span(Math.max(...those.map((one) => at - one.at)))}.`;
   });
   if (problem) found.push({ level: "warn", words: problem });
-  check("warn", ({ loop_lag_seconds: lag }) => lag > LOOP_LAG_SECONDS, (names, those) => {
-    return `${names}: something blocks the event loop, for up to ${delay(Math.max(...those.map((one) => one.loop_lag_seconds)))}.`;
+  check("warn", ({ loop_lag_seconds: lag }) => lag > LOOP_LAG_SECONDS, (who, those) => {
+    return `${who}: something blocks the event loop, for up to ${delay(Math.max(...those.map((one) => one.loop_lag_seconds)))}.`;
   });
-  check("warn", ({ id }) => (flows.get(id)?.p99 ?? 0) > LAG_SECONDS, (names, those) => {
-    return `${names}: one in a hundred deliveries takes ${delay(Math.max(...those.map(({ id }) => flows.get(id)?.p99 ?? 0)))} or more.`;
+  check("warn", ({ id }) => (flows.get(id)?.p99 ?? 0) > LAG_SECONDS, (who, those) => {
+    return `${who}: one in a hundred deliveries takes ${delay(Math.max(...those.map(({ id }) => flows.get(id)?.p99 ?? 0)))} or more.`;
   });
-  check("warn", ({ broker }) => broker.lag_messages > BROKER_LAG_MESSAGES, (names, those) => {
-    return `${names}: ${counted(Math.max(...those.map(({ broker }) => broker.lag_messages)), "message")} of the broker’s log are not read yet.`;
+  check("warn", ({ broker }) => broker.lag_messages > BROKER_LAG_MESSAGES, (who, those) => {
+    return `${who}: ${counted(Math.max(...those.map(({ broker }) => broker.lag_messages)), "message")} of the broker’s log are not read yet.`;
   });
-  check("warn", ({ is_draining: is }) => is, (names, those) => `${names} ${those.length > 1 ? "are" : "is"} stopping: clients go to other workers.`);
+  check("warn", ({ is_draining: is }) => is, (who, those) => `${who} ${those.length > 1 ? "are" : "is"} stopping: clients go to other workers.`);
   const lost = losses.filter((loss) => loss.at > at - RECENT_SECONDS).reduce((sum, { amount }) => sum + amount, 0);
   if (lost) found.push({ level: "warn", words: `${counted(lost, "loss", "losses")} in the last minute; see what was lost.` });
   return found.sort((a, b) => Number(a.level === "warn") - Number(b.level === "warn"));

@@ -5,7 +5,7 @@ import { ago, count, counted, date } from "./format.js";
 import { LOSS_KINDS } from "./rates.js";
 
 /** @typedef {import("./rates.js").Loss} Loss @typedef {import("./rates.js").LossKind} LossKind */
-/** @typedef {Loss & {began: number}} Entry Several losses of one kind, from when to when. */
+/** @typedef {Loss & {began: number, name: string}} Entry Several losses of one kind, from when to when, and the worker's name. */
 
 const MOST = 100;
 const SAME_SECONDS = 10;
@@ -33,7 +33,7 @@ const WORDS = {
   "refused rate": "refused: too many came in a short time.",
   "disconnects slow": "read too slowly, and their queue was full. They reconnect, and resume.",
   "disconnects stuck": "took nothing for too long: their network is gone, or they have stopped reading.",
-  "disconnects unconfirmed": "were sent all that may be unconfirmed over HTTP/2. They reconnect, and resume.",
+  "disconnects unconfirmed": "had all that a stream over HTTP/2 may send unconfirmed. They reconnect, and resume.",
   "disconnects broken": "could not be written to: an error, which is in the worker’s log.",
 };
 
@@ -70,7 +70,7 @@ export class Losses {
       mark(row.root, "data-kind", loss.kind);
       put(row.tag, KINDS[loss.kind].name);
       put(row.text, words(loss));
-      put(row.where, loss.host);
+      put(row.where, loss.name);
       mark(row.where, "title", `Worker ${loss.worker} on ${loss.host}`);
       mark(row.when, "title", date(loss.at));
     });
@@ -82,14 +82,16 @@ export class Losses {
     });
   }
 
-  /** What is like the one before, and soon after it, is told as one. @param {Loss[]} losses */
-  take(losses) {
+  /** What is like the one before, and soon after it, is told as one.
+   * @param {Loss[]} losses @param {Map<string, string>} names of the workers */
+  take(losses, names) {
     for (const loss of losses) {
+      const name = names.get(loss.worker) ?? loss.host;
       const i = this.all.findIndex((one) => one.kind === loss.kind && one.reason === loss.reason && one.worker === loss.worker);
       const same = this.all[i];
       const isSoon = same && loss.at - same.began < SAME_SECONDS;
       if (isSoon) this.all.splice(i, 1);
-      this.all.unshift(isSoon ? { ...loss, amount: loss.amount + same.amount, began: same.began } : { ...loss, began: loss.at });
+      this.all.unshift(isSoon ? { ...loss, amount: loss.amount + same.amount, began: same.began, name } : { ...loss, began: loss.at, name });
     }
     this.all.sort((a, b) => b.at - a.at);  // workers may be late
     this.all.length = Math.min(this.all.length, MOST);

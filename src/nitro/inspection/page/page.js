@@ -7,7 +7,7 @@ import { ClientList } from "./clients.js";
 import { ClientRow } from "./client_row.js";
 import { ask } from "./contract.js";
 import { $, make, mark, put, Rows } from "./dom.js";
-import { facts, issues } from "./health.js";
+import { facts, issues, namesOf } from "./health.js";
 import { Losses } from "./losses.js";
 import { Rates } from "./rates.js";
 import { Stream } from "./stream.js";
@@ -31,20 +31,26 @@ let report = null;
 /** @type {ReturnType<Rates["take"]> | null} */
 let taken = null;
 /** @type {Map<string, string>} */
-let hosts = new Map();
+let names = new Map();
 let views = 0;
 
 const charts = makeCharts($("#charts"));
 const losses = new Losses($("#losses"), $("#loss-totals"), $("#no-losses"));
 const workers = new Workers($("#worker-rows"));
-const allTopics = new Topics($("#topic-rows"), 200, $("#topic-note"));
-const topTopics = new Topics($("#top-topic-rows"), 6, $("#top-topic-note"));
+const tail = new Tail($("#tail"));
+/** @param {string} topic */
+const follow = (topic) => {
+  tabs.go("tail");
+  tail.restart(topic);
+};
+const allTopics = new Topics($("#topic-rows"), 200, $("#topic-note"), follow);
+const topTopics = new Topics($("#top-topic-rows"), 6, $("#top-topic-note"), follow);
 const dialog = new ClientDialog(/** @type {HTMLDialogElement} */ ($("#client")), /** @type {HTMLDialogElement} */ ($("#question")));
 /** @param {Row} row */
-const open = (row) => dialog.open(row, report?.at ?? row.since, hosts);
-const clients = new ClientList($("#clients"), { ask: (view) => void look(view), open });
+const open = (row) => dialog.open(row, report?.at ?? row.since, names);
+const clients = new ClientList($("#clients"), { ask: look, open });
 /** @type {Rows<Row, ClientRow>} */
-const slowest = new Rows($("#slowest"), () => new ClientRow(open), (node, row) => node.show(row, report?.at ?? row.since, hosts));
+const slowest = new Rows($("#slowest"), () => new ClientRow(open), (node, row) => node.show(row, report?.at ?? row.since, names));
 /** @type {Rows<import("./health.js").Issue, {root: HTMLLIElement}>} */
 const issueRows = new Rows($("#issues"), () => ({ root: make("li") }), ({ root }, { level, words }) => {
   put(root, words);
@@ -60,7 +66,6 @@ const factRows = new Rows($("#facts"), () => {
   put(value, words);
   mark(value, "title", words);
 });
-new Tail($("#tail"));
 new EmitForm(/** @type {HTMLFormElement} */ ($("#emit")));
 
 /** @type {Record<string, () => void>} */
@@ -70,25 +75,23 @@ const tabs = new Tabs($("[role=tablist]"), (name) => {
   if (name === "clients") clients.measure();
 });
 
-/** Of each worker its host, and its process where a host has several. @param {import("./contract.js").Worker[]} all */
-function namesOf(all) {
-  return new Map(all.map(({ id, host, pid }) => [id, all.some((other) => other.host === host && other.id !== id) ? `${host} ${pid}` : host]));
-}
-
 /** Shows the part that is seen, as the newest report has it. */
 function paint() {
   if (!report || document.hidden) return;
   paintHealth();
   PAINT[tabs.name]?.();
-  if (dialog.dialog.open) dialog.refresh([...(report.clients.rows ?? []), ...(report.clients.slowest ?? [])], report.at, hosts);
+  if (dialog.dialog.open) dialog.refresh([...(report.clients.rows ?? []), ...(report.clients.slowest ?? [])], report.at, names);
 }
 
 function paintHealth() {
   if (!report || !taken) return;
   const found = issues(report, taken.flows, losses.all);
   const worst = found[0]?.level ?? "good";
+  const verdict = { good: "All is well", warn: "Worth a look", bad: "Something is wrong" }[worst];
   mark($("#health"), "data-level", worst);
-  put($("#verdict"), worst === "good" ? "All is well" : worst === "warn" ? "Worth a look" : "Something is wrong");
+  mark($("#tab-overview"), "data-level", worst);
+  mark($("#tab-overview"), "title", verdict);
+  put($("#verdict"), verdict);
   issueRows.show(found);
   factRows.show(facts(report));
   document.title = `${worst === "good" ? "" : worst === "bad" ? "! " : "? "}Nitro inspector`;
@@ -106,7 +109,7 @@ function paintOverview() {
 }
 
 function paintClients() {
-  if (report) clients.take(report, hosts);
+  if (report) clients.take(report, names);
 }
 
 function paintTopics() {
@@ -125,12 +128,15 @@ async function look(view) {
   put($("#clients .error"), isFine ? "" : words);
 }
 
-/** Remembers a sample, of about each second: reports may come more often while the list of clients is scrolled.
+/** Remembers a sample of about each second. Reports may come more often, and the clock may go back: another worker answers now.
  * @param {import("./rates.js").Sample} sample */
 function keep(sample) {
-  const before = samples[samples.length - 1];
-  if (before && sample.at - before.at < LEAST_SECONDS && samples.pop()) sample = { ...sample, lost: sample.lost + before.lost };
-  samples.push(sample);
+  let { lost } = sample;
+  for (let last = samples.at(-1); last && last.at > sample.at - LEAST_SECONDS; last = samples.at(-1)) {
+    lost += last.lost;
+    samples.pop();
+  }
+  samples.push({ ...sample, lost });
   while (samples[0] && samples[0].at < sample.at - WINDOW_SECONDS) samples.shift();
 }
 
@@ -146,9 +152,9 @@ new Stream({
   },
   report: (newest) => {
     report = newest;
-    hosts = namesOf(newest.workers);
+    names = namesOf(newest.workers);
     taken = rates.take(newest);
-    losses.take(taken.losses);
+    losses.take(taken.losses, names);
     lastMinute.take(newest.at, newest.topics);
     keep(taken.sample);
     mark(document.body, "data-has", "report");

@@ -51,6 +51,15 @@ export class Tail {
     this.say();
   }
 
+  /** Follows another pattern, from nothing. @param {string} pattern */
+  restart(pattern) {
+    this.stop("");
+    this.clear();
+    this.pattern.value = pattern;
+    this.follow(pattern);
+    this.pattern.focus();
+  }
+
   /** @param {string} pattern */
   follow(pattern) {
     if (!pattern) return put(this.error, "Enter a pattern, such as todo.* or * for everything.");

@@ -15,7 +15,8 @@ function build() {
     mark(cell, "role", "cell");
     mark(cell, "data-label", label);
   }
-  const [name, track, bar] = [make("span", "name"), make("span", "track"), make("span", "bar")];
+  const [name, track, bar] = [make("button", "name"), make("span", "track"), make("span", "bar")];
+  name.type = "button";
   track.append(bar);
   topic.append(name, track);
   root.append(topic, perSecond, messages, volume);
@@ -23,8 +24,9 @@ function build() {
 }
 
 export class Topics {
-  /** @param {HTMLElement} body of a table @param {number} most @param {HTMLElement} note */
-  constructor(body, most, note) {
+  /** @param {HTMLElement} body of a table @param {number} most @param {HTMLElement} note @param {(topic: string) => void} follow */
+  constructor(body, most, note, follow) {
+    body.addEventListener("click", ({ target }) => target instanceof HTMLButtonElement && follow(target.textContent ?? ""));
     this.most = most;
     this.note = note;
     this.table = /** @type {HTMLElement} */ (body.closest("table"));
@@ -32,7 +34,7 @@ export class Topics {
     /** @type {Rows<TopicRate, ReturnType<typeof build>>} */
     this.rows = new Rows(body, build, (row, one) => {
       put(row.name, one.topic);
-      mark(row.name, "title", one.topic);
+      mark(row.name, "title", `Follow ${one.topic}`);
       row.bar.style.width = `${(100 * one.messages / this.highest).toFixed(1)}%`;
       put(row.perSecond, `${rate(one.perSecond)}/s`);
       put(row.messages, count(one.messages));
