@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_type
 
+from pydantic import BaseModel
 from sqlmodel import col
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -33,6 +34,7 @@ from nitro import (
     filter_signals,
     flush,
     health,
+    inspector,
     live_model,
     metrics,
     on,
@@ -56,8 +58,47 @@ assert_type(default_namespace, Namespace)
 assert_type(Namespace().event("a"), Event)
 assert_type(filter_signals("todo.*"), dict[str, Event])
 assert_type(emit(todo_created, "me", result={"title": "a"}), list[Any])
-event(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+event(7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 emit(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# --- events with a schema
+
+
+class TodoOut(BaseModel):
+    id: int
+    title: str
+
+
+class Row:
+    """What an application stores."""
+
+    id: int
+    title: str
+    owner_password: str
+
+
+typed = event("todo.typed", schema=TodoOut)
+assert_type(typed, Event[TodoOut])
+assert_type(emit(typed, "me", result=TodoOut(id=1, title="a")), list[Any])
+typed.emit("me", result=TodoOut(id=1, title="a"))
+emit(typed, "me", result=None)
+emit(typed, "me")
+emit(typed, "me", result=7)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+emit(typed, "me", result={"id": 1})  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+typed.emit("me", result="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+of_rows = event("todo.rows", schema=TodoOut, takes=Row)
+assert_type(of_rows, Event[Row])
+emit(of_rows, "me", result=Row())
+emit(of_rows, "me", result=TodoOut(id=1, title="a"))  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+assert_type(event("todo.many", schema=list[TodoOut]), Event[list[TodoOut]])
+assert_type(Namespace().event("a", schema=TodoOut), Event[TodoOut])
+event("todo.typed", schem=TodoOut)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+async def emit_typed() -> None:
+    await emit_async(typed, "me", result=TodoOut(id=1, title="a"))
+    await emit_async(typed, "me", result=7)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+    await typed.emit_async("me", result=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @on("todo.*", priority=10, required=True)
@@ -115,6 +156,9 @@ EventSourceResponse(["todo.*"])  # type: ignore[arg-type]  # pyright: ignore[rep
 EventSourceResponse(Client(), retry=500)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Starlette().mount("/nitro", assets)
 app: ASGIApp = assets
+inspected: ASGIApp = inspector(authenticate=lambda request: request.user, payloads=True, actions=False)
+inspector(authenticate="ada")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+inspector(payload=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 for mounted in (metrics.app, health):
     app = mounted
 warning: UserWarning = NitroWarning("text")

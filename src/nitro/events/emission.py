@@ -154,9 +154,13 @@ def _call(
     result = kwargs.get("result")
     if result is None:
         warn_if_unheard(signal, sender, args, kwargs)
-    else:
+    elif signal.schema is None:
         key = None if signal.latest_by is None else field_of(result, signal.latest_by)
         written = encode(result, get_hub().settings.max_payload_bytes), key
+    else:
+        kwargs["result"], payload = signal.schema.encode(result, get_hub().settings.max_payload_bytes)
+        key = None if signal.latest_by is None else field_of(kwargs["result"], signal.latest_by)
+        written = payload, key
     calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})
     if written is None or calls[2] or calls[3] is not None or not signal.is_heard or signal.is_muted:
         return None, calls

@@ -10,17 +10,18 @@ from typing import Any, TypeVar
 
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.events.emission import emit_and_wait, emit_at_once
-from nitro.events.event import Condition, Event, Handler, default_namespace
+from nitro.events.event import UNSET, Condition, Event, Handler, default_namespace
 from nitro.events.sender import ANY
 from nitro.messages.topics import check_topic
 
 __all__ = ["emit", "emit_async", "emit_idempotent", "on"]
 
 H = TypeVar("H", bound=Handler)
+T = TypeVar("T")
 
 
 def on(
-    event: Event | str,
+    event: Event[Any] | str,
     sender: Any = ANY,
     weak: bool = False,
     priority: int = 0,
@@ -65,7 +66,15 @@ def on(
     return register
 
 
-def emit(event: Event | str, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any) -> list[Any]:
+def emit(
+    event: Event[T] | str,
+    /,
+    sender: Any = ANY,
+    *args: Any,
+    result: T | None = UNSET,
+    session: Any = None,
+    **kwargs: Any,
+) -> list[Any]:
     """Call the handlers of `event`, then deliver `result`, if there is one, to the clients that hear it.
 
     May be called from any thread, with or without an event loop, and never blocks on a client. `result` is serialised
@@ -74,12 +83,14 @@ def emit(event: Event | str, /, sender: Any = ANY, *args: Any, session: Any = No
     Args:
         event: an event or its name.
         sender: a string, an object with an `id`, or `ANY`. Subscriptions filter by it.
+        result: what clients get, serialised to JSON, and handlers, too; None for nothing. Without it, an emit that has
+            no handlers warns (`NitroWarning`), once for each line of code. If the event has a schema, `result` is
+            validated by it.
         session: a SQLAlchemy or SQLModel session: clients get the event if and only if its transaction commits. The
             broker's log has to be in the session's database (`sqlite://` or `postgresql://`), or in memory. If given,
             it is passed to the handlers, too.
         *args: passed to the handlers after the sender.
-        **kwargs: passed to the handlers. `result`, unless None, is also sent to clients. Without it, an emit that
-            has no handlers warns (`NitroWarning`), once for each line of code.
+        **kwargs: passed to the handlers.
 
     Returns:
         The results of the synchronous handlers, in order; of a generator, a list of what it yielded. Asynchronous
@@ -87,18 +98,27 @@ def emit(event: Event | str, /, sender: Any = ANY, *args: Any, session: Any = No
 
     Raises:
         InvalidTopic, TopicTypeError: `event` is not a valid name.
-        InvalidPayload, PayloadTooLarge: `result` can't be sent; no handler was called.
+        InvalidPayload, PayloadTooLarge: `result` can't be sent, or isn't what the event's schema says; no handler was
+            called.
         Overloaded: an event loop lags too far behind.
         BrokerUnavailable: the broker is unreachable, and the publish queue is full.
         ConfigurationError: the broker can't take part in the session's transaction.
         Exception: a required handler raised it; nothing was delivered.
     """
+    if result is not UNSET:
+        kwargs["result"] = result
     signal = event if isinstance(event, Event) else _named(event)
     return emit_at_once(signal, sender, args, session, kwargs)
 
 
 async def emit_async(
-    event: Event | str, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any
+    event: Event[T] | str,
+    /,
+    sender: Any = ANY,
+    *args: Any,
+    result: T | None = UNSET,
+    session: Any = None,
+    **kwargs: Any,
 ) -> list[Any]:
     """As `emit`, but waits for the broker's acknowledgement and for all asynchronous handlers, which run concurrently.
     Their results are returned, too, in the order of the handlers. `session` may also be an `AsyncSession`. With a
@@ -108,17 +128,23 @@ async def emit_async(
         BrokerUnavailable: also if the broker doesn't acknowledge within `NITRO_PUBLISH_TIMEOUT_SECONDS`; the event
             stays queued and is published once the broker is reachable.
     """
+    if result is not UNSET:
+        kwargs["result"] = result
     return (await emit_and_wait(_named(event), sender, args, session, kwargs))[0]
 
 
 async def emit_idempotent(
-    event: Event | str, sender: Any, session: Any, kwargs: dict[str, Any], idempotency_key: IdempotencyKey | None = None
+    event: Event[Any] | str,
+    sender: Any,
+    session: Any,
+    kwargs: dict[str, Any],
+    idempotency_key: IdempotencyKey | None = None,
 ) -> tuple[list[Any], bool]:
     """As `emit_async`, with an idempotency key; also returns False if a handler cancelled the event, else True."""
     return await emit_and_wait(_named(event), sender, (), session, kwargs, idempotency_key)
 
 
-def _named(event: Event | str) -> Event:
+def _named(event: Event[Any] | str) -> Event[Any]:
     """The event of that name. An unknown one is not kept in the namespace, since there may be a name for each user."""
     if isinstance(event, Event):
         return event

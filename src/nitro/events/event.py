@@ -10,26 +10,32 @@ import inspect
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar, overload
 
 import blinker
 from blinker import NamedSignal
 from blinker.base import ANY_ID, make_id  # type: ignore[attr-defined]  # blinker's own key of a receiver
+from typing_extensions import TypeVar as TypeVarWithDefault
 
 from nitro.errors import ConfigurationError
 from nitro.events.emission import emit_and_wait, emit_at_once
+from nitro.events.schema import Schema
 from nitro.events.sender import ANY
 from nitro.events.signal import Condition, Handler, Registration
 from nitro.messages.topics import check_pattern, check_topic, matches
 
-__all__ = ["Condition", "Event", "Handler", "Namespace", "default_namespace", "event", "filter_signals"]
+__all__ = ["UNSET", "Condition", "Event", "Handler", "Namespace", "default_namespace", "event", "filter_signals"]
 
 H = TypeVar("H", bound=Handler)
+T = TypeVarWithDefault("T", default=Any)
+
+UNSET: Final[Any] = object()
+"""Stands for no `result`, which is not the same as None."""
 
 _order: Final = itertools.count()
 
 
-class Event(NamedSignal):
+class Event(NamedSignal, Generic[T]):
     """A named signal; its name is the topic that clients subscribe to.
 
     Applications get one by `event("todo.created")`. It has the interface of blinker's signals: `connect`,
@@ -41,23 +47,42 @@ class Event(NamedSignal):
         doc: docstring of the event.
         latest_by: a field of the result, for clients with `overflow="latest"`: they keep the newest message for each
             value of it, and without it the event's newest message alone.
+        schema: what its results are; see `event`.
+
+    Attributes:
+        schema: the same, with what validates by it; None without one.
     """
 
     def __init__(
-        self, name: str, namespace: Namespace | None = None, doc: str | None = None, *, latest_by: str | None = None
+        self,
+        name: str,
+        namespace: Namespace | None = None,
+        doc: str | None = None,
+        *,
+        latest_by: str | None = None,
+        schema: Any = None,
     ) -> None:
         super().__init__(name if "*" in str(name) else check_topic(name), doc)
         self.latest_by = latest_by
+        self.schema: Schema[Any] | None = None if schema is None else Schema(schema, name)
         self._namespace = default_namespace if namespace is None else namespace
         self.is_heard: bool = self._namespace is default_namespace
         self._registrations: dict[tuple[Any, Any], Registration] = {}
 
-    def emit(self, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any) -> list[Any]:
+    def emit(
+        self, /, sender: Any = ANY, *args: Any, result: T | None = UNSET, session: Any = None, **kwargs: Any
+    ) -> list[Any]:
         """Emit this event: as `emit(event, sender, *args, **kwargs)`."""
+        if result is not UNSET:
+            kwargs["result"] = result
         return emit_at_once(self, sender, args, session, kwargs)
 
-    async def emit_async(self, /, sender: Any = ANY, *args: Any, session: Any = None, **kwargs: Any) -> list[Any]:
+    async def emit_async(
+        self, /, sender: Any = ANY, *args: Any, result: T | None = UNSET, session: Any = None, **kwargs: Any
+    ) -> list[Any]:
         """Emit this event, and wait for it: as `emit_async(event, sender, *args, **kwargs)`."""
+        if result is not UNSET:
+            kwargs["result"] = result
         return (await emit_and_wait(self, sender, args, session, kwargs))[0]
 
     def connect(
@@ -144,7 +169,7 @@ class Event(NamedSignal):
                 del self._registrations[key]
 
 
-class Namespace(dict[str, Event]):
+class Namespace(dict[str, Event[Any]]):
     """Events by name. Applications mostly use `default_namespace`, through `event` and `on`.
 
     Events of other namespaces are emitted to their handlers, and never sent to clients.
@@ -154,20 +179,47 @@ class Namespace(dict[str, Event]):
         super().__init__()
         self._patterns: dict[str, Event] = {}
 
-    def event(self, name: str, doc: str | None = None, *, latest_by: str | None = None) -> Event:
+    @overload
+    def event(
+        self, name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: type[T], takes: None = ...
+    ) -> Event[T]: ...
+
+    @overload
+    def event(
+        self, name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: Any, takes: type[T]
+    ) -> Event[T]: ...
+
+    @overload
+    def event(
+        self, name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: Any = ..., takes: None = ...
+    ) -> Event[Any]: ...
+
+    def event(
+        self,
+        name: str,
+        doc: str | None = None,
+        *,
+        latest_by: str | None = None,
+        schema: Any = None,
+        takes: Any = None,  # noqa: ARG002 - for type checkers
+    ) -> Event[Any]:
         """The event of that name, created at the first call.
 
         Raises:
             InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
-            ConfigurationError: it already has a different `latest_by`.
+            ConfigurationError: it already has a different `latest_by` or `schema`, or pydantic doesn't know the schema.
         """
         found = self.get(check_topic(name))
         if found is None:
-            found = self.setdefault(name, Event(name, self, doc, latest_by=latest_by))
+            found = self.setdefault(name, Event(name, self, doc, latest_by=latest_by, schema=schema))
         if latest_by is not None and found.latest_by != latest_by:
             if found.latest_by is not None:
                 raise ConfigurationError(f"event {name!r} has latest_by={found.latest_by!r} already")
             found.latest_by = latest_by
+        if schema is not None and (found.schema is None or found.schema.of != schema):
+            if found.schema is not None:
+                raise ConfigurationError(f"event {name!r} has schema={found.schema.of!r:.100} already")
+            found.schema = Schema(schema, name)
         return found
 
     def pattern(self, pattern: str) -> Event:
@@ -189,7 +241,27 @@ default_namespace: Final = Namespace()
 """The namespace of `event`, of `on`, and of events given by name; its events are sent to clients."""
 
 
-def event(name: str, doc: str | None = None, *, latest_by: str | None = None) -> Event:
+@overload
+def event(
+    name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: type[T], takes: None = ...
+) -> Event[T]: ...
+
+
+@overload
+def event(
+    name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: Any, takes: type[T]
+) -> Event[T]: ...
+
+
+@overload
+def event(
+    name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: Any = ..., takes: None = ...
+) -> Event[Any]: ...
+
+
+def event(
+    name: str, doc: str | None = None, *, latest_by: str | None = None, schema: Any = None, takes: Any = None
+) -> Event[Any]:
     """The event called `name` in the default namespace, created at the first call.
 
     Args:
@@ -197,12 +269,16 @@ def event(name: str, doc: str | None = None, *, latest_by: str | None = None) ->
         doc: docstring of the event.
         latest_by: a field of the result, such as `"symbol"`, for clients with `overflow="latest"`: they keep the newest
             message for each value of it, and without it the event's newest message alone.
+        schema: what its results are: a pydantic model, a dataclass, a TypedDict, or anything else that pydantic knows.
+            A result that doesn't fit raises in `emit`; of one that does, clients and handlers get what the schema
+            has, and nothing else. It may be an object with attributes of these names, such as an entity.
+        takes: the type of result that type checkers let pass, if that isn't the schema: the entity's class.
 
     Raises:
         InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
-        ConfigurationError: it already has a different `latest_by`.
+        ConfigurationError: it already has a different `latest_by` or `schema`, or pydantic doesn't know the schema.
     """
-    return default_namespace.event(name, doc, latest_by=latest_by)
+    return default_namespace.event(name, doc, latest_by=latest_by, schema=schema, takes=takes)
 
 
 def filter_signals(pattern: str, namespace: Namespace = default_namespace) -> dict[str, Event]:

@@ -16,7 +16,16 @@ from nitro.errors import InvalidPayload, PayloadTooLarge
 from nitro.events.patch_text import frame_of
 from nitro.messages.one_line import on_one_line
 
-__all__ = ["JsonArray", "JsonObject", "JsonText", "decode", "encode", "field_of"]
+__all__ = [
+    "JsonArray",
+    "JsonObject",
+    "JsonText",
+    "check_parsable",
+    "decode",
+    "encode",
+    "field_of",
+    "sendable",
+]
 
 
 _DEPTH: Final = 200
@@ -93,14 +102,28 @@ def encode(result: Any, max_bytes: int) -> bytes:
         has_null = find(b"null") >= 0
         if (has_null or lists) and _has_objects(result) and has_null:  # None, or NaN or infinity in a model
             json.dumps(to_jsonable_python(result, inf_nan_mode="constants"), allow_nan=False)
-        is_long = len(payload) > _DIGITS and _has_many_digits(payload)
-        if is_long or lists + payload.count(b"{") >= _DEPTH:
-            from_json(payload)  # raises if it is too deep, or has too long a number, for JSON parsers
+        check_parsable(payload, lists)
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
         raise InvalidPayload(
             f"result ({type(result).__name__}) can't be sent as JSON: {reason}; {_remedy(result)}"
         ) from error
+    return sendable(payload, max_bytes)
+
+
+def check_parsable(payload: bytes, lists: int) -> None:
+    """Raises ValueError if JSON is too deep for parsers of JSON, or has too long a number; `lists` are in it."""
+    is_long = len(payload) > _DIGITS and _has_many_digits(payload)
+    if is_long or lists + payload.count(b"{") >= _DEPTH:
+        from_json(payload)
+
+
+def sendable(payload: bytes, max_bytes: int) -> bytes:
+    """JSON on one line, for every SSE parser.
+
+    Raises:
+        PayloadTooLarge: it is longer than `max_bytes`.
+    """
     payload = on_one_line(payload)
     if len(payload) > max_bytes:
         raise PayloadTooLarge(

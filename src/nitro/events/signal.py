@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from nitro.events.schema import Schema
+
 __all__ = ["Condition", "Handler", "Registration", "Signal"]
 
 Handler = Callable[..., Any]
@@ -34,6 +36,10 @@ class Signal(Protocol):
     @property
     def latest_by(self) -> str | None:
         """The field of the result by whose value newer messages replace older ones."""
+
+    @property
+    def schema(self) -> Schema[Any] | None:
+        """What its results are; None if they may be anything."""
 
     @property
     def is_heard(self) -> bool:

@@ -1,0 +1,145 @@
+"""The schema of an event: what its results are, and so what of them is sent and what is refused.
+
+Made with the event; an emission validates a result by it, and sends what it lets through.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final, Generic
+
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, from_json
+from typing_extensions import TypeVar
+
+from nitro.errors import ConfigurationError, InvalidPayload
+from nitro.events.payload import check_parsable, encode, sendable
+
+__all__ = ["Schema"]
+
+T = TypeVar("T", default=Any)
+
+_SHOWN_ERRORS: Final = 3
+_CHANGED: Final = re.compile(r"Expected `([^`]+)`[^\[]*\[field_name='([^']+)'")
+"""In what pydantic says of a value that it can't serialise as the schema has it; it shows the value, too."""
+
+
+class Schema(Generic[T]):
+    """What the results of one event are.
+
+    Args:
+        of: anything that pydantic knows: a model, a dataclass, a TypedDict, a union, a list of these.
+        topic: the event's name, for errors.
+
+    Attributes:
+        of: the same.
+        adapter: pydantic's, made once.
+
+    Raises:
+        ConfigurationError: pydantic doesn't know it.
+    """
+
+    def __init__(self, of: Any, topic: str) -> None:
+        try:
+            self.adapter: TypeAdapter[T] = TypeAdapter(of)
+        except PydanticUserError as error:
+            raise ConfigurationError(
+                f"the schema of {topic!r}, {of!r:.100}, is nothing that pydantic can validate: {error.message}"
+            ) from error
+        self.of: Any = of
+        self._topic = topic
+        self._validate = self.adapter.validator.validate_python
+        self._to_json = self.adapter.serializer.to_json
+        kinds = _kinds(self.adapter)
+        self._is_open = _ANYTHING in kinds
+        self._may_have_nan = "number" in kinds
+
+    def encode(self, result: Any, max_bytes: int) -> tuple[T, bytes]:
+        """`result` as the schema has it: itself if it is one, else made of its fields or attributes; and that as JSON:
+        the schema's fields, by their aliases, and nothing else.
+
+        Raises:
+            InvalidPayload: it isn't what the schema says, and can't be made so, or contains NaN or infinity. Fields are
+                named, and no values.
+            PayloadTooLarge: its JSON is longer than `max_bytes`.
+        """
+        try:
+            value: T = self._validate(result, from_attributes=True)
+        except ValidationError as error:
+            raise InvalidPayload(f"result of {self._topic!r} is no {self._name}: {_told(error)}") from None
+        if self._is_open:  # pydantic would write NaN as null where it knows of no number
+            return value, encode(self.adapter.dump_python(value, by_alias=True), max_bytes)
+        try:
+            if value is result:  # its fields may have been changed since it was validated
+                payload = self._to_json(value, by_alias=True, warnings="error")
+            else:
+                payload = self._to_json(value, by_alias=True)
+            if self._may_have_nan and payload.find(b"null") >= 0:
+                json.dumps(self.adapter.dump_python(value, mode="json", by_alias=True), allow_nan=False)
+            check_parsable(payload, payload.count(b"["))
+        except PydanticSerializationError as error:
+            found = ", ".join(f"{name} has to be {kind}" for kind, name in _CHANGED.findall(str(error)))
+            why = found or "something in it is not what the schema says"
+            raise InvalidPayload(
+                f"result of {self._topic!r} can't be sent as {self._name}: {why}; it was changed, or never validated"
+            ) from None
+        except (ValueError, TypeError, RecursionError) as error:
+            reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
+            raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {reason}") from None
+        return value, sendable(payload, max_bytes)
+
+    def decoded(self, payload: bytes) -> T:
+        """A payload as the schema has it.
+
+        Raises:
+            InvalidPayload: it doesn't fit: it was sent by a program with another schema.
+        """
+        try:
+            return self._validate(from_json(payload))  # type: ignore[no-any-return]
+        except ValidationError as error:
+            raise InvalidPayload(f"a message of {self._topic!r} is no {self._name}: {_told(error)}") from None
+
+    @property
+    def _name(self) -> str:
+        return getattr(self.of, "__name__", None) or str(self.of)[:100]
+
+    def __repr__(self) -> str:
+        return f"<Schema {self._name} of {self._topic!r}>"
+
+
+def _told(error: ValidationError) -> str:
+    """Fields and what is wrong with each, without the values, which may be secret."""
+    errors: Sequence[Any] = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in errors[:_SHOWN_ERRORS]]
+    more = len(errors) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")
+
+
+_ANYTHING: Final = "anything"
+_SAYS_WHAT: Final = ("$ref", "allOf", "anyOf", "const", "enum", "oneOf", "type")
+
+
+def _kinds(adapter: TypeAdapter[Any]) -> set[str]:
+    """The types of JSON Schema that its values and all in them have; `_ANYTHING` if that isn't said of all."""
+    try:
+        schema: Any = adapter.json_schema(mode="serialization")
+    except (PydanticUserError, ValueError):
+        return {_ANYTHING}
+    found: set[str] = set()
+    rest = [schema, *schema.get("$defs", {}).values()]
+    while rest:
+        each = rest.pop()
+        if not isinstance(each, dict) or not any(key in each for key in _SAYS_WHAT):
+            found.add(_ANYTHING)
+            continue
+        kind = each.get("type", ())
+        found.update([kind] if isinstance(kind, str) else kind)
+        rest += each.get("properties", {}).values()
+        for key in ("allOf", "anyOf", "oneOf", "prefixItems"):
+            rest += each.get(key, ())
+        for key in ("additionalProperties", "items", "patternProperties"):
+            if each.get(key, False) is not False:
+                rest += each[key].values() if key == "patternProperties" else [each[key]]
+    return found

@@ -1,0 +1,299 @@
+"""Events with a schema: what is let through, what is refused, and what handlers and clients get."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
+from typing_extensions import TypedDict
+
+from nitro import Client, Entity, emit, emit_async, event, on
+from nitro.errors import ConfigurationError, InvalidPayload, PayloadTooLarge
+from nitro.events.event import Namespace, default_namespace
+
+pytestmark = pytest.mark.usefixtures("hub")
+
+
+class TodoOut(BaseModel):
+    id: int
+    title: str
+    price: float | None = None
+
+
+class Stored(TodoOut):
+    """What an application has, which is more than anybody may see."""
+
+    password_hash: str = "$2b$12$secret"
+
+
+class Row:
+    """The same without pydantic, as an ORM has it."""
+
+    def __init__(self) -> None:
+        self.id, self.title, self.password_hash = 7, "Milk", "$2b$12$secret"
+
+
+class TodoEntity(Entity, table=True):
+    __tablename__ = "schema_todo"
+    title: str
+    password_hash: str = "$2b$12$secret"
+
+
+class EntityOut(BaseModel):
+    id: str
+    title: str
+
+
+FIELDS: dict[str, Any] = {"id": "x", "title": "a"}
+NEVER_VALIDATED = TodoOut.model_construct(**FIELDS)
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+class Move(TypedDict):
+    of: str
+    to: tuple[int, int]
+
+
+class Deleted(BaseModel):
+    kind: Literal["deleted"]
+    id: UUID
+
+
+class Renamed(BaseModel):
+    kind: Literal["renamed"]
+    name: str
+
+
+class Camel(BaseModel):
+    model_config = ConfigDict(serialize_by_alias=False, populate_by_name=True)
+    first_name: str = Field(alias="firstName")
+
+
+def heard(name: str, result: Any) -> Any:
+    """What a client gets of one emit."""
+
+    async def scenario() -> Any:
+        with Client(topics=[name]) as client:
+            emit(name, "me", result=result)
+            return await anext(client.stream())
+
+    return asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"id": 7, "title": "Milk", "password_hash": "$2b$12$secret"},
+        Stored(id=7, title="Milk"),
+        Row(),
+        TodoOut(id=7, title="Milk"),
+        {"id": "7", "title": "Milk"},
+    ],
+    ids=["dict", "subclass", "object", "instance", "of text"],
+)
+def test_what_the_schema_does_not_have_never_leaves(result: Any) -> None:
+    event("schema.todo", schema=TodoOut)
+    assert heard("schema.todo", result) == {"id": 7, "title": "Milk", "price": None}
+
+
+def test_an_entity_is_taken_as_it_is() -> None:
+    event("schema.entity", schema=EntityOut, takes=TodoEntity)
+    todo = TodoEntity(title="Milk")
+    assert heard("schema.entity", todo) == {"id": todo.id, "title": "Milk"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "result", "sent"),
+    [
+        (Point, Point(1, 2), {"x": 1, "y": 2}),
+        (Point, {"x": 1}, {"x": 1, "y": 0}),
+        (Move, {"of": "a", "to": (1, 2)}, {"of": "a", "to": [1, 2]}),
+        (list[TodoOut], [Stored(id=1, title="a")], [{"id": 1, "title": "a", "price": None}]),
+        (dict[str, int], {"a": 1}, {"a": 1}),
+        (int, 7, 7),
+        (Annotated[int, Field(gt=0)], 7, 7),
+        (
+            Annotated[Deleted | Renamed, Field(discriminator="kind")],
+            {"kind": "renamed", "name": "b", "more": 1},
+            {"kind": "renamed", "name": "b"},
+        ),
+        (Camel, Camel(first_name="Ann"), {"firstName": "Ann"}),
+        (Decimal, Decimal("1.10"), "1.10"),
+        (str, "a\u2028b", "a\u2028b"),
+    ],
+    ids=repr,
+)
+def test_a_schema_is_anything_that_pydantic_knows(schema: Any, result: Any, sent: Any) -> None:
+    namespace_name = f"schema.kinds{abs(hash((str(schema), repr(result))))}"
+    event(namespace_name, schema=schema)
+    assert heard(namespace_name, result) == sent
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        ({"id": 1}, "result of 'schema.todo' is no TodoOut: title: Field required"),
+        ({"id": "x", "title": 7}, "id: Input should be a valid integer.*; title: Input should be a valid string"),
+        (7, "is no TodoOut: Input should be a valid dictionary or object"),
+        ({"id": 1, "title": "a", "price": math.nan}, "can't be sent as TodoOut: .*not JSON compliant"),
+        ({"id": 1, "title": "a", "price": math.inf}, "can't be sent as TodoOut: .*not JSON compliant"),
+        (NEVER_VALIDATED, "can't be sent as TodoOut: id has to be int; it was changed, or never validated"),
+    ],
+    ids=["missing", "two fields", "a number", "NaN", "infinity", "never validated"],
+)
+def test_what_does_not_fit_raises_in_emit_and_calls_nobody(result: Any, words: str) -> None:
+    todo = event("schema.todo", schema=TodoOut)
+    called: list[Any] = []
+
+    @on(todo)
+    def note(sender: Any, result: Any) -> None:
+        called.append(result)
+
+    try:
+        with pytest.raises(InvalidPayload, match=words):
+            emit(todo, "me", result=result)
+        with pytest.raises(InvalidPayload, match=words):
+            asyncio.run(emit_async("schema.todo", "me", result=result))
+        assert called == []
+    finally:
+        todo.disconnect(note)
+
+
+def test_an_error_names_fields_and_shows_no_values() -> None:
+    class Login(BaseModel):
+        user: int
+        password: SecretStr
+
+    event("schema.login", schema=Login)
+    with pytest.raises(InvalidPayload) as caught:
+        emit("schema.login", "me", result={"user": "hunter2", "password": 12345678})
+    assert "hunter2" not in str(caught.value)
+    assert "12345678" not in str(caught.value)
+    assert caught.value.__cause__ is None, "pydantic's own error shows them"
+
+
+def test_a_field_that_was_changed_after_its_validation_is_refused() -> None:
+    todo = TodoOut(id=1, title="a")
+    event("schema.todo", schema=TodoOut)
+    todo.title = 7  # type: ignore[assignment]
+    with pytest.raises(InvalidPayload, match="title has to be str"):
+        emit("schema.todo", "me", result=todo)
+
+
+def test_handlers_get_the_value_and_latest_by_is_one_of_its_fields() -> None:
+    price = event("schema.price", schema=TodoOut, latest_by="id")
+    seen: list[Any] = []
+
+    @on(price)
+    def note(sender: Any, result: TodoOut) -> None:
+        seen.append(result)
+
+    try:
+        price.emit("me", result={"id": "3", "title": "a"})  # type: ignore[arg-type]
+        assert seen == [TodoOut(id=3, title="a")]
+        assert price.emit("me", result=None) == [None]
+        assert seen[1:] == [None], "None means that there is nothing to send, whatever the schema"
+    finally:
+        price.disconnect(note)
+
+    async def latest() -> Any:
+        with Client(topics=["schema.price"]) as client:
+            price.emit("me", result=TodoOut(id=3, title="b"))
+            return await anext(client.messages())
+
+    assert asyncio.run(latest()).key == "3"
+
+
+def test_an_event_has_one_schema() -> None:
+    one = event("schema.one", schema=TodoOut)
+    assert event("schema.one") is one
+    assert event("schema.one", schema=TodoOut) is one
+    with pytest.raises(ConfigurationError, match=r"'schema.one' has schema=<class .*TodoOut'> already"):
+        event("schema.one", schema=Point)
+    later = event("schema.later")
+    assert event("schema.later", schema=TodoOut) is later
+    with pytest.raises(InvalidPayload):
+        later.emit("me", result={})
+
+
+def test_what_pydantic_does_not_know_is_refused_where_it_is_written() -> None:
+    class Unknown:
+        pass
+
+    with pytest.raises(ConfigurationError, match="is nothing that pydantic can validate"):
+        event("schema.unknown", schema=Unknown)
+    assert "schema.unknown" not in default_namespace
+
+
+def test_events_of_other_namespaces_have_schemas_too() -> None:
+    own = Namespace().event("saved", schema=Point)
+    assert own.connect(lambda sender, result: result, weak=False) is not None
+    assert own.emit("me", result={"x": 1}) == [Point(1)]  # type: ignore[arg-type]
+
+
+def test_a_value_that_is_too_long_or_too_deep_is_refused() -> None:
+    event("schema.any", schema=Any)
+    with pytest.raises(PayloadTooLarge):
+        emit("schema.any", "me", result="x" * 2_000_000)
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    with pytest.raises(InvalidPayload, match="can't be sent as"):
+        emit("schema.any", "me", result=deep)
+
+
+class Open(BaseModel):
+    x: Any = None
+
+
+@pytest.mark.parametrize(
+    "schema", [Any, Open, dict, list[Any], dict[str, float], list[float | None], Open | None, TodoOut]
+)
+def test_nan_is_never_sent_as_null(schema: Any) -> None:
+    name = f"schema.nan{abs(hash(str(schema)))}"
+    event(name, schema=schema)
+    of_lists = schema in (list[Any], list[float | None])
+    fields = {"id": 1, "title": "a", "price": math.nan} if schema is TodoOut else {"x": math.nan}
+    with pytest.raises(InvalidPayload, match="can't be sent as"):
+        emit(name, "me", result=[math.nan] if of_lists else fields)
+
+
+class Inner(NamedTuple):
+    a: int | None
+    b: float | None
+
+
+@dataclass
+class Outer:
+    inner: Inner
+    texts: list[str]
+    by: dict[str, Inner | None] = field(default_factory=dict)
+
+
+OUTER = TypeAdapter(Outer)
+INNER = st.builds(
+    Inner, st.none() | st.integers(-(2**53), 2**53), st.none() | st.floats(allow_nan=False, allow_infinity=False)
+)
+
+
+@given(st.builds(Outer, INNER, st.lists(st.text()), st.dictionaries(st.text(), st.none() | INNER)))
+def test_what_is_sent_is_what_the_schema_makes_of_it(value: Outer) -> None:
+    outer = event("schema.outer", schema=Outer)
+    assert outer.schema is not None
+    _, given_as_it_is = outer.schema.encode(value, 1 << 20)
+    assert outer.schema.encode(OUTER.dump_python(value), 1 << 20) == (value, given_as_it_is)
+    assert outer.schema.decoded(given_as_it_is) == value
+    assert not {"\u2028", "\u2029", "\x85"} & set(given_as_it_is.decode())
