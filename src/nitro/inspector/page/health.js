@@ -39,7 +39,7 @@ export function issues({ at, workers, problem }, flows, losses) {
   check("bad", ({ broker }) => Boolean(broker.refused), (who, those) => `${who}: the broker refuses. ${those[0]?.broker.refused}`);
   check("bad", ({ broker }) => broker.gone_seconds > 0 && !broker.refused, (who, those) => {
     const gone = Math.max(...those.map(({ broker }) => broker.gone_seconds));
-    const why = those.find(({ broker }) => broker.why_gone)?.broker.why_gone;
+    const why = those.find(({ broker }) => broker.why_gone)?.broker.why_gone.replace(/\.$/, "");
     const queued = those.reduce((sum, { broker }) => sum + broker.unacknowledged, 0);
     const have = those.length > 1 ? "have" : "has";
     return `${who} ${have} not reached the broker for ${span(gone)}${why ? `: ${why}` : ""}. ${counted(queued, "message")} to be sent.`;
