@@ -1,7 +1,7 @@
 // @ts-check
 /** What was lost, as it happens: gaps, drops, refusals and streams that ended badly, in words. */
 import { make, mark, put, Rows } from "./dom.js";
-import { ago, count, counted, date, time } from "./format.js";
+import { ago, brief, counted, date, time } from "./format.js";
 import { LOSS_KINDS } from "./rates.js";
 
 /** @typedef {import("./rates.js").Loss} Loss @typedef {import("./rates.js").LossKind} LossKind */
@@ -112,7 +112,7 @@ export class Losses {
     this.list.hidden = !this.all.length;
     this.rows.show(this.all);
     for (const { kind, item, figure } of this.figures) {
-      put(figure, count(totals[kind]));
+      put(figure, brief(totals[kind]));
       item.classList.toggle("is-none", !totals[kind]);
     }
   }
