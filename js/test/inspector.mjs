@@ -118,7 +118,7 @@ test("what is wrong is said, the worst first", () => {
   const { flows } = rates.take(newest);
   const found = issues(newest, flows, [{ kind: "gaps", reason: "expired", amount: 1, worker: "a", host: "web-a", at: 100 }]);
   assert.deepEqual(found.map(({ level, words: said }) => [level, plain(said)]), [
-    ["bad", "web-a has not reached the broker for 12 s: Connection refused. 1 message waits to be sent."],
+    ["bad", "web-a has not reached the broker for 12 s: Connection refused. 1 message to be sent."],
     ["bad", "web-b has been silent for 5 s."],
     ["warn", "Other workers can't be asked."],
     ["warn", "web-c: something blocks the event loop, for up to 600 ms."],

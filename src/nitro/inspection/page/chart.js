@@ -85,6 +85,7 @@ export class Chart {
     this.plot.addEventListener("pointermove", (event) => this.readAt(event));
     this.plot.addEventListener("pointerdown", (event) => this.readAt(event));
     this.plot.addEventListener("pointerleave", () => this.readNone());
+    this.plot.addEventListener("focus", () => this.point());  // says what is now
     this.plot.addEventListener("blur", () => this.readNone());
     this.plot.addEventListener("keydown", (event) => this.readByKey(event));
   }
@@ -110,10 +111,10 @@ export class Chart {
       const line = this.lines[i];
       if (!line) return;
       const drawn = as === "bars" ? this.bars(of, last.at) : this.line(of, last.at);
-      mark(line, "d", drawn.path);
-      if (i === 0 && as !== "bars") mark(this.area, "d", drawn.area);
+      line.setAttribute("d", drawn.path);
+      if (i === 0 && as !== "bars") this.area.setAttribute("d", drawn.area);
     });
-    this.point();
+    if (this.read !== null) this.point();
   }
 
   /** @param {number} at @param {number} now */
@@ -205,7 +206,7 @@ export class Chart {
     const words = `${time(nearest.at)} · ${values.join(", ")}`;
     put(this.reading, read === null ? "" : words);
     mark(this.plot, "aria-valuenow", `${Math.round(nearest.at - last.at)}`);
-    if (read !== null || document.activeElement !== this.plot) mark(this.plot, "aria-valuetext", words);
+    mark(this.plot, "aria-valuetext", words);
   }
 }
 

@@ -21,10 +21,13 @@ const THOUSANDS = ["", "k", "M", "G", "T", "P"];
 /** @param {number} amount */
 export const count = (amount) => (amount < 1_000_000 ? fine.format(amount) : scaled(amount, THOUSANDS));
 
+/** A whole number where there is little place. @param {number} amount */
+export const brief = (amount) => (amount < 100_000 ? whole.format(Math.round(amount)) : scaled(amount, THOUSANDS));
+
 /** @param {number} amount in a second */
 export function rate(amount) {
   if (amount > 0 && amount < 0.1) return "<0.1";
-  return amount < 10 ? fine.format(amount) : amount < 100_000 ? whole.format(Math.round(amount)) : scaled(amount, THOUSANDS);
+  return amount < 10 ? fine.format(amount) : brief(amount);
 }
 
 /** @param {number} amount @param {string} one @param {string} [many] */

@@ -32,15 +32,17 @@ export function issues({ at, workers, problem }, flows, losses) {
   /** @param {Issue["level"]} level @param {(worker: Worker) => boolean} test @param {(who: string, of: Worker[]) => string} words */
   const check = (level, test, words) => {
     const those = workers.filter(test);
-    if (those.length) found.push({ level, words: words(those.length === workers.length && those.length > 1 ? "All workers" : listed(those.map(({ id }) => names.get(id) ?? id)), those) });
+    const isAll = those.length > 1 && those.length === workers.length;
+    if (those.length) found.push({ level, words: words(isAll ? "All workers" : listed(those.map(({ id }) => names.get(id) ?? id)), those) });
   };
   if (!workers.length) found.push({ level: "bad", words: "No worker has reported." });
-  check("bad", ({ broker }) => Boolean(broker.refused), (who, those) => `The broker refuses ${who === "All workers" ? "all workers" : who}: ${those[0]?.broker.refused}`);
+  check("bad", ({ broker }) => Boolean(broker.refused), (who, those) => `${who}: the broker refuses. ${those[0]?.broker.refused}`);
   check("bad", ({ broker }) => broker.gone_seconds > 0 && !broker.refused, (who, those) => {
     const gone = Math.max(...those.map(({ broker }) => broker.gone_seconds));
-    const why = those.find(({ broker }) => broker.why_gone)?.broker.why_gone;
+    const why = those.find(({ broker }) => broker.why_gone)?.broker.why_gone.replace(/\.$/, "");
     const queued = those.reduce((sum, { broker }) => sum + broker.unacknowledged, 0);
-    return `${who} ${those.length > 1 ? "have" : "has"} not reached the broker for ${span(gone)}${why ? `: ${why}` : ""}. ${counted(queued, "message")} wait${queued === 1 ? "s" : ""} to be sent.`;
+    const have = those.length > 1 ? "have" : "has";
+    return `${who} ${have} not reached the broker for ${span(gone)}${why ? `: ${why}` : ""}. ${counted(queued, "message")} to be sent.`;
   });
   check("bad", ({ id }) => (flows.get(id)?.silent ?? 0) > 0, (who, those) => {
     return `${who} ${those.length > 1 ? "have" : "has"} been silent for ${span(Math.max(...those.map((one) => at - one.at)))}.`;

@@ -1,7 +1,7 @@
 // @ts-check
 /** What was lost, as it happens: gaps, drops, refusals and streams that ended badly, in words. */
 import { make, mark, put, Rows } from "./dom.js";
-import { ago, count, counted, date } from "./format.js";
+import { ago, brief, counted, date, time } from "./format.js";
 import { LOSS_KINDS } from "./rates.js";
 
 /** @typedef {import("./rates.js").Loss} Loss @typedef {import("./rates.js").LossKind} LossKind */
@@ -9,6 +9,8 @@ import { LOSS_KINDS } from "./rates.js";
 
 const MOST = 100;
 const SAME_SECONDS = 10;
+/** Then a time is easier to read than what it is ago, which would change each second. */
+const AGO_SECONDS = 60;
 
 /** @type {Record<LossKind, {name: string, total: string}>} */
 const KINDS = {
@@ -51,7 +53,7 @@ function build() {
   const foot = make("p", "foot");
   foot.append(when, where);
   root.append(tag, text, foot);
-  return { root, tag, text, where, when, shown: /** @type {Entry | null} */ (null) };
+  return { root, tag, text, where, when, shown: /** @type {Entry | null} */ (null), old: /** @type {Entry | null} */ (null) };
 }
 
 export class Losses {
@@ -64,9 +66,15 @@ export class Losses {
     this.now = 0;
     /** @type {Rows<Entry, ReturnType<typeof build>>} */
     this.rows = new Rows(list, build, (row, loss) => {
-      put(row.when, ago(loss.at, this.now));
+      const isOld = this.now - loss.at >= AGO_SECONDS;
+      if (!isOld) put(row.when, ago(loss.at, this.now));
+      else if (row.old !== loss) {
+        row.old = loss;
+        put(row.when, `at ${time(loss.at)}`);
+      }
       if (row.shown === loss) return;
       row.shown = loss;
+      row.old = isOld ? loss : null;
       mark(row.root, "data-kind", loss.kind);
       put(row.tag, KINDS[loss.kind].name);
       put(row.text, words(loss));
@@ -104,7 +112,7 @@ export class Losses {
     this.list.hidden = !this.all.length;
     this.rows.show(this.all);
     for (const { kind, item, figure } of this.figures) {
-      put(figure, count(totals[kind]));
+      put(figure, brief(totals[kind]));
       item.classList.toggle("is-none", !totals[kind]);
     }
   }
