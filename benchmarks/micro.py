@@ -1,6 +1,7 @@
 """What an emit costs inside one process, without a socket. Prints one line of JSON for each case.
 
 `python micro.py emit` has no client: the price that an application pays for events that nobody watches.
+`python micro.py schemas` has none either: events with a schema beside such without, in turns.
 `python micro.py rooms` has 10 to 100,000 clients, each with an interest of its own, of which one matches.
 `python micro.py stages` has 1,000 streams whose server's `send` does nothing: what is left is nitro's share of a
 delivery in lockstep, and what Starlette and FastAPI add to it.
@@ -16,6 +17,7 @@ from typing import Any
 
 import uvloop
 from fastapi import FastAPI
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -78,6 +80,32 @@ def emit_cases() -> Iterator[tuple[str, float]]:
                 f"{name}, from {'the loop' if place == 'loop' else 'a thread'}",
                 asyncio.run(emitting(event, "bench", place == "thread")),
             )
+
+
+class Todo(BaseModel):
+    i: int
+    title: str
+    done: bool
+
+
+def schema_cases() -> Iterator[tuple[str, float]]:
+    """The best batch of each, since they differ by less than a batch does from the next."""
+    plain, typed = nitro.event("bench.plain"), nitro.event("bench.typed", schema=Todo)
+    model = Todo(**RESULT)
+    ways: dict[str, tuple[nitro.Event, Any]] = {
+        f"{kind}, {what}": (topic, result)
+        for what, result in (("a dict", RESULT), ("a model", model))
+        for kind, topic in (("without a schema", plain), ("with a schema", typed))
+    }
+    took: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(BATCHES):
+        for way, (topic, result) in ways.items():
+            began = time.perf_counter()
+            for _ in range(EMITS):
+                topic.emit("bench", result=result)
+            took[way].append(time.perf_counter() - began)
+    for way, seconds in took.items():
+        yield way, min(seconds) / EMITS * 1e6
 
 
 def room_cases() -> Iterator[tuple[str, float]]:
@@ -163,6 +191,8 @@ async def _read(client: nitro.Client) -> None:
         pass
 
 
+CASES = {"emit": emit_cases, "rooms": room_cases, "schemas": schema_cases, "stages": stage_cases}
+
 if __name__ == "__main__":
-    for case, microseconds in {"emit": emit_cases, "rooms": room_cases, "stages": stage_cases}[sys.argv[1]]():
+    for case, microseconds in CASES[sys.argv[1]]():
         print(json.dumps({"case": case, "us": microseconds}), flush=True)

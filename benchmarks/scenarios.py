@@ -353,4 +353,5 @@ SCENARIOS: dict[str, Scenario] = {
         brokers,
     ),
     "emit": Scenario("No client", ("nitro",), ("emit_us",), micro),
+    "schemas": Scenario("No client; events with and without a schema, in turns", ("nitro",), ("emit_us",), micro),
 }

@@ -36,6 +36,7 @@ def judge(medians: Medians) -> list[Target]:
         _slow,
         _brokers,
         _emit,
+        _schemas,
     ):
         try:
             for target in rule(medians):
@@ -218,3 +219,10 @@ def _emit(m: Medians) -> Iterator[Target]:
     for place in ("the loop", "a thread"):
         cost = m["emit", f"0 handlers, from {place}", "nitro", "emit_us"]
         yield _at_most(f"emit with nobody listening, from {place}: under 5 µs", cost, 5, "µs")
+
+
+def _schemas(m: Medians) -> Iterator[Target]:
+    for what in ("a dict", "a model"):
+        typed, plain = (m["schemas", f"{way} a schema, {what}", "nitro", "emit_us"] for way in ("with", "without"))
+        text = f"emit of {what} with a schema: at most 10 % more than without"
+        yield Target(text, f"{(typed / plain - 1) * 100:+.1f} %", typed <= 1.1 * plain)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Generic
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import PydanticSerializationError
 from typing_extensions import TypeVar
 
 from nitro.errors import ConfigurationError, InvalidPayload
@@ -89,17 +89,6 @@ class Schema(Generic[T]):
             reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
             raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {reason}") from None
         return value, sendable(payload, max_bytes)
-
-    def decoded(self, payload: bytes) -> T:
-        """A payload as the schema has it.
-
-        Raises:
-            InvalidPayload: it doesn't fit: it was sent by a program with another schema.
-        """
-        try:
-            return self._validate(from_json(payload))  # type: ignore[no-any-return]
-        except ValidationError as error:
-            raise InvalidPayload(f"a message of {self._topic!r} is no {self._name}: {_told(error)}") from None
 
     @property
     def _name(self) -> str:

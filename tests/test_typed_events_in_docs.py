@@ -1,0 +1,44 @@
+"""The blocks of `docs/typed-events.md`, in their order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlmodel import SQLModel
+
+from nitro import Client
+from nitro.errors import InvalidPayload
+from tests.servers import ROOT
+from tests.specification.blocks import blocks_in
+
+BLOCKS = list(blocks_in((ROOT / "docs/typed-events.md").read_text()))
+
+
+@pytest.mark.usefixtures("hub")
+def test_the_blocks_do_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, third, fourth = [block for block in BLOCKS if block.language == "python"]
+    names: dict[str, Any] = {"__name__": __name__}
+
+    def run(source: str) -> None:
+        exec(compile(source, "docs/typed-events.md", "exec", dont_inherit=True), names)
+
+    async def heard() -> list[Any]:
+        with Client(topics=["todo.created", "user.created"]) as client:
+            run(first.source)
+            run(second.source)
+            stream = client.stream()
+            return [await anext(stream), await anext(stream)]
+
+    try:
+        todo, user = asyncio.run(heard())
+        assert todo == {"id": 7, "title": "Milk"}
+        assert (set(user), user["name"]) == ({"id", "name"}, "Ann")
+        run(third.source)
+        (said,) = [block for block in BLOCKS if block.language == "text"]
+        assert capsys.readouterr().out.strip() == said.source.strip()
+        with pytest.raises(InvalidPayload):
+            run(fourth.source)
+    finally:
+        SQLModel.metadata.remove(SQLModel.metadata.tables["user"])
