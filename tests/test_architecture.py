@@ -101,7 +101,7 @@ LINE = [
     ("nitro.delivery.lane",),
     ("nitro.delivery.hub",),
     ("nitro.delivery.process",),
-    ("nitro.delivery.position",),
+    ("nitro.delivery.position", "nitro.testing.emitted"),
     ("nitro.rooms.roster", "nitro.rooms.attendance"),
     ("nitro.rooms.service",),
     ("nitro.rooms.process",),
