@@ -39,7 +39,8 @@ test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@$(call beside_linters,true)
-	$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --durations=20 -m "not alone and not engines"
+	$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=20 \
+	  -m "not alone and not engines"
 	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
 
 # What to run while working: all that needs no server and no browser.

@@ -17,6 +17,7 @@ from nitro.events.event import default_namespace
 from nitro.settings import get_settings
 from tests import servers
 from tests.engines import ENGINES, Engine
+from tests.order import seconds_of
 from tests.reach import starts_a_process
 
 WAYS: dict[str, tuple[str, ...]] = {"by send": (), "direct": ("--http", "nitro.uvicorn:HttpProtocol")}
@@ -36,6 +37,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     assert " at 0x" not in item.nodeid, f"{item.nodeid} has another name in each process; name its cases by `shown`"
     if isinstance(item, pytest.Function) and starts_a_process(item):
         item.add_marker("server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long begin first; within a file, everything stays in its order."""
+    items.sort(key=lambda item: -seconds_of(item.path))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
