@@ -36,6 +36,10 @@ WRONG: Mapping[str, tuple[str, str]] = {
         '[ticket]\n# here\nsecret = "short"',
         ", line 3: ticket.secret: a secret has 16 characters",
     ),
+    "behind what other formats take for line ends": (
+        TICKET + "# a comment with \u2028 and \x85\nsecond = 5",
+        ", line 4: ticket.second: there is no such key",
+    ),
     "a short password": (
         TICKET + '[inspector]\npassword = "letmein"',
         ", line 4: inspector.password: it has fewer than 16 characters",
@@ -308,3 +312,9 @@ def test_what_is_wrong_with_the_broker_and_the_metrics_is_told_too() -> None:
     assert done.stderr.startswith("nitro: PROMETHEUS_MULTIPROC_DIR='/nowhere' is no directory"), done.stderr
     done = run("serve", **environment, WEB_CONCURRENCY="3")
     assert done.stderr.startswith("nitro: 3 workers have a log in memory each")
+
+
+def test_one_text_stands_for_a_list_of_it(tmp_path: Path) -> None:
+    (tmp_path / "hub.toml").write_text('[stream]\npublic = "news.*"\norigins = "https://a.example"\n')
+    stream = read_configuration(str(tmp_path / "hub.toml"), {}).stream
+    assert (stream.public, stream.origins) == (("news.*",), ("https://a.example",))

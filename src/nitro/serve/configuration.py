@@ -99,9 +99,9 @@ class Stream(BaseModel):
 
     model_config = _STRICT
     path: str = "/events"
-    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed)] = ()
     cookies: bool = False
-    public: tuple[str, ...] = ()
+    public: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
 
     @field_validator("path")
     @classmethod

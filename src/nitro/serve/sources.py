@@ -159,7 +159,7 @@ def line_of(text: str, place: _Path) -> int | None:
 
     The beginnings of the text that are TOML end between its statements, and the first that has the key ends with it.
     """
-    lines = text.splitlines(keepends=True)
+    lines = [f"{line}\n" for line in text.split("\n")]  # TOML has no other ends of lines
     found: int | None = None
     begin, depth = 1, 0
     for number in range(1, len(lines) + 1):
