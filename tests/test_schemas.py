@@ -9,15 +9,20 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
+from sqlalchemy.pool import StaticPool
+from sqlmodel import Session, SQLModel, create_engine
 from typing_extensions import TypedDict
 
-from nitro import Client, Entity, emit, emit_async, event, on
+from nitro import Client, Entity, Grant, emit, emit_async, event, on
 from nitro.errors import ConfigurationError, InvalidPayload, PayloadTooLarge
 from nitro.events.event import Namespace, default_namespace
+from nitro.publisher import Publisher
+from nitro.testing import captured
 
 pytestmark = pytest.mark.usefixtures("hub")
 
@@ -45,6 +50,11 @@ class TodoEntity(Entity, table=True):
     __tablename__ = "schema_todo"
     title: str
     password_hash: str = "$2b$12$secret"
+
+
+class LiveNote(Entity, table=True, live=True, topic="schema.note"):
+    title: str
+    secret: str = "hidden"
 
 
 class EntityOut(BaseModel):
@@ -297,3 +307,38 @@ def test_what_is_sent_is_what_the_schema_makes_of_it(value: Outer) -> None:
     assert outer.schema.encode(OUTER.dump_python(value), 1 << 20) == (value, given_as_it_is)
     assert OUTER.validate_json(given_as_it_is) == value
     assert not {"\u2028", "\u2029", "\x85"} & set(given_as_it_is.decode())
+
+
+def test_live_models_are_held_to_it_too() -> None:
+    event("schema.note.created", schema=EntityOut)
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    SQLModel.metadata.create_all(engine, tables=[SQLModel.metadata.tables["livenote"]])
+    with captured("schema.note.*") as emitted, Session(engine) as session:
+        note = LiveNote(title="Milk")
+        id = note.id
+        session.add(note)
+        session.commit()
+        note.title = "Oat milk"
+        session.commit()
+    created, updated = emitted
+    assert created.data == {"id": id, "title": "Milk"}
+    assert updated.data["secret"] == "hidden", "of another topic, which has no schema"
+
+
+def test_what_is_published_over_http_is_held_to_it_too() -> None:
+    event("schema.todo", schema=TodoOut)
+    publisher = Publisher({"k" * 32: Grant(["schema.*"], user_id="billing")})
+
+    async def publish(result: Any) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(publisher), base_url="http://app") as client:
+            body = {"topic": "schema.todo", "result": result}
+            return await client.post("/", json=body, headers={"Authorization": f"Bearer {'k' * 32}"})
+
+    with captured() as emitted:
+        refused = asyncio.run(publish({"id": 1}))
+        assert (refused.status_code, refused.json()["detail"]) == (
+            422,
+            "result of 'schema.todo' is no TodoOut: title: Field required",
+        )
+        assert asyncio.run(publish({"id": 1, "title": "a", "more": 2})).status_code == 200
+    assert [each.data for each in emitted] == [{"id": 1, "title": "a", "price": None}]
