@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from time import monotonic
@@ -23,7 +24,14 @@ from nitro.delivery.hub import Hub
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.position import log_head_async
 from nitro.delivery.process import get_hub
-from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField, NotAuthenticated, TooManyClients
+from nitro.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    InvalidField,
+    NitroWarning,
+    NotAuthenticated,
+    TooManyClients,
+)
 from nitro.messages.message import Position
 from nitro.settings import get_settings
 from nitro.sse import wire_formats
@@ -56,6 +64,12 @@ _FORMATS: Final = {
 }
 """The wire format by `named` and `text`."""
 _ADDED_BY_LIBRARIES: Final = frozenset({"lasteventid", "last-event-id", "evs_last_event_id"})
+_COLLECTORS: Final = (("testclient", 50_000), ("127.0.0.1", 123))
+"""What they say who the client is; nobody else's client has such a port."""
+_NEVER_ENDS: Final = (
+    "this stream has no end, and TestClient and httpx.ASGITransport wait for it before they return anything; use "
+    "`async with nitro.testing.stream(app, path) as page`, see docs/testing.md"
+)
 _STREAMED_ALREADY: Final = (
     "this client is streamed already, to another request, and two would end each other's stream; make it and its "
     "response anew for each request, in the endpoint: return EventSourceResponse(Client(topics=[…]))"
@@ -203,6 +217,7 @@ class EventSourceResponse(Response):
                 await Problem(refusal)(scope, receive, send)
                 return
             span.begins(outbox)
+            _warn_of_a_collector(peer)
             servers = hub.servers_of(outbox)
             drain_with_listener(servers, scope.get("server"))
             if needs_signals:
@@ -308,6 +323,12 @@ class EventSourceResponse(Response):
         else:
             opening = encode_opening(at, retry)
         return {"type": "http.response.body", "body": opening, "more_body": True}
+
+
+def _warn_of_a_collector(peer: Any) -> None:
+    """Starlette's TestClient and httpx.ASGITransport return a response when it has ended, which a stream never has."""
+    if peer is not None and tuple(peer) in _COLLECTORS:
+        warnings.warn(_NEVER_ENDS, NitroWarning, stacklevel=2)
 
 
 @cache
