@@ -75,8 +75,6 @@ class Captured(Sequence[Emitted]):
     def __eq__(self, other: object) -> bool:
         return self._all() == (list(other) if isinstance(other, Sequence) else other)
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
-
     def __repr__(self) -> str:
         return repr(self._all())
 
