@@ -7,13 +7,15 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 import nitro
 from nitro.errors import ConfigurationError
@@ -75,6 +77,24 @@ def test_what_is_no_function_is_refused_where_it_is_written() -> None:
         nitro.inspector(authenticate="ada")  # type: ignore[arg-type]
 
 
+def test_a_generator_and_a_user_without_a_login_let_nobody_in(server: Server) -> None:
+    def generator(request: Request) -> Iterator[int]:
+        yield 1
+
+    async def async_generator(request: Request) -> AsyncIterator[int]:
+        yield 1
+
+    class Answers:
+        def __call__(self, request: Request) -> Iterator[int]:
+            yield 1
+
+    for authenticate in (generator, async_generator, Answers()):
+        with pytest.raises(ConfigurationError, match="is true before it has run"):
+            nitro.inspector(authenticate=authenticate)
+    for answer in ("generator", "unauthenticated"):
+        assert httpx.get(f"{server.url}/answers/", headers={"x-answer": answer}).status_code == 401
+
+
 def test_without_authenticate_nobody_is_answered_unless_the_server_reloads(server: Server, tmp_path: Path) -> None:
     refused = httpx.get(f"{server.url}/open/")
     assert refused.status_code == 403
@@ -87,6 +107,10 @@ def test_without_authenticate_nobody_is_answered_unless_the_server_reloads(serve
         assert httpx.get(f"{reloading.url}/open/", headers={"host": "evil.example"}).status_code == 403
         assert httpx.get(f"{reloading.url}/open/", headers={"x-forwarded-for": "10.0.0.1"}).status_code == 403
         assert httpx.get(f"{reloading.url}/inspector/").status_code == 401
+        old = f"GET /open/ HTTP/1.0\r\nHost: 127.0.0.1:{reloading.port}\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", reloading.port)) as proxied:
+            proxied.sendall(old)
+            assert proxied.recv(100).startswith(b"HTTP/1.1 403"), "as nginx asks what it stands before"
     finally:
         reloading.end()
 
@@ -113,6 +137,19 @@ def test_only_the_page_itself_can_change_something(server: Server) -> None:
     for headers in (ADMIN, {**ITS_OWN, "sec-fetch-site": "same-site"}, {**ITS_OWN, "sec-fetch-site": "cross-site"}):
         assert httpx.post(f"{server.url}/inspector/emit", json=body, headers=headers).status_code == 403
     assert httpx.post(f"{server.url}/inspector/emit", json=body, headers=ITS_OWN).status_code == 200
+    others = [
+        ("post", "emit", {"origin": "http://other.example"}),
+        ("get", "events", {"origin": "http://other.example"}),
+        ("get", "events", {"sec-fetch-site": "cross-site", "sec-fetch-dest": "empty"}),
+        ("get", "inspector.css", {"sec-fetch-site": "same-site", "sec-fetch-dest": "style"}),
+    ]
+    for method, path, headers in others:
+        sent = httpx.request(method, f"{server.url}/inspector/{path}", headers={**ITS_OWN, **headers})
+        assert sent.status_code == 403, (method, path, headers)
+    of_own = {"origin": server.url}
+    assert httpx.post(f"{server.url}/inspector/emit", json=body, headers={**ITS_OWN, **of_own}).status_code == 200
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
+    assert httpx.get(f"{server.url}/inspector/", headers={**ADMIN, **link}).status_code == 200
     careful = httpx.post(f"{server.url}/careful/emit", json=body, headers=ITS_OWN)
     assert (careful.status_code, careful.json()["detail"]) == (
         403,
@@ -202,7 +239,7 @@ def test_of_very_many_messages_some_are_shown_and_the_others_counted(server: Ser
             assert time.monotonic() < deadline, (shown, missed)
             tail.read_more()
             shown = sum("topic" in event for event in tail.data())
-            missed = sum(event.get("messages", 0) for event in tail.data())
+            missed = sum(event.get("messages", 0) + event.get("unread", 0) for event in tail.data())
         assert (shown + missed, 0 < shown <= 200) == (20_000, True)
 
 
@@ -272,6 +309,28 @@ def test_an_event_is_emitted(server: Server) -> None:
         answer = page.post("emit", topic="todo.created", payload={"text": "a test"})
         assert answer.json() == {"done": "todo.created is emitted."}
         assert client.events(1) == [{"text": "a test"}]
+
+
+def test_a_session_that_ends_ends_what_it_sees(server: Server) -> None:
+    with (
+        Stream(server.port, "/answers/events", "x-answer: once\r\n") as page,
+        Stream(server.port, "/answers/tail?pattern=*", "x-answer: once\r\n") as tail,
+    ):
+        page.read_until(b"event: hello")
+        tail.read_until(b":\n\n")
+        assert httpx.post(f"{server.url}/end").status_code == 200
+        for stream in (page, tail):
+            stream.socket.settimeout(30)
+            stream.read_to_end()
+
+
+def test_a_client_with_an_odd_address_and_a_very_long_user_is_seen(server: Server) -> None:
+    httpx.post(f"{server.url}/odd").raise_for_status()
+    with Looking(server.url) as page:
+        (row,) = page.report(lambda report: report["clients"]["rows"])["clients"]["rows"]
+        assert (len(row["user"]), row["is_cut"]) == (500, True)
+        assert row["address"] == "?"
+    httpx.delete(f"{server.url}/odd").raise_for_status()
 
 
 # All workers.

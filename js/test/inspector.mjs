@@ -26,7 +26,7 @@ function worker({ id = "a", since = 0, at = 100, lag = [0, 0, 0], ...rest } = {}
 
 const report = (at, ...workers) => ({
   at, problem: null, workers, clients: { total: 10, matching: 10, from: 0 },
-  topics: { seconds: 1, top: [], others: { topics: 0, messages: 0 }, is_cut: false },
+  topics: { seconds: 1, top: [], others: { topics: 0, messages: 0 }, left_out: 0 },
 });
 
 test("a rate is what a worker's counter grew by, in that worker's own time", () => {
@@ -103,7 +103,7 @@ test("the delay is that of the last ten seconds", () => {
 
 test("topics are those of the last minute, the busiest first", () => {
   const topics = new TopicWindow();
-  const emitted = (...top) => ({ seconds: 1, top, others: { topics: 1, messages: 2 }, is_cut: false });
+  const emitted = (...top) => ({ seconds: 1, top, others: { topics: 1, messages: 2 }, left_out: 0 });
   topics.take(0, emitted(["old", 100, 1000]));
   for (let at = 30; at <= 60; at++) topics.take(at, emitted(["todo.created", 1, 10], ["chat.message", 2, 20]));
   assert.deepEqual(topics.busiest(5).map(({ topic, messages, perSecond, bytesPerSecond }) => [topic, messages, perSecond, bytesPerSecond]), [["chat.message", 62, 2, 20], ["todo.created", 31, 1, 10]]);

@@ -117,8 +117,10 @@ class _Tracer:
         with self._tracer.start_as_current_span(name, kind=kind, attributes=attributes) as span:
             try:
                 yield
-            except Exception as error:
+            except BaseException as error:
                 span.set_attribute("error.type", type(error).__qualname__)
+                if not isinstance(error, Exception):  # a cancellation, which OpenTelemetry would leave out
+                    span.set_status(StatusCode.ERROR)
                 raise
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
+from starlette.authentication import UnauthenticatedUser
 from starlette.responses import RedirectResponse, Response
 
 import nitro
@@ -32,8 +33,19 @@ def by_header(request: Request) -> str | None:
     return request.headers.get("x-admin") or request.cookies.get("admin")
 
 
+sessions = {"once"}
+
+
 async def by_answers(request: Request) -> Any:
-    answers: dict[str, Any] = {"nothing": None, "zero": 0, "login": RedirectResponse("/login"), "someone": {"id": 1}}
+    answers: dict[str, Any] = {
+        "nothing": None,
+        "zero": 0,
+        "login": RedirectResponse("/login"),
+        "someone": {"id": 1},
+        "generator": (n for n in [1]),
+        "unauthenticated": UnauthenticatedUser(),
+        "once": "once" in sessions,
+    }
     wanted = request.headers.get("x-answer", "nothing")
     if wanted == "raise":
         raise HTTPException(401, headers={"www-authenticate": 'Basic realm="admins"'})
@@ -77,3 +89,21 @@ async def statistics() -> dict[str, Any]:
 @app.get("/threads")
 async def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate()]
+
+
+@app.post("/end")
+async def end_session() -> None:
+    sessions.clear()
+
+
+odd: list[Client] = []
+
+
+@app.post("/odd")
+async def connect_odd() -> None:
+    odd.append(Client(topics=["a"], user_id="u" * 600, address="\ud800").connect())
+
+
+@app.delete("/odd")
+async def disconnect_odd() -> None:
+    odd.pop().disconnect()

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
 
@@ -75,6 +75,7 @@ class Hub:
 
     Attributes:
         presence: who is in which room; None if nothing of this process has asked.
+        made_at: since when it counts, in seconds since 1970.
         on_inspection: called under the lock with what an inspector says in the log.
         is_draining: whether `drain_soon` was called.
         when_drained: called in an event loop when it has ended all its clients, since its server stops. Many servers
@@ -84,6 +85,7 @@ class Hub:
     def __init__(self, settings: Settings, broker: Broker) -> None:
         self.settings = settings
         self.broker = broker
+        self.made_at: float = time()
         self._lock = broker.lock
         self._lanes: dict[Loop | None, Lane] = {}
         self._known: WeakSet[Loop] = WeakSet()  # loops that had streams, or have one that waits for the log

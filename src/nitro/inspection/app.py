@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic_core import from_json
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -52,6 +54,9 @@ class Inspector:
         self._actions = actions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             raise ConfigurationError(f"the inspector answers HTTP, and was called for {scope['type']!r}; mount it")
         request = Request(scope, receive)
@@ -61,7 +66,7 @@ class Inspector:
             if refusal is not None:
                 await refusal(scope, receive, send)
             elif request.method == "GET" and path == "events":
-                await self._send_reports(scope, receive, send)
+                await self._send_reports(request, scope, receive, send)
             elif request.method == "GET" and path == "tail":
                 await self._send_tail(request, scope, receive, send)
             else:
@@ -93,17 +98,25 @@ class Inspector:
             return RedirectResponse(request.url.replace(path=request.url.path + "/"))
         return FileResponse(found, media_type=_TYPES[found.suffix], headers=_HEADERS)
 
-    async def _send_reports(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send_reports(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         hello = {"payloads": self._payloads, "actions": self._actions, "version": version("nitro-realtime")}
-        await send_reports(scope, receive, send, get_inspection(), hello)
+        await send_reports(scope, receive, send, partial(self._may_go_on, request), get_inspection(), hello)
 
     async def _send_tail(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        may_go_on = partial(self._may_go_on, request)
         try:
             pattern = check_pattern(request.query_params.get("pattern", ""))
         except (InvalidTopic, TopicTypeError) as error:  # an EventSource reads no other answer
             await send_refusal(scope, receive, send, str(error))
         else:
-            await send_tail(scope, receive, send, get_hub(), pattern, shows_payloads=self._payloads)
+            await send_tail(scope, receive, send, may_go_on, get_hub(), pattern, shows_payloads=self._payloads)
+
+    async def _may_go_on(self, request: Request) -> bool:
+        """Whether the request would be let in now; the page then asks again, and is told why not."""
+        try:
+            return await self._gate.check(request) is None
+        except (NitroError, HTTPException):
+            return False
 
     def __repr__(self) -> str:
         return f"<Inspector behind {self._gate!r}>"
@@ -153,14 +166,16 @@ def _view(fields: dict[str, Any]) -> View:
 async def _disconnect(wanted: dict[str, Any]) -> str:
     user, key = wanted.get("user"), wanted.get("client")
     stop = wanted.get("stop") is True
-    if isinstance(user, str):
+    if isinstance(user, str) and user:
         disconnect_user(user, stop=stop)
         return f"All clients of {user!r} are ended, in every process."
     if not isinstance(key, str):
         raise InvalidPayload('name a "client" by its key, or a "user"')
     if get_inspection().disconnect(key, stop=stop):
         return "The client is ended."
-    return "The client's process was told to end it."
+    if get_hub().broker.is_shared:
+        return "The client's process was told to end it."
+    return "The client is gone already."
 
 
 async def _emit(wanted: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -25,6 +25,11 @@ from nitro.sse.readers import readers
 
 __all__ = ["send_refusal", "send_reports", "send_tail"]
 
+MayGoOn = Callable[[], Awaitable[bool]]
+"""Whether the page may still see what it sees."""
+
+_ASKS_EVERY_SECONDS: Final = 15.0
+"""How long a page goes on whose session has ended."""
 _TAIL_SECONDS: Final = 0.2
 """Between two looks at the log."""
 _TAIL_MESSAGES: Final = 20
@@ -41,9 +46,9 @@ _HEADERS: Final = [
 
 
 async def send_reports(
-    scope: Scope, receive: Receive, send: Send, service: InspectionService, hello: dict[str, Any]
+    scope: Scope, receive: Receive, send: Send, may_go_on: MayGoOn, service: InspectionService, hello: dict[str, Any]
 ) -> None:
-    """Answer with what all processes report, about once a second."""
+    """Answer with what all processes report, about once a second, as long as the page may see it."""
     loop, news = asyncio.get_running_loop(), asyncio.Event()
     newest: list[bytes] = []
 
@@ -70,16 +75,24 @@ async def send_reports(
     viewer = Viewer(tell)
     service.add(viewer)
     try:
-        await _stream(scope, receive, send, events())
+        await _stream(scope, receive, send, may_go_on, events())
     finally:
         service.remove(viewer)
 
 
 async def send_tail(
-    scope: Scope, receive: Receive, send: Send, hub: Hub, pattern: str, *, shows_payloads: bool
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    may_go_on: MayGoOn,
+    hub: Hub,
+    pattern: str,
+    *,
+    shows_payloads: bool,
 ) -> None:
     """Answer with the messages of a pattern that are emitted from now on; if there are very many, with some."""
-    await _stream(scope, receive, send, _tail(LogReader(hub), pattern, shows_payloads=shows_payloads))
+    messages = _tail(LogReader(hub), pattern, shows_payloads=shows_payloads)
+    await _stream(scope, receive, send, may_go_on, messages)
 
 
 async def send_refusal(scope: Scope, receive: Receive, send: Send, detail: str) -> None:
@@ -88,7 +101,10 @@ async def send_refusal(scope: Scope, receive: Receive, send: Send, detail: str) 
     async def events() -> AsyncIterator[bytes]:
         yield encode_event(to_json({"detail": detail}), event="refused")
 
-    await _stream(scope, receive, send, events())
+    async def once() -> bool:
+        return True
+
+    await _stream(scope, receive, send, once, events())
 
 
 async def _tail(reader: LogReader, pattern: str, *, shows_payloads: bool) -> AsyncIterator[bytes]:
@@ -98,8 +114,10 @@ async def _tail(reader: LogReader, pattern: str, *, shows_payloads: bool) -> Asy
         await asyncio.sleep(_TAIL_SECONDS)
         messages, left_out = reader.read(_LOOKED_AT)
         found = [message for message in messages if matches(pattern, message.topic)]
-        missed = left_out + max(0, len(found) - _TAIL_MESSAGES)
-        events = [encode_event(to_json({"messages": missed}), event="missed")] if missed else []
+        missed = max(0, len(found) - _TAIL_MESSAGES)
+        events: list[bytes] = []
+        if missed or left_out:
+            events.append(encode_event(to_json({"messages": missed, "unread": left_out}), event="missed"))
         for message in found[-_TAIL_MESSAGES:]:
             shown: dict[str, Any] = {
                 "at": time.time(),
@@ -118,9 +136,14 @@ async def _tail(reader: LogReader, pattern: str, *, shows_payloads: bool) -> Asy
             yield b"".join(events)
 
 
-async def _stream(scope: Scope, receive: Receive, send: Send, events: AsyncIterator[bytes]) -> None:
+async def _stream(scope: Scope, receive: Receive, send: Send, may_go_on: MayGoOn, events: AsyncIterator[bytes]) -> None:
     async def write() -> None:
+        asked_at = time.monotonic()
         async for event in events:
+            if time.monotonic() - asked_at > _ASKS_EVERY_SECONDS:
+                asked_at = time.monotonic()
+                if not await may_go_on():
+                    return
             await send({"type": "http.response.body", "body": event, "more_body": True})
 
     with suppress(OSError):  # what some servers raise once the client is gone

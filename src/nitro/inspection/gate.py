@@ -25,6 +25,7 @@ _REMEDY: Final = (
     "nitro.inspector(authenticate=is_admin), where is_admin(request) returns something true if the request may see "
     "all clients, and None or False otherwise"
 )
+_GENERATORS: Final = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 _HEADER: Final = "x-nitro-inspector"
 """A page of another origin can't send it without being allowed to by CORS, and nothing here allows that."""
 
@@ -35,28 +36,29 @@ class Gate:
             who develop: on this machine, under a server that reloads.
 
     Raises:
-        ConfigurationError: it is no function.
+        ConfigurationError: it is no such function.
     """
 
     def __init__(self, authenticate: Authenticate | None) -> None:
+        call = getattr(authenticate, "__call__", None)  # noqa: B004 - an object's own method may be one
         if authenticate is not None and not callable(authenticate):
             raise ConfigurationError(f"authenticate is {authenticate!r:.100}, and not a function; use {_REMEDY}")
+        if any(kind(each) for each in (authenticate, call) for kind in _GENERATORS):
+            raise ConfigurationError(
+                f"authenticate is the generator {authenticate!r:.100}, and a generator is true before it has run; use "
+                f"{_REMEDY}"
+            )
         self._authenticate = authenticate
-        self._is_async = inspect.iscoroutinefunction(authenticate) or inspect.iscoroutinefunction(
-            getattr(authenticate, "__call__", None)  # noqa: B004 - an object's own method may be a coroutine function
-        )
+        self._is_async = any(map(inspect.iscoroutinefunction, (authenticate, call)))
 
     async def check(self, request: Request) -> Response | None:
         """Return if the request may pass; or what it is to be answered.
 
         Raises:
             NotAuthenticated: it may not.
-            AccessDenied: it may not, as it would change something for a page of another origin; or nobody may.
+            AccessDenied: it may not, since a page of another origin sends it; or nobody may.
         """
-        if request.method not in ("GET", "HEAD") and (
-            _HEADER not in request.headers or request.headers.get("sec-fetch-site", "same-origin") != "same-origin"
-        ):
-            raise AccessDenied("only the inspector's own page can do that")
+        _check_origin(request)
         if self._authenticate is None:
             if not (is_reloading(sys.argv) and _is_local(request)):
                 raise AccessDenied(
@@ -72,7 +74,9 @@ class Gate:
             answer = await answer
         if isinstance(answer, Response):
             return answer
-        if not answer:
+        if not answer or inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+            raise NotAuthenticated("the inspector needs a login that may see all clients")
+        if getattr(answer, "is_authenticated", True) is False:  # Starlette's user without a login, which is true
             raise NotAuthenticated("the inspector needs a login that may see all clients")
         return None
 
@@ -88,9 +92,27 @@ def is_reloading(arguments: list[str]) -> bool:
     return "--reload" in arguments[1:] or (is_fastapi and arguments[1:2] == ["dev"])
 
 
+def _check_origin(request: Request) -> None:
+    """Raises AccessDenied if a page of another origin sends the request, but for a link to the inspector's own page.
+
+    A browser says so itself over HTTPS and on this machine; elsewhere the origin that it names is compared.
+    """
+    headers, changes = request.headers, request.method not in ("GET", "HEAD")
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        is_own = site in ("same-origin", "none") or (not changes and headers.get("sec-fetch-dest") == "document")
+    else:
+        is_own = origin is None or urlsplit(origin).netloc in (headers.get("host"), headers.get("x-forwarded-host"))
+    if not is_own or (changes and _HEADER not in headers):
+        raise AccessDenied("only the inspector's own page can do that")
+
+
 def _is_local(request: Request) -> bool:
-    """Whether it comes from this machine, and was meant for it, and by no proxy."""
-    is_forwarded = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip"))
+    """Whether it comes from this machine, and was meant for it, and by no proxy that says so or speaks HTTP/1.0, as
+    nginx does to what it stands before.
+    """
+    is_forwarded = any(name in request.headers for name in ("forwarded", "via", "x-forwarded-for", "x-real-ip"))
+    is_forwarded |= request.scope.get("http_version") == "1.0"
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname
     names_it = host == "localhost" or _is_loopback(host)
     return not is_forwarded and names_it and request.client is not None and _is_loopback(request.client.host)

@@ -33,6 +33,6 @@ def hear(payload: bytes) -> None:
     """What an inspector says in the log; called by the hub, in a thread of its own."""
     order = Inspection.parse(payload)
     if order is None:
-        log.warning("an entry of the log says nothing that an inspector can say")
+        log.debug("an entry of the log says nothing that an inspector can say")
     else:
         get_inspection().hear(order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import nlargest
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -27,17 +27,29 @@ Row = dict[str, Any]
 
 _SHOWN: Final = 5
 """So many patterns are named; of the others, how many there are."""
-_SHOWN_CHARS: Final = 255
+_SHOWN_CHARS: Final = 100
+_USER_CHARS: Final = 500
+"""A user with a longer id can't be disconnected by it on the page."""
 SLOWEST: Final = 5
 """So many are named for which most waits."""
 _SHARE: Final = 0.003
 """Of the time, for putting clients in an order."""
+_LEAST_SECONDS: Final = 1.0
+_MANY: Final = 0.9
+"""Of the clients that were put in an order: if fewer are left, it is made anew."""
 _AS_THEY_CAME: Final[Order] = ("", "since", False)
 
 
 class _Ordered(NamedTuple):
     pairs: list[_Pair]
     outdated_at: float
+    ordered_at: float
+    connected: int
+
+    def has_lost_many(self) -> bool:
+        """Whether so many clients are gone since that the list would be about those."""
+        is_older = time.monotonic() > self.ordered_at + _LEAST_SECONDS
+        return is_older and len(active_clients) < _MANY * self.connected
 
 
 class Seen(NamedTuple):
@@ -75,7 +87,7 @@ class Listing:
             rows = self._rows(pair for pair in _open(clients[first : first + length]))
             return Seen(order, len(clients), first, rows)
         found = self._ordered.get(order)
-        if found is None or time.monotonic() > found.outdated_at:
+        if found is None or time.monotonic() > found.outdated_at or found.has_lost_many():
             found = self._ordered[order] = self._order(view)
         return Seen(order, len(found.pairs), first, self._rows(found.pairs[first : first + length]))
 
@@ -88,7 +100,7 @@ class Listing:
         clients = {outbox: client for client, outbox in _open(active_clients.connected())}
         return self._rows((clients[outbox], outbox) for outbox in slow if outbox in clients)
 
-    def forget_others(self, views: Collection[View]) -> None:
+    def forget_others(self, views: Iterable[View]) -> None:
         """Nobody wants any other order now."""
         wanted = {view[:3] for view in views}
         self._ordered = {order: found for order, found in self._ordered.items() if order in wanted}
@@ -100,10 +112,12 @@ class Listing:
             wanted = view.filter.casefold()
             pairs = [pair for pair in pairs if any(wanted in text.casefold() for text in _texts(*pair))]
         pairs.sort(key=_ORDERS[view.sort], reverse=view.descending)
-        return _Ordered(pairs, time.monotonic() + (time.thread_time() - began) / _SHARE)
+        took, now = time.thread_time() - began, time.monotonic()
+        lasts = took * max(1, len(self._ordered)) / _SHARE  # all orders together take that share
+        return _Ordered(pairs, now + lasts, now, len(active_clients))
 
     def _rows(self, pairs: Iterable[_Pair]) -> list[Row]:
-        return [_row(self._worker, *pair) for pair in pairs]
+        return [_row(self._worker, *pair) for pair in pairs if not pair[1].is_ended]
 
     def __repr__(self) -> str:
         return f"<Listing of {self._worker} in {len(self._ordered)} orders>"
@@ -146,8 +160,9 @@ def _row(worker: str, client: Client, outbox: Outbox) -> Row:
     row: Row = {
         "key": key_of(worker, client, outbox),
         "worker": worker,
-        "user": None if client.user_id is None else client.user_id[:_SHOWN_CHARS],
-        "address": client.address or None,
+        "user": client.user_id if client.user_id is None else client.user_id[:_USER_CHARS],
+        "is_cut": len(client.user_id or "") > _USER_CHARS,
+        "address": _text(client.address) or None,
         "topics": topics,
         "more_topics": more_topics,
         "mutes": len(interest.mutes),
@@ -166,12 +181,17 @@ def _row(worker: str, client: Client, outbox: Outbox) -> Row:
 
 def _shown(patterns: Subscribed) -> tuple[list[str], int]:
     names = sorted({pattern for pattern, _ in patterns})
-    return names[:_SHOWN], max(0, len(names) - _SHOWN)
+    return [name[:_SHOWN_CHARS] for name in names[:_SHOWN]], max(0, len(names) - _SHOWN)
+
+
+def _text(address: str | None) -> str:
+    """An address, which the application may have made of anything."""
+    return (address or "")[:_SHOWN_CHARS].encode("utf-8", "replace").decode()
 
 
 def _name(query: Query) -> str:
     """What it is a query of; its conditions may hold what nobody but its clients may see."""
-    return repr(query).strip("<>").partition(":")[0][:_SHOWN_CHARS]
+    return _text(repr(query).strip("<>").partition(":")[0])
 
 
 def _way(outbox: Outbox) -> str:

@@ -23,7 +23,7 @@ from nitro.delivery.process import broker_settings
 from nitro.inspection.board import Board
 from nitro.inspection.sight import compose, parse_report, windows_of
 from nitro.inspection.traffic import Traffic
-from nitro.inspection.view import View
+from nitro.inspection.view import MOST_ROWS, View
 from nitro.inspection.worker import Worker
 from nitro.messages.inspection import Inspection
 from nitro.streams.urls import make_store
@@ -44,6 +44,13 @@ _SAYS_EVERY_SECONDS: Final = 20.0
 _FRESH_SECONDS: Final = 8.0
 """What has not changed for so long is over: a process is silent, or an inspector has gone."""
 
+_ANSWER_SECONDS: Final = 3.0
+"""What doesn't answer within that time keeps the page waiting no longer."""
+_GATHERING_SECONDS: Final = 0.8
+"""A page gets its first report when other processes have had time to answer."""
+_AGAIN_SECONDS: Final = 1.0
+_MOST_BYTES: Final = 500_000
+"""Of a report that others read: NATS takes 1 MB."""
 _NEVER: Final = float("-inf")
 
 _Asked: Final = TypeAdapter(dict[str, dict[str, View]])
@@ -59,12 +66,14 @@ class Viewer:
     Attributes:
         id: no other page has it.
         view: which clients it shows.
+        came_at: when it was opened, by the monotonic clock.
     """
 
     def __init__(self, tell: Callable[[bytes], object]) -> None:
         self.id: str = secrets.token_urlsafe(9)
         self.view: View = View()
         self.tell: Callable[[bytes], object] = tell
+        self.came_at: float = time.monotonic()
 
     def show(self, view: View) -> None:
         """Show these clients, unless it has been told of newer ones."""
@@ -86,6 +95,15 @@ class InspectionService:
         self._heard_at = 0.0  # when somebody said that somebody looks
         self._said_at = _NEVER
         self._problem: str | None = None
+        self._is_ended = False
+        hub.when_drained.append(self._end)
+
+    def _end(self) -> None:
+        """The server stops: take down what this process has pinned up, before the process ends."""
+        self._is_ended = True
+        with self._lock:
+            if self._loop is not None and self._hurry is not None:
+                self._loop.call_soon_threadsafe(self._hurry.set)
 
     def add(self, viewer: Viewer) -> None:
         """A page looks."""
@@ -145,12 +163,13 @@ class InspectionService:
     def _run(self, loop: asyncio.AbstractEventLoop, hurry: asyncio.Event) -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(self._work(hurry))
+            while self._loop is loop:
+                try:
+                    loop.run_until_complete(self._work(hurry))
+                except Exception:
+                    log.exception("a report of the inspector has failed; it is tried again")
+                    time.sleep(_AGAIN_SECONDS)
             loop.run_until_complete(end_all())
-        except Exception:
-            log.exception("the inspector has failed; it begins anew with the next page that looks")
-            with self._lock:
-                self._loop = self._hurry = None
         finally:
             loop.close()
 
@@ -166,12 +185,13 @@ class InspectionService:
                 others: Sequence[Mapping[str, Any]] = ()
                 if self._hub.broker.is_shared:
                     try:
-                        if board is None:
-                            board = await self._open()
-                        asked, others = await self._exchange(board, reports)
+                        async with asyncio.timeout(_ANSWER_SECONDS):
+                            if board is None:
+                                board = await self._open()
+                            asked, others = await self._exchange(board, reports)
                         self._problem = None
                     except Exception as error:  # noqa: BLE001 - a driver's; it is shown
-                        self._problem = f"other processes can't be asked: {error or type(error).__name__}"
+                        self._problem = f"other processes can't be asked: {_why(error)}"
                         if board is not None:
                             await _close(board)
                             board = None
@@ -182,17 +202,22 @@ class InspectionService:
                 reports = [{**own, "at": time.time()}, *others]
                 if board is not None and asked:
                     await self._pin(board, own)
-                topics = traffic.look()
+                topics, is_young = traffic.look(), False
                 for viewer in viewers:
-                    viewer.tell(to_json(compose(viewer.id, viewer.view, reports, topics, self._problem)))
-                await self._pause(hurry, time.thread_time() - began)
+                    if board is not None and time.monotonic() - viewer.came_at < _GATHERING_SECONDS:
+                        is_young = True  # others have only just heard of it
+                    else:
+                        viewer.tell(to_json(compose(viewer.id, viewer.view, reports, topics, self._problem)))
+                await self._pause(hurry, time.thread_time() - began, is_young=is_young)
         finally:
+            self.worker.forget()
             if board is not None:
                 await _close(board)
 
     def _is_over(self, asked: Mapping[str, View]) -> bool:
         with self._lock:
-            if self._viewers or asked or time.monotonic() - self._heard_at < _FRESH_SECONDS:
+            is_wanted = self._viewers or asked or time.monotonic() - self._heard_at < _FRESH_SECONDS
+            if is_wanted and not self._is_ended:
                 return False
             self._loop = self._hurry = None
             return True
@@ -228,7 +253,7 @@ class InspectionService:
             parts = {each.id: windows_of(each.id, each.view, self.worker.id, reports) for each in viewers}
             rest = {each.id: {"": each.view} for each in viewers}
             asks = {viewer: {**rest[viewer], **parts[viewer]} for viewer in parts}
-            await board.pin("asks", self.worker.id, to_json([time.time(), asks]))
+            await board.pin("asks", self.worker.id, to_json(asks))
         asked: dict[str, View] = {}
         for name, notice in (await board.read("asks")).items():
             if name != self.worker.id and notice.age_seconds < _FRESH_SECONDS:
@@ -239,19 +264,22 @@ class InspectionService:
         for name, notice in (await board.read("reports")).items():
             report = parse_report(notice.content) if name != self.worker.id else None
             if report is not None:
-                others.append({**report, "at": time.time() - notice.age_seconds})
+                others.append({**report, "at": notice.seen_at})
         return asked, sorted(others, key=lambda report: (report["host"], report["pid"], report["id"]))
 
     async def _pin(self, board: Board, own: Mapping[str, Any]) -> None:
         try:
-            await board.pin("reports", self.worker.id, to_json([time.time(), own]))
+            await board.pin("reports", self.worker.id, _shortened(own))
         except Exception as error:  # noqa: BLE001 - a driver's; the next exchange tells it
             log.debug("the report of this process could not be pinned up: %r", error)
 
-    async def _pause(self, hurry: asyncio.Event, took: float) -> None:
-        hurry.clear()
+    async def _pause(self, hurry: asyncio.Event, took: float, *, is_young: bool) -> None:
         seconds = min(max(_PAUSE_SECONDS, took / _SHARE), _LONGEST_PAUSE_SECONDS)
-        await asyncio.sleep(_HURRY_SECONDS)
+        if not self._is_ended:
+            hurry.clear()
+            await asyncio.sleep(_HURRY_SECONDS)
+        if is_young:
+            return
         try:
             async with asyncio.timeout(seconds - _HURRY_SECONDS):
                 await hurry.wait()
@@ -260,6 +288,20 @@ class InspectionService:
 
     def __repr__(self) -> str:
         return f"<InspectionService of {self.worker!r}: {len(self._viewers)} pages look>"
+
+
+def _shortened(own: Mapping[str, Any]) -> bytes:
+    """A report as JSON; if pages ask for very many rows, with fewer of them."""
+    content, most = to_json(own), MOST_ROWS
+    while len(content) > _MOST_BYTES and most:
+        most //= 2
+        views = {name: {**seen, "rows": seen["rows"][:most]} for name, seen in own["views"].items()}
+        content = to_json({**own, "views": views})
+    return content
+
+
+def _why(error: Exception) -> str:
+    return "there is no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
 
 
 def _view(content: bytes) -> View | None:
@@ -273,7 +315,7 @@ def _view(content: bytes) -> View | None:
 def _asked(content: bytes, worker: str) -> dict[str, View]:
     """What an inspector wants to see of one process; nothing if it can't be read: others may write there."""
     try:
-        asks = _Asked.validate_python(from_json(content)[1])
+        asks = _Asked.validate_python(from_json(content))
     except (ValueError, ValidationError, LookupError, TypeError):
         return {}
     found = {viewer: parts.get(worker, parts.get("")) for viewer, parts in asks.items()}

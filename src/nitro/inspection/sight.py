@@ -21,7 +21,7 @@ Report = Mapping[str, Any]
 def parse_report(content: bytes) -> Report | None:
     """What a process has pinned up; None if it is no report, since others may write there."""
     try:
-        _, report = from_json(content)
+        report = from_json(content)
         _Report.model_validate(report)
     except (ValueError, TypeError):  # pydantic's are ValueErrors
         return None
@@ -31,7 +31,20 @@ def parse_report(content: bytes) -> Report | None:
 
 class _Row(BaseModel):
     key: str
+    worker: str
+    user: str | None
+    is_cut: bool
+    address: str | None
+    topics: list[str]
+    more_topics: int
+    mutes: int
+    rights: list[str] | None
+    more_rights: int = 0
+    query: str | None
     waiting: tuple[int, int]
+    since: float
+    way: str
+    state: str
 
 
 class _Seen(BaseModel):
@@ -41,11 +54,63 @@ class _Seen(BaseModel):
     rows: list[_Row]
 
 
+class _Counters(BaseModel):
+    published: int
+    published_bytes: int
+    delivered: int
+    delivered_bytes: int
+    connects: int
+    resumes: dict[str, int]
+    gaps: dict[str, int]
+    dropped: dict[str, int]
+    refused: dict[str, int]
+    disconnects: dict[str, int]
+
+
+class _Lag(BaseModel):
+    bounds: list[float]
+    counts: list[int]
+
+
+class _Broker(BaseModel):
+    name: str
+    is_shared: bool
+    gone_seconds: float
+    why_gone: str
+    refused: str
+    lag_messages: int
+    unacknowledged: int
+    skipped: int
+
+
+class _Log(BaseModel):
+    head: str
+    messages: int
+    bytes: int
+    seconds: float
+
+
+class _Waiting(BaseModel):
+    messages: int
+    bytes: int
+
+
 class _Report(BaseModel):
     id: str
     host: str
     pid: int
+    since: float
+    is_draining: bool
     clients: int
+    users: int
+    direct: int
+    loops: int
+    loop_lag_seconds: float
+    counters: _Counters
+    lag: _Lag
+    broker: _Broker
+    log: _Log
+    waiting: _Waiting
     slowest: list[_Row]
     views: dict[str, _Seen]
 

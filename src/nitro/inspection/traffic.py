@@ -27,20 +27,25 @@ class LogReader:
         self._read_up_to: Position = hub.broker.head
 
     def read(self, most: int) -> tuple[list[Message], int]:
-        """The applications' messages that are new, the newest `most` if there are more; and how many are left out."""
+        """The applications' messages that are new, the newest `most` if there are more; and how many entries of the log
+        are left out, of whatever topics.
+        """
         broker, after = self._broker, self._read_up_to
         self._read_up_to = head = broker.head
-        if head in (after, NOWHERE):
+        if head == after or NOWHERE in (head, after):  # what was there before this process reached the log isn't new
             return [], 0
         is_same = head.epoch == after.epoch
-        left_out = max(0, head.sequence - after.sequence - most) if is_same else 0
-        if not is_same or left_out:
+        new = head.sequence - after.sequence if is_same else 0
+        if not is_same or new > most:
             after = Position(head.epoch, max(0, head.sequence - most))
         try:
             found = broker.read(after, most)
         except PositionLost:
             found = self._retained(head, most)
-        return [message for message in found if not is_reserved(message.topic)], left_out
+        if found and found[-1].position is not None and found[-1].position.sequence > head.sequence:
+            new += found[-1].position.sequence - head.sequence if is_same else 0  # it has come since
+            self._read_up_to = found[-1].position
+        return [message for message in found if not is_reserved(message.topic)], max(0, new - len(found))
 
     def _retained(self, head: Position, most: int) -> Sequence[Message]:
         """What there is, if that is less than what was asked for."""
@@ -75,6 +80,6 @@ class Traffic:
         return {
             "seconds": seconds,
             "top": [(topic, *count) for topic, count in by_count[:_SHOWN]],
-            "others": {"topics": len(others), "messages": sum(others) + left_out},
-            "is_cut": bool(left_out),
+            "others": {"topics": len(others), "messages": sum(others)},
+            "left_out": left_out,
         }

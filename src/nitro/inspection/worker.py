@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from nitro.clients.client import active_clients
 from nitro.delivery.hub import Hub
@@ -15,8 +14,6 @@ from nitro.inspection.rows import Listing, key_of
 from nitro.inspection.view import View
 
 __all__ = ["Worker"]
-
-_STARTED_AT: Final = time.time() - time.process_time()
 
 
 class Worker:
@@ -42,7 +39,7 @@ class Worker:
             "id": self.id,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "since": _STARTED_AT,
+            "since": self._hub.made_at,
             "is_draining": self._hub.is_draining,
             "clients": statistics.clients,
             "users": statistics.users,
@@ -85,6 +82,10 @@ class Worker:
             "slowest": self._listing.slowest(self._hub.behind()),
             "views": {name: self._listing.see(view)._asdict() for name, view in views.items()},
         }
+
+    def forget(self) -> None:
+        """Nobody looks any more."""
+        self._listing.forget_others(())
 
     def disconnect(self, key: str, *, stop: bool) -> bool:
         """End the client with that key; whether it is one of this process's."""

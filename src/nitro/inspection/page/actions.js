@@ -44,7 +44,7 @@ export class ClientDialog {
   show(row, now, names) {
     this.row = row;
     put($("h2", this.dialog), row.user === null ? "A client without a user" : row.user);
-    this.userButton.hidden = row.user === null;
+    this.userButton.hidden = row.user === null || row.is_cut;
     const { way, state } = row;
     for (const [name, value] of /** @type {[string, string][]} */ ([
       ["User", row.user ?? "none"],

@@ -16,7 +16,7 @@ const figureOf = (value) => (value === null ? "–" : axisRate(value));
 const DRAWINGS = [
   {
     title: "Clients", least: 10, format: count, series: [{ name: "", of: (sample) => sample.clients }],
-    figure: (samples) => ({ figure: count(last(samples).clients), note: counted(last(samples).users, "user") }),
+    figure: (samples) => ({ figure: count(last(samples).clients), note: last(samples).workers > 1 ? "of all workers" : counted(last(samples).users, "user") }),
   },
   {
     title: "Events in", least: 10, format: axisRate, series: [{ name: "", of: (sample) => sample.published }],

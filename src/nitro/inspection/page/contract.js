@@ -57,12 +57,13 @@
  * @property {number} seconds
  * @property {[string, number, number][]} top
  * @property {{topics: number, messages: number}} others
- * @property {boolean} is_cut
+ * @property {number} left_out messages that were not counted, of whatever topics
  *
  * @typedef {object} Row One client.
  * @property {string} key
  * @property {string} worker
  * @property {string | null} user
+ * @property {boolean} is_cut whether the user's id is longer
  * @property {string | null} address
  * @property {string[]} topics
  * @property {number} more_topics
@@ -109,6 +110,8 @@
  * @property {string} words What was done, or what went wrong.
  */
 
+const ANSWER_MILLISECONDS = 15_000;
+
 export const SESSION_ENDED = "inspector-session-ended";
 
 /** Whether that status says that who looks may no longer look; the page then hears of it. @param {number} status */
@@ -143,9 +146,15 @@ export async function ask(address, body) {
   let response;
   try {
     const headers = { "content-type": "application/json", "x-nitro-inspector": "1" };
-    response = await fetch(address, { method: "POST", headers, body });
-  } catch {
-    return { status: 0, words: "The server could not be reached. Try again." };
+    response = await fetch(address, { method: "POST", headers, body, signal: AbortSignal.timeout(ANSWER_MILLISECONDS) });
+  } catch (error) {
+    const isLate = error instanceof DOMException && error.name === "TimeoutError";
+    const why = isLate ? "The server has not answered. Over HTTP/1.1 a browser has six connections to it: close other pages of it." : "The server could not be reached.";
+    return { status: 0, words: `${why} Try again.` };
+  }
+  if (response.redirected) {  // to a login
+    dispatchEvent(new Event(SESSION_ENDED));
+    return { status: 401, words: "Your session has ended." };
   }
   const { status, ok } = response;
   isEnd(status);

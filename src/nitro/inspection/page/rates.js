@@ -13,7 +13,8 @@
  * @typedef {object} Sample All workers at one moment.
  * @property {number} at
  * @property {number} clients
- * @property {number} users
+ * @property {number} users of all workers: one who has clients in two counts twice
+ * @property {number} workers
  * @property {number | null} published a second; null as long as there is one report
  * @property {number | null} delivered
  * @property {number | null} p50
@@ -110,7 +111,7 @@ export class Rates {
     const totals = { gaps: 0, dropped: 0, refused: 0, disconnects: 0 };
     /** @type {Sample} */
     const sample = {
-      at: report.at, clients: 0, users: 0, published: null, delivered: null, p50: null, p99: null, waiting: 0, waitingBytes: 0, lost: 0,
+      at: report.at, clients: 0, users: 0, workers: report.workers.length, published: null, delivered: null, p50: null, p99: null, waiting: 0, waitingBytes: 0, lost: 0,
     };
     for (const worker of report.workers) {
       const past = this.past.get(worker.id) ?? new Past(worker, this.at !== null && worker.since > this.at - SILENT_SECONDS);

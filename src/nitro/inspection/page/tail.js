@@ -37,6 +37,7 @@ export class Tail {
     /** @type {Told[]} oldest first */
     this.fresh = [];
     this.missed = 0;
+    this.unread = 0;
     this.unseen = 0;
     this.isDue = false;
 
@@ -69,7 +70,9 @@ export class Tail {
     source.addEventListener("open", () => this.say());
     source.addEventListener("message", ({ data }) => this.hear(JSON.parse(data)));
     source.addEventListener("missed", ({ data }) => {
-      this.missed += JSON.parse(data).messages;
+      const { messages, unread } = JSON.parse(data);
+      this.missed += messages;
+      this.unread += unread;
       this.plan();
     });
     source.addEventListener("refused", ({ data }) => this.stop(String(JSON.parse(data).detail)));
@@ -114,6 +117,7 @@ export class Tail {
   clear() {
     this.fresh = [];
     this.missed = 0;
+    this.unread = 0;
     this.unseen = 0;
     this.list.replaceChildren();
     this.say();
@@ -150,6 +154,7 @@ export class Tail {
     if (this.isPaused) words.push(`Paused, ${counted(fresh.length + this.unseen, "newer message")}.`);
     if (list.children.length) words.push(`The newest ${count(list.children.length)}.`);
     if (this.missed) words.push(`${counted(this.missed, "message")} left out: more came than are sent to this page.`);
+    if (this.unread) words.push(`${counted(this.unread, "message")} of all topics came too fast to be looked at.`);
     put(this.state, words.join(" "));
     this.empty.hidden = list.children.length > 0;
     list.hidden = !list.children.length;

@@ -53,7 +53,7 @@ export class Topics {
     if (!shown.length) words.push("Nothing was emitted in the last minute.");
     if (more > 0) words.push(`And ${counted(more, "other topic")} in the last minute.`);
     if (topics.others > 0) words.push(`${counted(topics.others, "message")} on topics that are not listed.`);
-    if (newest.is_cut) words.push("There are more topics than are counted.");
+    if (newest.left_out) words.push("More is emitted than is counted here: the rates are too low.");
     put(this.note, words.join(" "));
     this.note.hidden = !words.length;
   }
