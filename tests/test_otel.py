@@ -221,6 +221,27 @@ def test_what_can_not_be_sent_fails_the_spans_that_it_concerns(recorded: Recorde
     ]
 
 
+def test_an_emit_that_is_cancelled_fails_its_span(recorded: Recorded) -> None:
+    began = asyncio.Event()
+
+    @on("todo.created")
+    async def handler(sender: Any, **kwargs: Any) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    async def scenario() -> None:
+        emitting = asyncio.ensure_future(emit_async("todo.created", "me", result=1))
+        await began.wait()
+        emitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await emitting
+
+    asyncio.run(scenario())
+    emitted = recorded["emit todo.created"]
+    assert emitted.status.status_code is StatusCode.ERROR
+    assert attributes(emitted)["error.type"] == "CancelledError"
+
+
 def test_a_handler_that_fails_and_is_not_required_fails_no_span(recorded: Recorded) -> None:
     @on("todo.created")
     def handler(sender: Any, **kwargs: Any) -> None:
