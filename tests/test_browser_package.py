@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from nitro.testing.conformance import eventually
+from tests.commands import run as nitro
 from tests.servers import ROOT, Server
 
 JS = ROOT / "js"
@@ -44,6 +45,10 @@ live.unsubscribe("user.*");
 const names = ([first]: RoomMember<{ name: string }>[], count: number) => console.log(first?.state.name, count);
 const lookAway: () => void = live.presence("room.42", names);
 lookAway();
+const listen = <P extends string, T>(pattern: P, handler: Handler<T>) => offs.push(live.on(pattern, handler));
+listen("todo.*", show);
+live.on<string>("todo.*", (text) => console.log(text.length));
+live.on(`user.${options.since}.*`, (data) => console.log(data.anything));
 const state: "connecting" | "open" | "waiting" | "closed" = live.state;
 for (const off of offs) off();
 live.close();
@@ -215,6 +220,24 @@ def test_a_strict_project_compiles_with_the_package_and_with_what_the_wheel_serv
     options = {**STRICT, "module": module, "moduleResolution": resolution, "paths": paths}
     (tmp_path / "tsconfig.json").write_text(
         json.dumps({"compilerOptions": options, "files": [f"{name}.ts" for name in FILES]})
+    )
+    run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("module", ["nitro-realtime", "/nitro/client.js"])
+@pytest.mark.parametrize("compiler", ["tsc", "tsc6"])
+def test_a_strict_project_knows_what_is_sent_with_each_event_by_the_file_that_nitro_types_writes(
+    packed: Packed, tmp_path: Path, compiler: str, module: str
+) -> None:
+    packed.install(tmp_path)
+    (tmp_path / "package.json").write_text('{ "type": "module" }')
+    (tmp_path / "page.ts").write_text((NPM / "typed.ts").read_text().replace("nitro-realtime", module))
+    written = nitro("types", "tests.apps.typed:app", "-o", str(tmp_path / "events.d.ts"), "--module", module)
+    assert written.returncode == 0, written.stderr
+    paths = {"/nitro/client.js": [str(packed.static / "client.d.ts")]}
+    options = {**STRICT, "module": "node16", "moduleResolution": "node16", "paths": paths}
+    (tmp_path / "tsconfig.json").write_text(
+        json.dumps({"compilerOptions": options, "files": ["page.ts", "events.d.ts"]})
     )
     run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
 
