@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext
 from nitro.testing.conformance import eventually
 from tests.commands import run as nitro
 from tests.servers import ROOT, Server
+from tests.specification.blocks import blocks_in
 
 JS = ROOT / "js"
 NPM = ROOT / "tests/npm"
@@ -224,22 +225,41 @@ def test_a_strict_project_compiles_with_the_package_and_with_what_the_wheel_serv
     run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
 
 
+def write_typed_page(packed: Packed, project: Path, page: str, module: str) -> None:
+    """A strict project with a page and, beside it, the file that `nitro types` writes."""
+    packed.install(project)
+    (project / "package.json").write_text('{ "type": "module" }')
+    (project / "page.ts").write_text(page.replace("nitro-realtime", module))
+    paths = {"/nitro/client.js": [str(packed.static / "client.d.ts")]}
+    options = {**STRICT, "module": "node16", "moduleResolution": "node16", "paths": paths}
+    (project / "tsconfig.json").write_text(
+        json.dumps({"compilerOptions": options, "files": ["page.ts", "events.d.ts"]})
+    )
+
+
 @pytest.mark.parametrize("module", ["nitro-realtime", "/nitro/client.js"])
 @pytest.mark.parametrize("compiler", ["tsc", "tsc6"])
 def test_a_strict_project_knows_what_is_sent_with_each_event_by_the_file_that_nitro_types_writes(
     packed: Packed, tmp_path: Path, compiler: str, module: str
 ) -> None:
-    packed.install(tmp_path)
-    (tmp_path / "package.json").write_text('{ "type": "module" }')
-    (tmp_path / "page.ts").write_text((NPM / "typed.ts").read_text().replace("nitro-realtime", module))
+    write_typed_page(packed, tmp_path, (NPM / "typed.ts").read_text(), module)
     written = nitro("types", "tests.apps.typed:app", "-o", str(tmp_path / "events.d.ts"), "--module", module)
     assert written.returncode == 0, written.stderr
-    paths = {"/nitro/client.js": [str(packed.static / "client.d.ts")]}
-    options = {**STRICT, "module": "node16", "moduleResolution": "node16", "paths": paths}
-    (tmp_path / "tsconfig.json").write_text(
-        json.dumps({"compilerOptions": options, "files": ["page.ts", "events.d.ts"]})
-    )
     run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
+
+
+def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: Packed, tmp_path: Path) -> None:
+    blocks = list(blocks_in((ROOT / "docs/typed-events.md").read_text()))
+    made, page = (block.source for block in blocks if block.language == "ts")
+    source = "".join(
+        block.source for block in blocks if block.language == "python" and block.path[-1] != "What is refused"
+    )
+    (tmp_path / "main.py").write_text(source + "app = None\n")
+    write_typed_page(packed, tmp_path, f"declare const show: (text: string) => void;\n{page}", "nitro-realtime")
+    written = nitro("types", "main:app", "-o", str(tmp_path / "events.d.ts"), "--app-dir", str(tmp_path))
+    assert written.returncode == 0, written.stderr
+    assert (tmp_path / "events.d.ts").read_text() == made
+    run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
 
 
 @pytest.fixture(scope="module", params=["vite", "webpack"])
