@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -14,6 +15,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
+from nitro.events.declarations import declarations_of
+from nitro.events.event import Namespace
+from nitro.messages.topics import matches
 from nitro.testing.conformance import eventually
 from tests.commands import run as nitro
 from tests.servers import ROOT, Server
@@ -246,6 +250,24 @@ def test_a_strict_project_knows_what_is_sent_with_each_event_by_the_file_that_ni
     written = nitro("types", "tests.apps.typed:app", "-o", str(tmp_path / "events.d.ts"), "--module", module)
     assert written.returncode == 0, written.stderr
     run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
+
+
+def test_a_pattern_has_the_topics_that_it_matches_on_the_server(packed: Packed, tmp_path: Path) -> None:
+    dice = random.Random(7)
+    topics = {".".join("".join(dice.choices("ab", k=dice.randint(1, 4))) for _ in range(2)) for _ in range(30)}
+    patterns = {re.sub(r"\*+", "*", "".join(dice.choices("aab.*", k=dice.randint(1, 8)))) for _ in range(400)}
+    lines = ['import type { Heard } from "nitro-realtime";', "const same = <A, B>(is: Same<A, B>): void => void is;"]
+    lines += ["type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;"]
+    for pattern in sorted(patterns - {"*"}):
+        expected = " | ".join(f'"{topic}"' for topic in sorted(topics) if matches(pattern, topic))
+        lines.append(f'same<Heard<"{pattern}">["topic"], {expected or "never"}>(true);')
+    assert sum(" | " in line for line in lines) > 30
+    write_typed_page(packed, tmp_path, "\n".join(lines), "nitro-realtime")
+    events = Namespace()
+    for topic in topics:
+        events.event(topic, schema=int)
+    (tmp_path / "events.d.ts").write_text(declarations_of(events, "this test"))
+    run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
 
 
 def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: Packed, tmp_path: Path) -> None:

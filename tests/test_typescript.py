@@ -124,10 +124,13 @@ def test_named_schemas_are_interfaces_or_types_whose_names_no_other_has() -> Non
         "a-b": {"type": "null"},
         "Taken": {"type": "null"},
         "_": {"type": "null"},
-        "Long": {"enum": [f"number {number}" for number in range(10)]},
+        "Long": {"enum": [f"number | {number}" for number in range(10)], "type": "string"},
+        "Many": {"anyOf": [{"const": f"number {number}"} for number in range(10)]},
     }
     assert "\n".join(TypeScript(schemas, ["Taken"]).declarations()) == (
         "export type Long =\n  | "
+        + "\n  | ".join(f'"number | {number}"' for number in range(10))
+        + ";\n\nexport type Many =\n  | "
         + "\n  | ".join(f'"number {number}"' for number in range(10))
         + """;
 

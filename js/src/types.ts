@@ -18,8 +18,10 @@ type Topic = Extract<keyof Events, string>;
 type Matches<Pattern extends string, Text extends string> = Pattern extends `${infer Start}*${infer End}`
   ? Text extends `${Start}${infer Rest}` ? EndsSo<End, Rest> : false
   : Pattern extends Text ? true : false;
-type EndsSo<End extends string, Text extends string> = Text extends `${string}${infer Rest}`
-  ? End extends "" ? true : Matches<End, Rest> extends true ? true : EndsSo<End, Rest>
+type EndsSo<End extends string, Text extends string> = Text extends `${string}${infer Rest}` // the one character
+  ? End extends `${infer Next}*${infer More}`
+    ? Rest extends `${string}${Next}${infer After}` ? EndsSo<More, After> : false
+    : Rest extends `${string}${End}` ? true : false
   : false;
 
 type IsOfAll<Pattern extends string> = true extends (Pattern extends "*" | "ANY" ? true : false) ? true : false;

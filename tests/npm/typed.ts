@@ -57,6 +57,7 @@ same<Heard<"todo*renamed*twice">["topic"], "todo.renamed.twice">(true);
 same<Heard<"todo.renamed.*twice">["topic"], never>(true);
 same<Heard<"todo.renamed.twice*">["topic"], never>(true);
 same<Heard<"*.created" | "part">["topic"], "todo.created" | "part">(true);
+same<Heard<"todo.created*">["topic"], never>(true);
 same<Heard<"t*e">["topic"], "todo.renamed.twice" | "tree" | "tuple">(true);
 same<Heard["topic"], keyof Events | "">(true);
 same<Heard<"ANY">, Heard<"*">>(true);

@@ -97,11 +97,18 @@ class TypeScript:
         text = self.type_of(schema)
         if text.startswith("{\n") and text.endswith("\n}") and "\n}" not in text[:-2]:
             declared = f"export interface {name} {text}\n"
-        elif len(text) > _WIDTH and "\n" not in text and not re.search(r"[<({\[]", text):
-            declared = f"export type {name} =\n  | " + text.replace(" | ", "\n  | ") + ";\n"
+        elif len(text) > _WIDTH and (members := self._members(schema)):
+            declared = f"export type {name} =\n" + "\n".join(f"  | {member}" for member in members) + ";\n"
         else:
             declared = f"export type {name} = {text};\n"
         return comment(_notes(schema)) + declared
+
+    def _members(self, schema: dict[str, Any]) -> list[str]:
+        """The types of a schema that is a union, and nothing besides; else none."""
+        types = [*map(_literal, _list(schema, "enum"))]
+        if len({"anyOf", "oneOf", "allOf", "$ref", "type", "enum"} & schema.keys()) == 1:
+            types += [self.type_of(each, "    ") for key in ("anyOf", "oneOf") for each in _list(schema, key)]
+        return [each for each in dict.fromkeys(types) if each != "never"]
 
     def _named(self, ref: Any) -> str:
         key = ref.removeprefix(_REF) if isinstance(ref, str) else ""

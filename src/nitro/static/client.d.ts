@@ -20,7 +20,7 @@ interface Events {
 type Topic = Extract<keyof Events, string>;
 /** As `matches` in topics.ts: each `*` stands for one or more characters. */
 type Matches<Pattern extends string, Text extends string> = Pattern extends `${infer Start}*${infer End}` ? Text extends `${Start}${infer Rest}` ? EndsSo<End, Rest> : false : Pattern extends Text ? true : false;
-type EndsSo<End extends string, Text extends string> = Text extends `${string}${infer Rest}` ? End extends "" ? true : Matches<End, Rest> extends true ? true : EndsSo<End, Rest> : false;
+type EndsSo<End extends string, Text extends string> = Text extends `${string}${infer Rest}` ? End extends `${infer Next}*${infer More}` ? Rest extends `${string}${Next}${infer After}` ? EndsSo<More, After> : false : Rest extends `${string}${End}` ? true : false : false;
 type IsOfAll<Pattern extends string> = true extends (Pattern extends "*" | "ANY" ? true : false) ? true : false;
 type TopicOf<Pattern extends string> = IsOfAll<Pattern> extends true ? Topic : {
     [Each in Topic]: true extends Matches<Pattern, Each> ? Each : never;
