@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -229,7 +230,7 @@ def test_a_strict_project_compiles_with_the_package_and_with_what_the_wheel_serv
     run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
 
 
-def write_typed_page(packed: Packed, project: Path, page: str, module: str) -> None:
+def write_typed_page(packed: Packed, project: Path, page: str, module: str = "nitro-realtime") -> None:
     """A strict project with a page and, beside it, the file that `nitro types` writes."""
     packed.install(project)
     (project / "package.json").write_text('{ "type": "module" }')
@@ -252,6 +253,22 @@ def test_a_strict_project_knows_what_is_sent_with_each_event_by_the_file_that_ni
     run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
 
 
+SENT = "import json; from tests.apps.typed import sent; print(json.dumps(sent()))"
+
+
+def test_what_is_sent_has_the_type_that_is_written(packed: Packed, tmp_path: Path) -> None:
+    """Neither a field less nor one more: TypeScript refuses what an object in braces has besides its type."""
+    printed = run(sys.executable, "-c", SENT, cwd=ROOT).removeprefix("imported\n")
+    lines = [
+        f"export const x{n}: TypedEvents[{json.dumps(topic)}] = {text};"
+        for n, (topic, text) in enumerate(json.loads(printed))
+    ]
+    assert len(lines) > 20
+    write_typed_page(packed, tmp_path, "\n".join(['import type { TypedEvents } from "./events.js";', *lines]))
+    assert nitro("types", "tests.apps.typed:app", "-o", str(tmp_path / "events.d.ts")).returncode == 0
+    run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
+
+
 def test_a_pattern_has_the_topics_that_it_matches_on_the_server(packed: Packed, tmp_path: Path) -> None:
     dice = random.Random(7)
     topics = {".".join("".join(dice.choices("ab", k=dice.randint(1, 4))) for _ in range(2)) for _ in range(30)}
@@ -262,7 +279,7 @@ def test_a_pattern_has_the_topics_that_it_matches_on_the_server(packed: Packed, 
         expected = " | ".join(f'"{topic}"' for topic in sorted(topics) if matches(pattern, topic))
         lines.append(f'same<Heard<"{pattern}">["topic"], {expected or "never"}>(true);')
     assert sum(" | " in line for line in lines) > 30
-    write_typed_page(packed, tmp_path, "\n".join(lines), "nitro-realtime")
+    write_typed_page(packed, tmp_path, "\n".join(lines))
     events = Namespace()
     for topic in topics:
         events.event(topic, schema=int)
@@ -277,7 +294,7 @@ def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: 
         block.source for block in blocks if block.language == "python" and block.path[-1] != "What is refused"
     )
     (tmp_path / "main.py").write_text(source + "app = None\n")
-    write_typed_page(packed, tmp_path, f"declare const show: (text: string) => void;\n{page}", "nitro-realtime")
+    write_typed_page(packed, tmp_path, f"declare const show: (text: string) => void;\n{page}")
     written = nitro("types", "main:app", "-o", str(tmp_path / "events.d.ts"), "--app-dir", str(tmp_path))
     assert written.returncode == 0, written.stderr
     assert (tmp_path / "events.d.ts").read_text() == made

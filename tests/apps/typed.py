@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypeVar
@@ -109,6 +109,37 @@ event("string", schema=string)
 event("untyped")
 
 app = FastAPI()
+
+
+SENT: dict[str, list[Any]] = {
+    "todo.created": [
+        TodoOut(id=1, title="a", color=Color.RED, price=Decimal("1.50")),
+        TodoOut(id=1, title="a", color=Color.RED, price=Decimal(2), due=datetime(2026, 1, 1, tzinfo=UTC)),
+    ],
+    "todo.deleted": [Empty()],
+    "todo.renamed.twice": [{'an "odd"\nname': "a", "number": number} for number in (1, -2, "three", True, None)],
+    "tree": [{"children": [{"children": [], "more": 7}], "even": {"more": None}}],
+    "part": [{}, {"colors": {"red": 1}}, {"sides": {"left": 1}, "point": Point(1, 2.5)}],
+    "page": [Page(items=[None])],
+    "pet": [{"kind": "cat", "lives": 9}, {"kind": "dog", "tricks": ["sit"]}],
+    "pets": [[], [Cat(kind="cat", lives=9), Dog(kind="dog", tricks=[])]],
+    "tuple": [(1, None), (1, "a")],
+    "nothing": [()],
+    "json": [None, "a", [1, ["a", {"b": [None]}]]],
+    "string": [{"TypedEvents": {"anything": [1]}}],
+}
+"""Results of each of them."""
+
+
+def sent() -> list[tuple[str, str]]:
+    """The topic, and what is sent, of each of these results."""
+    schemas = {topic: event(topic).schema for topic in SENT}
+    return [
+        (topic, schema.encode(result, 10_000)[1].decode())
+        for topic, schema in schemas.items()
+        if schema is not None
+        for result in SENT[topic]
+    ]
 
 
 def make() -> FastAPI:
