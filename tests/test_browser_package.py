@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +16,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
+from nitro.events.declarations import declarations_of
+from nitro.events.event import Namespace
+from nitro.messages.topics import matches
 from nitro.testing.conformance import eventually
+from tests.commands import run as nitro
 from tests.servers import ROOT, Server
+from tests.specification.blocks import blocks_in
 
 JS = ROOT / "js"
 NPM = ROOT / "tests/npm"
@@ -44,6 +51,10 @@ live.unsubscribe("user.*");
 const names = ([first]: RoomMember<{ name: string }>[], count: number) => console.log(first?.state.name, count);
 const lookAway: () => void = live.presence("room.42", names);
 lookAway();
+const listen = <P extends string, T>(pattern: P, handler: Handler<T>) => offs.push(live.on(pattern, handler));
+listen("todo.*", show);
+live.on<string>("todo.*", (text) => console.log(text.length));
+live.on(`user.${options.since}.*`, (data) => console.log(data.anything));
 const state: "connecting" | "open" | "waiting" | "closed" = live.state;
 for (const off of offs) off();
 live.close();
@@ -217,6 +228,77 @@ def test_a_strict_project_compiles_with_the_package_and_with_what_the_wheel_serv
         json.dumps({"compilerOptions": options, "files": [f"{name}.ts" for name in FILES]})
     )
     run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
+
+
+def write_typed_page(packed: Packed, project: Path, page: str, module: str = "nitro-realtime") -> None:
+    """A strict project with a page and, beside it, the file that `nitro types` writes."""
+    packed.install(project)
+    (project / "package.json").write_text('{ "type": "module" }')
+    (project / "page.ts").write_text(page.replace("nitro-realtime", module))
+    paths = {"/nitro/client.js": [str(packed.static / "client.d.ts")]}
+    options = {**STRICT, "module": "node16", "moduleResolution": "node16", "paths": paths}
+    (project / "tsconfig.json").write_text(
+        json.dumps({"compilerOptions": options, "files": ["page.ts", "events.d.ts"]})
+    )
+
+
+@pytest.mark.parametrize("module", ["nitro-realtime", "/nitro/client.js"])
+@pytest.mark.parametrize("compiler", ["tsc", "tsc6"])
+def test_a_strict_project_knows_what_is_sent_with_each_event_by_the_file_that_nitro_types_writes(
+    packed: Packed, tmp_path: Path, compiler: str, module: str
+) -> None:
+    write_typed_page(packed, tmp_path, (NPM / "typed.ts").read_text(), module)
+    written = nitro("types", "tests.apps.typed:app", "-o", str(tmp_path / "events.d.ts"), "--module", module)
+    assert written.returncode == 0, written.stderr
+    run(JS / "node_modules/.bin" / compiler, "-p", tmp_path, cwd=tmp_path)
+
+
+SENT = "import json; from tests.apps.typed import sent; print(json.dumps(sent()))"
+
+
+def test_what_is_sent_has_the_type_that_is_written(packed: Packed, tmp_path: Path) -> None:
+    """Neither a field less nor one more: TypeScript refuses what an object in braces has besides its type."""
+    printed = run(sys.executable, "-c", SENT, cwd=ROOT).removeprefix("imported\n")
+    lines = [
+        f"export const x{n}: TypedEvents[{json.dumps(topic)}] = {text};"
+        for n, (topic, text) in enumerate(json.loads(printed))
+    ]
+    assert len(lines) > 20
+    write_typed_page(packed, tmp_path, "\n".join(['import type { TypedEvents } from "./events.js";', *lines]))
+    assert nitro("types", "tests.apps.typed:app", "-o", str(tmp_path / "events.d.ts")).returncode == 0
+    run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
+
+
+def test_a_pattern_has_the_topics_that_it_matches_on_the_server(packed: Packed, tmp_path: Path) -> None:
+    dice = random.Random(7)
+    topics = {".".join("".join(dice.choices("ab", k=dice.randint(1, 4))) for _ in range(2)) for _ in range(30)}
+    patterns = {re.sub(r"\*+", "*", "".join(dice.choices("aab.*", k=dice.randint(1, 8)))) for _ in range(400)}
+    lines = ['import type { Heard } from "nitro-realtime";', "const same = <A, B>(is: Same<A, B>): void => void is;"]
+    lines += ["type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;"]
+    for pattern in sorted(patterns - {"*"}):
+        expected = " | ".join(f'"{topic}"' for topic in sorted(topics) if matches(pattern, topic))
+        lines.append(f'same<Heard<"{pattern}">["topic"], {expected or "never"}>(true);')
+    assert sum(" | " in line for line in lines) > 30
+    write_typed_page(packed, tmp_path, "\n".join(lines))
+    events = Namespace()
+    for topic in topics:
+        events.event(topic, schema=int)
+    (tmp_path / "events.d.ts").write_text(declarations_of(events, "this test"))
+    run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
+
+
+def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: Packed, tmp_path: Path) -> None:
+    blocks = list(blocks_in((ROOT / "docs/typed-events.md").read_text()))
+    made, page = (block.source for block in blocks if block.language == "ts")
+    source = "".join(
+        block.source for block in blocks if block.language == "python" and block.path[-1] != "What is refused"
+    )
+    (tmp_path / "main.py").write_text(source + "app = None\n")
+    write_typed_page(packed, tmp_path, f"declare const show: (text: string) => void;\n{page}")
+    written = nitro("types", "main:app", "-o", str(tmp_path / "events.d.ts"), "--app-dir", str(tmp_path))
+    assert written.returncode == 0, written.stderr
+    assert (tmp_path / "events.d.ts").read_text() == made
+    run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
 
 
 @pytest.fixture(scope="module", params=["vite", "webpack"])

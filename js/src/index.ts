@@ -3,9 +3,7 @@
 import { here } from "./browser.js";
 import { type Live, Member, type Options } from "./live.js";
 
-export type { Handler, Live, Message, Options, RoomMember } from "./live.js";
-export type { Gap, State } from "./stream.js";
-export type { Failure } from "./transports.js";
+export type * from "./types.js";
 
 /**
  * Connect to a stream of `EventSourceResponse`, whose URL is resolved as a link in the page is.

@@ -1,6 +1,7 @@
 // A member: what a page's code holds. It says what it wants, keeps its place in the log, and hands on what it hears.
 
 import type { PageEnv, Undo } from "./env.js";
+import type { HandlerOf } from "./types.js";
 import { headersOf, type Hearing, hears, tried, turn } from "./handlers.js";
 import { isKnown } from "./position.js";
 import type { Room, RoomMember } from "./rooms.js";
@@ -65,7 +66,8 @@ export interface Live {
   on(pattern: "gap", handler: (gap: Gap) => void): () => void;
   /** Hear how far it has got in the server's log, when nothing of what it hears has come up to there. */
   on(pattern: "nitro.position", handler: (position: string) => void): () => void;
-  on<T = any>(pattern: string, handler: Handler<T>): () => void;
+  /** Data has the types of `Events`, if that has topics which the pattern matches; else that of the handler. */
+  on<T = any, P extends string = string>(pattern: P, handler: HandlerOf<P, T>): () => void;
   /**
    * Hear who is in this room, now and whenever that changes; whoever came first is the first. In a crowd nobody is named, and
    * only `count` tells how many there are. Subscribes to `presence.<room>`, and returns a function that ends it.

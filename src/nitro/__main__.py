@@ -17,11 +17,11 @@ usage: nitro run APP [OPTIONS]
 Serves an ASGI application by uvicorn, with direct streams: a connection that stands costs some 4 KiB.
 APP is as for uvicorn, such as main:app; so are all options. `nitro run --help` lists them.
 
-The commands tail, emit, log, doctor and bench need typer and rich: pip install 'nitro-realtime[cli]'
+The commands tail, emit, log, doctor, bench and types need typer and rich: pip install 'nitro-realtime[cli]'
 The command serve, a hub of its own, needs more: pip install 'nitro-realtime[serve]'
 """
 """What is printed where typer or rich is missing."""
-_EXTRAS: Final = {**dict.fromkeys(("tail", "emit", "log", "doctor", "bench"), "cli"), "serve": "serve"}
+_EXTRAS: Final = {**dict.fromkeys(("tail", "emit", "log", "doctor", "bench", "types"), "cli"), "serve": "serve"}
 """The commands that need typer and rich, and the extra that brings all that each needs."""
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import nitro
-from nitro.cli import broker, emit, log, tail
+from nitro.cli import broker, emit, log, tail, types
 from nitro.cli import serve as hub
 from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.cli.run import serve
@@ -183,6 +183,29 @@ def _bench(
         connect_rate=connect_rate,
     )
     raise typer.Exit(bench.run(offer, chosen, timeout))
+
+
+@app.command(
+    "types",
+    help="Write TypeScript for pages: what is sent with each event that has a schema.\n\n"
+    "APP is imported as by nitro run, and not served: nitro types main:app -o events.d.ts. Exit code 1 if --check "
+    "finds another file.",
+)
+def _types(
+    application: Annotated[str, typer.Argument(metavar="APP", help="As for nitro run: main:app.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where it is written. Default: stdout.")
+    ] = None,
+    only_checks: Annotated[bool, typer.Option("--check", help="Compare FILE, and write nothing.")] = False,
+    module: Annotated[
+        str, typer.Option("--module", metavar="NAME", help="How pages import the browser client.")
+    ] = "nitro-realtime",
+    directory: Annotated[
+        str, typer.Option("--app-dir", metavar="DIRECTORY", help="Where APP is; default: here.", show_default=False)
+    ] = "",
+    is_factory: Annotated[bool, typer.Option("--factory", help="APP is called, and returns the application.")] = False,
+) -> None:
+    raise typer.Exit(types.run(application, output, module, directory, is_factory=is_factory, only_checks=only_checks))
 
 
 @app.command(

@@ -4,6 +4,39 @@ interface Failure {
     message: string;
 }
 
+type State = "connecting" | "open" | "waiting" | "closed";
+interface Gap {
+    /** `"rights"`: the server lets this page hear something else than before. The others are the server's own. */
+    reason: "expired" | "epoch" | "overflow" | "invalid" | "rights";
+    resumed_at: string;
+}
+
+/**
+ * The data of each event by its topic. It is empty, and filled by the file that `nitro types main:app -o events.d.ts` writes:
+ * the handlers of these topics, and of patterns that match some of them, are then given data of these types.
+ */
+interface Events {
+}
+type Topic = Extract<keyof Events, string>;
+/** As `matches` in topics.ts: each `*` stands for one or more characters. */
+type Matches<Pattern extends string, Text extends string> = Pattern extends `${infer Start}*${infer End}` ? Text extends `${Start}${infer Rest}` ? EndsSo<End, Rest> : false : Pattern extends Text ? true : false;
+type EndsSo<End extends string, Text extends string> = Text extends `${string}${infer Rest}` ? End extends `${infer Next}*${infer More}` ? Rest extends `${string}${Next}${infer After}` ? EndsSo<More, After> : false : Rest extends `${string}${End}` ? true : false : false;
+type IsOfAll<Pattern extends string> = true extends (Pattern extends "*" | "ANY" ? true : false) ? true : false;
+type TopicOf<Pattern extends string> = IsOfAll<Pattern> extends true ? Topic : {
+    [Each in Topic]: true extends Matches<Pattern, Each> ? Each : never;
+}[Topic];
+/** What `*` hears, and nothing else does: what was sent to this connection alone. */
+type Alone<Pattern extends string> = IsOfAll<Pattern> extends true ? "" : never;
+type Data<Each> = Each extends keyof Events ? Events[Each] : unknown;
+interface MessageOf<Each extends string> extends Message {
+    topic: Each;
+}
+type Given<Pattern extends string> = {
+    [Each in TopicOf<Pattern> | Alone<Pattern>]: [data: Data<Each>, message: MessageOf<Each>];
+}[TopicOf<Pattern> | Alone<Pattern>];
+/** The handler of a pattern: of data as `Events` has it, or of any (`T`) if nothing there matches, or the pattern isn't known. */
+type HandlerOf<Pattern extends string, T> = [keyof Events] extends [never] ? Handler<T> : {} extends Record<Pattern, true> ? Handler<T> : [TopicOf<Pattern>] extends [never] ? Handler<T> : (...heard: Given<Pattern>) => void;
+
 /** Who is in a room, as the server says it. */
 interface RoomMember<State = any> {
     user_id: string;
@@ -11,13 +44,6 @@ interface RoomMember<State = any> {
     state: State;
     /** Since when, in seconds since 1970. */
     since: number;
-}
-
-type State = "connecting" | "open" | "waiting" | "closed";
-interface Gap {
-    /** `"rights"`: the server lets this page hear something else than before. The others are the server's own. */
-    reason: "expired" | "epoch" | "overflow" | "invalid" | "rights";
-    resumed_at: string;
 }
 
 interface Message {
@@ -59,7 +85,8 @@ interface Live {
     on(pattern: "gap", handler: (gap: Gap) => void): () => void;
     /** Hear how far it has got in the server's log, when nothing of what it hears has come up to there. */
     on(pattern: "nitro.position", handler: (position: string) => void): () => void;
-    on<T = any>(pattern: string, handler: Handler<T>): () => void;
+    /** Data has the types of `Events`, if that has topics which the pattern matches; else that of the handler. */
+    on<T = any, P extends string = string>(pattern: P, handler: HandlerOf<P, T>): () => void;
     /**
      * Hear who is in this room, now and whenever that changes; whoever came first is the first. In a crowd nobody is named, and
      * only `count` tells how many there are. Subscribes to `presence.<room>`, and returns a function that ends it.
