@@ -51,7 +51,8 @@ def test_await_was_forgotten_of_the_method():
 @pytest.mark.parametrize("options", [(), ("-n", "2", "--dist=loadfile")], ids=["alone", "xdist"])
 def test_tests_have_a_hub_each_and_a_forgotten_await_fails(options: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "nitro.testing.plugin", *options, "."]
+    own = f"--basetemp={tmp_path}/own"  # else it closes the folder of all tests to those who aren't root
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "nitro.testing.plugin", own, *options, "test_it.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "6 passed" in done.stdout, done.stdout
