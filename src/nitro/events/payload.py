@@ -17,6 +17,7 @@ from nitro.events.patch_text import frame_of
 from nitro.messages.one_line import on_one_line
 
 __all__ = [
+    "SURELY_PARSABLE_BYTES",
     "JsonArray",
     "JsonObject",
     "JsonText",
@@ -30,6 +31,8 @@ __all__ = [
 
 _DEPTH: Final = 200
 """Maximum nesting that JSON parsers accept. A payload with fewer brackets can't exceed it."""
+SURELY_PARSABLE_BYTES: Final = _DEPTH
+"""JSON that isn't longer is neither too deep nor has too long a number."""
 _DIGITS: Final = 4300
 """Maximum digits of an integer that JSON parsers accept. A payload with fewer digits can't exceed it."""
 

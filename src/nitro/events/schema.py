@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError
 from typing_extensions import TypeVar
 
 from nitro.errors import ConfigurationError, InvalidPayload
-from nitro.events.payload import check_parsable, encode, sendable
+from nitro.events.payload import SURELY_PARSABLE_BYTES, check_parsable, encode, sendable
 
 __all__ = ["Schema"]
 
@@ -78,7 +78,8 @@ class Schema(Generic[T]):
                 payload = self._to_json(value, by_alias=True)
             if self._may_have_nan and payload.find(b"null") >= 0:
                 json.dumps(self.adapter.dump_python(value, mode="json", by_alias=True), allow_nan=False)
-            check_parsable(payload, payload.count(b"["))
+            if len(payload) > SURELY_PARSABLE_BYTES:
+                check_parsable(payload, payload.count(b"["))
         except PydanticSerializationError as error:
             found = ", ".join(f"{name} has to be {kind}" for kind, name in _CHANGED.findall(str(error)))
             why = found or "something in it is not what the schema says"
