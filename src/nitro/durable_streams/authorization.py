@@ -5,14 +5,13 @@ Fed by the app, before anything else of a request is read; a refusal is an excep
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from nitro.errors import AccessDenied, ConfigurationError
+from nitro.sse.asking import asking
 
 __all__ = ["Action", "Authorization", "Authorize"]
 
@@ -40,9 +39,7 @@ class Authorization:
         if not callable(authorize):
             raise ConfigurationError(f"authorize is {authorize!r:.100}, and not a function; {_REMEDY}")
         self._authorize = authorize
-        self._is_async = inspect.iscoroutinefunction(authorize) or inspect.iscoroutinefunction(
-            getattr(authorize, "__call__", None)  # noqa: B004 - an object's own method may be a coroutine function
-        )
+        self._ask = asking(authorize)
 
     async def check(self, request: Request, path: str, action: Action) -> None:
         """Return if the request may do it.
@@ -50,13 +47,7 @@ class Authorization:
         Raises:
             AccessDenied: the answer is anything but True, so that a function that forgets to answer permits nothing.
         """
-        if self._is_async:
-            answer = self._authorize(request, path, action)
-        else:
-            answer = await run_in_threadpool(self._authorize, request, path, action)
-        if inspect.isawaitable(answer):
-            answer = await answer
-        if answer is not True:
+        if await self._ask(request, path, action) is not True:
             raise AccessDenied(f"this request may not {action} the stream {path!r}")
 
     def __repr__(self) -> str:

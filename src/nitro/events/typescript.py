@@ -133,8 +133,7 @@ class TypeScript:
         return f"[{', '.join(parts)}]"
 
     def _object(self, schema: dict[str, Any], indent: str) -> str:
-        properties = schema.get("properties")
-        properties = properties if isinstance(properties, dict) else {}
+        properties = _mapping(schema, "properties")
         more = [*_mapping(schema, "patternProperties").values()]
         if schema.get("additionalProperties", False) is not False:
             more.append(schema["additionalProperties"])

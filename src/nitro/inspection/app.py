@@ -78,22 +78,22 @@ class Inspector:
         if request.method in ("GET", "HEAD"):
             return self._file(request, path)
         if request.method != "POST" or path not in ("view", "disconnect", "emit"):
-            return _problem(404, "there is no such thing here")
+            return Problem(NitroError("there is no such thing here"), 404)
         wanted = await _body(request)
         if path == "view":
             viewer, view = str(wanted.pop("viewer", "")), _view(wanted)
             if _VIEWER.fullmatch(viewer) and get_inspection().show(viewer, view):
                 return Response(status_code=204)
-            return _problem(409, "this page doesn't look here any more; wait for the next hello")
+            return Problem(NitroError("this page doesn't look here any more; wait for the next hello"), 409)
         if not self._actions:
-            return _problem(403, "this inspector only shows; mount it with actions=True")
+            return Problem(NitroError("this inspector only shows; mount it with actions=True"), 403)
         log.info("%s by a page of the inspector: %.200r", path, wanted)
         return JSONResponse({"done": await (_disconnect(wanted) if path == "disconnect" else _emit(wanted))})
 
     def _file(self, request: Request, path: str) -> Response:
         found = _FILES.get(path or "index.html")
         if found is None:
-            return _problem(404, "there is no such thing here")
+            return Problem(NitroError("there is no such thing here"), 404)
         if not path and not request.scope["path"].endswith("/"):  # what the page names is beside it
             return RedirectResponse(request.url.replace(path=request.url.path + "/"))
         return FileResponse(found, media_type=_TYPES[found.suffix], headers=_HEADERS)
@@ -184,12 +184,3 @@ async def _emit(wanted: dict[str, Any]) -> str:
         raise InvalidPayload("an event without a result isn't sent to clients; give a payload that is not null")
     await emit_async(topic, result=payload)  # type: ignore[arg-type]  # which checks it
     return f"{topic} is emitted."
-
-
-def _problem(status: int, detail: str) -> Response:
-    return JSONResponse(
-        {"type": "about:blank", "title": "Not possible", "status": status, "detail": detail},
-        status,
-        {"cache-control": "no-store"},
-        media_type="application/problem+json",
-    )

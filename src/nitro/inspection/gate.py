@@ -10,11 +10,11 @@ from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from nitro.errors import AccessDenied, ConfigurationError, NotAuthenticated
+from nitro.sse.asking import asking
 
 __all__ = ["Authenticate", "Gate"]
 
@@ -49,7 +49,7 @@ class Gate:
                 f"{_REMEDY}"
             )
         self._authenticate = authenticate
-        self._is_async = any(map(inspect.iscoroutinefunction, (authenticate, call)))
+        self._ask = None if authenticate is None else asking(authenticate)
 
     async def check(self, request: Request) -> Response | None:
         """Return if the request may pass; or what it is to be answered.
@@ -59,19 +59,14 @@ class Gate:
             AccessDenied: it may not, since a page of another origin sends it; or nobody may.
         """
         _check_origin(request)
-        if self._authenticate is None:
+        if self._ask is None:
             if not (is_reloading(sys.argv) and _is_local(request)):
                 raise AccessDenied(
                     f"this inspector shows all clients and was given nothing to tell who may see them: use {_REMEDY}. "
                     f"Without it, it only answers on this machine, under a server that was started with --reload"
                 )
             return None
-        if self._is_async:
-            answer = self._authenticate(request)
-        else:
-            answer = await run_in_threadpool(self._authenticate, request)
-        if inspect.isawaitable(answer):
-            answer = await answer
+        answer = await self._ask(request)
         if isinstance(answer, Response):
             return answer
         if not answer or inspect.isgenerator(answer) or inspect.isasyncgen(answer):

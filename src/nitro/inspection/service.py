@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from nitro.brokers.tasks import end_all
@@ -101,6 +101,9 @@ class InspectionService:
     def _end(self) -> None:
         """The server stops: take down what this process has pinned up, before the process ends."""
         self._is_ended = True
+        self._report_soon()
+
+    def _report_soon(self) -> None:
         with self._lock:
             if self._loop is not None and self._hurry is not None:
                 self._loop.call_soon_threadsafe(self._hurry.set)
@@ -130,9 +133,7 @@ class InspectionService:
                 return False
         self._heard_at = time.monotonic()
         self._start()
-        with self._lock:
-            if self._loop is not None and self._hurry is not None:
-                self._loop.call_soon_threadsafe(self._hurry.set)
+        self._report_soon()
         return True
 
     def hear(self, order: Inspection) -> None:
@@ -250,9 +251,9 @@ class InspectionService:
             if time.monotonic() - self._said_at > _SAYS_EVERY_SECONDS:
                 self._hub.inspect(Inspection("look"))
                 self._said_at = time.monotonic()
-            parts = {each.id: windows_of(each.id, each.view, self.worker.id, reports) for each in viewers}
-            rest = {each.id: {"": each.view} for each in viewers}
-            asks = {viewer: {**rest[viewer], **parts[viewer]} for viewer in parts}
+            asks = {
+                each.id: {"": each.view, **windows_of(each.id, each.view, self.worker.id, reports)} for each in viewers
+            }
             await board.pin("asks", self.worker.id, to_json(asks))
         asked: dict[str, View] = {}
         for name, notice in (await board.read("asks")).items():
@@ -316,7 +317,7 @@ def _asked(content: bytes, worker: str) -> dict[str, View]:
     """What an inspector wants to see of one process; nothing if it can't be read: others may write there."""
     try:
         asks = _Asked.validate_python(from_json(content))
-    except (ValueError, ValidationError, LookupError, TypeError):
+    except ValueError:
         return {}
     found = {viewer: parts.get(worker, parts.get("")) for viewer, parts in asks.items()}
     return {viewer: view for viewer, view in found.items() if view is not None}
