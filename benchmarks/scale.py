@@ -1,8 +1,8 @@
 """A model of more than one machine: what so many connections at such a rate of events need.
 
 `python benchmarks/scale.py` prints a table of some cases; with options, one row for figures of your own:
-`python benchmarks/scale.py --connections 250000 --events 500 --hearers 20 --host-cores 16`. `docs/scale.md` says how to
-read it, and where the constants are from; each can be replaced by an option of its name.
+`python benchmarks/scale.py --connections 250000 --events 500 --hearers 20 --host-cores 16`. `docs/about/scale.md` says
+how to read it, and where the constants are from; each can be replaced by an option of its name.
 """
 
 import argparse

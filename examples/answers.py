@@ -1,4 +1,4 @@
-"""Answers that grow word by word, and go on whether anybody watches or not: each is a run, see `docs/runs.md`.
+"""Answers that grow word by word, and go on whether anybody watches or not: each is a run, see `docs/how-to/runs.md`.
 
 With `NITRO_BROKER_URL=sqlite:///answers.db python -m examples.serve examples.answers:app` they survive the server:
 end it in the middle of an answer, start it again, and the answer goes on where it was.

@@ -1,4 +1,4 @@
-"""The recipes of `docs/access.md`, as they stand there, against real servers: who gets a stream, who gets an answer."""
+"""The recipes of `docs/how-to/access.md`, as they stand there, against real servers: who gets a stream, who not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nitro.tickets import Tickets
 from tests.servers import ROOT, Server
 from tests.sse import Stream
 
-ACCESS = (ROOT / "docs/access.md").read_text()
+ACCESS = (ROOT / "docs/how-to/access.md").read_text()
 KEY = "a key of the tests, which is long enough"
 SECRET = "a secret of the tests, which is long enough"
 ENVIRONMENT = {"SECRET": SECRET, "ORIGINS": "http://localhost:1", "NITRO_RETRY_MILLISECONDS": "100"}

@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     esbuild = shutil.which("esbuild", path=NODE_MODULES / ".bin")
     if esbuild is None or not (NODE_MODULES / "@tanstack/db").exists():
         pytest.skip(f"NO LIBRARIES: {NODE_MODULES / '@tanstack/db'} is missing; run `npm ci` in js/")
-    text = (ROOT / "docs/live.md").read_text().partition("## In the browser")[2].partition("\n## ")[0]
+    text = (ROOT / "docs/how-to/live.md").read_text().partition("## In the browser")[2].partition("\n## ")[0]
     blocks = [block.partition("\n") for block in text.split("```")[1::2]]
     recipes = [(language, code) for language, _, code in blocks if language in ("js", "jsx")]
     assert [language for language, _ in recipes] == ["js", "jsx", "js"]

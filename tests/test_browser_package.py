@@ -288,7 +288,7 @@ def test_a_pattern_has_the_topics_that_it_matches_on_the_server(packed: Packed, 
 
 
 def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: Packed, tmp_path: Path) -> None:
-    blocks = list(blocks_in((ROOT / "docs/typed-events.md").read_text()))
+    blocks = list(blocks_in((ROOT / "docs/how-to/typed-events.md").read_text()))
     made, page = (block.source for block in blocks if block.language == "ts")
     source = "".join(
         block.source for block in blocks if block.language == "python" and block.path[-1] != "What is refused"

@@ -1,4 +1,4 @@
-"""The terminal captures of `docs/command-line.md`: each command is run, and prints what stands there."""
+"""The terminal captures of `docs/reference/command-line.md`: each command is run, and prints what stands there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tests.commands import Command
 from tests.servers import ROOT, Server
 from tests.specification.blocks import blocks_in
 
-CAPTURES = [block for block in blocks_in((ROOT / "docs/command-line.md").read_text()) if block.language == "console"]
+CAPTURES = [
+    block for block in blocks_in((ROOT / "docs/reference/command-line.md").read_text()) if block.language == "console"
+]
 CHANGING = {r"\x1b\[[0-9;]*m": "", r"\d\d:\d\d:\d\d  ": "TIME  ", r"[0-9a-f]{10}(-|\b)": r"EPOCH\1"}
 CHANGING |= {r"\.[0-9a-f]{6}\b": ".STAMP", r"0:00:\d\d ago": "AGE", r"(bytes +│) \d+ ": r"\1 NN "}
 

@@ -27,7 +27,7 @@ from tests.cast import check_streams_get_across, ends_on, wait_until_open
 from tests.servers import ROOT
 from tests.services import PostgresServer, other_postgres_programs
 
-SCALING = (ROOT / "docs/scaling.md").read_text()
+SCALING = (ROOT / "docs/how-to/scaling.md").read_text()
 
 
 def documented(language: str, heading: str) -> list[str]:

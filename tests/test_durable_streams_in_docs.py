@@ -1,4 +1,4 @@
-"""The blocks of docs/durable-streams.md, as they stand there."""
+"""The blocks of docs/how-to/durable-streams.md, as they stand there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.servers import ROOT, Server
 
-TEXT = (ROOT / "docs/durable-streams.md").read_text()
+TEXT = (ROOT / "docs/how-to/durable-streams.md").read_text()
 
 
 def block(language: str) -> str:

@@ -1,4 +1,4 @@
-"""The blocks and the table of `docs/inspector.md`."""
+"""The blocks and the table of `docs/how-to/inspector.md`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import nitro
 from tests.servers import ROOT
 from tests.specification.blocks import blocks_in
 
-TEXT = (ROOT / "docs/inspector.md").read_text()
+TEXT = (ROOT / "docs/how-to/inspector.md").read_text()
 BLOCKS = [block for block in blocks_in(TEXT) if block.language == "python"]
 
 
@@ -22,7 +22,7 @@ BLOCKS = [block for block in blocks_in(TEXT) if block.language == "python"]
 def test_the_blocks_run_and_let_administrators_in_alone() -> None:
     names: dict[str, Any] = {}
     for block in BLOCKS:
-        exec(compile(block.source, "docs/inspector.md", "exec", dont_inherit=True), names)
+        exec(compile(block.source, "docs/how-to/inspector.md", "exec", dont_inherit=True), names)
 
     async def get(**cookies: str) -> int:
         async with httpx.AsyncClient(

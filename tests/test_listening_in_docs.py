@@ -1,4 +1,4 @@
-"""Every block of `docs/listening.md` as it stands there, against a server that is cut off."""
+"""Every block of `docs/how-to/listening.md` as it stands there, against a server that is cut off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.servers import ROOT, Server
 from tests.specification.blocks import blocks_in
 
 BLOCKS: dict[str, list[str]] = {}
-for each in blocks_in((ROOT / "docs/listening.md").read_text()):
+for each in blocks_in((ROOT / "docs/how-to/listening.md").read_text()):
     BLOCKS.setdefault(each.heading, []).append(each.source)
 
 
@@ -39,7 +39,9 @@ class Program:
             "fetch_anew_in_a_thread": self._count,
         }
         source = source.replace("http://localhost:8000/private", f"{server.url}/answers/401")
-        exec(compile(source.replace("http://localhost:8000", server.url), "docs/listening.md", "exec"), self.names)
+        exec(
+            compile(source.replace("http://localhost:8000", server.url), "docs/how-to/listening.md", "exec"), self.names
+        )
 
     async def _fetch_anew(self) -> None:
         self._count()

@@ -1,4 +1,4 @@
-"""`docs/operating.md` as it stands there, and the dashboard and alerts that it hands out, against what is exposed."""
+"""`docs/how-to/operating.md` as it stands there, and its dashboard and alerts, against what is exposed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nitro.metrics.families import FAMILIES
 from tests.servers import ROOT, Server, free_port, wait_for
 from tests.specification.blocks import blocks_in
 
-TEXT = (ROOT / "docs/operating.md").read_text()
+TEXT = (ROOT / "docs/how-to/operating.md").read_text()
 BLOCKS = list(blocks_in(TEXT))
 FIRST, OWN_REGISTRY = [block.source for block in BLOCKS if block.language == "python"]
 SCRAPING, PROBES = [block.source for block in BLOCKS if block.language == "yaml"]

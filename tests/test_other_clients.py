@@ -1,4 +1,4 @@
-"""The recipes of `docs/clients.md`, as they stand there: each is cut, comes back, and misses and doubles nothing."""
+"""The recipes of `docs/how-to/clients.md`, as they stand there: each is cut, comes back, misses and doubles nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ setInterval(() => {}, 1e6);
 
 def recipes() -> dict[str, tuple[str, str]]:
     """Language and text of each, by its heading."""
-    sections = re.split(r"^## (.*)\n", (ROOT / "docs/clients.md").read_text(), flags=re.MULTILINE)[1:]
+    sections = re.split(r"^## (.*)\n", (ROOT / "docs/how-to/clients.md").read_text(), flags=re.MULTILINE)[1:]
     found = {
         name: re.search(r"```(\w+)\n(.*?)```", text, re.DOTALL)
         for name, text in zip(sections[::2], sections[1::2], strict=True)

@@ -1,4 +1,4 @@
-"""docs/logs.md: a log that another package brings is found by the scheme of its URL, and passes the suite."""
+"""docs/how-to/logs.md: a log that another package brings is found by the scheme of its URL, and passes the suite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nitro.brokers import Retention
 from nitro.brokers.log_broker import LogBroker
 from nitro.brokers.urls import make_log
 
-PAGE = (Path(__file__).parent.parent / "docs" / "logs.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs/how-to/logs.md").read_text()
 APPLICATION = """
 import os, nitro
 with nitro.Client(topics=["a.*"]) as client:

@@ -1,4 +1,4 @@
-"""Every block of `docs/presence.md` as it stands there: its application with two browsers, and the rest."""
+"""Every block of `docs/how-to/presence.md` as it stands there: its application with two browsers, and the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nitro.testing.conformance import eventually
 from tests.servers import ROOT, Server
 from tests.specification.blocks import blocks_in
 
-BLOCKS = list(blocks_in((ROOT / "docs/presence.md").read_text()))
+BLOCKS = list(blocks_in((ROOT / "docs/how-to/presence.md").read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_two_browsers_see_each_other_come_and_go(server: Server, browser: Browse
 
 async def execute(source: str, names: dict[str, Any]) -> None:
     """Run a block, which may await."""
-    code = compile(source, "docs/presence.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code = compile(source, "docs/how-to/presence.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     running = eval(code, names)
     if inspect.isawaitable(running):
         await running

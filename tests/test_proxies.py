@@ -25,7 +25,7 @@ AS_BROWSERS = "gzip, deflate, br, zstd"
 
 def recipe(language: str) -> str:
     """The block of the documentation in that language."""
-    found = re.search(rf"```{language}\n(.*?)```", (ROOT / "docs/scaling.md").read_text(), re.DOTALL)
+    found = re.search(rf"```{language}\n(.*?)```", (ROOT / "docs/how-to/scaling.md").read_text(), re.DOTALL)
     assert found is not None
     return found[1]
 

@@ -215,7 +215,7 @@ def test_what_is_sent_to_two_processes_at_once_is_heard_once_in_each(kind: str, 
 
 
 def test_the_line_for_curl_in_the_documentation_works(server: Server, stream: Stream) -> None:
-    text = (ROOT / "docs/publishing.md").read_text()
+    text = (ROOT / "docs/how-to/publishing.md").read_text()
     found = re.search(r"```sh\n(curl .*?)```", text, re.DOTALL)
     assert found is not None
     command = found[1].replace("https://app.example", server.url).replace("$BILLING_KEY", BILLING)

@@ -186,7 +186,7 @@ def test_a_required_handler_is_held_however_it_was_connected() -> None:
 
 
 def test_the_example_of_the_documentation_does_what_it_says() -> None:
-    text = (Path(__file__).parent.parent / "docs/handlers.md").read_text()
+    text = (Path(__file__).parent.parent / "docs/how-to/handlers.md").read_text()
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert code is not None
     names: dict[str, Any] = {"may_be_told": lambda sender, result: sender != "stranger"}

@@ -1,4 +1,4 @@
-"""Every block of `docs/runs.md` as it stands there: the application that they are together, its pages, and the rest."""
+"""Every block of `docs/how-to/runs.md` as it stands there: their application, its pages, and the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.servers import ROOT, Server, wait_for
 from tests.specification.blocks import blocks_in
 
 NPM = ROOT / "tests/npm"
-TEXT = (ROOT / "docs/runs.md").read_text()
+TEXT = (ROOT / "docs/how-to/runs.md").read_text()
 BLOCKS = list(blocks_in(TEXT))
 FIRST, RECIPES = "A run in 20 lines", "Recipes"
 
@@ -44,7 +44,7 @@ def server(model: Server) -> Iterator[Server]:
 
 async def execute(source: str, names: dict[str, Any]) -> None:
     """Run a block, which may await."""
-    code = compile(source, "docs/runs.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code = compile(source, "docs/how-to/runs.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     running = eval(code, names)
     if inspect.isawaitable(running):
         await running

@@ -73,7 +73,7 @@ def test_the_script_of_the_ticket_recipe_reads_the_stream_and_gets_a_new_ticket_
     origins: tuple[Server, Server, Server], page: Page
 ) -> None:
     streams, trusted, _ = origins
-    text = (ROOT / "docs/access.md").read_text()
+    text = (ROOT / "docs/how-to/access.md").read_text()
     found = re.search(r"```js\n(async function open.*?)```", text, re.DOTALL)
     assert found is not None
     until_clients(streams, 0)

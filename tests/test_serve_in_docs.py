@@ -1,4 +1,4 @@
-"""Every block of `docs/serve.md` as it stands there: commands, configuration, claims, and pages in Chromium."""
+"""Every block of `docs/how-to/serve.md` as it stands there: commands, configuration, claims, and pages in Chromium."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.hubs import SECRET, ask, hub, opened, problem_of, public_pem, rsa_key
 from tests.servers import ROOT, Server, free_port, wait_for
 from tests.specification.blocks import blocks_in
 
-PAGE = (ROOT / "docs/serve.md").read_text()
+PAGE = (ROOT / "docs/how-to/serve.md").read_text()
 BLOCKS: dict[tuple[str, str], list[str]] = {}
 for each in blocks_in(PAGE):
     BLOCKS.setdefault((each.heading, each.language), []).append(each.source)

@@ -1,4 +1,4 @@
-"""The tables of docs/settings.md list every setting once, with the default that it has."""
+"""The tables of docs/reference/settings.md list every setting once, with the default that it has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from nitro.settings import Settings
 from tests.servers import ROOT
 
-PAGE = (ROOT / "docs/settings.md").read_text()
+PAGE = (ROOT / "docs/reference/settings.md").read_text()
 ROWS = re.findall(r"^\| `NITRO_([A-Z_]+)` \| (.+?) \| (.*?) ?\| (.+) \|$", PAGE, re.MULTILINE)
 """Name, default, unit, meaning."""
 

@@ -1,4 +1,4 @@
-"""The tests that `docs/testing.md` shows are run as they stand there."""
+"""The tests that `docs/how-to/testing.md` shows are run as they stand there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nitro import Client, EventSourceResponse, emit
 from tests.servers import ROOT
 from tests.specification.blocks import blocks_in
 
-BLOCKS = [block for block in blocks_in((ROOT / "docs/testing.md").read_text()) if block.language == "python"]
+BLOCKS = [block for block in blocks_in((ROOT / "docs/how-to/testing.md").read_text()) if block.language == "python"]
 
 
 def create_todo(title: str) -> None:
@@ -34,6 +34,6 @@ def application() -> FastAPI:
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_a_test_passes(number: int) -> None:
     names: dict[str, Any] = {"__name__": __name__, "create_todo": create_todo}
-    exec(compile(BLOCKS[number].source, "docs/testing.md", "exec", dont_inherit=True), names)
+    exec(compile(BLOCKS[number].source, "docs/how-to/testing.md", "exec", dont_inherit=True), names)
     (test,) = [value for name, value in names.items() if name.startswith("test_")]
     test(*([application()] if inspect.signature(test).parameters else []))

@@ -1,4 +1,4 @@
-"""Every block of `docs/tracing.md` as it stands there, and its table against what is recorded."""
+"""Every block of `docs/how-to/tracing.md` as it stands there, and its table against what is recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers import ROOT, Server, wait_for
 from tests.specification.blocks import blocks_in
 from tests.sse import Stream
 
-TEXT = (ROOT / "docs/tracing.md").read_text()
+TEXT = (ROOT / "docs/how-to/tracing.md").read_text()
 BLOCKS = list(blocks_in(TEXT))
 FIRST, READER = [block.source for block in BLOCKS if block.language == "python"]
 (COMMANDS,) = [block.source for block in BLOCKS if block.language == "sh"]
@@ -84,7 +84,7 @@ def exporter(hub: Hub, no_handlers: None) -> Iterator[InMemorySpanExporter]:
 
 def test_a_reader_links_as_shown(exporter: InMemorySpanExporter, capsys: pytest.CaptureFixture[str]) -> None:
     program: dict[str, Any] = {}
-    exec(compile(READER, "docs/tracing.md", "exec"), program)
+    exec(compile(READER, "docs/how-to/tracing.md", "exec"), program)
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     program["tracer"] = provider.get_tracer("search")

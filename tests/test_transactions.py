@@ -340,6 +340,6 @@ def test_what_is_no_session_is_refused(hub: Hub) -> None:
 def test_the_schema_in_the_docs_is_the_one_that_is_made() -> None:
     from nitro.brokers.postgresql.statements import SCHEMA
 
-    found = re.search(r"```sql\n(.*?)```", (ROOT / "docs/scaling.md").read_text(), re.DOTALL)
+    found = re.search(r"```sql\n(.*?)```", (ROOT / "docs/how-to/scaling.md").read_text(), re.DOTALL)
     assert found is not None
     assert found[1].strip() == SCHEMA.strip()

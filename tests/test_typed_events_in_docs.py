@@ -1,4 +1,4 @@
-"""The blocks of `docs/typed-events.md`, in their order."""
+"""The blocks of `docs/how-to/typed-events.md`, in their order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nitro.events.event import default_namespace
 from tests.servers import ROOT
 from tests.specification.blocks import blocks_in
 
-BLOCKS = list(blocks_in((ROOT / "docs/typed-events.md").read_text()))
+BLOCKS = list(blocks_in((ROOT / "docs/how-to/typed-events.md").read_text()))
 
 
 @pytest.mark.usefixtures("hub")
@@ -23,7 +23,7 @@ def test_the_blocks_do_what_the_page_says(capsys: pytest.CaptureFixture[str]) ->
     names: dict[str, Any] = {"__name__": __name__}
 
     def run(source: str) -> None:
-        exec(compile(source, "docs/typed-events.md", "exec", dont_inherit=True), names)
+        exec(compile(source, "docs/how-to/typed-events.md", "exec", dont_inherit=True), names)
 
     async def heard() -> list[Any]:
         with Client(topics=["todo.created", "user.created"]) as client:

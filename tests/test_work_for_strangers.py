@@ -1,4 +1,4 @@
-"""What a request may cost: work is counted, never time. The table in docs/security.md names a test for each row."""
+"""What a request may cost: work is counted, never time. docs/about/security.md names a test for each row."""
 
 from __future__ import annotations
 

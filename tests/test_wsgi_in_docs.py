@@ -1,4 +1,4 @@
-"""`docs/flask.md` and `docs/django.md` as they stand there: gunicorn, a hub, two brokers, and pages in Chromium."""
+"""`docs/how-to/flask.md` and `docs/how-to/django.md` as they stand there: gunicorn, a hub, two brokers, Chromium."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from tests.wsgi_programs import Programs
 
 pytestmark = pytest.mark.browser
 
-FLASK = {(block.heading, block.language): block.source for block in blocks_in((ROOT / "docs/flask.md").read_text())}
-DJANGO = list(blocks_in((ROOT / "docs/django.md").read_text()))
+FLASK = {
+    (block.heading, block.language): block.source for block in blocks_in((ROOT / "docs/how-to/flask.md").read_text())
+}
+DJANGO = list(blocks_in((ROOT / "docs/how-to/django.md").read_text()))
 FILES = {
     found[1]: block.source for block in DJANGO if (found := re.match(r"(?:#|<!--) (\S+/\S+?)(?: -->)?\n", block.source))
 }

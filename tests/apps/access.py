@@ -1,4 +1,4 @@
-"""A recipe of `docs/access.md` as it stands there, chosen by NITRO_RECIPE, and doors beside it for tests."""
+"""A recipe of `docs/how-to/access.md` as it stands there, chosen by NITRO_RECIPE, and doors beside it for tests."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def current_user(request: Request) -> str | None:
 
 def recipe(heading: str) -> str:
     """The first block of Python under that heading."""
-    sections = re.split(r"^##+ (.*)\n", (ROOT / "docs/access.md").read_text(), flags=re.MULTILINE)
+    sections = re.split(r"^##+ (.*)\n", (ROOT / "docs/how-to/access.md").read_text(), flags=re.MULTILINE)
     text = dict(zip(sections[1::2], sections[2::2], strict=True))[heading]
     found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert found is not None, f"docs/access.md has no Python under {heading}"
+    assert found is not None, f"docs/how-to/access.md has no Python under {heading}"
     return found[1]
 
 
@@ -65,7 +65,7 @@ namespace: dict[str, Any] = {
     "engine": engine,
     "User": User,
 }
-code = compile(recipe(RECIPE), f"docs/access.md, {RECIPE}", "exec", dont_inherit=True)
+code = compile(recipe(RECIPE), f"docs/how-to/access.md, {RECIPE}", "exec", dont_inherit=True)
 exec(code, namespace)
 recipes_app = namespace["app"]
 

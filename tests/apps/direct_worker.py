@@ -1,4 +1,4 @@
-"""gunicorn's worker class with direct streams, as docs/performance.md says."""
+"""gunicorn's worker class with direct streams, as docs/about/performance.md says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipes of `docs/frontends.md` as they stand there, on pages of their own, and the libraries that they load."""
+"""The recipes of `docs/how-to/frontends.md` as they stand there, on pages of their own, and libraries."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ visits: Counter[tuple[str, bool, bool, bool]] = Counter()
 
 def recipe(heading: str, language: str) -> str:
     """The first block of the documentation in that language, under that heading."""
-    sections = re.split(r"^##+ (.*)\n", (ROOT / "docs/frontends.md").read_text(), flags=re.MULTILINE)
+    sections = re.split(r"^##+ (.*)\n", (ROOT / "docs/how-to/frontends.md").read_text(), flags=re.MULTILINE)
     text = dict(zip(sections[1::2], sections[2::2], strict=True))[heading]
     found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
-    assert found is not None, f"docs/frontends.md has no {language} under {heading}"
+    assert found is not None, f"docs/how-to/frontends.md has no {language} under {heading}"
     return found[1]
 
 
 def run(heading: str, namespace: dict[str, Any]) -> None:
     """The Python under that heading."""
-    exec(compile(recipe(heading, "python"), f"docs/frontends.md, {heading}", "exec", dont_inherit=True), namespace)
+    exec(
+        compile(recipe(heading, "python"), f"docs/how-to/frontends.md, {heading}", "exec", dont_inherit=True), namespace
+    )
 
 
 namespace: dict[str, Any] = {"__name__": "recipes"}

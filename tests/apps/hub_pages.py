@@ -1,4 +1,4 @@
-"""An application beside a hub: it issues tickets as `docs/serve.md` does, and has an empty page."""
+"""An application beside a hub: it issues tickets as `docs/how-to/serve.md` does, and has an empty page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from tests.specification.blocks import blocks_in
 
-TEXT = (Path(__file__).parents[2] / "docs/serve.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs/how-to/serve.md").read_text()
 names: dict[str, Any] = {}
 for block in blocks_in(TEXT):
     if (block.heading, block.language) == ("By ticket", "python"):

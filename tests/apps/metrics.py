@@ -1,4 +1,4 @@
-"""Streams with Nitro's metrics and health beside them, as `docs/operating.md` mounts them."""
+"""Streams with Nitro's metrics and health beside them, as `docs/how-to/operating.md` mounts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of `docs/live.md` that send HTML, as they stand there, and a page for each of them."""
+"""The examples of `docs/how-to/live.md` that send HTML, as they stand there, and a page for each of them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.servers import ROOT
 
 __all__ = ["app"]
 
-_text = (ROOT / "docs/live.md").read_text()
+_text = (ROOT / "docs/how-to/live.md").read_text()
 _section = _text.partition("### HTML instead of JSON\n")[2].partition("\n### ")[0]
 _blocks = re.findall(r"```(python|html)\n(.*?)```", _text.partition("## Live queries")[0] + _section, re.DOTALL)
 _python = "\n".join(block for language, block in _blocks if language == "python")
 _, _htmx, _turbo = [block for language, block in _blocks if language == "html"]
 _namespace: dict[str, Any] = {"__name__": "live_in_docs"}
-exec(compile(_python, "docs/live.md", "exec", dont_inherit=True), _namespace)
+exec(compile(_python, "docs/how-to/live.md", "exec", dont_inherit=True), _namespace)
 app: FastAPI = _namespace["app"]
 _bodies = {
     "htmx 4": re.sub(r"<div hx-ext.*", "", _htmx),

@@ -1,4 +1,4 @@
-"""The application of `docs/presence.md` as it stands there, and its pages: `/` with the client, `/plain` without it."""
+"""`docs/how-to/presence.md`'s application as it stands there, and pages: `/` with the client, `/plain` without it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fastapi.responses import HTMLResponse
 from tests.servers import ROOT
 from tests.specification.blocks import blocks_in
 
-_application, _page, _plain = list(blocks_in((ROOT / "docs/presence.md").read_text()))[:3]
+_application, _page, _plain = list(blocks_in((ROOT / "docs/how-to/presence.md").read_text()))[:3]
 _namespace: dict[str, Any] = {"__name__": "rooms_in_docs"}
-exec(compile(_application.source, "docs/presence.md", "exec", dont_inherit=True), _namespace)
+exec(compile(_application.source, "docs/how-to/presence.md", "exec", dont_inherit=True), _namespace)
 app: FastAPI = _namespace["app"]
 
 

@@ -1,4 +1,4 @@
-"""The application that the examples of `docs/runs.md` are together, as they stand there, and their pages."""
+"""The application that the examples of `docs/how-to/runs.md` are together, as they stand there, and their pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tests.specification.blocks import Block, blocks_in
 __all__ = ["app"]
 
 FIRST, RECIPES = "A run in 20 lines", "Recipes"
-_blocks = [block for block in blocks_in((ROOT / "docs/runs.md").read_text()) if {FIRST, RECIPES} & set(block.path)]
+_blocks = [
+    block for block in blocks_in((ROOT / "docs/how-to/runs.md").read_text()) if {FIRST, RECIPES} & set(block.path)
+]
 _saved: list[str] = []
 
 
@@ -45,7 +47,7 @@ _namespace: dict[str, Any] = {"__name__": "runs_in_docs", "save": save, "graph":
 
 def _run(block: Block) -> None:
     lines = "\n" * (block.line - 1)  # so that a traceback says where
-    exec(compile(lines + block.source, "docs/runs.md", "exec", dont_inherit=True), _namespace)
+    exec(compile(lines + block.source, "docs/how-to/runs.md", "exec", dont_inherit=True), _namespace)
 
 
 for _block in _blocks:

@@ -1,4 +1,4 @@
-"""Rows 39 to 43 of docs/bad-inputs.md: what stands in a log that others write to, too, or that is broken."""
+"""Rows 39 to 43 of docs/reference/bad-inputs.md: what stands in a log that others write to, too, or that is broken."""
 
 from __future__ import annotations
 

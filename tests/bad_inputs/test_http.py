@@ -1,4 +1,4 @@
-"""Rows 32 to 37 of docs/bad-inputs.md: what HTTP allows a stranger to ask, of a server.
+"""Rows 32 to 37 of docs/reference/bad-inputs.md: what HTTP allows a stranger to ask, of a server.
 
 Row 38, about those who misbehave while they listen, is in `test_http_leaving.py`.
 """

@@ -1,4 +1,4 @@
-"""Row 38 of docs/bad-inputs.md: clients that misbehave while they listen, and are to leave nothing behind."""
+"""Row 38 of docs/reference/bad-inputs.md: clients that misbehave while they listen, and are to leave nothing behind."""
 
 from __future__ import annotations
 

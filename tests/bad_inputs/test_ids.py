@@ -1,4 +1,4 @@
-"""Rows 25 to 31 of docs/bad-inputs.md: ids, retry and Last-Event-ID."""
+"""Rows 25 to 31 of docs/reference/bad-inputs.md: ids, retry and Last-Event-ID."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows 16 to 24 of docs/bad-inputs.md: what is emitted, as its caller and the wire see it.
+"""Rows 16 to 24 of docs/reference/bad-inputs.md: what is emitted, as its caller and the wire see it.
 
 What a browser makes of it is in `test_payloads_in_browser.py`.
 """
@@ -30,7 +30,7 @@ from tests.specification.hearing import heard_by, run
 from tests.test_frame import as_read, parsed
 from tests.wire import Wire
 
-DOCUMENT = (ROOT / "docs/bad-inputs.md").read_text()
+DOCUMENT = (ROOT / "docs/reference/bad-inputs.md").read_text()
 
 
 class Form(TypedDict, total=False):

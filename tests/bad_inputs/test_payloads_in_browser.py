@@ -1,4 +1,4 @@
-"""Rows 20 to 23 of docs/bad-inputs.md: what is emitted, as pages get it, in Chromium."""
+"""Rows 20 to 23 of docs/reference/bad-inputs.md: what is emitted, as pages get it, in Chromium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of docs/bad-inputs.md and the tests of this folder, side by side: each row has tests, each test a row."""
+"""The table of docs/reference/bad-inputs.md and the tests here, side by side: each row has tests, each test a row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.servers import ROOT
 
-TABLE = (ROOT / "docs/bad-inputs.md").read_text()
+TABLE = (ROOT / "docs/reference/bad-inputs.md").read_text()
 FILES = sorted(path for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_table.py")
 SECTIONS = {
     "topics and patterns": "test_topics",

@@ -1,4 +1,4 @@
-"""Rows 1 to 15 of docs/bad-inputs.md: topics and patterns, in each place that takes one."""
+"""Rows 1 to 15 of docs/reference/bad-inputs.md: topics and patterns, in each place that takes one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of docs/reliability.md, of runs with `--folder`: `python -m tests.nemesis.figures redis=FOLDER …`."""
+"""The tables of docs/about/reliability.md, of runs with `--folder`: `python -m tests.nemesis.figures redis=FOLDER`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A set-up of servers, and the faults that know them. Which of those may lose messages follows from docs/scaling.md."""
+"""A set-up of servers, and the faults that know them. docs/how-to/scaling.md says which may lose messages."""
 
 from __future__ import annotations
 

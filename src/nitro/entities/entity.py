@@ -73,7 +73,8 @@ class Entity(Record):
     can't have the names of methods (`filter`, `all`), except `count`, `signals`, `live`, `changed` and `silent`, which
     then hide the method.
 
-    `class Todo(Entity, table=True, live=True)` announces its changes (docs/live.md); `topic="task"` names its events.
+    `class Todo(Entity, table=True, live=True)` announces its changes (docs/how-to/live.md); `topic="task"` names
+    its events.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(ignored_types=(YieldingProperty,))

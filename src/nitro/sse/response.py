@@ -68,7 +68,7 @@ _COLLECTORS: Final = (("testclient", 50_000), ("127.0.0.1", 123))
 """What they say who the client is; nobody else's client has such a port."""
 _NEVER_ENDS: Final = (
     "this stream has no end, and TestClient and httpx.ASGITransport wait for it before they return anything; use "
-    "`async with nitro.testing.stream(app, path) as page`, see docs/testing.md"
+    "`async with nitro.testing.stream(app, path) as page`, see docs/how-to/testing.md"
 )
 _STREAMED_ALREADY: Final = (
     "this client is streamed already, to another request, and two would end each other's stream; make it and its "

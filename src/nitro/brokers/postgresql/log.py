@@ -154,8 +154,9 @@ class PostgresLog:
         if not self._has_tables:
             if connection.scalar(text("SELECT to_regclass('nitro_outbox')")) is None:
                 raise ConfigurationError(
-                    f"the session's database has no nitro_outbox. If {self.name} is this database, make its tables "
-                    f"first, by nitro.connect_broker() when the application starts, or by the SQL in docs/scaling.md"
+                    f"the session's database has no nitro_outbox. If {self.name} is this database, make its "
+                    "tables first, by nitro.connect_broker() when the application starts, or by the SQL in "
+                    "docs/how-to/scaling.md"
                 )
             self._has_tables = True
         rows = [{"namespace": self._namespace, "body": body} for body in bodies]

@@ -1,6 +1,6 @@
 """The SQL of a PostgreSQL log: its tables, the function that appends, and its statements.
 
-An administrator may have to create the tables and the function, so docs/scaling.md has them, too.
+An administrator may have to create the tables and the function, so docs/how-to/scaling.md has them, too.
 """
 
 from __future__ import annotations
