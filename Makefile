@@ -30,7 +30,7 @@ endef
 
 unexport PYTHONDONTWRITEBYTECODE  # else each server that a test starts compiles everything anew
 
-.PHONY: demo test quick test-all test-least test-engines test-stores lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs clean
+.PHONY: demo docs test quick test-all test-least test-engines test-stores lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -48,6 +48,10 @@ quick: $(VENV)/.test $(JS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@$(call beside_linters,NITRO_TEST_EXAMPLES=10 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m $(NEEDS_NOTHING))
+
+# The documentation as a site, in site/; a warning is an error.
+docs: $(VENV)/.test
+	@$(BIN)/python -m website
 
 # How much of src/nitro the tests without servers run; it fails below the floor in pyproject.toml.
 coverage: $(VENV)/.test

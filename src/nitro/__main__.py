@@ -1,4 +1,4 @@
-"""`nitro`, or `python -m nitro`: `run` by uvicorn alone, and the other commands by typer and rich."""
+"""`nitro`, or `python -m nitro`: `run` by uvicorn alone, `skill` by nothing, and the other commands by typer and rich."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from nitro.cli import skill
 from nitro.cli.run import serve
 from nitro.errors import ConfigurationError
 
@@ -16,6 +17,8 @@ usage: nitro run APP [OPTIONS]
 
 Serves an ASGI application by uvicorn, with direct streams: a connection that stands costs some 4 KiB.
 APP is as for uvicorn, such as main:app; so are all options. `nitro run --help` lists them.
+
+`nitro skill` prints what coding agents have to know of Nitro; `nitro skill --to DIR` writes it where yours looks for skills.
 
 The commands tail, emit, log, doctor, bench and types need typer and rich: pip install 'nitro-realtime[cli]'
 The command serve, a hub of its own, needs more: pip install 'nitro-realtime[serve]'
@@ -35,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"nitro: {error}", file=sys.stderr)
             return 1
         return 0
+    if given[:1] == ["skill"]:
+        return skill.run(given[1:])
     try:
         from nitro.cli.app import run_app
     except ModuleNotFoundError as error:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import nitro
-from nitro.cli import broker, emit, log, tail, types
+from nitro.cli import broker, emit, log, skill, tail, types
 from nitro.cli import serve as hub
 from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.cli.run import serve
@@ -206,6 +206,16 @@ def _types(
     is_factory: Annotated[bool, typer.Option("--factory", help="APP is called, and returns the application.")] = False,
 ) -> None:
     raise typer.Exit(types.run(application, output, module, directory, is_factory=is_factory, only_checks=only_checks))
+
+
+@app.command(
+    "skill",
+    help="Print what coding agents have to know of Nitro; --to DIR writes it where yours looks for skills.",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def _skill(context: typer.Context) -> None:
+    raise typer.Exit(skill.run(context.args))
 
 
 @app.command(

@@ -48,6 +48,7 @@ P = ParamSpec("P")
 client_event: Final = event(
     "client_lifecycle", "Emitted by the sender 'system' with action='connect' or 'disconnect', and client."
 )
+"""Emitted in this process when a client connects or disconnects, with `action` and `client`; it is sent to nobody."""
 
 _EVERYTHING: Final = tuple(map(str, [ANY]))
 """The default of `topics`; compared by identity, since an application may pass an equal `("ANY",)` on purpose."""
@@ -438,6 +439,7 @@ def _check_id(client_id: object) -> None:
 
 
 active_clients: Final[ActiveClients[Client]] = ActiveClients()
+"""The clients of this process that are connected, by their ids."""
 
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's connections
     os.register_at_fork(after_in_child=active_clients._forget)

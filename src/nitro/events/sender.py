@@ -29,6 +29,7 @@ class AnyType:
 
 
 ANY: Final = AnyType()
+"""Every sender, or every topic; and the sender of an emit that names none."""
 
 
 def is_any(value: Any) -> bool:
