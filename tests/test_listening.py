@@ -11,10 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from pydantic import BaseModel
 
 import nitro
 from nitro.client import Heard
@@ -79,6 +82,26 @@ def test_text_stays_as_it_was_sent(way: str, server: Server) -> None:
         until_clients(server, 1)
         emit(server, {"n": 1}, "a\nb")
         ear.until('{"n":1}', r'"a\nb"')
+
+
+class Removed(BaseModel):
+    id: UUID
+
+
+class Placed(Removed):
+    total: Decimal
+
+
+@both_ways
+def test_it_asks_for_the_events_that_it_reads_as_and_gets_their_values(way: str, server: Server) -> None:
+    events = [nitro.event("chat.placed", schema=Placed), nitro.event("chat.removed", schema=Removed)]
+    with Ear(way, f"{server.url}/events", as_=events) as ear:
+        until_clients(server, 1)
+        order = {"id": str(UUID(int=7)), "total": "2.50"}
+        emit(server, order, topic="chat.other")
+        emit(server, order, topic="chat.placed")
+        emit(server, {"id": "none"}, {"id": str(UUID(int=8))}, topic="chat.removed")
+        ear.until(Placed(id=UUID(int=7), total=Decimal("2.50")), "schema", Removed(id=UUID(int=8)))
 
 
 @both_ways

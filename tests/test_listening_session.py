@@ -7,8 +7,9 @@ import re
 import pytest
 
 from nitro.client.ids import is_known, is_one_log
-from nitro.client.session import Heard, Session
+from nitro.client.session import Session
 from nitro.errors import StreamRefused
+from nitro.messages.heard import Heard
 from nitro.messages.message import Gap, Position
 
 GREETING = 'nitro.stream\n{"retry":1000,"heartbeat":6.0}'

@@ -17,8 +17,11 @@ from nitro import (
     Entity,
     Event,
     EventSourceResponse,
+    Gap,
+    Heard,
     LiveClient,
     LiveModel,
+    Message,
     Namespace,
     NitroError,
     NitroWarning,
@@ -35,6 +38,7 @@ from nitro import (
     flush,
     health,
     inspector,
+    listen,
     live_model,
     metrics,
     on,
@@ -87,7 +91,7 @@ emit(typed, "me", result=7)  # type: ignore[misc]  # pyright: ignore[reportArgum
 emit(typed, "me", result={"id": 1})  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
 typed.emit("me", result="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 of_rows = event("todo.rows", schema=TodoOut, takes=Row)
-assert_type(of_rows, Event[Row])
+assert_type(of_rows, Event[Row, TodoOut])
 emit(of_rows, "me", result=Row())
 emit(of_rows, "me", result=TodoOut(id=1, title="a"))  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
 assert_type(event("todo.many", schema=list[TodoOut]), Event[list[TodoOut]])
@@ -99,6 +103,24 @@ async def emit_typed() -> None:
     await emit_async(typed, "me", result=TodoOut(id=1, title="a"))
     await emit_async(typed, "me", result=7)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
     await typed.emit_async("me", result=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def read_typed(client: Client) -> None:
+    async for message in client.messages():
+        assert_type(message, Message | Gap)
+    async for read in client.messages(as_=typed):
+        assert_type(read, Heard[TodoOut] | Gap)
+        if not isinstance(read, Gap):
+            assert_type(read.data, TodoOut)
+    async for row in client.messages(as_=of_rows):
+        assert_type(row, Heard[TodoOut] | Gap)
+    client.messages(as_="todo.typed")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    async for heard in listen("http://localhost/events", as_=typed):
+        if not isinstance(heard, Gap):
+            assert_type(heard.data, TodoOut)
+    for plain in listen("http://localhost/events"):
+        if not isinstance(plain, Gap):
+            assert_type(plain.data, Any)
 
 
 @on("todo.*", priority=10, required=True)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from nitro.live.client import LiveClient as LiveClient
     from nitro.live.declaring import LiveModel as LiveModel
     from nitro.live.declaring import live_model as live_model
+    from nitro.messages.heard import Heard as Heard
     from nitro.messages.identity import HasId as HasId
     from nitro.messages.message import Gap as Gap
     from nitro.messages.message import GapReason as GapReason
@@ -97,6 +98,7 @@ _NAMES: Final = {
     "nitro.inspection.app": ("inspector",),
     "nitro.live.client": ("LiveClient",),
     "nitro.live.declaring": ("LiveModel", "live_model"),
+    "nitro.messages.heard": ("Heard",),
     "nitro.messages.identity": ("HasId",),
     "nitro.messages.message": ("Gap", "GapReason", "Message"),
     "nitro.messages.presence": ("Member",),

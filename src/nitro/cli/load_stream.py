@@ -17,8 +17,9 @@ import h11
 
 from nitro.cli.figures import Figures
 from nitro.client.asking import MOST_OF_A_PROBLEM
-from nitro.client.session import Heard, Session
+from nitro.client.session import Session
 from nitro.errors import StreamRefused
+from nitro.messages.heard import Heard
 
 __all__ = ["LoadStream"]
 

@@ -11,7 +11,7 @@ Needs `pip install 'nitro-realtime[client]'`.
 from __future__ import annotations
 
 from nitro.client.listener import Listener, listen
-from nitro.client.session import Heard
 from nitro.errors import StreamRefused
+from nitro.messages.heard import Heard
 
 __all__ = ["Heard", "Listener", "StreamRefused", "listen"]

@@ -5,19 +5,25 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from types import AsyncGeneratorType, GeneratorType, TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Generic, Self, TypeAlias
 from urllib.parse import urlsplit
+
+from typing_extensions import TypeVar
 
 from nitro.client.asking import Asking, Headers
 from nitro.client.loop_reader import LoopReader
-from nitro.client.session import Heard, Session
+from nitro.client.session import Session
 from nitro.client.thread_reader import ThreadReader
 from nitro.errors import ArgumentTypeError, ConfigurationError
+from nitro.messages.heard import Heard
 from nitro.messages.message import Gap
+from nitro.messages.reading import HasSchema, Reading
 from nitro.messages.topics import check_pattern
 from nitro.redaction import without_secrets
 
 __all__ = ["Listener", "listen"]
+
+S = TypeVar("S", default=Any)
 
 _Iteration: TypeAlias = Generator[Heard | Gap, None, None] | AsyncGenerator[Heard | Gap, None]
 
@@ -29,7 +35,8 @@ def listen(
     headers: Headers | None = None,
     last_event_id: str = "",
     text: bool = False,
-) -> Listener:
+    as_: HasSchema[S] | Iterable[HasSchema[S]] | None = None,
+) -> Listener[S]:
     """Listen to a stream of `EventSourceResponse`: `async for message in nitro.listen(url)`, or `for` in a thread.
 
     Yields `Heard(topic, data, id)` for each message, once and in order, and a `Gap` where messages are missing. It
@@ -42,19 +49,22 @@ def listen(
             `async for`; if it returns None, it is called again later.
         last_event_id: start behind this message, or at this `nitro.position()`; without it, from now.
         text: leave the data as it was sent instead of parsing it as JSON.
+        as_: an event with a schema, or several: yields these events' messages alone, and `data` is what the schema
+            makes of it. For one that isn't what the schema says, a `Gap` with the reason `"schema"`. Without
+            `topics`, these events are asked for.
 
     Raises:
-        ConfigurationError: the URL can't be one, or `topics` is empty.
+        ConfigurationError: the URL can't be one, `topics` is empty, or an event of `as_` has no schema.
         ArgumentTypeError: `headers` or `last_event_id` is of another type.
         InvalidTopic, TopicTypeError: a topic is no pattern.
         ImportError: httpx or httpx-sse is missing.
 
     The iteration raises StreamRefused if the server refuses the stream for good.
     """
-    return Listener(url, topics, headers=headers, last_event_id=last_event_id, text=text)
+    return Listener(url, topics, headers=headers, last_event_id=last_event_id, text=text, as_=as_)
 
 
-class Listener:
+class Listener(Generic[S]):
     """A stream that is listened to; made by `listen`, which says what it takes.
 
     It can be iterated again, and then goes on behind its last message. As a context manager, synchronous or
@@ -69,6 +79,7 @@ class Listener:
         headers: Headers | None = None,
         last_event_id: str = "",
         text: bool = False,
+        as_: HasSchema[S] | Iterable[HasSchema[S]] | None = None,
     ) -> None:
         try:
             import httpx  # noqa: F401 - both are needed later, and missing now
@@ -81,7 +92,11 @@ class Listener:
             raise ArgumentTypeError(f"last_event_id is a string, as nitro.position() returns, not {last_event_id!r}")
         if not (headers is None or callable(headers) or isinstance(headers, Mapping)):
             raise ArgumentTypeError(f"headers is a mapping or a function that returns one, not {headers!r}")
-        self._session = Session(_checked_topics(topics), last_event_id, text=text)
+        reading = None if as_ is None else Reading(as_)
+        if reading is not None and text:
+            raise ConfigurationError("text=True leaves the data as it was sent, and as_ reads it; choose one of them")
+        asked = reading.topics if reading is not None and topics is None else topics
+        self._session = Session(_checked_topics(asked), last_event_id, text=text, reading=reading)
         self._asking = Asking(_checked_url(url), {} if headers is None else headers, self._session)
         self._is_closed = False
         self._reader: LoopReader | ThreadReader | None = None
@@ -92,7 +107,7 @@ class Listener:
         """The id of the newest message, from which another listener can go on; empty if there is none."""
         return self._session.last_event_id
 
-    def __iter__(self) -> Generator[Heard | Gap, None, None]:
+    def __iter__(self) -> Generator[Heard[S] | Gap, None, None]:
         self._check_free()
         self._reader = reader = ThreadReader(self._asking)
         messages = reader.messages()
@@ -101,7 +116,7 @@ class Listener:
             messages.close()
         return messages
 
-    def __aiter__(self) -> AsyncGenerator[Heard | Gap, None]:
+    def __aiter__(self) -> AsyncGenerator[Heard[S] | Gap, None]:
         self._check_free()
         self._reader = reader = LoopReader(self._asking)
         if self._is_closed:

@@ -9,8 +9,8 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from nitro.client.asking import CONNECT_SECONDS, MOST_OF_A_PROBLEM, Asking
-from nitro.client.session import Heard
 from nitro.errors import StreamRefused
+from nitro.messages.heard import Heard
 from nitro.messages.message import Gap
 
 if TYPE_CHECKING:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from pydantic_core import from_json
 
 from nitro.chance import CHANCE
 from nitro.client.ids import is_known, is_one_log
 from nitro.errors import StreamRefused
+from nitro.messages.heard import Heard
 from nitro.messages.message import Gap, GapReason, Position
+from nitro.messages.reading import Reading
 
-__all__ = ["Heard", "Session"]
+__all__ = ["Session"]
 
 _OPENS_WITHIN_SECONDS: Final = 20.0
 _SILENT_HEARTBEATS: Final = 2.5
@@ -45,20 +47,6 @@ _REASONS: Final = {
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
-class Heard(NamedTuple):
-    """A message of a stream.
-
-    Attributes:
-        topic: the event's name; empty if the server sent it to this client alone.
-        data: the result, parsed from JSON; text if it is no JSON, or if the listener was asked for text.
-        id: its place in the server's log, for `last_event_id`; None if it was sent to this client alone.
-    """
-
-    topic: str
-    data: Any
-    id: str | None
-
-
 class Session:
     """The state of a stream over all its connections.
 
@@ -66,6 +54,7 @@ class Session:
         topics: patterns to ask for; None leaves it to the server.
         last_event_id: where to start; empty for now.
         text: leave data as it is sent.
+        reading: the events whose messages alone are heard, and by whose schemas.
         random: between 0 and 1, for jitter.
     """
 
@@ -75,11 +64,13 @@ class Session:
         last_event_id: str = "",
         *,
         text: bool = False,
+        reading: Reading[Any] | None = None,
         random: Callable[[], float] = CHANCE.random,
     ) -> None:
         self.last_event_id: str = last_event_id
         self._topics = topics or []
         self._text = text
+        self._reading = reading
         self._random = random
         self._in_headers = len("&topic=".join(self._topics)) > _MOST_IN_URL
         self._audience = ""
@@ -136,12 +127,16 @@ class Session:
             return self._control(_parsed(text), id)
         if not self._is_greeted:
             raise _refused(200)
+        if not topic and self._reading is not None:
+            return None
         if not topic:
             return Heard("", self._value(text), None)  # an id holds until the next one, so this one is another's
         if id:
             if is_known(id, self.last_event_id):
                 return None
             self.last_event_id = id
+        if self._reading is not None:
+            return self._reading.read(topic, text, id or None)
         return Heard(topic, self._value(text), id or None)
 
     def wait_seconds(self, refused: StreamRefused | None = None) -> float:

@@ -9,9 +9,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from nitro.client.asking import CONNECT_SECONDS, MOST_OF_A_PROBLEM, Asking
-from nitro.client.session import Heard
 from nitro.client.watchdog import Watchdog
 from nitro.errors import ArgumentTypeError, StreamRefused
+from nitro.messages.heard import Heard
 from nitro.messages.message import Gap
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import threading
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self
+from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
 from nitro.clients.active import ActiveClients
 from nitro.clients.attendee import Attendee
@@ -32,11 +33,13 @@ from nitro.delivery.reader import Reader
 from nitro.deprecation import renamed
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, NitroWarning, TopicTypeError
 from nitro.events.emitting import emit
-from nitro.events.event import event
+from nitro.events.event import Event, event
 from nitro.events.payload import decode, encode
 from nitro.events.sender import ANY, AnyType, is_any
+from nitro.messages.heard import Heard
 from nitro.messages.identity import Identity
 from nitro.messages.message import Gap, Message
+from nitro.messages.reading import Reading
 from nitro.settings import Overflow
 from nitro.sse.drain import drain_on_signals
 
@@ -44,6 +47,7 @@ __all__ = ["Client", "active_clients", "client_event"]
 
 log: Final = logging.getLogger("nitro.events")
 P = ParamSpec("P")
+S = TypeVar("S")
 
 client_event: Final = event(
     "client_lifecycle", "Emitted by the sender 'system' with action='connect' or 'disconnect', and client."
@@ -284,12 +288,39 @@ class Client:
                 else:
                     yield decode(message.payload)
 
-    async def messages(self) -> AsyncGenerator[Message | Gap, None]:
-        """As `stream()`, but yields messages with topic, id and data, and a `Gap` where messages are missing."""
+    @overload
+    def messages(self, as_: None = None) -> AsyncGenerator[Message | Gap, None]: ...
+
+    @overload
+    def messages(self, as_: Event[Any, S] | Iterable[Event[Any, S]]) -> AsyncGenerator[Heard[S] | Gap, None]: ...
+
+    def messages(self, as_: Event[Any, Any] | Iterable[Event[Any, Any]] | None = None) -> AsyncGenerator[Any, None]:
+        """As `stream()`, but yields messages with topic, id and data, and a `Gap` where messages are missing.
+
+        Args:
+            as_: an event with a schema, or several: yields these events' messages alone, each a `Heard` whose `data`
+                is what the schema makes of it. For one that isn't what the schema says, a `Gap` with the reason
+                `"schema"`.
+
+        Raises:
+            NotConnected: it was never connected.
+            ArgumentTypeError, ConfigurationError: `as_` is no event, or has no schema.
+        """
+        return self._messages() if as_ is None else self._typed(Reading(as_))
+
+    async def _messages(self) -> AsyncGenerator[Message | Gap, None]:
         reader = self._reader()
         while await reader.has_more():
             while (message := reader.take()) is not None:
                 yield message
+
+    async def _typed(self, reading: Reading[S]) -> AsyncGenerator[Heard[S] | Gap, None]:
+        async with aclosing(self._messages()) as messages:
+            async for message in messages:
+                if isinstance(message, Gap):
+                    yield message
+                elif (heard := reading.read(message.topic, message.payload, message.id)) is not None:
+                    yield heard
 
     def greeting(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         """What a response tells the browser client about the stream: `for`, its audience, if it has one; and `topics`,

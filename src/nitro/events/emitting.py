@@ -67,7 +67,7 @@ def on(
 
 
 def emit(
-    event: Event[T] | str,
+    event: Event[T, Any] | str,
     /,
     sender: Any = ANY,
     *args: Any,
@@ -112,7 +112,7 @@ def emit(
 
 
 async def emit_async(
-    event: Event[T] | str,
+    event: Event[T, Any] | str,
     /,
     sender: Any = ANY,
     *args: Any,

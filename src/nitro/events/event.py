@@ -28,6 +28,7 @@ __all__ = ["UNSET", "Condition", "Event", "Handler", "Namespace", "default_names
 
 H = TypeVar("H", bound=Handler)
 T = TypeVarWithDefault("T", default=Any)
+S = TypeVarWithDefault("S", default=T)
 
 UNSET: Final[Any] = object()
 """Stands for no `result`, which is not the same as None."""
@@ -35,10 +36,11 @@ UNSET: Final[Any] = object()
 _order: Final = itertools.count()
 
 
-class Event(NamedSignal, Generic[T]):
+class Event(NamedSignal, Generic[T, S]):
     """A named signal; its name is the topic that clients subscribe to.
 
-    Applications get one by `event("todo.created")`. It has the interface of blinker's signals: `connect`,
+    Applications get one by `event("todo.created")`. For type checkers it has two types: of what `emit` takes, and of
+    what is read of it, which is the schema; one stands for both. It has the interface of blinker's signals: `connect`,
     `connected_to`, `receivers_for`, weak references.
 
     Args:
@@ -64,7 +66,7 @@ class Event(NamedSignal, Generic[T]):
     ) -> None:
         super().__init__(name if "*" in str(name) else check_topic(name), doc)
         self.latest_by = latest_by
-        self.schema: Schema[Any] | None = None if schema is None else Schema(schema, name)
+        self.schema: Schema[S] | None = None if schema is None else Schema(schema, name)
         self._namespace = default_namespace if namespace is None else namespace
         self.is_heard: bool = self._namespace is default_namespace
         self._registrations: dict[tuple[Any, Any], Registration] = {}
@@ -181,13 +183,18 @@ class Namespace(dict[str, Event[Any]]):
 
     @overload
     def event(
+        self, name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: type[S], takes: type[T]
+    ) -> Event[T, S]: ...
+
+    @overload
+    def event(
         self, name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: type[T], takes: None = ...
-    ) -> Event[T]: ...
+    ) -> Event[T, T]: ...
 
     @overload
     def event(
         self, name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: Any, takes: type[T]
-    ) -> Event[T]: ...
+    ) -> Event[T, Any]: ...
 
     @overload
     def event(
@@ -243,14 +250,20 @@ default_namespace: Final = Namespace()
 
 @overload
 def event(
+    name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: type[S], takes: type[T]
+) -> Event[T, S]: ...
+
+
+@overload
+def event(
     name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: type[T], takes: None = ...
-) -> Event[T]: ...
+) -> Event[T, T]: ...
 
 
 @overload
 def event(
     name: str, doc: str | None = ..., *, latest_by: str | None = ..., schema: Any, takes: type[T]
-) -> Event[T]: ...
+) -> Event[T, Any]: ...
 
 
 @overload

@@ -91,6 +91,18 @@ class Schema(Generic[T]):
             raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {reason}") from None
         return value, sendable(payload, max_bytes)
 
+    def decode(self, payload: str | bytes) -> T:
+        """The value that was sent as this JSON, read by the schema's aliases.
+
+        Raises:
+            InvalidPayload: it isn't what the schema says: it was sent by an older one, or by somebody else. Fields are
+                named, and no values.
+        """
+        try:
+            return self.adapter.validate_json(payload)
+        except ValidationError as error:
+            raise InvalidPayload(f"a message of {self._topic!r} is no {self._name}: {_told(error)}") from None
+
     @property
     def _name(self) -> str:
         return getattr(self.of, "__name__", None) or str(self.of)[:100]

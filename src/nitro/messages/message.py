@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 __all__ = ["TRACE_BYTES", "UNKNOWN_STAMP", "Gap", "GapReason", "Message", "Position"]
 
-GapReason: TypeAlias = Literal["expired", "epoch", "overflow", "invalid", "rights"]
+GapReason: TypeAlias = Literal["expired", "epoch", "overflow", "invalid", "rights", "schema"]
 """Why a client gets a gap; see `Gap`."""
 
 TRACE_BYTES: Final = 25
@@ -106,8 +106,9 @@ class Gap(NamedTuple):
 
     Attributes:
         reason: `"expired"` (the log no longer retains them), `"epoch"` (the log is a different one), `"overflow"` (the
-            client's limits were exceeded), `"invalid"` (the id that it resumed with is not one of this log), or, from
-            `nitro.listen` alone, `"rights"` (the server lets it hear something else than before).
+            client's limits were exceeded), `"invalid"` (the id that it resumed with is not one of this log); from
+            `nitro.listen` alone, `"rights"` (the server lets it hear something else than before); and, where a reader
+            in Python asks for messages `as_` an event, `"schema"` (this one isn't what its schema says).
         resumed_at: the client gets everything after this position.
     """
 

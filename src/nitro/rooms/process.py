@@ -69,4 +69,4 @@ class Presence:
 
 
 presence: Final = Presence()
-"""Who is where: `presence("room.42")` are the members of that room, the same in every process. See docs/how-to/presence.md."""
+"""Who is where: `presence("room.42")` are the members of that room, the same in every process."""

@@ -54,4 +54,4 @@ def _hash_of(name: str) -> str:
 
 
 assets: Final = Assets()
-"""The browser client as an ASGI application: `app.mount("/nitro", nitro.assets)` serves `/nitro/client.js` and what it loads."""
+"""The browser client as an ASGI application: `app.mount("/nitro", nitro.assets)` serves `/nitro/client.js`."""

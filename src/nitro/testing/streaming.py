@@ -14,8 +14,9 @@ from urllib.parse import urlencode, urlsplit
 
 from starlette.types import ASGIApp, Message, Scope
 
-from nitro.client.session import Heard, Session
+from nitro.client.session import Session
 from nitro.errors import ConfigurationError
+from nitro.messages.heard import Heard
 from nitro.messages.message import Gap
 from nitro.messages.topics import check_pattern
 

@@ -12,6 +12,7 @@ from nitro.delivery.statistics import Statistics
 from nitro.events.emitting import emit, emit_async, on
 from nitro.events.event import Event, Namespace, default_namespace, event, filter_signals
 from nitro.events.sender import ANY
+from nitro.messages.heard import Heard
 from nitro.messages.identity import HasId
 from nitro.messages.message import Gap, GapReason, Message
 from nitro.sse.drain import shutdown
@@ -27,6 +28,7 @@ __all__ = [
     "GapReason",
     "Grant",
     "HasId",
+    "Heard",
     "Message",
     "Namespace",
     "Senders",
