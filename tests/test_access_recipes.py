@@ -137,7 +137,7 @@ def test_the_documentation_shows_the_stream_and_its_refusals(fastapi: Server) ->
     assert set(operation["responses"]["200"]["content"]) == {"text/event-stream"}
     for status in ("401", "403", "422", "429"):
         assert "application/problem+json" in operation["responses"][status]["content"]
-    assert [parameter["name"] for parameter in operation["parameters"]] == ["topic"]
+    assert [each["name"] for each in operation["parameters"]] == ["topic", "Last-Event-ID", "last_event_id"]
 
 
 def test_26_rights_withdrawn_while_live_and_while_away(fastapi: Server) -> None:

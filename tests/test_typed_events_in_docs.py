@@ -6,34 +6,32 @@ import asyncio
 from typing import Any
 
 import pytest
+from openapi_spec_validator import validate
 from sqlmodel import SQLModel
 
 from nitro import Client, emit
 from nitro.errors import InvalidPayload
 from nitro.events.event import default_namespace
-from tests.servers import ROOT
-from tests.specification.blocks import blocks_in
+from tests.documents import Document
 
-BLOCKS = list(blocks_in((ROOT / "docs/how-to/typed-events.md").read_text()))
+PAGE = Document("docs/how-to/typed-events.md")
+RUNS_BLOCKS = {"docs/how-to/typed-events.md": ["python", "text"]}
 
 
 @pytest.mark.usefixtures("hub")
 def test_the_blocks_do_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
-    first, second, third, fourth, fifth = [block for block in BLOCKS if block.language == "python"]
+    first, second, third, fourth, fifth, *documented = PAGE.all("python")
     names: dict[str, Any] = {"__name__": __name__}
-
-    def run(source: str) -> None:
-        exec(compile(source, "docs/how-to/typed-events.md", "exec", dont_inherit=True), names)
 
     async def heard() -> list[Any]:
         with Client(topics=["todo.created", "user.created"]) as client:
-            run(first.source)
-            run(second.source)
+            PAGE.run(first, names)
+            PAGE.run(second, names)
             stream = client.stream()
             return [await anext(stream), await anext(stream)]
 
     async def read() -> None:
-        run(fifth.source)
+        PAGE.run(fifth, names)
         reading = asyncio.create_task(names["read"]())
         printed = ""
         async with asyncio.timeout(10):
@@ -48,13 +46,18 @@ def test_the_blocks_do_what_the_page_says(capsys: pytest.CaptureFixture[str]) ->
         todo, user = asyncio.run(heard())
         assert todo == {"id": 7, "title": "Milk"}
         assert (set(user), user["name"]) == ({"id", "name"}, "Ann")
-        run(third.source)
-        (said,) = [block for block in BLOCKS if block.language == "text"]
+        PAGE.run(third, names)
+        said = PAGE.the("text")
         assert capsys.readouterr().out.strip() == said.source.strip()
         with pytest.raises(InvalidPayload):
-            run(fourth.source)
+            PAGE.run(fourth, names)
         asyncio.run(read())
+        for block in documented:
+            PAGE.run(block, names)
+        validate(names["app"].openapi())
+        assert "itemSchema" in str(names["app"].openapi())
     finally:
-        SQLModel.metadata.remove(SQLModel.metadata.tables["user"])
+        if (table := SQLModel.metadata.tables.get("user")) is not None:
+            SQLModel.metadata.remove(table)
         for name in ("todo.created", "user.created"):  # other tests emit what they like
             default_namespace[name].schema = None

@@ -1,4 +1,4 @@
-"""`nitro`, or `python -m nitro`: `run` by uvicorn alone, `skill` by nothing, and the other commands by typer and rich."""
+"""`nitro`, or `python -m nitro`: `run` by uvicorn alone, `skill` by nothing, and the others by typer and rich."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ usage: nitro run APP [OPTIONS]
 Serves an ASGI application by uvicorn, with direct streams: a connection that stands costs some 4 KiB.
 APP is as for uvicorn, such as main:app; so are all options. `nitro run --help` lists them.
 
-`nitro skill` prints what coding agents have to know of Nitro; `nitro skill --to DIR` writes it where yours looks for skills.
+`nitro skill` prints what coding agents have to know of Nitro; `nitro skill --to DIR` writes it where yours looks.
 
-The commands tail, emit, log, doctor, bench and types need typer and rich: pip install 'nitro-realtime[cli]'
+The commands tail, emit, log, doctor, bench, types and asyncapi need typer and rich: pip install 'nitro-realtime[cli]'
 The command serve, a hub of its own, needs more: pip install 'nitro-realtime[serve]'
 """
 """What is printed where typer or rich is missing."""
-_EXTRAS: Final = {**dict.fromkeys(("tail", "emit", "log", "doctor", "bench", "types"), "cli"), "serve": "serve"}
+_EXTRAS: Final = {
+    **dict.fromkeys(("tail", "emit", "log", "doctor", "bench", "types", "asyncapi"), "cli"),
+    "serve": "serve",
+}
 """The commands that need typer and rich, and the extra that brings all that each needs."""
 
 

@@ -8,7 +8,7 @@ The grant comes from a dependency of the application; the value is the endpoint'
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from inspect import Parameter, Signature
 from types import CodeType
@@ -20,25 +20,16 @@ from starlette.responses import Response
 from nitro.clients.client import Client
 from nitro.clients.event_stream import event_stream
 from nitro.clients.grant import Grant, check_grant
+from nitro.clients.openapi import ASKED, PARAMETERS, REFUSALS, item_schema
 from nitro.clients.options import ClientOptions
 from nitro.clients.patterns import Topics
 from nitro.errors import ArgumentTypeError
+from nitro.events.event import Event
 from nitro.sse.response import EventSourceResponse
 
-__all__ = ["EventStream"]
+__all__ = ["EventStream", "openapi"]
 
 log: Final = logging.getLogger("nitro.fastapi")
-
-_REFUSALS: Final = {
-    401: "not authenticated",
-    403: "the user may not hear a requested topic",
-    422: "a requested topic is invalid",
-    429: "too many clients; retry after `Retry-After`",
-}
-_PROBLEM: Final = {
-    "type": "object",
-    "properties": {name: {"type": "string"} for name in ("type", "title", "detail")} | {"status": {"type": "integer"}},
-}
 
 
 class EventStream:
@@ -60,15 +51,17 @@ class EventStream:
 
     Args:
         grant: a dependency that returns what the user may hear, or None for 401. It may have dependencies of its own.
+        events: those with a schema that the stream sends, for its documentation; it doesn't change what is sent.
         response, topics, **options: as in `nitro.event_stream`.
 
     An exception in `grant` is handled as in any dependency, and also logged with that function's name.
 
     Raises:
-        ArgumentTypeError: `grant` is no such function, or returned neither a Grant nor None.
+        ArgumentTypeError: `grant` is no such function, or returned neither a Grant nor None; or `events` are none.
+        ConfigurationError: one of `events` has no schema.
 
     Attributes:
-        openapi: arguments of `app.get` that document the stream and its error responses.
+        openapi: arguments of `app.get` that document the stream, its events, its parameters and its error responses.
     """
 
     def __init__(
@@ -77,27 +70,15 @@ class EventStream:
         *,
         response: Callable[[Client], Response] = EventSourceResponse,
         topics: Topics | None = None,
+        events: Iterable[Event[Any, Any]] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
         self._grant = _checked(grant)
         self._topics = topics
         self._response = response
         self._options = options
-        self.openapi: dict[str, Any] = {
-            "response_class": EventSourceResponse,
-            "responses": {
-                200: {"description": "server-sent events", "content": {"text/event-stream": {"schema": {}}}},
-                **{
-                    status: {
-                        "description": f"{description} (RFC 9457)",
-                        "content": {"application/problem+json": {"schema": _PROBLEM}},
-                    }
-                    for status, description in _REFUSALS.items()
-                },
-            },
-        }
-        several = "repeat it for several, or send them in the header Nitro-Topics, joined by commas"
-        asked = Query(alias="topic", description=f"a topic or pattern to hear; {several}")
+        self.openapi: dict[str, Any] = _documented(events, response)
+        asked = Query(alias="topic", description=ASKED)
         parameters = [
             Parameter("request", Parameter.KEYWORD_ONLY, annotation=Request),
             Parameter(
@@ -128,6 +109,45 @@ class EventStream:
                 kind, text = type(error).__name__, str(error)
                 log.error("%s, which says who may hear what, raised %s: %.300a", name, kind, text)  # noqa: TRY400 - the server logs its traceback
             raise
+
+
+def openapi(*events: Event[Any, Any], response: Callable[[Client], Response] = EventSourceResponse) -> dict[str, Any]:
+    """Arguments of `app.get` that document a stream which an endpoint returns by `nitro.event_stream`.
+
+    ```python
+    @app.get("/events", **openapi(todo_created, todo_deleted))
+    async def events(request: Request) -> Response:
+        return event_stream(request, grant)
+    ```
+
+    Args:
+        events: those with a schema that the stream sends.
+        response: as in `nitro.event_stream`.
+
+    Raises:
+        ArgumentTypeError: one is no event.
+        ConfigurationError: one has no schema.
+    """
+    found = _documented(events, response)
+    topic = {"type": "array", "items": {"type": "string"}}
+    asked = {"name": "topic", "in": "query", "required": False, "description": ASKED, "schema": topic}
+    found["openapi_extra"]["parameters"].insert(0, asked)
+    return found
+
+
+def _documented(events: Iterable[Event[Any, Any]], response: Callable[[Client], Response]) -> dict[str, Any]:
+    inner, options = (response.func, response.keywords) if isinstance(response, partial) else (response, {})
+    is_plain = inner is EventSourceResponse and not options.get("text")
+    item = item_schema(events, named=bool(options.get("named")))
+    content = {"itemSchema": item} if is_plain else {"schema": {}}
+    return {
+        "response_class": EventSourceResponse,
+        "responses": {
+            200: {"description": "server-sent events", "content": {"text/event-stream": content}},
+            **REFUSALS,
+        },
+        "openapi_extra": {"parameters": [*PARAMETERS]},
+    }
 
 
 def _checked(grant: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The fenced code blocks of the specification, each with its place. Pure; feeds the tests of this folder."""
+"""The fenced code blocks of a page, each with its place. Pure; feeds the tests of this folder, and `tests/pages.py`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 __all__ = ["SPECIFICATION", "Block", "blocks_in", "the"]
 
 SPECIFICATION: Final = Path(__file__).with_name("realtime-client.md")
+_FRAGMENT: Final = re.compile(r"<!-- fragment: (.*) -->")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Block:
         path: its headings, outermost first, without backticks.
         language: the word behind the opening fence; empty if there is none.
         number: counts the blocks of one language under one heading, from 1.
-        line: of the specification, where its first line of code stands, from 1.
+        line: of the page, where its first line of code stands, from 1.
+        fragment: why nothing runs it, by an HTML comment in the line above it: `<!-- fragment: the reason -->`.
     """
 
     path: tuple[str, ...]
@@ -29,6 +31,7 @@ class Block:
     number: int
     line: int
     source: str
+    fragment: str = ""
 
     @property
     def heading(self) -> str:
@@ -43,6 +46,7 @@ def blocks_in(markdown: str) -> Iterator[Block]:
     headings: list[str] = []
     seen: dict[tuple[tuple[str, ...], str], int] = {}
     lines = enumerate(markdown.splitlines(), 1)
+    above = ""
     for place, line in lines:
         if heading := re.match(r"(#+) (.*)", line):
             headings[len(heading[1]) - 1 :] = [heading[2].replace("`", "")]
@@ -54,7 +58,9 @@ def blocks_in(markdown: str) -> Iterator[Block]:
                 code.append(f"{inner}\n")
             path, language = tuple(headings), line[3:].strip()
             number = seen[path, language] = seen.get((path, language), 0) + 1
-            yield Block(path, language, number, place + 1, "".join(code))
+            mark = _FRAGMENT.fullmatch(above)
+            yield Block(path, language, number, place + 1, "".join(code), mark[1] if mark else "")
+        above = line
 
 
 def the(heading: str, language: str = "python", number: int = 1) -> Block:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import nitro
-from nitro.cli import broker, emit, log, skill, tail, types
+from nitro.cli import asyncapi, broker, emit, log, skill, tail, types
 from nitro.cli import serve as hub
 from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.cli.run import serve
@@ -185,6 +185,17 @@ def _bench(
     raise typer.Exit(bench.run(offer, chosen, timeout))
 
 
+_Application = Annotated[str, typer.Argument(metavar="APP", help="As for nitro run: main:app.")]
+_Output = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Where it is written. Default: stdout.")
+]
+_Checks = Annotated[bool, typer.Option("--check", help="Compare FILE, and write nothing.")]
+_Directory = Annotated[
+    str, typer.Option("--app-dir", metavar="DIRECTORY", help="Where APP is; default: here.", show_default=False)
+]
+_Factory = Annotated[bool, typer.Option("--factory", help="APP is called, and returns the application.")]
+
+
 @app.command(
     "types",
     help="Write TypeScript for pages: what is sent with each event that has a schema.\n\n"
@@ -192,20 +203,39 @@ def _bench(
     "finds another file.",
 )
 def _types(
-    application: Annotated[str, typer.Argument(metavar="APP", help="As for nitro run: main:app.")],
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where it is written. Default: stdout.")
-    ] = None,
-    only_checks: Annotated[bool, typer.Option("--check", help="Compare FILE, and write nothing.")] = False,
+    application: _Application,
+    output: _Output = None,
+    only_checks: _Checks = False,
     module: Annotated[
         str, typer.Option("--module", metavar="NAME", help="How pages import the browser client.")
     ] = "nitro-realtime",
-    directory: Annotated[
-        str, typer.Option("--app-dir", metavar="DIRECTORY", help="Where APP is; default: here.", show_default=False)
-    ] = "",
-    is_factory: Annotated[bool, typer.Option("--factory", help="APP is called, and returns the application.")] = False,
+    directory: _Directory = "",
+    is_factory: _Factory = False,
 ) -> None:
     raise typer.Exit(types.run(application, output, module, directory, is_factory=is_factory, only_checks=only_checks))
+
+
+@app.command(
+    "asyncapi",
+    help="Write an AsyncAPI 3 document: a channel for each event that has a schema.\n\n"
+    "APP is imported as by nitro run, and not served: nitro asyncapi main:app -o asyncapi.json. Exit code 1 if --check "
+    "finds another file.",
+)
+def _asyncapi(
+    application: _Application,
+    output: _Output = None,
+    only_checks: _Checks = False,
+    title: Annotated[
+        str, typer.Option("--title", metavar="TEXT", help="Default: the application's.", show_default=False)
+    ] = "",
+    version: Annotated[
+        str, typer.Option("--api-version", metavar="TEXT", help="Default: the application's.", show_default=False)
+    ] = "",
+    directory: _Directory = "",
+    is_factory: _Factory = False,
+) -> None:
+    code = asyncapi.run(application, output, title, version, directory, is_factory=is_factory, only_checks=only_checks)
+    raise typer.Exit(code)
 
 
 @app.command(

@@ -11,14 +11,14 @@ from typing import Final
 
 from nitro.cli.pipe import drop_output
 
-__all__ = ["run", "text"]
+__all__ = ["run"]
 
 _NAME: Final = "nitro-realtime"
 """Of the skill, and so of its directory, as the format of agent skills demands."""
 _WRONG: Final = 2
 
 
-def text() -> bytes:
+def _text() -> bytes:
     """The skill, as it is in the wheel."""
     return files("nitro").joinpath("skill", "SKILL.md").read_bytes()
 
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _print() -> int:
     try:
-        sys.stdout.buffer.write(text())
+        sys.stdout.buffer.write(_text())
         sys.stdout.flush()
     except BrokenPipeError:  # of `nitro skill | head`
         drop_output()
@@ -51,7 +51,7 @@ def _print() -> int:
 def _write(file: Path) -> int:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text())
+        file.write_bytes(_text())
     except OSError as error:
         print(f"nitro: {file} can't be written: {error.strerror or error}", file=sys.stderr)
         return _WRONG
