@@ -30,7 +30,7 @@ endef
 
 unexport PYTHONDONTWRITEBYTECODE  # else each server that a test starts compiles everything anew
 
-.PHONY: demo docs test quick test-all test-least test-engines test-stores lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs clean
+.PHONY: demo docs test quick test-all test-least test-newest test-engines test-stores lint soak nemesis fuzz flood bench graph coverage lock client screenshots machine programs dist clean
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m examples.serve examples.todo:app --port $(PORT)
@@ -72,6 +72,10 @@ test-all: $(JS) $(NPM) programs
 # Before each release, too: with the lowest versions that pyproject.toml allows of what Nitro is built on.
 test-least: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --least
+
+# Before each release, too: with the newest version of everything, whatever development.lock says; it tells what is newer.
+test-newest: $(JS) $(NPM) programs
+	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --newest $(if $(PYTHONS),--pythons $(PYTHONS))
 
 # Before each release, too: the browser client in Firefox ESR and WebKitGTK, and in eight times as many explored worlds.
 test-engines: PROGRAMS += /usr/bin/firefox-esr=firefox-esr /usr/bin/WebKitWebDriver=webkit2gtk-driver /usr/bin/Xvfb=xvfb
@@ -122,9 +126,15 @@ graph: $(VENV)/.test programs
 client: $(JS)
 	cd js && $(WITH_NODE) npm run build
 
+# What is published, into dist/: built, checked, installed into empty environments of each Python that is here, and tried there.
+# make dist PYTHONS="3.13 3.14" takes those, and fails where one is missing; TAG=v1.2.3 demands that version.
+dist: $(VENV)/.dist $(JS) $(NPM)
+	$(WITH_NODE) $(BIN)/python -m tests.release $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(TAG),--tag $(TAG))
+
 # The pictures of the examples in the documentation.
 screenshots: $(VENV)/.test programs
-	NITRO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q -k "state or looks" tests/test_screenshots.py tests/test_inspector_in_browser.py
+	NITRO_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q -k "state or looks or tutorial" tests/test_screenshots.py \
+	  tests/test_inspector_in_browser.py tests/test_tutorial.py
 
 # Node is the machine's own, or comes from PyPI.
 $(JS) $(NPM): %/node_modules/.package-lock.json: %/package-lock.json $(VENV)/.test
@@ -155,6 +165,10 @@ $(VENV)/.bench: $(VENV)/.test pyproject.toml
 
 $(VENV)/.fuzz: $(VENV)/.test pyproject.toml
 	@$(BIN)/pip install --quiet --group fuzz
+	@touch $@
+
+$(VENV)/.dist: $(VENV)/.test pyproject.toml
+	@$(BIN)/pip install --quiet --group dist
 	@touch $@
 
 # Debian's programs that the tests and the benchmark start; root can install them. The tests of those that are not there are

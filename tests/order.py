@@ -31,6 +31,7 @@ _SECONDS = {
     "test_live_killed": 30,
     "test_churn": 30,
     "test_doctor": 30,
+    "test_tutorial": 30,
 }
 
 

@@ -170,7 +170,7 @@ LINE = [
     ("nitro.cli.broker", "nitro.cli.load_stream"),
     ("nitro.cli.load", "nitro.cli.findings"),
     ("nitro.cli.emit", "nitro.cli.log", "nitro.cli.tail", "nitro.cli.serve", "nitro.cli.bench", "nitro.cli.doctor_log"),
-    ("nitro.cli.types",),
+    ("nitro.cli.skill", "nitro.cli.types"),
     ("nitro.cli.doctor_stream",),
     ("nitro.cli.doctor",),
     ("nitro.cli",),

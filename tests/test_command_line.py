@@ -272,10 +272,10 @@ def test_a_broker_that_is_away_is_told_in_one_line_with_code_1(command: tuple[st
 def test_help_lists_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("tail", "emit", "log", "doctor", "bench", "types", "run", "serve"):
+    for command in ("tail", "emit", "log", "doctor", "bench", "types", "skill", "run", "serve"):
         assert re.search(rf"│ {command} +\w", done.stdout), command
         if command != "run":
-            assert "Usage: nitro " + command in run(command, "--help").stdout
+            assert "usage: nitro " + command in run(command, "--help").stdout.replace("Usage", "usage")
     assert run("--version").stdout.count(".") == 2
     assert run("bogus").returncode == 2
 

@@ -19,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from tests.brokers import BROKERS
+from tests.pictures import pressed
 from tests.servers import ROOT, Server, wait_for
 from tests.sse import Stream
 from tests.workers import Workers
@@ -229,7 +230,7 @@ def shoot(page: Page, pictures: Path, name: str, size: dict[str, int], scheme: s
     picture = pictures / f"{name}{suffix}.png"
     shown = {"inspector", "inspector-clients", "inspector-tail-dark"}
     if picture.stem in shown or pictures.name != "images":
-        page.screenshot(path=picture, animations="disabled")
+        picture.write_bytes(pressed(page.screenshot(animations="disabled")))
         width, height = struct.unpack(">II", picture.read_bytes()[16:24])
         assert (width, height) == (2 * size["width"], 2 * size["height"])
     if picture.stem in shown:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.pictures import pressed
 from tests.servers import ROOT, Server
 
 pytestmark = pytest.mark.browser
@@ -75,7 +76,7 @@ def test_an_example_shows_its_state(
         fill(server, page)
         page.evaluate("document.activeElement.blur()")
         picture = pictures / (f"{name}.png" if scheme == "light" else f"{name}-dark.png")
-        page.screenshot(path=picture, animations="disabled")
+        picture.write_bytes(pressed(page.screenshot(animations="disabled")))
         width, height = struct.unpack(">II", picture.read_bytes()[16:24])
         assert (width, height) == (2 * SIZE["width"], 2 * SIZE["height"])
         assert (ROOT / "docs/images" / picture.name).exists(), "make screenshots"

@@ -16,6 +16,7 @@ def main() -> int:
     check(pages)
     (STAGE / "docs/assets").mkdir(exist_ok=True)
     shutil.copyfile(CONFIGURATION.with_name("site.css"), STAGE / "docs/assets/site.css")
+    shutil.copytree(CONFIGURATION.with_name("overrides"), STAGE / "overrides")
     configuration = CONFIGURATION.read_text(encoding="utf-8")
     configuration = configuration.replace("SITE_URL", SITE_URL).replace("SOURCE_URL", SOURCE_URL)
     (STAGE / "zensical.toml").write_text(configuration, encoding="utf-8")

@@ -25,6 +25,8 @@ _FROM_THE_ROOT: Final = {
     "docs/decisions/README.md": "decisions/index.md",
 }
 _PICTURES: Final = {".png", ".svg"}
+_FENCE: Final = re.compile(r"^( *```\w+) .+$", re.MULTILINE)
+"""A block of code whose language isn't all that its first line says: Zensical would take it for no block."""
 
 
 def _sources() -> dict[str, str]:
@@ -65,7 +67,8 @@ def stage() -> list[str]:
             shutil.copyfile(ROOT / source, target)
             continue
         text = reference.expanded((ROOT / source).read_text(encoding="utf-8"))
-        target.write_text(_with_description(relinked(text, source, page, place)), encoding="utf-8")
+        text = _FENCE.sub(r"\1", relinked(text, source, page, place))
+        target.write_text(_with_description(text), encoding="utf-8")
     for picture, path in pictures.items():
         shutil.copyfile(ROOT / picture, pages / path)
     return sorted(page for page in sources.values() if page.endswith(".md"))

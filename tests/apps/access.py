@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,8 +17,8 @@ from starlette.routing import Mount, Route
 
 import nitro
 from nitro import active_clients, disconnect_user, emit
+from tests.documents import Document
 
-ROOT = Path(__file__).parents[2]
 RECIPE = os.environ["NITRO_RECIPE"]
 KEY = "a key of the tests, which is long enough"
 
@@ -33,15 +31,6 @@ class User(SQLModel, table=True):
 def current_user(request: Request) -> str | None:
     """The application's own: here whoever a cookie says."""
     return request.cookies.get("user")
-
-
-def recipe(heading: str) -> str:
-    """The first block of Python under that heading."""
-    sections = re.split(r"^##+ (.*)\n", (ROOT / "docs/how-to/access.md").read_text(), flags=re.MULTILINE)
-    text = dict(zip(sections[1::2], sections[2::2], strict=True))[heading]
-    found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert found is not None, f"docs/how-to/access.md has no Python under {heading}"
-    return found[1]
 
 
 engine = create_engine(
@@ -65,8 +54,8 @@ namespace: dict[str, Any] = {
     "engine": engine,
     "User": User,
 }
-code = compile(recipe(RECIPE), f"docs/how-to/access.md, {RECIPE}", "exec", dont_inherit=True)
-exec(code, namespace)
+document = Document("docs/how-to/access.md")
+document.run(document.the("python", RECIPE), namespace)
 recipes_app = namespace["app"]
 
 if isinstance(recipes_app, FastAPI):

@@ -1,4 +1,4 @@
-"""The recipes of `docs/how-to/frontends.md` as they stand there, on pages of their own, and libraries."""
+"""The recipes of `docs/how-to/frontends.md` and `page-without-holes.md` as they stand there, on pages of their own, and libraries."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 import nitro
 from nitro import Client, EventSourceResponse, active_clients, emit
+from tests.documents import ROOT, Document
 
-ROOT = Path(__file__).parents[2]
+PAGE = Document("docs/how-to/frontends.md")
+WITHOUT_HOLES = Document("docs/how-to/page-without-holes.md")
 NODE_MODULES = Path(os.environ.get("NITRO_NODE_MODULES", ROOT / "js/node_modules"))
 LIBRARIES = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
@@ -30,28 +32,12 @@ LIBRARIES = {
 visits: Counter[tuple[str, bool, bool, bool]] = Counter()
 
 
-def recipe(heading: str, language: str) -> str:
-    """The first block of the documentation in that language, under that heading."""
-    sections = re.split(r"^##+ (.*)\n", (ROOT / "docs/how-to/frontends.md").read_text(), flags=re.MULTILINE)
-    text = dict(zip(sections[1::2], sections[2::2], strict=True))[heading]
-    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
-    assert found is not None, f"docs/how-to/frontends.md has no {language} under {heading}"
-    return found[1]
-
-
-def run(heading: str, namespace: dict[str, Any]) -> None:
-    """The Python under that heading."""
-    exec(
-        compile(recipe(heading, "python"), f"docs/how-to/frontends.md, {heading}", "exec", dont_inherit=True), namespace
-    )
-
-
 namespace: dict[str, Any] = {"__name__": "recipes"}
 for under in ("With other libraries", "Turbo", "Datastar"):
-    run(under, namespace)
+    PAGE.run(PAGE.the("python", under), namespace)
 app: FastAPI = namespace["app"]
 applying: dict[str, Any] = {"__name__": "applying"}
-run("Applying events", applying)
+WITHOUT_HOLES.run(WITHOUT_HOLES.the("python", "Applying events"), applying)
 app.include_router(applying["app"].router)
 app.mount("/nitro", nitro.assets)
 todos: dict[str, str] = namespace["todos"]
@@ -83,7 +69,7 @@ async def page(
     """A page with a recipe. `lost` begins it once with an id that no log has; `closes` lets `todo.end` end it; `plain`
     is the second way that the documentation gives; `boosted` lets htmx follow the link to the other page.
     """
-    html = recipe(heading, "html turbo-stream-source" if plain else "html")
+    html = PAGE.the("html turbo-stream-source" if plain else "html", heading).source
     if unnamed:
         html = html.replace("named=true&", "").replace('sse-swap="todo.added"', 'sse-swap="message"')
     if closes:
@@ -108,7 +94,7 @@ async def page(
 
 WORKERS = {
     "answers": "self.addEventListener('fetch', (event) => event.respondWith(fetch(event.request)));",
-    "passes": recipe("Behind a service worker", "js"),
+    "passes": PAGE.the("js", "Behind a service worker").source,
 }
 COUNTS = """
 let count = 0;
@@ -192,8 +178,9 @@ async def emit_json(title: str) -> None:
 @app.get("/applying", response_class=HTMLResponse)
 async def applying_page() -> str:
     """The script of `Applying events`, and the list that it shows."""
-    script = f'<script src="/static/show.js"></script><script type="module">{recipe("Applying events", "js")}</script>'
-    return f"<!doctype html><title>quiet</title><ul></ul>{script}"
+    script = WITHOUT_HOLES.the("js", "Applying events").source
+    scripts = f'<script src="/static/show.js"></script><script type="module">{script}</script>'
+    return f"<!doctype html><title>quiet</title><ul></ul>{scripts}"
 
 
 @app.post("/write-early")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -10,13 +9,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tests.specification.blocks import blocks_in
+from tests.documents import Document
 
-TEXT = (Path(__file__).parents[2] / "docs/how-to/serve.md").read_text()
+document = Document("docs/how-to/serve.md")
 names: dict[str, Any] = {}
-for block in blocks_in(TEXT):
-    if (block.heading, block.language) == ("By ticket", "python"):
-        exec(block.source, names)
+document.run(document.the("python", "By ticket"), names)
 
 
 async def ticket(request: Request) -> Response:

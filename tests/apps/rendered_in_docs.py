@@ -1,4 +1,4 @@
-"""The examples of `docs/how-to/live.md` that send HTML, as they stand there, and a page for each of them."""
+"""The examples of `docs/how-to/live.md` with a page, as they stand there: lists, as JSON and as HTML, and events."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse
 
+from nitro import Client
 from tests.apps.frontends import library
 from tests.apps.rendered import PAGES
-from tests.servers import ROOT
+from tests.documents import Document
 
 __all__ = ["app"]
 
-_text = (ROOT / "docs/how-to/live.md").read_text()
-_section = _text.partition("### HTML instead of JSON\n")[2].partition("\n### ")[0]
-_blocks = re.findall(r"```(python|html)\n(.*?)```", _text.partition("## Live queries")[0] + _section, re.DOTALL)
-_python = "\n".join(block for language, block in _blocks if language == "python")
-_, _htmx, _turbo = [block for language, block in _blocks if language == "html"]
-_namespace: dict[str, Any] = {"__name__": "live_in_docs"}
-exec(compile(_python, "docs/how-to/live.md", "exec", dont_inherit=True), _namespace)
+_page = Document("docs/how-to/live.md")
+_list, _htmx, _turbo = (block.source for block in _page.all("html"))
+_events = _page.the("js", "Events of rows").source
+_namespace: dict[str, Any] = {"__name__": "live_in_docs", "Client": Client}
+for _under in ("A live list in 20 lines", "HTML instead of JSON", "Events of rows"):
+    _page.run(_page.the("python", _under), _namespace)
 app: FastAPI = _namespace["app"]
 _bodies = {
     "htmx 4": re.sub(r"<div hx-ext.*", "", _htmx),
     "htmx 2": re.sub(r"<div hx-sse:.*", "", _htmx),
     "Turbo": _turbo,
+    "JSON": _list,
+    "events": f"""<ul id="list"></ul><script>
+        const show = ({{ title }}) => list.append(Object.assign(document.createElement("li"), {{ innerText: title }}));
+        {_events}
+    </script>""",
 }
 
 
 @app.get("/pages/{name}", response_class=HTMLResponse)
 async def page(name: str) -> str:
-    head, _ = PAGES[name]
+    head, _ = PAGES.get(name, ("", ""))
     return f"<!doctype html><html><head><title>quiet</title>{head}</head><body>{_bodies[name]}</body></html>"
 
 

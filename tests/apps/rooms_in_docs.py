@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from tests.servers import ROOT
-from tests.specification.blocks import blocks_in
+from tests.documents import Document
 
-_application, _page, _plain = list(blocks_in((ROOT / "docs/how-to/presence.md").read_text()))[:3]
+_document = Document("docs/how-to/presence.md")
+_page, _plain = _document.all("html")
 _namespace: dict[str, Any] = {"__name__": "rooms_in_docs"}
-exec(compile(_application.source, "docs/how-to/presence.md", "exec", dont_inherit=True), _namespace)
+_document.run(_document.the("python", "A room in 20 lines"), _namespace)
 app: FastAPI = _namespace["app"]
 
 

@@ -9,15 +9,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from tests.servers import ROOT
-from tests.specification.blocks import Block, blocks_in
+from tests.documents import Document
 
 __all__ = ["app"]
 
 FIRST, RECIPES = "A run in 20 lines", "Recipes"
-_blocks = [
-    block for block in blocks_in((ROOT / "docs/how-to/runs.md").read_text()) if {FIRST, RECIPES} & set(block.path)
-]
+_document = Document("docs/how-to/runs.md")
 _saved: list[str] = []
 
 
@@ -45,17 +42,12 @@ def save(row: str) -> None:
 _namespace: dict[str, Any] = {"__name__": "runs_in_docs", "save": save, "graph": Graph()}
 
 
-def _run(block: Block) -> None:
-    lines = "\n" * (block.line - 1)  # so that a traceback says where
-    exec(compile(lines + block.source, "docs/how-to/runs.md", "exec", dont_inherit=True), _namespace)
-
-
-for _block in _blocks:
-    if _block.language == "python":
-        _run(_block)
+for _block in _document.all("python"):
+    if {FIRST, RECIPES} & set(_block.path):
+        _document.run(_block, _namespace)
 app: FastAPI = _namespace["app"]
-_pages = {block.heading: block.source for block in _blocks if block.language == "html"}
-_scripts = {block.heading: block.source for block in _blocks if block.language == "js"}
+_pages = {block.heading: block.source for block in _document.all("html")}
+_scripts = {block.heading: block.source for block in _document.all("js")}
 
 
 @app.get("/pages/{name}", response_class=HTMLResponse)

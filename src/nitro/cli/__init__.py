@@ -1,4 +1,4 @@
-"""The command line beyond `run`: `nitro tail`, `emit`, `log`, `doctor`, `bench`, `types` and `serve`.
+"""The command line beyond `run` and `skill`: `nitro tail`, `emit`, `log`, `doctor`, `bench`, `types` and `serve`.
 
 Needs `pip install 'nitro-realtime[cli]'`.
 """
