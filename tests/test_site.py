@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Response
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 from website import reading
 from website.links import relinked
 from website.places import SITE, SITE_URL
@@ -65,7 +65,12 @@ def looking(browser: Browser, width: int = 1280, scheme: Any = "light") -> Itera
     wrong: list[str] = []
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
-    page.on("console", lambda said: wrong.append(f"{said.type}: {said.text}"))
+
+    def hear(said: ConsoleMessage) -> None:
+        if said.type in {"error", "warning"}:
+            wrong.append(f"{said.type}: {said.text}")
+
+    page.on("console", hear)
     page.on("pageerror", lambda error: wrong.append(str(error)))
 
     def fail(request: Request) -> None:
