@@ -1,106 +1,122 @@
-"""The Python and JavaScript of README.md runs as it stands there."""
+"""README.md's first application and its scripts, in a page, and its streams in Python, as they stand there."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI, Response
 from playwright.sync_api import Page
-from sqlmodel import SQLModel
 
 import nitro
-import nitro.metrics  # as an application does, before its event loop runs
 from nitro import Client, emit
-from nitro.fastapi import EventStream
-from tests.servers import ROOT, Server
-from tests.specification.blocks import Block, blocks_in
+from tests.documents import Document
+from tests.servers import Server
 
-BLOCKS = list(blocks_in((ROOT / "README.md").read_text()))
-FIRST, *OTHERS = [block for block in BLOCKS if block.language == "python"]
-ENDLESS = "Streams in Python"
-
-
-def current_user() -> None:
-    """The application's own."""
+README = Document("README.md")
+RUNS_BLOCKS = {"README.md": ["Streams in Python: python", "js"], "docs/index.md": ["js"]}
+"""And the first Python, which `test_documents.py` runs, too."""
+FIRST, SHOWING, SHARING = README.all("js")
 
 
-def namespace() -> dict[str, Any]:
-    """What the README's fragments use and leave to the application, or import further up."""
-    return {
-        **{name: getattr(nitro, name) for name in nitro.__all__},
-        **{"Annotated": Annotated, "Depends": Depends, "Response": Response, "EventStream": EventStream},
-        **{"nitro": nitro, "app": FastAPI(), "User": str, "current_user": current_user, "id": "7", "room_id": "12"},
-        "todo_created": nitro.event("todo.created"),
-        "todo": {"title": "Milk"},
-        "may_be_told": lambda sender, result: True,
-        "is_admin": lambda request: False,
-        "active_clients": {"client-123": Client(topics=["client.123"])},
-        "__name__": __name__,
-    }
+def test_the_documentation_begins_with_the_same_application() -> None:
+    page = Document("docs/index.md")
+    assert page.the("python").source == README.all("python")[0].source
+    assert page.the("js").source == FIRST.source
 
 
-async def execute(block: Block, names: dict[str, Any]) -> None:
-    """Run a block, which may await."""
-    code = compile(block.source, f"README.md, {block}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    running = eval(code, names)
-    if inspect.isawaitable(running):
-        await running
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The first application, with what the README adds to it for many tabs."""
+    directory = tmp_path_factory.mktemp("readme")
+    application, (assets,) = README.all("python")[0], README.all("python", "Many tabs")
+    (directory / "first_screen.py").write_text(f"import nitro\n{application.source}\n{assets.source}")
+    with Server("first_screen:app", directory=directory) as started:
+        yield started
 
 
-@pytest.mark.usefixtures("hub")
-@pytest.mark.parametrize("block", [block for block in OTHERS if block.heading != ENDLESS], ids=str)
-def test_a_block_runs_as_it_stands(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    tables = set(SQLModel.metadata.tables)
-    try:
-        asyncio.run(execute(block, namespace()))
-    finally:
-        for name in SQLModel.metadata.tables.keys() - tables:
-            SQLModel.metadata.remove(SQLModel.metadata.tables[name])
+async def until_printed(reading: asyncio.Task[None], capsys: pytest.CaptureFixture[str], emitting: Any) -> str:
+    """What the block prints of what is emitted again and again, until it has heard it."""
+    printed = ""
+    async with asyncio.timeout(10):
+        while not printed:
+            await emitting()
+            await asyncio.sleep(0.01)
+            printed = capsys.readouterr().out
+    reading.cancel()
+    await asyncio.wait([reading])
+    return printed
 
 
 @pytest.mark.usefixtures("hub")
 def test_the_stream_in_python_prints_what_is_emitted(capsys: pytest.CaptureFixture[str]) -> None:
-    block = next(block for block in OTHERS if block.heading == ENDLESS)
+    block, _ = README.all("python", "Streams in Python")
+
+    async def emitting() -> None:
+        emit("todo.created", "me", result={"title": "Milk"})
 
     async def scenario() -> None:
-        reading = asyncio.create_task(execute(block, namespace()))
-        printed = ""
-        async with asyncio.timeout(10):
-            while not printed:
-                emit("todo.created", "me", result={"title": "Milk"})
-                await asyncio.sleep(0.01)
-                printed = capsys.readouterr().out
-        assert '{"title":"Milk"}' in printed
-        reading.cancel()
-        await asyncio.wait([reading])
+        reading = asyncio.create_task(README.run_async(block, {"Client": Client}))
+        assert '{"title":"Milk"}' in await until_printed(reading, capsys, emitting)
 
     asyncio.run(scenario())
 
 
+def test_the_stream_of_a_server_in_python_prints_what_is_emitted_there(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, block = README.all("python", "Streams in Python")
+    source = block.source.replace("https://example.org", server.url)
+    assert source != block.source
+
+    async def emitting() -> None:
+        await asyncio.to_thread(server.post, "/todos?title=Milk")
+
+    async def scenario() -> None:
+        reading = asyncio.create_task(README.run_async(replace(block, source=source), {"nitro": nitro}))
+        assert "'title': 'Milk'" in await until_printed(reading, capsys, emitting)
+
+    asyncio.run(scenario())
+
+
+def show(page: Page, server: Server, script: str, names: str = "") -> None:
+    """Run a script in an empty page that has `show`."""
+    page.goto(f"{server.url}/openapi.json")
+    page.evaluate(
+        """() => {
+            window.shown = []; window.show = (todo) => shown.push(todo);
+            const Native = EventSource;
+            window.EventSource = class extends Native {
+                constructor(url) { super(url); window.source = this; }
+            };
+        }"""
+    )
+    page.add_script_tag(content=f"{names}\n{script}", type="module")
+
+
 @pytest.mark.browser
-def test_the_first_screen_is_an_application_that_shows_a_todo_in_a_page(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "first_screen.py").write_text(FIRST.source)
-    script = next(block.source for block in BLOCKS if block.language == "js")
-    with Server("first_screen:app", directory=tmp_path) as server:
-        page.goto(f"{server.url}/openapi.json")
-        page.evaluate(
-            f"""() => {{
-                window.shown = []; window.show = (todo) => shown.push(todo);
-                const Native = EventSource;
-                window.EventSource = class extends Native {{
-                    constructor(url) {{ super(url); window.source = this; }}
-                }};
-                {script}
-            }}"""
-        )
-        page.wait_for_function("source.readyState === EventSource.OPEN")
-        assert server.post("/todos?title=Milk").json() == {"title": "Milk"}
-        page.wait_for_function("shown.length > 0")
-        assert page.evaluate("shown") == [{"title": "Milk"}]
-        page.evaluate("source.close()")
+def test_the_first_screen_is_an_application_that_shows_a_todo_in_a_page(server: Server, page: Page) -> None:
+    show(page, server, FIRST.source)
+    page.wait_for_function("window.source?.readyState === EventSource.OPEN")
+    assert server.post("/todos?title=Milk").json() == {"title": "Milk"}
+    page.wait_for_function("shown.length > 0")
+    assert page.evaluate("shown") == [{"title": "Milk"}]
+    page.evaluate("source.close()")
+
+
+@pytest.mark.browser
+def test_a_page_that_shows_data_loads_anew_at_a_gap(server: Server, page: Page) -> None:
+    show(page, server, SHOWING.source, 'const position = "nobodys"')
+    page.wait_for_function("performance.getEntriesByType('navigation')[0].type === 'reload'")
+
+
+@pytest.mark.browser
+def test_many_tabs_share_a_stream(server: Server, page: Page) -> None:
+    show(page, server, f"{SHARING.source}\nwindow.live = live")
+    page.wait_for_function("window.live?.state === 'open'")
+    server.post("/todos?title=Milk")
+    page.wait_for_function("shown.length > 0")
+    assert page.evaluate("shown") == [{"title": "Milk"}]
+    page.evaluate("live.close()")

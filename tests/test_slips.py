@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import re
@@ -10,7 +11,7 @@ import sys
 import time
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -533,3 +534,30 @@ def test_the_documentation_shows_the_topic_of_the_path_beside_that_of_the_query(
         ("query", "topic"),
     ]
     assert not {each["name"] for each in in_room} & {"nitro_topics", "request", "grant"}
+
+
+# --- runs
+
+
+async def _answer(question: str) -> AsyncIterator[str]:
+    yield question
+
+
+def _report() -> Iterator[str]:
+    yield "a"
+
+
+@pytest.mark.parametrize(
+    ("work", "words"),
+    [
+        (_answer, r"what _answer\(…\) returns, and not the function: start\(_answer\(question\)\)"),
+        (partial(_answer, "why"), r"what _answer\(…\) returns"),
+        (_report, "`async def` with `yield`"),
+        (7, "takes an async iterator"),
+    ],
+    ids=shown,
+)
+@pytest.mark.usefixtures("hub")
+def test_a_run_takes_what_a_generator_function_returns(work: Any, words: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=words):
+        asyncio.run(nitro.runs.start(work))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Annotated, Any
 
 import httpx
@@ -11,13 +11,18 @@ import pytest
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
-from nitro import Client, EventSourceResponse, Grant, active_clients, disconnect_user, emit, shutdown
+from nitro import Client, EventSourceResponse, Grant, active_clients, disconnect_user, emit, runs, shutdown
 from nitro.errors import ConfigurationError, InvalidTopic, NitroWarning, StreamRefused
 from nitro.fastapi import EventStream
 from nitro.testing import stream
 
 pytestmark = pytest.mark.usefixtures("hub")
 app = FastAPI()
+
+
+@app.get("/runs/{id}")
+async def follow(id: str) -> Response:
+    return await runs.stream(id)
 
 
 def may_hear(request: Request) -> Grant | None:
@@ -171,3 +176,17 @@ def test_what_collects_a_response_until_its_end_is_told_that_there_is_none() -> 
 
     with pytest.warns(NitroWarning, match=r"TestClient and httpx.ASGITransport wait .* nitro.testing.stream"):
         run(scenario())
+
+
+@pytest.mark.server  # the same
+def test_a_run_has_an_end_and_may_be_collected() -> None:
+    async def words() -> AsyncIterator[str]:
+        yield "one"
+
+    async def scenario() -> None:
+        started = await runs.start(words())
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as http:
+            answer = await http.get(f"/runs/{started.id}")
+        assert 'data: "one"' in answer.text and 'event: end\ndata: {"state":"done"}' in answer.text
+
+    run(scenario())

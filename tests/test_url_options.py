@@ -180,6 +180,7 @@ def test_what_is_left_out_and_makes_a_difference_is_said(caplog: pytest.LogCaptu
         ("postgresql://u:p?w@h/d", "port|%3F"),
         ("postgresql://u:pw@h:port/d", "port"),
         ("sqlite:///events.db?mode=ro", "written to"),
+        ("sqlite://events.db", "two slashes behind sqlite:, and a path begins behind three"),
         ("sqlite:///file:events.db?mode=memory&uri=true", "names no file"),
         ("sqlite:///events.db?timeot=3", "did you mean 'timeout'"),
         ("sqlite:///events.db?nolock=1", "several processes share"),

@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["prose", "relinked"]
 
-_CODE: Final = re.compile(r"^ *```.*?^ *```$|`[^`\n]+`(?!\])", re.MULTILINE | re.DOTALL)
+_CODE: Final = re.compile(r"^ *```.*?^ *```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?<=\]\()([^)\s#]+)(?=[#)])|(?<=src=\")([^\"#]+)")
 _ABROAD: Final = re.compile(r"[a-z+.-]+:|/")
 

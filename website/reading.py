@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from typing import Any, Final
@@ -14,23 +15,24 @@ from website.staging import description, written
 
 __all__ = ["Astray", "check", "in_navigation", "write"]
 
+_FOR_TESTS: Final = re.compile(r"^ *<!-- fragment: .*? -->\n", re.MULTILINE | re.DOTALL)
 _BOUNDARY: Final = "\n\n---\n\n"
 
 
-def in_navigation() -> Iterator[tuple[str, str, str]]:
-    """Section, title and path of each page, in the order in which they are read."""
+def in_navigation() -> Iterator[tuple[str, str]]:
+    """Section and path of each page, in the order in which they are read."""
     for section in tomllib.loads(CONFIGURATION.read_text(encoding="utf-8"))["project"]["nav"]:
         ((name, entries),) = section.items()
-        for title, page in _pages(entries):
-            yield name, title, page
+        for page in _pages(entries):
+            yield name, page
 
 
-def _pages(entries: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def _pages(entries: list[Any]) -> Iterator[str]:
     for entry in entries:
-        ((title, below),) = entry.items()
-        if isinstance(below, str):
-            yield title, below
+        if isinstance(entry, str):
+            yield entry
         else:
+            ((_, below),) = entry.items()
             yield from _pages(below)
 
 
@@ -44,7 +46,7 @@ def check(pages: list[str]) -> None:
     Raises:
         Astray: of decisions only the list has to be there; every other page has to be there once.
     """
-    listed = [page for _, _, page in in_navigation()]
+    listed = [page for _, page in in_navigation()]
     there = {page for page in pages if not page.startswith("decisions/") or page == "decisions/index.md"}
     wrong = {
         "not there": set(listed) - there,
@@ -66,17 +68,18 @@ def write(pages: list[str]) -> None:
     configuration = tomllib.loads(CONFIGURATION.read_text(encoding="utf-8"))["project"]
     lines = [f"# {configuration['site_name']}", "", f"> {configuration['site_description']}"]
     begun = None
-    for section, title, page in in_navigation():
+    for section, page in in_navigation():
         if section != begun:
             lines += ["", f"## {section}", ""]
             begun = section
-        said = description(texts[page])
+        title, said = texts[page].partition("\n")[0].removeprefix("# "), description(texts[page])
         lines.append(f"- [{title}]({SITE_URL}{page})" + (f": {said}" if said else ""))
     (SITE / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    every = _BOUNDARY.join(texts[page].strip() for _, _, page in in_navigation())
+    every = _BOUNDARY.join(texts[page].strip() for _, page in in_navigation())
     (SITE / "llms-full.txt").write_text(every + "\n", encoding="utf-8")
 
 
 def _body(text: str) -> str:
-    """Without what stands before the page for Zensical alone."""
-    return text.split("---\n\n", 1)[1] if text.startswith("---\n") else text
+    """Without what stands before the page for Zensical alone, and what tests are told of its blocks."""
+    page = text.split("---\n\n", 1)[1] if text.startswith("---\n") else text
+    return _FOR_TESTS.sub("", page)

@@ -24,6 +24,8 @@ _FROM_THE_ROOT: Final = {
     "CONTRIBUTING.md": "about/contributing.md",
     "docs/decisions/README.md": "decisions/index.md",
 }
+_NOT_FOUND: Final = frozenset({"about/changelog.md", "about/contributing.md", "about/architecture.md"})
+"""What the search leaves out, besides decisions: it would stand before the pages for those who use Nitro."""
 _PICTURES: Final = {".png", ".svg"}
 _FENCE: Final = re.compile(r"^( *```\w+) .+$", re.MULTILINE)
 """A block of code whose language isn't all that its first line says: Zensical would take it for no block."""
@@ -68,7 +70,8 @@ def stage() -> list[str]:
             continue
         text = reference.expanded((ROOT / source).read_text(encoding="utf-8"))
         text = _FENCE.sub(r"\1", relinked(text, source, page, place))
-        target.write_text(_with_description(text), encoding="utf-8")
+        is_found = page not in _NOT_FOUND and not page.startswith("decisions/")
+        target.write_text(_with_matter(text, is_found=is_found), encoding="utf-8")
     for picture, path in pictures.items():
         shutil.copyfile(ROOT / picture, pages / path)
     return sorted(page for page in sources.values() if page.endswith(".md"))
@@ -83,9 +86,11 @@ def description(markdown: str) -> str:
     return re.split(r"(?<=[.!?:]) (?=[A-Z`])", re.sub(r"[`*]", "", plain))[0].rstrip(":")
 
 
-def _with_description(markdown: str) -> str:
+def _with_matter(markdown: str, *, is_found: bool) -> str:
+    """The page behind what Zensical is to know of it: what describes it, and whether its search finds it."""
     said = description(markdown).replace("\\", "\\\\").replace('"', '\\"')
-    return f'---\ndescription: "{said}"\n---\n\n{markdown}' if said else markdown
+    lines = ([f'description: "{said}"'] if said else []) + ([] if is_found else ["search:", "  exclude: true"])
+    return "\n".join(["---", *lines, "---", "", markdown]) if lines else markdown
 
 
 def written(page: str) -> Path:

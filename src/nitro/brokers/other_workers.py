@@ -55,7 +55,7 @@ def _look_again(path: str, server: str) -> None:
         log.warning(
             "this is one of several workers of %s, and memory:// is a log in each of them: a browser hears only what "
             "is emitted in the worker that it is connected to. Set NITRO_BROKER_URL to a log that they share, such as "
-            "sqlite:///events.db; docs/how-to/scaling.md has the others",
+            "sqlite:///events.db; https://nitro-realtime.github.io/nitro/how-to/scaling/ has the others",
             server,
         )
 

@@ -81,6 +81,7 @@ async def _ask(log: Log, seconds: float) -> tuple[Extent, float, Examination | N
 
 
 _REMEDIES: Final = {
-    "refused": "change what it says; docs/how-to/scaling.md has the rights that the broker's user needs",
+    "refused": "change what it says; the rights that the broker's user needs: "
+    "https://nitro-realtime.github.io/nitro/how-to/scaling/#rights-on-the-broker",
     "unreachable": "start the broker, or correct NITRO_BROKER_URL; is there a firewall between here and there?",
 }

@@ -268,7 +268,7 @@ _ONE_LOG: Final = "give the application and this command one NITRO_BROKER_URL an
 _SHARE: Final = "let a proxy with TLS speak HTTP/2, or use Nitro's browser client, in which all tabs share one stream"
 _DO_NOT_BUFFER: Final = (
     "switch buffering off there (nginx: proxy_buffering off; and no proxy_ignore_headers X-Accel-Buffering); "
-    "docs/how-to/deploy-behind-a-proxy.md has recipes"
+    "https://nitro-realtime.github.io/nitro/how-to/deploy-behind-a-proxy/ has recipes"
 )
 _MORE_ROOM: Final = (
     "if uvicorn has --limit-concurrency, leave it out: it counts each open stream; NITRO_MAX_CLIENTS limits them. "

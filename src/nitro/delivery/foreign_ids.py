@@ -39,7 +39,8 @@ class ForeignIds:
             log.warning(
                 "%d clients came with ids of another process's log within %d s, and were told of a gap. If several "
                 "processes serve this page, memory:// is a log in each of them: set NITRO_BROKER_URL to one that they "
-                "share, such as sqlite:///events.db; docs/how-to/scaling.md has the others",
+                "share, such as sqlite:///events.db; "
+                "https://nitro-realtime.github.io/nitro/how-to/scaling/ has the others",
                 *(_ARE_MANY, _WITHIN_SECONDS),
             )
 

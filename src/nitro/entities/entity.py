@@ -73,7 +73,7 @@ class Entity(Record):
     can't have the names of methods (`filter`, `all`), except `count`, `signals`, `live`, `changed` and `silent`, which
     then hide the method.
 
-    `class Todo(Entity, table=True, live=True)` announces its changes (docs/how-to/live.md); `topic="task"` names
+    `class Todo(Entity, table=True, live=True)` announces its changes; `topic="task"` names
     its events.
     """
 

@@ -37,7 +37,7 @@ def on(
 
     Failures don't cancel it: if a handler raises, the error is logged and the others still run; if a condition raises,
     that is logged and its handler is skipped. A handler that decides whether an event may go out has to be `required`:
-    what it or its condition raises cancels the event and is raised by `emit`. See docs/how-to/handlers.md.
+    what it or its condition raises cancels the event and is raised by `emit`.
 
     Args:
         event: an event, its name, or a pattern such as `"todo.*"`.

@@ -74,6 +74,7 @@ class RunResponse(EventSourceResponse):
     """
 
     client: RunReader
+    is_endless = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if b"envelope=1" in scope.get("query_string", b"").split(b"&"):

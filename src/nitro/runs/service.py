@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from inspect import isawaitable
+from functools import partial
+from inspect import isasyncgenfunction, isawaitable, isgeneratorfunction
 from typing import Any, Final, TypeAlias
 
 from nitro.errors import ArgumentTypeError, BrokerUnavailable, NitroError
@@ -340,6 +341,13 @@ def get_runs() -> Runs:
 
 def _check_work(work: object) -> None:
     """Raises ArgumentTypeError if that can't write a run."""
+    function = work.func if isinstance(work, partial) else work
+    if isasyncgenfunction(function) or isgeneratorfunction(function):
+        name = getattr(function, "__name__", "answer")
+        raise ArgumentTypeError(
+            f"a run takes what {name}(…) returns, and not the function: start({name}(question)); it has to be an "
+            f"`async def` with `yield`"
+        )
     if work is None or isinstance(work, AsyncIterable) or callable(work):
         return
     raise ArgumentTypeError(

@@ -68,7 +68,7 @@ _COLLECTORS: Final = (("testclient", 50_000), ("127.0.0.1", 123))
 """What they say who the client is; nobody else's client has such a port."""
 _NEVER_ENDS: Final = (
     "this stream has no end, and TestClient and httpx.ASGITransport wait for it before they return anything; use "
-    "`async with nitro.testing.stream(app, path) as page`, see docs/how-to/testing.md"
+    "`async with nitro.testing.stream(app, path) as page`, see https://nitro-realtime.github.io/nitro/how-to/testing/"
 )
 _STREAMED_ALREADY: Final = (
     "this client is streamed already, to another request, and two would end each other's stream; make it and its "
@@ -150,6 +150,8 @@ class EventSourceResponse(Response):
     """
 
     media_type = "text/event-stream"
+    is_endless: ClassVar[bool] = True
+    """Whether only the client, the server or a limit ends it."""
     markups: ClassVar[frozenset[str | None]] = frozenset({None, "htmx", "turbo"})
     """The markup of live queries whose rows it can send; None is JSON."""
 
@@ -217,7 +219,8 @@ class EventSourceResponse(Response):
                 await Problem(refusal)(scope, receive, send)
                 return
             span.begins(outbox)
-            _warn_of_a_collector(peer)
+            if self.is_endless:
+                _warn_of_a_collector(peer)
             servers = hub.servers_of(outbox)
             drain_with_listener(servers, scope.get("server"))
             if needs_signals:

@@ -23,7 +23,7 @@ _REMEDIES: Final = {
     "28": "correct user, password or host in NITRO_BROKER_URL, or the server's pg_hba.conf",
     "3D": "make the database, or correct its name in NITRO_BROKER_URL",
     "3F": "make the schema, or correct the role's search_path",
-    "42501": "give the role its rights, by the SQL in docs/how-to/scaling.md",
+    "42501": "give the role its rights, by the SQL in https://nitro-realtime.github.io/nitro/how-to/scaling/",
     "42704": "leave that option out of NITRO_BROKER_URL",
     "22023": "correct that option in NITRO_BROKER_URL",
     "42601": "take PostgreSQL 13 or newer, or what behaves like it",

@@ -156,7 +156,7 @@ class PostgresLog:
                 raise ConfigurationError(
                     f"the session's database has no nitro_outbox. If {self.name} is this database, make its "
                     "tables first, by nitro.connect_broker() when the application starts, or by the SQL in "
-                    "docs/how-to/scaling.md"
+                    "https://nitro-realtime.github.io/nitro/how-to/scaling/"
                 )
             self._has_tables = True
         rows = [{"namespace": self._namespace, "body": body} for body in bodies]

@@ -34,6 +34,11 @@ def path_of(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme not in _DRIVERS:
         raise ConfigurationError(f"NITRO_BROKER_URL: the log can't be in a file of {scheme}; write sqlite:///events.db")
+    if rest and not rest.startswith(("/", "?")):
+        raise ConfigurationError(
+            f"NITRO_BROKER_URL has two slashes behind {scheme}:, and a path begins behind three: sqlite:///events.db, "
+            "or four if it is absolute: sqlite:////var/lib/app/events.db"
+        )
     path, _, query = rest.removeprefix("/").partition("?")
     path = unquote(path)
     options = options_of(query, {"uri", "mode", *_IGNORED, *_REFUSED}, "sqlite")
