@@ -41,16 +41,19 @@ class Reference:
         loader.resolve_aliases()
 
     def expanded(self, page: str) -> str:
-        """`page` with every `::: name` replaced. Members that are nobody's business are left out by `::: name -member`.
+        """`page` with every `::: name` replaced. Members that are nobody's business are left out by `::: name -member`, and how it
+        is made by `-__init__`.
 
         Raises:
             MissingName: there is no such name, or it has no docstring.
         """
-        return _LINE.sub(lambda line: "\n".join(self._described(line[1], set(line[2].replace("-", "").split()))), page)
+        return _LINE.sub(
+            lambda line: "\n".join(self._described(line[1], set(line[2].replace(" -", " ").split()))), page
+        )
 
     def _described(self, path: str, without: set[str]) -> Iterator[str]:
         found = self._find(path)
-        yield from _entry(path, found, level=2)
+        yield from _entry(path, found, level=2, is_called="__init__" not in without)
         if not isinstance(found, griffe.Class):
             return
         unknown = without - found.members.keys()
@@ -75,10 +78,10 @@ class Reference:
         return final
 
 
-def _entry(title: str, found: griffe.Object, level: int) -> Iterator[str]:
+def _entry(title: str, found: griffe.Object, level: int, *, is_called: bool = True) -> Iterator[str]:
     yield f"{'#' * level} `{title}`"
     yield ""
-    for signature in _signatures(title, found):
+    for signature in _signatures(title, found) if is_called else ():
         yield f"```python\n{signature}\n```"
         yield ""
     assert found.docstring is not None
@@ -99,6 +102,8 @@ def _entry(title: str, found: griffe.Object, level: int) -> Iterator[str]:
 def _listed(parts: Iterable[griffe.DocstringElement]) -> Iterator[str]:
     for part in parts:
         names = getattr(part, "name", None) or str(part.annotation).strip("()")
+        if names.endswith(","):  # of several that share a line, griffe takes the rest for a type
+            names = f"{names} {part.annotation}"
         named = ", ".join(f"`{name}`" for name in names.split(", "))
         yield f"* {named}: {' '.join(part.description.split())}"
 
