@@ -41,15 +41,17 @@ class Reference:
         loader.resolve_aliases()
 
     def expanded(self, page: str) -> str:
-        """`page` with every `::: name` replaced. Members that are nobody's business are left out by `::: name -member`, and how it
-        is made by `-__init__`.
+        """`page` with every `::: name` replaced. Members that are nobody's business are left out by `::: name -member`,
+        and how it is made by `-__init__`.
 
         Raises:
             MissingName: there is no such name, or it has no docstring.
         """
-        return _LINE.sub(
-            lambda line: "\n".join(self._described(line[1], set(line[2].replace(" -", " ").split()))), page
-        )
+
+        def described(line: re.Match[str]) -> str:
+            return "\n".join(self._described(line[1], set(line[2].replace(" -", " ").split())))
+
+        return _LINE.sub(described, page)
 
     def _described(self, path: str, without: set[str]) -> Iterator[str]:
         found = self._find(path)
@@ -120,7 +122,10 @@ def _signatures(title: str, found: griffe.Object) -> Iterator[str]:
             return
         yield _call(title, found, is_method=is_method)
     elif isinstance(found, griffe.Attribute):
-        yield f"{title}: {found.annotation}" if found.annotation is not None else title
+        if str(found.annotation) == "TypeAlias":
+            yield f"{title} = {found.value}"
+        else:
+            yield f"{title}: {found.annotation}" if found.annotation is not None else title
 
 
 def _call(title: str, function: griffe.Function, *, is_method: bool) -> str:
@@ -143,7 +148,7 @@ def _call(title: str, function: griffe.Function, *, is_method: bool) -> str:
             text += f" = {default}" if parameter.annotation is not None else f"={default}"
         parts.append(text)
         last = kind
-    begin = "async " if "async" in function.labels else ""
+    begin = "await " if "async" in function.labels else ""
     result = f" -> {function.returns}" if function.returns is not None and function.name != "__init__" else ""
     line = f"{begin}{title}({', '.join(parts)}){result}"
     if len(line) <= _LONGEST:
