@@ -148,9 +148,20 @@ def _call(title: str, function: griffe.Function, *, is_method: bool) -> str:
             text += f" = {default}" if parameter.annotation is not None else f"={default}"
         parts.append(text)
         last = kind
-    begin = "await " if "async" in function.labels else ""
+    begin = _begin(function)
     result = f" -> {function.returns}" if function.returns is not None and function.name != "__init__" else ""
     line = f"{begin}{title}({', '.join(parts)}){result}"
     if len(line) <= _LONGEST:
         return line
     return "\n".join([f"{begin}{title}(", *(f"    {part}," for part in parts), f"){result}"])
+
+
+def _begin(function: griffe.Function) -> str:
+    """The words before a call."""
+    decorators = {str(each.value).rpartition(".")[2] for each in function.decorators}
+    if "asynccontextmanager" in decorators:
+        return "async with "
+    if "contextmanager" in decorators:
+        return "with "
+    is_iterated = str(function.returns).startswith(("AsyncGenerator", "AsyncIterator"))
+    return "async for … in " if is_iterated else "await " if "async" in function.labels else ""
