@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import itertools
 import re
 import shlex
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import packages_distributions
 from typing import Any
 from urllib.parse import quote
@@ -17,14 +19,34 @@ from urllib.parse import quote
 import httpx
 import jwt
 import pytest
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.gzip import GZipMiddleware
 from packaging.requirements import Requirement
 
-from nitro import ANY, Grant, segment
+from nitro import ANY, Client, EventSourceResponse, Grant, segment
+from nitro import emit as emitted
+from nitro.errors import StreamRefused
+from nitro.testing import stream as stream_of
+from nitro.testing.streaming import StreamUnderTest
 from nitro.tickets import Tickets
-from tests.servers import ROOT, Server
+from tests.documents import ROOT, Document
+from tests.servers import Server
+from tests.specification.blocks import Block
 from tests.sse import Stream
 
-ACCESS = (ROOT / "docs/how-to/access.md").read_text()
+PAGE = Document("docs/how-to/access.md")
+RUNS_BLOCKS = {
+    "docs/how-to/access.md": [
+        "FastAPI: python",
+        "A room from the path: python",
+        "FastAPI, with a token: python",
+        "A ticket, for another origin: python",
+        "Starlette: python",
+        "Litestar: python",
+        "Quart: python",
+        "A database session: python",
+    ]
+}
 KEY = "a key of the tests, which is long enough"
 SECRET = "a secret of the tests, which is long enough"
 ENVIRONMENT = {"SECRET": SECRET, "ORIGINS": "http://localhost:1", "NITRO_RETRY_MILLISECONDS": "100"}
@@ -198,6 +220,13 @@ def test_a_token_opens_a_stream_and_ends_it_when_it_expires() -> None:
     assert "Traceback" not in server.output, server.output
 
 
+def preflight(server: Server, header: str) -> httpx.Response:
+    """What a browser asks before a page of another origin may send that header."""
+    asked = {"Origin": ENVIRONMENT["ORIGINS"], "Access-Control-Request-Method": "GET"}
+    headers = {**asked, "Access-Control-Request-Headers": header.lower()}
+    return httpx.options(f"{server.url}/events", headers=headers, trust_env=False, verify=False)
+
+
 def test_a_ticket_opens_a_stream_for_a_minute_and_nothing_else() -> None:
     with serve("A ticket, for another origin") as server:
         assert server.post("/tickets").status_code == 401
@@ -215,6 +244,9 @@ def test_a_ticket_opens_a_stream_for_a_minute_and_nothing_else() -> None:
         check_problem(ask(server, f"ticket={forged}"), 401, "log in")
         over = Tickets(SECRET).issue(Grant(["*"], user_id="ada", expires_at=time.time() - 1))
         check_problem(ask(server, f"ticket={over}"), 401, "expired")
+        for header in ("Authorization", "Nitro-Topics-1", "Nitro-Topics-2"):
+            assert preflight(server, header).status_code == 200, header
+        assert preflight(server, "Nitro-Topics-3").status_code == 400
     assert "Traceback" not in server.output, server.output
 
 
@@ -266,19 +298,82 @@ def test_no_stream_holds_a_database_session() -> None:
     assert "Traceback" not in server.output, server.output
 
 
-RECIPES = re.findall(r"^## (.*)\n(?:(?!^## ).*\n)*?```python\n((?:.*\n)*?)```", ACCESS, re.MULTILINE)
+@pytest.mark.usefixtures("hub")
+def test_members_of_a_room_hear_it_and_who_is_there_and_nobody_else_does() -> None:
+    def current_user(request: Request) -> str | None:
+        return request.cookies.get("user") or None
+
+    def is_member(user: str, room: str) -> bool:
+        return user in {"ada", "bob"} and room == "7"
+
+    names: dict[str, Any] = {"__name__": __name__, "current_user": current_user, "is_member": is_member}
+    PAGE.run(PAGE.the("python", "A room from the path"), names)
+
+    def room(number: int, user: str) -> AbstractAsyncContextManager[StreamUnderTest]:
+        return stream_of(names["app"], f"/rooms/{number}/events", headers={"Cookie": f"user={user}"})
+
+    async def scenario() -> None:
+        async with room(7, "ada") as ada:
+            emitted("room.8.said", result="elsewhere")
+            emitted("room.7.said", result="here")
+            assert (await ada.next("room.7.said")).data == "here"
+        async with room(7, "bob") as bob:  # ada's connection has ended, and she counts for some seconds more
+            members = (await bob.next("presence.7")).data["members"]
+            assert "ada" in [member["user_id"] for member in members]
+        for number, user, status in ((8, "ada", 403), (7, "eve", 403), (7, "", 401)):
+            with pytest.raises(StreamRefused) as refused:
+                await room(number, user).__aenter__()
+            assert refused.value.status == status
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_stream_passes_through_middleware_uncompressed() -> None:
+    app = FastAPI()
+    app.add_middleware(GZipMiddleware, minimum_size=1)
+    passed: list[str] = []
+
+    @app.middleware("http")
+    async def note(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await answer(request)
+        passed.append(response.headers["content-type"])
+        return response
+
+    @app.get("/events")
+    async def events() -> EventSourceResponse:
+        return EventSourceResponse(Client(topics=["todo.*"]))
+
+    @app.get("/page")
+    async def page() -> str:
+        return "a page that is compressed"
+
+    async def scenario() -> None:
+        gzip = {"Accept-Encoding": "gzip"}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as browser:
+            assert (await browser.get("/page", headers=gzip)).headers["content-encoding"] == "gzip"
+        async with stream_of(app, "/events", headers=gzip) as page:
+            assert passed == ["application/json", "text/event-stream; charset=utf-8"]
+            for number in range(3):
+                emitted("todo.created", result=number)
+                assert (await page.next()).data == number
+
+    asyncio.run(scenario())
+
+
+RECIPES = [block for block in PAGE.all("python") if block.heading != "Grants"]
 ALSO_NEEDS = {"starlette.middleware.sessions": "itsdangerous", "nitro.tickets": "itsdangerous"}
 """What a module needs that its own package doesn't bring."""
 
 
-@pytest.mark.parametrize(("heading", "code"), RECIPES, ids=[heading for heading, _ in RECIPES])
-def test_a_recipe_names_every_package_that_it_imports(heading: str, code: str) -> None:
-    section = ACCESS.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+@pytest.mark.parametrize("block", RECIPES, ids=str)
+def test_a_recipe_names_every_package_that_it_imports(block: Block) -> None:
+    section = PAGE.text.partition(f"## {block.heading}\n")[2].partition("\n## ")[0]
     (line,) = re.findall(r"`pip install ([^`]*)`", section)
     named: set[str] = set()
     for requirement in map(Requirement, shlex.split(line)):
         named |= {requirement.name, *brought_by(requirement)}
-    nodes = list(ast.walk(ast.parse(code)))
+    nodes = list(ast.walk(ast.parse(block.source)))
     modules = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
     modules |= {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
     packages = {**packages_distributions(), "nitro": ["nitro-realtime"]}  # it may be installed as editable
@@ -286,7 +381,7 @@ def test_a_recipe_names_every_package_that_it_imports(heading: str, code: str) -
     wanted = {packages[name][0].lower() for name in tops}
     wanted |= {ALSO_NEEDS[name] for name in modules & ALSO_NEEDS.keys()}
     assert "nitro-realtime" in wanted
-    assert wanted <= named, f"{heading}: {wanted - named} is imported and not named"
+    assert wanted <= named, f"{block}: {wanted - named} is imported and not named"
 
 
 def brought_by(requirement: Requirement) -> set[str]:
@@ -296,7 +391,3 @@ def brought_by(requirement: Requirement) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [project["optional-dependencies"][extra] for extra in requirement.extras]
     return {Requirement(each).name for each in [*project["dependencies"], *itertools.chain(*extras)]}
-
-
-def test_there_are_recipes_for_each_way_to_know_a_user() -> None:
-    assert len(RECIPES) == 7

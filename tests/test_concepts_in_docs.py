@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import codeop
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,6 +60,21 @@ def test_the_blocks_of_a_page_run_one_after_the_other(name: str) -> None:
 def test_those_about_processes_run_with_a_log_that_two_share(hub_with: Callable[..., Hub], tmp_path: Path) -> None:
     hub_with(broker_url=f"sqlite:///{tmp_path / 'events.db'}")
     asyncio.run(run("processes"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_blocks_of_a_page_can_be_pasted_into_a_prompt(name: str) -> None:
+    """Line by line, as `python -m asyncio` reads them: there a blank line, and nothing else, ends what is indented."""
+    assert "python -m asyncio`" in page(name).text
+    compiler = codeop.CommandCompiler()
+    compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    for block in page(name).all("python"):
+        pending: list[str] = []
+        for number, line in enumerate([*block.source.splitlines(), ""], block.line):
+            pending.append(line)
+            if compiler("\n".join(pending), f"docs/concepts/{name}.md, to line {number}", "single") is not None:
+                pending.clear()
+        assert pending == []
 
 
 # -- what is said beside the blocks ----------------------------------------------------------------------------

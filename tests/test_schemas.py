@@ -320,6 +320,7 @@ def test_live_models_are_held_to_it_too() -> None:
         session.commit()
         note.title = "Oat milk"
         session.commit()
+    engine.dispose()
     created, updated = emitted
     assert created.data == {"id": id, "title": "Milk"}
     assert updated.data["secret"] == "hidden", "of another topic, which has no schema"

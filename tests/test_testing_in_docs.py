@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import warnings
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine
+from sqlalchemy.exc import OperationalError
 
 from nitro import Client, EventSourceResponse, emit
-from tests.servers import ROOT
-from tests.specification.blocks import blocks_in
+from nitro.testing import stream
+from tests.documents import Document
+from tests.specification.blocks import Block
 
-BLOCKS = [block for block in blocks_in((ROOT / "docs/how-to/testing.md").read_text()) if block.language == "python"]
+PAGE = Document("docs/how-to/testing.md")
+RUNS_BLOCKS = {"docs/how-to/testing.md": ["python"]}
 
 
 def create_todo(title: str) -> None:
@@ -30,10 +38,56 @@ def application() -> FastAPI:
     return app
 
 
+DATABASE = PAGE.the("python", "A database for the tests")
+
+
 @pytest.mark.usefixtures("hub")
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_a_test_passes(number: int) -> None:
+@pytest.mark.parametrize("block", [each for each in PAGE.all("python") if each != DATABASE], ids=str)
+def test_a_test_passes(block: Block) -> None:
     names: dict[str, Any] = {"__name__": __name__, "create_todo": create_todo}
-    exec(compile(BLOCKS[number].source, "docs/how-to/testing.md", "exec", dont_inherit=True), names)
+    PAGE.run(block, names)
     (test,) = [value for name, value in names.items() if name.startswith("test_")]
     test(*([application()] if inspect.signature(test).parameters else []))
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_run_that_was_started_by_the_test_client_is_lost_with_its_loop() -> None:
+    async def answer(question: str) -> AsyncIterator[str]:
+        await asyncio.Event().wait()
+        yield question
+
+    names: dict[str, Any] = {"__name__": __name__}
+    PAGE.run(PAGE.the("python", "A run"), names)
+    names["answer"] = answer
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it wants httpx2
+        from starlette.testclient import TestClient
+    id = TestClient(names["app"]).post("/answers?question=why not").json()["run"]
+
+    async def scenario() -> None:
+        async with stream(names["app"], f"/answers/{id}") as page:
+            assert (await page.next()).data == {"state": "lost", "reason": "its producer died"}
+
+    asyncio.run(scenario())
+
+
+def test_threads_share_the_database_in_memory_of_the_page_and_no_other_one() -> None:
+    names: dict[str, Any] = {"__name__": __name__}
+    PAGE.run(DATABASE, names)
+    table = Table("things", MetaData(), Column("id", Integer, primary_key=True))
+
+    def count(engine: Engine) -> int:
+        table.metadata.create_all(engine)
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(rows, engine).result()
+
+    def rows(engine: Engine) -> int:
+        try:
+            with engine.connect() as connection:
+                return len(connection.execute(table.select()).all())
+        finally:
+            engine.dispose()
+
+    assert count(names["engine"]) == 0
+    with pytest.raises(OperationalError, match="no such table"):
+        count(create_engine("sqlite://"))

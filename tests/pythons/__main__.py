@@ -1,7 +1,8 @@
 """The suite on each Python that pyproject.toml names, and a summary; `make test-all` runs it.
 
-`python -m tests.pythons --pythons 3.14` chooses; `--least` takes the lowest versions that Nitro allows; and what
-follows `--` goes to pytest instead of the suite's own options. It stops at nothing; the exit code is 1 if any failed.
+`python -m tests.pythons --pythons 3.14` chooses; `--least` takes the lowest versions that Nitro allows, on the oldest
+Python, and `--newest` the newest of today, on the newest; and what follows `--` goes to pytest instead of the suite's
+own options. It stops at nothing; the exit code is 1 if any failed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from tests.pythons.environment import Environment
+from tests.pythons.environment import Environment, Versions
 from tests.pythons.outcome import Outcome
 from tests.pythons.places import Place, find, supported
 
@@ -20,14 +21,14 @@ def phases(options: argparse.Namespace) -> list[list[str]]:
     """The options of each run of pytest: as in `make test`, what measures time comes last, and alone."""
     if options.pytest:
         return [options.pytest]
-    browser = " and not browser" if options.least else ""
+    browser = " and not browser" if options.versions == "least" else ""
     spread = ["-n", str(options.processes), "--dist", "loadfile"] if options.processes > 1 else []
     return [["-q", *spread, "-m", f"not alone and not engines{browser}"], ["-q", "-m", f"alone{browser}"]]
 
 
 def run(place: Place, options: argparse.Namespace) -> Outcome:
     """Install what the suite needs for this Python, and run it."""
-    environment = Environment(place, is_least=options.least)
+    environment = Environment(place, options.versions)
     outcome = Outcome(environment.name)
     began = time.monotonic()
     where = "in Debian unstable, without a browser" if place.debian else "on this machine"
@@ -38,6 +39,7 @@ def run(place: Place, options: argparse.Namespace) -> Outcome:
         outcome.trouble.append(f"Nitro could not be installed: {error}")
         return outcome
     outcome.without = environment.without
+    outcome.differences = environment.differences
     for number, words in enumerate(phases(options)):
         results = environment.folder / f"results-{number}.xml"
         results.unlink(missing_ok=True)
@@ -53,13 +55,16 @@ def run(place: Place, options: argparse.Namespace) -> Outcome:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.pythons")
     parser.add_argument("--pythons", nargs="+", default=supported(), metavar="3.14")
-    parser.add_argument("--least", action="store_true")
+    kinds: dict[Versions, slice] = {"least": slice(1), "newest": slice(-1, None)}
+    which = parser.add_mutually_exclusive_group()
+    for kind in kinds:
+        which.add_argument(f"--{kind}", dest="versions", action="store_const", const=kind, default="")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("pytest", nargs="*", metavar="-- what goes to pytest")
     options = parser.parse_args()
-    versions = options.pythons[:1] if options.least else options.pythons
+    pythons = options.pythons[kinds[options.versions]] if options.versions else options.pythons
     outcomes, absent = [], []
-    for version in versions:
+    for version in pythons:
         place = find(version)
         if isinstance(place, str):
             absent.append(f"NOT RUN Python {version}: {place}")

@@ -36,6 +36,10 @@ class Debian:
     def __init__(self) -> None:
         self.folder = FOLDER / "sid"
 
+    @property
+    def is_made(self) -> bool:
+        return (self.folder / "made.txt").exists()
+
     def missing(self) -> str | None:
         """Why it can't be had here, or None."""
         if os.geteuid() != 0:

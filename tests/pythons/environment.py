@@ -1,32 +1,42 @@
-"""A virtual environment for each Python: what pyproject.toml names, installed again when that changes."""
+"""A virtual environment for each Python: what pyproject.toml names, installed again when that changes.
+
+None of them keeps to development.lock: they get the newest versions of the day on which they are made, or the least.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import tomllib
+from typing import Literal
 
 from tests.pythons.debian import ROOT
 from tests.pythons.least import PYPROJECT, pins
+from tests.pythons.newest import LOCK, differences
 from tests.pythons.places import Place
 
-__all__ = ["Environment"]
+__all__ = ["Environment", "Versions"]
+
+Versions = Literal["", "least", "newest"]
+"""Which versions are installed: the newest when the environment was made, the least, or the newest of today."""
 
 
 class Environment:
-    """What the suite runs in: `.venv-3.14`, or `.venv-3.11-least`.
+    """What the suite runs in: `.venv-3.14`, `.venv-3.11-least` or `.venv-3.14-newest`.
 
     Attributes:
         folder: of the environment.
         without: what could not be installed for this Python; the tests that need it are skipped.
+        differences: from development.lock, one line each, where the newest of today were installed.
     """
 
-    def __init__(self, place: Place, *, is_least: bool = False) -> None:
+    def __init__(self, place: Place, versions: Versions = "") -> None:
         self.place = place
-        self.name = f"{place.version}-least" if is_least else place.version
+        self.name = f"{place.version}-{versions}" if versions else place.version
         self.folder = ROOT / f".venv-{self.name}"
         self.without: list[str] = []
-        self._is_least = is_least
+        self.differences: list[str] = []
+        self._versions = versions
 
     @property
     def python(self) -> str:
@@ -40,10 +50,11 @@ class Environment:
         """
         pyproject = tomllib.loads(PYPROJECT.read_text())
         project, tests = pyproject["project"], pyproject["dependency-groups"]["test"]
-        exact = pins(project) if self._is_least else []
+        exact = pins(project) if self._versions == "least" else []
         wanted = [project["dependencies"], project["optional-dependencies"], tests, exact]
         stamp = self.folder / "installed.json"
-        if stamp.exists() and (installed := json.loads(stamp.read_text()))["wanted"] == wanted:
+        is_made = stamp.exists() and self._versions != "newest"
+        if is_made and (installed := json.loads(stamp.read_text()))["wanted"] == wanted:
             self.without = installed["without"]
             return
         print(f"Installing into {self.folder.name} ...", flush=True)
@@ -53,6 +64,8 @@ class Environment:
         if not self._is_installed(*tests, *exact):
             self.without = [one for one in tests if not self._is_installed(one, *exact)]
         stamp.write_text(json.dumps({"wanted": wanted, "without": self.without}))
+        if self._versions == "newest":
+            self.differences = list(differences(LOCK.read_text(), self._installed()))
 
     def run(self, *command: str) -> int:
         """Run a command of its Python; the exit code."""
@@ -64,6 +77,11 @@ class Environment:
         except subprocess.CalledProcessError:
             return False
         return True
+
+    def _installed(self) -> dict[str, str]:
+        command = self.place.command(self.python, "-m", "pip", "list", "--format", "json")
+        listed = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout
+        return {one["name"]: one["version"] for one in json.loads(listed)}
 
     def _pip(self, *arguments: str) -> None:
         self._run(self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)

@@ -15,12 +15,14 @@ class Outcome:
     name: of the Python, such as `"3.14"`.
     trouble: what went wrong beside the tests.
     without: packages that could not be installed.
+    differences: from development.lock.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.trouble: list[str] = []
         self.without: list[str] = []
+        self.differences: list[str] = []
         self.seconds = 0.0
         self._counts: Counter[str] = Counter()
         self._failed: list[str] = []
@@ -50,4 +52,5 @@ class Outcome:
         yield from (f"        {line}" for line in self.trouble)
         yield from (f"        failed: {name}" for name in self._failed)
         yield from (f"        NOT INSTALLED, and its tests skipped: {package}" for package in self.without)
+        yield from (f"        {line}" for line in self.differences)
         yield from (f"        SKIPPED {count}: {reason}" for reason, count in self._skipped.most_common())

@@ -32,14 +32,19 @@ def supported() -> list[str]:
     return [found.rpartition(" ")[2] for found in classifiers if " :: Python :: 3." in found]
 
 
-def find(version: str) -> Place | str:
-    """Where Python `version`, such as `"3.14"`, is; or why it is nowhere."""
+def find(version: str, *, may_make: bool = True) -> Place | str:
+    """Where Python `version`, such as `"3.14"`, is; or why it is nowhere.
+
+    Without `may_make` Debian's distribution is only asked if it is in `.pythons` already.
+    """
     for executable in _here(version):
         script = "import sys; print('%d.%d' % sys.version_info[:2])"
         asked = subprocess.run([executable, "-c", script], capture_output=True)
         if asked.stdout.decode().strip() == version:
             return Place(version, executable)
     debian = Debian()
+    if not may_make and not debian.is_made:
+        return "it is not on this machine, and `make test-all` has made no distribution in .pythons"
     if reason := debian.missing():
         return f"it is not on this machine, and {reason}"
     debian.make()

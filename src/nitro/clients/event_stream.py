@@ -34,8 +34,9 @@ def requested_topics(request: HasScope) -> Requested:
     since it is untrusted. Values are percent-encoded as usual; lists with commas, `topic[]` and empty values are
     errors.
 
-    Topics that don't fit in a URL are sent in the headers `Nitro-Topics`, `Nitro-Topics-2`, `Nitro-Topics-3` and so on,
-    in addition to those of the query: each a list of patterns separated by commas, without spaces.
+    Topics that don't fit in a URL are sent in the headers `Nitro-Topics-1`, `Nitro-Topics-2`, `Nitro-Topics-3` and so
+    on, in addition to those of the query: each a list of patterns separated by commas, without spaces. Every header is
+    read whose name begins with `Nitro-Topics`.
 
     Raises:
         InvalidTopic: a value breaks the grammar, or a parameter is named `topic[]`.

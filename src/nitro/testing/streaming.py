@@ -214,8 +214,8 @@ async def stream(
 ) -> AsyncGenerator[StreamUnderTest, None]:
     """A stream of `app` in a test: `async with stream(app, "/events") as page: await page.next("todo.created")`.
 
-    It stands when the block begins: what is emitted from then on is heard. The application runs in the test's own event
-    loop; its lifespan is the test's business.
+    The stream is connected when the block begins: what is emitted from then on is heard. The application runs in the
+    test's own event loop; its lifespan is the test's business.
 
     Args:
         app: FastAPI, Starlette, or any other ASGI application with an endpoint that returns an `EventSourceResponse`.
