@@ -13,10 +13,24 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.apps.frontends import LIBRARIES, NODE_MODULES, library, recipe
+from tests.apps.frontends import LIBRARIES, NODE_MODULES, PAGE, library
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.servers import ROOT, Server
 
+RUNS_BLOCKS = {
+    "docs/how-to/frontends.md": [
+        "Behind a service worker: js",
+        "With other libraries: python",
+        "Turbo: python",
+        "Datastar: python",
+        "htmx 4: html",
+        "htmx 2: html",
+        "Turbo: html",
+        "Turbo: html turbo-stream-source",
+        "React: jsx",
+    ],
+    "docs/how-to/page-without-holes.md": ["Applying events: python", "Applying events: js"],
+}
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"></template></li><script>document.title='owned'</script>"
 ODD = "\x0b\x85\u2028 {} \\ \"'&amp;\n\nid: 0\n\ndata: <b>"
@@ -38,7 +52,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts that only tests need, and React's recipe with the pages that use it."""
     made = tmp_path_factory.mktemp("bundles")
     (made / "show.js").write_text(SHOW)
-    (made / "recipe.jsx").write_text(recipe("React", "jsx"))
+    (made / "recipe.jsx").write_text(PAGE.the("jsx").source)
     esbuild = shutil.which("esbuild", path=NODE_MODULES / ".bin")
     if esbuild is None or not (NODE_MODULES / "react-dom").exists():
         pytest.skip(f"NO REACT: {NODE_MODULES / 'react-dom'} is missing; run `npm ci` in js/ to run these tests")

@@ -4,7 +4,6 @@ of production, and those of development, which are Node's (`tests/npm`).
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,9 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import ROOT, Server
+from tests.documents import ROOT, Document
+from tests.servers import Server
 from tests.services import Service
 
+RUNS_BLOCKS = {"docs/how-to/deploy-behind-a-proxy.md": ["nginx", "caddy"]}
 APP = "tests.apps.streams:app"
 NPM = ROOT / "tests/npm"
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
@@ -25,9 +26,7 @@ AS_BROWSERS = "gzip, deflate, br, zstd"
 
 def recipe(language: str) -> str:
     """The block of the documentation in that language."""
-    found = re.search(rf"```{language}\n(.*?)```", (ROOT / "docs/how-to/scaling.md").read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]
+    return Document("docs/how-to/deploy-behind-a-proxy.md").the(language).source
 
 
 @dataclass(frozen=True)

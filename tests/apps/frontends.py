@@ -1,4 +1,6 @@
-"""The recipes of `docs/how-to/frontends.md` and `page-without-holes.md` as they stand there, on pages of their own, and libraries."""
+"""The recipes of `docs/how-to/frontends.md`, and of the page without holes, as they stand there, on pages of their own,
+and libraries.
+"""
 
 from __future__ import annotations
 
