@@ -59,17 +59,22 @@ class Document:
         if inspect.isawaitable(running):
             await running
 
+    def awaits(self, block: Block) -> bool:
+        """Whether a block of Python awaits something outside of its functions."""
+        return bool(self._compiled(block, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT).co_flags & inspect.CO_COROUTINE)
+
     def _compiled(self, block: Block, flags: int = 0) -> CodeType:
         lines = "\n" * (block.line - 1)
-        return compile(lines + block.source, str(ROOT / self.name), "exec", flags, dont_inherit=True)
+        code: CodeType = compile(lines + block.source, str(ROOT / self.name), "exec", flags, dont_inherit=True)
+        return code
 
 
 @cache
 def claims() -> dict[str, dict[str, tuple[str, ...]]]:
-    """Which test file runs which blocks of a page: page → file → languages, each alone or with the heading of its blocks.
+    """Which test file runs which blocks of a page: page → file → languages, each alone or with its heading.
 
-    A file that runs blocks says so in a constant, `RUNS_BLOCKS = {"docs/how-to/scaling.md": ["sql", "Alembic: python"]}`,
-    which is read here, and not imported.
+    A file that runs blocks says so in a constant, and is not imported for that:
+    `RUNS_BLOCKS = {"docs/how-to/scaling.md": ["sql", "Alembic: python"]}`.
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for file, claimed in _constants():

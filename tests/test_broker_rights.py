@@ -16,8 +16,8 @@ from tests.cast import check_events_get_across, check_streams_get_across, ends_o
 from tests.services import NatsServer, RedisCluster, RedisServer, administer
 from tests.test_database_of_the_application import documented
 
+RUNS_BLOCKS = {"docs/how-to/scaling.md": ["redis", "nats"]}
 HEADING = "Rights on the broker"
-
 
 RIGHTS, RIGHTS_OF_STREAMS = documented("redis", HEADING)
 

@@ -15,11 +15,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from nitro.testing.conformance import eventually
-from tests.servers import ROOT, Server
+from tests.documents import ROOT, Document
+from tests.servers import Server
 from tests.tabs import crash, kill_workers, wait_for
 from tests.test_browser_client import QUICK, WITHOUT_LOCKS, WITHOUT_WORKER
 
 pytestmark = pytest.mark.browser
+RUNS_BLOCKS = {"docs/how-to/live.md": ["In the browser: js", "In the browser: jsx"]}
 APP = "tests.apps.collections:app"
 EACH_WAY = pytest.mark.parametrize("way", ["worker", "leader", "alone"])
 SHARED = pytest.mark.parametrize("way", ["worker", "leader"])
@@ -42,15 +44,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     esbuild = shutil.which("esbuild", path=NODE_MODULES / ".bin")
     if esbuild is None or not (NODE_MODULES / "@tanstack/db").exists():
         pytest.skip(f"NO LIBRARIES: {NODE_MODULES / '@tanstack/db'} is missing; run `npm ci` in js/")
-    text = (ROOT / "docs/how-to/live.md").read_text().partition("## In the browser")[2].partition("\n## ")[0]
-    blocks = [block.partition("\n") for block in text.split("```")[1::2]]
-    recipes = [(language, code) for language, _, code in blocks if language in ("js", "jsx")]
-    assert [language for language, _ in recipes] == ["js", "jsx", "js"]
-    for (name, (_, code)), page in zip(
-        zip(("dom", "react", "tanstack"), recipes, strict=True), ("", REACT_PAGE, TANSTACK_PAGE), strict=True
-    ):
-        (made / f"{name}-recipe.jsx").write_text(code)
-        (made / f"{name}-page.jsx").write_text(page or code)
+    documented = Document("docs/how-to/live.md")
+    dom, tanstack = documented.all("js", "In the browser")
+    react = documented.the("jsx", "In the browser")
+    recipes = {"dom": (dom, dom.source), "react": (react, REACT_PAGE), "tanstack": (tanstack, TANSTACK_PAGE)}
+    for name, (block, page) in recipes.items():
+        (made / f"{name}-recipe.jsx").write_text(block.source)
+        (made / f"{name}-page.jsx").write_text(page)
         command = [esbuild, f"{name}-page.jsx", "--bundle", "--format=esm", "--jsx=automatic", f"--outfile={name}.js"]
         aliases = [f"--alias:nitro-realtime/collection={ROOT / 'js/src/collection.ts'}", "--external:/nitro/*"]
         subprocess.run(

@@ -21,9 +21,10 @@ from nitro.events.event import Namespace
 from nitro.messages.topics import matches
 from nitro.testing.conformance import eventually
 from tests.commands import run as nitro
-from tests.servers import ROOT, Server
-from tests.specification.blocks import blocks_in
+from tests.documents import ROOT, Document
+from tests.servers import Server
 
+RUNS_BLOCKS = {"docs/how-to/typed-events.md": ["ts"]}
 JS = ROOT / "js"
 NPM = ROOT / "tests/npm"
 TOOLS = NPM / "node_modules/.bin"
@@ -288,11 +289,9 @@ def test_a_pattern_has_the_topics_that_it_matches_on_the_server(packed: Packed, 
 
 
 def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: Packed, tmp_path: Path) -> None:
-    blocks = list(blocks_in((ROOT / "docs/how-to/typed-events.md").read_text()))
-    made, page = (block.source for block in blocks if block.language == "ts")
-    source = "".join(
-        block.source for block in blocks if block.language == "python" and block.path[-1] != "What is refused"
-    )
+    documented = Document("docs/how-to/typed-events.md")
+    made, page = (block.source for block in documented.all("ts"))
+    source = "".join(block.source for block in documented.all("python") if block.heading != "What is refused")
     (tmp_path / "main.py").write_text(source + "app = None\n")
     write_typed_page(packed, tmp_path, f"declare const show: (text: string) => void;\n{page}")
     written = nitro("types", "main:app", "-o", str(tmp_path / "events.d.ts"), "--app-dir", str(tmp_path))

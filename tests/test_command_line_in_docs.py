@@ -12,12 +12,11 @@ import pytest
 
 from nitro.testing.conformance import eventually
 from tests.commands import Command
-from tests.servers import ROOT, Server
-from tests.specification.blocks import blocks_in
+from tests.documents import Document
+from tests.servers import Server
 
-CAPTURES = [
-    block for block in blocks_in((ROOT / "docs/reference/command-line.md").read_text()) if block.language == "console"
-]
+RUNS_BLOCKS = {"docs/reference/command-line.md": ["console"]}
+CAPTURES = Document("docs/reference/command-line.md").all("console")
 CHANGING = {r"\x1b\[[0-9;]*m": "", r"\d\d:\d\d:\d\d  ": "TIME  ", r"[0-9a-f]{10}(-|\b)": r"EPOCH\1"}
 CHANGING |= {r"\.[0-9a-f]{6}\b": ".STAMP", r"0:00:\d\d ago": "AGE", r"(bytes +│) \d+ ": r"\1 NN "}
 

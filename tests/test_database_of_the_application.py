@@ -24,17 +24,15 @@ from nitro.errors import BrokerRefused
 from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import BROKERS, Broker
 from tests.cast import check_streams_get_across, ends_on, wait_until_open
-from tests.servers import ROOT
+from tests.documents import ROOT, Document
 from tests.services import PostgresServer, other_postgres_programs
 
-SCALING = (ROOT / "docs/how-to/scaling.md").read_text()
+RUNS_BLOCKS = {"docs/how-to/scaling.md": ["sql", "Alembic: python"]}
 
 
 def documented(language: str, heading: str) -> list[str]:
     """The blocks of code in that section of the documentation."""
-    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", SCALING, re.DOTALL | re.MULTILINE)
-    assert section is not None
-    return re.findall(rf"```{language}\n(.*?)```", section[1], re.DOTALL)
+    return [block.source for block in Document("docs/how-to/scaling.md").all(language, heading)]
 
 
 @pytest.fixture(scope="module", params=[None, *other_postgres_programs()], ids=lambda path: str(path or "wheel"))
@@ -60,7 +58,10 @@ def test_the_documented_sql_run_by_an_administrator_is_all_that_the_application_
     postgres: PostgresServer, hub_with: Callable[..., Hub]
 ) -> None:
     url = url_of(postgres, "application")
-    with ends_on(url, 1, "app") as (end,), pytest.raises(BrokerRefused, match=r"by the SQL in docs/scaling\.md"):
+    with (
+        ends_on(url, 1, "app") as (end,),
+        pytest.raises(BrokerRefused, match=r"by the SQL in https://nitro-realtime.github.io/nitro/how-to/scaling/"),
+    ):
         end.broker.refusal.result(20)
     statements = documented("sql", "Tables that an administrator makes")
     with closing(psycopg.connect(url_of(postgres, "administrator"), autocommit=True)) as connection:

@@ -16,6 +16,7 @@ from sqlmodel import Field, Session, SQLModel
 import nitro
 import nitro.metrics  # as an application does, before its event loop runs
 from nitro.fastapi import EventStream
+from nitro.settings import get_settings
 from tests.documents import PAGES, Document, claims, is_selected
 from tests.specification.blocks import Block
 
@@ -42,7 +43,13 @@ class User:
 
 
 def of_access() -> dict[str, Any]:
-    return {"Grant": nitro.Grant, "segment": nitro.segment, "emit": nitro.emit, "user": User, "mail": {"subject": "Hello"}}
+    return {
+        "Grant": nitro.Grant,
+        "segment": nitro.segment,
+        "emit": nitro.emit,
+        "user": User,
+        "mail": {"subject": "Hello"},
+    }
 
 
 def of_frontends() -> dict[str, Any]:
@@ -64,12 +71,16 @@ def of_live() -> dict[str, Any]:
         state: str = "new"
         internal_note: str = ""
 
+    class Invoice(SQLModel, table=True):
+        id: int | None = Field(default=None, primary_key=True)
+        state: str = "open"
+
     engine = create_engine("sqlite:///orders.db")
     Todo._repository.init_db()
     SQLModel.metadata.create_all(engine)
     return {
         **{"nitro": nitro, "EventSourceResponse": nitro.EventSourceResponse, "Client": nitro.Client, "app": FastAPI()},
-        **{"Todo": Todo, "Order": Order, "Session": Session, "engine": engine, "update": update},
+        **{"Todo": Todo, "Order": Order, "Invoice": Invoice, "Session": Session, "engine": engine, "update": update},
         **{"user": User, "ids": [Todo(owner_id="ann").save().id]},
     }
 
@@ -111,14 +122,16 @@ def test_the_python_of_a_page_runs_in_its_order(
     document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NITRO_DB_URL", f"sqlite:///{tmp_path / 'todos.db'}")
     monkeypatch.setenv("BILLING_KEY", "a key of the tests, which is long enough")
+    get_settings.cache_clear()
     names = {"__name__": f"{__name__}.{Path(document.name).stem}", **PREPARED.get(document.name, dict)()}
-
-    async def scenario() -> None:
+    with asyncio.Runner() as runner:
         for block in BLOCKS[document]:
-            await document.run_async(block, names)
-
-    asyncio.run(scenario())
+            if document.awaits(block):
+                runner.run(document.run_async(block, names))
+            else:
+                document.run(block, names)
 
 
 def test_what_is_prepared_is_used() -> None:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 
-from tests.servers import ROOT, Server
+from tests.documents import Document
+from tests.servers import Server
 
-TEXT = (ROOT / "docs/how-to/durable-streams.md").read_text()
-
-
-def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
-    assert found is not None
-    return found[1]
+PAGE = Document("docs/how-to/durable-streams.md")
+RUNS_BLOCKS = {"docs/how-to/durable-streams.md": ["python", "sh"]}
 
 
 def test_the_application_answers_the_commands(tmp_path: Path) -> None:
-    (tmp_path / "page.py").write_text(block("python"))
+    (tmp_path / "page.py").write_text(PAGE.the("python").source)
     with Server("page:app", directory=tmp_path) as server:
         server.wait_until_up()
         said = []
-        for line in block("sh").replace("localhost:8000", f"127.0.0.1:{server.port}").splitlines():
+        for line in PAGE.the("sh").source.replace("localhost:8000", f"127.0.0.1:{server.port}").splitlines():
             command = line.replace("curl ", "curl -s -w '%{http_code}' --max-time 2 ", 1)
             said.append(subprocess.run(command, shell=True, capture_output=True, text=True).stdout)
         created, appended, read, live = said

@@ -11,18 +11,17 @@ import httpx
 import pytest
 
 import nitro
-from tests.servers import ROOT
-from tests.specification.blocks import blocks_in
+from tests.documents import Document
 
-TEXT = (ROOT / "docs/how-to/inspector.md").read_text()
-BLOCKS = [block for block in blocks_in(TEXT) if block.language == "python"]
+PAGE = Document("docs/how-to/inspector.md")
+RUNS_BLOCKS = {"docs/how-to/inspector.md": ["python"]}
 
 
 @pytest.mark.usefixtures("hub")
 def test_the_blocks_run_and_let_administrators_in_alone() -> None:
     names: dict[str, Any] = {}
-    for block in BLOCKS:
-        exec(compile(block.source, "docs/how-to/inspector.md", "exec", dont_inherit=True), names)
+    for block in PAGE.all("python"):
+        PAGE.run(block, names)
 
     async def get(**cookies: str) -> int:
         async with httpx.AsyncClient(
@@ -36,6 +35,6 @@ def test_the_blocks_run_and_let_administrators_in_alone() -> None:
 
 
 def test_the_table_has_each_argument_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", TEXT, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", PAGE.text, re.MULTILINE))
     parameters = inspect.signature(nitro.inspector).parameters
     assert rows == {name: repr(each.default) for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 
 from nitro.client import StreamRefused
 from nitro.testing.conformance import eventually
-from tests.servers import ROOT, Server
-from tests.specification.blocks import blocks_in
+from tests.documents import Document
+from tests.servers import Server
+from tests.specification.blocks import Block
 
-BLOCKS: dict[str, list[str]] = {}
-for each in blocks_in((ROOT / "docs/how-to/listening.md").read_text()):
-    BLOCKS.setdefault(each.heading, []).append(each.source)
+PAGE = Document("docs/how-to/listening.md")
+RUNS_BLOCKS = {"docs/how-to/listening.md": ["python"]}
+FIRST, IN_A_THREAD, GOES_ON, REFUSED = PAGE.all("python")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def server() -> Iterator[Server]:
 class Program:
     """The names of a block, and what it shows."""
 
-    def __init__(self, source: str, server: Server) -> None:
+    def __init__(self, block: Block, server: Server) -> None:
         self.shown: list[Any] = []
         self.gaps = 0
         self.names: dict[str, Any] = {
@@ -38,10 +40,8 @@ class Program:
             "fetch_anew": self._fetch_anew,
             "fetch_anew_in_a_thread": self._count,
         }
-        source = source.replace("http://localhost:8000/private", f"{server.url}/answers/401")
-        exec(
-            compile(source.replace("http://localhost:8000", server.url), "docs/how-to/listening.md", "exec"), self.names
-        )
+        source = block.source.replace("http://localhost:8000/private", f"{server.url}/answers/401")
+        PAGE.run(replace(block, source=source.replace("http://localhost:8000", server.url)), self.names)
 
     async def _fetch_anew(self) -> None:
         self._count()
@@ -73,16 +73,8 @@ async def hear(program: Program, name: str, server: Server, between: Callable[[]
         await task
 
 
-def test_all_blocks_are_known() -> None:
-    assert {heading: len(blocks) for heading, blocks in BLOCKS.items()} == {
-        "Listening in Python": 2,
-        "Options of listen": 1,
-        "The end": 1,
-    }
-
-
 def test_the_first_program_hears_all_over_a_cut(server: Server) -> None:
-    program = Program(BLOCKS["Listening in Python"][0], server)
+    program = Program(FIRST, server)
 
     def act() -> None:
         until_clients(server, 1)
@@ -95,7 +87,7 @@ def test_the_first_program_hears_all_over_a_cut(server: Server) -> None:
 
 
 def test_the_program_without_a_loop_hears_the_same(server: Server) -> None:
-    program = Program(BLOCKS["Listening in Python"][1], server)
+    program = Program(IN_A_THREAD, server)
 
     async def scenario() -> None:
         running = asyncio.create_task(asyncio.to_thread(program.names["hear_in_a_thread"]))
@@ -113,7 +105,7 @@ def test_the_program_that_keeps_its_place_goes_on_there(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    program = Program(BLOCKS["Options of listen"][0], server)
+    program = Program(GOES_ON, server)
 
     def act() -> None:
         until_clients(server, 1)
@@ -128,6 +120,6 @@ def test_the_program_that_keeps_its_place_goes_on_there(
 
 
 def test_the_program_that_is_refused_prints_why(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    program = Program(BLOCKS["The end"][0], server)
+    program = Program(REFUSED, server)
     asyncio.run(program.names["hear_until_refused"]())
     assert capsys.readouterr().out == "401 the reason\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -27,8 +28,13 @@ from nitro.delivery import live_queries
 from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
 from nitro.errors import AccessDenied, ConfigurationError, InvalidQuery
+from nitro.live import state_frames
 from nitro.repository import SQLModelRepository
 from tests.clients import take
+from tests.documents import Document
+from tests.wire import Wire
+
+RUNS_BLOCKS = {"docs/how-to/live.md": ["Live queries: text"]}
 
 START, END, RESET = ({"headers": {"control": word}} for word in ("snapshot-start", "snapshot-end", "reset"))
 
@@ -137,6 +143,25 @@ def change(operation: str, card: LiveCard) -> dict[str, Any]:
 
 def saved(**fields: Any) -> LiveCard:
     return LiveCard(**fields).save()
+
+
+@in_a_loop
+async def test_on_the_wire_it_looks_as_in_the_documentation(engine: Engine) -> None:
+    """Whose `…` stands for anything."""
+    shown = Document("docs/how-to/live.md").the("text", "Live queries").source.replace('"todo"', '"card"')
+    pattern = re.escape(re.sub(r"1f3a…-\d+", "…", shown).strip()).replace("…", ".*")
+    leaves, _, stays = saved(id="7"), saved(id="8", title="x" * state_frames.PART_BYTES), saved(id="9")
+    wire = Wire()
+    streaming = wire.answer(LiveCard.live(col(LiveCard.done).is_(False), order_by=LiveCard.id))
+    await wire.until(b"snapshot-end")
+    with Session(engine) as session:
+        for card, changed in ((leaves, {"done": True}), (stays, {"title": "another"})):
+            session.execute(update(LiveCard).where(col(LiveCard.id) == card.id).values(changed))
+        session.commit()
+    body = await wire.until(b'"update"')
+    assert re.search(pattern, body.decode())
+    wire.gone.set()
+    await streaming
 
 
 @pytest.fixture

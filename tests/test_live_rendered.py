@@ -31,8 +31,20 @@ from nitro.repository import SQLModelRepository
 from nitro.sse.wire_formats import text
 from tests.apps.frontends import LIBRARIES, library
 from tests.clients import take
+from tests.documents import Document
 from tests.servers import Server, free_port
 from tests.test_live_queries import in_a_loop
+
+RUNS_BLOCKS = {
+    "docs/how-to/live.md": [
+        "A live list: python",
+        "HTML instead of JSON: python",
+        "html",
+        "Events of rows: python",
+        "Events of rows: js",
+    ]
+}
+FIRST_PAGE = Document("docs/how-to/live.md").the("html", "A live list")
 
 
 class LiveMemo(nitro.Entity, table=True, live=True, topic="memo"):
@@ -508,18 +520,25 @@ def test_a_page_whose_server_restarts_goes_on_where_it_was(environment: dict[str
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", ["htmx 4", "htmx 2", "Turbo"])
 def test_the_examples_of_the_documentation(
-    tmp_path: Path, environment: dict[str, str], page: Page, errors: list[str], name: str
+    tmp_path: Path, environment: dict[str, str], page: Page, errors: list[str]
 ) -> None:
     environment = {**environment, "NITRO_DB_URL": f"sqlite:///{tmp_path / 'todos.db'}"}
-    with Server("tests.apps.rendered_in_docs:app", environment=environment) as started:
-        page.goto(f"{started.url}/pages/{name}")
-        items = page.locator("#list > li")
-        started.post("/todos", params={"title": "<b>"})
-        expect(items).to_have_text(["<b>"])
-        started.post("/todos", params={"title": "second"})
-        expect(items).to_have_text(["<b>", "second"])
-        assert errors == []
+    (tmp_path / "list.html").write_text(FIRST_PAGE.source)
+    with Server("tests.apps.rendered_in_docs:app", directory=tmp_path, environment=environment) as started:
+        titles: list[str] = []
+        for path in ("pages/htmx 4", "pages/htmx 2", "pages/Turbo", ""):
+            page.goto(f"{started.url}/{path}")
+            items = page.locator("#list > li")
+            expect(items).to_have_text(titles)
+            for text in ("<b>", "second"):
+                titles.append(f"{len(titles)} {text}")
+                started.post("/todos", params={"title": titles[-1]})
+                expect(items).to_have_text(titles)
+            assert errors == []
+        page.goto(f"{started.url}/pages/events")
+        page.wait_for_function("source.readyState === EventSource.OPEN")
+        started.post("/todos", params={"title": "heard"})
+        expect(items).to_have_text(["heard"])
         page.goto("about:blank")
     assert "Traceback" not in started.output, started.output

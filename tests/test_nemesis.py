@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import random
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,9 +20,14 @@ from nitro.testing.nemesis.fault import process_faults
 from nitro.testing.nemesis.journal import Journal, read
 from nitro.testing.nemesis.proxy import put_between
 from nitro.testing.nemesis.schedule import Step, schedule
+from tests.documents import Document
 from tests.nemesis.setup import SetUp
 from tests.nemesis.setups import SET_UPS
 
+PAGE = Document("docs/about/reliability.md")
+RUNS_BLOCKS = {"docs/about/reliability.md": ["python", "sh"], "README.md": ["How it was tested: sh"]}
+REDIS = "redis://127.0.0.1:6379"
+"""The broker there."""
 SECONDS = 8.0  # so that enough is emitted between the faults beside other tests, too
 SHORT = {
     "sqlite": "file-deleted,file-put-back,file-vacuumed,log-wiped,worker-kill",
@@ -238,14 +244,22 @@ def nemesis(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_anyone_runs_it_on_a_set_up_of_their_own(tmp_path: Path) -> None:
-    own = ["--broker-url", f"sqlite:///{tmp_path / 'events.db'}", "--seed", "5", "--folder", str(tmp_path / "run")]
-    broken = ["--fault", "broken=exit 1"]
-    gone = ["--fault", f"file-gone=rm -f {tmp_path}/events.db*", "--may-lose", "file-gone"]
-    app = ["--app", "nitro.testing.nemesis.app:app"]
-    done = nemesis(*own, *broken, *gone, *app, "--minutes", "0.08", "--faults", "file-gone,broken")
+    """By the command of the documentation, with a broker that is here, less time, and a fault that can't be done."""
+    _, command = PAGE.the("sh").source.replace("\\\n", "").splitlines()
+    program, *words = shlex.split(command)
+    assert (program, words[:2]) == ("python", ["-m", "nitro.testing.nemesis"])
+    here = {
+        REDIS: f"sqlite:///{tmp_path / 'events.db'}",
+        "10": "0.08",
+        "restart=docker restart redis": "restart=exit 1",
+        "flush=redis-cli FLUSHALL": f"flush=rm -f {tmp_path}/events.db*",
+    }
+    assert here.keys() <= set(words)
+    app = ["--app", "nitro.testing.nemesis.app:app", "--folder", str(tmp_path / "run"), "--faults", "flush,restart"]
+    done = nemesis(*(here.get(word, word) for word in words[2:]), *app)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[0] == "seed 5"
-    assert "file-gone (may lose)" in done.stdout
+    assert done.stdout.splitlines()[0] == "seed 7"
+    assert "flush (may lose)" in done.stdout
     assert "COULD NOT BE DONE: RuntimeError: it exited with 1" in done.stdout
     assert "wrong: 0 lost, 0 doubled, 0 reordered, 0 invented, 0 unannounced, 0 false gaps, 0 late" in done.stdout
     again = nemesis("--judge", str(tmp_path / "run"))
@@ -255,6 +269,24 @@ def test_anyone_runs_it_on_a_set_up_of_their_own(tmp_path: Path) -> None:
     lines = [line for line in one.read_text().splitlines(keepends=True) if json.loads(line)[0] != "gap"]
     one.write_text("".join(lines))
     assert nemesis("--judge", str(tmp_path / "run")).returncode == 1
+
+
+def test_the_program_of_the_documentation_runs_it_from_python(tmp_path: Path) -> None:
+    source = PAGE.the("python").source
+    for there, here in {
+        REDIS: "sqlite:///events.db",
+        "docker restart redis": "true",
+        "seconds=60": "seconds=3",
+    }.items():
+        assert there in source
+        source = source.replace(there, here)
+    subprocess.run([sys.executable, "-c", source], cwd=tmp_path, check=True, timeout=60)
+    assert judge(tmp_path / "nemesis-run").strikes
+
+
+def test_the_command_of_the_readme_is_the_beginning_of_that_in_the_documentation() -> None:
+    short = Document("README.md").the("sh", "How it was tested").source
+    assert PAGE.the("sh").source.splitlines()[1].startswith(short.strip())
 
 
 @pytest.mark.parametrize(

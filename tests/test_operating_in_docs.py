@@ -20,14 +20,15 @@ from prometheus_client.core import Metric
 
 import nitro
 from nitro.metrics.families import FAMILIES
-from tests.servers import ROOT, Server, free_port, wait_for
-from tests.specification.blocks import blocks_in
+from tests.documents import ROOT, Document
+from tests.servers import Server, free_port, wait_for
 
-TEXT = (ROOT / "docs/how-to/operating.md").read_text()
-BLOCKS = list(blocks_in(TEXT))
-FIRST, OWN_REGISTRY = [block.source for block in BLOCKS if block.language == "python"]
-SCRAPING, PROBES = [block.source for block in BLOCKS if block.language == "yaml"]
-INSTALLING, WORKERS = [block.source for block in BLOCKS if block.language == "sh"]
+PAGE = Document("docs/how-to/operating.md")
+RUNS_BLOCKS = {"docs/how-to/operating.md": ["python", "yaml", "Several workers: sh"]}
+TEXT = PAGE.text
+FIRST, OWN_REGISTRY = PAGE.all("python")
+SCRAPING, PROBES = (block.source for block in PAGE.all("yaml"))
+WORKERS = PAGE.the("sh", "Several workers").source
 ALERTS = ROOT / "deploy/prometheus/nitro-alerts.yml"
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/nitro.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
@@ -119,7 +120,7 @@ def test_prometheus_understands_what_the_dashboard_asks(tmp_path: Path) -> None:
 
 
 def test_the_application_is_scraped_and_probed_at_the_paths_that_are_shown(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(FIRST)
+    (tmp_path / "app.py").write_text(FIRST.source)
     with Server("app:app", directory=tmp_path) as server:
         (scraping,) = re.findall(r"metrics_path: (\S+)", SCRAPING)
         assert "nitro_clients 0.0" in server.get(scraping).text
@@ -133,7 +134,7 @@ def test_the_application_is_scraped_and_probed_at_the_paths_that_are_shown(tmp_p
 @pytest.mark.usefixtures("hub")
 def test_the_own_registry_has_nitros_metrics_beside_others() -> None:
     before = set(REGISTRY._collector_to_names)
-    exec(OWN_REGISTRY, {"nitro": nitro})
+    PAGE.run(OWN_REGISTRY, {"nitro": nitro})
     try:
         assert REGISTRY.get_sample_value("nitro_broker_up") == 1
         assert {"python_info", "nitro_clients"} <= {metric.name for metric in REGISTRY.collect()}
@@ -143,7 +144,7 @@ def test_the_own_registry_has_nitros_metrics_beside_others() -> None:
 
 
 def test_several_workers_are_started_as_shown(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(FIRST)
+    (tmp_path / "app.py").write_text(FIRST.source)
     port = free_port()
     command = WORKERS.replace("\nuvicorn ", f"\nexec {sys.executable} -m uvicorn ")
     assert command != WORKERS
@@ -166,8 +167,3 @@ def _says(port: int, what: str) -> bool:
         return what in httpx.get(f"http://127.0.0.1:{port}/metrics/", trust_env=False, verify=False).text
     except httpx.TransportError:
         return False
-
-
-def test_the_extra_that_is_installed_exists() -> None:
-    (extra,) = re.findall(r"pip install 'nitro-realtime\[(\w+)\]'", INSTALLING)
-    assert f'\n{extra} = ["prometheus-client' in (ROOT / "pyproject.toml").read_text()

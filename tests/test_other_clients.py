@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.servers import ROOT, Server
+from tests.documents import ROOT, Document
+from tests.servers import Server
 from tests.services import Proxy
+from tests.specification.blocks import Block
 
 NPM = ROOT / "tests/npm"
 PYTHON = """
@@ -37,17 +38,9 @@ setInterval(() => {}, 1e6);
 """
 
 
-def recipes() -> dict[str, tuple[str, str]]:
-    """Language and text of each, by its heading."""
-    sections = re.split(r"^## (.*)\n", (ROOT / "docs/how-to/clients.md").read_text(), flags=re.MULTILINE)[1:]
-    found = {
-        name: re.search(r"```(\w+)\n(.*?)```", text, re.DOTALL)
-        for name, text in zip(sections[::2], sections[1::2], strict=True)
-    }
-    return {name: (block[1], block[2]) for name, block in found.items() if block is not None}
-
-
-RECIPES = recipes()
+RUNS_BLOCKS = {"docs/how-to/clients.md": ["python", "js"]}
+PAGE = Document("docs/how-to/clients.md")
+RECIPES = [*PAGE.all("python"), *PAGE.all("js")]
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +52,16 @@ def server() -> Iterator[Server]:
     assert "Traceback" not in started.output, started.output
 
 
-def command(name: str, directory: Path) -> list[str]:
-    language, text = RECIPES[name]
-    if language == "python":
+def command(recipe: Block, directory: Path) -> list[str]:
+    if recipe.language == "python":
         file = directory / "recipe.py"
-        file.write_text(PYTHON.format(recipe=text))
+        file.write_text(PYTHON.format(recipe=recipe.source))
         return [sys.executable, "-W", "error", str(file)]
     node = shutil.which("node")
     if node is None or not (NPM / "node_modules").exists():
         pytest.skip("NO NODE CLIENTS: node, or tests/npm/node_modules, is missing; `make test` installs them")
     (directory / "node_modules").symlink_to(NPM / "node_modules")
-    (directory / "source.mjs").write_text(text)
+    (directory / "source.mjs").write_text(recipe.source)
     esbuild = ROOT / "js/node_modules/.bin/esbuild"
     bundle = ["source.mjs", "--bundle", "--format=esm", "--main-fields=module,main", "--outfile=recipe.mjs"]
     subprocess.run(
@@ -82,11 +74,11 @@ def command(name: str, directory: Path) -> list[str]:
 class Heard:
     """What the program of a recipe was told, and said."""
 
-    def __init__(self, name: str, url: str, directory: Path) -> None:
+    def __init__(self, recipe: Block, url: str, directory: Path) -> None:
         self._file = directory / "heard.txt"
         with self._file.open("wb") as output:
             self.process = subprocess.Popen(
-                [*command(name, directory), url], cwd=directory, stdout=output, stderr=subprocess.STDOUT
+                [*command(recipe, directory), url], cwd=directory, stdout=output, stderr=subprocess.STDOUT
             )
 
     @property
@@ -114,13 +106,13 @@ def until_clients(server: Server, count: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_a_recipe_hears_all_and_nothing_twice_over_cuts_and_blocks_without_data(
-    name: str, server: Server, tmp_path: Path
+    recipe: Block, server: Server, tmp_path: Path
 ) -> None:
     until_clients(server, 0)
     with Proxy(server.port) as line:
-        _go_through(Heard(name, f"http://127.0.0.1:{line.port}/events", tmp_path), server, line)
+        _go_through(Heard(recipe, f"http://127.0.0.1:{line.port}/events", tmp_path), server, line)
 
 
 def _go_through(heard: Heard, server: Server, line: Proxy) -> None:
@@ -142,9 +134,9 @@ def _go_through(heard: Heard, server: Server, line: Proxy) -> None:
 
 
 def test_a_recipe_is_told_of_a_gap(server: Server, tmp_path: Path) -> None:
-    for number, name in enumerate(RECIPES):
+    for number, recipe in enumerate(RECIPES):
         (directory := tmp_path / str(number)).mkdir()
-        heard = Heard(name, f"{server.url}/events?last_event_id=nobodys", directory)
+        heard = Heard(recipe, f"{server.url}/events?last_event_id=nobodys", directory)
         try:
             heard.until(["gap"])
         finally:

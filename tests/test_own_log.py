@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ import pytest
 from nitro.brokers import Retention
 from nitro.brokers.log_broker import LogBroker
 from nitro.brokers.urls import make_log
+from tests.documents import Document
 
-PAGE = (Path(__file__).parent.parent / "docs/how-to/logs.md").read_text()
+PAGE = Document("docs/how-to/logs.md")
+RUNS_BLOCKS = {"docs/how-to/logs.md": ["toml", "python"]}
 APPLICATION = """
 import os, nitro
 with nitro.Client(topics=["a.*"]) as client:
@@ -27,22 +30,18 @@ print(get_hub().broker)
 """
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A folder with what `pip install` would bring of the page's package."""
-    for block in blocks("python"):
-        name = block.partition("\n")[0].removeprefix("# ")
-        (tmp_path / name).write_text(block)
+    for block in PAGE.all("python"):
+        name = block.source.partition("\n")[0].removeprefix("# ")
+        (tmp_path / name).write_text(block.source)
     info = tmp_path / "shelf_log-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf-log\nVersion: 1.0\n")
-    (entry,) = blocks("toml")
-    name, target = re.findall(r'^(\w+) = "(.*)"$', entry, re.MULTILINE)[0]
-    (info / "entry_points.txt").write_text(f"[nitro.logs]\n{name} = {target}\n")
+    entries = tomllib.loads(PAGE.the("toml").source)["project"]["entry-points"]
+    lines = [f"[{group}]\n{name} = {target}\n" for group, named in entries.items() for name, target in named.items()]
+    (info / "entry_points.txt").write_text("".join(lines))
     return tmp_path
 
 

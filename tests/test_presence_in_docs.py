@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,22 +13,26 @@ from starlette.requests import Request
 
 import nitro
 from nitro.testing.conformance import eventually
-from tests.servers import ROOT, Server
-from tests.specification.blocks import blocks_in
+from tests.documents import Document
+from tests.servers import Server
 
-BLOCKS = list(blocks_in((ROOT / "docs/how-to/presence.md").read_text()))
+PAGE = Document("docs/how-to/presence.md")
+RUNS_BLOCKS = {"docs/how-to/presence.md": ["python", "html"]}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server("tests.apps.rooms_in_docs:app", environment={"NITRO_PRESENCE_LEAVE_SECONDS": "0.5"}) as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("room")
+    (directory / "room.html").write_text(PAGE.all("html", "A room")[0].source)
+    environment = {"NITRO_PRESENCE_LEAVE_SECONDS": "0.5"}
+    with Server("tests.apps.rooms_in_docs:app", directory=directory, environment=environment) as server:
         yield server
     assert "Traceback" not in server.output, server.output
 
 
 @pytest.mark.usefixtures("hub")
 def test_the_other_blocks_run_as_they_stand() -> None:
-    others = [block for block in BLOCKS if block.language == "python"][1:]
+    others = PAGE.all("python")[2:]
     assert [block.heading for block in others] == ["Who may see it", "On the server"]
 
     def asks(query: str) -> Request:
@@ -38,16 +40,18 @@ def test_the_other_blocks_run_as_they_stand() -> None:
 
     names: dict[str, Any] = {"asks": asks, "Grant": nitro.Grant, "event_stream": nitro.event_stream}
     for block in others:
-        asyncio.run(execute(block.source, names))
+        asyncio.run(PAGE.run_async(block, names))
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("path", ["/", "/plain"])
 def test_two_browsers_see_each_other_come_and_go(server: Server, browser: Browser, path: str) -> None:
     contexts = [browser.new_context() for _ in range(2)]
-    for context, user in zip(contexts, ("ann", "bob"), strict=True):
-        context.add_cookies([{"name": "user", "value": user, "url": server.url}])
     ann, bob = (context.new_page() for context in contexts)
+    for page, user in ((ann, "ann"), (bob, "bob")):
+        page.goto(f"{server.url}/login/{user}")
+        page.goto("about:blank")
+    eventually(lambda: not httpx.get(f"{server.url}/rooms/lobby/members").json(), "nobody is there")
     ann.goto(server.url + path)
     expect(ann.locator("#names")).to_have_text("Ann")
     bob.goto(server.url + path)
@@ -62,9 +66,45 @@ def test_two_browsers_see_each_other_come_and_go(server: Server, browser: Browse
     eventually(lambda: not httpx.get(f"{server.url}/rooms/lobby/members").json(), "nobody is there")
 
 
-async def execute(source: str, names: dict[str, Any]) -> None:
-    """Run a block, which may await."""
-    code = compile(source, "docs/how-to/presence.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    running = eval(code, names)
-    if inspect.isawaitable(running):
-        await running
+def test_without_a_login_there_is_no_stream(server: Server) -> None:
+    assert server.get("/rooms/lobby/events").status_code == server.get("/viewers").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("", 200),
+        ("?topic=presence.lobby", 200),
+        ("?topic=presence.ticket-2", 403),
+        ("?topic=presence.lobby&topic=presence.ticket-2", 403),
+        ("?topic=presence.*", 422),
+        ("?topic=a%20b", 422),
+    ],
+)
+def test_what_may_be_asked_for_at_the_stream_for_all_rooms(server: Server, asked: str, status: int) -> None:
+    with httpx.stream("GET", f"{server.url}/viewers{asked}", cookies={"user": "bob"}) as response:
+        assert response.status_code == status
+
+
+@pytest.mark.browser
+def test_tabs_in_several_rooms_share_one_stream_and_each_enters_what_its_user_may(
+    server: Server, browser: Browser
+) -> None:
+    contexts = dict(zip(("ann", "bob"), (browser.new_context(), browser.new_context()), strict=True))
+    tabs = {}
+    for user, context in contexts.items():
+        context.add_cookies([{"name": "user", "value": user, "url": server.url}])
+        for room in ("lobby", "ticket-1", "ticket-2"):
+            tabs[user, room] = context.new_page()
+            tabs[user, room].goto(f"{server.url}/one-stream#{room}")
+    for (user, room), tab in tabs.items():
+        if (user, room) != ("bob", "ticket-2"):
+            expect(tab.locator("#names")).to_have_text("Ann" if room == "ticket-2" else "Ann, Bob")
+    eventually(lambda: '" 403 ' in server.output, "Bob's tab in a room that isn't his is refused")
+    expect(tabs["bob", "ticket-2"].locator("#names")).to_be_empty()
+    assert httpx.get(f"{server.url}/rooms/ticket-2/members").json() == ["ann"]
+    tabs["ann", "ticket-1"].close()
+    expect(tabs["bob", "ticket-1"].locator("#names")).to_have_text("Bob", timeout=10_000)
+    expect(tabs["bob", "lobby"].locator("#names")).to_have_text("Ann, Bob")
+    for context in contexts.values():
+        context.close()

@@ -21,9 +21,11 @@ from nitro.errors import ConfigurationError
 from nitro.publisher import Publisher
 from tests.apps.keys import BILLING
 from tests.brokers import BROKERS
-from tests.servers import ROOT, Server
+from tests.documents import Document
+from tests.servers import Server
 from tests.sse import Stream
 
+RUNS_BLOCKS = {"docs/how-to/publishing.md": ["sh"]}
 APP = "tests.apps.publisher:app"
 
 
@@ -215,10 +217,8 @@ def test_what_is_sent_to_two_processes_at_once_is_heard_once_in_each(kind: str, 
 
 
 def test_the_line_for_curl_in_the_documentation_works(server: Server, stream: Stream) -> None:
-    text = (ROOT / "docs/how-to/publishing.md").read_text()
-    found = re.search(r"```sh\n(curl .*?)```", text, re.DOTALL)
-    assert found is not None
-    command = found[1].replace("https://app.example", server.url).replace("$BILLING_KEY", BILLING)
+    command = Document("docs/how-to/publishing.md").the("sh").source
+    command = command.replace("https://app.example", server.url).replace("$BILLING_KEY", BILLING)
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20, check=True)
     assert json.loads(done.stdout) == {"published": True}
     stream.read_until(b"event: order.placed")

@@ -6,17 +6,17 @@ import asyncio
 import gc
 import inspect
 import logging
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nitro import Client, emit, emit_async, event, on
 from nitro.errors import ConfigurationError
+from tests.documents import Document
 
+RUNS_BLOCKS = {"docs/how-to/handlers.md": ["python"]}
 pytestmark = pytest.mark.usefixtures("hub", "no_handlers")
 
 
@@ -186,14 +186,12 @@ def test_a_required_handler_is_held_however_it_was_connected() -> None:
 
 
 def test_the_example_of_the_documentation_does_what_it_says() -> None:
-    text = (Path(__file__).parent.parent / "docs/how-to/handlers.md").read_text()
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert code is not None
+    page = Document("docs/how-to/handlers.md")
     names: dict[str, Any] = {"may_be_told": lambda sender, result: sender != "stranger"}
     todo = {"title": "Milk", "is_urgent": False}
 
     def emitting() -> None:
-        exec(code[1], names)
+        page.run(page.the("python"), names)
         assert emit("todo.created", "stranger", result=todo) == [False]
         with pytest.raises(ValueError, match="no title"):
             emit("todo.created", "me", result=todo | {"title": ""})

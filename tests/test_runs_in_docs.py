@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,14 +18,23 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from nitro import runs
+from tests.documents import ROOT, Document
 from tests.run_reading import RunReading, start_run
-from tests.servers import ROOT, Server, wait_for
-from tests.specification.blocks import blocks_in
+from tests.servers import Server, wait_for
 
 NPM = ROOT / "tests/npm"
-TEXT = (ROOT / "docs/how-to/runs.md").read_text()
-BLOCKS = list(blocks_in(TEXT))
-FIRST, RECIPES = "A run in 20 lines", "Recipes"
+PAGE = Document("docs/how-to/runs.md")
+RUNS_BLOCKS = {
+    "docs/how-to/runs.md": [
+        "python",
+        "text",
+        "A run: html",
+        "Several tabs and a stop button: html",
+        "An import with a bar: html",
+        "LangGraph: js",
+    ]
+}
+FIRST, RECIPES = "A run", "Recipes"
 
 
 @pytest.fixture(scope="module")
@@ -35,24 +45,25 @@ def model() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def server(model: Server) -> Iterator[Server]:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first example's page is, and the database."""
+    directory = tmp_path_factory.mktemp("runs")
+    (directory / "run.html").write_text(PAGE.the("html", FIRST).source)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def server(model: Server, directory: Path) -> Iterator[Server]:
     environment = {"MODEL_URL": f"{model.url}/v1", "MODEL_KEY": "a key", "NITRO_RETRY_MILLISECONDS": "100"}
-    with Server("tests.apps.runs_in_docs:app", environment=environment) as server:
+    environment["NITRO_DB_URL"] = f"sqlite:///{directory / 'reports.db'}"
+    with Server("tests.apps.runs_in_docs:app", directory=directory, environment=environment) as server:
         yield server
     assert "Traceback" not in server.output, server.output
 
 
-async def execute(source: str, names: dict[str, Any]) -> None:
-    """Run a block, which may await."""
-    code = compile(source, "docs/how-to/runs.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    running = eval(code, names)
-    if inspect.isawaitable(running):
-        await running
-
-
 @pytest.mark.usefixtures("hub")
 def test_what_is_part_of_no_recipe_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    first, *others = [block for block in BLOCKS if block.language == "python" and RECIPES not in block.path]
+    first, *others = [block for block in PAGE.all("python") if RECIPES not in block.path]
     assert first.heading == FIRST
     headings = [block.heading for block in others]
     assert headings == [
@@ -66,23 +77,23 @@ def test_what_is_part_of_no_recipe_runs_as_it_stands(capsys: pytest.CaptureFixtu
 
     async def scenario() -> None:
         names: dict[str, Any] = {"__name__": "runs_in_docs_too"}
-        await execute(first.source, names)
-        blocks = dict(zip(headings, [block.source for block in others], strict=True))
-        await execute(blocks["What is promised"], names)
-        await execute(blocks["What happens when something dies"], names)
+        await PAGE.run_async(first, names)
+        blocks = dict(zip(headings, others, strict=True))
+        await PAGE.run_async(blocks["What is promised"], names)
+        await PAGE.run_async(blocks["What happens when something dies"], names)
         async with names["lifespan"](names["app"]):
             pass
-        await execute(blocks["Going on in another worker"], names)
+        await PAGE.run_async(blocks["Going on in another worker"], names)
         counted = runs.open(await names["start_counting"]())
         assert await counted.result() == list(range(1_000))
-        await execute(blocks["Threads, workers and other programs"], names)
+        await PAGE.run_async(blocks["Threads, workers and other programs"], names)
         assert await runs.open(names["run"].id).result() == [{"page": n} for n in (1, 2, 3)]
         names["id"] = names["run"].id
-        await execute(blocks["Reading in Python"], names)
+        await PAGE.run_async(blocks["Reading in Python"], names)
         assert names["everything"] == [{"page": n} for n in (1, 2, 3)]
         running = await runs.start(names["answer"]("slowly " * 100), user_id="ann", data="mine")
         names["id"] = running.id
-        await execute(blocks["Listing and cancelling"], names)
+        await PAGE.run_async(blocks["Listing and cancelling"], names)
         assert names["response"].status_code == 200
         assert (await running.info()).state == "cancelled"
         printed = capsys.readouterr().out
@@ -97,7 +108,7 @@ def read(server: Server, id: str, path: str = "/answers") -> RunReading:
 
 @pytest.mark.browser
 def test_the_first_page_shows_an_answer_over_a_reload_and_in_another_tab(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/pages/{FIRST}")
+    page.goto(server.url)
     expect(page.locator("#words")).to_have_text(re.compile("You want"))
     second = page.context.new_page()
     page.reload()
@@ -109,7 +120,7 @@ def test_the_first_page_shows_an_answer_over_a_reload_and_in_another_tab(server:
 
 
 def test_the_lines_are_as_shown(server: Server) -> None:
-    (shown,) = [block for block in BLOCKS if block.heading == "What comes over the line"]
+    shown = PAGE.the("text")
     id = start_run(server.url, "/answers", question="why")
     body = re.sub(r"id: \w{14}\n", "id: …\n", httpx.get(f"{server.url}/answers/{id}").text)
     first, second, *rest = re.sub(r"id: \w{14}\n", "id: …\n", shown.source).split("\n\n")
@@ -157,6 +168,21 @@ def test_several_tabs_and_a_stop_button(server: Server, page: Page) -> None:
     (listed,) = httpx.get(f"{server.url}/reports", cookies={"user": "ann"}).json()
     assert listed == {"id": id, "state": "cancelled", "about": question}
     second.close()
+
+
+def test_a_run_of_a_team_is_read_by_all_of_it_and_by_nobody_else(server: Server) -> None:
+    started = httpx.post(f"{server.url}/team/reports", params={"about": "sales"}, cookies={"user": "ann"})
+    path = f"{server.url}/team/reports/{started.json()['run']}"
+    assert '"sales "' in httpx.get(path, cookies={"user": "bob"}).text
+    assert httpx.get(path, cookies={"user": "cid"}).status_code == 404
+    assert httpx.get(path, cookies={"user": "dan"}).status_code == 403
+
+
+def test_a_result_is_in_the_database_when_its_run_is_done(server: Server, directory: Path) -> None:
+    id = start_run(server.url, "/kept/reports", about="sales")
+    assert read(server, id).end == {"state": "done"}
+    with closing(sqlite3.connect(directory / "reports.db")) as database:
+        assert database.execute("SELECT about, text FROM report").fetchall() == [("sales", "You want to know: sales ")]
 
 
 @pytest.mark.browser

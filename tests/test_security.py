@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 
@@ -11,10 +10,12 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.apps.keys import BILLING
-from tests.servers import ROOT, Server, free_port
+from tests.documents import Document
+from tests.servers import Server, free_port
 from tests.sse import Stream
 
 BOTH_WAYS = True
+RUNS_BLOCKS = {"docs/how-to/access.md": ["A ticket, for another origin: js"]}
 
 STARLETTE = {"NITRO_RECIPE": "Starlette"}
 SECRET = "a secret of the tests, which is long enough"
@@ -73,9 +74,7 @@ def test_the_script_of_the_ticket_recipe_reads_the_stream_and_gets_a_new_ticket_
     origins: tuple[Server, Server, Server], page: Page
 ) -> None:
     streams, trusted, _ = origins
-    text = (ROOT / "docs/how-to/access.md").read_text()
-    found = re.search(r"```js\n(async function open.*?)```", text, re.DOTALL)
-    assert found is not None
+    script = Document("docs/how-to/access.md").the("js", "A ticket, for another origin").source
     until_clients(streams, 0)
     page.context.add_cookies([{"name": "user", "value": "ada", "url": streams.url}])
     page.goto(f"{trusted.url}/test/page")
@@ -86,7 +85,7 @@ def test_the_script_of_the_ticket_recipe_reads_the_stream_and_gets_a_new_ticket_
             window.EventSource = class extends Native {{ // the first ticket is spoilt on its way
                 constructor(url) {{ super(asked++ ? url : url.replace("ticket=", "ticket=x")); }}
             }};
-            {found[1]}; open();
+            {script}; open();
         }}""",
         streams.url,
     )

@@ -22,19 +22,18 @@ from pydantic import BaseModel
 from nitro.serve.configuration import Configuration, Inspector, Jwt, PublishKey, Stream, Ticket
 from nitro.serve.sources import _places, read_configuration
 from tests.commands import run
+from tests.documents import ROOT, Document
 from tests.hubs import SECRET, ask, hub, opened, problem_of, public_pem, rsa_key, token
-from tests.servers import ROOT, Server, free_port, wait_for
-from tests.specification.blocks import blocks_in
+from tests.servers import Server, free_port, wait_for
 
-PAGE = (ROOT / "docs/how-to/serve.md").read_text()
-BLOCKS: dict[tuple[str, str], list[str]] = {}
-for each in blocks_in(PAGE):
-    BLOCKS.setdefault((each.heading, each.language), []).append(each.source)
-FILE = BLOCKS["Configuration", "toml"][0]
-CLAIMS: dict[str, Any] = {**json.loads(BLOCKS["By token", "json"][0]), "exp": int(time.time()) + 3600}
+PAGE = Document("docs/how-to/serve.md")
+RUNS_BLOCKS = {"docs/how-to/serve.md": ["sh", "console", "toml", "python", "js", "json"]}
+FILE = PAGE.the("toml").source
+CLAIMS: dict[str, Any] = {**json.loads(PAGE.the("json").source), "exp": int(time.time()) + 3600}
 """The block's, with an end that is yet to come."""
 BILLING = tomllib.loads(FILE)["publish"]["keys"]["billing"]["secret"]
-FIRST = "A hub of its own"
+STARTING, PUBLISHING, WORKERS = (block.source for block in PAGE.all("sh"))
+WITH_TICKET, BY_CLIENT = (block.source for block in PAGE.all("js", "By ticket"))
 
 
 @pytest.fixture(scope="module")
@@ -67,29 +66,16 @@ def emitted(server: Server) -> None:
     (url,) = re.findall(r"log (sqlite:\S+),", server.output)
     environment = {**os.environ, "NITRO_BROKER_URL": url, "PYTHONPATH": str(ROOT)}
     subprocess.run(
-        [sys.executable, "-W", "error", "-c", BLOCKS["Events", "python"][0]], env=environment, check=True, timeout=30
+        [sys.executable, "-W", "error", "-c", PAGE.the("python", "Events").source],
+        env=environment,
+        check=True,
+        timeout=30,
     )
-
-
-def test_all_blocks_are_known() -> None:
-    assert {key: len(blocks) for key, blocks in BLOCKS.items()} == {
-        (FIRST, ""): 1,
-        (FIRST, "sh"): 1,
-        (FIRST, "console"): 1,
-        ("Configuration", "toml"): 1,
-        ("By ticket", "python"): 1,
-        ("By ticket", "js"): 2,
-        ("By token", "json"): 1,
-        ("By token", "js"): 1,
-        ("Events", "python"): 1,
-        ("Events", "sh"): 1,
-        ("Several workers and hosts", "sh"): 1,
-    }
 
 
 def test_the_first_commands_start_a_hub_that_says_what_is_shown(tmp_path: Path) -> None:
     port = free_port()
-    install, *lines = BLOCKS[FIRST, "sh"][0].splitlines()
+    install, *lines = STARTING.splitlines()
     extra = re.search(r"\[(\w+)\]", install)
     assert extra is not None
     assert extra[1] in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -104,7 +90,7 @@ def test_the_first_commands_start_a_hub_that_says_what_is_shown(tmp_path: Path) 
     )
     try:
         assert process.stderr is not None
-        assert process.stderr.readline() + process.stderr.readline() == BLOCKS[FIRST, "console"][0]
+        assert process.stderr.readline() + process.stderr.readline() == PAGE.the("console").source
         wait_for(lambda: _is_ready(port), seconds=20)
     finally:
         process.terminate()
@@ -119,7 +105,7 @@ def _is_ready(port: int) -> bool:
 
 
 def test_the_table_has_each_key_with_its_default_and_variable() -> None:
-    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (?:`(\w+)`)? ?\| .+ \|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (?:`(\w+)`)? ?\| .+ \|$", PAGE.text, re.MULTILINE)
     models: dict[str, type[BaseModel]] = {
         "stream": Stream,
         "ticket": Ticket,
@@ -166,7 +152,7 @@ def test_what_python_emits_and_curl_publishes_is_heard(server: Server, signer: R
     shown = token(signer, "RS256", **{**CLAIMS, "topics": ["*"]})
     with opened(server, f"token={shown}") as stream:
         emitted(server)
-        command = BLOCKS["Events", "sh"][0].replace("https://hub.example.org", server.url)
+        command = PUBLISHING.replace("https://hub.example.org", server.url)
         done = subprocess.run(
             ["bash", "-c", command],
             env={**os.environ, "BILLING_KEY": BILLING},
@@ -197,7 +183,7 @@ def test_the_page_with_a_ticket_hears_and_gets_another_one(server: Server, appli
             };
         }"""
     )
-    page.add_script_tag(content=BLOCKS["By ticket", "js"][0] + "\nopen()")
+    page.add_script_tag(content=WITH_TICKET + "\nopen()")
     page.wait_for_function("sources.length === 2 && sources[1].readyState === EventSource.OPEN")
     emitted(server)
     page.wait_for_function("shown.length === 1")
@@ -211,7 +197,7 @@ def test_the_page_with_the_browser_client_gets_a_ticket_and_hears(
 ) -> None:
     page.goto(f"{application.url}/page")
     page.evaluate("() => { window.shown = []; window.show = (topic, data) => shown.push([topic, data]); }")
-    script = BLOCKS["By ticket", "js"][1].replace("https://hub.example.org", server.url)
+    script = BY_CLIENT.replace("https://hub.example.org", server.url)
     page.add_script_tag(content=f"{script}\nwindow.live = live", type="module")
     page.wait_for_function("window.live?.state === 'open'")
     emitted(server)
@@ -230,7 +216,7 @@ def test_the_page_with_a_token_hears(server: Server, application: Server, signer
         }""",
         token(signer, "RS256", **CLAIMS),
     )
-    script = BLOCKS["By token", "js"][0].replace("https://hub.example.org", server.url)
+    script = PAGE.the("js", "By token").source.replace("https://hub.example.org", server.url)
     page.add_script_tag(content=f"{script}\nwindow.live = live", type="module")
     page.wait_for_function("window.live?.state === 'open'")
     emitted(server)
@@ -242,7 +228,7 @@ def test_the_page_with_a_token_hears(server: Server, application: Server, signer
 def test_the_command_for_workers_needs_the_log_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes as far as the configuration, which is another one here."""
     monkeypatch.chdir(tmp_path)
-    words = BLOCKS["Several workers and hosts", "sh"][0].split()
+    words = WORKERS.split()
     variable, _, url = words[0].partition("=")
     assert (variable, words[1:3]) == ("NITRO_BROKER_URL", ["nitro", "serve"])
     (tmp_path / "hub.toml").write_text("[ticket]\nsecret = 'short'")

@@ -561,3 +561,10 @@ def _report() -> Iterator[str]:
 def test_a_run_takes_what_a_generator_function_returns(work: Any, words: str) -> None:
     with pytest.raises(ArgumentTypeError, match=words):
         asyncio.run(nitro.runs.start(work))
+
+
+@pytest.mark.usefixtures("hub")
+def test_rooms_that_a_request_asks_for_may_be_none() -> None:
+    assert not Client(topics=["a"], user_id="ann", presence=[], state={"name": "Ann"}).is_connected
+    with pytest.raises(ConfigurationError, match="pass presence=, too"):
+        Client(topics=["a"], user_id="ann", state={"name": "Ann"})

@@ -17,14 +17,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from nitro import emit
 from nitro.delivery.hub import Hub
 from nitro.otel import NitroInstrumentor
-from tests.servers import ROOT, Server, wait_for
-from tests.specification.blocks import blocks_in
+from tests.documents import ROOT, Document
+from tests.servers import Server, wait_for
 from tests.sse import Stream
 
-TEXT = (ROOT / "docs/how-to/tracing.md").read_text()
-BLOCKS = list(blocks_in(TEXT))
-FIRST, READER = [block.source for block in BLOCKS if block.language == "python"]
-(COMMANDS,) = [block.source for block in BLOCKS if block.language == "sh"]
+PAGE = Document("docs/how-to/tracing.md")
+RUNS_BLOCKS = {"docs/how-to/tracing.md": ["python", "sh"]}
+TEXT = PAGE.text
+APPLICATION, READER = PAGE.all("python")
+FIRST = APPLICATION.source
+COMMANDS = PAGE.the("sh").source
 WANTED = {"establish stream", "publish todo.created", "emit todo.created"}
 TO_CONSOLE = {
     "OTEL_BSP_SCHEDULE_DELAY": "20",
@@ -84,7 +86,7 @@ def exporter(hub: Hub, no_handlers: None) -> Iterator[InMemorySpanExporter]:
 
 def test_a_reader_links_as_shown(exporter: InMemorySpanExporter, capsys: pytest.CaptureFixture[str]) -> None:
     program: dict[str, Any] = {}
-    exec(compile(READER, "docs/how-to/tracing.md", "exec"), program)
+    PAGE.run(READER, program)
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     program["tracer"] = provider.get_tracer("search")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, event, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from sqlmodel import Field, SQLModel
 
 import nitro
 from nitro.delivery.hub import Hub
@@ -22,11 +22,20 @@ from nitro.errors import ConfigurationError, InvalidPayload
 from nitro.messages.message import Position
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, Broker
+from tests.documents import Document
 from tests.hearing import Hearing, engine_on
-from tests.servers import ROOT
 from tests.services import PostgresServer
 
+SCALING = Document("docs/how-to/scaling.md")
+RUNS_BLOCKS = {"docs/how-to/scaling.md": ["Events in the transaction of the data: python"]}
 metadata = MetaData()
+
+
+class OrderOfTransactions(SQLModel, table=True):
+    id: int = Field(primary_key=True)
+    name: str
+
+
 todos = Table("todos", metadata, Column("id", Integer, primary_key=True), Column("title", String))
 
 
@@ -337,9 +346,18 @@ def test_what_is_no_session_is_refused(hub: Hub) -> None:
         nitro.emit("todo.created", result=1, session="session")
 
 
+def test_the_example_in_the_docs_emits_with_its_transaction(engine: Engine) -> None:
+    SQLModel.metadata.tables["orderoftransactions"].create(engine)
+    order = OrderOfTransactions(id=7, name="chairs")
+    with Hearing("order.*") as hearing:
+        block = SCALING.the("python", "Events in the transaction of the data")
+        SCALING.run(block, {"Session": Session, "engine": engine, "emit": nitro.emit, "order": order})
+        eventually(lambda: hearing.events == [("order.placed", "7", {"id": 7, "name": "chairs"})], "it is heard")
+    with Session(engine) as session:
+        assert session.get(OrderOfTransactions, 7) is not None
+
+
 def test_the_schema_in_the_docs_is_the_one_that_is_made() -> None:
     from nitro.brokers.postgresql.statements import SCHEMA
 
-    found = re.search(r"```sql\n(.*?)```", (ROOT / "docs/how-to/scaling.md").read_text(), re.DOTALL)
-    assert found is not None
-    assert found[1].strip() == SCHEMA.strip()
+    assert SCALING.all("sql")[0].source.strip() == SCHEMA.strip()

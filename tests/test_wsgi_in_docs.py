@@ -16,21 +16,21 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.brokers import BROKERS, Broker
 from tests.commands import Command, run
-from tests.servers import ROOT
-from tests.specification.blocks import blocks_in
+from tests.documents import ROOT, Document
 from tests.wsgi_programs import Programs
 
 pytestmark = pytest.mark.browser
 
-FLASK = {
-    (block.heading, block.language): block.source for block in blocks_in((ROOT / "docs/how-to/flask.md").read_text())
+RUNS_BLOCKS = {
+    "docs/how-to/flask.md": ["python", "Serving both: sh"],
+    "docs/how-to/django.md": ["python", "html", "Serving both: sh", "Under ASGI: sh"],
 }
-DJANGO = list(blocks_in((ROOT / "docs/how-to/django.md").read_text()))
+FLASK, DJANGO = Document("docs/how-to/flask.md"), Document("docs/how-to/django.md")
 FILES = {
-    found[1]: block.source for block in DJANGO if (found := re.match(r"(?:#|<!--) (\S+/\S+?)(?: -->)?\n", block.source))
+    re.match(r"(?:#|<!--) (\S+/\S+?)(?: -->)?\n", block.source)[1]: block.source  # type: ignore[index]
+    for block in (*DJANGO.all("python"), *DJANGO.all("html"))
 }
 """The files of Django's project, by their paths."""
-COMMANDS = {block.heading: block.source for block in DJANGO if block.language == "sh"}
 
 ENVIRONMENT = {"NITRO_SERVE_TICKET_SECRET": "a secret of the tests, which is long enough"}
 """What nothing in the commands sets."""
@@ -149,8 +149,8 @@ def hears(browser: Browser, programs: Programs, *, between: str = "") -> None:
 def test_flask_under_gunicorn_emits_and_its_pages_hear_the_hub(
     broker: Broker, browser: Browser, tmp_path: Path
 ) -> None:
-    (tmp_path / "app.py").write_text(FLASK["The application", "python"] + FLASK_LOGIN)
-    with Programs(FLASK["Serving both", "sh"], tmp_path, broker.url) as programs:
+    (tmp_path / "app.py").write_text(FLASK.the("python").source + FLASK_LOGIN)
+    with Programs(FLASK.the("sh", "Serving both").source, tmp_path, broker.url) as programs:
         hears(browser, programs)
     assert "Traceback" not in programs.output, programs.output
 
@@ -180,23 +180,10 @@ def project(broker: Broker, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_all_files_and_commands_are_known() -> None:
-    assert list(FILES) == [
-        "todos/models.py",
-        "todos/views.py",
-        "todos/apps.py",
-        "todos/templates/todos.html",
-        "project/urls.py",
-        "project/asgi.py",
-    ]
-    assert len(FILES) + 3 == len(DJANGO)
-    assert list(FLASK) == [("Flask", "sh"), ("The application", "python"), ("Serving both", "sh")]
-
-
 def test_django_under_gunicorn_emits_what_was_committed_and_its_pages_hear_the_hub(
     broker: Broker, project: Path, browser: Browser
 ) -> None:
-    with Programs(COMMANDS["Serving both"], project, broker.url) as programs:
+    with Programs(DJANGO.the("sh", "Serving both").source, project, broker.url) as programs:
         hears(browser, programs, between="/fail")
     assert "Traceback" not in programs.output, programs.output
 
@@ -207,7 +194,7 @@ def test_django_under_asgi_has_its_streams_beside_it(broker: Broker, project: Pa
     line = "    headers: async () => ({ Authorization: `Bearer ${await ticket()}` }),\n"
     assert line in text
     page.write_text(text.replace(line, ""))
-    with Programs(COMMANDS["Under ASGI"], project, broker.url, ENVIRONMENT) as programs:
+    with Programs(DJANGO.the("sh", "Under ASGI").source, project, broker.url, ENVIRONMENT) as programs:
         refused = httpx.get(f"{programs.url}/events", trust_env=False, verify=False)
         assert refused.status_code == 401
         hears(browser, programs, between="/fail")

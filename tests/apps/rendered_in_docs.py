@@ -16,17 +16,16 @@ from tests.documents import Document
 __all__ = ["app"]
 
 _page = Document("docs/how-to/live.md")
-_list, _htmx, _turbo = (block.source for block in _page.all("html"))
+_, _htmx, _turbo = (block.source for block in _page.all("html"))
 _events = _page.the("js", "Events of rows").source
 _namespace: dict[str, Any] = {"__name__": "live_in_docs", "Client": Client}
-for _under in ("A live list in 20 lines", "HTML instead of JSON", "Events of rows"):
+for _under in ("A live list", "HTML instead of JSON", "Events of rows"):
     _page.run(_page.the("python", _under), _namespace)
 app: FastAPI = _namespace["app"]
 _bodies = {
     "htmx 4": re.sub(r"<div hx-ext.*", "", _htmx),
     "htmx 2": re.sub(r"<div hx-sse:.*", "", _htmx),
     "Turbo": _turbo,
-    "JSON": _list,
     "events": f"""<ul id="list"></ul><script>
         const show = ({{ title }}) => list.append(Object.assign(document.createElement("li"), {{ innerText: title }}));
         {_events}

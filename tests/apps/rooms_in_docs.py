@@ -1,4 +1,4 @@
-"""`docs/how-to/presence.md`'s application as it stands there, and pages: `/` with the client, `/plain` without it."""
+"""`docs/how-to/presence.md`'s application as it stands there, and more of its pages: `/plain`, `/one-stream`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from fastapi.responses import HTMLResponse
 from tests.documents import Document
 
 _document = Document("docs/how-to/presence.md")
-_page, _plain = _document.all("html")
+_, _plain, _one_stream = _document.all("html")
 _namespace: dict[str, Any] = {"__name__": "rooms_in_docs"}
-_document.run(_document.the("python", "A room in 20 lines"), _namespace)
+for _under in ("A room", "One stream for all rooms"):
+    _document.run(_document.the("python", _under), _namespace)
 app: FastAPI = _namespace["app"]
-
-
-@app.get("/", response_class=HTMLResponse)
-async def page() -> str:
-    return _page.source
 
 
 @app.get("/plain", response_class=HTMLResponse)
 async def plain() -> str:
     return _plain.source
+
+
+@app.get("/one-stream", response_class=HTMLResponse)
+async def one_stream() -> str:
+    return _one_stream.source

@@ -13,7 +13,7 @@ from tests.documents import Document
 
 __all__ = ["app"]
 
-FIRST, RECIPES = "A run in 20 lines", "Recipes"
+FIRST, RECIPES = "A run", "Recipes"
 _document = Document("docs/how-to/runs.md")
 _saved: list[str] = []
 

@@ -17,7 +17,7 @@ __all__ = ["app"]
 
 _runs = Document("docs/how-to/runs.md")
 _names: dict[str, Any] = {"__name__": "scripts_in_docs"}
-_runs.run(_runs.the("python", "A run in 20 lines"), _names)
+_runs.run(_runs.the("python", "A run"), _names)
 app: FastAPI = _names["app"]
 """With the run that is asked for at `/answers`."""
 app.mount("/nitro", nitro.assets)

@@ -23,13 +23,13 @@ class Attendee:
     """Enters the rooms when the client joins, and leaves them with it.
 
     Args:
-        rooms: a room, or several.
+        rooms: a room, or several, or an empty list.
         state: what the application says of the user: what JSON can hold; None says nothing.
         user_id: the user.
 
     Raises:
         InvalidTopic, TopicTypeError: a room's name breaks the grammar.
-        ConfigurationError: there is no user, or a state without a room.
+        ConfigurationError: there is no user in a room, or a state without rooms.
         InvalidPayload, PayloadTooLarge: the state can't be sent, or is longer than 1 KiB; the user's id is longer than
             256 characters.
     """
@@ -47,7 +47,7 @@ class Attendee:
             raise ConfigurationError("who is present is a user: pass user_id=, or a grant with one, beside presence=")
         if self._rooms and len(self._user_id) > _MAX_USER_CHARS:
             raise PayloadTooLarge(f"a user who is present has an id of at most {_MAX_USER_CHARS} characters")
-        if state is not None and not self._rooms:
+        if state is not None and rooms is None:  # rooms that a request asks for may be none
             raise ConfigurationError("a state says something of a user in a room: pass presence=, too")
         self._state = _checked(state)
 

@@ -1,0 +1,151 @@
+"""The application of `docs/how-to/parts-in-one-page.md` as it stands there, in many tabs over HTTP/1.1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from nitro.testing.conformance import eventually
+from tests.documents import Document
+from tests.servers import Server
+
+pytestmark = pytest.mark.browser
+PAGE = Document("docs/how-to/parts-in-one-page.md")
+RUNS_BLOCKS = {"docs/how-to/parts-in-one-page.md": ["python", "html", "js"]}
+TITLES = ["Parcel lost", "Wrong size", "Invoice", "A broken cup", "Thank you"]
+ANSWER = "We have looked into: Parcel lost."
+REMEMBER = """window.seen = [names.textContent];
+    new MutationObserver(() => seen.push(names.textContent)).observe(names, { childList: true, characterData: true })"""
+
+
+def desk(directory: Path, port: int | None = None, **environment: str) -> Server:
+    (directory / "app.py").write_text(PAGE.the("python").source)
+    (directory / "desk.html").write_text(PAGE.the("html").source)
+    environment["NITRO_DB_URL"] = f"sqlite:///{directory / 'desk.db'}"
+    return Server("app:app", directory=directory, environment=environment, port=port)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with desk(tmp_path_factory.mktemp("desk")) as server:
+        yield server
+    assert "Traceback" not in server.output, server.output
+
+
+@pytest.fixture
+def people(browser: Browser, server: Server) -> Iterator[dict[str, BrowserContext]]:
+    """Browsers of two who are in one team, logged in."""
+    contexts = {}
+    for name in ("ann", "bob"):
+        contexts[name] = browser.new_context()
+        contexts[name].add_cookies([{"name": "user", "value": name, "url": server.url}])
+    yield contexts
+    for context in contexts.values():
+        context.close()
+
+
+def tab_of(context: BrowserContext, server: Server, id: str, who: str | re.Pattern[str]) -> Page:
+    tab = context.new_page()
+    tab.goto(f"{server.url}/#{id}")
+    expect(tab.locator("#names")).to_have_text(who)
+    return tab
+
+
+def test_tabs_share_one_stream_for_all_rooms_and_write_an_answer_along(
+    server: Server, people: dict[str, BrowserContext]
+) -> None:
+    first = people["ann"].new_page()
+    first.goto(f"{server.url}/login/ann")
+    expect(first.locator("#list")).to_be_attached()
+    first.evaluate(f"(async () => {{ {PAGE.the('js').source} }})()")
+    for title in TITLES[3:]:
+        first.evaluate("(title) => fetch(`/tickets?title=${title}`, { method: 'POST' })", title)
+    expect(first.locator("#list > li")).to_have_text(sorted(TITLES))
+    links = {link.inner_text(): link.get_attribute("href") or "" for link in first.locator("#list a").all()}
+    ids = [links[title].removeprefix("#") for title in TITLES]
+    first.close()
+
+    bob = tab_of(people["bob"], server, ids[0], "Bob")
+    bob.evaluate(REMEMBER)
+    tabs = [tab_of(people["ann"], server, id, "Bob, Ann" if id == ids[0] else "Ann") for id in ids]
+    expect(bob.locator("#names")).to_have_text("Bob, Ann")
+    assert bob.evaluate("seen") == ["Bob", "Bob, Ann"], "nobody leaves while the shared stream is read anew"
+    for tab, id in zip(tabs, ids, strict=True):
+        expect(tab.locator("#names")).to_have_text("Bob, Ann" if id == ids[0] else "Ann")
+
+    bob.locator("#write").click()
+    later = tab_of(people["ann"], server, ids[0], "Bob, Ann")
+    for tab in (bob, tabs[0], later):
+        expect(tab.locator("#text")).to_have_text(ANSWER)
+        expect(tab.locator("#write")).to_be_hidden()
+    bob.reload()
+    expect(bob.locator("#text")).to_have_text(ANSWER)
+
+
+def test_whoever_is_in_another_team_gets_no_row_and_enters_nothing(server: Server) -> None:
+    ann, cid = ({"user": name} for name in ("ann", "cid"))
+    ticket = httpx.post(f"{server.url}/tickets", params={"title": "Secret"}, cookies=ann).json()
+    path = f"/tickets/{ticket['id']}/answer"
+    run = httpx.post(server.url + path, cookies=ann).json()["run"]
+    topic = f"presence.shop.ticket-{ticket['id']}"
+
+    def status(path: str, cookies: dict[str, str], **parameters: str) -> int:
+        with httpx.stream("GET", server.url + path, params=parameters, cookies=cookies) as response:
+            return response.status_code
+
+    assert status("/viewers", {}) == status("/tickets/live", {}) == status("/", {}) == 401
+    assert status("/viewers", cid, topic=topic) == 403
+    assert status("/viewers", cid, topic="presence.school.*") == status("/viewers", cid, topic="a b") == 422
+    assert status("/viewers", cid) == status("/viewers", ann, topic=topic) == 200
+    assert status(f"{path}/{run}", cid) == httpx.post(server.url + path, cookies=cid).status_code == 404
+    with httpx.stream("GET", f"{server.url}/tickets/live", cookies=cid) as rows:
+        text = ""
+        for piece in rows.iter_text():
+            text += piece
+            if "snapshot-end" in text:
+                break
+    assert "Secret" not in text
+    eventually(lambda: httpx.get(f"{server.url}{path}/{run}", cookies=ann).text.count('{"state":"done"}') == 1, "done")
+
+
+def test_after_a_restart_the_answer_can_be_asked_for_again(browser: Browser, tmp_path: Path) -> None:
+    context = browser.new_context()
+    with desk(tmp_path, NITRO_RETRY_MILLISECONDS="100") as first:
+        context.add_cookies([{"name": "user", "value": "ann", "url": first.url}])
+        made = context.request.post(f"{first.url}/tickets?title=Parcel lost").json()
+        tab = tab_of(context, first, made["id"], "Ann")
+        tab.locator("#write").click()
+        expect(tab.locator("#text")).to_contain_text("We ")
+        expect(tab.locator("#write")).to_be_hidden()
+        port = first.port
+    with desk(tmp_path, port, NITRO_RETRY_MILLISECONDS="100") as second:
+        tab.locator("#write").click(timeout=20_000)
+        expect(tab.locator("#text")).to_have_text(ANSWER)
+        expect(tab.locator("#write")).to_be_hidden()
+        bob = browser.new_context()
+        bob.add_cookies([{"name": "user", "value": "bob", "url": second.url}])
+        both = re.compile("Ann, Bob|Bob, Ann")  # Ann may not be back yet when Bob comes
+        tab_of(bob, second, made["id"], both)
+        expect(tab.locator("#names")).to_have_text(both)
+        bob.close()
+        context.close()
+
+
+def test_six_connections_are_all_over_http_1(server: Server, people: dict[str, BrowserContext]) -> None:
+    tab = people["ann"].new_page()
+    tab.route("**/blank", lambda route: route.fulfill(body="<title>quiet</title>", content_type="text/html"))
+    tab.goto(f"{server.url}/blank")
+    tab.evaluate("""async () => {
+        window.sources = Array.from({ length: 6 }, (_, n) => new EventSource(`/tickets/live?n=${n}`));
+        await Promise.all(sources.map((source) => new Promise((opened) => (source.onopen = opened))));
+    }""")
+    ask = """() => fetch("/login/ann", { redirect: "manual", signal: AbortSignal.timeout(700) })
+        .then(() => "answered", ({ name }) => name)"""
+    assert tab.evaluate(ask) == "TimeoutError"
+    tab.evaluate("sources.pop().close()")
+    assert tab.evaluate(ask) == "answered"
