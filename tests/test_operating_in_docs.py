@@ -124,11 +124,9 @@ def test_the_application_is_scraped_and_probed_at_the_paths_that_are_shown(tmp_p
     with Server("app:app", directory=tmp_path) as server:
         (scraping,) = re.findall(r"metrics_path: (\S+)", SCRAPING)
         assert "nitro_clients 0.0" in server.get(scraping).text
-        probes = re.findall(r"path: (\S+), port", PROBES)
-        assert [(path, server.get(path).status_code) for path in probes] == [
-            ("/health/ready", 200),
-            ("/health/live", 200),
-        ]
+        probes = dict(re.findall(r"^(\w+):\n  httpGet: \{path: (\S+), port: 8000\}$", PROBES, re.MULTILINE))
+        assert probes == {"readinessProbe": "/health/ready", "livenessProbe": "/health/live"}
+        assert [server.get(path).status_code for path in probes.values()] == [200, 200]
 
 
 @pytest.mark.usefixtures("hub")
