@@ -79,7 +79,10 @@ def test_one_that_is_not_what_the_schema_says_is_a_gap_and_the_stream_goes_on(
             emit(later, "me", result={"id": "secret-8"})
             event("typed.later", schema=Removed)  # as a deploy does: the log still has what was sent before it
             emit(later, "me", result={"id": NUMBER})
-            return await read(client, later, 3)
+            before = nitro.statistics().gaps.get("schema", 0)
+            found = await read(client, later, 3)
+            assert nitro.statistics().gaps["schema"] == before + 2
+            return found
 
     with caplog.at_level(logging.WARNING, "nitro.events"):
         first, second, third = asyncio.run(scenario())

@@ -12,7 +12,6 @@ import threading
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, overload
@@ -315,11 +314,14 @@ class Client:
                 yield message
 
     async def _typed(self, reading: Reading[S]) -> AsyncGenerator[Heard[S] | Gap, None]:
-        async with aclosing(self._messages()) as messages:
-            async for message in messages:
+        reader = self._reader()
+        while await reader.has_more():
+            while (message := reader.take()) is not None:
                 if isinstance(message, Gap):
                     yield message
                 elif (heard := reading.read(message.topic, message.payload, message.id)) is not None:
+                    if isinstance(heard, Gap):
+                        reader.count(heard)
                     yield heard
 
     def greeting(self, scope: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class Reader:
                 self._waiter = None
         return False
 
+    def count(self, gap: Gap) -> None:
+        """Count a gap that whoever reads has put in the place of a message."""
+        self._outbox.scheduler.counts.gaps[gap.reason] += 1
+
     def take(self) -> Message | Gap | None:
         """Take the next available message or gap; None if there is none."""
         return self._outbox.take_message() if self._outbox.sink is self else None

@@ -126,7 +126,7 @@ FAMILIES: Final = (
         "Gaps that clients got, by reason.",
         lambda at: at.gaps,
         label="reason",
-        labels=tuple(each for each in get_args(GapReason) if each not in {"rights", "schema"}),  # which readers decide
+        labels=tuple(reason for reason in get_args(GapReason) if reason != "rights"),  # which only listeners decide
     ),
     _counter(
         "nitro_dropped",
