@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 from playwright.sync_api import Browser, Page, sync_playwright
+from sqlmodel import SQLModel
 
 from nitro.clients.client import active_clients
 from nitro.delivery import process
 from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
 from nitro.events.event import default_namespace
+from nitro.live import declaring
 from nitro.settings import get_settings
 from tests import servers
 from tests.engines import ENGINES, Engine
@@ -114,6 +116,21 @@ def no_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     clear()
     yield
     clear()
+
+
+@pytest.fixture
+def own_declarations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Schemas of events, live models and tables: those of other tests are set aside, and its own go with the test."""
+    schemas = {name: found.schema for name, found in default_namespace.items()}
+    tables = set(SQLModel.metadata.tables)
+    for found in default_namespace.values():
+        found.schema = None
+    monkeypatch.setattr(declaring, "_declared", {})
+    yield
+    for name, found in default_namespace.items():
+        found.schema = schemas.get(name)
+    for name in SQLModel.metadata.tables.keys() - tables:
+        SQLModel.metadata.remove(SQLModel.metadata.tables[name])
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -107,16 +107,7 @@ def blocks_that_are_run_here() -> dict[Document, list[Block]]:
 BLOCKS = blocks_that_are_run_here()
 
 
-@pytest.fixture
-def tables() -> Iterator[None]:
-    """What a page defines goes with its test."""
-    before = set(SQLModel.metadata.tables)
-    yield
-    for name in SQLModel.metadata.tables.keys() - before:
-        SQLModel.metadata.remove(SQLModel.metadata.tables[name])
-
-
-@pytest.mark.usefixtures("hub", "no_handlers", "tables")
+@pytest.mark.usefixtures("hub", "no_handlers", "own_declarations")
 @pytest.mark.parametrize("document", BLOCKS, ids=lambda document: document.name)
 def test_the_python_of_a_page_runs_in_its_order(
     document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -444,7 +444,7 @@ def test_fastapis_dependency_reads_the_header_and_tells_of_it() -> None:
                 if status == 200:
                     assert news(answer.content)["topics"] == 2
             parameters = (await http.get("/openapi.json")).json()["paths"]["/events"]["get"]["parameters"]
-        assert [parameter["name"] for parameter in parameters] == ["topic"]
+        assert [parameter["name"] for parameter in parameters] == ["topic", "Last-Event-ID", "last_event_id"]
         assert "Nitro-Topics" in parameters[0]["description"]
 
     run(scenario)

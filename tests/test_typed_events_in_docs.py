@@ -7,18 +7,16 @@ from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
-from sqlmodel import SQLModel
 
 from nitro import Client, emit
 from nitro.errors import InvalidPayload
-from nitro.events.event import default_namespace
 from tests.documents import Document
 
 PAGE = Document("docs/how-to/typed-events.md")
 RUNS_BLOCKS = {"docs/how-to/typed-events.md": ["python", "text"]}
 
 
-@pytest.mark.usefixtures("hub")
+@pytest.mark.usefixtures("hub", "own_declarations")
 def test_the_blocks_do_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
     first, second, third, fourth, fifth, *documented = PAGE.all("python")
     names: dict[str, Any] = {"__name__": __name__}
@@ -42,22 +40,16 @@ def test_the_blocks_do_what_the_page_says(capsys: pytest.CaptureFixture[str]) ->
         assert printed.splitlines()[0] == "Tea"
         reading.cancel()
 
-    try:
-        todo, user = asyncio.run(heard())
-        assert todo == {"id": 7, "title": "Milk"}
-        assert (set(user), user["name"]) == ({"id", "name"}, "Ann")
-        PAGE.run(third, names)
-        said = PAGE.the("text")
-        assert capsys.readouterr().out.strip() == said.source.strip()
-        with pytest.raises(InvalidPayload):
-            PAGE.run(fourth, names)
-        asyncio.run(read())
-        for block in documented:
-            PAGE.run(block, names)
-        validate(names["app"].openapi())
-        assert "itemSchema" in str(names["app"].openapi())
-    finally:
-        if (table := SQLModel.metadata.tables.get("user")) is not None:
-            SQLModel.metadata.remove(table)
-        for name in ("todo.created", "user.created"):  # other tests emit what they like
-            default_namespace[name].schema = None
+    todo, user = asyncio.run(heard())
+    assert todo == {"id": 7, "title": "Milk"}
+    assert (set(user), user["name"]) == ({"id", "name"}, "Ann")
+    PAGE.run(third, names)
+    said = PAGE.the("text")
+    assert capsys.readouterr().out.strip() == said.source.strip()
+    with pytest.raises(InvalidPayload):
+        PAGE.run(fourth, names)
+    asyncio.run(read())
+    for block in documented:
+        PAGE.run(block, names)
+    validate(names["app"].openapi())
+    assert "itemSchema" in str(names["app"].openapi())
