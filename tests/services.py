@@ -147,7 +147,8 @@ class Sentinel(Service):
             config.write_text(
                 f"port {self.port}\nbind 127.0.0.1\ndir {self.directory}\n"
                 f"sentinel monitor mine 127.0.0.1 {self._first_port} 1\n"
-                "sentinel down-after-milliseconds mine 800\nsentinel failover-timeout mine 4000\n"
+                # Longer than a busy machine keeps Redis from answering: else a master that is well has none.
+                "sentinel down-after-milliseconds mine 1500\nsentinel failover-timeout mine 4000\n"
             )
         return [RedisServer(self.directory).command()[0], str(config), "--sentinel"]
 
