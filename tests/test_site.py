@@ -220,6 +220,20 @@ def test_programs_get_the_same_pages_as_markdown(site: str) -> None:
                 assert (SITE / target.removeprefix(SITE_URL)).exists(), f"{page}: {link}"
 
 
+def test_what_the_library_says_of_the_site_leads_to_its_pages(site: str) -> None:
+    named = set()
+    for path in [*(ROOT / "src").rglob("*.py"), ROOT / "src/nitro/skill/SKILL.md"]:
+        named |= set(re.findall(r"https://[\w-]+\.github\.io/[\w./#-]*\w[/]?", path.read_text(encoding="utf-8")))
+    assert len(named) > 3
+    for url in named:
+        page, _, fragment = url.partition("#")
+        assert page.startswith(SITE_URL), f"{url} isn't on the site that pyproject.toml names"
+        found = SITE / page.removeprefix(SITE_URL)
+        found = found / "index.html" if found.is_dir() else found
+        assert found.exists(), url
+        assert not fragment or fragment in Anchors(found.read_text(encoding="utf-8")).ids, url
+
+
 def test_the_first_page_shows_what_the_readme_shows() -> None:
     index, readme = Document("docs/index.md"), Document("README.md")
     assert index.the("python").source == readme.all("python")[0].source

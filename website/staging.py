@@ -15,7 +15,7 @@ from website.links import relinked
 from website.places import ROOT, SOURCE_URL, STAGE
 from website.reference import Reference
 
-__all__ = ["description", "stage"]
+__all__ = ["description", "stage", "written"]
 
 _FROM_THE_ROOT: Final = {
     "CHANGELOG.md": "about/changelog.md",

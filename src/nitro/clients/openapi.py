@@ -7,12 +7,13 @@ documents that say 3.1. Feeds `nitro.fastapi`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from nitro.delivery.frame import event_name
 from nitro.errors import ArgumentTypeError, ConfigurationError
 from nitro.events.event import Event
 from nitro.events.json_schemas import changed, docstring_of, json_schemas
+from nitro.messages.message import GapReason
 
 __all__ = ["ASKED", "PARAMETERS", "REFUSALS", "item_schema"]
 
@@ -56,6 +57,8 @@ _SEVERAL: Final = "repeat it for several, or send them in the header Nitro-Topic
 ASKED: Final = f"a topic or pattern to hear; {_SEVERAL}"
 """What the parameter `topic` means."""
 
+_OF_READERS: Final = frozenset({"rights", "schema"})
+"""Reasons of a gap that no server sends: who reads decides."""
 _ID: Final = {"type": "string", "description": "its place in the log, for Last-Event-ID"}
 _GAP: Final[dict[str, Any]] = {
     "title": "gap",
@@ -70,7 +73,7 @@ _GAP: Final[dict[str, Any]] = {
             "contentSchema": {
                 "type": "object",
                 "properties": {
-                    "reason": {"enum": ["expired", "epoch", "overflow", "invalid"]},
+                    "reason": {"enum": [reason for reason in get_args(GapReason) if reason not in _OF_READERS]},
                     "resumed_at": {"type": "string"},
                 },
                 "required": ["reason", "resumed_at"],
