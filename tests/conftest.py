@@ -82,10 +82,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     if process._hub is not None:
         process._hub.close(0.5)
     get_settings.cache_clear()
-    left = list(active_clients.values())
+    left = active_clients.connected()
     for client in left:
         client.disconnect()
-    assert left == [], "the test left clients connected"
+    assert not left, "the test left clients connected"
 
 
 @pytest.fixture
