@@ -24,7 +24,12 @@ LINE = [
     ("nitro.messages",),
     ("nitro.entities",),
     ("nitro.testing.oracle",),
-    ("nitro.brokers.sqlite.wal", "nitro.brokers.sqlite.wakeup_pipe", "nitro.brokers.commits"),
+    (
+        "nitro.brokers.sqlite.forks",
+        "nitro.brokers.sqlite.wal",
+        "nitro.brokers.sqlite.wakeup_pipe",
+        "nitro.brokers.commits",
+    ),
     ("nitro.client.ids", "nitro.client.watchdog"),
     ("nitro.client.session",),
     ("nitro.client.asking",),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.bookmark import Bookmark
 from nitro.brokers.sqlite.file import identity_of, is_same_file, path_of, why_refused
+from nitro.brokers.sqlite.forks import UNFORKED
 from nitro.brokers.sqlite.statements import (
     FORGET,
     NUMBER,
@@ -79,10 +80,11 @@ class SQLiteLog:
 
     async def open(self) -> Extent:
         await self._in_thread(self._open)
-        self._reader = self._connect()
         self._file = identity_of(self._path)
         self._wakeups.listen()
-        extent = self._extent(self._reader)
+        with UNFORKED:
+            self._reader = self._connect()
+            extent = self._extent(self._reader)
         self._epoch = extent.epoch
         return extent
 
@@ -98,21 +100,23 @@ class SQLiteLog:
         version = None
         while True:
             self._wakeups.clear()
-            now_version = reader.execute("PRAGMA data_version").fetchone()
-            if now_version != version:
-                version = now_version
-                entries = self._entries(reader, after, limit)
-                if entries:
-                    self._check_identity()
-                    self._wakeups.has_read()
-                    return entries
-                self._check_bookmark(reader, after)
+            with UNFORKED:
+                now_version = reader.execute("PRAGMA data_version").fetchone()
+                if now_version != version:
+                    version = now_version
+                    entries = self._entries(reader, after, limit)
+                    if entries:
+                        self._check_identity()
+                        self._wakeups.has_read()
+                        return entries
+                    self._check_bookmark(reader, after)
             left_seconds = began + wait_seconds - time.monotonic()
             if left_seconds <= 0:
                 break
             await self._wakeups.wait(left_seconds)
-        extent = self._extent(reader)
-        entries = self._entries(reader, after, limit) if extent.newest > after else []
+        with UNFORKED:
+            extent = self._extent(reader)
+            entries = self._entries(reader, after, limit) if extent.newest > after else []
         self._check_identity()
         self._wakeups.listen()
         if extent.epoch != self._epoch or (extent.newest != after and not entries):
@@ -150,7 +154,8 @@ class SQLiteLog:
 
     async def newest(self) -> int:
         assert self._reader is not None
-        extent = self._extent(self._reader)
+        with UNFORKED:
+            extent = self._extent(self._reader)
         if extent.epoch != self._epoch:
             raise LogChanged("it has another epoch")
         self._wakeups.wake_own()  # the caller is going to wait for it to be read
@@ -164,7 +169,8 @@ class SQLiteLog:
 
     async def count_producers(self) -> int:
         assert self._reader is not None
-        (count,) = self._reader.execute(PRODUCERS, (self._namespace,)).fetchone()
+        with UNFORKED:
+            (count,) = self._reader.execute(PRODUCERS, (self._namespace,)).fetchone()
         return int(count)
 
     async def renew(self) -> None:
@@ -174,12 +180,13 @@ class SQLiteLog:
         self._wakeups.close()
         reader, self._reader = self._reader, None
         if reader is not None:
-            reader.close()
+            with UNFORKED:
+                reader.close()
         await self._in_thread(self._close)
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         """Run a call that may wait for the file's lock in the thread, one at a time."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _unforked, call, *arguments)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -292,6 +299,11 @@ class SQLiteLog:
 
     def __repr__(self) -> str:
         return f"<SQLiteLog {self.name}, namespace {self._namespace}, {self._wakeups!r}>"
+
+
+def _unforked(call: Callable[..., T], *arguments: Any) -> T:
+    with UNFORKED:
+        return call(*arguments)
 
 
 @contextmanager

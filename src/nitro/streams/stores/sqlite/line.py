@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from nitro.brokers.sqlite.file import identity_of, why_refused
+from nitro.brokers.sqlite.forks import UNFORKED
 from nitro.brokers.sqlite.log import transaction
 from nitro.brokers.sqlite.wal import use_wal
 from nitro.brokers.tasks import started_pool
@@ -55,10 +56,11 @@ class Line:
 
     def _call(self, call: Callable[..., T], arguments: tuple[Any, ...], named: dict[str, Any]) -> T:
         try:
-            connection = self._connection
-            if connection is None or identity_of(self._path) != self._file:
-                connection = self._connect()
-            result = call(connection, *arguments, **named)
+            with UNFORKED:
+                connection = self._connection
+                if connection is None or identity_of(self._path) != self._file:
+                    connection = self._connect()
+                result = call(connection, *arguments, **named)
             if identity_of(self._path) != self._file:  # a deleted file must not acknowledge
                 raise sqlite3.OperationalError("the file was deleted or moved; the next call opens what is there then")
         except sqlite3.Error as error:
@@ -89,7 +91,8 @@ class Line:
     def _close(self, *more: Callable[[], None]) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            with UNFORKED:
+                connection.close()
         for close in more:
             close()
 
