@@ -39,7 +39,7 @@ import uvloop
 from peers.with_live_queries import Row
 from process import LOAD, BenchmarkError, Running, serving
 from rounds import Figures, allow_files, measured, medians, table
-from servers import BUILD, MadeServer
+from servers import BUILD, HTTP_PROTOCOLS, MadeServer
 from sqlalchemy import Engine, create_engine
 from sqlmodel import Session, SQLModel
 
@@ -159,9 +159,9 @@ def _database(owners: Iterable[int]) -> Iterator[Path]:
 
 
 @contextmanager
-def _serving(database: Path, prepared: str = os.devnull) -> Iterator[Running]:
+def _serving(database: Path, prepared: str = os.devnull, runner: str = "uvicorn") -> Iterator[Running]:
     BUILD.mkdir(exist_ok=True)
-    server = MadeServer("live-queries", "nitro, uvicorn", "with_live_queries")
+    server = MadeServer("live-queries", f"nitro, {runner}", "with_live_queries", runner)
     with serving(server, 0, NITRO_BROKER_URL=f"sqlite:///{database}", PREPARED=prepared) as running:
         with _crowd(running, f"/live?owner={NOBODY}", 1) as ask:
             ask()  # the log is followed from here on, and what is only done once is done
@@ -197,7 +197,7 @@ def open_at_once(options: argparse.Namespace) -> Iterator[Figures]:
         file.write_bytes(body)
         for number in range(options.rounds):
             for each in (path, "/events", "/prepared")[:: -1 if number % 2 else 1]:
-                with _serving(database, str(file)) as running:
+                with _serving(database, str(file), options.runner) as running:
                     yield {"case": each.partition("?")[0], **_opened(running, each, options.clients)}
 
 
@@ -294,6 +294,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1_000)
     parser.add_argument("--most", type=int, default=100_000, help="change: as many clients in the largest case")
     parser.add_argument("--changes", type=int, default=500, help="change: in each case")
+    parser.add_argument("--runner", choices=HTTP_PROTOCOLS, default="uvicorn", help="open: direct streams, or not")
     parser.add_argument("--rows", type=int, default=1_000, help="open: of the query")
     parser.add_argument("--writes", type=float, default=10, help="polling: a second")
     parser.add_argument("--seconds", type=float, default=10, help="polling: of each turn")

@@ -102,10 +102,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(users: int, good: int, seconds: float, rounds: int = 2, slack_ms: float = 0.0) -> str:
+def measure(
+    users: int, good: int, seconds: float, rounds: int = 2, slack_ms: float = 0.0, *, direct: bool = False
+) -> str:
     """Quiet times and times with them in turn; raises AssertionError where the good clients or the process suffer."""
     raise_file_limit(users * 4 + good + 500)
-    with Server("tests.apps.flood:app", options=OPTIONS, environment={**ENVIRONMENT, **LIMITS}) as server:
+    options = (*OPTIONS, *(("--http", "nitro.uvicorn:HttpProtocol") if direct else ()))
+    with Server("tests.apps.flood:app", options=options, environment={**ENVIRONMENT, **LIMITS}) as server:
         os.sched_setaffinity(server.process.pid, {min(os.sched_getaffinity(0))})
         oldest = server.get("/position").json()
         clients = GoodClients(server.port, good)
@@ -176,6 +179,7 @@ def main() -> None:
     parser.add_argument("--good", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--direct", action="store_true", help="over direct streams")
     parser.add_argument("--be", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--oldest", help=argparse.SUPPRESS)
@@ -184,7 +188,7 @@ def main() -> None:
     if options.be:
         asyncio.run(be_users(options.port, options.users, options.seconds, options.oldest))
     else:
-        print(measure(options.users, options.good, options.seconds, options.rounds))
+        print(measure(options.users, options.good, options.seconds, options.rounds, direct=options.direct))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.types import Message
 
@@ -285,15 +286,39 @@ def test_a_stream_that_comes_when_the_server_stops_already_is_ended_at_once() ->
         server.process.wait(3)
 
 
-def test_over_tls(tmp_path: Path) -> None:
-    certificate, key = str(tmp_path / "it.crt"), str(tmp_path / "it.key")
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of localhost, in a file with its key."""
+    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
     request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([*request, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    made = subprocess.run([*request, *names, "-keyout", str(file), "-out", "-"], check=True, capture_output=True)
+    file.write_bytes(file.read_bytes() + made.stdout)
+    return file
+
+
+def _over_tls(certificate: Path, loop: str) -> tuple[str, ...]:
+    return (*PROTOCOLS["httptools, uvloop"], "--loop", loop, "--ssl-keyfile", str(certificate), "--ssl-certfile", str(certificate))
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_who_closes_tls_and_reads_nothing_more_is_let_go_of(certificate: Path, loop: str) -> None:
+    context = ssl.create_default_context(cafile=certificate)
+    with Server(APP, options=_over_tls(certificate, loop)) as server:
+        with _tls(context, server.port, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
+            _until(connection, b"\n\n\r\n")
+            connection.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):  # its close_notify is sent, and the answer not read
+                connection.unwrap()
+            left = f"https://localhost:{server.port}/left"
+            wait_for(lambda: httpx.get(left, verify=context, trust_env=False).json()["clients"] == 0)
+    assert "Traceback" not in server.output, server.output
+
+
+def test_over_tls(certificate: Path) -> None:
     context = ssl.create_default_context(cafile=certificate)
     for loop in ("uvloop", "asyncio"):
-        options = (*PROTOCOLS["httptools, uvloop"], "--loop", loop, "--ssl-keyfile", key, "--ssl-certfile", certificate)
-        with Server(APP, options=options) as server:
+        with Server(APP, options=_over_tls(certificate, loop)) as server:
             with _tls(context, server.port, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
                 got = _until(connection, b"\n\n\r\n")
                 post = b"POST /emit?count=30&pad=30000 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"

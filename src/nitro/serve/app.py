@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -104,7 +105,10 @@ def _across_origins(configuration: Configuration) -> list[Middleware]:
 
 def from_environment() -> ASGIApp:
     """The hub that `NITRO_SERVE_CONFIG` and the other variables describe."""
-    return hub(read_configuration(os.environ.get("NITRO_SERVE_CONFIG"), os.environ))
+    made = hub(read_configuration(os.environ.get("NITRO_SERVE_CONFIG"), os.environ))
+    gc.collect()
+    gc.freeze()  # modules and what they made stay: else each full collection looks at them, and all streams wait
+    return made
 
 
 async def _to_the_inspector(_: Request) -> Response:
