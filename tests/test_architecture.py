@@ -36,7 +36,7 @@ LINE = [
     ("nitro.client.loop_reader", "nitro.client.thread_reader"),
     ("nitro.client",),
     ("nitro.testing.streaming",),
-    ("nitro.brokers.idempotency",),
+    ("nitro.brokers.idempotency", "nitro.brokers.shared_future"),
     ("nitro.brokers.base", "nitro.brokers.url_options"),
     ("nitro.brokers.postgresql.dsn", "nitro.brokers.postgresql.statements", "nitro.brokers.redis.scripts"),
     (

@@ -298,20 +298,28 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _over_tls(certificate: Path, loop: str) -> tuple[str, ...]:
-    return (*PROTOCOLS["httptools, uvloop"], "--loop", loop, "--ssl-keyfile", str(certificate), "--ssl-certfile", str(certificate))
+    return (
+        *PROTOCOLS["httptools, uvloop"],
+        "--loop",
+        loop,
+        "--ssl-keyfile",
+        str(certificate),
+        "--ssl-certfile",
+        str(certificate),
+    )
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_who_closes_tls_and_reads_nothing_more_is_let_go_of(certificate: Path, loop: str) -> None:
     context = ssl.create_default_context(cafile=certificate)
-    with Server(APP, options=_over_tls(certificate, loop)) as server:
-        with _tls(context, server.port, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
-            _until(connection, b"\n\n\r\n")
-            connection.setblocking(False)
-            with contextlib.suppress(ssl.SSLWantReadError):  # its close_notify is sent, and the answer not read
-                connection.unwrap()
-            left = f"https://localhost:{server.port}/left"
-            wait_for(lambda: httpx.get(left, verify=context, trust_env=False).json()["clients"] == 0)
+    request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with Server(APP, options=_over_tls(certificate, loop)) as server, _tls(context, server.port, request) as connection:
+        _until(connection, b"\n\n\r\n")
+        connection.setblocking(False)
+        with contextlib.suppress(ssl.SSLWantReadError):  # its close_notify is sent, and the answer not read
+            connection.unwrap()
+        left = f"https://localhost:{server.port}/left"
+        wait_for(lambda: httpx.get(left, verify=context, trust_env=False).json()["clients"] == 0)
     assert "Traceback" not in server.output, server.output
 
 
@@ -477,7 +485,7 @@ def test_streams_that_are_killed_frozen_reset_and_half_closed_at_random_leave_no
 
 
 @contextlib.contextmanager
-def _tls(context: ssl.SSLContext, port: int, request: bytes) -> Iterator[socket.socket]:
+def _tls(context: ssl.SSLContext, port: int, request: bytes) -> Iterator[ssl.SSLSocket]:
     plain = socket.create_connection(("127.0.0.1", port), timeout=10)
     with context.wrap_socket(plain, server_hostname="localhost") as connection:
         connection.sendall(request)

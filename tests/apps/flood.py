@@ -89,5 +89,6 @@ async def left() -> dict[str, Any]:
         "ended": dict(statistics.ended),
     }
 
+
 gc.collect()
 gc.freeze()  # as docs/about/performance.md advises

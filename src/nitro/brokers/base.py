@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from nitro.brokers.idempotency import IdempotencyKey
+from nitro.brokers.shared_future import SharedFuture
 from nitro.errors import NitroError
 from nitro.messages.message import GapReason, Message, Position
 
@@ -227,13 +228,13 @@ class Broker(Protocol):
         `PayloadTooLarge` if one was dropped because it turned out to exceed the log's limit.
         """
 
-    def until_read(self, place: Position | None = None) -> Future[None] | None:
+    def until_read(self, place: Position | None = None) -> SharedFuture[None] | None:
         """Completes when everything up to `place`, or all that this process appended, is delivered; None if it is.
 
         It also completes when the log becomes unavailable.
         """
 
-    def ask_head(self) -> Future[Position | None]:
+    def ask_head(self) -> SharedFuture[Position | None]:
         """The newest position in the log, as the log reports it after this call; None if the log is unavailable."""
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:

@@ -40,6 +40,7 @@ from nitro.brokers.idempotency import IdempotencyKey
 from nitro.brokers.log_status import LogStatus
 from nitro.brokers.progress import Progress
 from nitro.brokers.publish_queue import PublishQueue
+from nitro.brokers.shared_future import SharedFuture
 from nitro.brokers.tasks import ANSWER_SECONDS, end, end_all, in_time, started_pool
 from nitro.brokers.writer import Writer
 from nitro.chance import CHANCE
@@ -184,10 +185,10 @@ class LogBroker:
     def acknowledgement(self, number: int | None = None) -> Future[None] | None:
         return self._publish_queue.acknowledgement(number)
 
-    def until_read(self, place: Position | None = None) -> Future[None] | None:
+    def until_read(self, place: Position | None = None) -> SharedFuture[None] | None:
         return self._progress.until_read(place or self._progress.appended)
 
-    def ask_head(self) -> Future[Position | None]:
+    def ask_head(self) -> SharedFuture[Position | None]:
         return self._progress.ask()
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:

@@ -18,6 +18,7 @@ from nitro.brokers.base import BrokerState, Draft, Receiver, Retained, Retention
 from nitro.brokers.commits import after_commit
 from nitro.brokers.history import History
 from nitro.brokers.idempotency import IdempotencyKey, IdempotencyKeys
+from nitro.brokers.shared_future import SharedFuture
 from nitro.messages.message import Message, Position
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class MemoryBroker:
     def until_read(self, place: Position | None = None) -> None:
         """Returns None: everything published is delivered."""
 
-    def ask_head(self) -> Future[Position | None]:
-        answer: Future[Position | None] = Future()
+    def ask_head(self) -> SharedFuture[Position | None]:
+        answer: SharedFuture[Position | None] = SharedFuture()
         answer.set_result(self.head)
         return answer
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 
 from nitro.brokers.base import NOWHERE
+from nitro.brokers.shared_future import SharedFuture
 from nitro.messages.message import Position
 
 __all__ = ["Progress"]
@@ -32,32 +32,35 @@ class Progress:
         self._read = NOWHERE
         self._answered: Position | None = None
         self._is_failing = False
-        self._questions: list[Future[Position | None]] = []
-        self._waiters: list[tuple[Position, Future[None]]] = []
+        self._questions: list[SharedFuture[Position | None]] = []
+        self._is_last_open = False  # the last question is for all who ask until the log is asked
+        self._waiters: dict[Position, SharedFuture[None]] = {}
 
-    def ask(self) -> Future[Position | None]:
+    def ask(self) -> SharedFuture[Position | None]:
         """The newest position in the log, as the log reports it after this call; None if the log is unavailable."""
-        question: Future[Position | None] = Future()
-        question.set_running_or_notify_cancel()  # it can't be cancelled before it is set
         with self._lock:
+            if self._is_last_open:
+                return self._questions[-1]
+            question: SharedFuture[Position | None] = SharedFuture()
             if self._is_failing:
                 question.set_result(None)
             else:
                 self._questions.append(question)
+                self._is_last_open = True
                 self._wake()
-        return question
+            return question
 
-    @property
-    def questions(self) -> Sequence[Future[Position | None]]:
-        """Pending requests for the head."""
+    def take_questions(self) -> Sequence[SharedFuture[Position | None]]:
+        """Those to answer with what the log says from now on. They stay here until they are answered."""
         with self._lock:
+            self._is_last_open = False
             return tuple(self._questions)
 
-    def answer(self, questions: Sequence[Future[Position | None]], head: Position | None) -> None:
-        """Complete `questions` with a head that was read after they were asked."""
+    def answer(self, questions: Sequence[SharedFuture[Position | None]], head: Position | None) -> None:
+        """Complete `questions`, those that were taken last, with a head that was read after that."""
         with self._lock:
             self._answered = head or self._answered
-            self._questions = [question for question in self._questions if question not in questions]
+            del self._questions[: len(questions)]
         for question in questions:
             question.set_result(head)
 
@@ -68,15 +71,12 @@ class Progress:
         read = self._read
         return max([place.sequence - read.sequence for place in known if _is_ahead(place, read)], default=0)
 
-    def until_read(self, place: Position | None) -> Future[None] | None:
+    def until_read(self, place: Position | None) -> SharedFuture[None] | None:
         """Completes when this process has read up to `place`, or the log is unavailable; None if that is so already."""
         with self._lock:
             if place is None or self._is_failing or not _is_ahead(place, self._read):
                 return None
-            waiter: Future[None] = Future()
-            waiter.set_running_or_notify_cancel()
-            self._waiters.append((place, waiter))
-            return waiter
+            return self._waiters.setdefault(place, SharedFuture())
 
     def read(self, head: Position) -> None:
         """This process has read up to `head`."""
@@ -84,18 +84,18 @@ class Progress:
             self._read = head
             if not self._waiters:
                 return
-            there = [waiter for place, waiter in self._waiters if not _is_ahead(place, head)]
-            self._waiters = [item for item in self._waiters if _is_ahead(item[0], head)]
-        for waiter in there:
+            there = [place for place in self._waiters if not _is_ahead(place, head)]
+            waiters = [self._waiters.pop(place) for place in there]
+        for waiter in waiters:
             waiter.set_result(None)
 
     def fail(self) -> None:
         """The log is unavailable: complete all futures, and new ones at once, until `go_on`."""
         with self._lock:
             self._is_failing = True
-            waiters, self._waiters = self._waiters, []
-        self.answer(self.questions, None)
-        for _, waiter in waiters:
+            waiters, self._waiters = self._waiters, {}
+        self.answer(self.take_questions(), None)
+        for waiter in waiters.values():
             waiter.set_result(None)
 
     def go_on(self) -> None:

@@ -46,7 +46,7 @@ class Writer:
         """Run until an operation fails, or until cancelled."""
         while True:
             self.more.clear()
-            questions = self._progress.questions
+            questions = self._progress.take_questions()
             first, bodies = self._publish_queue.batch()
             if bodies:
                 await self._append(first, bodies)

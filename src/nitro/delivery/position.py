@@ -52,9 +52,8 @@ async def written_position() -> str | None:
             return None
     if not broker.is_shared:
         return str(broker.head)
-    asked = asyncio.wrap_future(broker.ask_head())
-    await asyncio.wait([asked], timeout=_ANSWER_SECONDS)
-    head = asked.result() if asked.done() else None
+    asked = broker.ask_head()
+    head = asked.result() if await asked.wait(_ANSWER_SECONDS) else None
     return None if head is None else str(head)
 
 
@@ -75,12 +74,11 @@ async def log_head_async(broker: Broker, seconds: float) -> Position:
     """As `_log_head`, in an event loop, which isn't blocked."""
     if not broker.is_shared:
         return broker.head
-    asked = asyncio.wrap_future(broker.ask_head())
-    await asyncio.wait([asked], timeout=seconds)
-    head = asked.result() if asked.done() else None
+    asked = broker.ask_head()
+    head = asked.result() if await asked.wait(seconds) else None
     reading = broker.until_read(head) if head else None
     if reading:
-        await asyncio.wait([asyncio.wrap_future(reading)], timeout=seconds)
+        await reading.wait(seconds)
     return _place(broker, head, reading)
 
 

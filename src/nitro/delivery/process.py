@@ -177,7 +177,7 @@ async def acknowledged(number: int | None) -> None:
         _check(acknowledgement, seconds)
     reading = hub.broker.until_read()
     if reading is not None:
-        await asyncio.wait([asyncio.wrap_future(reading)], timeout=seconds)
+        await reading.wait(seconds)
 
 
 def _check(acknowledgement: Future[None], seconds: float) -> None:
