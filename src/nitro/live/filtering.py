@@ -107,11 +107,12 @@ def filter_of(model: LiveTable, where: Sequence[Any], dialect: str) -> Filter:
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    """A column of the class, and how messages call it."""
+    """A column of the class, its type in SQL, and how messages call it."""
 
     label: str
     attribute: Attribute
     kind: ColumnKind
+    type: TypeEngine[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,9 @@ class _Translation:
         self._model = model
         self._dialect = dialect
         self._name = model.model.__name__
-        self._columns = {column: name for name, column in model.mapper.columns.items() if name in model.names}
+        columns = model.mapper.columns.items()
+        # By hash, which a column keeps in whatever it is annotated with; their == makes an expression of SQL.
+        self._names = {hash(column): name for name, column in columns if name in model.names}
 
     def condition(self, piece: Any, wanted: bool) -> Condition:
         """What `piece` says, or if it is not `wanted`, what NOT `piece` says."""
@@ -273,7 +276,7 @@ class _Translation:
         return _Constant(piece.value, piece.type)
 
     def _operand(self, piece: Column[Any]) -> _Operand:
-        name = self._columns.get(piece)
+        name = self._names.get(hash(piece))
         if name is None:
             raise InvalidQuery(
                 f"{_shown(piece)} is no column of {self._name}'s table, which a live query looks at alone"
@@ -284,8 +287,9 @@ class _Translation:
                 f"{label} is excluded from what is sent, so nobody sees in a change what it is: a live query can only "
                 f"compare attributes that clients get"
             )
-        kind = kind_of_column(self._model.mapper.columns[name], self._dialect, label)
-        return _Operand(label, Attribute(name, kind.reading), kind)
+        column = self._model.mapper.columns[name]
+        kind = kind_of_column(column, self._dialect, label)
+        return _Operand(label, Attribute(name, kind.reading), kind, column.type)
 
     def _values(self, operand: _Operand, constants: Sequence[_Constant]) -> frozenset[Any]:
         """What a column is compared with, without NULL."""
@@ -293,6 +297,8 @@ class _Translation:
 
     def _value(self, operand: _Operand, constant: _Constant) -> Any:
         value = operand.kind.constant(constant.value, operand.label)
+        if constant.type is operand.type:
+            return value
         label = f"{operand.label}, given a constant as {constant.type!r},"  # to which a driver may convert it
         kind = kind_of(constant.type, self._dialect, label)
         if kind.sort != operand.kind.sort and (type(constant.value), kind.sort) != (int, "integer"):
