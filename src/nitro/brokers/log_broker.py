@@ -84,6 +84,8 @@ class LogBroker:
     ) -> None:
         self.lock: threading.RLock = threading.RLock()
         self._remote = remote
+        self._transactional = remote if isinstance(remote, TransactionalLog) else None  # these checks cost microseconds
+        self._commit_aware = remote if isinstance(remote, CommitAwareLog) else None
         self._receiver: Receiver
         self._max_messages = retention.max_messages
         self._follower = Follower(History(NOWHERE, retention), self.lock, max_payload_bytes)
@@ -158,15 +160,15 @@ class LogBroker:
         )
 
     def publish_in(self, session: Session, messages: Sequence[Draft], connection: Connection | None = None) -> None:
-        if not isinstance(self._remote, TransactionalLog):
+        if self._transactional is None:
             raise ConfigurationError(
                 f"{self._remote.name} can't take part in a database transaction; emit with session= needs the broker "
                 f"sqlite:// or postgresql:// in the session's own database (or memory://, for one process)"
             )
         bodies = [self._fitting(codec.encode(*message)) for message in messages]
-        self._remote.append_in(session.connection() if connection is None else connection, bodies)
-        if isinstance(self._remote, CommitAwareLog):
-            after_commit(session, self._remote.committed)
+        self._transactional.append_in(session.connection() if connection is None else connection, bodies)
+        if self._commit_aware is not None:
+            after_commit(session, self._commit_aware.committed)
 
     def _fitting(self, body: bytes) -> bytes:
         longest = self._remote.max_body_bytes
