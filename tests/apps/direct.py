@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import deque
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import Annotated, Any
@@ -19,9 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import nitro
 from nitro import Client, EventSourceResponse, active_clients, client_event, emit
 from nitro.sse.direct import DirectStream
+from tests.apps.memory import resident_kib
 
 app = FastAPI()
-happened: list[str] = []
+happened: deque[str] = deque(maxlen=1_000)
 user: ContextVar[str] = ContextVar("user", default="nobody")
 
 
@@ -140,6 +142,7 @@ async def left() -> dict[str, Any]:
         "objects": sum(isinstance(each, DirectStream | Client) for each in gc.get_objects()),
         "tasks": len(asyncio.all_tasks()),
         "fds": len(os.listdir("/proc/self/fd")),
-        "happened": happened,
+        "happened": list(happened),
+        "resident_kib": resident_kib(),
         "signal": "nitro" in type(signal.getsignal(signal.SIGTERM)).__module__,
     }

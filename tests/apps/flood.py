@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import os
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -18,6 +16,7 @@ import nitro
 from nitro import Grant, active_clients, emit, segment
 from nitro.fastapi import EventStream
 from nitro.publisher import Publisher
+from tests.apps.memory import resident_kib
 
 EVENTS_PER_SECOND = 20
 
@@ -66,13 +65,6 @@ async def position() -> str:
 @app.get("/plain")
 async def plain() -> str:
     return "ok"
-
-
-def resident_kib() -> int:
-    """What is in use: freed memory that the allocator keeps for later is given back first."""
-    ctypes.CDLL(None).malloc_trim(0)
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 
 
 @app.get("/left")
