@@ -2,8 +2,7 @@
 
 `python -m tests.soak_direct --minutes 10 --streams 10000 --seed 7`. One real server; a stream that went is replaced.
 Those that read hear the events in order and none twice. Three times, after each third, all go: the server has to have
-as many descriptors, tasks, clients and objects as after a first such crowd, and in the end no more memory than after
-one of the thirds before. What an allocator keeps it has by then; what leaks goes on to grow.
+as many descriptors, tasks, clients and objects as after a first such crowd, and in the end no more memory in use.
 """
 
 from __future__ import annotations
@@ -169,9 +168,9 @@ def main() -> int:
     kept = ("clients", "direct", "objects", "tasks", "fds", "resident_kib")
     for left in lefts:
         print({name: left[name] for name in kept})
-    before, *others, after = lefts
+    before, *_, after = lefts
     wrong = [name for name in kept[:-1] if after[name] > before[name]]
-    if after["resident_kib"] > 1.05 * max(left["resident_kib"] for left in others):
+    if after["resident_kib"] > before["resident_kib"] * 1.1:
         wrong.append("resident_kib")
     if "Traceback" in server.output:
         wrong.append(f"errors in the log:\n{server.output[-3000:]}")

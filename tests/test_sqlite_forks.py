@@ -89,7 +89,7 @@ def test_a_process_whose_threads_use_sqlite_may_fork(tmp_path: Path, script: str
     assert done.returncode == 0, done.stderr
 
 
-def test_a_fork_waits_for_a_call_that_goes_on_but_not_for_ever(tmp_path: Path) -> None:
+def test_a_fork_waits_for_a_call_that_goes_on_but_not_for_ever() -> None:
     script = """
 import os, threading, time
 from nitro.brokers.sqlite.forks import UNFORKED

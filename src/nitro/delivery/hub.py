@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -20,6 +19,7 @@ from nitro.access.principal import ANONYMOUS, Principal
 from nitro.brokers.base import Broker, Draft
 from nitro.brokers.commits import after_commit
 from nitro.brokers.idempotency import IdempotencyKey
+from nitro.brokers.shared_future import SharedFuture
 from nitro.delivery.backlog import Pages
 from nitro.delivery.changed_rows import ChangedRows
 from nitro.delivery.inbox import Action, perform
@@ -101,8 +101,7 @@ class Hub:
         self.admission: Admission = Admission(settings)
         self.presence: Presence | None = None
         self.on_inspection: Callable[[bytes], object] = lambda _: None
-        self.opened: Future[None] = Future()  # done once the log has been reached
-        self.opened.set_running_or_notify_cancel()  # so a waiter that gives up doesn't cancel it
+        self.opened: SharedFuture[None] = SharedFuture()  # done once the log has been reached
 
     def start(self) -> None:
         """Start the broker, which delivers what the log has from here on. Called once."""
@@ -418,7 +417,7 @@ class Hub:
         """Wait until the log is reached for the first time, so that a stream can begin at a position in it."""
         if not self.broker.is_open:
             self._known.add(asyncio.get_running_loop())
-            await asyncio.wait([asyncio.wrap_future(self.opened)], timeout=seconds)
+            await self.opened.wait(seconds)
 
     def _drained(self) -> None:
         for action in self.when_drained:

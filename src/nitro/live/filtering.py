@@ -132,7 +132,7 @@ class _Translation:
         self._name = model.model.__name__
         columns = model.mapper.columns.items()
         # By hash, which a column keeps in whatever it is annotated with; their == makes an expression of SQL.
-        self._names = {hash(column): name for name, column in columns if name in model.names}
+        self._attributes = {hash(column): name for name, column in columns if name in model.names}
 
     def condition(self, piece: Any, wanted: bool) -> Condition:
         """What `piece` says, or if it is not `wanted`, what NOT `piece` says."""
@@ -276,7 +276,7 @@ class _Translation:
         return _Constant(piece.value, piece.type)
 
     def _operand(self, piece: Column[Any]) -> _Operand:
-        name = self._names.get(hash(piece))
+        name = self._attributes.get(hash(piece))
         if name is None:
             raise InvalidQuery(
                 f"{_shown(piece)} is no column of {self._name}'s table, which a live query looks at alone"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from nitro.delivery.process import get_hub
@@ -58,9 +57,7 @@ class Presence:
         Raises:
             BrokerUnavailable: it didn't within `timeout_seconds`, since the broker isn't reached.
         """
-        known = asyncio.wrap_future(get_rooms().known)
-        await asyncio.wait([known], timeout=timeout_seconds)
-        if not known.done():
+        if not await get_rooms().known.wait(timeout_seconds):
             reason = get_hub().broker.state.why_gone
             raise BrokerUnavailable(f"who is present was not known within {timeout_seconds:g} s: {reason}")
 

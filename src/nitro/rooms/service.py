@@ -11,9 +11,9 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any, Final
 
+from nitro.brokers.shared_future import SharedFuture
 from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, NitroError, PayloadTooLarge
 from nitro.messages.message import Message
@@ -59,8 +59,7 @@ class RoomService:
             raise ConfigurationError(
                 f"presence needs NITRO_MAX_PAYLOAD_BYTES of at least {_LEAST_PAYLOAD_BYTES}, and it is {limit}"
             )
-        self.known: Future[None] = Future()
-        self.known.set_running_or_notify_cancel()
+        self.known: SharedFuture[None] = SharedFuture()
         self._hub = hub
         self._id = secrets.token_hex(6)
         self._max_bytes = min(_REPORT_BYTES, limit // 2)
