@@ -130,7 +130,7 @@ def test_a_worker_that_dies_on_a_page_without_https_is_missed_within_twenty_seco
             False,
             "function",
         ]
-        assert clients(server) == 1
+        eventually(lambda: clients(server) == 1, "one connection for all")
         emit(server, ("n.x", 1))
         for tab in tabs:
             wait_for(tab, "heard.length === 1")

@@ -164,11 +164,11 @@ def test_a_tab_of_another_user_beside_an_open_one_hears_its_own(mode: Mode, serv
     hears(second, "b1")
     if mode.name in ("alone", "headers"):  # its stream, or its token, is its own
         hears(first, "a1", "a2")
-        assert clients(server) == 2
+        eventually(lambda: clients(server) == 2, "a connection for each")
     else:
         says_that_somebody_else_has_logged_in(first)
         assert heard(first) == ["a1"]
-        assert clients(server) == 1
+        eventually(lambda: clients(server) == 1, "one connection for all")
     server.post("/drop")
     tell(server, "alice", "a3")
     tell(server, "bob", "b2")
@@ -414,7 +414,7 @@ def test_four_tabs_of_sixty_topics_are_open_through_nginx(
     emit(server, *((topics[n], n) for topics in all_topics for n in (0, 59)))
     for tab in tabs:
         hears(tab, 0, 59)
-    assert clients(server) == 1
+    eventually(lambda: clients(server) == 1, "one connection for all")
 
 
 @pytest.mark.parametrize("is_behind_nginx", [False, True])
