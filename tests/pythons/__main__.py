@@ -22,7 +22,7 @@ def phases(options: argparse.Namespace) -> list[list[str]]:
     if options.pytest:
         return [options.pytest]
     browser = " and not browser" if options.versions == "least" else ""
-    spread = ["-n", str(options.processes), "--dist", "loadfile", "--no-loadscope-reorder"] if options.processes > 1 else []
+    spread = f"-n {options.processes} --dist loadfile --no-loadscope-reorder".split() if options.processes > 1 else []
     return [["-q", *spread, "-m", f"not alone and not engines{browser}"], ["-q", "-m", f"alone{browser}"]]
 
 
