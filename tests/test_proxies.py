@@ -135,6 +135,10 @@ class ReverseProxy(Service):
         cache = f"CACHE={self.directory}"
         return ["env", cache, node, str(NPM / "proxy.js"), self.way.name, str(self.port), str(self.app)]
 
+    def __exit__(self, *_: object) -> None:
+        """Ask it to end: nginx's worker lives on after a master that was killed."""
+        self.end()
+
 
 @pytest.fixture(params=WAYS, ids=str)
 def proxy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Server, httpx.Client]]:
