@@ -77,10 +77,12 @@ test-least: $(JS) $(NPM) programs
 test-newest: $(JS) $(NPM) programs
 	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --newest $(if $(PYTHONS),--pythons $(PYTHONS))
 
-# Before each release, too: the browser client in Firefox ESR and WebKitGTK, and in eight times as many explored worlds.
+# Before each release, too: the browser client in Firefox ESR, WebKitGTK and Chromium with its windows, and in eight times as
+# many explored worlds.
 test-engines: PROGRAMS += /usr/bin/firefox-esr=firefox-esr /usr/bin/WebKitWebDriver=webkit2gtk-driver /usr/bin/Xvfb=xvfb
 test-engines: $(VENV)/.test $(JS) programs
 	$(BIN)/python -m pytest -m engines
+	NITRO_TEST_CHROMIUM=/usr/bin/chromium $(WITH_NODE) $(BIN)/python -m pytest -m "browser and not engines"
 	EXPLORED_WORLDS=200000 $(WITH_NODE) $(BIN)/python -m pytest -k in_worlds_full_of_faults tests/test_browser_build.py
 
 # Runs, durable streams and presence from end to end over every store; `make test` takes SQLite and Redis.
@@ -173,9 +175,9 @@ $(VENV)/.dist: $(VENV)/.test pyproject.toml
 
 # Debian's programs that the tests and the benchmark start; root can install them. The tests of those that are not there are
 # skipped, and say so.
-PROGRAMS := /usr/bin/chromium=chromium /usr/sbin/nginx=nginx /usr/bin/caddy=caddy /usr/sbin/apache2=apache2-bin /usr/bin/promtool=prometheus \
-            /usr/bin/redis-server=redis-server /usr/sbin/pgbouncer=pgbouncer \
-            /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
+PROGRAMS := /usr/bin/chromium=chromium /usr/bin/chromium-headless-shell=chromium-headless-shell /usr/sbin/nginx=nginx \
+            /usr/bin/caddy=caddy /usr/sbin/apache2=apache2-bin /usr/bin/promtool=prometheus /usr/bin/redis-server=redis-server \
+            /usr/sbin/pgbouncer=pgbouncer /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=faketime
 machine: programs
 programs:
 	@missing=; for program in $(PROGRAMS); do [ -e "$${program%%=*}" ] || missing="$$missing $${program##*=}"; done; \

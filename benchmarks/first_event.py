@@ -11,7 +11,8 @@ import statistics
 from urllib.parse import quote
 
 from playwright.sync_api import BrowserContext, Page, sync_playwright
-from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.conftest import CHROMIUM_FLAGS
+from tests.engines import CHROMIUM
 from tests.servers import Server
 
 RUNS = 15

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from nitro.testing.conformance import eventually
-from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.conftest import CHROMIUM_FLAGS, HEADLESS_CHROMIUM
 from tests.servers import Server
 from tests.services import Proxy
 from tests.tabs import CONNECT, SCRIPT, are_open, blank_tab, connect, connected_tab, crash, kill_workers, load, wait_for
@@ -121,7 +121,7 @@ def test_a_worker_that_dies_on_a_page_without_https_is_missed_within_twenty_seco
 ) -> None:
     """There are no locks there: only that it doesn't answer any more tells of its end."""
     flags = [*CHROMIUM_FLAGS, "--host-resolver-rules=MAP app.test 127.0.0.1"]
-    opened = browser.browser_type.launch(executable_path=str(CHROMIUM), args=flags)
+    opened = browser.browser_type.launch(executable_path=str(HEADLESS_CHROMIUM), args=flags)
     try:
         context = opened.new_context()
         tabs = [connected_tab(context, f"http://app.test:{server.port}", topics=["n.*"]) for _ in range(3)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 
 import pytest
 
 from nitro.brokers import codec
-from nitro.chance import CHANCE
 
 
 def test_entries_of_an_application_that_seeds_its_numbers_have_marks_that_differ() -> None:
@@ -21,15 +22,18 @@ def test_entries_of_an_application_that_seeds_its_numbers_have_marks_that_differ
     assert marks[0] != marks[1]
 
 
+FORKING = """
+import os
+from nitro.chance import CHANCE
+child = os.fork()
+print(CHANCE.getrandbits(64), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="THIS SYSTEM HAS NO FORK")
 def test_a_forked_child_has_numbers_of_its_own() -> None:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writer, CHANCE.getrandbits(64).to_bytes(8))
-        os._exit(0)
-    own = CHANCE.getrandbits(64).to_bytes(8)
-    os.waitpid(child, 0)
-    assert os.read(reader, 8) != own
-    os.close(reader)
-    os.close(writer)
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=True)
+    numbers = done.stdout.split()
+    assert len(numbers) == len(set(numbers)) == 2

@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.apps.frontends import LIBRARIES, NODE_MODULES, PAGE, library
-from tests.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.conftest import CHROMIUM_FLAGS
+from tests.engines import CHROMIUM
 from tests.servers import ROOT, Server
 
 RUNS_BLOCKS = {
@@ -83,15 +84,26 @@ def server(bundles: Path) -> Iterator[Server]:
     assert "Traceback" not in started.output, started.output
 
 
-@pytest.fixture
-def keeping_page(browser: Browser) -> Iterator[Page]:
-    """A tab of a browser that keeps whole pages to go back to, as people's do; Playwright forbids it to the others."""
+@pytest.fixture(scope="module")
+def keeping_browser(browser: Browser) -> Iterator[Browser]:
+    """It keeps whole pages to go back to, as people's browsers do; Playwright forbids it, and only the one with windows
+    can.
+    """
+    if not CHROMIUM.exists():
+        pytest.skip(f"NO BROWSER: {CHROMIUM} is missing; install Debian's chromium for this test")
     forbids = ["--disable-back-forward-cache"]
     chromium = browser.browser_type.launch(
         executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS, ignore_default_args=forbids
     )
-    yield chromium.new_page()
+    yield chromium
     chromium.close()
+
+
+@pytest.fixture
+def keeping_page(keeping_browser: Browser) -> Iterator[Page]:
+    context = keeping_browser.new_context()
+    yield context.new_page()
+    context.close()
 
 
 def open_page(page: Page, server: Server, name: str) -> None:

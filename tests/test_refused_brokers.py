@@ -17,9 +17,11 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+from redis.exceptions import ResponseError
 
 import nitro
 from nitro.brokers import log_broker
+from nitro.brokers.redis.source import why_refused
 from nitro.brokers.sqlite.log import SQLiteLog
 from nitro.delivery.hub import Hub
 from nitro.errors import BrokerRefused, BrokerUnavailable
@@ -283,6 +285,19 @@ WAYS: list[Way] = [
     nats_with_an_account_of_small_streams,
     nats_with_an_account_without_another_stream,
 ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The user executing the script can't run this command or subcommand",  # Redis 7
+        "ACL failure in script: User ann has no permissions to run the 'xadd' command",  # Redis 8
+        "No permissions to access a key",
+    ],
+)
+def test_each_redis_says_in_its_own_words_what_its_user_may_not(said: str) -> None:
+    told = why_refused(ResponseError(said), is_plain=True)
+    assert told and "let its user have EVAL" in told
 
 
 def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:

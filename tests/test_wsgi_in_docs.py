@@ -231,4 +231,6 @@ flush()
 
 def run_position(url: str) -> str:
     """The end of the log."""
-    return str(json.loads(run("log", "--broker", url).stdout)["newest"])
+    done = run("log", "--broker", url)
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["newest"])

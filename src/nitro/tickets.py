@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -30,6 +31,8 @@ __all__ = ["Tickets"]
 _LEAST_SECRET_CHARS: Final = 16
 _MAX_TICKET_CHARS: Final = 4096
 """Servers and proxies commonly reject URLs longer than 8 KiB."""
+_ALPHABET: Final = re.compile(r"[A-Za-z0-9_.-]+")
+"""What a ticket is made of. Python's decoder takes other letters, too, and warns of some."""
 _SKEW_SECONDS: Final = 5
 """Maximum by which the issuer's clock may be ahead of the reader's."""
 
@@ -93,7 +96,7 @@ class Tickets:
 
     def read(self, ticket: str | None) -> Grant | None:
         """The grant of a ticket; None if there is no ticket, its signature or audience is wrong, or it has expired."""
-        if not ticket or len(ticket) > _MAX_TICKET_CHARS:
+        if not ticket or len(ticket) > _MAX_TICKET_CHARS or not _ALPHABET.fullmatch(ticket):
             return None
         try:
             signature = ticket.rpartition(".")[2]

@@ -18,8 +18,10 @@ FOLDER = Path(os.environ.get("NITRO_PYTHONS", ROOT / ".pythons"))
 """Where the distribution and what the runs leave is kept."""
 BUILD = ["gcc", "g++", "libc6-dev"]
 SERVERS = ["redis-server", "postgresql", "nginx", "caddy", "pgbouncer"]
-PACKAGES = [*BUILD, *SERVERS, "procps", "curl", "faketime"]
-"""What the tests start, and what builds a package without a wheel. No browser: it is tested on this machine."""
+PACKAGES = [*BUILD, *SERVERS, "procps", "curl", "faketime", "git"]
+"""What the tests start, and what builds a package without a wheel. No browser and no Node: they are tested on this
+machine.
+"""
 _ENTER = """
 root=$1 here=$2; shift 2
 for place in proc sys dev; do mount --rbind "/$place" "$root/$place"; done

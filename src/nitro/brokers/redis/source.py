@@ -41,11 +41,10 @@ _NEEDLESS: Final = frozenset(
     | {"read_from_replicas", "dynamic_startup_nodes"}
 )
 """Options for an application's own client; the log broker has its own timeouts and retries."""
+_MORE_RIGHTS: Final = "let its user have EVAL, INFO, HMGET, XREAD, XRANGE, what the scripts use, and the keys"
 _REMEDIES: Final = (
-    (
-        "can't run this command",
-        "let its user have EVAL, INFO, HMGET, XREAD, XRANGE, what the scripts use, and the keys",
-    ),
+    ("can't run this command", _MORE_RIGHTS),
+    ("no permissions", _MORE_RIGHTS),  # in scripts, Redis 8 says so without the code NOPERM
     ("db index", "correct the number of the database in NITRO_BROKER_URL"),
     ("invalid database", "correct the number of the database in NITRO_BROKER_URL"),
     ("select is not allowed", "leave the number of the database out of NITRO_BROKER_URL"),
@@ -150,7 +149,7 @@ def why_refused(error: BaseException | None, *, is_plain: bool) -> str | None:
         if isinstance(error, AuthenticationError | AuthorizationError):
             return text + "correct user and password in NITRO_BROKER_URL"
         if isinstance(error, NoPermissionError):
-            return text + _REMEDIES[0][1]
+            return text + _MORE_RIGHTS
         if isinstance(error, MovedError) and is_plain:
             return text + "write redis+cluster:// in NITRO_BROKER_URL, since it is one"
         if isinstance(error, RedisError):
