@@ -269,7 +269,19 @@ def test_react_keeps_what_it_heard_when_data_that_was_asked_for_before_comes_lat
     expect(page.locator("ul li")).to_have_text(["heard", "and then"])
 
 
-@pytest.mark.parametrize("name", ["htmx 4", "Turbo", "Turbo?plain=true"])
+@pytest.mark.parametrize("name", PAGES)
+def test_what_was_written_between_position_and_data_is_shown_once(server: Server, page: Page, name: str) -> None:
+    until_clients(server, 0)
+    server.post("/forget")
+    for title in ("a", "b"):
+        write(server, name, title)
+    page.goto(f"{server.url}/pages/{name}{'&' if '?' in name else '?'}early=true")
+    until_clients(server, 1)
+    write(server, name, "c")
+    expect(page.locator("ul li")).to_have_text(["a", "b", "c"])
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_an_element_that_comes_again_takes_its_own_place(server: Server, page: Page, name: str) -> None:
     open_page(page, server, name)
     write(server, name, "once")

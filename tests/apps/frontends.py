@@ -43,6 +43,7 @@ WITHOUT_HOLES.run(WITHOUT_HOLES.the("python", "Applying events"), applying)
 app.include_router(applying["app"].router)
 app.mount("/nitro", nitro.assets)
 todos: dict[str, str] = namespace["todos"]
+beginning = ""
 template: ContextVar[str] = ContextVar("template")
 """What the recipe's `todos.html` is for this request."""
 namespace["templates"].env.loader = FunctionLoader(lambda _: template.get())
@@ -67,9 +68,11 @@ async def page(
     closes: bool = False,
     plain: bool = False,
     boosted: bool = False,
+    early: bool = False,
 ) -> Response:
     """A page with a recipe. `lost` begins it once with an id that no log has; `closes` lets `todo.end` end it; `plain`
-    is the second way that the documentation gives; `boosted` lets htmx follow the link to the other page.
+    is the second way that the documentation gives; `boosted` lets htmx follow the link to the other page; `early`
+    begins it before all that has been emitted since `/forget`.
     """
     html = PAGE.the("html turbo-stream-source" if plain else "html", heading).source
     if unnamed:
@@ -83,6 +86,8 @@ async def page(
     visits[heading, unnamed, lost, plain] += 1
     if lost and visits[heading, unnamed, lost, plain] == 1:
         html = html.replace("{{ position }}", "nobodys")
+    if early:
+        html = html.replace("{{ position }}", beginning)
     again = "again" if visits[heading, unnamed, lost, plain] > 1 else ""
     boost = ' hx-boost="true" hx-boost:inherited="true"' if boosted else ""
     head, body = html.split("<ul", 1)
@@ -152,6 +157,8 @@ async def left() -> int:
 @app.post("/forget")
 async def forget() -> None:
     """Have no data, as before each test."""
+    global beginning
+    beginning = await nitro.position_async()
     todos.clear()
     applying["items"].clear()
 
