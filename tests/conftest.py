@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from blockbuster import blockbuster_ctx
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlmodel import SQLModel
@@ -140,6 +141,21 @@ def own_declarations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         found.schema = schemas.get(name)
     for name in SQLModel.metadata.tables.keys() - tables:
         SQLModel.metadata.remove(SQLModel.metadata.tables[name])
+
+
+@pytest.fixture
+def own_engines() -> Iterator[None]:
+    """The engines that are used in a test are disposed of with it."""
+    used: set[sqlalchemy.Engine] = set()
+
+    def note(connection: sqlalchemy.Connection) -> None:
+        used.add(connection.engine)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "engine_connect", note)
+    yield
+    sqlalchemy.event.remove(sqlalchemy.Engine, "engine_connect", note)
+    for engine in used:
+        engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ def test_what_is_rolled_back_was_not_emitted() -> None:
                 emit("todo.saved", "me", result=result, session=session)
                 assert result not in [each.data for each in emitted]
                 (session.commit if commits else session.rollback)()
+    engine.dispose()
     assert [each.data for each in emitted] == [2]
 
 

@@ -107,7 +107,7 @@ def blocks_that_are_run_here() -> dict[Document, list[Block]]:
 BLOCKS = blocks_that_are_run_here()
 
 
-@pytest.mark.usefixtures("hub", "no_handlers", "own_declarations")
+@pytest.mark.usefixtures("hub", "no_handlers", "own_declarations", "own_engines")
 @pytest.mark.parametrize("document", BLOCKS, ids=lambda document: document.name)
 def test_the_python_of_a_page_runs_in_its_order(
     document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

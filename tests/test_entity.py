@@ -368,10 +368,12 @@ def test_references_to_missing_rows_are_refused_by_sqlite_too() -> None:
 
 
 def test_a_missing_table_is_a_database_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EntityTask, "_repository", SQLModelRepository("sqlite://"))
+    repository = SQLModelRepository("sqlite://")
+    monkeypatch.setattr(EntityTask, "_repository", repository)
     for ask in (EntityTask.all, EntityTask(title="a").save, EntityTask(title="a").delete):
         with pytest.raises(OperationalError, match="no such table"):
             ask()
+    repository.close()
 
 
 def test_a_class_may_keep_its_entities_in_another_database() -> None:
@@ -381,6 +383,7 @@ def test_a_class_may_keep_its_entities_in_another_database() -> None:
     assert EntityElsewhere._repository is not EntityTask._repository
     assert EntityElsewhere.all() == [one]
     one.delete()
+    one._repository.close()
 
 
 def test_entities_work_in_a_session_of_ones_own() -> None:

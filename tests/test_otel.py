@@ -309,11 +309,13 @@ def test_a_reader_links_to_the_span_that_published_a_message(recorded: Recorded)
 
 
 def test_a_transaction_carries_the_span_of_its_emit_and_not_that_of_its_commit(recorded: Recorded, hub: Hub) -> None:
-    with Session(create_engine("sqlite://")) as session:
+    engine = create_engine("sqlite://")
+    with Session(engine) as session:
         emit("todo.created", "me", result=1, session=session)
         recorded_before_commit = recorded.names
         with recorded.tracer.start_as_current_span("commit"):
             session.commit()
+    engine.dispose()
     assert recorded_before_commit == ["publish todo.created", "emit todo.created"]
     (message,) = published(hub)
     assert context_in(message) == context_of(recorded["publish todo.created"])

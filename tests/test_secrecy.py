@@ -203,7 +203,9 @@ def test_a_database_may_have_whatever_sqlalchemy_understands(tmp_path: Path) -> 
         assert SQLModelRepository(given_as).engine.url.password == HARD
     (tmp_path / "a@b").mkdir()
     for name in ("c@d.db", "e#f.db", "g:h.db"):
-        SQLModelRepository(f"sqlite:///{tmp_path}/a@b/{name}").init_db()
+        repository = SQLModelRepository(f"sqlite:///{tmp_path}/a@b/{name}")
+        repository.init_db()
+        repository.close()
         assert (tmp_path / "a@b" / name).exists()
 
 

@@ -163,7 +163,7 @@ async def execute(statement: ast.stmt, names: dict[str, Any]) -> None:
         await running
 
 
-@pytest.mark.usefixtures("hub", "own_declarations")
+@pytest.mark.usefixtures("hub", "own_declarations", "own_engines")
 def test_the_other_blocks_run_in_their_order_and_raise_and_warn_as_they_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
