@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -60,6 +62,19 @@ def test_loops_and_threads_wait_for_the_same_and_a_closed_loop_holds_nobody_up()
         assert [each.result(10) for each in waiting] == [True] * 4
 
 
+def test_a_loop_in_which_nobody_waits_any_more_is_not_kept() -> None:
+    future: SharedFuture[int] = SharedFuture()
+
+    async def wait_in_vain() -> weakref.ref[asyncio.AbstractEventLoop]:
+        waiting = [asyncio.create_task(future.wait(0.001)) for _ in range(3)]
+        assert await asyncio.gather(*waiting) == [False] * 3
+        return weakref.ref(asyncio.get_running_loop())
+
+    loops = [asyncio.run(wait_in_vain()) for _ in range(3)]
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * 3
+
+
 def test_who_asks_before_the_log_is_asked_shares_a_question_and_who_asks_later_does_not() -> None:
     wakes: list[None] = []
     progress = Progress(lambda: wakes.append(None))
@@ -94,3 +109,26 @@ def test_who_waits_for_one_place_is_told_when_it_is_read() -> None:
     assert not second.done()
     progress.fail()
     assert second.done()
+
+
+def test_what_has_failed_meanwhile_is_not_answered_again() -> None:
+    progress = Progress(lambda: None)
+    asked = progress.ask()
+    taken = progress.take_questions()
+    progress.fail()
+    progress.go_on()
+    later = progress.ask()
+    progress.answer(taken, Position("e", 5))
+    assert asked.result(0) is None
+    assert not later.done()
+    assert progress.take_questions() == (later,)
+
+
+def test_what_was_closed_does_not_go_on() -> None:
+    progress = Progress(lambda: None)
+    asked = progress.ask()
+    progress.close()
+    assert asked.result(0) is None
+    progress.go_on()
+    assert progress.ask().result(0) is None
+    assert progress.until_read(Position("e", 3)) is None

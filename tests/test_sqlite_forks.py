@@ -75,8 +75,36 @@ fork_often(300, look)
 os._exit(0)
 """
 
+_READS_LIVE_QUERIES = """
+import asyncio, sqlite3, sqlmodel
+from nitro.live.reading import read_rows
 
-@pytest.mark.parametrize("script", [_EMITS, _READS_STREAMS], ids=["emits", "reads streams"])
+PATH = sys.argv[1]
+engine = sqlmodel.create_engine(f'sqlite:///{PATH}')
+with engine.begin() as connection:
+    connection.exec_driver_sql('CREATE TABLE item (id INTEGER)')
+ready = threading.Event()
+
+async def read_always():
+    statement = sqlmodel.select(sqlmodel.column('id')).select_from(sqlmodel.table('item'))
+    while True:
+        await asyncio.gather(*(read_rows(engine, statement, tuple) for _ in range(4)))
+        ready.set()
+
+def look():
+    connection = sqlite3.connect(PATH)
+    assert connection.execute('SELECT count(*) FROM item').fetchone() == (0,)
+
+threading.Thread(target=asyncio.run, args=[read_always()], daemon=True).start()
+ready.wait()
+fork_often(250, look)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    "script", [_EMITS, _READS_STREAMS, _READS_LIVE_QUERIES], ids=["emits", "reads streams", "reads live queries"]
+)
 def test_a_process_whose_threads_use_sqlite_may_fork(tmp_path: Path, script: str) -> None:
     path = tmp_path / "app.db"
     done = subprocess.run(
@@ -116,15 +144,61 @@ def fork_beside(seconds):
 
 print(fork_beside(0.3), fork_beside(2.5))
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    short, long = map(float, done.stdout.split())
+    short, long = map(float, run(script).split())
     assert 0.2 < short < 1
     assert 0.9 < long < 2
     with UNFORKED:
         assert repr(UNFORKED) == "<1 calls of SQLite>"
     assert repr(UNFORKED) == "<0 calls of SQLite>"
+
+
+def run(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_busy_threads_hold_back_while_a_fork_waits() -> None:
+    said = run("""
+import os, threading, time
+from nitro.brokers.sqlite.forks import UNFORKED
+
+def call_always():
+    while True:
+        with UNFORKED:
+            time.sleep(0.001)
+
+for _ in range(4):
+    threading.Thread(target=call_always, daemon=True).start()
+for _ in range(5):
+    began = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if repr(UNFORKED) == "<0 calls of SQLite>" else 1)
+    took = time.monotonic() - began
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    print(took, flush=True)
+os._exit(0)
+""")
+    took = sorted(map(float, said.split()))
+    assert len(took) == 5
+    assert took[2] < 0.5, took
+
+
+def test_a_call_may_fork_and_both_sides_go_on() -> None:
+    run("""
+import os, time
+from nitro.brokers.sqlite.forks import UNFORKED
+
+with UNFORKED, UNFORKED:
+    began = time.monotonic()
+    pid = os.fork()
+    took = time.monotonic() - began
+    assert repr(UNFORKED) == "<2 calls of SQLite>"
+assert repr(UNFORKED) == "<0 calls of SQLite>"
+if pid:
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert took < 0.5, took
+""")

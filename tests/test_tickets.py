@@ -212,3 +212,8 @@ def test_a_ticket_of_an_earlier_version_opens_still() -> None:
     assert isinstance(response.client, Client)
     with response.client as client:
         assert client.is_connected
+
+
+@pytest.mark.parametrize("wrong", [None, "", 5, b"a.b.c", ["a.b.c"], {"a": 1}, "a.b/c", "a.b.c\n", "ä.b.c"])
+def test_what_can_be_no_ticket_opens_nothing(wrong: Any) -> None:
+    assert Tickets(SECRET).read(wrong) is None

@@ -96,7 +96,7 @@ class Tickets:
 
     def read(self, ticket: str | None) -> Grant | None:
         """The grant of a ticket; None if there is no ticket, its signature or audience is wrong, or it has expired."""
-        if not ticket or len(ticket) > _MAX_TICKET_CHARS or not _ALPHABET.fullmatch(ticket):
+        if not isinstance(ticket, str) or len(ticket) > _MAX_TICKET_CHARS or not _ALPHABET.fullmatch(ticket):
             return None
         try:
             signature = ticket.rpartition(".")[2]

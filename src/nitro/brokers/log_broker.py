@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -212,14 +212,18 @@ class LogBroker:
             log.debug("an event was lost, which has been logged")
         finally:
             self._is_closed = True
-            self._progress.fail()
+            self._progress.close()
             self._publish_queue.close(f"the broker for {self._remote.name} is closed")
-            self._loop.call_soon_threadsafe(self._cancel)
+            self._soon(self._cancel)
             self._thread.join(ANSWER_SECONDS)
 
     def _wake_writer(self) -> None:
         if not self._is_closed:
-            self._loop.call_soon_threadsafe(self._writer.more.set)
+            self._soon(self._writer.more.set)
+
+    def _soon(self, callback: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # its loop is closed: nobody is left to be called
+            self._loop.call_soon_threadsafe(callback)
 
     def _why_waiting(self) -> str:
         status = self._status

@@ -31,37 +31,40 @@ class Progress:
         self._lock = threading.RLock()  # re-entrant: a signal handler may ask
         self._read = NOWHERE
         self._answered: Position | None = None
-        self._is_failing = False
-        self._questions: list[SharedFuture[Position | None]] = []
-        self._is_last_open = False  # the last question is for all who ask until the log is asked
+        self._is_failing = self._is_closed = False
+        self._questions: dict[SharedFuture[Position | None], None] = {}
+        self._open_question: SharedFuture[Position | None] | None = None  # for all who ask until the log is asked
         self._waiters: dict[Position, SharedFuture[None]] = {}
 
     def ask(self) -> SharedFuture[Position | None]:
         """The newest position in the log, as the log reports it after this call; None if the log is unavailable."""
         with self._lock:
-            if self._is_last_open:
-                return self._questions[-1]
+            if self._open_question is not None:
+                return self._open_question
             question: SharedFuture[Position | None] = SharedFuture()
             if self._is_failing:
                 question.set_result(None)
             else:
-                self._questions.append(question)
-                self._is_last_open = True
+                self._questions[question] = None
+                self._open_question = question
                 self._wake()
             return question
 
     def take_questions(self) -> Sequence[SharedFuture[Position | None]]:
         """Those to answer with what the log says from now on. They stay here until they are answered."""
         with self._lock:
-            self._is_last_open = False
+            self._open_question = None
             return tuple(self._questions)
 
     def answer(self, questions: Sequence[SharedFuture[Position | None]], head: Position | None) -> None:
-        """Complete `questions`, those that were taken last, with a head that was read after that."""
+        """Complete `questions`, those that were taken last, with a head that was read after that.
+
+        Those that `fail` has completed meanwhile, in another thread, are left alone.
+        """
         with self._lock:
             self._answered = head or self._answered
-            del self._questions[: len(questions)]
-        for question in questions:
+            mine = [question for question in questions if self._questions.pop(question, question) is None]
+        for question in mine:
             question.set_result(head)
 
     @property
@@ -100,7 +103,14 @@ class Progress:
 
     def go_on(self) -> None:
         """The log is available again."""
-        self._is_failing = False
+        with self._lock:
+            self._is_failing = self._is_closed
+
+    def close(self) -> None:
+        """The log is done with: complete all futures, and new ones at once, for good."""
+        with self._lock:
+            self._is_closed = True
+            self.fail()
 
     def __repr__(self) -> str:
         return f"<Progress at {self._read}: {len(self._questions)} questions, {len(self._waiters)} waiters>"

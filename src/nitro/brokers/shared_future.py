@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar
 
 __all__ = ["SharedFuture"]
@@ -20,31 +19,34 @@ class SharedFuture(Future[T]):
     def __init__(self) -> None:
         super().__init__()
         self.set_running_or_notify_cancel()
-        self._in_loops: dict[asyncio.AbstractEventLoop, _Waiters] = {}
+        self.in_loops: dict[asyncio.AbstractEventLoop, _Waiters] = {}  # those in which somebody waits
+        self.add_done_callback(_wake_loops)
 
     async def wait(self, seconds: float) -> bool:
         """Wait in the running loop, for at most `seconds`; returns whether it is done."""
         if self.done():
             return True
         loop = asyncio.get_running_loop()
-        waiters = self._in_loops.get(loop)
-        if waiters is None:
-            waiters = self._in_loops[loop] = {}
-            self.add_done_callback(partial(_wake_loop, loop, waiters))
         mine: asyncio.Future[None] = loop.create_future()
+        waiters = self.in_loops.setdefault(loop, {})
         waiters[mine] = None
         timer = loop.call_later(seconds, _wake, (mine,))
         try:
-            await mine
+            if not self.done():  # completed meanwhile, by a thread that did not see this loop yet
+                await mine
         finally:
             timer.cancel()
-            waiters.pop(mine, None)
+            del waiters[mine]
+            if not waiters:
+                self.in_loops.pop(loop, None)
         return self.done()
 
 
-def _wake_loop(loop: asyncio.AbstractEventLoop, waiters: _Waiters, _: Future[Any]) -> None:
-    with suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(_wake, waiters)
+def _wake_loops(future: Future[Any]) -> None:
+    assert isinstance(future, SharedFuture)
+    for loop, waiters in tuple(future.in_loops.items()):
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(_wake, waiters)
 
 
 def _wake(waiters: _Waiters | tuple[asyncio.Future[None]]) -> None:

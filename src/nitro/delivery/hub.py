@@ -298,7 +298,7 @@ class Hub:
     def drain_soon(self) -> None:
         """End all clients of all loops, and those that still join. Safe in a signal handler."""
         self.is_draining = True
-        self._draining.update(self._known)
+        self._draining.update(self._known_loops())
         for lane in tuple(self._lanes.values()):
             if lane.loop is not None and not lane.inbox.is_closed:
                 lane.loop.call_soon_threadsafe(lane.drain)
@@ -418,6 +418,13 @@ class Hub:
         if not self.broker.is_open:
             self._known.add(asyncio.get_running_loop())
             await self.opened.wait(seconds)
+
+    def _known_loops(self) -> list[Loop]:
+        while True:
+            try:
+                return list(self._known)
+            except RuntimeError:  # another thread has changed it; a signal handler can't wait for the lock
+                continue
 
     def _drained(self) -> None:
         for action in self.when_drained:

@@ -6,11 +6,13 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Engine, Select
 
+from nitro.brokers.sqlite.forks import UNFORKED
 from nitro.events.sessions import is_of_asyncio
 
 if TYPE_CHECKING:
@@ -50,10 +52,12 @@ async def read_rows(source: Source, statement: Select[Any], show: Callable[[Sequ
 
 
 def _read(source: Engine | Repository, statement: Select[Any], show: Callable[[Sequence[Any]], T]) -> list[T]:
-    if isinstance(source, Engine):
-        with source.connect() as connection:
-            return [show(row) for row in connection.execute(statement)]
-    return source.rows(statement, show)
+    engine = source if isinstance(source, Engine) else source.engine
+    with UNFORKED if engine.dialect.name == "sqlite" else nullcontext():
+        if isinstance(source, Engine):
+            with source.connect() as connection:
+                return [show(row) for row in connection.execute(statement)]
+        return source.rows(statement, show)
 
 
 @cache

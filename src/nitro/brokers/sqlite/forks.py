@@ -18,35 +18,56 @@ _LONGEST_SECONDS: Final = 1.0
 """What takes longer waits for the lock of a file, and holds no mutex of the process while it sleeps."""
 
 
+class _Depth(threading.local):
+    """How many calls of the running thread are going on, one inside of the other."""
+
+    value = 0
+
+
 class _Calls:
-    """The calls of SQLite that are going on, as a context manager; one may be inside of another."""
+    """The calls of SQLite that are going on, as a context manager; one may be inside of another.
+
+    While a thread waits to fork, no other thread begins one.
+    """
 
     def __init__(self) -> None:
-        self._count = 0
-        self._lock = threading.Lock()  # held while this process forks
-        self._none_left = threading.Condition(self._lock)
+        self._depth = _Depth()
+        self._renew()
+
+    def _renew(self) -> None:
+        self._count = self._depth.value
+        self._forks = 0  # that wait or go on
+        self._lock = threading.RLock()  # held while this process forks
+        self._changed = threading.Condition(self._lock)
 
     def __enter__(self) -> None:
         with self._lock:
+            if self._forks and not self._depth.value:
+                self._changed.wait_for(lambda: not self._forks)
             self._count += 1
+        self._depth.value += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._depth.value -= 1
         with self._lock:
             self._count -= 1
-            if not self._count:
-                self._none_left.notify_all()
+            if self._forks:
+                self._changed.notify_all()
 
     def before_fork(self) -> None:
         self._lock.acquire()
-        self._none_left.wait_for(lambda: not self._count, _LONGEST_SECONDS)
+        self._forks += 1
+        self._changed.wait_for(lambda: self._count == self._depth.value, _LONGEST_SECONDS)
 
     def after_in_parent(self) -> None:
+        self._forks -= 1
+        self._changed.notify_all()
         self._lock.release()
 
     def after_in_child(self) -> None:
-        self.__init__()  # type: ignore[misc]  # no other thread is left
+        self._renew()  # no other thread is left
 
     def __repr__(self) -> str:
         return f"<{self._count} calls of SQLite>"
