@@ -83,7 +83,7 @@ test-engines: PROGRAMS += /usr/bin/firefox-esr=firefox-esr /usr/bin/WebKitWebDri
 test-engines: $(VENV)/.test $(JS) programs
 	$(BIN)/python -m pytest -m engines
 	NITRO_TEST_CHROMIUM=/usr/bin/chromium $(WITH_NODE) $(BIN)/python -m pytest -m "browser and not engines"
-	EXPLORED_WORLDS=200000 $(WITH_NODE) $(BIN)/python -m pytest -k in_worlds_full_of_faults tests/test_browser_build.py
+	EXPLORED_WORLDS=200000 $(WITH_NODE) $(BIN)/python -m pytest $(WITHOUT_A_LIMIT) -k in_worlds_full_of_faults tests/test_browser_build.py
 
 # Runs, durable streams and presence from end to end over every store; `make test` takes SQLite and Redis.
 test-stores: $(VENV)/.test $(JS) programs
@@ -94,13 +94,15 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+WITHOUT_A_LIMIT := -o faulthandler_timeout=0
+
 # Faults at random against a real server, judged by the oracle; MINUTES=60 SEED=7 to choose.
 MINUTES ?= 10
 soak: $(VENV)/.test programs
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.soak_direct --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
-	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q tests/test_state_machine.py
-	NITRO_TEST_EXAMPLES=$$(( 60 * $(MINUTES) )) $(BIN)/python -m pytest -q tests/test_live_queries_convergence.py
+	NITRO_TEST_EXAMPLES=5000 $(BIN)/python -m pytest -q $(WITHOUT_A_LIMIT) tests/test_state_machine.py
+	NITRO_TEST_EXAMPLES=$$(( 60 * $(MINUTES) )) $(BIN)/python -m pytest -q $(WITHOUT_A_LIMIT) tests/test_live_queries_convergence.py
 
 # Faults against workers on a set-up of servers, judged by the oracle: make nemesis BROKER=redis-sentinel MINUTES=60 SEED=7.
 nemesis: $(VENV)/.test programs

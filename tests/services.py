@@ -258,12 +258,17 @@ class PostgresServer(Service):
     def end(self, signum: int = signal.SIGTERM) -> None:
         """SIGTERM would wait for every client, so SIGINT it is; a crash takes all its processes along.
 
-        It is over when they are gone: until then their memory keeps another one from starting.
+        It is over when they are gone: until then their memory keeps another one from starting. Who has started them is
+        stopped first, since it replaces those that it sees end.
         """
         children: list[int] = []
         if self.process is not None and signum == signal.SIGKILL:
+            self.process.send_signal(signal.SIGSTOP)
+            while _state(self.process.pid) not in "TZ":
+                time.sleep(0.001)
             for listed in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
                 children += map(int, listed.read_text().split())
+            self.process.kill()
             for pid in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -313,9 +318,14 @@ def standby_of(primary: PostgresServer, directory: Path) -> PostgresServer:
 
 
 def _is_running(pid: int) -> bool:
+    return _state(pid) != "Z"
+
+
+def _state(pid: int) -> str:
+    """Of a process, by proc's letter; that of one that is gone is Z, as of one that nobody has waited for."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return "Z"
 
 
 def _give_to_nobody(directory: Path) -> None:

@@ -26,7 +26,7 @@ FORKING = """
 import os
 from nitro.chance import CHANCE
 child = os.fork()
-print(CHANCE.getrandbits(64), flush=True)
+os.write(1, b"%d\n" % CHANCE.getrandbits(64))
 if child:
     os.waitpid(child, 0)
 """
