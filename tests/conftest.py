@@ -124,9 +124,9 @@ def no_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The default namespace without handlers, and nothing left in it for the tests behind this one."""
 
     def clear() -> None:
-        for signal in tuple(default_namespace.values()):
-            signal.receivers.clear()
-            signal._registrations.clear()  # else a function that happens to have the id of another one has its options
+        for topic in tuple(default_namespace.values()):
+            topic.receivers.clear()
+            topic._registrations.clear()  # else a function that happens to have the id of another one has its options
             signal._clear_state()
 
     monkeypatch.setattr(default_namespace, "_patterns", {})

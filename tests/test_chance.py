@@ -26,7 +26,7 @@ FORKING = """
 import os
 from nitro.chance import CHANCE
 child = os.fork()
-os.write(1, b"%d\n" % CHANCE.getrandbits(64))
+os.write(1, f"{CHANCE.getrandbits(64)} ".encode())
 if child:
     os.waitpid(child, 0)
 """
