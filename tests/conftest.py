@@ -127,7 +127,7 @@ def no_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for topic in tuple(default_namespace.values()):
             topic.receivers.clear()
             topic._registrations.clear()  # else a function that happens to have the id of another one has its options
-            signal._clear_state()
+            topic._clear_state()
 
     monkeypatch.setattr(default_namespace, "_patterns", {})
     clear()

@@ -46,6 +46,7 @@ class Place:
             self.servers,
             name="nitro",
             allow_reconnect=False,
+            pending_size=0,  # beyond it, who publishes would wait for a flush that never ends if the connection does
             connect_timeout=_CONNECT_SECONDS,
             error_cb=on_error,
             **self.access,
