@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -30,6 +31,9 @@ _REMEDIES: Final = {
 }
 """Class or code of a permanent error → remedy."""
 _CLOSES_WITHIN_SECONDS: Final = 2.0
+_ANSWERS: Final = 10
+"""As many times what the server takes for an answer may the test notification take, but at most `_LONGEST_SECONDS`."""
+_LONGEST_SECONDS: Final = 2.0
 _ENDED: Final = (
     "the idle connection was closed by the server (an administrator, idle_session_timeout), a pooler or a firewall; "
     "the server's own log may say why"
@@ -120,7 +124,8 @@ async def connection_to(target: Target) -> LogConnection:
 async def hears(line: LogConnection, other: LogConnection, within_seconds: float) -> bool:
     """Whether notifications reach `line` while it is idle, and so whether it keeps its session.
 
-    A pooler in transaction mode accepts LISTEN, but drops notifications between transactions.
+    A pooler in transaction mode accepts LISTEN, but drops notifications between transactions. A server that takes long
+    to answer gets more than `within_seconds`.
     """
     channel = f"nitro_{secrets.token_hex(16)}"  # not the log's: in a pooled session, its LISTEN would remain
     heard = asyncio.Event()
@@ -128,10 +133,12 @@ async def hears(line: LogConnection, other: LogConnection, within_seconds: float
     def hear(*_: object) -> None:
         heard.set()
 
+    began = time.monotonic()
     await line.connection.add_listener(channel, hear)
     await other.connection.execute(sql.NOTIFY, channel)
+    answer_seconds = (time.monotonic() - began) / 2
     try:
-        async with asyncio.timeout(within_seconds):
+        async with asyncio.timeout(max(within_seconds, min(_ANSWERS * answer_seconds, _LONGEST_SECONDS))):
             await heard.wait()
     except TimeoutError:
         pass
