@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Mapping, Set
+from functools import cache
 from pathlib import Path
 
 __all__ = ["circles", "graph", "modules"]
@@ -15,6 +16,7 @@ __all__ = ["circles", "graph", "modules"]
 SOURCE = Path(__file__).parent.parent / "src"
 
 
+@cache
 def modules() -> dict[str, Path]:
     """The file of each module."""
     return {
