@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,12 @@ def test_live_needs_nothing_and_starts_nothing(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(process, "_hub", None)
     assert ask("/live").status_code == 200
     assert process._hub is None
+
+
+def test_a_broker_that_was_never_there_is_told_from_one_that_is_gone(hub_with: Callable[..., Hub]) -> None:
+    hub_with(broker_url="redis://127.0.0.1:1")
+    answer = ask("/ready")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, ["the broker has not been reached yet"])
 
 
 def test_ready_follows_a_redis_that_is_killed_and_comes_back_and_live_does_not_care(redis: RedisServer) -> None:

@@ -52,6 +52,8 @@ async def _ready(_: Request) -> Response:
         reasons.append("the process ends its streams")
     if state.why_refused:
         reasons.append("the broker can't be used as it is configured")
+    elif not hub.broker.is_open:
+        reasons.append("the broker has not been reached yet")
     elif state.gone_seconds:
         reasons.append(f"the broker has been unavailable for {state.gone_seconds:.1f} s")
     return _answer("ready", reasons)
