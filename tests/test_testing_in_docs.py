@@ -78,16 +78,19 @@ def test_threads_share_the_database_in_memory_of_the_page_and_no_other_one() -> 
     table = Table("things", MetaData(), Column("id", Integer, primary_key=True))
 
     def count(engine: Engine) -> int:
-        table.metadata.create_all(engine)
-        with ThreadPoolExecutor(1) as threads:
-            return threads.submit(rows, engine).result()
+        try:
+            table.metadata.create_all(engine)
+            with ThreadPoolExecutor(1) as threads:
+                return threads.submit(rows, engine).result()
+        finally:
+            engine.dispose()
 
     def rows(engine: Engine) -> int:
         try:
             with engine.connect() as connection:
                 return len(connection.execute(table.select()).all())
         finally:
-            engine.dispose()
+            engine.dispose()  # here as well: a connection of this kind is closed by its own thread alone
 
     assert count(names["engine"]) == 0
     with pytest.raises(OperationalError, match="no such table"):
