@@ -25,6 +25,11 @@ from nitro.testing.conformance import eventually
 ROOT = Path(__file__).parent.parent
 
 
+_FOREIGN = ",".join(
+    f"ignore::DeprecationWarning:{module}"
+    for module in ("websockets.legacy", "uvicorn.protocols.websockets.websockets_impl")
+)
+"""What an old uvicorn says beside a new websockets."""
 uvicorn_options: tuple[str, ...] = ()
 """What uvicorn is started with besides a test's own options, which count."""
 
@@ -92,7 +97,7 @@ class Server:
             env={
                 **os.environ,
                 "PYTHONPATH": f"{directory}:{ROOT}",
-                "PYTHONWARNINGS": "default",
+                "PYTHONWARNINGS": f"default,{_FOREIGN}",
                 **(environment or {}),
             },
             stdout=subprocess.PIPE,

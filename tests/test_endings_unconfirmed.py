@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import uvicorn
 
 import nitro
 from nitro import Client, EventSourceResponse, emit
@@ -25,6 +26,8 @@ WARNING = "over HTTP/2 it doesn't push back"
 
 
 def start(runner: str, options: tuple[str, ...], **settings: object) -> Server:
+    if "--http2" in options and all(known.name != "http2" for known in uvicorn.main.params):
+        pytest.skip("OLD UVICORN: it has no HTTP/2")
     environment = {f"NITRO_{name.upper()}": str(value) for name, value in settings.items()}
     return Server(APP, runner=runner, options=options, environment=environment)
 

@@ -100,11 +100,11 @@ def _fail_for(load: Load, offer: Offer) -> NoReturn:
 async def _watched(load: Load, offer: Offer) -> None:
     """Run it, with its progress on stderr, if that is a terminal."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        return await load.run()
     count = TextColumn("{task.completed:,.0f} of {task.total:,g} {task.fields[unit]}")
     columns = TextColumn("{task.description}"), BarColumn(), count
-    with Progress(
-        *columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
-    ) as progress:
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         watching = asyncio.create_task(_watch(progress, load.figures, offer), name="nitro-bench-progress")
         try:
             await load.run()

@@ -76,6 +76,8 @@ class RedisSource:
         options = options_of(parts.query, _TAKEN | _TLS | _NEEDLESS | {"ssl", "tls"}, "redis")
         if "ssl" in options or "tls" in options:
             raise ConfigurationError("NITRO_BROKER_URL: for TLS write rediss://, and leave the option out")
+        if options.get("protocol", "3") not in ("2", "3"):  # redis-py below 6 takes anything
+            raise ConfigurationError("NITRO_BROKER_URL: protocol is 2 or 3")
         for name in _NEEDLESS & options.keys():
             log.info("NITRO_BROKER_URL: %s is ignored; it makes no difference here", name)
             del options[name]
