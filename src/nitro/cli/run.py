@@ -30,7 +30,7 @@ def serve(arguments: Sequence[str], program: str = "nitro run", extra: str = "fa
     raise_limit_of_files()
     default: dict[str, object] = {"http": _PROTOCOL}
     if extra == "serve":  # its requests are short but for streams, which end by themselves
-        default["timeout_graceful_shutdown"] = _HUB_STOPS_WITHIN
+        default |= {"timeout_graceful_shutdown": _HUB_STOPS_WITHIN, "ws": "none"}  # nor does it speak WebSocket
     uvicorn.main(list(arguments), program, auto_envvar_prefix="UVICORN", default_map=default)
 
 
