@@ -39,5 +39,6 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         for server in self.servers:
             server.end()
+        for server in self.servers:
             assert "Traceback" not in server.output, server.output
             assert "Warning" not in server.output, server.output
