@@ -161,9 +161,7 @@ def test_a_line_on_which_nothing_comes_is_let_go_of(context: BrowserContext, ser
         tab = open_tab(context, f"http://127.0.0.1:{proxy.port}", run)
         wait_for(tab, "items.length > 10")
         proxy.stall()
-        wait_for(
-            tab, "states.some(([state]) => state === 'waiting')"
-        )  # for a moment: it tries again over the same line
+        wait_for(tab, "states.some(([state]) => state === 'waiting')")  # for a moment, then it tries again
         before = tab.evaluate("items.length")
         proxy.go_on()
         wait_for(tab, f"items.length > {before + 10}")

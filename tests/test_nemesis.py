@@ -51,7 +51,7 @@ def run_on(set_up: SetUp, folder: Path, names: str, seconds: float, seed: int = 
 
 
 ELECTS = "nats-three"
-"""Beside other tests its election takes longer than two answers are waited for, which is all that an outage may take."""
+"""Beside other tests its election takes longer than two answers are waited for, as long as an outage may be."""
 
 
 @pytest.mark.parametrize(
