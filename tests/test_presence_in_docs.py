@@ -97,6 +97,8 @@ def test_tabs_in_several_rooms_share_one_stream_and_each_enters_what_its_user_ma
         for room in ("lobby", "ticket-1", "ticket-2"):
             tabs[user, room] = context.new_page()
             tabs[user, room].goto(f"{server.url}/one-stream#{room}")
+            if user == "ann":  # she is there first
+                expect(tabs[user, room].locator("#names")).to_have_text("Ann")
     for (user, room), tab in tabs.items():
         if (user, room) != ("bob", "ticket-2"):
             expect(tab.locator("#names")).to_have_text("Ann" if room == "ticket-2" else "Ann, Bob")

@@ -229,9 +229,10 @@ def test_a_process_that_may_not_write_in_the_directory_polls_and_says_nothing(pa
         "import asyncio, os, pwd, nitro, nitro.brokers.sqlite.log\n"
         "connect, Client = nitro.connect_broker, nitro.Client\n"
         "os.setuid(pwd.getpwnam('nobody').pw_uid)\n"
-        "connect(); print('listens', flush=True)\n"
+        "connect()\n"
         "async def hear():\n"
         "    with Client(topics=['a.*']) as client:\n"
+        "        print('listens', flush=True)\n"
         "        async for message in client.messages(): print(message.data, flush=True)\n"
         "asyncio.run(hear())\n"
     )
