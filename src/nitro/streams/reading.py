@@ -153,7 +153,7 @@ class Reading:
         """The records behind a version, those of the sources included."""
         watched = self._access.tail(key)
         kept = watched.behind(after) if watched is not None else None
-        if kept is not None:
+        if kept is not None and kept[-1][1] >= current.stored.tail:  # the store may have more than was heard of
             return [Record(version, body) for _, version, body in kept if version <= current.stored.tail]
         found: list[Record] = []
         for owner, until in await self._chain(key, current):
