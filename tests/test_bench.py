@@ -174,7 +174,7 @@ def test_what_a_server_that_stands_still_delivers_after_the_end_is_late_and_not_
     options = ("--clients", "5", "--seconds", "0.6", "--rate", "20", "--topic", "todo.bench", "--broker", log)
     with Command("bench", f"{server.url}/events", *options) as bench:
         stream = Stream(server.port, "/events?topic=todo.*")
-        stream.events(3)
+        stream.events(4)  # all others have the one before, then
         server.process.send_signal(signal.SIGSTOP)
         time.sleep(0.6)
         server.process.send_signal(signal.SIGCONT)
@@ -182,7 +182,7 @@ def test_what_a_server_that_stands_still_delivers_after_the_end_is_late_and_not_
         stream.socket.close()
     (figures,) = bench.lines
     assert (figures["deliveries"], figures["lost"], figures["gaps"]) == (60, 0, 0)
-    assert 10 <= round(figures["messages_per_second"] * figures["seconds"]) < 60  # each had two at least
+    assert 15 <= round(figures["messages_per_second"] * figures["seconds"]) < 60  # those while it measured
     check_latency(figures)
     assert not figures["generator_kept_up"] or figures["latency_max_ms"] > 400
     until_all_are_gone(server)

@@ -102,19 +102,26 @@ os._exit(0)
 """
 
 
+def run(script: str, *arguments: str, environment: dict[str, str] | None = None, seconds: float = 30) -> str:
+    """What it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     "script", [_EMITS, _READS_STREAMS, _READS_LIVE_QUERIES], ids=["emits", "reads streams", "reads live queries"]
 )
 def test_a_process_whose_threads_use_sqlite_may_fork(tmp_path: Path, script: str) -> None:
     path = tmp_path / "app.db"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _FORKS + script, str(path)],
-        env={"NITRO_BROKER_URL": f"sqlite:///{path}", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    environment = {"NITRO_BROKER_URL": f"sqlite:///{path}", "PYTHONPATH": str(ROOT)}
+    run(_FORKS + script, str(path), environment=environment, seconds=120)
 
 
 def test_a_fork_waits_for_a_call_that_goes_on_but_not_for_ever() -> None:
@@ -150,14 +157,6 @@ print(fork_beside(0.3), fork_beside(2.5))
     with UNFORKED:
         assert repr(UNFORKED) == "<1 calls of SQLite>"
     assert repr(UNFORKED) == "<0 calls of SQLite>"
-
-
-def run(script: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script], capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_busy_threads_hold_back_while_a_fork_waits() -> None:
