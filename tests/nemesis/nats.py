@@ -21,6 +21,9 @@ from tests.services import NatsServer, administer, nats_cluster
 
 __all__ = ["One", "Three"]
 
+_DROPPED_SECONDS = 0.5
+"""Servers without a leader drop what they are asked, so it is asked again soon: else healing would seem to last."""
+
 Work = Callable[[Client, JetStreamContext, str], Awaitable[object]]
 
 
@@ -38,11 +41,11 @@ class Nats(SetUp):
         for server in self.servers:
             self.stack.enter_context(server)
 
-    def administer(self, work: Work) -> object:
+    def administer(self, work: Work, answer_seconds: float = 5) -> object:
         """Do something with the stream of the log, over whichever server is there."""
 
         async def run(connection: Client) -> object:
-            jetstream = connection.jetstream(timeout=5)
+            jetstream = connection.jetstream(timeout=answer_seconds)
             name = await jetstream.find_stream_name_by_subject(f"nitro.{self.namespace}.*")
             return await work(connection, jetstream, name)
 
@@ -92,7 +95,10 @@ class Three(Nats):
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(nats.errors.Error, OSError):
-            administer([server.url for server in self.servers], lambda link: link.jetstream(timeout=2).account_info())
+            administer(
+                [server.url for server in self.servers],
+                lambda link: link.jetstream(timeout=_DROPPED_SECONDS).account_info(),
+            )
             return True
         return False
 
@@ -113,12 +119,12 @@ class Three(Nats):
             lasting("leader-freeze", self._freeze_leader, self._thaw_all, holds=LONG),
         ]
 
-    def leader(self) -> int | None:
+    def leader(self, answer_seconds: float = 5) -> int | None:
         async def ask(_: Client, jetstream: JetStreamContext, name: str) -> object:
             info = await jetstream.stream_info(name)
             return info.cluster.leader if info.cluster else None
 
-        found = self.administer(ask)
+        found = self.administer(ask, answer_seconds)
         return int(str(found).removeprefix("n")) if found else None
 
     @contextlib.contextmanager
@@ -134,7 +140,7 @@ class Three(Nats):
     def _has_leader(self) -> bool:
         """Nobody can write before: an election takes up to nine seconds."""
         try:
-            return self.leader() is not None
+            return self.leader(_DROPPED_SECONDS) is not None
         except NotFoundError:
             return True
         except (nats.errors.Error, OSError):

@@ -6,17 +6,19 @@ stream. A server accepts streams with one subject that are created at the same m
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
 import re
 import time
-from typing import Final
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError
@@ -24,9 +26,13 @@ from nats.js.errors import APIError, NotFoundError
 from nitro.brokers.base import Retention
 from nitro.errors import ConfigurationError
 
-__all__ = ["ANSWER_SECONDS", "Stall", "Stalled", "Streams", "api_refusal", "epoch"]
+__all__ = ["ANSWER_SECONDS", "Stall", "Stalled", "Streams", "api_refusal", "epoch", "first_answer"]
+
+T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 4.5
+_AGAIN_SECONDS: Final = 0.5
+"""How long an answer is waited for until the question is asked again."""
 _NAME_IN_USE: Final = 10058
 _SUBJECTS_OVERLAP: Final = 10065
 _NO_PEERS: Final = 10005
@@ -51,6 +57,29 @@ _PASSING_SECONDS: Final = 1.0
 _PROBE_SECONDS: Final = 0.3
 """Timeout for a stream's info after it has not acknowledged in time."""
 _RETAINED: Final = ("max_msgs", "max_bytes", "max_age", "duplicate_window")
+
+
+async def first_answer(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The first answer to a question that is asked again and again, while all that were asked are waited for.
+
+    While a cluster elects a leader its servers drop what they are asked. So it is answered as soon as there is one, and
+    by a slow server too.
+
+    Raises:
+        TimeoutError: it wasn't answered within `ANSWER_SECONDS`.
+    """
+    asked: list[asyncio.Task[T]] = []
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while True:
+                asked.append(asyncio.create_task(ask()))
+                done, _ = await asyncio.wait(asked, timeout=_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if done:
+                    return done.pop().result()
+    finally:
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 class Stalled(ConnectionError):
@@ -128,7 +157,7 @@ class Streams:
         if not names:
             return await self._make(nats, self._config, 1)
         jetstream = _jetstream(nats)
-        info = await jetstream.stream_info(names[0])
+        info = await first_answer(partial(jetstream.stream_info, names[0]))
         if not info.config.allow_atomic:
             raise ConfigurationError(f"its stream {names[0]} doesn't allow atomic publishing (allow_atomic)")
         if info.config.no_ack:
@@ -166,12 +195,12 @@ class Streams:
     async def _names(self, nats: Client) -> list[str]:
         question = json.dumps({"subject": self.subjects}).encode()
         try:
-            answer = await nats.request("$JS.API.STREAM.NAMES", question, timeout=ANSWER_SECONDS)
+            answer = await first_answer(lambda: nats.request("$JS.API.STREAM.NAMES", question, timeout=ANSWER_SECONDS))
         except NoRespondersError:
             if len(nats.servers) > 1:  # one that has it may be unreachable
                 raise ConnectionError("JetStream doesn't answer; is it on (nats-server -js)?") from None
             raise ConfigurationError("JetStream is not on in its server; start it with nats-server -js") from None
-        except NatsTimeoutError:
+        except TimeoutError:  # nats-py's is one
             raise TimeoutError(
                 "JetStream doesn't answer; a server in a cluster whose disk was full needs a restart"
             ) from None

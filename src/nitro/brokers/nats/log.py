@@ -12,7 +12,9 @@ import contextlib
 import json
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from nats.errors import Error as NatsError
@@ -22,7 +24,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, Verb
 from nitro.brokers.nats.client import place_of
-from nitro.brokers.nats.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch
+from nitro.brokers.nats.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch, first_answer
 from nitro.brokers.nats.tail import Tail
 from nitro.errors import ConfigurationError
 from nitro.redaction import without_secrets
@@ -36,6 +38,10 @@ _TRANSIT_SECONDS: Final = 0.3
 """How long delivery of an entry may take before the consumer is recreated."""
 _ARRIVAL_SECONDS: Final = 1.0
 """How long a new consumer may take to deliver its first entry."""
+_ACKNOWLEDGED_SECONDS: Final = 1.0
+"""How long an acknowledgement may take until the batch is published again: servers without a leader drop it."""
+_MOST_PENDING_BYTES: Final = 256 * 1024 * 1024
+"""What nats-py may hold of messages that have not been looked at; beyond, it would drop them."""
 _OLDEST_SERVER: Final = (2, 12)
 _NUMBER: Final = "Nitro-Number"
 """Header of a batch's last message: its number among the producer's."""
@@ -103,6 +109,7 @@ class NatsLog:
 
     async def _append(self, subject: str, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         is_second_try = False
+        deadline = time.monotonic() + ANSWER_SECONDS
         while True:
             if producer not in self._last:
                 self._last[producer] = await self._find_last(subject)
@@ -112,7 +119,13 @@ class NatsLog:
             if not fresh:
                 self._last[producer] = sequence, number
                 return sequence
-            answer = await self._publish(subject, fresh, sequence, newest)
+            patience = min(_ACKNOWLEDGED_SECONDS, deadline - time.monotonic())
+            try:
+                answer = await self._publish(subject, fresh, sequence, newest, patience)
+            except NatsTimeoutError as failure:
+                if time.monotonic() < deadline:
+                    continue  # it is there if the leader has it
+                raise await self._stall.judge(failure, self._nats, self._stream) from None
             error = answer.get("error")
             if error is None:
                 self._last[producer] = answer["seq"], newest
@@ -125,8 +138,10 @@ class NatsLog:
                 raise ConnectionError(f"JetStream: {error.get('description')}")
             is_second_try = True
 
-    async def _publish(self, subject: str, bodies: Sequence[bytes], behind: int, newest: int) -> dict[str, Any]:
-        """Publish a batch behind that sequence of the subject; returns the server's answer."""
+    async def _publish(
+        self, subject: str, bodies: Sequence[bytes], behind: int, newest: int, patience: float
+    ) -> dict[str, Any]:
+        """Publish a batch behind that sequence of the subject; returns the server's answer within so many seconds."""
         expected = {"Nats-Expected-Stream": self._stream, "Nats-Expected-Last-Subject-Sequence": str(behind)}
         final = {_NUMBER: str(newest)}
         if len(bodies) == 1:
@@ -137,17 +152,14 @@ class NatsLog:
                 headers = {**batch, "Nats-Batch-Sequence": str(place), **(expected if place == 1 else {})}
                 await self._nats.publish(subject, body, headers=headers)
             final |= {**batch, "Nats-Batch-Sequence": str(len(bodies)), "Nats-Batch-Commit": "1"}
-        try:
-            message = await self._nats.request(subject, bodies[-1], timeout=ANSWER_SECONDS, headers=final)
-        except NatsTimeoutError as error:
-            raise await self._stall.judge(error, self._nats, self._stream) from None
+        message = await self._nats.request(subject, bodies[-1], timeout=patience, headers=final)
         answer: dict[str, Any] = json.loads(message.data)
         return answer
 
     async def _find_last(self, subject: str) -> tuple[int, int]:
         """Sequence and number of the subject's last message; zeros if there is none."""
         try:
-            message = await self._jetstream.get_last_msg(self._stream, subject)
+            message = await first_answer(partial(self._jetstream.get_last_msg, self._stream, subject))
         except NotFoundError:
             return 0, 0
         return message.seq, int(message.headers[_NUMBER])
@@ -188,7 +200,7 @@ class NatsLog:
 
     async def _info(self) -> StreamInfo:
         try:
-            info: StreamInfo = await self._jetstream.stream_info(self._stream)
+            info: StreamInfo = await first_answer(partial(self._jetstream.stream_info, self._stream))
         except NotFoundError:
             raise LogChanged("it was deleted") from None
         if epoch(info) != self._epoch:
@@ -254,18 +266,19 @@ class NatsLog:
         if self._tail is not None:
             await self._tail.stop()
         self._tail = tail = Tail(after, self._longest_body)
+        inbox = self._nats.new_inbox()
+        tail.subscription = await self._nats.subscribe(inbox, cb=tail.came, pending_bytes_limit=_MOST_PENDING_BYTES)
         config = ConsumerConfig(
+            name=secrets.token_hex(8),  # so that asking again makes no other one
+            deliver_subject=inbox,
+            filter_subject=self._streams.subjects,
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=after + 1,
             ack_policy=AckPolicy.NONE,
             mem_storage=True,
             num_replicas=1,
         )
-        tail.subscription = await self._jetstream.subscribe(
-            self._streams.subjects, stream=self._stream, cb=tail.came, config=config, manual_ack=True
-        )
-        if tail.is_stopped:  # it filled up before `subscribe` returned
-            await tail.subscription.unsubscribe()
+        await first_answer(partial(self._jetstream.add_consumer, self._stream, config))
 
     def __repr__(self) -> str:
         return f"<NatsLog {self.name}, subjects {self._streams.subjects}>"
