@@ -313,7 +313,8 @@ def standby_of(primary: PostgresServer, directory: Path) -> PostgresServer:
         shutil.chown(directory, "nobody")
     copy = [standby.program("pg_basebackup"), "-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
     options = ["-D", str(directory / "data"), "-R", "-X", "stream", "-c", "fast"]
-    subprocess.run([*as_nobody(), *copy, *options], check=True, capture_output=True, cwd="/")
+    done = subprocess.run([*as_nobody(), *copy, *options], capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
     return standby
 
 

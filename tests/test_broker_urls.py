@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cast import check_events_get_across
+from nitro.testing.conformance import eventually
+from tests.cast import check_events_get_across, ends_on
 from tests.services import PgBouncer, PostgresServer, RedisCluster, RedisServer, Sentinel, Service
 
 
@@ -93,3 +94,30 @@ def pgbouncer_of_transactions(directory: Path) -> Iterator[str]:
 def test_events_get_across(way: contextlib.AbstractContextManager[str], tmp_path: Path) -> None:
     with way(tmp_path) as url:  # type: ignore[operator]
         check_events_get_across(url)
+
+
+def test_a_master_that_sentinel_has_replaced_is_not_believed_where_the_log_stands(tmp_path: Path) -> None:
+    """It acknowledges and answers, until Sentinel has told it; clients that come from others know more than it."""
+    with (
+        RedisServer(tmp_path / "first") as first,
+        RedisServer(tmp_path / "second") as second,
+        Sentinel(tmp_path / "sentinel", first) as watching,
+        ends_on(watching.url, 1) as (end,),
+    ):
+        end.broker.publish("a.b", None, b"1")
+        eventually(lambda: end.heard.payloads == [b"1"], "it is heard")
+        before = end.broker.ask_head().result(10)
+        assert before is not None
+        watching.run("SENTINEL", "REMOVE", "mine")
+        assert end.broker.ask_head().result(10) == before, "without an answer of Sentinel's it is"
+        watching.run("SENTINEL", "MONITOR", "mine", "127.0.0.1", str(second.port), "1")
+        heads = [end.broker.ask_head().result(10)]
+
+        def is_there() -> bool:
+            heads.append(end.broker.ask_head().result(10))
+            return heads[-1] is not None
+
+        eventually(is_there, "the log is there again")
+        assert before.epoch not in {head.epoch for head in heads if head}
+        end.broker.publish("a.b", None, b"2")
+        eventually(lambda: end.heard.payloads == [b"1", b"2"], "it goes on at the other one")

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 import nitro
 from nitro import Client, Gap
 from nitro.brokers import codec
+from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
 from nitro.errors import BrokerUnavailable, ConfigurationError, InvalidPayload
@@ -55,6 +56,34 @@ def other(url: str) -> Iterator[End]:
     wait_until_open(end)
     yield end
     end.broker.close(1)
+
+
+def test_a_replay_up_to_an_entry_that_is_skipped_comes_to_its_end(
+    url: str, other: End, hub_with: Callable[..., Hub]
+) -> None:
+    """The second one with its key is the newest entry, and no history has it."""
+    start = other.broker.ask_head().result(10)
+    for n in range(3):
+        other.publish(b"%d" % n)
+    key = IdempotencyKey("order-7", "once", time.time())
+    for _ in range(2):
+        other.broker.publish("a.b", None, b"3", None, key)
+    other.flush()
+    hub = hub_with(broker_url=url, namespace="app")
+    nitro.connect_broker()
+
+    async def resumed() -> list[object]:
+        with Client(topics=["a.b"], last_event_id=str(start)) as client:
+            await nitro.emit_async("a.b", result=4)  # in the page that is read next
+            reading = asyncio.create_task(take(client, 6))
+            await asyncio.sleep(0.1)
+            await nitro.emit_async("a.b", result=5)
+            return [message.data for message in await reading if not isinstance(message, Gap)]
+
+    try:
+        assert asyncio.run(resumed()) == list(range(6))
+    finally:
+        hub.broker.close(1)
 
 
 def test_events_of_another_process_are_heard_between_ones_own(shared: Hub, other: End) -> None:

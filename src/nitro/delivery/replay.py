@@ -179,6 +179,7 @@ class Replay:
         for count, message in enumerate(page, 1):
             assert message.position is not None  # it comes from the log
             if message.position.sequence > self._until.sequence:
+                self._after = self._until  # what stands there was skipped, and is in no page
                 break
             if not self._messages_left:
                 self._lose("overflow")

@@ -13,6 +13,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -26,7 +27,7 @@ from nats.js.errors import APIError, NotFoundError
 from nitro.brokers.base import Retention
 from nitro.errors import ConfigurationError
 
-__all__ = ["ANSWER_SECONDS", "Stall", "Stalled", "Streams", "api_refusal", "epoch", "first_answer"]
+__all__ = ["ANSWER_SECONDS", "Stall", "Stalled", "Streams", "api_refusal", "epoch", "first_answer", "leader_of"]
 
 T = TypeVar("T")
 
@@ -227,6 +228,12 @@ def api_refusal(error: APIError) -> str | None:
 def epoch(info: StreamInfo) -> str:
     """A log's epoch: a digest of its stream's name and creation time."""
     return hashlib.sha256(f"{info.config.name} {info.created}".encode()).hexdigest()[:10]
+
+
+def leader_of(info: StreamInfo) -> tuple[str | None, datetime | None]:
+    """The server that leads a stream, and since when, as far as that is told."""
+    cluster = info.cluster
+    return (None, None) if cluster is None else (cluster.leader, cluster.leader_since)
 
 
 def _jetstream(nats: Client) -> JetStreamContext:

@@ -12,8 +12,8 @@ import contextlib
 import json
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +24,16 @@ from nats.js.errors import APIError, NotFoundError
 
 from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, Verb
 from nitro.brokers.nats.client import place_of
-from nitro.brokers.nats.jetstream import ANSWER_SECONDS, Stall, Stalled, Streams, api_refusal, epoch, first_answer
+from nitro.brokers.nats.jetstream import (
+    ANSWER_SECONDS,
+    Stall,
+    Stalled,
+    Streams,
+    api_refusal,
+    epoch,
+    first_answer,
+    leader_of,
+)
 from nitro.brokers.nats.tail import Tail
 from nitro.errors import ConfigurationError
 from nitro.redaction import without_secrets
@@ -38,8 +47,6 @@ _TRANSIT_SECONDS: Final = 0.3
 """How long delivery of an entry may take before the consumer is recreated."""
 _ARRIVAL_SECONDS: Final = 1.0
 """How long a new consumer may take to deliver its first entry."""
-_ACKNOWLEDGED_SECONDS: Final = 1.0
-"""How long an acknowledgement may take until the batch is published again: servers without a leader drop it."""
 _MOST_PENDING_BYTES: Final = 256 * 1024 * 1024
 """What nats-py may hold of messages that have not been looked at; beyond, it would drop them."""
 _OLDEST_SERVER: Final = (2, 12)
@@ -77,6 +84,7 @@ class NatsLog:
         self._nats: Any = None
         self._jetstream: Any = None
         self._stream = self._epoch = ""
+        self._leader: tuple[str | None, datetime | None] = (None, None)
         self._stall = Stall()
         self._last: dict[str, tuple[int, int]] = {}  # producer -> sequence and number of its last message
         self._tail: Tail | None = None
@@ -97,7 +105,7 @@ class NatsLog:
         self.max_body_bytes = self._nats.max_payload - _HEADER_BYTES
         info = await self._streams.find(self._nats)
         assert info.config.name is not None
-        self._stream, self._epoch = info.config.name, epoch(info)
+        self._stream, self._epoch, self._leader = info.config.name, epoch(info), leader_of(info)
         oldest = info.state.first_seq if info.state.messages else info.state.last_seq + 1
         return Extent(self._epoch, oldest, info.state.last_seq)
 
@@ -109,7 +117,6 @@ class NatsLog:
 
     async def _append(self, subject: str, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         is_second_try = False
-        deadline = time.monotonic() + ANSWER_SECONDS
         while True:
             if producer not in self._last:
                 self._last[producer] = await self._find_last(subject)
@@ -119,13 +126,7 @@ class NatsLog:
             if not fresh:
                 self._last[producer] = sequence, number
                 return sequence
-            patience = min(_ACKNOWLEDGED_SECONDS, deadline - time.monotonic())
-            try:
-                answer = await self._publish(subject, fresh, sequence, newest, patience)
-            except NatsTimeoutError as failure:
-                if time.monotonic() < deadline:
-                    continue  # it is there if the leader has it
-                raise await self._stall.judge(failure, self._nats, self._stream) from None
+            answer = await self._publish(subject, fresh, sequence, newest)
             error = answer.get("error")
             if error is None:
                 self._last[producer] = answer["seq"], newest
@@ -133,15 +134,13 @@ class NatsLog:
             if error.get("err_code") == _WRONG_STREAM:
                 raise LogChanged("it has another epoch")
             if error.get("err_code") == _INCOMPLETE:
-                raise ConnectionError(f"JetStream: {error.get('description')}, as where its disk is full")
+                raise ConnectionError(f"JetStream: {error.get('description')}: its disk is full, or its leader changed")
             if error.get("err_code") != _WRONG_LAST or is_second_try:  # the last one may have expired
                 raise ConnectionError(f"JetStream: {error.get('description')}")
             is_second_try = True
 
-    async def _publish(
-        self, subject: str, bodies: Sequence[bytes], behind: int, newest: int, patience: float
-    ) -> dict[str, Any]:
-        """Publish a batch behind that sequence of the subject; returns the server's answer within so many seconds."""
+    async def _publish(self, subject: str, bodies: Sequence[bytes], behind: int, newest: int) -> dict[str, Any]:
+        """Publish a batch behind that sequence of the subject; returns the server's answer."""
         expected = {"Nats-Expected-Stream": self._stream, "Nats-Expected-Last-Subject-Sequence": str(behind)}
         final = {_NUMBER: str(newest)}
         if len(bodies) == 1:
@@ -152,7 +151,10 @@ class NatsLog:
                 headers = {**batch, "Nats-Batch-Sequence": str(place), **(expected if place == 1 else {})}
                 await self._nats.publish(subject, body, headers=headers)
             final |= {**batch, "Nats-Batch-Sequence": str(len(bodies)), "Nats-Batch-Commit": "1"}
-        message = await self._nats.request(subject, bodies[-1], timeout=patience, headers=final)
+        try:
+            message = await self._nats.request(subject, bodies[-1], timeout=ANSWER_SECONDS, headers=final)
+        except NatsTimeoutError as error:
+            raise await self._stall.judge(error, self._nats, self._stream) from None
         answer: dict[str, Any] = json.loads(message.data)
         return answer
 
@@ -205,6 +207,9 @@ class NatsLog:
             raise LogChanged("it was deleted") from None
         if epoch(info) != self._epoch:
             raise LogChanged("it has another epoch")
+        leader, self._leader = self._leader, leader_of(info)
+        if leader != self._leader and "append" in self._limits:  # what it waits for may have been dropped
+            raise ConnectionError("its stream has another leader")
         return info
 
     def why_refused(self, error: Exception) -> str | None:

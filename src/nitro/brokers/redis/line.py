@@ -30,6 +30,11 @@ class Line:
             self._connection = client.connection_pool.make_connection()
             self._socket_seconds = self._connection.socket_timeout
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the server that it was opened to last. Not for a cluster or a socket, which have none."""
+        return self._connection.host, int(self._connection.port)
+
     async def open(self) -> None:
         """Connect; again, if it was open. The idle connections of the client are closed: they may be dead as well."""
         connection = self._connection

@@ -109,6 +109,8 @@ class RedisLog:
         return entries
 
     async def newest(self) -> int:
+        if self._source.sentinels and not await self._source.is_master(self._writer.address):
+            raise RedisConnectionError("Sentinel names another server the master, which this one doesn't know yet")
         return await self._newest(self._writer)
 
     async def _newest(self, line: Line) -> int:

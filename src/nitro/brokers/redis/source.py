@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import Any, Final
@@ -26,6 +27,8 @@ log: Final = logging.getLogger("nitro.brokers")
 _CONNECT_SECONDS: Final = 4.0
 _SOCKET_SECONDS: Final = 6.0
 """Longer than any read waits. The log broker times out earlier, but redis-py may lose a cancellation as it connects."""
+_SENTINEL_SECONDS: Final = 0.2
+"""How long a Sentinel is waited for where one can do without its answer."""
 _TAKEN: Final = frozenset(
     {"db", "username", "password", "client_name", "protocol", "lib_name", "lib_version", "socket_read_size"}
 )
@@ -73,6 +76,7 @@ class RedisSource:
         self._parts = parts = parts_of(url)
         self.has_replicas: bool = parts.scheme in ("redis+sentinel", "redis+cluster")
         self.sentinels: list[Any] = []
+        self._service = ""
         options = options_of(parts.query, _TAKEN | _TLS | _NEEDLESS | {"ssl", "tls"}, "redis")
         if "ssl" in options or "tls" in options:
             raise ConfigurationError("NITRO_BROKER_URL: for TLS write rediss://, and leave the option out")
@@ -121,10 +125,31 @@ class RedisSource:
         for sentinel in self.sentinels:
             await sentinel.aclose()
 
+    async def is_master(self, address: tuple[str, int]) -> bool:
+        """Whether Sentinel still names the server at this host and port the master, or can't tell.
+
+        One that does so is enough. If one names another, the one with the newest configuration is believed.
+        """
+        said: list[tuple[int, bool]] = []
+        for sentinel in tuple(self.sentinels):
+            try:
+                async with asyncio.timeout(_SENTINEL_SECONDS):
+                    state = await sentinel.execute_command("SENTINEL MASTER", self._service)
+            except (RedisError, OSError):  # which a timeout is
+                self.sentinels.remove(sentinel)
+                self.sentinels.append(sentinel)  # the next question doesn't wait for it
+                continue
+            is_it = (state["ip"], state["port"]) == address
+            if is_it and not said:
+                return True
+            if not state["is_sdown"]:
+                said.append((state["config-epoch"], is_it))
+        return max(said, default=(0, True))[1]
+
     def _behind_sentinel(self, options: dict[str, Any]) -> Any:
         parts = self._parts
         access, _, hosts = parts.netloc.rpartition("@")
-        name, _, db = parts.path.strip("/").partition("/")
+        self._service, _, db = parts.path.strip("/").partition("/")
         user, _, password = access.partition(":")
         addresses = [host.rpartition(":") for host in hosts.split(",")]
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
@@ -137,7 +162,7 @@ class RedisSource:
             "password": unquote(password) or None,
         }
         said.update(parse_url(f"redis://?{self._query}"))
-        return sentinel.master_for(name, **said, **options)
+        return sentinel.master_for(self._service, **said, **options)
 
 
 def why_refused(error: BaseException | None, *, is_plain: bool) -> str | None:
