@@ -59,7 +59,7 @@ class Attendance:
         self._leaving: dict[Place, None] = {}  # in the order in which they leave
         self._changed: dict[Place, None] = {}
 
-    def enter(self, room: str, user: str, state: Any, since: float) -> None:
+    def enter(self, room: str, user: str, state: Any, since: float, *, is_shown: bool = True) -> None:
         """A client has come; a state of None changes nothing."""
         place = room, user
         found = self._users.get(place)
@@ -70,7 +70,7 @@ class Attendance:
         found.leaves_at = _NEVER
         self._leaving.pop(place, None)
         if state is not None:
-            self.set_state(room, user, state)
+            self.set_state(room, user, state, is_shown=is_shown)
 
     def leave(self, room: str, user: str, now: float) -> None:
         """A client has gone."""
@@ -81,10 +81,14 @@ class Attendance:
             found.leaves_at = now + self._linger
             self._leaving[place] = None
 
-    def set_state(self, room: str, user: str, state: Any) -> None:
-        """What the application says of a user who is there."""
+    def set_state(self, room: str, user: str, state: Any, *, is_shown: bool = True) -> None:
+        """What the application says of a user who is there.
+
+        Args:
+            is_shown: whether all are shown that state; not if another process has told a newer one.
+        """
         found, json = self._users.get((room, user)), to_json(state)
-        if found is not None and found.json != json:
+        if found is not None and (found.json != json or (found.order and not is_shown)):
             found.state, found.json, found.order = state, json, 0
             self._changed[room, user] = None
 

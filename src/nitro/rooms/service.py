@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from nitro.brokers.shared_future import SharedFuture
 from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, NitroError, PayloadTooLarge
@@ -89,7 +91,8 @@ class RoomService:
     def enter(self, room: str, user: str, state: Any) -> None:
         """A client of this process has come."""
         with self._condition:
-            self._attendance.enter(room, user, state, self._since(room, user))
+            is_shown = self._is_shown(room, user, state)
+            self._attendance.enter(room, user, state, self._since(room, user), is_shown=is_shown)
             self._wake_by(self._may_report_at)
 
     def leave(self, room: str, user: str) -> None:
@@ -101,7 +104,7 @@ class RoomService:
     def set_state(self, room: str, user: str, state: Any) -> None:
         """What the application says of a user who is there."""
         with self._condition:
-            self._attendance.set_state(room, user, state)
+            self._attendance.set_state(room, user, state, is_shown=self._is_shown(room, user, state))
             self._wake_by(self._may_report_at)
 
     def members(self, room: str) -> list[Member]:
@@ -173,9 +176,16 @@ class RoomService:
 
     def _since(self, room: str, user: str) -> float:
         """When the user came: a member who is elsewhere already stays one."""
-        found = self._roster.rooms.get(room)
-        member = None if found is None else found.members.get(user)
+        member = self._member(room, user)
         return round(time.time(), 3) if member is None else member.since
+
+    def _is_shown(self, room: str, user: str, state: Any) -> bool:
+        member = self._member(room, user)
+        return member is None or to_json(member.state) == to_json(state)
+
+    def _member(self, room: str, user: str) -> Member | None:
+        found = self._roster.rooms.get(room)
+        return None if found is None else found.members.get(user)
 
     def _run(self) -> None:
         while not self._is_closed:
