@@ -135,7 +135,7 @@ def test_the_newest_state_of_a_users_tabs_wins_and_a_tab_without_one_changes_not
     assert late.names("a") == {"ann"}
 
 
-def _shows(room: str, members: dict[str, str], page: RoomReading) -> bool:
+def _has_members(room: str, members: dict[str, str], page: RoomReading) -> bool:
     return page.members.get(room) == members
 
 
@@ -144,7 +144,7 @@ def test_a_state_that_a_process_told_before_another_one_did_is_told_again(worker
     watcher = workers.open(other, "watcher", watch="a")
     for server, state in ((one, "away"), (other, "active"), (one, "away"), (other, "active")):
         workers.open(server, "ann", room="a", state=state)
-        watcher.until(partial(_shows, "a", {"ann": state}))
+        watcher.until(partial(_has_members, "a", {"ann": state}))
 
 
 def test_of_a_crowd_only_the_count_is_told_and_the_members_again_when_it_is_smaller(workers: RoomWorkers) -> None:
