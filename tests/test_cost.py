@@ -139,6 +139,25 @@ def test_what_every_client_has_taken_is_let_go() -> None:
     asyncio.run(scenario())
 
 
+def test_a_client_that_follows_another_feed_keeps_nothing_of_the_last_one() -> None:
+    async def scenario() -> None:
+        with Client(topics=["a"]) as reads, Client(topics=["a"]) as waits:
+            reading = asyncio.create_task(_count(reads, 1_001))
+            emit("a", result=0)
+            await asyncio.sleep(0.01)
+            waits.mute("a")
+            for n in range(1_000):
+                emit("a", result=n)
+                await asyncio.sleep(0)
+            assert await reading == 1_001
+            gc.collect()
+            assert waits._membership.outbox is not None
+            assert waits._membership.outbox.waiting[0] == 1
+            assert sum(type(thing) is Batch for thing in gc.get_objects()) < 10
+
+    asyncio.run(scenario())
+
+
 async def _count(client: Client, wanted: int) -> int:
     count = 0
     async for _ in client.stream():

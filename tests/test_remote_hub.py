@@ -86,6 +86,23 @@ def test_a_replay_up_to_an_entry_that_is_skipped_comes_to_its_end(
         hub.broker.close(1)
 
 
+def test_what_a_handler_emits_while_its_interpreter_exits_is_published(url: str, other: End) -> None:
+    """The exit waits for the handler, and the broker for the exit."""
+    script = """
+import asyncio, nitro
+
+@nitro.on("first")
+async def goes_on(sender, **kwargs):
+    await asyncio.sleep(0.2)
+    nitro.emit("second", result=2)
+
+nitro.emit("first", result=1)
+"""
+    environment = {**os.environ, "NITRO_BROKER_URL": url, "NITRO_NAMESPACE": "app"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+    eventually(lambda: [message.topic for message in other.heard.messages] == ["first", "second"], "both are heard")
+
+
 def test_events_of_another_process_are_heard_between_ones_own(shared: Hub, other: End) -> None:
     async def scenario() -> None:
         nitro.connect_broker()

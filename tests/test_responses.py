@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from starlette.background import BackgroundTask
 
 from nitro import Client, EventSourceResponse, client_event, emit
 from nitro.errors import ConfigurationError, InvalidField
@@ -119,6 +120,32 @@ def test_a_send_that_fails_ends_its_own_stream_and_no_other(failure: BaseExcepti
         for wire, task in zip((good, also_good), tasks, strict=True):
             wire.gone.set()
             await task
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("sent", [0, 1, 2])
+def test_a_client_that_is_gone_before_its_stream_stands_is_no_error(sent: int) -> None:
+    """Since ASGI 2.4, a server may raise OSError then."""
+
+    async def scenario() -> None:
+        wire, done = Wire(), list[int]()
+        messages: list[Any] = []
+
+        async def send(message: Any) -> None:
+            if len(messages) == sent:
+                raise OSError("the client is gone")
+            messages.append(message)
+
+        wire.send = send  # type: ignore[method-assign]
+        client = Client(topics=["a"])
+        answering = wire.answer(EventSourceResponse(client, background=BackgroundTask(done.append, 1)))
+        while len(messages) < sent:
+            await asyncio.sleep(0)
+        emit("a", result=1)
+        await answering
+        assert done == [1]
+        assert not client.is_connected
 
     run(scenario)
 

@@ -55,6 +55,12 @@ class Batch:
         batch.messages = batch.bytes = 0
         return batch
 
+    def alone(self) -> Batch:
+        """The same without those behind it, for a backlog: it must not keep what the chain goes on to get."""
+        batch = Batch(self.frames, None)
+        batch._bodies = self._bodies
+        return batch
+
     def body(self, wire_format: WireFormat) -> bytes:
         """The encoded batch, made once for each wire format and shared by all clients."""
         body = self._bodies.get(wire_format)

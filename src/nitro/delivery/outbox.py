@@ -117,7 +117,7 @@ class Outbox:
         """Read `chain` from its next batch on, after everything that is queued already."""
         batch = self._cursor
         while batch is not None and (batch := batch.next) is not None:
-            self._keep(batch)
+            self._keep(batch.alone())
         self._chain = chain
         self._cursor = None if chain is None or self.held_for is not None else chain.tail
 

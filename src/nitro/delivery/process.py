@@ -27,6 +27,7 @@ from nitro.settings import Settings, get_settings
 
 __all__ = [
     "acknowledged",
+    "before_exit",
     "broker_settings",
     "configure",
     "connect_broker",
@@ -50,6 +51,7 @@ _broker: str | SecretStr | Log | None = None
 _making = threading.RLock()
 _is_making = False
 _when_made: list[Callable[[], object]] = []
+_before_exit: list[Callable[[], object]] = []
 _inherited: list[Hub] = []
 """Hubs of parent processes, kept alive: collecting them would close the parent's connections."""
 
@@ -89,6 +91,12 @@ def when_made(action: Callable[[], object]) -> None:
         _when_made.append(action)
         if _hub is not None:
             action()
+
+
+def before_exit(action: Callable[[], object]) -> None:
+    """Call `action` as the interpreter exits, while events can still be emitted. It is inherited by forked children."""
+    _before_exit.append(action)
+    _register()
 
 
 def configure(*, broker: str | SecretStr | Log | None = None) -> None:
@@ -253,8 +261,12 @@ def _register_in_child() -> None:
 
 
 def _finish() -> None:
-    if _hub is not None:
-        _hub.close(_EXIT_SECONDS)
+    try:
+        for action in _before_exit:
+            action()
+    finally:
+        if _hub is not None:
+            _hub.close(_EXIT_SECONDS)
 
 
 def _start_anew() -> None:

@@ -6,13 +6,14 @@ Called by `emit` with the awaitables that handlers returned. Each task is named,
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import cache, partial
 from typing import Any, Final
+
+from nitro.delivery.process import before_exit
 
 __all__ = ["start_soon"]
 
@@ -62,7 +63,7 @@ class _Background:
             if cls._loop is None:
                 cls._loop = loop = asyncio.new_event_loop()
                 threading.Thread(target=loop.run_forever, name="nitro-handlers", daemon=True).start()
-                atexit.register(cls._finish, loop, os.getpid())
+                before_exit(partial(cls._finish, loop, os.getpid()))
                 _register_fork()
             return cls._loop
 

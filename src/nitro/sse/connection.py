@@ -33,7 +33,7 @@ from nitro.delivery.outbox import Outbox
 from nitro.sse.disconnect import disconnected
 from nitro.sse.last_bytes import LAST_WRITE_SECONDS, LastBytes
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "says_gone"]
 
 log: Final = logging.getLogger("nitro.sse")
 
@@ -148,7 +148,7 @@ class Connection:
                 log.warning("a client took nothing of its last bytes for %s s: %r", LAST_WRITE_SECONDS, self)
         finally:
             self._ending = None
-        if self._failure is not None and not _says_gone(self._failure):
+        if self._failure is not None and not says_gone(self._failure):
             raise self._failure
 
     def abandon(self) -> None:
@@ -216,7 +216,7 @@ class Connection:
         return f"<Connection {state} of {self._outbox!r}>"
 
 
-def _says_gone(failure: Exception) -> bool:
+def says_gone(failure: Exception) -> bool:
     """Whether `failure` means that the client is gone: an OSError, or uvloop's RuntimeError for a closed handler."""
     return isinstance(failure, OSError) or (isinstance(failure, RuntimeError) and "handler is closed" in str(failure))
 

@@ -35,7 +35,7 @@ from nitro.errors import (
 from nitro.messages.message import Position
 from nitro.settings import get_settings
 from nitro.sse import wire_formats
-from nitro.sse.connection import Connection
+from nitro.sse.connection import Connection, says_gone
 from nitro.sse.direct import DirectStream, handover_of, leave
 from nitro.sse.drain import drain_on_signals, drain_with_listener, is_under_gunicorn
 from nitro.sse.establishing import establishing
@@ -252,7 +252,9 @@ class EventSourceResponse(Response):
                     raise
                 span.fails(error)
                 log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
-                return
+            except (OSError, RuntimeError) as error:
+                if connection is not None or not says_gone(error):
+                    raise
             finally:
                 if connection is not None:
                     connection.abandon()
