@@ -166,6 +166,34 @@ def test_a_cluster_whose_leader_is_killed_loses_and_overtakes_nothing(tmp_path: 
             assert cast.gaps() == [[], [], []]
 
 
+def test_a_cluster_that_acknowledges_late_is_waited_for(tmp_path: Path) -> None:
+    """Its leader is well, so what it was told is on its way, and nothing is published again."""
+    with cluster(tmp_path) as servers:
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        with ends_on(f"nats://{hosts}?replicas=3", 1, "late") as (first,):
+            wait_until_open(first)
+            leader = servers[leader_of(servers, "nitro_late_1")]
+            followers = [server for server in servers if server is not leader]
+            with ends_on(f"nats://127.0.0.1:{leader.port}", 1, "late") as (end,):
+                wait_until_open(end)
+                for n in range(5):
+                    end.publish(b"%d" % n)
+                end.flush()
+                before = end.broker.state.why_gone
+                for follower in followers:
+                    follower.freeze()
+                end.publish(b"5")
+                acknowledgement = end.broker.acknowledgement()
+                assert acknowledgement is not None
+                with pytest.raises(TimeoutError):
+                    acknowledgement.result(2.5)
+                for follower in followers:
+                    follower.thaw()
+                acknowledgement.result(10)
+                assert end.broker.state.why_gone == before, "it has not failed"
+                eventually(lambda: end.heard.payloads == [b"%d" % n for n in range(6)], "each is heard once")
+
+
 @pytest.mark.parametrize("is_asked_before", [True, False])
 def test_whoever_waits_for_an_event_that_is_thrown_away_is_told_and_nobody_else(
     tmp_path: Path, is_asked_before: bool
