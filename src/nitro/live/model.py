@@ -54,6 +54,7 @@ from nitro.events.event import Event, event
 from nitro.live.reading import Source
 from nitro.live.row_codec import ChangedRow, Row, payloads_of
 from nitro.messages.row_changes import ROW_CHANGES
+from nitro.repository.memory import is_in_memory
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -93,7 +94,7 @@ class LiveTable:
 
     Raises:
         ConfigurationError: it isn't mapped, or shares its table with other classes, `exclude` names no attribute, or
-            the engine has one connection for all.
+            the engine has one connection for all, or is SQLite's in memory.
         InvalidTopic, TopicTypeError: the topic breaks the grammar.
     """
 
@@ -126,10 +127,12 @@ class LiveTable:
         }
         enums = {name: getattr(each.type, "enum_class", None) for name, each in self.shown_columns.items()}
         self.enums: dict[str, type[PythonEnum]] = {name: kind for name, kind in enums.items() if kind is not None}
-        if engine is not None and isinstance(engine.pool, StaticPool):
+        if engine is not None and (
+            isinstance(engine.pool, StaticPool) or (engine.dialect.name == "sqlite" and is_in_memory(engine.url))
+        ):
             raise ConfigurationError(
-                "an engine with a StaticPool has one connection for all, so rows would be read in the midst of "
-                "another's transaction; give one with another pool, such as that of a file"
+                "with a StaticPool's one connection for all, or with SQLite in memory, rows would be read in the midst "
+                "of another's transaction; give an engine with another pool, such as that of a file"
             )
         self._engine = engine
         self._columns = {name: place for place, name in enumerate(self.names) if name not in hidden}

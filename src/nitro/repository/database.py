@@ -2,7 +2,7 @@
 
 SQLite writes one transaction at a time. Within a process, writers wait for a lock, fairly and without polling; between
 processes, `BEGIN IMMEDIATE` and SQLite's busy timeout do the same. Readers of a file never wait, since its journal is a
-write-ahead log. A database in memory has a single connection, which sessions use one after the other.
+write-ahead log. Those of a database in memory take turns with the writers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from threading import Lock, RLock
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlmodel import Session
 
@@ -24,13 +24,13 @@ from nitro.brokers.sqlite.wal import use_wal
 from nitro.entities.exact_decimal import give_collation
 from nitro.errors import ConfigurationError
 from nitro.redaction import ENCODE, without_secrets
+from nitro.repository.memory import is_in_memory, share_memory
+from nitro.repository.open_transactions import WRITING, OpenTransactions
 from nitro.settings import get_settings
 
 __all__ = ["CASEFOLD", "Database"]
 
 CASEFOLD = "nitro_casefold"  # a SQL function on SQLite's connections, whose own lower() knows ASCII only
-BEGIN = "nitro_begin"  # execution option with the statement that begins a SQLite transaction
-WRITING = {BEGIN: "BEGIN IMMEDIATE"}
 BUSY_SECONDS = 30.0
 POOL_CONNECTIONS = 40  # as many as Starlette's thread pool has threads
 _AMBIGUOUS = re.compile(r"(?!sqlite)[\w+]+://([^:/]*(?::[^@]*)?@)?+(?(1)|(?=[^/?]))[^@]*@")
@@ -51,7 +51,7 @@ class Database:
         self._engine: Engine | None = None
         self._opening = Lock()
         self._writers: AbstractContextManager[Any] = nullcontext()
-        self._readers: AbstractContextManager[Any] = nullcontext()
+        self._transactions: OpenTransactions | None = None
         self._inherited: list[object] = []
 
     @property
@@ -66,14 +66,27 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session for queries. Loaded objects stay usable after it is closed."""
+        """A session for queries. Loaded objects stay usable after it is closed.
+
+        In memory it waits for writers, and reads what is committed. Within a transaction of its own thread, for whose
+        end it can't wait, it reads what is there.
+        """
         engine = self.engine
-        with self._readers, Session(engine, expire_on_commit=False) as session:
-            yield session
+        if self._transactions is None or not is_in_memory(engine.url) or self._transactions.is_open_here():
+            with Session(engine, expire_on_commit=False) as session:
+                yield session
+        else:
+            self._transactions.wait_for_written(BUSY_SECONDS)  # by sessions of the application's own, without a turn
+            with self._writers, Session(engine, expire_on_commit=False) as session:
+                yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A session that commits at its end, or rolls back if the block raises."""
+        """A session that commits at its end, or rolls back if the block raises.
+
+        Raises:
+            ConfigurationError: of SQLite, this thread is writing already.
+        """
         engine = self.engine
         with self._writers, Session(engine, expire_on_commit=False) as session:
             session.connection(execution_options=WRITING)
@@ -100,16 +113,14 @@ class Database:
                     engine = _engine(url)
                 except ArgumentError:  # its text may contain the URL
                     raise _unusable(str(url), "SQLAlchemy can't take it for this dialect") from None
-                self._lock(engine)
+                if engine.dialect.name == "sqlite":
+                    self._writers = RLock()
+                    self._transactions = OpenTransactions(engine)
+                    if is_in_memory(url):
+                        share_memory(engine, self._transactions, BUSY_SECONDS)
                 _call_after_fork(weakref.WeakMethod(self._forked))
                 self._engine = engine
             return self._engine
-
-    def _lock(self, engine: Engine) -> None:
-        if engine.dialect.name == "sqlite":
-            # Reentrant, so that a listener that saves during a save fails instead of deadlocking.
-            self._writers = RLock()
-            self._readers = self._writers if isinstance(engine.pool, StaticPool) else nullcontext()
 
     def _forked(self) -> None:
         self._opening = Lock()
@@ -117,7 +128,9 @@ class Database:
             # Keep a reference, since garbage collection would close the parent's connections.
             self._inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
-            self._lock(self._engine)
+            if self._transactions is not None:
+                self._writers = RLock()
+                self._transactions.forget()
 
     def __repr__(self) -> str:
         if self._engine is not None:
@@ -166,19 +179,10 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
-    if _in_memory(url):
-        options["poolclass"] = StaticPool
-    else:
-        options |= {"pool_size": POOL_CONNECTIONS, "max_overflow": 0, "pool_timeout": BUSY_SECONDS}
-    engine = create_engine(url, **options)
+    options |= {"pool_size": POOL_CONNECTIONS, "max_overflow": 0, "pool_timeout": BUSY_SECONDS}
+    engine = create_engine(url, poolclass=QueuePool, **options)
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-def _in_memory(url: URL) -> bool:
-    name = url.database or ":memory:"
-    return ":memory:" in name or url.query.get("mode") == "memory"
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -187,10 +191,6 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.create_function(CASEFOLD, 1, _casefold, deterministic=True)
     connection.execute("PRAGMA foreign_keys = ON")
     use_wal(connection, BUSY_SECONDS)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
 
 
 def _casefold(value: object) -> object:
