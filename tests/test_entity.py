@@ -18,10 +18,11 @@ from uuid import UUID
 import pytest
 from pydantic import PrivateAttr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import from_json, to_json
-from sqlalchemy import JSON, Column, desc, func
+from sqlalchemy import JSON, Column, desc, func, null, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm.exc import DetachedInstanceError
-from sqlmodel import Field, Relationship, Session
+from sqlmodel import Field, Relationship, Session, col
 
 from nitro import errors
 from nitro.entities.entity import Entity
@@ -50,6 +51,12 @@ class EntityShop(Entity, table=True):
     tags: list[str] = Field(default_factory=list, sa_column=Column(JSON))
     made: datetime | None = Field(default=None, sa_column_kwargs={"server_default": func.now()})
     owner: str | None = Field(default=None, foreign_key="entitytask.id")
+
+
+class EntityForm(Entity, table=True):
+    answers: dict[str, int] | list[int] | None = Field(default=None, sa_column=Column(JSON))
+    indexed: dict[str, int] | None = Field(default=None, sa_column=Column(JSON().with_variant(JSONB(), "postgresql")))
+    absent: dict[str, int] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
 
 
 class EntityTeam(Entity, table=True):
@@ -420,6 +427,25 @@ def test_filter_and_find_by_take_values_of_fields(tasks: list[EntityTask]) -> No
     assert EntityTask.find_by(title="d") == tasks[1]
     EntityShop(name="ab").save()
     assert len(EntityShop.filter(notes=None, colour=Colour.RED)) == 1
+
+
+def test_filter_compares_json() -> None:
+    one, other = {"a": 1, "b": 2}, {"a": 1, "b": 3}
+    full = EntityForm(answers=one, indexed=one, absent=one).save()
+    listed, empty = EntityForm(answers=[1, 2]).save(), EntityForm().save()
+    with Session(EntityForm._repository.engine) as session:
+        session.execute(update(EntityForm).where(col(EntityForm.id) == listed.id).values(indexed=null()))
+        session.commit()
+    assert EntityForm.filter(answers=one) == EntityForm.filter(indexed=one, absent=one) == [full]
+    assert EntityForm.filter(answers=other) == EntityForm.filter(indexed=other) == EntityForm.filter(absent=other) == []
+    assert EntityForm.filter(answers=[1, 2]) == [listed]
+    assert EntityForm.filter(answers=None) == [empty]
+    for forms in (EntityForm.filter(indexed=None), EntityForm.filter(absent=None)):
+        assert {form.id for form in forms} == {listed.id, empty.id}
+    assert EntityForm.find_by(answers=None, absent=None) == empty
+    assert EntityForm.filter(answers={"b": 2, "a": 1}) == [], "as text, where the order of the keys counts"
+    is_jsonb = EntityForm._repository.engine.dialect.name == "postgresql"
+    assert EntityForm.filter(indexed={"b": 2, "a": 1}) == [full] * is_jsonb
 
 
 def test_filter_sorts_and_pages(tasks: list[EntityTask]) -> None:

@@ -305,7 +305,8 @@ class Entity(Record):
 
         `None` matches NULL, a list or a set any of its items, a tuple of two the range between them, ends included
         (None leaves an end open), and any other value what equals it. For a JSON column every value is compared for
-        equality.
+        equality, and `None` matches JSON's null, too. SQLite, and PostgreSQL except for `JSONB`, compare JSON as text:
+        a dict equals one that was saved with its keys in the same order.
 
         Use `where` for a field with the name of an option (`limit`).
 

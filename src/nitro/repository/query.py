@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, cast
 
-from sqlalchemy import JSON, ColumnElement, Enum, String, TypeDecorator, false, func, or_
+from sqlalchemy import JSON, ColumnElement, Dialect, Enum, String, Text, TypeDecorator, false, func, literal, or_
+from sqlalchemy import cast as cast_to
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapper
 from sqlmodel import SQLModel
 
@@ -76,16 +78,28 @@ def columns_of(entity_type: type[SQLModel], fields: Iterable[str]) -> list[Any]:
 
 
 def matching(
-    entity_type: type[SQLModel], values: Mapping[str, Any], *, exact: bool, casefold: str | None
+    entity_type: type[SQLModel], values: Mapping[str, Any], *, exact: bool, casefold: str | None, dialect: Dialect
 ) -> list[ColumnElement[bool]]:
     """A condition for each field, as described by `Entity.filter`."""
-    return [_matches(column(entity_type, name), value, exact, casefold) for name, value in values.items()]
+    found: list[ColumnElement[bool]] = []
+    for name, value in values.items():
+        field = column(entity_type, name)
+        is_json = isinstance(field.type, JSON)
+        found.append(_equals_json(field, value, dialect) if is_json else _matches(field, value, exact, casefold))
+    return found
+
+
+def _equals_json(field: Any, value: Any, dialect: Dialect) -> ColumnElement[bool]:
+    given = JSON.NULL if value is None else value  # None is written as JSON's null
+    same: ColumnElement[bool] = field == given
+    if dialect.name == "postgresql" and not isinstance(field.type.dialect_impl(dialect), JSONB):
+        same = cast_to(field, Text) == cast_to(literal(given, field.type), Text)  # it has no = for json
+    return or_(field.is_(None), same) if value is None else same
 
 
 def _matches(field: Any, value: Any, exact: bool, casefold: str | None) -> ColumnElement[bool]:
-    if isinstance(field.type, JSON):
-        condition: ColumnElement[bool] = field == value
-    elif isinstance(value, list | set | frozenset):
+    condition: ColumnElement[bool]
+    if isinstance(value, list | set | frozenset):
         condition = _among(field, value, exact, casefold)
     elif isinstance(value, tuple):
         condition = _between(field, value)

@@ -187,7 +187,8 @@ class SQLModelRepository:
         """The entities whose fields have these values; see `Entity.filter`."""
         page = Page(sorting_field, sort_direction, limit, offset)
         casefold = None if exact_match else self._casefold
-        conditions = query.matching(entity_type, values, exact=exact_match, casefold=casefold)
+        dialect = self.engine.dialect
+        conditions = query.matching(entity_type, values, exact=exact_match, casefold=casefold, dialect=dialect)
         return self._rows(entity_type, conditions, page, fields=fields, as_dict=as_dict)
 
     def search(
