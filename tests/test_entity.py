@@ -568,6 +568,31 @@ def test_copies_of_what_was_saved_know_no_more_than_it(duplicate: Callable[[Enti
     assert duplicate(EntityPlayer(name="new")).team is None
 
 
+def test_an_entity_that_failed_to_be_saved_under_another_id_is_the_row_that_it_was() -> None:
+    team = EntityTeam(name="t").save()
+    saved = EntityPlayer(name="a", team_id=team.id).save()
+    loaded = EntityPlayer.get(saved.id)
+    with Session(EntityPlayer._repository.engine) as session:
+        used = session.get(EntityPlayer, saved.id)
+        for one in (saved, loaded, used):
+            assert one is not None
+            id, one.id, one.team_id = one.id, "another", "missing"
+            with pytest.raises(IntegrityError):
+                one.save()
+            one.id, one.team_id = id, team.id
+        for one in (saved, loaded):
+            assert one is not None
+            with pytest.raises(NotLoaded):
+                one.team
+        assert used is not None
+        assert used.team == team, "its session still loads it"
+        used.name = "b"
+        session.commit()
+    assert [player.name for player in EntityPlayer.all()] == ["b"]
+    assert saved.save() == saved
+    assert EntityPlayer.all() == [saved]
+
+
 def test_what_was_given_stays_and_all_that_was_saved_has_its_rows_values() -> None:
     team = EntityTeam(name="t", players=[EntityPlayer(name="a"), EntityPlayer(name="b")]).save()
     assert [(player.name, player.team_id) for player in team.players] == [("a", team.id), ("b", team.id)]

@@ -242,10 +242,7 @@ class SQLModelRepository:
     def _write(self, entity: Entity) -> list[tuple[Any, dict[str, Any]]]:
         """Merge copies of the objects into the session; return the caller's objects with the rows' values."""
         names = query.mapper_of(type(entity)).column_attrs.keys()
-        read_as = inspect(entity).identity
-        if read_as is not None and read_as != (entity.id,):
-            make_transient(entity)  # its id was changed since it was read
-        with self._database.writing() as session:
+        with _under_its_id(entity), self._database.writing() as session:
             locked = session.get(type(entity), entity.id, with_for_update=True)
             with _announced(session, locked, type(entity)._nitro_live) as written:
                 row = session.merge(entity)
@@ -278,6 +275,25 @@ class SQLModelRepository:
 
     def __repr__(self) -> str:
         return f"<SQLModelRepository {self._database!r}>"
+
+
+@contextmanager
+def _under_its_id(entity: Entity) -> Iterator[None]:
+    """Within it, an entity whose id was changed since it was read is no row. If the block raises, it is as it was."""
+    state = inspect(entity)
+    key, session, expired = state.key, state.session, set(state.expired_attributes)
+    if state.identity is None or state.identity == (entity.id,):
+        yield
+        return
+    make_transient(entity)
+    try:
+        yield
+    except BaseException:
+        state.key = key
+        state.expired_attributes.update(expired)
+        if session is not None:
+            session.add(entity)
+        raise
 
 
 @contextmanager
