@@ -56,6 +56,23 @@ async def _fork_twice() -> None:
     await streams.close()
 
 
+def test_a_fork_of_a_fork_has_nothing_behind_the_place_where_it_left_it() -> None:
+    asyncio.run(_fork_a_fork())
+
+
+async def _fork_a_fork() -> None:
+    streams = Streams(MemoryStore("memory://", uuid4().hex))
+    first = (await streams.create("a", Creation(items=[b"1"]))).offset
+    for item in (b"2", b"3"):
+        await streams.append("a", Append([item]))
+    await streams.create("b", Creation(items=[b"of b"]), ForkPoint("a"))
+    await streams.create("c", Creation(), ForkPoint("b", first))
+    await streams.create("d", Creation(items=[b"of d"]), ForkPoint("c"))
+    items = {key: (await streams.reading.page(key, BEGINNING)).items for key in "abcd"}
+    assert items == {"a": [b"1", b"2", b"3"], "b": [b"1", b"2", b"3", b"of b"], "c": [b"1"], "d": [b"1", b"of d"]}
+    await streams.close()
+
+
 def test_what_has_expired_takes_nothing_while_somebody_is_about_to_delete_it() -> None:
     asyncio.run(_append_between())
 

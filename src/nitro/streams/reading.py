@@ -173,9 +173,10 @@ class Reading:
             return [(key, current.stored.tail)]
         known = self._chains.get((key, current.state.id))
         if known is None:
-            known = []
+            known, until = [], fork.version
             while fork is not None and len(known) < _CHAIN:
-                known.append((fork.source, fork.version))
+                until = min(until, fork.version)  # it may leave its source within what that has inherited
+                known.append((fork.source, until))
                 source = await self._access.current(fork.source)
                 fork = source.state.fork if source is not None else None
             known.reverse()
