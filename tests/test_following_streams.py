@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from uuid import uuid4
 
 import pytest
 
+from nitro.errors import BrokerUnavailable
+from nitro.streams.base import Commit, Conflict
 from nitro.streams.committer import Applied
-from nitro.streams.decisions import Append, Creation
+from nitro.streams.decisions import Append, Batch, Creation
 from nitro.streams.errors import StreamExists, StreamNotFound
 from nitro.streams.forking import ForkPoint
 from nitro.streams.offsets import BEGINNING
@@ -125,3 +128,39 @@ async def _sweep_while_it_is_made_anew() -> None:
     await sweeping
     assert (await other.reading.page("a", BEGINNING)).items == [b"new"]
     await asyncio.gather(one.close(), other.close())
+
+
+class Lossy(MemoryStore):
+    """A store whose next commit is stored, and its answer lost."""
+
+    is_losing = False
+
+    async def commit(self, commits: Sequence[Commit]) -> Sequence[int | Conflict]:
+        results = await super().commit(commits)
+        if self.is_losing:
+            self.is_losing = False
+            raise ConnectionResetError("the answer was lost")
+        return results
+
+
+def test_who_follows_hears_a_commit_whose_answer_was_lost() -> None:
+    asyncio.run(_lose_an_answer())
+
+
+async def _lose_an_answer() -> None:
+    store = Lossy("memory://", uuid4().hex)
+    streams = Streams(store)
+    await streams.create("a", Creation())
+    async with aclosing(streams.reading.follow("a", BEGINNING)) as pages:
+        await anext(pages)
+        following = asyncio.ensure_future(anext(pages))
+        await asyncio.sleep(0)
+        last = Append([b"last"], batch=Batch("p", 0, 0), closes=True)
+        store.is_losing = True
+        with pytest.raises(BrokerUnavailable, match="was lost"):
+            await streams.append("a", last)
+        assert not (await streams.append("a", last)).is_changed
+        page = await asyncio.wait_for(following, 5)
+        assert (page.items, page.is_closed) == ([b"last"], True)
+        assert (await streams.find("a")).state.is_closed
+    await streams.close()

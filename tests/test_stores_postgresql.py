@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 
 from nitro.brokers.postgresql.connection import connection_to
 from nitro.brokers.postgresql.dsn import target_of
-from nitro.streams.base import Commit, Store
+from nitro.streams.base import ABSENT, Commit, Store
 from nitro.streams.stores.postgresql import _SCHEMA, PostgresStore
-from nitro.testing.conformance.stores import StoreConformance
+from nitro.testing.conformance.stores import Heard, StoreConformance, commit, eventually
 from tests.brokers import PooledPostgres, Postgres
 from tests.store_pairs import STEPS, Step, compare
 from tests.test_database_of_the_application import documented
@@ -67,6 +67,30 @@ class TestPostgresStore(StoreConformance):
 
         assert _in_a_thread(freeze) > 0
 
+    def test_a_commit_that_is_stored_after_it_was_given_up_is_told(self) -> None:
+        async def scenario(store: Store) -> None:
+            async with Heard(store) as heard:
+                await heard.watch("a")
+                version = ABSENT
+                await asyncio.to_thread(self.sync_with, "nobody")  # which the server knows in a moment
+                with pytest.raises(TimeoutError):
+                    while True:
+                        version = await asyncio.wait_for(commit(store, Commit("a", version, b"s", b"1")), 1)
+                await asyncio.to_thread(self.sync_with, "")
+                await eventually(lambda: _has_more(store, "a", version))
+                stored = await store.load("a")
+                assert stored is not None
+                await heard.until("a", stored.version)
+
+        try:
+            self.run(scenario)
+        finally:
+            self.sync_with("")
+
+    def sync_with(self, standbys: str) -> None:
+        """Let commits wait for these standbys."""
+        self.broker.server.run(f"ALTER SYSTEM SET synchronous_standby_names = '{standbys}'", "SELECT pg_reload_conf()")
+
     @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
     @given(STEPS)
     def test_it_does_what_the_store_in_memory_does(self, steps: list[Step]) -> None:
@@ -80,6 +104,11 @@ def test_the_tables_in_the_docs_are_those_that_are_made() -> None:
 
 class TestPostgresStoreBehindAPool(TestPostgresStore):
     kind = PooledPostgres
+
+
+async def _has_more(store: Store, key: str, version: int) -> bool:
+    stored = await store.load(key)
+    return stored is not None and stored.version > version
 
 
 def _in_a_thread(call: Callable[[], Coroutine[Any, Any, int]]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -41,7 +41,7 @@ class Access:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._committer = Committer(store, self._committed)
+        self._committer = Committer(store, self._committed, self._doubt)
         self._tails: dict[str, Tail] = {}
         self._listener: asyncio.Task[None] | None = None
         self._opening: asyncio.Future[None] | None = None
@@ -179,6 +179,12 @@ class Access:
         if tail is not None:
             tail.hear(change, state)
 
+    def _doubt(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            tail = self._tails.get(key)
+            if tail is not None:
+                tail.doubt()
+
     async def _listen(self) -> None:
         failures = 0
         while True:
@@ -193,8 +199,7 @@ class Access:
                 news = None
             if news is None:
                 self._committer.forget()
-                for tail in tuple(self._tails.values()):
-                    tail.doubt()
+                self._doubt(tuple(self._tails))
                 continue
             for change in news:
                 self._hear(change)

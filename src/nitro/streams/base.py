@@ -91,7 +91,7 @@ class Store(Protocol):
     Durability: what `commit` returned is as durable as the store's server or file.
     News: while a key is watched, each commit of it from any process is told by `news` once it can be read, in order,
     unless `news` says that some may have been missed. Several commits of a key may be told as one change, which is not
-    complete then; those of a store itself need not be told by it.
+    complete then. A store need not tell its own commits, unless `commit` did not return.
 
     Errors: any verb may raise its driver's errors, or be cancelled because it takes too long. It may be called again
     then: the store connects anew when it needs to. Verbs are called while others still run.

@@ -64,11 +64,18 @@ class Committer:
     Args:
         store: where the streams are.
         on_commit: called with what was stored, and with what it became, before those who wait for it go on.
+        on_failure: called with the keys of commits that failed, so that they may have been stored or not.
     """
 
-    def __init__(self, store: Store, on_commit: Callable[[Change, StreamState | None], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        on_commit: Callable[[Change, StreamState | None], None],
+        on_failure: Callable[[Iterable[str]], None],
+    ) -> None:
         self._store = store
         self._on_commit = on_commit
+        self._on_failure = on_failure
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._known: OrderedDict[str, Current | None] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
@@ -105,6 +112,7 @@ class Committer:
         try:
             while self._waiting:
                 waiting, self._waiting = self._waiting, {}
+                keys = tuple(waiting)
                 answers = [each.answer for queue in waiting.values() for each in queue]
                 try:
                     await self._round(waiting)
@@ -115,6 +123,7 @@ class Committer:
                     raise
                 except Exception as error:  # noqa: BLE001 - raised again by those who wait
                     self._known.clear()
+                    self._on_failure(keys)
                     for answer in answers:
                         if not answer.done():
                             answer.set_exception(error)

@@ -181,6 +181,7 @@ class PostgresStore:
                         await line.read(_LOCK, self._namespace, locked)
                     return await line.read(statement, *values)
             except BaseException:
+                self._sender = secrets.token_hex(8)  # what is stored all the same is news
                 if self._work is not None:
                     self._work.connection.terminate()
                     self._work = None

@@ -244,6 +244,29 @@ class StoreConformance:
 
         self.run_two(scenario)
 
+    def test_a_commit_that_nobody_waited_for_is_told_if_it_was_stored(self) -> None:
+        async def scenario(store: Store) -> None:
+            async with Heard(store) as heard:
+                await heard.watch("a")
+                version = ABSENT
+                for n in range(30):
+                    committing = asyncio.ensure_future(store.commit([Commit("a", version, b"s", b"%d" % n)]))
+                    await asyncio.wait([committing], timeout=0.0002 * n)
+                    committing.cancel()
+                    (done,) = await asyncio.gather(committing, return_exceptions=True)
+                    if not isinstance(done, BaseException) and isinstance(done[0], int):
+                        heard.known["a"] = done[0]
+
+                    async def is_known() -> bool:
+                        stored = await again(lambda: store.load("a"))
+                        return heard.known["a"] == (0 if stored is None else stored.version)
+
+                    await asyncio.sleep(0.02)
+                    await eventually(is_known)
+                    version = heard.known["a"]
+
+        self.run(scenario)
+
     def test_long_news_is_told_or_announced(self) -> None:
         async def scenario(store: Store, other: Store) -> None:
             async with Heard(store) as heard:
