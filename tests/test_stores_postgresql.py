@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import asyncpg
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -16,7 +19,7 @@ from nitro.brokers.postgresql.connection import connection_to
 from nitro.brokers.postgresql.dsn import target_of
 from nitro.streams.base import ABSENT, Commit, Store
 from nitro.streams.stores.postgresql import _SCHEMA, PostgresStore
-from nitro.testing.conformance.stores import Heard, StoreConformance, commit, eventually
+from nitro.testing.conformance.stores import Heard, StoreConformance, again, commit, eventually
 from tests.brokers import PooledPostgres, Postgres
 from tests.store_pairs import STEPS, Step, compare
 from tests.test_database_of_the_application import documented
@@ -87,6 +90,54 @@ class TestPostgresStore(StoreConformance):
         finally:
             self.sync_with("")
 
+    def test_who_listens_notices_that_its_connection_is_dead_though_it_says_nothing(self) -> None:
+        async def scenario(store: Store, other: Store) -> None:
+            async with Heard(store) as heard:
+                await heard.watch("a")
+                ears = await asyncio.to_thread(self.ears)
+                assert len(ears) == (self.kind is Postgres)
+                for pid in ears:
+                    os.kill(pid, signal.SIGSTOP)
+                try:
+                    version = await commit(other, Commit("a", ABSENT, b"s", b"1"))
+                    await eventually(lambda: _is_known(heard, version), seconds=20)
+                finally:
+                    for pid in ears:
+                        os.kill(pid, signal.SIGCONT)
+                await heard.until("a", await commit(other, Commit("a", version, b"s", b"2")))
+
+        self.run_two(scenario)
+
+    def test_who_lost_its_connection_for_commits_listens_anew(self) -> None:
+        async def scenario(store: Store, other: Store) -> None:
+            async with Heard(store) as heard:
+                await heard.watch("a")
+                ears = await asyncio.to_thread(self.ears)
+                assert len(ears) == (self.kind is Postgres)
+                await asyncio.to_thread(
+                    self.broker.server.run,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nitro' "
+                    f"AND NOT pid = ANY('{{{','.join(map(str, ears))}}}') AND pid <> pg_backend_pid()",
+                )
+                await again(lambda: store.load("a"))
+                await heard.until("a", await again(lambda: commit(other, Commit("a", ABSENT, b"s", b"1"))))
+                await eventually(lambda: self.are_others(ears))
+
+        self.run_two(scenario)
+
+    def ears(self) -> list[int]:
+        """The processes of the server in which somebody listens for commits."""
+        with psycopg.connect(self.broker.server.url, autocommit=True) as connection:
+            found = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'nitro' AND query LIKE 'LISTEN _nitro_str%'"
+            )
+            return [pid for (pid,) in found]
+
+    async def are_others(self, ears: list[int]) -> bool:
+        """Whether others listen than before."""
+        now = await asyncio.to_thread(self.ears)
+        return len(now) == len(ears) and not set(now) & set(ears)
+
     def sync_with(self, standbys: str) -> None:
         """Let commits wait for these standbys."""
         self.broker.server.run(f"ALTER SYSTEM SET synchronous_standby_names = '{standbys}'", "SELECT pg_reload_conf()")
@@ -104,6 +155,10 @@ def test_the_tables_in_the_docs_are_those_that_are_made() -> None:
 
 class TestPostgresStoreBehindAPool(TestPostgresStore):
     kind = PooledPostgres
+
+
+async def _is_known(heard: Heard, version: int) -> bool:
+    return heard.known["a"] == version
 
 
 async def _has_more(store: Store, key: str, version: int) -> bool:

@@ -13,9 +13,12 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
+import asyncpg
+
 from nitro.brokers.postgresql import statements as log_sql
 from nitro.brokers.postgresql.connection import LogConnection, connection_to, hears
 from nitro.brokers.postgresql.dsn import target_of
+from nitro.brokers.tasks import in_time
 from nitro.redaction import without_secrets
 from nitro.streams.base import Change, Commit, Conflict, Record, Stored
 
@@ -24,6 +27,12 @@ __all__ = ["PostgresStore"]
 _HEARD_WITHIN_SECONDS: Final = 1.0
 _LOOKS_AFTER_SECONDS: Final = 0.25
 """Without notifications, `news` says this often that some may have been missed."""
+_SILENT_SECONDS: Final = 3.0
+"""How long the connection for news may be silent before it is asked whether it still works."""
+_LISTEN_MORE_SECONDS: Final = 10.0
+"""How much longer than any other answer it may take to connect for news, and to find out whether it comes."""
+_LOST: Final = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+"""Errors by which a connection is lost, perhaps because another server is the primary now."""
 _EXISTS: Final = (
     "SELECT to_regclass('nitro_streams') IS NOT NULL AND to_regclass('nitro_stream_records') IS NOT NULL "
     "AND to_regclass('nitro_stream_versions') IS NOT NULL"
@@ -105,6 +114,7 @@ class PostgresStore:
         self._work: LogConnection | None = None
         self._ear: LogConnection | None = None
         self._is_notified = True
+        self._heard_at = 0.0
         self._watched: set[str] = set()
         self._changes: list[Change] = []
         self._stir = asyncio.Event()
@@ -156,11 +166,17 @@ class PostgresStore:
             if self._watched and not self._is_notified:
                 await asyncio.sleep(_LOOKS_AFTER_SECONDS)
                 return None
-            if self._watched and (self._ear is None or self._ear.connection.is_closed()):
-                await self._listen()
+            if self._ear is not None and self._ear.connection.is_closed():
+                self._ear = None
+            if self._watched and self._ear is None:
+                await in_time(self._listen(), _LISTEN_MORE_SECONDS)
                 return None
             self._stir.clear()
-            await self._stir.wait()
+            try:
+                async with asyncio.timeout_at(self._heard_at + _SILENT_SECONDS if self._ear is not None else None):
+                    await self._stir.wait()
+            except TimeoutError:
+                await self._ask()
 
     async def close(self) -> None:
         lines, self._work, self._ear, self._is_notified = (self._work, self._ear), None, None, True
@@ -173,18 +189,23 @@ class PostgresStore:
         async with self._lock:
             try:
                 line = self._work
-                if line is None or line.connection.is_closed():
+                if line is not None and line.connection.is_closed():
+                    line = None
+                    self._end_ear()
+                if line is None:
                     line = self._work = await connection_to(self._target)
                     await self._make(line)
                 async with line.transaction():
                     if locked is not None:
                         await line.read(_LOCK, self._namespace, locked)
                     return await line.read(statement, *values)
-            except BaseException:
+            except BaseException as error:
                 self._sender = secrets.token_hex(8)  # what is stored all the same is news
                 if self._work is not None:
                     self._work.connection.terminate()
                     self._work = None
+                if isinstance(error, _LOST):
+                    self._end_ear()
                 raise
 
     async def _make(self, line: LogConnection) -> None:
@@ -202,14 +223,33 @@ class PostgresStore:
             if self._is_notified:
                 await ear.connection.add_listener(self._channel, self._hear)
                 ear.connection.add_termination_listener(lambda _: self._stir.set())
-                self._ear = ear
+                self._ear, self._heard_at = ear, asyncio.get_running_loop().time()
         finally:
             if other is not None:
                 other.connection.terminate()
             if self._ear is not ear:
                 ear.connection.terminate()
 
+    async def _ask(self) -> None:
+        """End the connection for news unless it answers: it may be dead without a word, behind a firewall or a NAT."""
+        if self._ear is None:
+            return
+        try:
+            await in_time(self._ear.read("SELECT 1"))
+        except (OSError, asyncpg.PostgresError):
+            self._end_ear()
+        else:
+            self._heard_at = asyncio.get_running_loop().time()
+
+    def _end_ear(self) -> None:
+        """Listen anew: the connection for work was lost, or this one."""
+        if self._ear is not None:
+            self._ear.connection.terminate()
+            self._ear = None
+            self._stir.set()
+
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
         sender, coded, previous, version, *rest = str(payload).split(" ")
         key = base64.b64decode(coded).decode()
         if sender == self._sender or key not in self._watched:

@@ -477,9 +477,9 @@ async def again(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return await call()
 
 
-async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]], seconds: float = SECONDS) -> None:
     """Wait until that is so."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.02)
 
