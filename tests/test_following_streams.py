@@ -76,6 +76,30 @@ async def _fork_a_fork() -> None:
     await streams.close()
 
 
+def test_a_source_that_is_read_elsewhere_outlives_its_forks() -> None:
+    asyncio.run(_delete_forks_while_it_is_read())
+
+
+async def _delete_forks_while_it_is_read() -> None:
+    namespace = uuid4().hex
+    one, other = (Streams(MemoryStore("memory://", namespace)) for _ in range(2))
+    await one.create("source", Creation(ttl_seconds=0.6, items=[b"kept"]))
+    for fork in ("b", "c"):
+        await one.create(fork, Creation(ttl_seconds=100), ForkPoint("source"))
+    for _ in range(4):
+        await asyncio.sleep(0.2)
+        await other.reading.page("source", BEGINNING)  # which postpones an alarm that the first process remembers
+    for fork in ("b", "c"):
+        await one.delete(fork)
+        assert (await other.reading.page("source", BEGINNING)).items == [b"kept"]
+    await one.create("b", Creation(ttl_seconds=100), ForkPoint("source"))
+    await asyncio.sleep(0.7)
+    await one.delete("b")
+    with pytest.raises(StreamNotFound):
+        await one.find("source", asks_store=True)  # what has expired is not alive again because its fork is gone
+    await asyncio.gather(one.close(), other.close())
+
+
 def test_what_has_expired_takes_nothing_while_somebody_is_about_to_delete_it() -> None:
     asyncio.run(_append_between())
 

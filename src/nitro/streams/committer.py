@@ -93,9 +93,9 @@ class Committer:
         return answer
 
     def learn(self, key: str, current: Current | None) -> None:
-        """Something newer than what is remembered was read or told, or may have been."""
+        """Something newer than what is remembered was read or told, or may have been; or a later alarm."""
         known = self._known.get(key)
-        if known is not None and (current is None or current.stored.version > known.stored.version):
+        if known is not None and (current is None or _age(current) > _age(known)):
             self._known[key] = current
 
     def postponed(self, key: str, alarm_at: float) -> None:
@@ -300,6 +300,11 @@ class _Work:
             )
             for state, place, is_changed in self._applied
         ]
+
+
+def _age(current: Current) -> tuple[int, float]:
+    """Greater for what is newer: its version, and its alarm, which is postponed without a commit."""
+    return current.stored.version, current.stored.alarm_at or 0.0
 
 
 async def _all(awaitables: Iterable[Awaitable[T]]) -> list[T]:

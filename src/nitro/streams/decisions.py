@@ -313,18 +313,18 @@ def delete(current: Current, now: float) -> Decision:
     return Decision(replace(current.state, is_deleted=True), alarm_at=now + _CHECKS_FORKS_EVERY_SECONDS)
 
 
-def forked(current: Current, fork: str) -> Decision:
+def forked(current: Current, fork: str, now: float) -> Decision:
     """With one more fork.
 
     Raises:
         TooMany: it has as many as it may have.
     """
-    state, alarm_at = current.state, current.stored.alarm_at
+    state = current.state
     if fork in state.forks:
         return current.unchanged
     if len(state.forks) >= MAX_FORKS:
         raise TooMany(f"a stream may have {MAX_FORKS:,} forks")
-    return Decision(replace(state, forks=(*state.forks, fork)), alarm_at=alarm_at)
+    return Decision(replace(state, forks=(*state.forks, fork)), alarm_at=_renewed(current, now))
 
 
 def unforked(current: Current, forks: Sequence[str], now: float) -> Decision:
@@ -333,5 +333,15 @@ def unforked(current: Current, forks: Sequence[str], now: float) -> Decision:
     left = tuple(each for each in state.forks if each not in forks)
     if not left and state.is_deleted:
         return Decision(None)
-    alarm_at = now + _CHECKS_FORKS_EVERY_SECONDS if state.is_deleted else current.stored.alarm_at
+    alarm_at = now + _CHECKS_FORKS_EVERY_SECONDS if state.is_deleted else _renewed(current, now)
     return Decision(replace(state, forks=left), alarm_at=alarm_at, is_changed=left != state.forks or state.is_deleted)
+
+
+def _renewed(current: Current, now: float) -> float | None:
+    """The alarm of a stream whose forks change: its time to live begins anew, unless it has expired.
+
+    The alarm that is remembered can't be kept: another process may have postponed it.
+    """
+    if current.state.run is not None or is_expired(current, now):
+        return current.stored.alarm_at
+    return expiry(current.state, now)

@@ -73,7 +73,7 @@ class Forks:
         self._access.check_size(items)
         now = time.time()
         await self._access.apply(
-            point.source, lambda current: decisions.forked(decisions.live(current, point.source, now), key)
+            point.source, lambda current: decisions.forked(decisions.live(current, point.source, now), key, now)
         )
         try:
             applied = await self._access.apply(
@@ -95,6 +95,7 @@ class Forks:
                 gone[:] = [current.state]
                 return decisions.unforked(current, [key], now)
 
+            await self._access.load(source)  # its alarm may have been postponed by others
             applied = await self._access.apply(source, partial(if_there, decide))
             if applied.state is not None or not gone:
                 return
