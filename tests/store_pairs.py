@@ -22,6 +22,7 @@ class Step(NamedTuple):
     Attributes:
         is_expected: whether the version is expected that there is; if not, an older one.
         is_kept: whether there is a state; if not, the keys are deleted.
+        expires: whether the keys expire at their alarm.
         to: what the alarm is postponed to, and until when alarms are due.
         span: after how many commits, and until how many, is read.
         most: how many bytes are read, and how many keys.
@@ -32,6 +33,7 @@ class Step(NamedTuple):
     is_kept: bool
     body: bytes | None
     alarm_at: float | None
+    expires: bool
     to: float
     span: tuple[int, int]
     most: int
@@ -48,6 +50,7 @@ STEPS: Final = st.lists(
         is_kept=_MOSTLY,
         body=st.sampled_from([None, b"", b"1", b"ten" * 3 + b".", bytes(range(40))]),
         alarm_at=st.none() | _ALARMS,
+        expires=st.booleans(),
         to=_ALARMS,
         span=st.tuples(st.integers(0, 5), st.integers(0, 8)),
         most=st.sampled_from([1, 2, 10, 20, 50]),
@@ -94,7 +97,8 @@ class _Pair:
             known = self.versions[key]
             number = self.alive[key] if step.is_expected else len(known) // 2
             state = b"%d" % len(known) if step.is_kept else None
-            commits.append(Commit(key, known[number][place], state, step.body, known[-1][place], step.alarm_at))
+            rest = (step.body, known[-1][place], step.alarm_at, step.expires)
+            commits.append(Commit(key, known[number][place], state, *rest))
         return commits
 
     async def _are_due(self, step: Step, due: list[str]) -> bool:

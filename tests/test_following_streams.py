@@ -13,7 +13,7 @@ from nitro.errors import BrokerUnavailable
 from nitro.streams.base import Commit, Conflict
 from nitro.streams.committer import Applied
 from nitro.streams.decisions import Append, Batch, Creation
-from nitro.streams.errors import StreamExists, StreamNotFound
+from nitro.streams.errors import StreamExists, StreamGone, StreamNotFound
 from nitro.streams.forking import ForkPoint
 from nitro.streams.offsets import BEGINNING
 from nitro.streams.stores.memory import MemoryStore
@@ -73,6 +73,26 @@ async def _fork_a_fork() -> None:
     await streams.create("d", Creation(items=[b"of d"]), ForkPoint("c"))
     items = {key: (await streams.reading.page(key, BEGINNING)).items for key in "abcd"}
     assert items == {"a": [b"1", b"2", b"3"], "b": [b"1", b"2", b"3", b"of b"], "c": [b"1"], "d": [b"1", b"of d"]}
+    await streams.close()
+
+
+def test_a_fork_whose_source_is_missing_is_refused() -> None:
+    asyncio.run(_lose_a_source())
+
+
+async def _lose_a_source() -> None:
+    store = MemoryStore("memory://", uuid4().hex)
+    streams = Streams(store)
+    await streams.create("a", Creation(items=[b"1"]))
+    await streams.create("b", Creation(items=[b"2"]), ForkPoint("a"))
+    await streams.create("c", Creation(items=[b"3"]), ForkPoint("b"))
+    assert (await streams.reading.page("c", BEGINNING)).items == [b"1", b"2", b"3"]
+    found = await store.load("a")
+    assert found is not None
+    await store.commit([Commit("a", found.version, None)])
+    for key in ("b", "c"):
+        with pytest.raises(StreamGone, match=f"'{key}' inherits from 'a', which is no longer there"):
+            await streams.reading.page(key, BEGINNING)
     await streams.close()
 
 

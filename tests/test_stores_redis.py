@@ -12,7 +12,10 @@ from hypothesis import given, settings
 
 from nitro.errors import ConfigurationError
 from nitro.streams.base import ABSENT, Commit, Conflict, Store, Stored
+from nitro.streams.decisions import Append, Creation
+from nitro.streams.forking import ForkPoint
 from nitro.streams.stores.redis.store import RedisStore
+from nitro.streams.streams import Streams
 from nitro.testing.conformance.stores import Heard, StoreConformance, again, commit
 from tests.brokers import Redis
 from tests.services import RedisCluster, RedisServer, Sentinel
@@ -37,23 +40,44 @@ class TestRedisStore(StoreConformance):
     def leftovers(self, namespace: str) -> int:
         return len(keys_of(self.broker.port, namespace))
 
-    def test_redis_deletes_by_itself_what_nobody_sweeps_but_not_what_has_no_alarm(self) -> None:
+    def test_redis_deletes_by_itself_what_has_expired_and_nobody_sweeps_and_nothing_else(self) -> None:
         name = self.namespace()
 
         async def scenario(store: Store) -> None:
             now = time.time()
-            version = await commit(store, Commit("a", ABSENT, b"s", b"1", alarm_at=now + 100))
+            version = await commit(store, Commit("a", ABSENT, b"s", b"1", alarm_at=now + 100, expires=True))
             assert self.left_seconds(name) == pytest.approx([3700, 3700], abs=5)
             assert await store.postpone("a", now + 100, now + 1000)
             assert self.left_seconds(name) == pytest.approx([4600, 4600], abs=5)
             version = await commit(store, Commit("a", version, b"s", b"2"))
             assert self.left_seconds(name) == []
-            version = await commit(store, Commit("a", version, b"s", b"3", alarm_at=5.0))
+            version = await commit(store, Commit("a", version, b"s", b"3", alarm_at=5.0, expires=True))
             assert self.left_seconds(name) == pytest.approx([3600, 3600], abs=5)
-            await commit(store, Commit("a", version, b"s", alarm_at=float("inf")))
+            version = await commit(store, Commit("a", version, b"s", alarm_at=float("inf"), expires=True))
             assert len(self.left_seconds(name)) == 2
+            version = await commit(store, Commit("a", version, b"s", b"4", alarm_at=5.0))
+            assert await store.postpone("a", 5.0, 6.0)
+            assert self.left_seconds(name) == []
 
         self.run(scenario, name)
+
+    def test_redis_never_deletes_by_itself_what_is_needed(self) -> None:
+        name = self.namespace()
+
+        async def main() -> None:
+            streams = Streams(self.store(name))
+            await streams.create("r", Creation(ttl_seconds=9.0, items=[b"1"], run={}, alarm_at=time.time() + 9))
+            assert self.left_seconds(name) == [], "a run that nobody writes is found, and may be started again"
+            await streams.create("source", Creation(ttl_seconds=9.0, items=[b"1"]))
+            assert len(self.left_seconds(name)) == 2
+            await streams.create("fork", Creation(expires_at=1e11, expires_text="", items=[b"2"]), ForkPoint("source"))
+            await streams.delete("source")
+            assert len(self.left_seconds(name)) == 2, "those of the fork alone"
+            await streams.append("r", Append(closes=True))
+            assert len(self.left_seconds(name)) == 4
+            await streams.close()
+
+        asyncio.run(main())
 
     def test_what_redis_has_deleted_is_neither_due_nor_found(self) -> None:
         name = self.namespace()

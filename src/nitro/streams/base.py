@@ -55,6 +55,8 @@ class Commit(NamedTuple):
         body: a record to append; None for none.
         tail: the tail to keep if there is no record; of no meaning with one.
         alarm_at: when somebody has to look at the key, in seconds since 1970; None for never.
+        expires: whether nobody needs the key after its alarm, also if that is postponed. Then a store may delete it by
+            itself an hour later; without, never.
     """
 
     key: str
@@ -63,6 +65,7 @@ class Commit(NamedTuple):
     body: bytes | None = None
     tail: int = 0
     alarm_at: float | None = None
+    expires: bool = False
 
 
 class Change(NamedTuple):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from nitro.brokers.tasks import in_time
+from nitro.streams import decisions
 from nitro.streams.base import ABSENT, Change, Commit, Conflict, Store, Stored
 from nitro.streams.decisions import Current, Decision
 from nitro.streams.errors import StreamError
@@ -278,7 +279,9 @@ class _Work:
             self.commit = Commit(self.key, expected, None)
             return
         body = joined(self._items, as_json=is_json(state.content_type)) if self._items else None
-        self.commit = Commit(self.key, expected, to_bytes(state), body, self._tail, self._alarm_at)
+        self.commit = Commit(
+            self.key, expected, to_bytes(state), body, self._tail, self._alarm_at, decisions.expires(state)
+        )
 
     def stored(self, version: int) -> Stored | None:
         """What the store has of it, if the commit got `version`."""

@@ -36,6 +36,7 @@ __all__ = [
     "append",
     "create",
     "delete",
+    "expires",
     "expiry",
     "forked",
     "is_expired",
@@ -178,11 +179,18 @@ def expiry(state: StreamState, now: float) -> float | None:
 
 def is_expired(current: Current, now: float) -> bool:
     """Whether it should have been deleted by now."""
-    state, alarm_at = current.state, current.stored.alarm_at
+    alarm_at = current.stored.alarm_at
+    return alarm_at is not None and alarm_at <= now and _has_expiry(current.state)
+
+
+def expires(state: StreamState) -> bool:
+    """Whether nobody needs the stream after its alarm."""
+    return _has_expiry(state) and not state.forks
+
+
+def _has_expiry(state: StreamState) -> bool:
     return (
-        alarm_at is not None
-        and alarm_at <= now
-        and not state.is_deleted
+        not state.is_deleted
         and (state.ttl_seconds is not None or state.expires_at is not None)
         and (state.run is None or state.is_closed)
     )

@@ -14,7 +14,7 @@ from nitro.streams import decisions
 from nitro.streams.access import Access
 from nitro.streams.base import Record
 from nitro.streams.decisions import Current
-from nitro.streams.errors import InvalidOffset, StreamNotFound
+from nitro.streams.errors import InvalidOffset, StreamGone, StreamNotFound
 from nitro.streams.items import is_json, split
 from nitro.streams.offsets import Offset
 from nitro.streams.page import Page, Part
@@ -156,34 +156,43 @@ class Reading:
         if kept is not None and kept[-1][1] >= current.stored.tail:  # the store may have more than was heard of
             return [Record(version, body) for _, version, body in kept if version <= current.stored.tail]
         found: list[Record] = []
-        for owner, until in await self._chain(key, current):
+        for owner, until in [*await self._sources(key, current), (key, current.stored.tail)]:
             while after < until and max_bytes > 0:
                 more = await self._access.read(owner, after, until, max_bytes)
                 if not more:
+                    if owner != key:
+                        self._chains.pop((key, current.state.id), None)
+                        await self._sources(key, current)  # they may be gone since they were looked for
                     break
                 found += more
                 after = more[-1].version
                 max_bytes -= sum(len(record.body) for record in more)
         return found
 
-    async def _chain(self, key: str, current: Current) -> list[tuple[str, int]]:
-        """The keys that hold the records of a stream, and up to which version each, the oldest first."""
+    async def _sources(self, key: str, current: Current) -> list[tuple[str, int]]:
+        """The keys that hold what a fork has inherited, and up to which version each, the oldest first.
+
+        Raises:
+            StreamGone: one of them is missing.
+        """
         fork = current.state.fork
         if fork is None:
-            return [(key, current.stored.tail)]
+            return []
         known = self._chains.get((key, current.state.id))
         if known is None:
             known, until = [], fork.version
             while fork is not None and len(known) < _CHAIN:
                 until = min(until, fork.version)  # it may leave its source within what that has inherited
                 known.append((fork.source, until))
-                source = await self._access.current(fork.source)
-                fork = source.state.fork if source is not None else None
+                source = await self._access.load(fork.source)
+                if source is None:
+                    raise StreamGone(f"the stream {key!r} inherits from {fork.source!r}, which is no longer there")
+                fork = source.state.fork
             known.reverse()
             if len(self._chains) > 1_000:
                 self._chains.clear()
             self._chains[key, current.state.id] = known
-        return [*known, (key, current.stored.tail)]
+        return known
 
 
 def _parts(records: Iterable[tuple[int, bytes]], offset: Offset, state: StreamState) -> list[Part]:

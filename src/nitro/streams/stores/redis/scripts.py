@@ -25,7 +25,7 @@ def _script(text: str) -> Script:
 
 
 GRACE_SECONDS: Final = 3600
-"""How long after its alarm Redis itself deletes a stream, if nobody has swept it."""
+"""How long after its alarm Redis itself deletes a stream that expires then, if nobody has swept it."""
 _LAST_SECONDS: Final = "100000000000"
 """An alarm that is later would be too late for Redis to count."""
 
@@ -45,7 +45,7 @@ COMMIT: Final = _script(
     + """
 local hash, records, names, alarms = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local key, channel, longest = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local expected, tail, alarm, state, body = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local expected, tail, alarm, expires, state, body = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local found = redis.call('HMGET', hash, 'version', 'tail', 'alarm')
 local newest = tonumber(found[1] or '0')
 local previous = found[2] and newest or 0
@@ -74,11 +74,15 @@ if previous == 0 then
 end
 redis.call('HSET', hash, 'version', text, 'tail', tail, 'state', state, 'alarm', alarm)
 if body then redis.call('XADD', records, text .. '-0', 'b', body) end
+local had_alarm = found[3] and found[3] ~= ''
 if alarm ~= '' then
   if alarm ~= found[3] then redis.call('ZADD', alarms, alarm, key) end
-  expire(hash, records, alarm, now)
-elseif found[3] and found[3] ~= '' then
+elseif had_alarm then
   redis.call('ZREM', alarms, key)
+end
+if expires == '1' and alarm ~= '' then
+  expire(hash, records, alarm, now)
+elseif had_alarm then
   redis.call('PERSIST', hash)
   redis.call('PERSIST', records)
 end
@@ -92,8 +96,8 @@ return version
 """
 )
 """Keys: hash, records, names, alarms. Arguments: key, channel, length of the longest news, expected version, tail,
-alarm or nothing; and if it isn't deleted the state, and the record if there is one. Returns the new version; or -1 less
-the version that it is at, and has done nothing then.
+alarm or nothing, whether it expires then; and if it isn't deleted the state, and the record if there is one. Returns
+the new version; or -1 less the version that it is at, and has done nothing then.
 
 A version is the time in microseconds, if that is greater than what was before; so a key that is deleted and made again
 has a greater one, and no trace has to be kept of it."""
@@ -105,7 +109,7 @@ local hash, records, alarms = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('HGET', hash, 'alarm') ~= ARGV[2] then return 0 end
 redis.call('HSET', hash, 'alarm', ARGV[3])
 redis.call('ZADD', alarms, ARGV[3], ARGV[1])
-expire(hash, records, ARGV[3], now)
+if redis.call('PTTL', hash) >= 0 then expire(hash, records, ARGV[3], now) end
 return 1
 """
 )

@@ -34,7 +34,7 @@ _MORE_THAN_ANY_KEY: Final = b"\xff"
 class RedisStore:
     """See `base.Store` for what its verbs promise. A commit is as durable as what Redis has replied to.
 
-    Redis itself deletes a stream an hour after its alarm, if nobody has swept it.
+    Redis itself deletes a stream an hour after it has expired, if nobody has swept it.
 
     Args:
         url: `redis://user:password@host:6379/0`, `rediss://` for TLS, `redis+unix:///path/to.sock?db=0`,
@@ -138,7 +138,8 @@ class RedisStore:
         name = commit.key.encode()
         shard = self._shard(name)
         keys = (shard + b":s:" + name, shard + b":r:" + name, shard + b":names", shard + b":alarms")
-        about = (name, self._channels + name, _TOLD_BYTES, commit.expected, commit.tail, _text(commit.alarm_at))
+        alarm = (_text(commit.alarm_at), int(commit.expires))
+        about = (name, self._channels + name, _TOLD_BYTES, commit.expected, commit.tail, *alarm)
         content = [part for part in (commit.state, commit.body) if part is not None]
         return ("EVALSHA", COMMIT.sha, 4, *keys, *about, *(content if commit.state is not None else ()))
 
