@@ -15,10 +15,15 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
+from nitro.errors import PayloadTooLarge
 from nitro.streams.base import ABSENT, Commit, Conflict, Record, Store
+from nitro.streams.committer import Applied
+from nitro.streams.decisions import Append, Creation
+from nitro.streams.errors import RecordTooLong
 from nitro.streams.stores.nats.link import Request
 from nitro.streams.stores.nats.messages import headers_of
 from nitro.streams.stores.nats.store import NatsStore
+from nitro.streams.streams import Streams
 from nitro.testing.conformance.stores import Heard, StoreConformance, again, commit, eventually
 from tests.brokers import Nats
 from tests.services import administer
@@ -74,6 +79,25 @@ class TestNatsStore(StoreConformance):
 
         self.run(scenario, name)
         assert self.leftovers(name) == 2
+
+    def test_what_is_too_long_for_the_server_is_refused_and_what_comes_with_it_is_stored(self) -> None:
+        name = self.namespace()
+
+        async def main() -> None:
+            streams = Streams(self.store(name))
+            await streams.create("first", Creation())
+            made = await asyncio.gather(
+                streams.create("long", Creation(run={"data": "." * 2_000_000})),
+                streams.create("short", Creation(run={"data": "." * 500_000})),
+                return_exceptions=True,
+            )
+            assert [type(each) for each in made] == [RecordTooLong, Applied]
+            with pytest.raises(PayloadTooLarge):
+                await streams.append("short", Append([b"." * 600_000]))
+            await streams.append("short", Append([b"." * 500_000]))
+            await streams.close()
+
+        asyncio.run(main())
 
     def test_batches_that_are_too_many_for_the_server_are_stored_one_by_one(self) -> None:
         async def scenario(store: Store) -> None:

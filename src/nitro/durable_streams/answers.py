@@ -57,9 +57,9 @@ _STATUSES: Final[tuple[tuple[type[NitroError], int], ...]] = (
     (ContentTypeMismatch, 409),
     (SequenceGap, 409),
     (SequenceRegression, 409),
+    (PayloadTooLarge, 413),
     (TooMany, 409),
     (StreamGone, 410),
-    (PayloadTooLarge, 413),
     (InvalidPayload, 400),
 )
 

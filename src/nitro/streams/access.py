@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from nitro.brokers.tasks import in_time, retry_seconds
-from nitro.errors import BrokerUnavailable, NitroError, PayloadTooLarge
+from nitro.errors import BrokerUnavailable, NitroError
 from nitro.streams import decisions
 from nitro.streams.base import Change, Record, Store
 from nitro.streams.committer import Applied, Committer
@@ -120,13 +120,6 @@ class Access:
         """Keys that begin with `prefix`, in their order."""
         await self.open()
         return await self.reached(in_time(self.store.keys(prefix, limit)))
-
-    def check_size(self, items: Sequence[bytes]) -> None:
-        """Raises PayloadTooLarge if the store can't hold these items as one record."""
-        longest = self.store.max_body_bytes
-        size = sum(map(len, items))
-        if longest is not None and size > longest:
-            raise PayloadTooLarge(f"{size:,} bytes in one append; {self.store.name} takes {longest:,}")
 
     @contextmanager
     def reading(self, key: str) -> Iterator[Tail]:

@@ -106,7 +106,7 @@ class Store(Protocol):
 
     @property
     def max_body_bytes(self) -> int | None:
-        """The longest record with its state that the server accepts; None if there is no limit."""
+        """The longest record and state together that the server accepts; None if there is no limit."""
 
     async def open(self) -> None:
         """Connect; create what is needed in the server or the file."""

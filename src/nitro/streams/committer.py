@@ -18,8 +18,8 @@ from nitro.brokers.tasks import in_time
 from nitro.streams import decisions
 from nitro.streams.base import ABSENT, Change, Commit, Conflict, Store, Stored
 from nitro.streams.decisions import Current, Decision
-from nitro.streams.errors import StreamError
-from nitro.streams.items import is_json, joined
+from nitro.streams.errors import RecordTooLong, StreamError
+from nitro.streams.items import LENGTH_BYTES, is_json, joined
 from nitro.streams.offsets import BEGINNING, Offset
 from nitro.streams.state import StreamState, from_bytes, to_bytes
 
@@ -175,6 +175,7 @@ class Committer:
                 continue
             try:
                 decision = each.decide(work.current())
+                self._check_size(work, decision)
             except StreamError as refusal:
                 if not work.is_empty:
                     break  # decided again when that is committed
@@ -195,6 +196,18 @@ class Committer:
             work.add(each, decision)
         work.close()
         return work
+
+    def _check_size(self, work: _Work, decision: Decision) -> None:
+        """Raises RecordTooLong if the store can't hold it. Half of what it takes is left for records."""
+        longest = self._store.max_body_bytes
+        if longest is None or decision.state is None or not decision.is_changed:
+            return
+        state, record = len(to_bytes(decision.state)), work.record_bytes(decision)
+        if state > longest // 2 or state + record > longest:
+            raise RecordTooLong(
+                f"the record has {record:,} bytes and the stream's state {state:,}; "
+                f"the store takes {longest:,}, and half of that for the state"
+            )
 
     def _finish(self, work: _Work, version: int) -> None:
         if work.commit is not None:
@@ -252,6 +265,12 @@ class _Work:
             or not self._items
             or (self._bytes + size <= _MAX_RECORD_BYTES and len(self._items) + len(decision.items) <= _MAX_RECORD_ITEMS)
         )
+
+    def record_bytes(self, decision: Decision) -> int:
+        """How long the record would be with what this appends."""
+        count = len(self._items) + len(decision.items)
+        between = 1 if decision.state is not None and is_json(decision.state.content_type) else LENGTH_BYTES
+        return self._bytes + sum(map(len, decision.items)) + count * between
 
     def add(self, waiting: _Waiting, decision: Decision) -> None:
         self.done.append(waiting)

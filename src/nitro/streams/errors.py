@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from nitro.errors import NitroError
+from nitro.errors import NitroError, PayloadTooLarge
 from nitro.streams.offsets import Offset
 from nitro.streams.state import StreamState
 
 __all__ = [
     "ContentTypeMismatch",
     "InvalidOffset",
+    "RecordTooLong",
     "SequenceGap",
     "SequenceRegression",
     "StaleEpoch",
@@ -90,3 +91,7 @@ class InvalidOffset(StreamError, ValueError):
 
 class TooMany(StreamError):
     """The stream has as many forks, items or bytes as it may have."""
+
+
+class RecordTooLong(TooMany, PayloadTooLarge):
+    """What is appended, and what the stream keeps beside its records, are longer than the store takes at once."""

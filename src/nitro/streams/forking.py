@@ -15,7 +15,7 @@ from nitro.streams import decisions
 from nitro.streams.access import Access
 from nitro.streams.committer import Applied
 from nitro.streams.decisions import Creation, Current, Decision
-from nitro.streams.errors import InvalidOffset, StreamExists
+from nitro.streams.errors import InvalidOffset, RecordTooLong, StreamExists
 from nitro.streams.items import is_json, media_type, split
 from nitro.streams.offsets import Offset
 from nitro.streams.reading import PAGE_BYTES, Reading
@@ -53,6 +53,7 @@ class Forks:
             StreamNotFound: there is no source.
             InvalidOffset: it has no such place.
             TooMany: it has as many forks as it may have.
+            RecordTooLong: what it begins with is too long for the store.
         """
         source = await self._access.load(point.source)
         if source is not None and source.state.is_deleted:
@@ -70,7 +71,6 @@ class Forks:
             raise StreamExists(
                 f"the source is of {source.state.content_type!r}, and the fork {creation.content_type!r}"
             )
-        self._access.check_size(items)
         now = time.time()
         await self._access.apply(
             point.source, lambda current: decisions.forked(decisions.live(current, point.source, now), key, now)
@@ -79,7 +79,7 @@ class Forks:
             applied = await self._access.apply(
                 key, lambda current: decisions.create(current, creation, key, time.time())
             )
-        except StreamExists:
+        except (StreamExists, RecordTooLong):
             there = await self._access.current(key)
             if there is None or there.state.fork is None or there.state.fork.source != point.source:
                 await self.leave_source(key, creation.state())

@@ -12,10 +12,12 @@ from typing import Final
 
 from nitro.errors import InvalidPayload
 
-__all__ = ["JSON", "is_json", "joined", "json_items", "media_type", "split"]
+__all__ = ["JSON", "LENGTH_BYTES", "is_json", "joined", "json_items", "media_type", "split"]
 
 JSON: Final = "application/json"
 _LENGTH: Final = struct.Struct(">I")
+LENGTH_BYTES: Final = _LENGTH.size
+"""What stands before each item that is bytes."""
 
 
 def media_type(content_type: str) -> str:

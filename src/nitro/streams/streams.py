@@ -65,9 +65,8 @@ class Streams:
             StreamExists: there is another one of this key.
             StreamNotFound: there is no source to fork from.
             InvalidOffset: the source has no such place.
-            PayloadTooLarge: the items are too long for the store.
+            RecordTooLong: the items, or what is kept of the stream, are too long for the store.
         """
-        self.access.check_size(creation.items)
         found = await self.access.current(key)
         if found is not None and decisions.is_expired(found, time.time()):
             await self.sweeper.sweep(key)
@@ -82,9 +81,8 @@ class Streams:
             StreamNotFound, StreamGone: it is not there.
             StreamClosed, ContentTypeMismatch, StaleEpoch, SequenceGap, InvalidOffset, SequenceRegression, TooMany:
                 see there.
-            PayloadTooLarge: the items are too long for the store.
+            RecordTooLong: the items, or what is kept of the stream, are too long for the store.
         """
-        self.access.check_size(request.items)
 
         def decide(current: Current | None) -> Decision:
             now = time.time()
