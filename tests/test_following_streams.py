@@ -13,7 +13,7 @@ from nitro.errors import BrokerUnavailable
 from nitro.streams.base import Commit, Conflict
 from nitro.streams.committer import Applied
 from nitro.streams.decisions import Append, Batch, Creation
-from nitro.streams.errors import StreamExists, StreamGone, StreamNotFound
+from nitro.streams.errors import StreamExists, StreamGone, StreamNotFound, TooMany
 from nitro.streams.forking import ForkPoint
 from nitro.streams.offsets import BEGINNING
 from nitro.streams.stores.memory import MemoryStore
@@ -73,6 +73,21 @@ async def _fork_a_fork() -> None:
     await streams.create("d", Creation(items=[b"of d"]), ForkPoint("c"))
     items = {key: (await streams.reading.page(key, BEGINNING)).items for key in "abcd"}
     assert items == {"a": [b"1", b"2", b"3"], "b": [b"1", b"2", b"3", b"of b"], "c": [b"1"], "d": [b"1", b"of d"]}
+    await streams.close()
+
+
+def test_a_fork_has_all_that_its_sources_have_or_there_are_too_many() -> None:
+    asyncio.run(_fork_forks())
+
+
+async def _fork_forks() -> None:
+    streams = Streams(MemoryStore("memory://", uuid4().hex))
+    await streams.create("0", Creation(items=[b"0"]))
+    with pytest.raises(TooMany):
+        for n in range(1, 200):
+            await streams.create(f"{n}", Creation(items=[b"%d" % n]), ForkPoint(f"{n - 1}"))
+    last = len(await streams.access.keys("", 1_000)) - 1
+    assert (await streams.reading.page(f"{last}", BEGINNING)).items == [b"%d" % n for n in range(last + 1)]
     await streams.close()
 
 

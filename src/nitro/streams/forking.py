@@ -9,19 +9,22 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nitro.streams import decisions
 from nitro.streams.access import Access
 from nitro.streams.committer import Applied
 from nitro.streams.decisions import Creation, Current, Decision
-from nitro.streams.errors import InvalidOffset, RecordTooLong, StreamExists
+from nitro.streams.errors import InvalidOffset, RecordTooLong, StreamExists, TooMany
 from nitro.streams.items import is_json, media_type, split
 from nitro.streams.offsets import Offset
 from nitro.streams.reading import PAGE_BYTES, Reading
 from nitro.streams.state import Fork, StreamState
 
 __all__ = ["ForkPoint", "Forks"]
+
+_MAX_SOURCES: Final = 100
+"""How deep forks of forks go: each source is read by itself."""
 
 
 class ForkPoint(NamedTuple):
@@ -52,13 +55,16 @@ class Forks:
             StreamExists: there is another one of this key, or the source is deleted, or of another type.
             StreamNotFound: there is no source.
             InvalidOffset: it has no such place.
-            TooMany: it has as many forks as it may have.
+            StreamGone: what it has inherited itself is no longer there.
+            TooMany: it has as many forks as it may have, or forks are as deep as they may be.
             RecordTooLong: what it begins with is too long for the store.
         """
         source = await self._access.load(point.source)
         if source is not None and source.state.is_deleted:
             raise StreamExists(f"the stream {point.source!r} was deleted, so nothing new can be forked from it")
         source = decisions.live(source, point.source, time.time())
+        if len(await self._reading.sources(point.source, source)) >= _MAX_SOURCES:
+            raise TooMany(f"forks of forks go {_MAX_SOURCES} deep, and {point.source!r} is there")
         offset = Offset(source.stored.tail) if point.offset is None else point.offset
         inherited, boundary = await self._inherited(point, source, offset)
         asked = None if point.offset is None else str(point.offset)

@@ -27,8 +27,6 @@ PAGE_BYTES: Final = 1024 * 1024
 """How much one page of a stream holds, at least one record."""
 _WAIT_SECONDS: Final = 20.0
 """How long a reader sleeps before it looks whether its stream is still there."""
-_CHAIN: Final = 100
-"""Sources of sources that a fork may have."""
 
 
 class Reading:
@@ -156,20 +154,20 @@ class Reading:
         if kept is not None and kept[-1][1] >= current.stored.tail:  # the store may have more than was heard of
             return [Record(version, body) for _, version, body in kept if version <= current.stored.tail]
         found: list[Record] = []
-        for owner, until in [*await self._sources(key, current), (key, current.stored.tail)]:
+        for owner, until in [*await self.sources(key, current), (key, current.stored.tail)]:
             while after < until and max_bytes > 0:
                 more = await self._access.read(owner, after, until, max_bytes)
                 if not more:
                     if owner != key:
                         self._chains.pop((key, current.state.id), None)
-                        await self._sources(key, current)  # they may be gone since they were looked for
+                        await self.sources(key, current)  # they may be gone since they were looked for
                     break
                 found += more
                 after = more[-1].version
                 max_bytes -= sum(len(record.body) for record in more)
         return found
 
-    async def _sources(self, key: str, current: Current) -> list[tuple[str, int]]:
+    async def sources(self, key: str, current: Current) -> list[tuple[str, int]]:
         """The keys that hold what a fork has inherited, and up to which version each, the oldest first.
 
         Raises:
@@ -181,7 +179,7 @@ class Reading:
         known = self._chains.get((key, current.state.id))
         if known is None:
             known, until = [], fork.version
-            while fork is not None and len(known) < _CHAIN:
+            while fork is not None:
                 until = min(until, fork.version)  # it may leave its source within what that has inherited
                 known.append((fork.source, until))
                 source = await self._access.load(fork.source)
