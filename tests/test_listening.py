@@ -265,6 +265,45 @@ def test_topics_that_no_url_holds_travel_in_headers(way: str, server: Server) ->
         assert {"nitro-topics-1", "nitro-topics-2", "nitro-topics-3", "nitro-topics-4"} <= seen(server)[-1].keys()
 
 
+def start_run(server: Server, items: int, pause: float) -> str:
+    return f"{server.url}/runs/{server.post(f'/runs?items={items}&pause={pause}').json()}"
+
+
+@both_ways
+def test_a_run_is_read_once_over_cuts_and_ends_the_iteration_behind_its_end(way: str, server: Server) -> None:
+    with Ear(way, start_run(server, 12, 0.05)) as ear:
+        for count in (3, 7):
+            eventually(lambda: len(ear.heard) >= count, "some items were heard", 15)  # noqa: B023 - called here
+            server.post("/disconnect")
+        ear.thread.join(15)
+        assert not ear.thread.is_alive()
+        assert ear.refused is None
+        *items, end = ear.heard
+        assert [each.data for each in items if isinstance(each, Heard)] == [{"n": n} for n in range(12)]
+        assert end == Heard("", {"state": "done"}, None)
+        ids = [each.id for each in items if isinstance(each, Heard)]
+        assert ear.listener.last_event_id == ids[-1]
+        assert list(ear.listener if way == "for" else []) == []
+    with Ear(way, ear.listener._asking._url, last_event_id=ids[8]) as late:
+        late.until({"n": 9}, {"n": 10}, {"n": 11}, {"state": "done"})
+        late.thread.join(15)
+        assert late.refused is None
+
+
+@both_ways
+def test_a_run_that_fails_ends_the_same_way_with_its_reason(way: str, server: Server) -> None:
+    with Ear(way, start_run(server, 0, 0.1)) as ear:
+        ear.until({"state": "failed", "reason": "nothing to count"})
+        ear.thread.join(15)
+        assert ear.refused is None
+
+
+@both_ways
+def test_a_run_that_is_none_is_refused(way: str, server: Server) -> None:
+    with Ear(way, f"{server.url}/runs/none") as ear:
+        ear.until_refused(404)
+
+
 class Silent:
     """Greets whoever asks, with heartbeats promised each 0.4 s, and says nothing more."""
 

@@ -19,7 +19,7 @@ from tests.specification.blocks import Block
 
 PAGE = Document("docs/how-to/listening.md")
 RUNS_BLOCKS = {"docs/how-to/listening.md": ["python"]}
-FIRST, IN_A_THREAD, GOES_ON, REFUSED = PAGE.all("python")
+FIRST, IN_A_THREAD, GOES_ON, A_RUN, REFUSED = PAGE.all("python")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,15 @@ def test_the_program_that_keeps_its_place_goes_on_there(
     assert program.gaps == 0
     (tmp_path / "place.txt").write_text("another-1")
     asyncio.run(hear(program, "go_on", server, lambda: eventually(lambda: program.gaps == 1, "a gap", 15), 1, 2))
+
+
+def test_the_program_that_reads_a_run_prints_its_items_and_its_end(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = A_RUN.source.replace("/answers/", "/runs/")
+    id = server.post("/runs?items=2&pause=0").json()
+    asyncio.run(asyncio.wait_for(Program(replace(A_RUN, source=source), server).names["read_a_run"](id), 15))
+    assert capsys.readouterr().out == "{'n': 0}\n{'n': 1}\ndone\n"
 
 
 def test_the_program_that_is_refused_prints_why(server: Server, capsys: pytest.CaptureFixture[str]) -> None:

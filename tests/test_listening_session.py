@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from nitro.client.ids import is_known, is_one_log
+from nitro.client.ids import is_known, is_known_item, is_one_log
 from nitro.client.session import Session
 from nitro.errors import StreamRefused
 from nitro.messages.heard import Heard
@@ -105,6 +105,36 @@ def test_rows_of_a_live_query_have_the_same_id_and_are_all_heard() -> None:
     assert session.hear("message", "rows\n3", "a-1") == Heard("rows", 3, "a-1")
 
 
+def test_an_item_of_a_run_has_an_id_of_its_own_and_is_not_heard_twice() -> None:
+    session = opened()
+    first, third = "00000000000002", "00000000000002.000001"
+    assert session.hear("message", '{"n":0}', first) == Heard("", {"n": 0}, first)
+    assert session.hear("message", '{"n":1}', third) == Heard("", {"n": 1}, third)
+    assert session.begin({})[1]["Last-Event-ID"] == third
+    session.hear("message", GREETING, "")
+    assert session.hear("message", '{"n":1}', third) is None
+    assert session.hear("message", '{"n":2}', "00000000000003") == Heard("", {"n": 2}, "00000000000003")
+    assert session.hear("end", '{"state":"done"}', "00000000000003") == Heard("", {"state": "done"}, None)
+    assert session.is_over
+
+
+def test_an_id_of_any_form_is_resumed_from_and_one_that_is_anothers_is_not() -> None:
+    session = opened()
+    assert session.hear("message", "1", "any form") == Heard("", 1, "any form")
+    assert session.last_event_id == "any form"
+    session = opened()
+    session.hear("message", "t.n\n1", "a-1")
+    assert session.hear("message", "2", "a-1") == Heard("", 2, None)  # sent to this client alone
+    assert not session.is_over
+
+
+def test_a_run_that_is_no_longer_kept_is_not_asked_for_again() -> None:
+    session = opened()
+    session.hear("message", "1", "00000000000002")
+    with pytest.raises(StreamRefused):
+        session.wait_seconds(session.refusal(404, "", b""))
+
+
 def test_a_heartbeat_moves_the_id_forward_alone_and_one_of_another_log_is_a_gap() -> None:
     session = opened("a-5")
     assert session.hear("message", "nitro.stream\n{}", "a-7") is None
@@ -163,5 +193,8 @@ def test_ids_are_compared_by_the_length_of_their_numbers_first() -> None:
     assert not is_known("a-10", "a-9")
     assert not is_known("b-1", "a-9")
     assert not is_known("snapshot-0", "snapshot-0")
+    assert is_known_item("00000000000002", "00000000000002.000001")
+    assert not is_known_item("00000000000003", "00000000000002.000001")
+    assert not is_known_item("b", "c")
     assert is_one_log("a-1", "snapshot-1")
     assert not is_one_log("a-1", "b-1")

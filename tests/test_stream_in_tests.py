@@ -163,6 +163,23 @@ def test_an_error_of_the_application_reaches_the_test_and_so_do_wrong_arguments(
     run(scenario())
 
 
+def test_a_run_that_is_cut_goes_on_behind_its_last_item() -> None:
+    async def words() -> AsyncIterator[str]:
+        for word in ("one", "two", "three"):
+            await asyncio.sleep(0.01)
+            yield word
+
+    async def scenario() -> None:
+        started = await runs.start(words())
+        async with stream(app, f"/runs/{started.id}") as page:
+            first = await page.next()
+            assert first.data == "one" and first.id is not None
+            await page.cut()
+            assert [(await page.next()).data for _ in range(3)] == ["two", "three", {"state": "done"}]
+
+    run(scenario())
+
+
 @pytest.mark.server  # it looks for its listener in the file system, once
 def test_what_collects_a_response_until_its_end_is_told_that_there_is_none() -> None:
     async def scenario() -> None:

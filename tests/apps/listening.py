@@ -1,14 +1,16 @@
-"""Streams for `tests/test_listening.py`: with tokens, refusals, gaps and ends."""
+"""Streams for `tests/test_listening.py`: with tokens, refusals, gaps and ends; and runs."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
-from nitro import Client, EventSourceResponse, Grant, active_clients, emit_async, event_stream
+from nitro import Client, EventSourceResponse, Grant, active_clients, emit_async, event_stream, runs
 
 app = FastAPI()
 seen: list[dict[str, str]] = []
@@ -49,6 +51,25 @@ async def answers(status: int) -> Response:
 async def small() -> Response:
     """Of a client that holds 10 messages at most."""
     return EventSourceResponse(Client(topics=["todo.*"], max_messages=10))
+
+
+async def _counting(items: int, pause: float) -> AsyncIterator[Any]:
+    for n in range(items):
+        await asyncio.sleep(pause)
+        yield {"n": n}
+    if not items:
+        raise runs.RunFailed("nothing to count")
+
+
+@app.post("/runs")
+async def start(items: int, pause: float) -> str:
+    return (await runs.start(_counting(items, pause))).id
+
+
+@app.get("/runs/{id}")
+async def read(id: str) -> Response:
+    seen.append({"run": id})
+    return await runs.stream(id)
 
 
 @app.post("/emit")

@@ -40,7 +40,8 @@ def listen(
     """Listen to a stream of `EventSourceResponse`: `async for message in nitro.listen(url)`, or `for` in a thread.
 
     Yields `Heard(topic, data, id)` for each message, once and in order, and a `Gap` where messages are missing. It
-    reconnects by itself, with its last id, and ends with an error when that is hopeless.
+    reconnects by itself, with its last id, and ends with an error when that is hopeless. Of a run it yields the items
+    and then the end, whose data is `{"state": "done"}` or another state; behind that the iteration is over.
 
     Args:
         url: of the endpoint, `http://` or `https://`.

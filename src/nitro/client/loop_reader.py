@@ -35,12 +35,16 @@ class LoopReader:
         self._waiting.reschedule(asyncio.get_running_loop().time())
         return True
 
+    @property
+    def _is_over(self) -> bool:
+        return self._is_stopped or self._asking.session.is_over
+
     async def messages(self) -> AsyncGenerator[Heard | Gap, None]:
         """What the user hears, over all connections."""
         import httpx
 
         async with httpx.AsyncClient(follow_redirects=True, timeout=CONNECT_SECONDS) as http:
-            while not self._is_stopped:
+            while not self._is_over:
                 error: Exception | None = None
                 headers = self._asking.headers()
                 if inspect.isawaitable(headers):
@@ -52,7 +56,7 @@ class LoopReader:
                                 yield message
                 except (StreamRefused, httpx.RequestError, TimeoutError) as failure:
                     error = failure
-                if not self._is_stopped:
+                if not self._is_over:
                     await self._sleep(self._asking.wait_seconds(error))
 
     async def _connection(
@@ -68,7 +72,7 @@ class LoopReader:
             if not self._asking.is_stream(response):
                 raise await self._refusal(response)
             async with aclosing(EventSource(response).aiter_sse()) as events:
-                while True:
+                while not session.is_over:
                     async with self._limit(session.silence_seconds):
                         event = await anext(events, None)
                     if event is None:

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from pydantic_core import from_json
 
 from nitro.chance import CHANCE
-from nitro.client.ids import is_known, is_one_log
+from nitro.client.ids import is_known, is_known_item, is_one_log
 from nitro.errors import StreamRefused
 from nitro.messages.heard import Heard
 from nitro.messages.message import Gap, GapReason, Position
@@ -56,6 +56,10 @@ class Session:
         text: leave data as it is sent.
         reading: the events whose messages alone are heard, and by whose schemas.
         random: between 0 and 1, for jitter.
+
+    Attributes:
+        last_event_id: the id of the newest message.
+        is_over: whether a run's end was heard: nothing more will come.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Session:
         random: Callable[[], float] = CHANCE.random,
     ) -> None:
         self.last_event_id: str = last_event_id
+        self.is_over: bool = False
         self._topics = topics or []
         self._text = text
         self._reading = reading
@@ -80,6 +85,8 @@ class Session:
         self._wait_at_end: float | None = None
         self._is_greeted = False
         self._was_open = False
+        self._is_run = False
+        self._id_of_line = ""
 
     @property
     def is_open(self) -> bool:
@@ -95,6 +102,7 @@ class Session:
         """Another attempt: the query parameters to add to the URL, and the headers, of which `headers` are a part."""
         self._is_greeted = False
         self._wait_at_end = None
+        self._id_of_line = ""
         own = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self.last_event_id:
             own["Last-Event-ID"] = self.last_event_id
@@ -117,6 +125,7 @@ class Session:
         Raises:
             StreamRefused: the stream ends here; `wait_seconds` decides what that means.
         """
+        own_id, self._id_of_line = "" if id == self._id_of_line else id, id or self._id_of_line
         if kind == "gap":
             gap = _parsed(data)
             return self._lose(gap["reason"], gap["resumed_at"])
@@ -127,10 +136,9 @@ class Session:
             return self._control(_parsed(text), id)
         if not self._is_greeted:
             raise _refused(200)
-        if not topic and self._reading is not None:
-            return None
         if not topic:
-            return Heard("", self._value(text), None)  # an id holds until the next one, so this one is another's
+            self.is_over = self.is_over or kind == "end"
+            return self._without_topic(text, own_id)  # an id holds until the next one, so it may be another's
         if id:
             if is_known(id, self.last_event_id):
                 return None
@@ -138,6 +146,15 @@ class Session:
         if self._reading is not None:
             return self._reading.read(topic, text, id or None)
         return Heard(topic, self._value(text), id or None)
+
+    def _without_topic(self, text: str, id: str) -> Heard | None:
+        """An item of a run, which has an id of its own; else a run's end, or what was sent to this client alone."""
+        if id:
+            if is_known_item(id, self.last_event_id):
+                return None
+            self.last_event_id = id
+            self._is_run = True
+        return Heard("", self._value(text), id or None) if self._reading is None else None
 
     def wait_seconds(self, refused: StreamRefused | None = None) -> float:
         """How long to wait before the next attempt, after an answer that is no stream, or after a stream's end.
@@ -157,6 +174,8 @@ class Session:
         return wait
 
     def _is_passing(self, status: int) -> bool:
+        if status == 404 and self._is_run:
+            return False  # it was kept for as long as it was
         return status >= 500 or status in _PASSING or (self._was_open and status in _PASSING_LATER)
 
     def _control(self, news: dict[str, Any], id: str) -> Gap | None:

@@ -35,12 +35,16 @@ class ThreadReader:
         if (watchdog := self._watchdog) is not None:
             watchdog.cut()
 
+    @property
+    def _is_over(self) -> bool:
+        return self._stopped.is_set() or self._asking.session.is_over
+
     def messages(self) -> Generator[Heard | Gap, None, None]:
         """What the user hears, over all connections."""
         import httpx
 
         with httpx.Client(follow_redirects=True, timeout=CONNECT_SECONDS) as http:
-            while not self._stopped.is_set():
+            while not self._is_over:
                 error: Exception | None = None
                 headers = self._headers()
                 try:
@@ -48,7 +52,7 @@ class ThreadReader:
                         yield from self._connection(http, headers)
                 except (StreamRefused, httpx.RequestError, TimeoutError) as failure:
                     error = failure
-                if not self._stopped.is_set():
+                if not self._is_over:
                     self._stopped.wait(self._asking.wait_seconds(error))
 
     def _connection(self, http: httpx.Client, headers: Mapping[str, str]) -> Generator[Heard | Gap, None, None]:
@@ -62,7 +66,7 @@ class ThreadReader:
             connection = response.extensions["network_stream"].get_extra_info("socket")
             with Watchdog(connection) as self._watchdog:
                 events = EventSource(response).iter_sse()
-                while not self._stopped.is_set():
+                while not self._is_over:
                     event = self._next(events, self._watchdog)
                     if event is None:
                         return
