@@ -265,6 +265,18 @@ def test_topics_that_no_url_holds_travel_in_headers(way: str, server: Server) ->
         assert {"nitro-topics-1", "nitro-topics-2", "nitro-topics-3", "nitro-topics-4"} <= seen(server)[-1].keys()
 
 
+def test_for_in_a_running_event_loop_is_refused_with_what_to_write() -> None:
+    async def scenario() -> None:
+        with nitro.listen("http://127.0.0.1:1/events") as listener:
+            with pytest.raises(ConfigurationError, match="write `async for`"):
+                for _ in listener:
+                    pass
+            listener.close()
+            assert await asyncio.to_thread(list, listener) == []
+
+    asyncio.run(scenario())
+
+
 def start_run(server: Server, items: int, pause: float) -> str:
     return f"{server.url}/runs/{server.post(f'/runs?items={items}&pause={pause}').json()}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from types import AsyncGeneratorType, GeneratorType, TracebackType
@@ -60,7 +61,8 @@ def listen(
         InvalidTopic, TopicTypeError: a topic is no pattern.
         ImportError: httpx or httpx-sse is missing.
 
-    The iteration raises StreamRefused if the server refuses the stream for good.
+    The iteration raises StreamRefused if the server refuses the stream for good, and `for` ConfigurationError where an
+    event loop runs, which it would block.
     """
     return Listener(url, topics, headers=headers, last_event_id=last_event_id, text=text, as_=as_)
 
@@ -109,6 +111,11 @@ class Listener(Generic[S]):
         return self._session.last_event_id
 
     def __iter__(self) -> Generator[Heard[S] | Gap, None, None]:
+        if asyncio._get_running_loop() is not None:
+            raise ConfigurationError(
+                "`for` over a listener would block this event loop for ever: write `async for`, or iterate in a thread "
+                "(asyncio.to_thread)"
+            )
         self._check_free()
         self._reader = reader = ThreadReader(self._asking)
         messages = reader.messages()
