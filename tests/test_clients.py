@@ -231,6 +231,20 @@ def test_a_stream_that_was_left_goes_on_where_it_stood() -> None:
     assert asyncio.run(scenario()) == [[0, 1], [2], [3, 4, 5]]
 
 
+def test_a_second_reader_of_a_client_ends_the_first_and_the_client_stays_connected() -> None:
+    async def scenario() -> None:
+        with Client(topics=["a"]) as client:
+            first = asyncio.create_task(take(client.stream(), 1))
+            await asyncio.sleep(0)
+            second = asyncio.create_task(take(client.messages(), 1))
+            assert await asyncio.wait_for(first, 5) == []
+            emit("a", "me", result=1)
+            assert [message.data for message in await asyncio.wait_for(second, 5)] == [1]
+            assert client.is_connected
+
+    asyncio.run(scenario())
+
+
 def test_reading_a_client_that_was_never_connected_is_an_error_with_a_remedy() -> None:
     with pytest.raises(NotConnected, match="with client"):
         asyncio.run(anext(Client().stream()))

@@ -271,6 +271,9 @@ class Client:
         Objects and arrays format as JSON, so a page can parse `f"data: {data}\\n\\n"` by `JSON.parse`.
         Each client gets its own copy.
 
+        A client has one reader: a second `stream()` or `messages()` of it ends the first, without an error. Make a
+        client for each reader.
+
         Args:
             delay: seconds, above 0. Has no effect, since the reader is woken at once; kept for compatibility.
 
@@ -295,6 +298,8 @@ class Client:
 
     def messages(self, as_: Event[Any, Any] | Iterable[Event[Any, Any]] | None = None) -> AsyncGenerator[Any, None]:
         """As `stream()`, but yields messages with topic, id and data, and a `Gap` where messages are missing.
+
+        A second reader of a client ends the first, as with `stream()`.
 
         Args:
             as_: an event with a schema, or several: yields these events' messages alone, each a `Heard` whose `data`
