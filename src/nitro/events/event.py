@@ -22,6 +22,7 @@ from nitro.events.emission import emit_and_wait, emit_at_once
 from nitro.events.schema import Schema
 from nitro.events.sender import ANY
 from nitro.events.signal import Condition, Handler, Registration
+from nitro.events.unshared import tell_at_exit
 from nitro.messages.topics import check_pattern, check_topic, matches
 
 __all__ = ["UNSET", "Condition", "Event", "Handler", "Namespace", "default_namespace", "event", "filter_signals"]
@@ -312,3 +313,10 @@ def _is_awaited(function: Callable[..., Any]) -> bool:
     return any(
         kind(each) for each in (function, call) for kind in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     )
+
+
+def _is_handled(topic: str) -> bool:
+    return (default_namespace.get(topic) or Event(topic)).is_handled
+
+
+tell_at_exit(_is_handled)
