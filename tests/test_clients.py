@@ -385,6 +385,30 @@ def test_what_cannot_be_sent_raises_in_the_caller_and_the_stream_lives(make: Cal
         getattr(result, "close", lambda: None)()
 
 
+class Line(BaseModel):
+    price: float
+
+
+@pytest.mark.parametrize(
+    ("result", "place"),
+    [
+        ({"lines": [{"sku": "a", "price": math.nan}]}, 'result["lines"][0]["price"]: '),
+        ({"lines": (1, {"of": object()})}, 'result["lines"][1]["of"]: '),
+        ({7: [object()]}, "result[7][0]: "),
+        ([Line(price=math.inf)], "result[0].price: "),
+        ([*range(5_000), object()], "result[5000]: "),
+        ({"a" * 100: [object()]}, f'result["{"a" * 49}][0]: '),
+        (object(), "Unable to serialize"),
+        ({(1, object()): 1}, "Error serializing"),
+    ],
+)
+def test_an_error_says_of_which_event_and_where_in_the_result_the_value_is(result: Any, place: str) -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        emit("order.placed", result=result)
+    beginning = f"result of 'order.placed' ({type(result).__name__}) can't be sent as JSON: {place}"
+    assert str(caught.value).startswith(beginning), str(caught.value)
+
+
 def test_ten_megabytes_are_refused_by_the_limit_that_is_named() -> None:
     with pytest.raises(PayloadTooLarge, match=r"limit 1048576.*NITRO_MAX_PAYLOAD_BYTES"):
         emit("a", result="x" * 10_000_000)

@@ -156,7 +156,7 @@ def _call(
         warn_if_unheard(signal, sender, args, kwargs)
     elif signal.schema is None:
         key = None if signal.latest_by is None else field_of(result, signal.latest_by)
-        written = encode(result, get_hub().settings.max_payload_bytes), key
+        written = encode(result, get_hub().settings.max_payload_bytes, signal.name), key
     else:
         kwargs["result"], payload = signal.schema.encode(result, get_hub().settings.max_payload_bytes)
         key = None if signal.latest_by is None else field_of(kwargs["result"], signal.latest_by)

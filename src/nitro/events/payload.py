@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
 from nitro.events.patch_text import frame_of
+from nitro.events.unsendable import place_of, remedy_for
 from nitro.messages.one_line import on_one_line
 
 __all__ = [
@@ -37,8 +38,6 @@ _DIGITS: Final = 4300
 """Maximum digits of an integer that JSON parsers accept. A payload with fewer digits can't exceed it."""
 
 
-_MAX_INSPECTED: Final = 1000
-"""How many values of a result that can't be serialised are inspected to find the cause for the error's text."""
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -86,13 +85,13 @@ class JsonText(str):
         return f"data: {on_one_line(to_json(self[:])).decode()}\n\n".encode(encoding, errors)
 
 
-def encode(result: Any, max_bytes: int) -> bytes:
+def encode(result: Any, max_bytes: int, topic: str | None = None) -> bytes:
     """`result` as JSON in UTF-8: any value that pydantic can serialise, including entities and models.
 
-    U+0085, U+2028 and U+2029 are escaped, since some SSE parsers treat them as line ends.
+    U+0085, U+2028 and U+2029 are escaped, since some SSE parsers treat them as line ends. `topic` is for errors.
 
     Raises:
-        InvalidPayload: it can't be serialised to JSON, or contains NaN or infinity.
+        InvalidPayload: it can't be serialised to JSON, or contains NaN or infinity; the text says where.
         PayloadTooLarge: its JSON is longer than `max_bytes`.
     """
     try:
@@ -108,8 +107,10 @@ def encode(result: Any, max_bytes: int) -> bytes:
         check_parsable(payload, lists)
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
+        of = "" if topic is None else f" of {topic!a}"
         raise InvalidPayload(
-            f"result ({type(result).__name__}) can't be sent as JSON: {reason}; {_remedy(result)}"
+            f"result{of} ({type(result).__name__}) can't be sent as JSON: {_where(result)}{reason}; "
+            f"{remedy_for(result)}"
         ) from error
     return sendable(payload, max_bytes)
 
@@ -169,26 +170,9 @@ def decode(payload: bytes) -> Any:
     return value
 
 
-def _remedy(result: Any) -> str:
-    """What to pass instead: specific if one of the first values in `result` is a model or row of SQLAlchemy's."""
-    rest = [result]
-    for _ in range(_MAX_INSPECTED):
-        if not rest:
-            break
-        value = rest.pop()
-        kind = type(value)
-        if hasattr(kind, "__mapper__") and not hasattr(kind, "model_dump"):
-            return (
-                f"{kind.__name__} is a model of SQLAlchemy's: pass a pydantic model of it (with "
-                f"ConfigDict(from_attributes=True), by model_validate), or a dict of its columns "
-                f"({{c.key: getattr(row, c.key) for c in sqlalchemy.inspect(row).mapper.column_attrs}}); an Entity is "
-                f"passed as it is"
-            )
-        if hasattr(kind, "_mapping"):
-            return f"{kind.__name__} is a row of SQLAlchemy's: pass dict(row._mapping)"
-        if isinstance(value, Mapping | list | tuple):
-            rest.extend(value.values() if isinstance(value, Mapping) else value)
-    return "pass dicts, lists, strings, finite numbers, models or entities"
+def _where(result: Any) -> str:
+    place = place_of(result)
+    return "" if place == "result" else f"{place}: "
 
 
 def _has_many_digits(payload: bytes) -> bool:

@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 
 from nitro.errors import ConfigurationError, InvalidPayload
 from nitro.events.payload import SURELY_PARSABLE_BYTES, check_parsable, encode, sendable
+from nitro.events.unsendable import place_of
 
 __all__ = ["Schema"]
 
@@ -70,7 +71,7 @@ class Schema(Generic[T]):
         except ValidationError as error:
             raise InvalidPayload(f"result of {self._topic!r} is no {self._name}: {_told(error)}") from None
         if self._is_open:  # pydantic would write NaN as null where it knows of no number
-            return value, encode(self.adapter.dump_python(value, by_alias=True), max_bytes)
+            return value, encode(self.adapter.dump_python(value, by_alias=True), max_bytes, self._topic)
         try:
             if value is result:  # its fields may have been changed since it was validated
                 payload = self._to_json(value, by_alias=True, warnings="error")
@@ -88,7 +89,9 @@ class Schema(Generic[T]):
             ) from None
         except (ValueError, TypeError, RecursionError) as error:
             reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
-            raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {reason}") from None
+            where = place_of(value)
+            at = "" if where == "result" else f"{where}: "
+            raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {at}{reason}") from None
         return value, sendable(payload, max_bytes)
 
     def decode(self, payload: str | bytes) -> T:

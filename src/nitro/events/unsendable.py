@@ -1,0 +1,92 @@
+"""Unsendable: where in a result the value is that JSON can't have, and what to pass instead. For the text of an error.
+
+Called by `payload` once a result could not be serialised, so it may take its time; it looks at a bounded number of
+values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
+from io import IOBase
+from itertools import islice
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json, to_jsonable_python
+
+__all__ = ["place_of", "remedy_for"]
+
+_MAX_INSPECTED: Final = 1_000
+"""How many values of a result are looked at for the remedy."""
+_MAX_INSIDE: Final = 10_000
+"""How many values of one list, dict or model are tried."""
+_MAX_DEPTH: Final = 20
+"""A place that is deeper is not told: the nesting itself is what is wrong, or the text would help nobody."""
+_MAX_CHARS: Final = 50
+"""So much is shown of a key."""
+
+
+def place_of(result: Any) -> str:
+    """The innermost value that can't be sent, such as `result["lines"][0]["price"]`; just `result` if nobody knows."""
+    place, value = "result", result
+    seen = {id(value)}
+    for _ in range(_MAX_DEPTH):
+        found = next(((step, inner) for step, inner in _inside(value) if not _is_sendable(inner)), None)
+        if found is None:
+            return place
+        step, value = found
+        place += step
+        if id(value) in seen:  # it contains itself
+            return place
+        seen.add(id(value))
+    return "result"
+
+
+def remedy_for(result: Any) -> str:
+    """What to pass instead: specific if one of the first values in `result` is a model or row of SQLAlchemy's."""
+    rest = [result]
+    for _ in range(_MAX_INSPECTED):
+        if not rest:
+            break
+        value = rest.pop()
+        kind = type(value)
+        if hasattr(kind, "__mapper__") and not hasattr(kind, "model_dump"):
+            return (
+                f"{kind.__name__} is a model of SQLAlchemy's: pass a pydantic model of it (with "
+                f"ConfigDict(from_attributes=True), by model_validate), or a dict of its columns "
+                f"({{c.key: getattr(row, c.key) for c in sqlalchemy.inspect(row).mapper.column_attrs}}); an Entity is "
+                f"passed as it is"
+            )
+        if hasattr(kind, "_mapping"):
+            return f"{kind.__name__} is a row of SQLAlchemy's: pass dict(row._mapping)"
+        if isinstance(value, Mapping | list | tuple):
+            rest.extend(value.values() if isinstance(value, Mapping) else value)
+    return "pass dicts, lists, strings, finite numbers, models or entities"
+
+
+def _inside(value: Any) -> Iterable[tuple[str, Any]]:
+    """The first values that it consists of, each with how Python reads it there."""
+    found: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        found = ((f"[{_shown(key)}]", inner) for key, inner in value.items())
+    elif isinstance(value, list | tuple):
+        found = ((f"[{place}]", inner) for place, inner in enumerate(value))
+    elif hasattr(type(value), "model_fields") or is_dataclass(value):
+        found = ((f".{name}", inner) for name, inner in getattr(value, "__dict__", {}).items())
+    return islice(found, _MAX_INSIDE)
+
+
+def _shown(key: Any) -> str:
+    return (json.dumps(key) if isinstance(key, str) else ascii(key))[:_MAX_CHARS]
+
+
+def _is_sendable(value: Any) -> bool:
+    try:
+        if isinstance(value, IOBase):
+            return False
+        from_json(to_json(value, inf_nan_mode="constants"))
+        json.dumps(to_jsonable_python(value, inf_nan_mode="constants"), allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
