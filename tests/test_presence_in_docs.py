@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -64,6 +65,18 @@ def test_two_browsers_see_each_other_come_and_go(server: Server, browser: Browse
     expect(bob.locator("#names")).to_have_text("Bob")
     contexts[1].close()
     eventually(lambda: not httpx.get(f"{server.url}/rooms/lobby/members").json(), "nobody is there")
+
+
+def test_a_worker_that_was_never_asked_knows_the_members_of_another_one(tmp_path: Path) -> None:
+    environment = {"NITRO_BROKER_URL": f"sqlite:///{tmp_path}/events.db"}
+    with (
+        Server("tests.apps.rooms_in_docs:app", environment=environment) as one,
+        Server("tests.apps.rooms_in_docs:app", environment=environment) as other,
+        httpx.stream("GET", f"{one.url}/rooms/lobby/events", cookies={"user": "ann"}) as stream,
+    ):
+        next(stream.iter_lines())
+        eventually(lambda: one.get("/rooms/lobby/members").json() == ["ann"], "ann is there")
+        assert other.get("/rooms/lobby/members").json() == ["ann"]
 
 
 def test_without_a_login_there_is_no_stream(server: Server) -> None:
