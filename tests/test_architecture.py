@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pydoc
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import nitro
-from nitro import errors
+from nitro import errors, testing
 from nitro.datastar import helpers
 from tests.import_graph import circles, graph, modules
 
@@ -243,6 +244,14 @@ def test_the_lazy_names_are_those_that_type_checkers_see() -> None:
             typed |= {alias.name: node.module for alias in node.names}
     assert typed == nitro._PLACES
     assert all(hasattr(nitro, name) for name in nitro.__all__)
+
+
+def test_help_and_dir_show_what_the_testing_kit_has_and_no_address_of_an_object() -> None:
+    assert {"captured", "stream"} <= set(dir(testing))
+    shown = pydoc.plain(pydoc.render_doc(testing))
+    assert "    captured(pattern" in shown and "    stream(" in shown
+    for function in (nitro.emit, nitro.emit_async, nitro.Event.emit):
+        assert "result: 'T | None' = UNSET" in pydoc.plain(pydoc.render_doc(function))
 
 
 PROMISED_NAMES = {

@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine
 from sqlalchemy.exc import OperationalError
 
 from nitro import Client, EventSourceResponse, emit
+from nitro.settings import get_settings
 from nitro.testing import stream
 from tests.documents import Document
 from tests.specification.blocks import Block
@@ -41,9 +43,11 @@ def application() -> FastAPI:
 DATABASE = PAGE.the("python", "A database for the tests")
 
 
-@pytest.mark.usefixtures("hub")
+@pytest.mark.usefixtures("own_declarations", "own_engines", "hub")
 @pytest.mark.parametrize("block", [each for each in PAGE.all("python") if each != DATABASE], ids=str)
-def test_a_test_passes(block: Block) -> None:
+def test_a_test_passes(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NITRO_DB_URL", f"sqlite:///{tmp_path / 'tests.db'}")
+    get_settings.cache_clear()
     names: dict[str, Any] = {"__name__": __name__, "create_todo": create_todo}
     PAGE.run(block, names)
     (test,) = [value for name, value in names.items() if name.startswith("test_")]

@@ -31,7 +31,17 @@ H = TypeVar("H", bound=Handler)
 T = TypeVarWithDefault("T", default=Any)
 S = TypeVarWithDefault("S", default=T)
 
-UNSET: Final[Any] = object()
+
+class _Unset:
+    """The type of `UNSET`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final[Any] = _Unset()
 """Stands for no `result`, which is not the same as None."""
 
 _order: Final = itertools.count()

@@ -21,3 +21,7 @@ if not TYPE_CHECKING:  # for a type checker, it would make every misspelt name v
         if name in _PLACES:
             return getattr(import_module(_PLACES[name]), name)
         raise AttributeError(f"module 'nitro.testing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
