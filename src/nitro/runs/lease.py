@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from nitro.chance import CHANCE
-from nitro.errors import BrokerUnavailable, NitroError
+from nitro.errors import NitroError
 from nitro.runs.errors import RunEnded, RunTaken
 from nitro.runs.record import RunRecord, record_of
 from nitro.streams.errors import StreamError
@@ -82,11 +82,11 @@ class Lease:
                     self._news.clear()
                     try:
                         await self._look(tail)
-                    except BrokerUnavailable:
-                        await asyncio.sleep(CHANCE.uniform(0.2, 0.5))
                     except StreamError:
                         self._on_lost(RunEnded("the run is gone: it was deleted"))
                         return
+                    except NitroError:  # the store is away, or not as it was
+                        await asyncio.sleep(CHANCE.uniform(0.2, 0.5))
             finally:
                 del tail.listeners[hear]
 

@@ -12,11 +12,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, Final
+
+from pydantic_core import to_json
 
 from nitro.brokers.tasks import retry_seconds
 from nitro.chance import CHANCE
-from nitro.errors import BrokerUnavailable, NitroError
+from nitro.errors import NitroError, PayloadTooLarge
 from nitro.events.payload import encode
 from nitro.runs.errors import RunEnded, RunFailed, RunTaken
 from nitro.runs.lease import Lease, why_ended
@@ -35,6 +38,10 @@ _WAITING_BYTES: Final = 256 * 1024
 _WAITING_ITEMS: Final = 1_000
 _YIELDS_EVERY: Final = 32
 """A producer that never waits lets others run after so many items."""
+_REASON_CHARACTERS: Final = 2_000
+"""The longest reason; what is longer is cut."""
+_STATE_BYTES: Final = 16 * 1024
+"""What the state of a run takes at most, with a reason, beside its record without one."""
 
 
 class Producer:
@@ -66,6 +73,7 @@ class Producer:
         self._next_batch = next_batch
         self._max_payload_bytes = max_payload_bytes
         self._on_stopped = on_stopped
+        self._state_bytes = len(to_json(record.to_json())) + _STATE_BYTES
         self._items: list[bytes] = []
         self._bytes = 0
         self._sent = 0
@@ -90,6 +98,12 @@ class Producer:
         """
         self._check()
         encoded = encode(item, self._max_payload_bytes)
+        longest = self._longest_record()
+        if longest is not None and len(encoded) > longest:
+            raise PayloadTooLarge(
+                f"the item has {len(encoded):,} bytes of JSON; {self._streams.access.store.name} takes {longest:,} "
+                f"beside the run's state; send a reference instead, or raise the server's limit"
+            )
         self._items.append(encoded)
         self._bytes += len(encoded)
         self._sent += 1
@@ -103,13 +117,13 @@ class Producer:
             await asyncio.sleep(0)
 
     async def end(self, state: Ended, reason: str | None = None) -> None:
-        """End the run, in one step with the items that aren't stored yet; returns when that is stored.
+        """End the run, in one step with the last items that aren't stored yet; returns when that is stored.
 
         Raises:
             RunEnded, RunTaken, RunFailed: as `send`.
         """
         self._check()
-        self._end = state, reason
+        self._end = state, None if reason is None else reason[:_REASON_CHARACTERS]
         self._store()
         if self._task is not None:
             await asyncio.shield(self._task)
@@ -140,7 +154,8 @@ class Producer:
         """Store what there is, until there is nothing more."""
         try:
             while self._failure is None and (self._items or self._end is not None):
-                items, self._items, self._bytes, end = self._items, [], 0, self._end
+                items = self._next_items()
+                end = self._end if not self._items else None
                 self._make_room()
                 await self._append(items, end)
                 if end is not None:
@@ -149,6 +164,23 @@ class Producer:
         finally:
             self._task = None
             self._make_room()
+
+    def _next_items(self) -> list[bytes]:
+        """Take what goes into one record: all there is, unless the store takes less at once."""
+        items, longest = self._items, self._longest_record()
+        if longest is None or self._bytes + len(items) <= longest:
+            self._items, self._bytes = [], 0
+            return items
+        sizes = accumulate(len(item) + 1 for item in items)
+        count = max(1, sum(size <= longest for size in sizes))
+        self._items = items[count:]
+        self._bytes = sum(map(len, self._items))
+        return items[:count]
+
+    def _longest_record(self) -> int | None:
+        """What the store takes as one record beside the run's state; None if there is no limit."""
+        longest = self._streams.access.store.max_body_bytes
+        return None if longest is None else max(longest - self._state_bytes, 0)
 
     async def _append(self, items: list[bytes], end: tuple[Ended, str | None] | None) -> None:
         record, now = self.record, time.time()
@@ -170,16 +202,11 @@ class Producer:
             )
             try:
                 await self._streams.append(self._key, request)
-            except BrokerUnavailable as error:
-                if failures == 0:
-                    log.warning("the run %s waits for its store: %s", self._key, error)
-                await asyncio.sleep(retry_seconds(failures) * CHANCE.uniform(0.5, 1))
-                failures += 1
             except TooMany as error:
-                reason = f"the run is longer than it may be: {error}"
-                self._items, self._bytes, self._end = [], 0, ("failed", reason)
-                await self._append([], self._end)
-                await self._fail(RunFailed(reason))
+                await self._overflow(f"the run is longer than it may be: {error}")
+                return
+            except PayloadTooLarge:  # the store takes less than when the item was sent
+                await self._overflow("an item is longer than the store takes by now")
                 return
             except (StaleEpoch, SequenceGap):
                 await self._fail(RunTaken("somebody else writes this run by now"))
@@ -190,11 +217,22 @@ class Producer:
             except StreamError:
                 await self._fail(RunEnded("the run is gone: it was deleted"))
                 return
+            except NitroError as error:  # also of a server that has come back and is not ready, or not as it was
+                if failures == 0:
+                    log.warning("the run %s waits for its store: %s", self._key, error)
+                await asyncio.sleep(retry_seconds(failures) * CHANCE.uniform(0.5, 1))
+                failures += 1
             else:
                 self._next_batch += 1
                 self.record = record
                 self._lease.renewed(alarm_at)
                 return
+
+    async def _overflow(self, reason: str) -> None:
+        """End the run as failed, without what isn't stored yet."""
+        self._items, self._bytes, self._end = [], 0, ("failed", reason)
+        await self._append([], self._end)
+        await self._fail(RunFailed(reason))
 
     async def _fail(self, error: NitroError) -> None:
         await self._lease.end()

@@ -1,0 +1,189 @@
+"""Producers whose store takes less than they are sent, or refuses for a while: nothing is lost in silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from nitro import runs
+from nitro.delivery.hub import Hub
+from nitro.errors import ConfigurationError, PayloadTooLarge
+from nitro.streams.base import Commit, Conflict
+from nitro.streams.stores.memory import MemoryStore
+from tests.brokers import BROKERS
+
+REFUSAL = ConfigurationError("JetStream is not on in its server; start it with nats-server -js")
+
+
+class OddStore(MemoryStore):
+    """A store as NATS's: its records are limited, and it may refuse when its server has come back.
+
+    Attributes:
+        refusals: how many commits are refused next.
+        renews: whether it takes alarms.
+        lengths: of the records that it has taken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("memory://", uuid4().hex)
+        self.refusals = 0
+        self.renews = True
+        self.lengths: list[int] = []
+
+    async def commit(self, commits: Sequence[Commit]) -> Sequence[int | Conflict]:
+        await asyncio.sleep(0.01)  # the way to a server, in which more is sent
+        if self.refusals:
+            self.refusals -= 1
+            raise REFUSAL
+        self.lengths += [len(commit.body or b"") + len(commit.state or b"") for commit in commits]
+        return await super().commit(commits)
+
+    async def postpone(self, key: str, alarm_at: float, to: float) -> bool:
+        if not self.renews:
+            raise REFUSAL
+        return await super().postpone(key, alarm_at, to)
+
+
+@pytest.fixture
+def store(hub_with: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch) -> OddStore:
+    hub_with(run_lease_seconds=1)
+    store = OddStore()
+    monkeypatch.setattr("nitro.streams.process.make_store", lambda url, namespace: store)
+    return store
+
+
+async def ended(run: runs.Run) -> tuple[list[Any], str]:
+    return await asyncio.wait_for(run.result(), 10), (await run.info()).state
+
+
+def test_items_that_are_more_than_a_record_may_hold_go_in_several(store: OddStore) -> None:
+    store.max_body_bytes = 100_000
+    sent = ["first", *(f"{n}" + "y" * 30_000 for n in range(12)), "z" * 80_000, "last"]
+
+    async def items() -> AsyncIterator[str]:
+        for item in sent:
+            yield item
+
+    async def scenario() -> None:
+        assert await ended(await runs.start(items())) == (sent, "done")
+
+    asyncio.run(scenario())
+    assert max(store.lengths) <= 100_000
+
+
+def test_an_item_that_the_store_does_not_take_is_refused_where_it_is_sent(store: OddStore) -> None:
+    store.max_body_bytes = 100_000
+    data = "d" * 30_000
+
+    async def work(run: runs.Run) -> None:
+        await run.send("first")
+        with pytest.raises(PayloadTooLarge, match="takes 53,"):
+            await run.send("z" * 60_000)
+        await run.send("last")
+
+    async def scenario() -> None:
+        assert await ended(await runs.start(work, data=data)) == (["first", "last"], "done")
+
+    asyncio.run(scenario())
+
+
+def test_a_run_whose_store_takes_less_than_before_fails(store: OddStore) -> None:
+    store.max_body_bytes = 100_000
+
+    async def items() -> AsyncIterator[str]:
+        yield "first"
+        await asyncio.sleep(0.1)
+        store.refusals = 1  # so the item waits
+        yield "z" * 60_000
+        await asyncio.sleep(0.02)
+        store.max_body_bytes = 50_000
+        await asyncio.sleep(10)
+
+    async def scenario() -> None:
+        with pytest.raises(runs.RunFailed, match="longer than the store takes by now"):
+            await ended(await runs.start(items()))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_what_the_store_refuses_for_a_while_is_stored_then(
+    store: OddStore, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def items() -> AsyncIterator[int]:
+        for n in range(6):
+            if n == 3:
+                store.refusals = count
+            yield n
+            await asyncio.sleep(0.02)
+
+    async def scenario() -> None:
+        assert await ended(await runs.start(items())) == ([0, 1, 2, 3, 4, 5], "done")
+
+    asyncio.run(scenario())
+    assert ("waits for its store: JetStream is not on" in caplog.text) == bool(count)
+
+
+def test_an_end_that_the_store_refuses_for_a_while_is_stored_then(store: OddStore) -> None:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(0.1)
+        store.refusals = 2
+
+    async def scenario() -> None:
+        assert await ended(await runs.start(items())) == ([1], "done")
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_that_the_store_refuses_to_renew_for_a_while_is_kept(store: OddStore) -> None:
+    async def idle(run: runs.Run) -> None:
+        store.renews = False
+        await asyncio.sleep(0.7)
+        store.renews = True
+        await asyncio.sleep(2.5)
+        await run.send("late")
+
+    async def scenario() -> None:
+        assert await ended(await runs.start(idle)) == (["late"], "done")
+
+    asyncio.run(scenario())
+
+
+def test_a_reason_is_cut_so_that_the_end_can_be_stored(store: OddStore) -> None:
+    store.max_body_bytes = 100_000
+
+    async def work(run: runs.Run) -> None:
+        await run.send("first")
+        raise runs.RunFailed("\n" * 1_000_000)
+
+    async def scenario() -> None:
+        run = await runs.start(work)
+        with pytest.raises(runs.RunFailed):
+            await ended(run)
+        assert (await run.info()).reason == "\n" * 2_000
+
+    asyncio.run(scenario())
+
+
+def test_over_nats_an_item_is_as_long_as_its_server_takes(tmp_path: Path, hub_with: Callable[..., Hub]) -> None:
+    async def work(run: runs.Run) -> None:
+        await run.send("first")
+        with pytest.raises(PayloadTooLarge):
+            await run.send("q" * 1_045_000)
+        for n in range(4):
+            await run.send(f"{n}" + "y" * 80_000)
+        await run.send("q" * 1_015_000)
+
+    async def scenario() -> None:
+        items, state = await ended(await runs.start(work))
+        assert ([len(item) for item in items], state) == ([5, *[80_001] * 4, 1_015_000], "done")
+
+    with BROKERS["nats"](tmp_path) as broker:
+        hub_with(broker_url=broker.url)
+        asyncio.run(scenario())
