@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
 
 import nitro
 from nitro import runs
@@ -67,6 +68,19 @@ async def start(
         keep_seconds=keep,
     )
     return {"run": run.id}
+
+
+@app.post("/late")
+async def start_late(seconds: float) -> StreamingResponse:
+    """A response that begins at once, and after a while starts a run."""
+
+    async def lines() -> AsyncIterator[str]:
+        yield "\n"
+        await asyncio.sleep(seconds)
+        run = await runs.start(counting(10, 0.2), restart=go_on, data={"items": 10, "pause": 0.2})
+        yield run.id
+
+    return StreamingResponse(lines())
 
 
 @app.post("/failing", status_code=202)

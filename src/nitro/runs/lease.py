@@ -61,12 +61,6 @@ class Lease:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def release(self) -> None:
-        """Give it up, so that the run is taken up or counts as lost without delay."""
-        await self.end()
-        long_ago = time.time() - self._seconds  # even a process that has just begun knows that its store was not away
-        await self._access.postpone(self._key, self._alarm_at, long_ago)
-
     async def _keep(self) -> None:
         with self._access.reading(self._key) as tail:
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pydantic_core import to_json
 
@@ -23,7 +23,7 @@ from nitro.errors import NitroError, PayloadTooLarge
 from nitro.events.payload import encode
 from nitro.runs.errors import RunEnded, RunFailed, RunTaken
 from nitro.runs.lease import Lease, why_ended
-from nitro.runs.record import Ended, RunRecord, record_of
+from nitro.runs.record import Ended, RunRecord, RunState, record_of
 from nitro.streams.decisions import Append, Batch
 from nitro.streams.errors import SequenceGap, StaleEpoch, StreamClosed, StreamError, TooMany
 from nitro.streams.streams import Streams
@@ -42,6 +42,8 @@ _REASON_CHARACTERS: Final = 2_000
 """The longest reason; what is longer is cut."""
 _STATE_BYTES: Final = 16 * 1024
 """What the state of a run takes at most, with a reason, beside its record without one."""
+_End: TypeAlias = tuple[RunState, str | None]
+"""The state with which a producer ends its run, and the reason; `"running"` if somebody else is to go on."""
 
 
 class Producer:
@@ -77,7 +79,10 @@ class Producer:
         self._items: list[bytes] = []
         self._bytes = 0
         self._sent = 0
-        self._end: tuple[Ended, str | None] | None = None
+        self._end: _End | None = None
+        self._has_ended = False
+        self._is_leaving = False
+        self._batch: tuple[list[bytes], _End | None] | None = None
         self._failure: NitroError | None = None
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -86,7 +91,7 @@ class Producer:
     @property
     def is_over(self) -> bool:
         """Whether it writes nothing more."""
-        return self._failure is not None or (self._end is not None and self._task is None)
+        return self._failure is not None or self._has_ended
 
     async def send(self, item: Any) -> None:
         """Add an item; waits while too many are not stored yet.
@@ -131,36 +136,50 @@ class Producer:
             raise self._failure
 
     async def release(self) -> None:
-        """Give up the lease, so that the run is taken up or counts as lost without delay: this process ends."""
-        if self.is_over:
-            return
-        self._failure = RunTaken("this process ends")
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._lease.release()
+        """Store what was sent, and leave the run to others, or end it as lost if nobody can go on: this process ends.
+
+        The event loop may have cancelled the producer's task already; what that was storing is stored once.
+        """
+        self._is_leaving = True
+        if self._end is None:
+            self._end = ("running", None) if self.record.restart is not None else ("lost", "its process was stopped")
+        while not self.is_over:
+            task = self._store()
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
 
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
+        if self._is_leaving:
+            raise RunTaken("this process ends, and writes the run no longer")
         if self._end is not None:
             raise RunEnded(f"the run is {self._end[0]} already; nothing can be added to it")
 
-    def _store(self) -> None:
-        if self._task is None:
+    def _store(self) -> asyncio.Task[None]:
+        if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work(), name=f"nitro producer of {self._key}")
+        return self._task
 
     async def _work(self) -> None:
-        """Store what there is, until there is nothing more."""
+        """Store what there is, until there is nothing more. If it is cancelled, the next one stores the same batch."""
         try:
-            while self._failure is None and (self._items or self._end is not None):
-                items = self._next_items()
-                end = self._end if not self._items else None
-                self._make_room()
+            while not self.is_over and (self._batch is not None or self._items or self._end is not None):
+                if self._batch is None:
+                    items = self._next_items()
+                    self._batch = items, self._end if not self._items else None
+                    self._make_room()
+                items, end = self._batch
+                if end is not None and end[0] == "running":
+                    await self._lease.end()  # which would be renewed otherwise
                 await self._append(items, end)
+                self._batch = None
                 if end is not None:
+                    self._has_ended = True
                     await self._lease.end()
-                    break
         finally:
             self._task = None
             self._make_room()
@@ -182,19 +201,19 @@ class Producer:
         longest = self._streams.access.store.max_body_bytes
         return None if longest is None else max(longest - self._state_bytes, 0)
 
-    async def _append(self, items: list[bytes], end: tuple[Ended, str | None] | None) -> None:
-        record, now = self.record, time.time()
-        if end is not None:
-            record = replace(record, state=end[0], reason=end[1], ended_at=now)
+    async def _append(self, items: list[bytes], end: _End | None) -> None:
+        record = self.record
         batch = Batch(PRODUCER, record.epoch, self._next_batch)
         failures = 0
         while self._failure is None:
             now = time.time()
-            alarm_at = now + (record.lease_seconds if end is None else record.keep_seconds)
+            alarm_at = now + record.lease_seconds
+            if end is not None:
+                record, alarm_at = _ended(record, end, now)
             request = Append(
                 items,
                 batch=batch,
-                closes=end is not None,
+                closes=record.state != "running",
                 run=record.to_json() if end is not None else None,
                 alarm_at=alarm_at,
                 max_items=record.max_items,
@@ -258,3 +277,11 @@ class Producer:
     def __repr__(self) -> str:
         state = "over" if self.is_over else f"{len(self._items)} items to store"
         return f"<Producer of {self._key}, {state}>"
+
+
+def _ended(record: RunRecord, end: _End, now: float) -> tuple[RunRecord, float]:
+    """The record of a run that its producer ends, and when somebody has to look at it."""
+    state, reason = end
+    if state == "running":
+        return replace(record, is_released=True), now
+    return replace(record, state=state, reason=reason, ended_at=now), now + record.keep_seconds

@@ -38,6 +38,7 @@ class RunRecord:
         ended_at: seconds since 1970; None while it runs.
         restart: the name of the function that starts it again; None if nothing does.
         data: what that function needs to know.
+        is_released: its producer has left it to others, since its process ended.
     """
 
     started_at: float
@@ -52,6 +53,7 @@ class RunRecord:
     ended_at: float | None = None
     restart: str | None = None
     data: Any = None
+    is_released: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept."""

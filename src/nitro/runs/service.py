@@ -1,6 +1,6 @@
 """The runs of one event loop: how they are started, taken up, ended, cancelled, listed, and looked after.
 
-Fed by the functions of `nitro.runs`; feeds the streams of the loop. It owns the tasks that run iterators.
+Fed by the functions of `nitro.runs`; feeds the streams of the loop.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from nitro.runs.producer import PRODUCER, Producer
 from nitro.runs.record import PREFIX, Ended, RunInfo, RunRecord, key_of, new_id, owners_prefix, record_of
 from nitro.runs.restarts import restarter
 from nitro.runs.run import Run
+from nitro.runs.works import Works
 from nitro.settings import Settings, get_settings
 from nitro.streams import decisions
 from nitro.streams.committer import Applied
@@ -56,10 +57,10 @@ class Runs:
     def __init__(self, streams: Streams, settings: Settings) -> None:
         self.streams = streams
         self._settings = settings
-        self._works: set[asyncio.Task[None]] = set()
+        self._works = Works()
         self._loop = asyncio.get_running_loop()
         streams.sweeper.leave_to(PREFIX, self._sweep)
-        streams.on_close(self._end_works)
+        streams.on_close(self._end)
 
     async def start(self, work: Work | None, record: RunRecord, within_seconds: float) -> Run:
         """A new run; its work, if there is any, goes on by itself."""
@@ -174,8 +175,7 @@ class Runs:
         producer = self._producer(key, record, alarm_at, next_batch=next_batch, on_stopped=lambda _: task.cancel())
         run._producer = producer
         task = self._loop.create_task(self._work(run, work, producer), name=f"nitro work of {key}")
-        self._works.add(task)
-        task.add_done_callback(self._works.discard)
+        self._works.add(task, producer)
 
     def _producer(
         self,
@@ -217,13 +217,10 @@ class Runs:
             if close is not None:
                 await close()
 
-    async def _end_works(self) -> None:
-        """This process ends: others take its runs up, or write that they are lost."""
+    async def _end(self) -> None:
+        """The event loop ends."""
         _runs.pop(self.streams, None)
-        works = tuple(self._works)
-        for work in works:
-            work.cancel()
-        await asyncio.gather(*works, return_exceptions=True)
+        await self._works.hand_on()
 
     async def _claim(self, key: str, seen: Current | None = None) -> tuple[RunRecord, float]:
         """Become the producer of a run: the next epoch begins.
@@ -240,7 +237,7 @@ class Runs:
             if current.state.is_closed:
                 raise RunEnded(f"the run is {record.state}; nothing can be added to it")
             _check_unchanged(current, seen)
-            record = replace(record, epoch=record.epoch + 1)
+            record = replace(record, epoch=record.epoch + 1, is_released=False)
             claimed[:] = [(record, now + record.lease_seconds)]
             batch = Batch(PRODUCER, record.epoch, 0)
             return decisions.append(current, Append(batch=batch, run=record.to_json(), alarm_at=claimed[0][1]), now)
@@ -278,11 +275,12 @@ class Runs:
             await self.streams.sweeper.sweep(key)
             return
         now, alarm_at = time.time(), current.stored.alarm_at
-        if alarm_at is None or alarm_at > now:
+        if alarm_at is None or alarm_at > now or self._works.are_ending:
             return
         record = record_of(current.state)
         if (
-            time.monotonic() - self.streams.sweeper.reached_at < record.lease_seconds
+            not record.is_released
+            and time.monotonic() - self.streams.sweeper.reached_at < record.lease_seconds
             and now - alarm_at < record.lease_seconds
         ):
             return  # the store was away: producers have had no chance to renew their leases

@@ -21,7 +21,7 @@ from nitro.delivery.process import current_hub
 from nitro.delivery.server_watch import HasStopped, ServerWatch
 from nitro.sse.listening_sockets import ListeningSockets
 
-__all__ = ["also_end", "drain_on_signals", "drain_with_listener", "is_under_gunicorn", "shutdown"]
+__all__ = ["also_end", "drain_on_signals", "drain_with_listener", "is_under_gunicorn", "keep_server_for", "shutdown"]
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -63,8 +63,9 @@ class _ChainedQuit(_Chained):
 def shutdown() -> None:
     """End all streams of this process, as SIGTERM does, for servers and scripts that stop in another way.
 
-    Events that were emitted before are still sent, then browsers are told to reconnect after a while. Event loops that
-    had streams accept no new ones: a stream that connects is ended at once. Returns at once, from any thread.
+    Events that were emitted before are still sent, then browsers are told to reconnect after a while. Runs that are
+    written here are handed on to other processes. Event loops that had streams accept no new ones: a stream that
+    connects is ended at once. Returns at once, from any thread.
     """
     hub = current_hub()
     if hub is not None:
@@ -76,6 +77,15 @@ def shutdown() -> None:
 def also_end(end: Callable[[], object]) -> None:
     """Call `end` as well when the streams of this process end. It returns at once, and is safe in a signal handler."""
     _others.add(end)
+
+
+def keep_server_for(task: asyncio.Task[None]) -> None:
+    """Let uvicorn wait for a task as for that of a request before it ends this process, which it does by a signal."""
+    for handler in map(signal.getsignal, _SIGNALS):
+        tasks = getattr(getattr(getattr(handler, "server", None), "server_state", None), "tasks", None)
+        if isinstance(handler, _Chained) and isinstance(tasks, set):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
 
 def drain_on_signals(servers: ServerWatch | None = None) -> None:

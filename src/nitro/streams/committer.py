@@ -89,7 +89,7 @@ class Committer:
         """
         answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, deque()).append(_Waiting(decide, answer))
-        if self._task is None:
+        if self._task is None or self._task.done():  # cancelled before it began
             self._task = asyncio.get_running_loop().create_task(self._run(), name="nitro streams committer")
         return answer
 

@@ -21,9 +21,10 @@ from nitro.streams.forking import ForkPoint, Forks
 from nitro.streams.reading import Reading
 from nitro.streams.sweeper import Sweeper
 
-__all__ = ["Streams"]
+__all__ = ["END_SECONDS", "Streams"]
 
-_END_SECONDS: Final = 2.0
+END_SECONDS: Final = 2.0
+"""How long the end of a process waits for what is still to be stored."""
 
 
 class Streams:
@@ -49,7 +50,7 @@ class Streams:
     async def close(self) -> None:
         """End what `on_close` asked for, for some seconds at most, and then the access to the store."""
         with suppress(TimeoutError):  # a store that is away may not hold up the end of a process
-            async with asyncio.timeout(_END_SECONDS):
+            async with asyncio.timeout(END_SECONDS):
                 for end in self._ends:
                     await end()
         await self.access.close()

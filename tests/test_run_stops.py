@@ -1,0 +1,122 @@
+"""Servers and programs that stop in order: others go on with their runs at once, or the runs are lost at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.brokers import BROKERS, STORES
+from tests.run_reading import RunReading, start_run
+from tests.servers import ROOT, Server
+from tests.sse import Stream
+
+AT_ONCE_SECONDS = 5.0
+"""Half of a lease; the others look each second, and the server has to stop, on a machine that may be busy."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'runs.db'}"
+
+
+@pytest.fixture
+def staying(store: str) -> Iterator[Server]:
+    with Server("tests.apps.runs:app", environment={"NITRO_BROKER_URL": store}) as server:
+        httpx.get(f"{server.url}/runs").raise_for_status()
+        yield server
+
+
+@pytest.mark.parametrize("streams", [0, 1], ids=["no stream", "a stream"])
+@pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])
+def test_runs_of_a_uvicorn_that_stops_go_on_or_are_lost_at_once(
+    store: str, staying: Server, workers: int, streams: int
+) -> None:
+    options = ("--workers", str(workers)) if workers > 1 else ()
+    with (
+        Server("tests.apps.runs:app", environment={"NITRO_BROKER_URL": store}, options=options) as leaving,
+        ExitStack() as opened,
+    ):
+        ids = [start_run(leaving.url, items=400, pause=0.02, restarts=n % 2 == 0) for n in range(6)]
+        readings = [RunReading(f"/runs/{id}").read(staying.port, most=3) for id in ids]
+        for id in ids[:streams]:
+            opened.enter_context(Stream(leaving.port, f"/runs/{id}")).read_until(b"data: ")
+        began = time.monotonic()
+        took = leaving.end()
+        for reading in readings[1::2]:
+            reading.read(staying.port, seconds=AT_ONCE_SECONDS)
+            assert reading.end == {"state": "lost", "reason": "its process was stopped"}
+            assert [item["n"] for item in reading.items] == list(range(len(reading.items)))
+        for reading in readings[::2]:
+            while not any("pid" in item for item in reading.items):
+                reading.read(staying.port, most=len(reading.items) + 1, seconds=AT_ONCE_SECONDS)
+        assert time.monotonic() - began < AT_ONCE_SECONDS
+        assert took < 3
+    for reading in readings[::2]:
+        (place,) = [n for n, item in enumerate(reading.items) if "pid" in item]
+        assert reading.items[place]["restarted behind"] == place
+    assert "Traceback" not in leaving.output, leaving.output
+
+
+def test_a_run_that_begins_while_its_server_stops_is_handed_on(store: str, staying: Server) -> None:
+    with Server("tests.apps.runs:app", environment={"NITRO_BROKER_URL": store}) as leaving:
+        start_run(leaving.url, items=1)
+        with httpx.stream("POST", f"{leaving.url}/late", params={"seconds": 1}, timeout=10) as answer:
+            began = time.monotonic()
+            leaving.end()
+            id = "".join(answer.iter_text()).strip()
+        reading = RunReading(f"/runs/{id}").read(staying.port, most=1, seconds=AT_ONCE_SECONDS)
+        assert reading.items == [{"restarted behind": 0, "pid": staying.process.pid}]
+        assert time.monotonic() - began < AT_ONCE_SECONDS
+
+
+PROGRAM = """
+import asyncio, sys
+from nitro import runs
+
+async def count(start, pause):
+    for n in range(start, 1_000_000):
+        yield n
+        if n % 7 == 0:
+            await asyncio.sleep(pause)
+
+@runs.restartable
+def go_on(run, items):
+    assert items == list(range(len(items))), items
+    return count(len(items), 0.2)
+
+async def states():
+    return [(info.state, info.items) for info in await runs.list()]
+
+async def main():
+    if sys.argv[1] == "start":
+        for n in range(8):
+            await runs.start(count(0, n % 4 / 50 + 0.001), restart=go_on if n < 6 else None)
+        await asyncio.sleep(0.5)
+    else:
+        before = await states()
+        assert [state for state, _ in before] == ["lost"] * 2 + ["running"] * 6, before
+        async with asyncio.timeout(4):
+            while any(more <= items for (_, items), (_, more) in zip(before[2:], (await states())[2:])):
+                await asyncio.sleep(0.1)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_runs_of_a_program_that_ends_are_taken_up_by_the_next_one(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    with BROKERS[kind](tmp_path) as broker:
+        environment = {**os.environ, "NITRO_BROKER_URL": broker.url, "PYTHONPATH": str(ROOT)}
+        for argument in ("start", "go on"):
+            command = [sys.executable, "-W", "error", str(tmp_path / "program.py"), argument]
+            done = subprocess.run(command, timeout=30, capture_output=True, text=True, env=environment)
+            assert (done.returncode, done.stderr) == (0, "")
