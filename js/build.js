@@ -11,7 +11,7 @@ import { edited } from "./test/edits.js";
 const place = process.argv.indexOf("--out");
 const wheel = place > 0 ? process.argv[place + 1] : "../src/nitro/static";
 /** Properties of objects that are never handed to a page's code, nor posted to another page or worker, which may have another build. */
-const INNER = /^(isWaiting|isNewcomer|isAsleep|unconfirmed|heardAt|probedAt|wasOpen|hasBegun|wanted|greeted|refused|openSoon|covers|hear|keep|kept|soon|report|hold|lead|isAsked|post|tell|watch|after|end|open|ask|leave|wake|give|readers|channel|kind|stream|event|env|before|again|remove|handler|pattern|read)$/;
+const INNER = /^(isWaiting|isNewcomer|isAsleep|unconfirmed|heardAt|probedAt|wasOpen|hasBegun|wanted|greeted|refused|openSoon|covers|hear|keep|kept|soon|report|hold|lead|isAsked|post|tell|watch|after|end|open|ask|leave|wake|give|readers|channel|kind|stream|event|env|before|again|remove|handler|pattern|read|until|member)$/;
 const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning" };
 
 if (process.argv.includes("--tests")) {
@@ -39,7 +39,7 @@ async function serve(entry, plugins) {
   await build({ ...options, outfile: `${wheel}/${entry}.readable.js` });
   const { outputFiles } = await build({ ...options, minify: true, mangleProps: INNER, write: false, outfile: `${entry}.js` });
   // 500 bytes of the 8 KiB that the client may have: esbuild shortens these and private names, and terser finds what it leaves
-  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2022, compress: { passes: 3, pure_getters: true, hoist_funs: true, sequences: false } });
+  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2022, compress: { passes: 3, pure_getters: true, hoist_funs: true, sequences: false, unsafe_arrows: true, lhs_constants: false } });
   await writeFile(`${wheel}/${entry}.js`, `${code}\n`);
 }
 

@@ -93,10 +93,7 @@ export class Line implements Listener {
     this.readers.add(member);
     if (member.user) stream.wasOpen ||= !member.isOfPageBefore;
     if (member.last) this.#newest = member.last;
-    if (stream.state === "open" && stream.last) {
-      if (!member.last) member.tell({ is: "at", id: (member.last = stream.last) });
-      else this.#loseIfElsewhere(member, stream.last);
-    }
+    if (stream.state === "open" && stream.last && !isOneLog(stream.last, member.last)) this.#place(member, stream.last);
     const had = this.#recent.map(({ id }) => isKnown(id, member.last)).lastIndexOf(true);
     const isBehind = member.last === NO_ROWS
       ? !isIncomplete(this.#since) // else what came since is all rows, and what became of them
@@ -179,7 +176,7 @@ export class Line implements Listener {
     const { state, last } = this.#stream;
     const ids: string[] = [];
     for (const member of this.readers) {
-      if (state === "open" && last) this.#loseIfElsewhere(member, last);
+      if (state === "open" && last && member.last && !isOneLog(last, member.last)) this.#place(member, last);
       member.isWaiting = false;
       if (member.last && !member.isAsleep) ids.push(member.last); // and not where the attempt before began: it may have been another's log
     }
@@ -278,32 +275,23 @@ export class Line implements Listener {
     this.#since = gap.resumed_at;
     for (const member of this.readers) {
       if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
-      this.#lose(member, gap);
+      this.#place(member, gap.resumed_at, gap);
     }
     this.state("open");
   }
 
-  #lose(member: Member, gap: Gap): void {
+  /** It stands there now, and is told so: by a gap if there is one, as where it stood in another log. */
+  #place(member: Member, id: string, gap: Gap | false = !isOneLog(id, member.last) && { reason: "epoch", resumed_at: id }): void {
     const isNew = !member.last;
-    member.last = gap.resumed_at;
-    if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
-  }
-
-  /** Whether it stood in another log than this id's. */
-  #loseIfElsewhere(member: Member, id: string): boolean {
-    const isElsewhere = !!member.last && !isOneLog(id, member.last);
-    if (isElsewhere) this.#lose(member, { reason: "epoch", resumed_at: id });
-    return isElsewhere;
+    member.last = id;
+    if (!member.isAsleep) member.tell(gap && !isNew ? { is: "gap", gap } : { is: "at", id });
   }
 
   at(id: string): void {
-    if (!this.#since) this.#since = id;
+    this.#since ||= id;
     for (const member of this.readers) {
-      if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
-      if (!this.#loseIfElsewhere(member, id)) {
-        member.last = id;
-        member.tell({ is: "at", id });
-      }
+      // also where it stands: what only others hear has moved it on, and it does not know of that
+      if (!member.isWaiting) this.#place(member, isKnown(id, member.last) ? member.last : id);
     }
   }
 }

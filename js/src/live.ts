@@ -190,8 +190,7 @@ export class Member implements Live {
     else if (news.is === "message") this.#message(news);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
     else if (news.is === "at") {
-      this.#stand(news.id);
-      this.#call((pattern) => pattern === POSITION, (handler) => (handler as (position: string) => void)(news.id));
+      if (this.#stand(news.id)) this.#call((pattern) => pattern === POSITION, (handler) => (handler as (position: string) => void)(news.id));
     } else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
       this.#last = news.gap.resumed_at;

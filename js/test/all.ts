@@ -137,11 +137,15 @@ function worldOf(setting: Partial<World>): { world: World; run: (seconds: number
   return { world, run };
 }
 
-function pageIn(world: World, name: string, heard: string[]): { realm: Realm; live: Member } {
+/** A page, and what it hears. */
+function pageIn(world: World, name: string, heard: string[], topics = ["a.1"], storage = new Map<string, any>()) {
   const realm = new Realm(name);
-  const live = new Member(world.page(realm, new Map()).env, "http://x/events", { topics: ["a.1"], worker: "w.js" });
+  const { env, tell } = world.page(realm, storage);
+  const live = new Member(env, "http://x/events", { topics, worker: "w.js" });
   live.on("*", (_, { topic, id }) => heard.push(`${name} ${topic} ${id}`));
-  return { realm, live };
+  live.on("gap", ({ reason, resumed_at }) => heard.push(`${name} ${reason} ${resumed_at}`));
+  const leave = () => (tell("hide"), world.kill(realm));
+  return { realm, live, storage, tell, leave };
 }
 
 test("who was robbed of the lead while it slept leads at once when the robber is closed", () => {
@@ -180,6 +184,33 @@ test("a worker that comes late is told that who called it has left", () => {
   run(5);
   assert.equal(world.workers.size, 1, "it has come");
   assert.deepEqual([...world.connections], [], "and reads nothing for who has gone");
+});
+
+test("a tab that hears nothing knows where it stands while others hear much, whatever becomes of who told it", () => {
+  for (const setting of [{}, { hasWorkers: false }]) {
+    const { world, run } = worldOf(setting);
+    const heard: string[] = [];
+    const leader = pageIn(world, "leader", [], ["b.1"]);
+    run(1);
+    const quiet = pageIn(world, "quiet", heard);
+    pageIn(world, "busy", [], ["b.1"]);
+    const places: string[] = [];
+    quiet.live.on("nitro.position", (position) => places.push(position));
+    for (let n = 0; n < 60; n++) {
+      world.emit("b.1"); // of which the log keeps twelve
+      run(2);
+    }
+    assert.ok(isKnown("1-50", places.at(-1)!), `it is told of ${places}`);
+    quiet.live.subscribe("a.2");
+    run(1);
+    for (const { realm } of world.workers.size ? [...world.workers.values()] : [leader]) world.kill(realm);
+    world.emit("a.1");
+    run(10);
+    assert.deepEqual(heard, ["quiet a.1 1-61"], "and of no gap");
+    quiet.tell("hide");
+    const [{ last }] = quiet.storage.values();
+    assert.ok(isKnown("1-61", last), last);
+  }
 });
 
 interface Todo {

@@ -1,16 +1,16 @@
 // One run: tabs that come and go in a world full of faults, and then quiet. What each heard is judged at the end.
 //
-// Each member hears what it asked for, once, in order, or is told of a gap; hears nothing that is another user's; nobody
-// stays without a stream in the quiet; nothing is held by those who closed.
+// Each member hears what it asked for, once, in order, or is told of a gap; knows how far it has everything; hears nothing that
+// is another user's; nobody stays without a stream in the quiet; nothing is held by those who closed.
 
 import { type Live, Member, type Options } from "../src/live.js";
-import { isOneLog } from "../src/position.js";
+import { isKnown, isOneLog } from "../src/position.js";
 import { type Random, NO_TOKEN, randomFrom, PUBLIC, Realm, ROOM, World } from "./world.js";
 
 const LONGEST_STORM = 40_000;
 /** Everybody has to be well again after this. Most are much sooner, and are judged then. */
 const QUIET = 75_000;
-const SHORT_QUIET = 15_000;
+const SHORT_QUIET = 16_000; // more than a heartbeat
 /** So long after an event who leads may close because of it, and leave the lead to a tab that sleeps. Most hear it sooner. */
 const TAKEN_OVER_WITHIN = 20_000;
 const SOON = 5000;
@@ -44,8 +44,10 @@ interface Watched {
   isClosed: boolean;
   closesAsItHears: boolean;
   heard: [topic: string, id: string][];
-  /** Where it stands. */
+  /** Where it stands, by what it has heard. */
   at: string;
+  /** How far it knows that it has everything: there, or further. */
+  knows: string;
   /** By topic: behind which position everything has to be heard. */
   owed: Map<string, string>;
   hasAskedForbidden: boolean;
@@ -123,7 +125,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     const live = new Member(tab.env, "http://x/events", options);
     const watched: Watched = {
       live, tab, options, name: `m${all.length}`, possible: new Set(usersOf(tab)), wasOpen: false, isClosed: false, closesAsItHears: false,
-      heard: [], at: "", owed: new Map(), hasAskedForbidden: topics.includes(FORBIDDEN),
+      heard: [], at: "", knows: options.since ?? "", owed: new Map(), hasAskedForbidden: topics.includes(FORBIDDEN),
       watches: [],
     };
     const baseline = options.since ?? (changesUsers ? "" : predecessor?.at);
@@ -152,14 +154,15 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
         watched.possible = new Set([owner]);
       }
       watched.heard.push([topic, id]);
-      watched.at = id;
+      watched.at = watched.knows = id;
       if (watched.closesAsItHears) close(watched);
     });
     live.on("gap", (gap) => {
       say?.(`${watched.name} gap ${JSON.stringify(gap)}`);
-      watched.at = gap.resumed_at;
+      watched.at = watched.knows = gap.resumed_at;
       for (const topic of watched.owed.keys()) watched.owed.set(topic, gap.resumed_at);
     });
+    live.on("nitro.position", (position) => (watched.knows = position));
     tab.watched.push(watched);
     all.push(watched);
     if (world.hasRoom && chance(0.6)) watch(watched);
@@ -418,6 +421,13 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       }
     }
   };
+  /** Also who heard nothing knows that it has everything, as of a heartbeat ago. */
+  const judgePlaces = (found: string[], position: string) => {
+    for (const { live, name, knows } of members()) {
+      const isBehind = knows && !isKnown(position, knows); // it may have begun where the page before stood, and nothing came since
+      if (isBehind && live.state === "open") found.push(`${name} knows that it has everything up to ${knows}, and not up to ${position}`);
+    }
+  };
   const judgeSeen = (found: string[]) => {
     const { members: named = [], count } = world.room as { members?: object[]; count: number };
     const isSo = JSON.stringify([named, count]);
@@ -427,10 +437,12 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   };
   /** What is wrong after so long a quiet, when one more event of each topic has been emitted. */
   const judge = async (quiet: number, patience: number): Promise<string[]> => {
+    const { position } = world;
     await run(storm + quiet);
+    const found: string[] = [];
+    judgePlaces(found, position); // before something is heard that tells it, too
     for (const topic of [...PUBLIC, ...USERS.map((user) => `${user}.1`)]) world.emit(topic);
     await run(storm + quiet + patience);
-    const found: string[] = [];
     judgeStates(found);
     judgeHeard(found);
     if (world.hasRoom) judgeSeen(found);

@@ -67,9 +67,16 @@ const MUTANTS = [
   {
     name: "another log is no gap",
     file: "line.ts",
-    text: "const isElsewhere = !!member.last && !isOneLog(id, member.last);",
-    by: "const isElsewhere = false;",
+    text: "!isOneLog(id, member.last) && { reason",
+    by: "false && { reason",
     seed: 163,
+  },
+  {
+    name: "who hears nothing is not told where it stands while others hear something",
+    file: "line.ts",
+    text: "if (!member.isWaiting) this.#place(member, isKnown(id, member.last) ? member.last : id);",
+    by: "if (!member.isWaiting && !isKnown(id, member.last)) this.#place(member, id);",
+    seed: 18,
   },
   {
     name: "a stream on which nothing comes is never let go of",
@@ -98,7 +105,7 @@ const MUTANTS = [
     text: `if (!this.readers.size) this.end();
       else if`,
     by: "if",
-    seed: 9,
+    seed: 12,
   },
   {
     name: "a line whose last member was closed is kept for those who come back",
@@ -147,8 +154,8 @@ const MUTANTS = [
   {
     name: "who stands in a line that is read from its beginning is told of a gap",
     file: "line.ts",
-    text: `if (state === "open" && last) this`,
-    by: `if (state === "open") this`,
+    text: `if (state === "open" && last && member.last`,
+    by: `if (state === "open" && member.last`,
     seed: 52149,
   },
   {
@@ -226,8 +233,8 @@ const MUTANTS = [
   {
     name: "a position is not heard of without rows",
     file: "live.ts",
-    text: "this.#call((pattern) => pattern === POSITION, (handler) => (handler as (position: string) => void)(news.id));",
-    by: "",
+    text: "if (this.#stand(news.id)) this.#call((pattern) => pattern === POSITION, (handler) => (handler as (position: string) => void)(news.id));",
+    by: "this.#stand(news.id);",
     world: "rows",
     seed: 42,
   },

@@ -428,10 +428,7 @@ var Line = class {
     this.readers.add(member);
     if (member.user) stream.wasOpen ||= !member.isOfPageBefore;
     if (member.last) this.#newest = member.last;
-    if (stream.state === "open" && stream.last) {
-      if (!member.last) member.tell({ is: "at", id: member.last = stream.last });
-      else this.#loseIfElsewhere(member, stream.last);
-    }
+    if (stream.state === "open" && stream.last && !isOneLog(stream.last, member.last)) this.#place(member, stream.last);
     const had = this.#recent.map(({ id }) => isKnown(id, member.last)).lastIndexOf(true);
     const isBehind = member.last === NO_ROWS ? !isIncomplete(this.#since) : member.last && had < 0 && !isKnown(stream.last, member.last) && !isKnown(this.#since, member.last);
     member.isWaiting = !!isBehind || !this.covers(member.topics);
@@ -504,7 +501,7 @@ var Line = class {
     const { state, last } = this.#stream;
     const ids = [];
     for (const member of this.readers) {
-      if (state === "open" && last) this.#loseIfElsewhere(member, last);
+      if (state === "open" && last && member.last && !isOneLog(last, member.last)) this.#place(member, last);
       member.isWaiting = false;
       if (member.last && !member.isAsleep) ids.push(member.last);
     }
@@ -593,29 +590,20 @@ var Line = class {
     this.#since = gap.resumed_at;
     for (const member of this.readers) {
       if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
-      this.#lose(member, gap);
+      this.#place(member, gap.resumed_at, gap);
     }
     this.state("open");
   }
-  #lose(member, gap) {
+  /** It stands there now, and is told so: by a gap if there is one, as where it stood in another log. */
+  #place(member, id, gap = !isOneLog(id, member.last) && { reason: "epoch", resumed_at: id }) {
     const isNew = !member.last;
-    member.last = gap.resumed_at;
-    if (!member.isAsleep) member.tell(isNew ? { is: "at", id: member.last } : { is: "gap", gap });
-  }
-  /** Whether it stood in another log than this id's. */
-  #loseIfElsewhere(member, id) {
-    const isElsewhere = !!member.last && !isOneLog(id, member.last);
-    if (isElsewhere) this.#lose(member, { reason: "epoch", resumed_at: id });
-    return isElsewhere;
+    member.last = id;
+    if (!member.isAsleep) member.tell(gap && !isNew ? { is: "gap", gap } : { is: "at", id });
   }
   at(id) {
-    if (!this.#since) this.#since = id;
+    this.#since ||= id;
     for (const member of this.readers) {
-      if (member.isAsleep || member.isWaiting || isKnown(id, member.last)) continue;
-      if (!this.#loseIfElsewhere(member, id)) {
-        member.last = id;
-        member.tell({ is: "at", id });
-      }
+      if (!member.isWaiting) this.#place(member, isKnown(id, member.last) ? member.last : id);
     }
   }
 };
@@ -1196,8 +1184,7 @@ var Member = class {
     else if (news.is === "message") this.#message(news);
     else if (news.is === "user") [this.#user, this.#isOfPageBefore] = [news.user, false];
     else if (news.is === "at") {
-      this.#stand(news.id);
-      this.#call((pattern) => pattern === POSITION, (handler) => handler(news.id));
+      if (this.#stand(news.id)) this.#call((pattern) => pattern === POSITION, (handler) => handler(news.id));
     } else if (news.is === "gap") {
       if (news.gap.reason !== "rights" && isKnown(news.gap.resumed_at, this.#last)) return;
       this.#last = news.gap.resumed_at;
