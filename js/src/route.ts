@@ -29,7 +29,7 @@ const MOST_DEATHS = 3;
 
 export function makeRoute(env: PageEnv, { key, config, worker }: RouteOptions, tell: Tell): Route {
   const name = env.name();
-  const secondBest: Kind = key && env.locks && env.channel ? "leader" : "alone";
+  let secondBest: Kind = key && env.locks && env.channel ? "leader" : "alone";
   let way: Way | undefined;
   let spare: Way | undefined; // a worker that is waited for, while another way is in use
   let deaths = 0;
@@ -45,6 +45,7 @@ export function makeRoute(env: PageEnv, { key, config, worker }: RouteOptions, t
     try {
       way = open(kind);
     } catch {
+      if (kind !== "worker") secondBest = "alone"; // as where cookies are blocked
       return use(secondBest); // as for a script of another origin
     }
     if (kind !== "worker") way.post({ do: "ask" });

@@ -213,6 +213,20 @@ test("a tab that hears nothing knows where it stands while others hear much, wha
   }
 });
 
+test("where the browser forbids channels, as with all cookies blocked, a page has a stream of its own", () => {
+  const { world, run } = worldOf({ hasWorkers: false });
+  let opened = 0;
+  const channel = () => {
+    opened++;
+    throw new Error("The operation is insecure.");
+  };
+  const live = new Member({ ...world.page(new Realm("page"), new Map()).env, channel }, "http://x/events", { topics: ["a.1"] });
+  run(2);
+  assert.deepEqual([live.state, opened, world.connections.size], ["open", 1, 1]);
+  live.close();
+  assert.deepEqual([world.connections.size, world.locks.size], [0, 0]);
+});
+
 interface Todo {
   id: number;
   title: string;

@@ -971,7 +971,7 @@ var TRIES_AGAIN_AT_LATEST = 36e5;
 var MOST_DEATHS = 3;
 function makeRoute(env, { key, config, worker: worker2 }, tell) {
   const name = env.name();
-  const secondBest = key && env.locks && env.channel ? "leader" : "alone";
+  let secondBest = key && env.locks && env.channel ? "leader" : "alone";
   let way;
   let spare;
   let deaths = 0;
@@ -989,6 +989,7 @@ function makeRoute(env, { key, config, worker: worker2 }, tell) {
     try {
       way = open(kind);
     } catch {
+      if (kind !== "worker") secondBest = "alone";
       return use(secondBest);
     }
     if (kind !== "worker") way.post({ do: "ask" });
