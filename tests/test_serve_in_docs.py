@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, Route
 from pydantic import BaseModel
 
 from nitro.serve.configuration import Configuration, Inspector, Jwt, PublishKey, Stream, Ticket
@@ -204,6 +204,30 @@ def test_the_page_with_the_browser_client_gets_a_ticket_and_hears(
     page.wait_for_function("shown.length === 1")
     assert page.evaluate("shown") == [["todo.created", {"id": 1, "title": "Milk"}]]
     page.evaluate("live.close()")
+
+
+@pytest.mark.browser
+def test_the_browser_client_asks_again_for_a_ticket_that_fails_and_not_for_one_that_is_refused(
+    server: Server, application: Server, browser: Browser
+) -> None:
+    page = browser.new_context().new_page()  # in which an error of its own is no problem
+    page.goto(f"{application.url}/page")
+    asked: list[int] = []
+
+    def answer(route: Route) -> None:
+        asked.append(status)
+        route.fulfill(status=status)
+
+    status = 502
+    page.route("**/ticket", answer)
+    script = BY_CLIENT.replace("https://hub.example.org", server.url)
+    page.add_script_tag(content=f"{script}\nwindow.live = live", type="module")
+    page.wait_for_function("window.live?.state === 'waiting'")
+    status = 401
+    page.wait_for_function("live.state === 'closed'", timeout=20_000)
+    assert page.evaluate("live.error.status") == 401
+    assert set(asked[:-1]) == {502} and asked[-1] == 401
+    page.context.close()
 
 
 @pytest.mark.browser
