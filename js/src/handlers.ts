@@ -39,6 +39,9 @@ export function turn(env: PageEnv, it: Stateful, state: State, failure?: Failure
 export const hears = (pattern: string, topic: string): boolean =>
   pattern !== "gap" && (topic ? matches(pattern, topic) : pattern === "*");
 
+/** A page that has not given its headers by then has none. */
+export const HEADERS_WITHIN = 5000;
+
 /** Headers to ask with; null if the page can't give them. */
 export async function headersOf(env: PageEnv, { headers }: Pick<Options, "headers">): Promise<Record<string, string> | null> {
   try {

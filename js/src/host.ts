@@ -5,6 +5,7 @@
 // since it is somebody else or asks for too much, has to go apart.
 
 import type { Env, Undo } from "./env.js";
+import { HEADERS_WITHIN } from "./handlers.js";
 import { Line, LONGEST_PAUSE, type Member, type Owner, PAUSE } from "./line.js";
 import { type Config, CONFIRM_EACH, FORGETS_AFTER, type Tell, type ToHost } from "./protocol.js";
 import { Stream } from "./stream.js";
@@ -12,7 +13,6 @@ import { type Failure, failed, type Headers } from "./transports.js";
 
 type Join = Extract<ToHost, { do: "join" }>;
 
-const HEADERS_WITHIN = 5000;
 const OTHER_USER = failed(419);
 const FRESH = { isNewcomer: true, probedAt: -LONGEST_PAUSE };
 

@@ -85,6 +85,7 @@ export class Rows<Row extends object> implements Collection<Row> {
   #sort: ((a: Row, b: Row) => number) | undefined;
   #live!: Live;
   #isLive = false;
+  #isWrong = false; // what it has, until rows that are read anew have come
   #all = new Map<string, Row>();
   #next: Map<string, Row> | null = null; // what has come so far of rows that are read anew; the others are shown until it is whole
   #rows: readonly Row[] = Object.freeze([]);
@@ -147,11 +148,13 @@ export class Rows<Row extends object> implements Collection<Row> {
       (...heard: T) =>
         live === this.#live && act(...heard);
     this.#next = null;
-    live.onstate = own(() => this.#follow(live.state === "open"));
+    this.#isWrong = true;
+    live.onstate = own(() => this.#follow(live.state === "open" && !this.#isWrong));
     live.on("*", own((told: Told<Row>[], { topic, id }) => topic && Array.isArray(told) && this.#hear(told, id)));
     live.on("nitro.position", own((id) => this.position && this.#stand(id, false)));
     live.on("gap", own(() => this.#open(WRONG_ROWS)));
     old?.close();
+    if (old) this.#follow(false);
   }
 
   #hear(told: Told<Row>[], id: string): void {
@@ -168,7 +171,7 @@ export class Rows<Row extends object> implements Collection<Row> {
     }
     const isFirst = rows && !this.position;
     if (changes.length || rows) this.#isSorted = false;
-    this.#isLive ||= !!rows;
+    if (rows) [this.#isLive, this.#isWrong] = [true, false];
     this.#stand(id, !!rows);
     if (isFirst) this.#begin.resolve();
     this.#follow(this.#isLive, isFirst || changes.length || (rows && rows !== this.rows) ? changes : undefined);

@@ -1,7 +1,7 @@
 // The follower of a run: it reads what began, grows and ends for good, each item once, and stays away behind the end.
 
 import type { PageEnv } from "./env.js";
-import { headersOf, tried, turn } from "./handlers.js";
+import { HEADERS_WITHIN, headersOf, tried, turn } from "./handlers.js";
 import type { Live, Options } from "./live.js";
 import { type State, Stream } from "./stream.js";
 import type { Failure } from "./transports.js";
@@ -44,7 +44,10 @@ export function followIn(env: PageEnv, url: string, options: FollowOptions): Run
   };
   const stream = new Stream(env, { url, credentials }, {
     wanted: () => ({ topics: null, last: run.lastEventId }),
-    headers: (give) => void headersOf(env, options).then(give),
+    headers(give) {
+      const undo = env.after(HEADERS_WITHIN, () => give(null));
+      void headersOf(env, options).then(give).finally(undo);
+    },
     state(state, failure) {
       if (run.state === "closed") return;
       if (state === "waiting" && failure?.status === 404) return end(failure); // it was kept for as long as it was

@@ -185,6 +185,7 @@ function turn(env, it, state, failure) {
   tried(env, () => it.onstate?.(state, it.error));
 }
 var hears = (pattern, topic) => pattern !== "gap" && (topic ? matches(pattern, topic) : pattern === "*");
+var HEADERS_WITHIN = 5e3;
 async function headersOf(env, { headers }) {
   try {
     return Object.fromEntries(new Headers(await headers?.()));
@@ -609,7 +610,6 @@ var Line = class {
 };
 
 // src/host.ts
-var HEADERS_WITHIN = 5e3;
 var OTHER_USER = failed(419);
 var FRESH = { isNewcomer: true, probedAt: -LONGEST_PAUSE };
 var Host = class {

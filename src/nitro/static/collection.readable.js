@@ -25,6 +25,8 @@ var Rows = class {
   #sort;
   #live;
   #isLive = false;
+  #isWrong = false;
+  // what it has, until rows that are read anew have come
   #all = /* @__PURE__ */ new Map();
   #next = null;
   // what has come so far of rows that are read anew; the others are shown until it is whole
@@ -79,11 +81,13 @@ var Rows = class {
     const live = this.#live = this.#connect(since);
     const own = (act) => (...heard) => live === this.#live && act(...heard);
     this.#next = null;
-    live.onstate = own(() => this.#follow(live.state === "open"));
+    this.#isWrong = true;
+    live.onstate = own(() => this.#follow(live.state === "open" && !this.#isWrong));
     live.on("*", own((told, { topic, id }) => topic && Array.isArray(told) && this.#hear(told, id)));
     live.on("nitro.position", own((id) => this.position && this.#stand(id, false)));
     live.on("gap", own(() => this.#open(WRONG_ROWS)));
     old?.close();
+    if (old) this.#follow(false);
   }
   #hear(told, id) {
     const changes = [];
@@ -99,7 +103,7 @@ var Rows = class {
     }
     const isFirst = rows && !this.position;
     if (changes.length || rows) this.#isSorted = false;
-    this.#isLive ||= !!rows;
+    if (rows) [this.#isLive, this.#isWrong] = [true, false];
     this.#stand(id, !!rows);
     if (isFirst) this.#begin.resolve();
     this.#follow(this.#isLive, isFirst || changes.length || rows && rows !== this.rows ? changes : void 0);

@@ -158,6 +158,7 @@ function turn(env, it, state, failure) {
   it.error = failure ?? null;
   tried(env, () => it.onstate?.(state, it.error));
 }
+var HEADERS_WITHIN = 5e3;
 async function headersOf(env, { headers }) {
   try {
     return Object.fromEntries(new Headers(await headers?.()));
@@ -335,7 +336,10 @@ function followIn(env, url, options) {
   };
   const stream = new Stream(env, { url, credentials }, {
     wanted: () => ({ topics: null, last: run.lastEventId }),
-    headers: (give) => void headersOf(env, options).then(give),
+    headers(give) {
+      const undo = env.after(HEADERS_WITHIN, () => give(null));
+      void headersOf(env, options).then(give).finally(undo);
+    },
     state(state, failure) {
       if (run.state === "closed") return;
       if (state === "waiting" && failure?.status === 404) return end(failure);
