@@ -271,11 +271,15 @@ export class Line implements Listener {
   }
 
   gap(gap: Gap): void {
+    const id = gap.resumed_at;
     this.#recent = [];
-    this.#since = gap.resumed_at;
+    this.#since = id;
     for (const member of this.readers) {
-      if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
-      this.#place(member, gap.resumed_at, gap);
+      const { last } = member;
+      if (member.isWaiting || isKnown(id, last)) continue;
+      // who stands further on than the stream may have lost nothing: it is read anew from there
+      member.isWaiting = isOneLog(id, last) && !isKnown(last, this.#stream.last);
+      if (!member.isWaiting) this.#place(member, id, gap);
     }
     this.state("open");
   }

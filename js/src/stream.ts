@@ -30,6 +30,7 @@ export interface Listener {
   refused(failure: Failure): void;
   /** `type` is the event's name, or `"message"`. */
   message(topic: string, text: string, id: string, type: string): void;
+  /** Something is missing behind `last`, which is as it was before. */
   gap(gap: Gap): void;
   /** There is nothing more up to here. */
   at(id: string): void;
@@ -138,8 +139,9 @@ export class Stream {
     const [, topic = "", text] = /^(?:(.*)\n)?([^]*)/.exec(data)!;
     if (type === "gap") {
       const gap = JSON.parse(data) as Gap;
+      this.#listener.gap(gap);
       this.last = gap.resumed_at;
-      return this.#listener.gap(gap);
+      return;
     }
     if (topic === "nitro.stream") return this.#control(JSON.parse(text!), id);
     if (!this.#isGreeted) return this.#dropped(failed(200));

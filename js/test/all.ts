@@ -214,6 +214,32 @@ test("a tab that hears nothing knows where it stands while others hear much, wha
   }
 });
 
+test("a tab whose place is gone is told of a gap, and no other one is", () => {
+  const { world, run } = worldOf({});
+  const heard: string[] = [];
+  const old = pageIn(world, "old", heard, ["b.1"]);
+  run(1);
+  const all: string[] = [];
+  pageIn(world, "busy", all, ["b.1"]);
+  run(1);
+  world.emit("b.1");
+  run(1);
+  old.tell("hide"); // into the browser's cache of pages
+  run(5);
+  for (let n = 0; n < 300; n++) {
+    world.emit("b.1"); // of which the log keeps twelve, and the line 256
+    run(0.1);
+  }
+  old.tell("show");
+  for (let n = 0; n < 40; n++) {
+    world.emit("b.1");
+    run(0.01);
+  }
+  run(5);
+  assert.deepEqual(all, Array.from({ length: 341 }, (_, n) => `busy b.1 1-${n + 1}`));
+  assert.deepEqual(heard.filter((each) => !each.includes("b.1")).map((each) => each.split(" ")[1]), ["expired"]);
+});
+
 test("where the browser forbids channels, as with all cookies blocked, a page has a stream of its own", () => {
   const { world, run } = worldOf({ hasWorkers: false });
   let opened = 0;

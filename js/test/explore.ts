@@ -30,6 +30,8 @@ interface Tab {
   isCached: boolean;
   /** Frozen, and not looked at again. */
   isForgotten: boolean;
+  /** It was frozen once: what it hears late, it may be told again. */
+  hasSlept: boolean;
 }
 
 /** A member, and what the judge knows of it. */
@@ -159,6 +161,8 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     });
     live.on("gap", (gap) => {
       say?.(`${watched.name} gap ${JSON.stringify(gap)}`);
+      const isThere = gap.reason === "expired" ? world.has(watched.knows) : gap.reason === "epoch" && isOneLog(watched.knows, gap.resumed_at);
+      if (isThere && !tab.hasSlept) wrong(`${watched.name} is told of a gap, and all is there behind ${watched.knows}, where it stands`);
       watched.at = watched.knows = gap.resumed_at;
       for (const topic of watched.owed.keys()) watched.owed.set(topic, gap.resumed_at);
     });
@@ -203,7 +207,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   const load = (storage = new Map<string, object>(), predecessors: Watched[] = []) => {
     const realm = new Realm(`tab${tabs.length}`);
     const { env, tell } = world.page(realm, storage);
-    const tab: Tab = { realm, storage, tell, env, watched: [], user: world.cookie, isCached: false, isForgotten: false };
+    const tab: Tab = { realm, storage, tell, env, watched: [], user: world.cookie, isCached: false, isForgotten: false, hasSlept: false };
     tabs.push(tab);
     if (predecessors.length) for (const one of predecessors) connect(tab, one.live.state === "open" && one.tab.user === tab.user && !one.options.since ? one : undefined);
     else connect(tab);
@@ -263,7 +267,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
       if (!tab) return;
       say?.(`${tab.realm.name} is frozen`);
       if (chance(0.7)) tab.tell("freeze");
-      tab.realm.isFrozen = true;
+      tab.realm.isFrozen = tab.hasSlept = true;
       tab.isForgotten = chance(0.1);
       clock.after(random() * 30_000, () => thaw(tab));
     }],

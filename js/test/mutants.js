@@ -79,6 +79,13 @@ const MUTANTS = [
     seed: 18,
   },
   {
+    name: "a gap behind where one stood is told to all who stand further on, too",
+    file: "line.ts",
+    text: "isOneLog(id, last) && !isKnown(last, this.#stream.last)",
+    by: "false",
+    seed: 16,
+  },
+  {
     name: "a stream on which nothing comes is never let go of",
     file: "stream.ts",
     text: "const isSilent = now - this.#heardAt >= limit;",

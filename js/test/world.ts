@@ -2,6 +2,7 @@
 // channels, and a server with a log. What happens, and when, is drawn from a seed.
 
 import type { Env, Locks, PageEnv, Port, Undo } from "../src/env.js";
+import { isIncomplete, isOneLog } from "../src/position.js";
 import { matches } from "../src/topics.js";
 import type { Close, Request, Sink } from "../src/transports.js";
 import { serve } from "../src/ways.js";
@@ -202,6 +203,12 @@ export class World {
 
   // ---- the server
 
+  /** Whether all that came behind this position is still there. */
+  has(position: string): boolean {
+    const oldest = this.log[0]?.position ?? this.head + 1;
+    return !isIncomplete(position) && isOneLog(position, this.position) && Number(position.split("-")[1]) + 1 >= oldest;
+  }
+
   get position(): string {
     return `${this.epoch}-${this.head}`;
   }
@@ -388,9 +395,8 @@ export class World {
     }
     this.connections.add(connection);
     const last = query.get("last_event_id") ?? "";
-    const [epoch, place] = last.split("-");
-    const oldest = this.log[0]?.position ?? this.head + 1;
-    const isHad = Number(epoch) === this.epoch && Number(place) + 1 >= oldest;
+    const place = last.split("-")[1];
+    const isHad = this.has(last);
     if (connection.hasRows && !isHad) {
       this.#control(connection, greeting, last ? "snapshot-1" : "snapshot-0");
       this.#giveRows(connection, !!last);
@@ -400,7 +406,7 @@ export class World {
       for (const posted of this.log) if (posted.position > Number(place)) this.#pass(connection, posted);
     } else {
       this.#control(connection, greeting, "");
-      const gap = JSON.stringify({ reason: Number(epoch) === this.epoch ? "expired" : "epoch", resumed_at: this.position });
+      const gap = JSON.stringify({ reason: isOneLog(last, this.position) ? "expired" : "epoch", resumed_at: this.position });
       this.#event(connection, "gap", gap, "");
     }
     this.#tellRoom(connection, this.room);

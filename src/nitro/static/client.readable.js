@@ -306,8 +306,9 @@ var Stream = class {
     const [, topic = "", text] = /^(?:(.*)\n)?([^]*)/.exec(data);
     if (type === "gap") {
       const gap = JSON.parse(data);
+      this.#listener.gap(gap);
       this.last = gap.resumed_at;
-      return this.#listener.gap(gap);
+      return;
     }
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
     if (!this.#isGreeted) return this.#dropped(failed(200));
@@ -587,11 +588,14 @@ var Line = class {
     else member.tell({ is: "message", topic, text, id });
   }
   gap(gap) {
+    const id = gap.resumed_at;
     this.#recent = [];
-    this.#since = gap.resumed_at;
+    this.#since = id;
     for (const member of this.readers) {
-      if (member.isWaiting || isKnown(gap.resumed_at, member.last)) continue;
-      this.#place(member, gap.resumed_at, gap);
+      const { last } = member;
+      if (member.isWaiting || isKnown(id, last)) continue;
+      member.isWaiting = isOneLog(id, last) && !isKnown(last, this.#stream.last);
+      if (!member.isWaiting) this.#place(member, id, gap);
     }
     this.state("open");
   }

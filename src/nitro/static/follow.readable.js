@@ -264,8 +264,9 @@ var Stream = class {
     const [, topic = "", text] = /^(?:(.*)\n)?([^]*)/.exec(data);
     if (type === "gap") {
       const gap = JSON.parse(data);
+      this.#listener.gap(gap);
       this.last = gap.resumed_at;
-      return this.#listener.gap(gap);
+      return;
     }
     if (topic === "nitro.stream") return this.#control(JSON.parse(text), id);
     if (!this.#isGreeted) return this.#dropped(failed(200));
