@@ -109,7 +109,7 @@ export class Member implements Live {
     this.#topics = topics ? new Set(topics.map(checked)) : null;
     const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = `${key} ${this.#names()}`;
-    const kept = options.since === undefined ? this.#keptBefore() : null;
+    const kept = this.#keptBefore();
     this.#last = options.since ?? kept?.last ?? "";
     this.#user = kept?.user ?? "";
     this.#isOfPageBefore = !!kept;
@@ -120,7 +120,7 @@ export class Member implements Live {
     this.#undo = [
       on("hide", () => this.#leave()),
       on("hide", () => this.#leave()), // where Firefox ends a page's process, it may break one listener off, past any `finally`
-      on("show", this.#comeBack),
+      on("show", this.#enter),
       on("look", this.#look),
       on("start", this.#enter),
     ];
@@ -165,6 +165,7 @@ export class Member implements Live {
 
   #enter = (): void => {
     if (this.#route || this.state === "closed") return;
+    this.#env.keep(this.#storageKey, null); // what is there later, this page has kept
     this.#route = this.#makeRoute();
     this.#route.open();
   };
@@ -263,12 +264,11 @@ export class Member implements Live {
 
   /** What the page before left, if it was there just now. */
   #keptBefore(): Kept | null {
-    const { before, date, kept, keep, now } = this.#env;
+    const { before, date, kept, now } = this.#env;
     const key = this.#storageKey;
     if (!before.has(key)) before.set(key, { ...kept(key), until: now() + STARTS_WITHIN });
-    keep(key, null);
     const found = before.get(key);
-    return found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
+    return this.#options.since === undefined && found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
 
   #leave(): void {
@@ -278,11 +278,6 @@ export class Member implements Live {
     if (last) keep(this.#storageKey, { last, user: this.#user, date: date() } satisfies Kept);
     this.#exit(false);
   }
-
-  #comeBack = (): void => {
-    this.#env.keep(this.#storageKey, null);
-    this.#enter();
-  };
 
   #look = (): void => {
     this.#route?.post({ do: "wake" });

@@ -254,6 +254,34 @@ test("where the browser forbids channels, as with all cookies blocked, a page ha
   assert.deepEqual([world.connections.size, world.locks.size], [0, 0]);
 });
 
+test("a page that says where it starts leaves its own place to the next one, and not that of the page before", () => {
+  for (const isLoadedAhead of [false, true]) {
+    const { world, run } = worldOf({});
+    const heard: string[] = [];
+    const storage = new Map<string, any>();
+    const first = pageIn(world, "first", [], ["a.1"], storage);
+    run(1);
+    world.emit("a.1");
+    run(1);
+    if (!isLoadedAhead) first.leave();
+    const realm = new Realm("second");
+    const { env, tell } = world.page(realm, storage);
+    let start = () => {};
+    const on: typeof env.on = (what, act) => (what === "start" && isLoadedAhead ? ((start = act), () => {}) : env.on(what, act));
+    new Member({ ...env, on }, "http://x/events", { topics: ["a.1"], worker: "w.js", since: "1-1" });
+    if (isLoadedAhead) first.leave();
+    start();
+    run(200);
+    for (let n = 0; n < 3; n++) world.emit("a.1");
+    run(1);
+    tell("hide");
+    world.kill(realm);
+    pageIn(world, "third", heard, ["a.1"], storage);
+    run(3);
+    assert.deepEqual(heard, [], "all of it was heard");
+  }
+});
+
 test("headers that a page does not give in time are none, also to a run: it asks again", async () => {
   const { world, run } = worldOf({});
   const { env } = world.page(new Realm("page"), new Map());

@@ -1117,7 +1117,7 @@ var Member = class {
     this.#topics = topics ? new Set(topics.map(checked)) : null;
     const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = `${key} ${this.#names()}`;
-    const kept = options.since === void 0 ? this.#keptBefore() : null;
+    const kept = this.#keptBefore();
     this.#last = options.since ?? kept?.last ?? "";
     this.#user = kept?.user ?? "";
     this.#isOfPageBefore = !!kept;
@@ -1129,7 +1129,7 @@ var Member = class {
       on("hide", () => this.#leave()),
       on("hide", () => this.#leave()),
       // where Firefox ends a page's process, it may break one listener off, past any `finally`
-      on("show", this.#comeBack),
+      on("show", this.#enter),
       on("look", this.#look),
       on("start", this.#enter)
     ];
@@ -1167,6 +1167,7 @@ var Member = class {
   }
   #enter = () => {
     if (this.#route || this.state === "closed") return;
+    this.#env.keep(this.#storageKey, null);
     this.#route = this.#makeRoute();
     this.#route.open();
   };
@@ -1254,12 +1255,11 @@ var Member = class {
   }
   /** What the page before left, if it was there just now. */
   #keptBefore() {
-    const { before, date, kept, keep, now } = this.#env;
+    const { before, date, kept, now } = this.#env;
     const key = this.#storageKey;
     if (!before.has(key)) before.set(key, { ...kept(key), until: now() + STARTS_WITHIN });
-    keep(key, null);
     const found = before.get(key);
-    return found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
+    return this.#options.since === void 0 && found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
   #leave() {
     const { keep, kept, date } = this.#env;
@@ -1268,10 +1268,6 @@ var Member = class {
     if (last) keep(this.#storageKey, { last, user: this.#user, date: date() });
     this.#exit(false);
   }
-  #comeBack = () => {
-    this.#env.keep(this.#storageKey, null);
-    this.#enter();
-  };
   #look = () => {
     this.#route?.post({ do: "wake" });
     this.#route?.ask();
