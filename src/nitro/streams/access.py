@@ -61,6 +61,7 @@ class Access:
             await asyncio.gather(self._listener, return_exceptions=True)
         for tail in self._tails.values():
             tail.doubt()
+        await self._committer.close()
         await self.store.close()
 
     async def apply(self, key: str, decide: Callable[[Current | None], Decision]) -> Applied:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
-from nitro.brokers.tasks import in_time
+from nitro.brokers.tasks import end, in_time
 from nitro.streams import decisions
 from nitro.streams.base import ABSENT, Change, Commit, Conflict, Store, Stored
 from nitro.streams.decisions import Current, Decision
@@ -108,6 +108,11 @@ class Committer:
     def forget(self) -> None:
         """Forget what is remembered: changes may have been missed."""
         self._known.clear()
+
+    async def close(self) -> None:
+        """Commit nothing more."""
+        if self._task is not None:
+            await end([self._task])
 
     async def _run(self) -> None:
         try:

@@ -67,7 +67,7 @@ class Exchange:
             raise RedisConnectionError(_CLOSED)
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Asked(commands, answer))
-        if self._task is None:
+        if self._task is None or self._task.done():  # cancelled before it began
             self._task = asyncio.get_running_loop().create_task(self._run(), name="nitro streams on redis")
         replies = await answer
         for reply in replies:
@@ -96,6 +96,9 @@ class Exchange:
                     continue
                 try:
                     replies = await self._answer([command for each in asked for command in each.commands])
+                except asyncio.CancelledError:
+                    self._is_open = False  # its replies are still to come
+                    raise
                 except Exception as error:  # noqa: BLE001 - raised again by those who wait
                     self._lost()
                     for each in asked:
