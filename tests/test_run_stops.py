@@ -77,6 +77,26 @@ def test_a_run_that_begins_while_its_server_stops_is_handed_on(store: str, stayi
         assert time.monotonic() - began < AT_ONCE_SECONDS
 
 
+class Programs:
+    """Programs that run one after the other over one store."""
+
+    def __init__(self, folder: Path, program: str, url: str, lease_seconds: float = 10) -> None:
+        self._file = folder / "program.py"
+        self._file.write_text(program)
+        self._environment = {
+            **os.environ,
+            "NITRO_BROKER_URL": url,
+            "NITRO_RUN_LEASE_SECONDS": str(lease_seconds),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def run(self, *arguments: str) -> str:
+        command = [sys.executable, "-W", "error", str(self._file), *arguments]
+        done = subprocess.run(command, timeout=60, capture_output=True, text=True, env=self._environment)
+        assert not done.stderr, done.stderr
+        return done.stdout.strip() if done.returncode != 9 else "dead"
+
+
 PROGRAM = """
 import asyncio, sys
 from nitro import runs
@@ -113,10 +133,52 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("kind", STORES)
 def test_runs_of_a_program_that_ends_are_taken_up_by_the_next_one(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
     with BROKERS[kind](tmp_path) as broker:
-        environment = {**os.environ, "NITRO_BROKER_URL": broker.url, "PYTHONPATH": str(ROOT)}
-        for argument in ("start", "go on"):
-            command = [sys.executable, "-W", "error", str(tmp_path / "program.py"), argument]
-            done = subprocess.run(command, timeout=30, capture_output=True, text=True, env=environment)
-            assert (done.returncode, done.stderr) == (0, "")
+        programs = Programs(tmp_path, PROGRAM, broker.url)
+        programs.run("start")
+        programs.run("go on")
+
+
+SURVIVOR = """
+import asyncio, os, sys
+from nitro import runs
+
+async def count(start):
+    for n in range(start, 1_000):
+        yield n
+        await asyncio.sleep(0.05)
+
+@runs.restartable
+def go_on(run, items):
+    if sys.argv[1] == "dies":
+        os._exit(9)
+    return count(len(items))
+
+async def main():
+    if sys.argv[1] == "starts":
+        run = await runs.start(count(0), restart=go_on)
+        await asyncio.sleep(0.3)
+        if sys.argv[2:]:
+            os._exit(9)
+    before, = await runs.list()
+    async with asyncio.timeout(20):
+        while (info := (await runs.list())[0]).state == "running" and info.items <= before.items:
+            await asyncio.sleep(0.05)
+    print(info.state)
+
+asyncio.run(main())
+"""
+
+
+def test_a_run_survives_any_number_of_workers_that_are_stopped(tmp_path: Path, store: str) -> None:
+    programs = Programs(tmp_path, SURVIVOR, store)
+    assert programs.run("starts") == "running"
+    assert [programs.run("goes on") for _ in range(6)] == ["running"] * 6
+
+
+def test_a_run_that_kills_its_worker_five_times_is_lost(tmp_path: Path, store: str) -> None:
+    programs = Programs(tmp_path, SURVIVOR, store, lease_seconds=1)
+    assert programs.run("starts", "and dies") == "dead"
+    assert programs.run("goes on") == "running"
+    assert [programs.run("dies") for _ in range(4)] == ["dead"] * 4
+    assert programs.run("goes on") == "lost"

@@ -38,6 +38,7 @@ class RunRecord:
         ended_at: seconds since 1970; None while it runs.
         restart: the name of the function that starts it again; None if nothing does.
         data: what that function needs to know.
+        deaths: how many of its producers died; those that have released it did not.
         is_released: its producer has left it to others, since its process ended.
     """
 
@@ -53,6 +54,7 @@ class RunRecord:
     ended_at: float | None = None
     restart: str | None = None
     data: Any = None
+    deaths: int = 0
     is_released: bool = False
 
     def to_json(self) -> dict[str, Any]:

@@ -40,8 +40,8 @@ log: Final = logging.getLogger("nitro.runs")
 Work: TypeAlias = AsyncIterable[Any] | Callable[[Run], Awaitable[None]]
 """What writes a run: an async iterator of its items, or a coroutine function that sends them by the run."""
 
-_MOST_STARTS: Final = 5
-"""How often a run is started; one that kills its producer each time is lost then."""
+_MOST_DEATHS: Final = 5
+"""A run that has killed so many producers is lost."""
 _INTERNAL: Final = "internal error"
 """The reason that readers are told of any error but `RunFailed`; the error itself is logged."""
 _AGAIN_SECONDS: Final = 0.5
@@ -237,7 +237,8 @@ class Runs:
             if current.state.is_closed:
                 raise RunEnded(f"the run is {record.state}; nothing can be added to it")
             _check_unchanged(current, seen)
-            record = replace(record, epoch=record.epoch + 1, is_released=False)
+            has_died = seen is not None and not record.is_released
+            record = replace(record, epoch=record.epoch + 1, deaths=record.deaths + int(has_died), is_released=False)
             claimed[:] = [(record, now + record.lease_seconds)]
             batch = Batch(PRODUCER, record.epoch, 0)
             return decisions.append(current, Append(batch=batch, run=record.to_json(), alarm_at=claimed[0][1]), now)
@@ -286,7 +287,8 @@ class Runs:
             return  # the store was away: producers have had no chance to renew their leases
         resume = restarter(record.restart)
         try:
-            if record.restart is None or record.epoch >= _MOST_STARTS:
+            kills = not record.is_released and record.deaths + 1 >= _MOST_DEATHS
+            if record.restart is None or kills:
                 await self._lose(key, current)
             elif resume is not None:
                 if await self.streams.access.seize(key, current):
