@@ -383,6 +383,22 @@ def test_a_missing_table_is_a_database_error(monkeypatch: pytest.MonkeyPatch) ->
     repository.close()
 
 
+def test_the_error_about_a_missing_table_says_how_tables_are_made_and_other_errors_dont(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(IntegrityError) as other:
+        EntityShop(name="ab", owner="missing").save()
+    assert not hasattr(other.value, "__notes__")
+    repository = SQLModelRepository("sqlite://")
+    monkeypatch.setattr(EntityTask, "_repository", repository)
+    for ask in (EntityTask(title="a").save, EntityTask.all, EntityTask.where, lambda: EntityTask.get("1")):
+        with pytest.raises(OperationalError) as raised:
+            ask()
+        (note,) = raised.value.__notes__
+        assert "EntityTask._repository.init_db()" in note
+    repository.close()
+
+
 def test_a_class_may_keep_its_entities_in_another_database() -> None:
     EntityElsewhere._repository.init_db()
     one = EntityElsewhere(title="a").save()

@@ -27,7 +27,7 @@ import nitro
 from nitro.delivery import live_queries
 from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
-from nitro.errors import AccessDenied, ConfigurationError, InvalidQuery
+from nitro.errors import AccessDenied, ArgumentTypeError, ConfigurationError, InvalidQuery
 from nitro.live import state_frames
 from nitro.repository import SQLModelRepository
 from tests.clients import take
@@ -458,6 +458,15 @@ async def test_what_can_not_be_asked() -> None:
         LiveCard.live(order_by=text("title"))
     with pytest.raises(InvalidQuery, match="order_by has"):
         LiveCard.live(order_by=LiveCard.note)
+    for written, meant in (("title", "LiveCard.title"), ("-owner", "LiveCard.owner.desc()")):
+        with pytest.raises(InvalidQuery, match=rf"write order_by={re.escape(meant)}$"):
+            LiveCard.live(order_by=written)
+    with pytest.raises(InvalidQuery, match="order_by has note, and can have columns"):
+        LiveCard.live(order_by="note")
+    with pytest.raises(ArgumentTypeError, match=r"write live\(LiveCard.title == …\), not live\(title=…\)"):
+        LiveCard.live(title="a")
+    with pytest.raises(ArgumentTypeError, match=r"takes no 'topics'; it takes conditions, and order_by, .*user_id"):
+        LiveCard.live(topics=["card.*"])
     with pytest.raises(InvalidQuery, match="note"):
         LiveCard.live(LiveCard.note == "secret")
     with pytest.raises(InvalidQuery):

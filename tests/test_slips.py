@@ -72,6 +72,23 @@ def test_a_pattern_in_the_place_of_the_client_id_is_refused(text: str, more: dic
     assert f"Client(topics=[{text!r}])" in str(refusal.value)
 
 
+def test_on_without_its_event_is_refused_with_what_to_write() -> None:
+    def greet(sender: Any, **_: Any) -> None: ...
+
+    with pytest.raises(TopicTypeError, match=r"write @on\('todo.created'\) above 'greet'"):
+        nitro.on(greet)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("topic", ["user.ann@example.org.mail", "user/ann", "user.änn"])
+def test_a_topic_with_an_id_that_is_no_segment_is_refused_with_the_function_that_escapes_it(topic: str) -> None:
+    for use in (lambda: emit(topic, result=1), lambda: Client(topics=[topic]), lambda: nitro.event(topic)):
+        with pytest.raises(InvalidTopic, match=r"escaped by segment\(\)"):
+            use()
+    with pytest.raises(InvalidTopic) as refused:
+        emit("user ann", result=1)
+    assert "segment()" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "topics", [["todo.*"], ANY, {"todo.*": ANY}, ("todo.*",), requested_topics(Request())], ids=shown
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from nitro.brokers.idempotency import IdempotencyKey
+from nitro.errors import TopicTypeError
 from nitro.events.emission import emit_and_wait, emit_at_once
 from nitro.events.event import UNSET, Condition, Event, Handler, default_namespace
 from nitro.events.sender import ANY
@@ -53,6 +54,11 @@ def on(
         InvalidTopic, TopicTypeError: the name breaks the grammar.
         ConfigurationError: the required handler, or the condition, is asynchronous.
     """
+    if callable(event):
+        raise TopicTypeError(
+            f"@on is given the event, and then the function that it decorates: write @on('todo.created') above "
+            f"{getattr(event, '__name__', 'it')!a:.60}"
+        )
     if isinstance(event, Event):
         signal = event
     elif isinstance(event, str) and ("*" in event or event == "ANY"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from nitro.errors import ConfigurationError
+from nitro.errors import ArgumentTypeError, ConfigurationError
 from nitro.events.sessions import check_session
 from nitro.live.changes import changes_of
 from nitro.live.client import LiveClient
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["LiveModel", "live_model"]
+
+_OPTIONS: Final = frozenset(signature(LiveClient).parameters) - {"query"}
+"""What `live` hands on to its client."""
 
 
 class LiveModel(LiveTable):
@@ -55,8 +59,20 @@ class LiveModel(LiveTable):
         Raises:
             InvalidQuery: a condition may mean something else in Python than in the database, or the target is none.
             ConfigurationError: there is no engine to read rows with, or `rendered` is no function or template.
+            ArgumentTypeError: there is no such option.
         """
+        if not _OPTIONS.issuperset(options):
+            raise self._unknown(next(name for name in options if name not in _OPTIONS))
         return LiveClient(LiveQuery(self, where, order_by, limit, rendered, target, markup), **options)
+
+    def _unknown(self, option: str) -> ArgumentTypeError:
+        if option in self.names:
+            name = f"{self.model.__name__}.{option}"
+            return ArgumentTypeError(
+                f"live() takes conditions by position: write live({name} == …), not live({option}=…)"
+            )
+        known = ", ".join(["order_by", "limit", "rendered", "target", "markup", *sorted(_OPTIONS)])
+        return ArgumentTypeError(f"live() takes no {option!r}; it takes conditions, and {known}")
 
     def changed(self, ids: Iterable[Any], session: Session) -> None:
         """Announce rows that were changed by what can't be seen, such as SQL as text: as updated, or as deleted if they

@@ -205,6 +205,9 @@ def _ordered(model: LiveTable, by: Any) -> tuple[str, str]:
     for name, column in model.shown_columns.items():
         if isinstance(each, Column) and each is column:
             return name, direction
+    if isinstance(by, str) and (name := by.removeprefix("-")) in model.shown_columns:
+        written = f"{model.model.__name__}.{name}{'.desc()' if by != name else ''}"
+        raise InvalidQuery(f"order_by has the text {by!r}, and takes columns: write order_by={written}")
     raise InvalidQuery(
         f"order_by has {by!s:.80}, and can have columns of {model.model.__name__} that clients get, and .asc() and "
         f".desc() of them"

@@ -44,6 +44,9 @@ _MAX_ESCAPED_CHARS: Final = 120
 _UNESCAPED: Final = frozenset((ascii_letters + digits + "_-").encode())
 _RESERVED: Final = "nitro"
 _GRAMMAR: Final = "use ASCII letters, digits, '_', '-' and ':' in segments joined by '.'"
+_OF_PATTERNS: Final = "#?+>[]{}|^$"
+"""What other systems write in patterns: it comes from no id."""
+_OF_AN_ID: Final = "; an id in it is escaped by segment(): f'user.{segment(user.id)}.mail'"
 
 
 def check_topic(topic: str) -> str:
@@ -174,7 +177,8 @@ def _check_grammar(name: str, what: str) -> None:
                     f"{_shown(name)} is a pattern (it has '*'); an event has one exact name, and only subscriptions "
                     f"and handlers may use patterns"
                 )
-            raise InvalidTopic(f"{what} {_shown(name)} has {char!a} at character {place + 1}; {_GRAMMAR}")
+            remedy = "" if char.isspace() or char in _OF_PATTERNS else _OF_AN_ID
+            raise InvalidTopic(f"{what} {_shown(name)} has {char!a} at character {place + 1}; {_GRAMMAR}{remedy}")
     if name.startswith(".") or name.endswith(".") or ".." in name:
         place = 1 if name.startswith(".") else name.find("..") + 2 if ".." in name else len(name)
         raise InvalidTopic(
