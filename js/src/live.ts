@@ -48,7 +48,7 @@ interface Kept {
 /** What no topic is. */
 const POSITION = "nitro.position";
 const KEPT_FOR = 60_000;
-/** So long after the first `connect` to a stream, others to the same one start where the page before was, too. */
+/** So long after the first `connect` to a stream, others to the same one, and first topics, start where the page before was, too. */
 const STARTS_WITHIN = 10_000;
 
 /** A connection of a page's, which may be one that all its tabs share. */
@@ -124,6 +124,7 @@ export class Member implements Live {
       on("look", this.#look),
       on("start", this.#enter),
     ];
+    if (kept) this.#undo.push(env.after(STARTS_WITHIN, () => (this.#startsNow ||= this.#topics?.size === 0)));
   }
 
   on(pattern: string, handler: ((gap: Gap) => void) | ((position: string) => void) | Handler): () => void {
@@ -275,7 +276,7 @@ export class Member implements Live {
     const { keep, kept, date } = this.#env;
     const other = kept(this.#storageKey)?.last; // of one beside this one, who asked for the same
     const last = other && isKnown(other, this.#last) ? other : this.#last;
-    if (last) keep(this.#storageKey, { last, user: this.#user, date: date() } satisfies Kept);
+    if (last && !this.#startsNow) keep(this.#storageKey, { last, user: this.#user, date: date() } satisfies Kept);
     this.#exit(false);
   }
 

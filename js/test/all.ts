@@ -282,6 +282,29 @@ test("a page that says where it starts leaves its own place to the next one, and
   }
 });
 
+test("a page that waits for its first topic hears it from then on, and right after a reload from where the page before was", () => {
+  for (const [seconds, isLate] of [[1, false], [120, true]] as const) {
+    const { world, run } = worldOf({});
+    const heard: string[] = [];
+    const storage = new Map<string, any>();
+    const before = pageIn(world, "before", [], [], storage);
+    before.live.subscribe("a.1");
+    run(1);
+    world.emit("a.1");
+    run(1);
+    before.leave();
+    const page = pageIn(world, "page", heard, [], storage);
+    run(seconds);
+    world.emit("b.1");
+    page.live.subscribe("b.1");
+    run(2);
+    assert.deepEqual(heard, isLate ? [] : ["page b.1 1-2"]);
+    page.live.unsubscribe("b.1");
+    page.leave();
+    assert.equal(storage.size, 0, "it stands nowhere");
+  }
+});
+
 test("headers that a page does not give in time are none, also to a run: it asks again", async () => {
   const { world, run } = worldOf({});
   const { env } = world.page(new Realm("page"), new Map());

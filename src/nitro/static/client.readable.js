@@ -1133,6 +1133,7 @@ var Member = class {
       on("look", this.#look),
       on("start", this.#enter)
     ];
+    if (kept) this.#undo.push(env.after(STARTS_WITHIN, () => this.#startsNow ||= this.#topics?.size === 0));
   }
   on(pattern, handler) {
     const own2 = { pattern: pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler };
@@ -1265,7 +1266,7 @@ var Member = class {
     const { keep, kept, date } = this.#env;
     const other = kept(this.#storageKey)?.last;
     const last = other && isKnown(other, this.#last) ? other : this.#last;
-    if (last) keep(this.#storageKey, { last, user: this.#user, date: date() });
+    if (last && !this.#startsNow) keep(this.#storageKey, { last, user: this.#user, date: date() });
     this.#exit(false);
   }
   #look = () => {
