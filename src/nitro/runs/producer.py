@@ -221,11 +221,11 @@ class Producer:
             )
             try:
                 await self._streams.append(self._key, request)
-            except TooMany as error:
-                await self._overflow(f"the run is longer than it may be: {error}")
-                return
             except PayloadTooLarge:  # the store takes less than when the item was sent
                 await self._overflow("an item is longer than the store takes by now")
+                return
+            except TooMany as error:
+                await self._overflow(f"the run is longer than it may be: {error}")
                 return
             except (StaleEpoch, SequenceGap):
                 await self._fail(RunTaken("somebody else writes this run by now"))
