@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +16,7 @@ import pytest
 from nitro import runs
 from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, PayloadTooLarge
-from nitro.streams.base import Commit, Conflict
+from nitro.streams.base import Commit, Conflict, Stored
 from nitro.streams.stores.memory import MemoryStore
 from tests.brokers import BROKERS
 
@@ -153,6 +156,62 @@ def test_a_lease_that_the_store_refuses_to_renew_for_a_while_is_kept(store: OddS
         assert await ended(await runs.start(idle)) == (["late"], "done")
 
     asyncio.run(scenario())
+
+
+class AwayStore(MemoryStore):
+    """A store that can't be reached until some time; by the monotonic clock."""
+
+    away_until = 0.0
+
+    def _answer(self) -> None:
+        if time.monotonic() < self.away_until:
+            raise ConnectionError
+
+    async def load(self, key: str) -> Stored | None:
+        self._answer()
+        return await super().load(key)
+
+    async def commit(self, commits: Sequence[Commit]) -> Sequence[int | Conflict]:
+        self._answer()
+        return await super().commit(commits)
+
+    async def postpone(self, key: str, alarm_at: float, to: float) -> bool:
+        self._answer()
+        return await super().postpone(key, alarm_at, to)
+
+    async def due(self, now: float, limit: int) -> Sequence[str]:
+        self._answer()
+        return await super().due(now, limit)
+
+
+@pytest.mark.parametrize("leases", [1.2, 4.0])
+def test_no_run_is_lost_by_a_store_that_is_away_for_however_long(
+    leases: float, hub_with: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_with(run_lease_seconds=1)
+    namespace = uuid4().hex
+    monkeypatch.setattr("nitro.streams.process.make_store", lambda url, _: AwayStore(url, namespace))
+    monkeypatch.setattr(AwayStore, "away_until", 0.0)
+
+    async def idle(run: runs.Run) -> None:
+        await asyncio.sleep(60)
+
+    async def write() -> None:
+        for _ in range(20):
+            await runs.start(idle)
+            await asyncio.sleep(0.03)
+        await asyncio.sleep(1.2)
+        AwayStore.away_until = time.monotonic() + leases
+        await asyncio.sleep(leases + 3.5)
+        assert Counter(info.state for info in await runs.list()) == {"running": 20}
+
+    async def look_after() -> None:
+        await runs.list()
+        await asyncio.sleep(leases + 4)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(asyncio.run, work()) for work in (write, look_after)]:
+            done.result()
 
 
 def test_a_reason_is_cut_so_that_the_end_can_be_stored(store: OddStore) -> None:

@@ -80,6 +80,7 @@ class Lease:
                         self._on_lost(RunEnded("the run is gone: it was deleted"))
                         return
                     except NitroError:  # the store is away, or not as it was
+                        self._news.set()
                         await asyncio.sleep(CHANCE.uniform(0.2, 0.5))
             finally:
                 del tail.listeners[hear]

@@ -279,12 +279,9 @@ class Runs:
         if alarm_at is None or alarm_at > now or self._works.are_ending:
             return
         record = record_of(current.state)
-        if (
-            not record.is_released
-            and time.monotonic() - self.streams.sweeper.reached_at < record.lease_seconds
-            and now - alarm_at < record.lease_seconds
-        ):
-            return  # the store was away: producers have had no chance to renew their leases
+        reached_seconds = time.monotonic() - self.streams.sweeper.reached_at
+        if not record.is_released and reached_seconds < record.lease_seconds:
+            return  # the store was away, or this process: producers have had no chance to renew their leases
         resume = restarter(record.restart)
         try:
             kills = not record.is_released and record.deaths + 1 >= _MOST_DEATHS
