@@ -246,3 +246,15 @@ def test_over_nats_an_item_is_as_long_as_its_server_takes(tmp_path: Path, hub_wi
     with BROKERS["nats"](tmp_path) as broker:
         hub_with(broker_url=broker.url)
         asyncio.run(scenario())
+
+
+def test_with_in_an_event_loop_says_what_to_write(store: OddStore) -> None:
+    async def scenario() -> None:
+        run = await runs.start()
+        with pytest.raises(ConfigurationError, match="write `async with`"), runs.open(run.id):
+            pass
+        async with runs.open(run.id) as opened:
+            await opened.send(1)
+        assert await ended(run) == ([1], "done")
+
+    asyncio.run(scenario())

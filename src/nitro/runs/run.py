@@ -40,8 +40,8 @@ class Run:
     """One run. In an event loop, its methods are awaited; elsewhere they return when they are done.
 
     The first `send`, `end` or `fail` takes the run up: from then on this handle is its producer, and another one, in
-    whatever process, raises `RunTaken`. As a context manager, `with run:` or `async with run:`, it takes the run up,
-    and ends it: done, or failed if the block raises.
+    whatever process, raises `RunTaken`. As a context manager, `async with run:` or, without an event loop, `with run:`,
+    it takes the run up, and ends it: done, or failed if the block raises.
 
     Attributes:
         id: of the run, for its URL.
@@ -149,6 +149,11 @@ class Run:
             await self._runs().end_with(producer, error)
 
     def __enter__(self) -> Self:
+        if asyncio._get_running_loop() is self._loop:
+            raise ConfigurationError(
+                f"in an event loop, write `async with` in place of `with`, and await what it sends: "
+                f"async with nitro.runs.open({self.id!r}) as run: await run.send(…)"
+            )
         self._do(self._take)
         return self
 
