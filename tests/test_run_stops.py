@@ -164,7 +164,7 @@ async def main():
     async with asyncio.timeout(20):
         while (info := (await runs.list())[0]).state == "running" and info.items <= before.items:
             await asyncio.sleep(0.05)
-    print(info.state)
+    print(*filter(None, (info.state, info.reason)))
 
 asyncio.run(main())
 """
@@ -181,4 +181,4 @@ def test_a_run_that_kills_its_worker_five_times_is_lost(tmp_path: Path, store: s
     assert programs.run("starts", "and dies") == "dead"
     assert programs.run("goes on") == "running"
     assert [programs.run("dies") for _ in range(4)] == ["dead"] * 4
-    assert programs.run("goes on") == "lost"
+    assert programs.run("goes on") == "lost its producer died 5 times"

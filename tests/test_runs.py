@@ -225,7 +225,7 @@ def test_items_are_sent_by_hand_from_a_coroutine_a_thread_and_a_program_without_
 def test_nobody_begins_to_write_a_run_and_it_is_lost(workers: RunWorkers) -> None:
     id = start_run(workers.servers[0].url, "/empty", within=0.5)
     reading = RunReading(f"/runs/{id}").read(workers.servers[1].port, seconds=5)
-    assert reading.end == {"state": "lost", "reason": "its producer died"}
+    assert reading.end == {"state": "lost", "reason": "nobody began to write it"}
 
 
 def test_the_runs_of_a_user_are_listed(workers: RunWorkers) -> None:

@@ -28,4 +28,6 @@ class RunCancelled(RunFailed):
 
 
 class RunLost(RunFailed):
-    """Whoever wrote the run died, or was away for longer than its lease, and nobody could go on."""
+    """Whoever wrote the run died, was stopped, or was away for longer than its lease, and nobody could go on; or nobody
+    began to write it.
+    """

@@ -298,7 +298,7 @@ class Runs:
 
     async def _lose(self, key: str, current: Current) -> None:
         if await self.streams.access.seize(key, current):
-            await self._close(key, "lost", "its producer died", current)
+            await self._close(key, "lost", _why_lost(record_of(current.state)), current)
 
     async def _restart(self, key: str, seen: Current, resume: Callable[..., Any]) -> None:
         record, alarm_at = await self._claim(key, seen)
@@ -351,6 +351,18 @@ def _check_work(work: object) -> None:
         f"a run takes an async iterator, such as answer(question) of `async def answer(question): yield …`, or an "
         f"async function of the run, and not {work!a:.80}"
     )
+
+
+def _why_lost(record: RunRecord) -> str:
+    """What readers are told of a run that its producer has not ended."""
+    if record.epoch == 0:
+        return "nobody began to write it"
+    how = "was stopped" if record.is_released else "died"
+    if record.restart is None:
+        return f"its producer {how}"
+    if record.deaths + 1 >= _MOST_DEATHS and not record.is_released:
+        return f"its producer died {_MOST_DEATHS} times"
+    return f"its producer {how}, and no worker knows how to go on"
 
 
 def _key(id: object) -> str:
