@@ -182,3 +182,33 @@ def test_a_run_that_kills_its_worker_five_times_is_lost(tmp_path: Path, store: s
     assert programs.run("goes on") == "running"
     assert [programs.run("dies") for _ in range(4)] == ["dead"] * 4
     assert programs.run("goes on") == "lost its producer died 5 times"
+
+
+STRANGER = """
+import asyncio, logging, sys
+from nitro import runs
+
+logging.disable()  # it says which function it doesn't know
+
+async def main():
+    await runs.list()
+    await asyncio.sleep(float(sys.argv[1]))
+    info, = await runs.list()
+    print(info.state, info.reason)
+
+asyncio.run(main())
+"""
+
+
+def test_a_program_that_does_not_know_how_a_run_goes_on_leaves_it_to_others_for_two_leases(
+    tmp_path: Path, store: str
+) -> None:
+    programs = Programs(tmp_path, SURVIVOR, store, lease_seconds=1)
+    (tmp_path / "a").mkdir()
+    strangers = Programs(tmp_path / "a", STRANGER, store, lease_seconds=1)
+    assert programs.run("starts", "and dies") == "dead"
+    time.sleep(3.5)  # everything is down
+    assert strangers.run("1.8") == "running None"
+    assert programs.run("goes on") == "running"
+    assert programs.run("dies") == "dead"
+    assert strangers.run("6") == "lost its producer died, and no worker knows how to go on"

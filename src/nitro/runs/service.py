@@ -48,7 +48,7 @@ _AGAIN_SECONDS: Final = 0.5
 """How long a reader waits until it asks a store again that is away."""
 _MOST_LISTED: Final = 10_000
 _OTHERS_MAY_FACTOR: Final = 2.0
-"""A worker that doesn't know a run's `restart` leaves it to others for so many leases."""
+"""A worker that doesn't know a run's `restart` leaves it to others for so many leases, since it could itself see it."""
 
 
 class Runs:
@@ -290,7 +290,7 @@ class Runs:
             elif resume is not None:
                 if await self.streams.access.seize(key, current):
                     await self._restart(key, current, resume)
-            elif now - alarm_at > _OTHERS_MAY_FACTOR * record.lease_seconds:
+            elif min(now - alarm_at, reached_seconds) > _OTHERS_MAY_FACTOR * record.lease_seconds:
                 log.warning("no worker knows %s, which was to start a run again; it is lost", record.restart)
                 await self._lose(key, current)
         except (RunEnded, RunTaken, RunNotFound, StreamError):
