@@ -52,7 +52,7 @@ def test_runs_of_a_uvicorn_that_stops_go_on_or_are_lost_at_once(
         took = leaving.end()
         for reading in readings[1::2]:
             reading.read(staying.port, seconds=AT_ONCE_SECONDS)
-            assert reading.end == {"state": "lost", "reason": "its process was stopped"}
+            assert reading.end == {"state": "lost", "reason": "its producer was stopped"}
             assert [item["n"] for item in reading.items] == list(range(len(reading.items)))
         for reading in readings[::2]:
             while not any("pid" in item for item in reading.items):

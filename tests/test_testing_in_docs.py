@@ -71,7 +71,7 @@ def test_a_run_that_was_started_by_the_test_client_is_lost_with_its_loop() -> No
     async def scenario() -> None:
         async with stream(names["app"], f"/answers/{id}") as page:
             lost = await page.next()
-            assert lost.data == {"state": "lost", "reason": "its process was stopped"}
+            assert lost.data == {"state": "lost", "reason": "its producer was stopped"}
 
     asyncio.run(scenario())
 

@@ -142,7 +142,7 @@ class Producer:
         """
         self._is_leaving = True
         if self._end is None:
-            self._end = ("running", None) if self.record.restart is not None else ("lost", "its process was stopped")
+            self._end = ("running", None) if self.record.restart is not None else ("lost", "its producer was stopped")
         while not self.is_over:
             task = self._store()
             try:
