@@ -82,3 +82,6 @@ def test_who_is_held_because_the_log_is_away_gets_heartbeats_without_an_id() -> 
         with Stream(server.port, "/events", "Last-Event-ID: e0123456789-7.abcdef\r\n") as stream:
             stream.read_until(b":\n:\n:\n")
         assert b"event: gap" not in stream.body, "nobody knows yet what was missed"
+        with Stream(server.port, "/events?envelope=1&last_event_id=e0123456789-7.abcdef") as ours:
+            ours.read_until(b"data: nitro.stream\ndata: {}\n\n" * 2)
+        assert b"event: gap" not in ours.body

@@ -366,6 +366,8 @@ def test_a_reader_gets_heartbeats_while_nothing_comes() -> None:
     with Server("tests.apps.runs:app", environment={"NITRO_HEARTBEAT_SECONDS": "0.1"}) as server:
         server.wait_until_up()
         id = start_run(server.url, "/empty")
+        with Stream(server.port, f"/runs/{id}?envelope=1") as ours:
+            ours.read_until(b"data: nitro.stream\ndata: {}\n\n" * 2)
         with Stream(server.port, f"/runs/{id}") as stream:
             stream.read_until(b":\n:\n:\n")
             httpx.post(f"{server.url}/by-hand/{id}?items=1").raise_for_status()

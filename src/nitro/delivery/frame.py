@@ -54,9 +54,9 @@ class Frame:
 
     __slots__ = ("_encoded", "message", "size")
 
-    def __init__(self, message: Message | Gap) -> None:
+    def __init__(self, message: Message | Gap | None) -> None:
         self.message: Message | Gap | None = message
-        self.size: int = 0 if isinstance(message, Gap) else len(message.payload)
+        self.size: int = len(message.payload) if isinstance(message, Message) else 0
         self._encoded: tuple[WireFormat | None, bytes] = _NOT_YET
 
     def encode(self, wire_format: WireFormat) -> bytes:

@@ -17,7 +17,6 @@ from nitro.delivery.chain import MAX_WRITE_BYTES, Batch, Chain, in_writes
 from nitro.delivery.frame import Frame, WireFormat
 from nitro.delivery.interest import Interest
 from nitro.delivery.limits import Limits
-from nitro.delivery.prepared import Prepared
 from nitro.delivery.replay import Replay
 from nitro.delivery.sink import Sink
 from nitro.delivery.state import State
@@ -29,7 +28,7 @@ __all__ = ["AWAITED", "Outbox", "Scheduler"]
 
 AWAITED: Final = Position("awaited", 0)
 """What an outbox is held for whose next page isn't there yet. No log has this epoch."""
-_BEAT: Final = Prepared(b":\n")
+_BEAT: Final = Frame(None)
 
 
 class Scheduler(Protocol):
