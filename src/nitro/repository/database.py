@@ -52,6 +52,7 @@ class Database:
         self._opening = Lock()
         self._writers: AbstractContextManager[Any] = nullcontext()
         self._transactions: OpenTransactions | None = None
+        self._is_in_memory = False
         self._inherited: list[object] = []
 
     @property
@@ -72,7 +73,7 @@ class Database:
         end it can't wait, it reads what is there.
         """
         engine = self.engine
-        if self._transactions is None or not is_in_memory(engine.url) or self._transactions.is_open_here():
+        if self._transactions is None or not self._is_in_memory or self._transactions.is_open_here():
             with Session(engine, expire_on_commit=False) as session:
                 yield session
         else:
@@ -116,7 +117,8 @@ class Database:
                 if engine.dialect.name == "sqlite":
                     self._writers = RLock()
                     self._transactions = OpenTransactions(engine)
-                    if is_in_memory(url):
+                    self._is_in_memory = is_in_memory(url)
+                    if self._is_in_memory:
                         share_memory(engine, self._transactions, BUSY_SECONDS)
                 _call_after_fork(weakref.WeakMethod(self._forked))
                 self._engine = engine
