@@ -144,12 +144,16 @@ def test_an_end_that_the_store_refuses_for_a_while_is_stored_then(store: OddStor
     asyncio.run(scenario())
 
 
-def test_a_lease_that_the_store_refuses_to_renew_for_a_while_is_kept(store: OddStore) -> None:
+def test_a_lease_that_the_store_refuses_to_renew_for_a_while_is_kept(
+    store: OddStore, hub_with: Callable[..., Hub]
+) -> None:
+    hub_with(run_lease_seconds=3)
+
     async def idle(run: runs.Run) -> None:
         store.renews = False
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.8)  # in which it is asked at least once
         store.renews = True
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(6)  # it would have been lost by then
         await run.send("late")
 
     async def scenario() -> None:
@@ -184,11 +188,12 @@ class AwayStore(MemoryStore):
         return await super().due(now, limit)
 
 
-@pytest.mark.parametrize("leases", [1.2, 4.0])
+@pytest.mark.parametrize("leases", [1.2, 3.0])
 def test_no_run_is_lost_by_a_store_that_is_away_for_however_long(
     leases: float, hub_with: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub_with(run_lease_seconds=1)
+    hub_with(run_lease_seconds=2)
+    away_seconds = 2 * leases
     namespace = uuid4().hex
     monkeypatch.setattr("nitro.streams.process.make_store", lambda url, _: AwayStore(url, namespace))
     monkeypatch.setattr(AwayStore, "away_until", 0.0)
@@ -201,13 +206,13 @@ def test_no_run_is_lost_by_a_store_that_is_away_for_however_long(
             await runs.start(idle)
             await asyncio.sleep(0.03)
         await asyncio.sleep(1.2)
-        AwayStore.away_until = time.monotonic() + leases
-        await asyncio.sleep(leases + 3.5)
+        AwayStore.away_until = time.monotonic() + away_seconds
+        await asyncio.sleep(away_seconds + 5)
         assert Counter(info.state for info in await runs.list()) == {"running": 20}
 
     async def look_after() -> None:
         await runs.list()
-        await asyncio.sleep(leases + 4)
+        await asyncio.sleep(away_seconds + 5.5)
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(asyncio.run, work()) for work in (write, look_after)]:
