@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
 from nitro.events.patch_text import frame_of
-from nitro.events.unsendable import place_of, remedy_for
+from nitro.events.unsendable import remedy_for, told_place_of
 from nitro.messages.one_line import on_one_line
 
 __all__ = [
@@ -109,7 +109,7 @@ def encode(result: Any, max_bytes: int, topic: str | None = None) -> bytes:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
         of = "" if topic is None else f" of {topic!a}"
         raise InvalidPayload(
-            f"result{of} ({type(result).__name__}) can't be sent as JSON: {_where(result)}{reason}; "
+            f"result{of} ({type(result).__name__}) can't be sent as JSON: {told_place_of(result)}{reason}; "
             f"{remedy_for(result)}"
         ) from error
     return sendable(payload, max_bytes)
@@ -168,11 +168,6 @@ def decode(payload: bytes) -> Any:
     if isinstance(value, list):
         return JsonArray(value)
     return value
-
-
-def _where(result: Any) -> str:
-    place = place_of(result)
-    return "" if place == "result" else f"{place}: "
 
 
 def _has_many_digits(payload: bytes) -> bool:

@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from nitro.errors import ConfigurationError, InvalidPayload
 from nitro.events.payload import SURELY_PARSABLE_BYTES, check_parsable, encode, sendable
-from nitro.events.unsendable import place_of
+from nitro.events.unsendable import told_place_of
 
 __all__ = ["Schema"]
 
@@ -89,9 +89,8 @@ class Schema(Generic[T]):
             ) from None
         except (ValueError, TypeError, RecursionError) as error:
             reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
-            where = place_of(value)
-            at = "" if where == "result" else f"{where}: "
-            raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {at}{reason}") from None
+            reason = told_place_of(value) + reason
+            raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {reason}") from None
         return value, sendable(payload, max_bytes)
 
     def decode(self, payload: str | bytes) -> T:

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
-__all__ = ["place_of", "remedy_for"]
+__all__ = ["remedy_for", "told_place_of"]
 
+_WHOLE: Final = "result"
 _MAX_INSPECTED: Final = 1_000
 """How many values of a result are looked at for the remedy."""
 _MAX_INSIDE: Final = 10_000
@@ -27,9 +28,15 @@ _MAX_CHARS: Final = 50
 """So much is shown of a key."""
 
 
-def place_of(result: Any) -> str:
+def told_place_of(result: Any) -> str:
+    """The place of the value that can't be sent and a colon, to stand before the reason; empty if nobody knows it."""
+    place = _place_of(result)
+    return "" if place == _WHOLE else f"{place}: "
+
+
+def _place_of(result: Any) -> str:
     """The innermost value that can't be sent, such as `result["lines"][0]["price"]`; just `result` if nobody knows."""
-    place, value = "result", result
+    place, value = _WHOLE, result
     seen = {id(value)}
     for _ in range(_MAX_DEPTH):
         found = next(((step, inner) for step, inner in _inside(value) if not _is_sendable(inner)), None)
@@ -40,7 +47,7 @@ def place_of(result: Any) -> str:
         if id(value) in seen:  # it contains itself
             return place
         seen.add(id(value))
-    return "result"
+    return _WHOLE
 
 
 def remedy_for(result: Any) -> str:

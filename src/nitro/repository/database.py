@@ -188,7 +188,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver begins no transactions; _begin_sqlite does
+    connection.isolation_level = None  # the driver begins no transactions; OpenTransactions does
     give_collation(connection)
     connection.create_function(CASEFOLD, 1, _casefold, deterministic=True)
     connection.execute("PRAGMA foreign_keys = ON")
