@@ -114,6 +114,27 @@ def test_a_run_whose_store_takes_less_than_before_fails(store: OddStore) -> None
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("most_bytes", [0, 100])
+def test_a_run_whose_state_alone_is_too_long_for_its_store_by_now_is_given_up(
+    store: OddStore, most_bytes: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.max_body_bytes = 100_000
+
+    async def work(run: runs.Run) -> None:
+        await run.send("first")
+        await asyncio.sleep(0.1)
+        store.max_body_bytes = most_bytes
+
+    async def scenario() -> None:
+        run = await runs.start(work, data="d" * 1_000)
+        while "can't be stored" not in caplog.text:
+            await asyncio.sleep(0.01)
+        assert not [task for task in asyncio.all_tasks() if "producer of" in task.get_name()]
+        assert (await run.info()).state == "running"  # until its lease ends
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_what_the_store_refuses_for_a_while_is_stored_then(
     store: OddStore, count: int, caplog: pytest.LogCaptureFixture

@@ -221,8 +221,11 @@ class Producer:
             )
             try:
                 await self._streams.append(self._key, request)
-            except PayloadTooLarge:  # the store takes less than when the item was sent
-                await self._overflow("an item is longer than the store takes by now")
+            except PayloadTooLarge as error:  # the store takes less than when the run was begun
+                if items:
+                    await self._overflow("an item is longer than the store takes by now")
+                else:
+                    await self._give_up(error)
                 return
             except TooMany as error:
                 await self._overflow(f"the run is longer than it may be: {error}")
@@ -252,6 +255,11 @@ class Producer:
         self._items, self._bytes, self._end = [], 0, ("failed", reason)
         await self._append([], self._end)
         await self._fail(RunFailed(reason))
+
+    async def _give_up(self, error: PayloadTooLarge) -> None:
+        """Not even the state of the run can be stored: it stays as it is until its lease ends, and is lost then."""
+        log.error("the end of the run %s can't be stored: %s", self._key, error)
+        await self._fail(RunFailed(f"the run's state is longer than the store takes by now: {error}"))
 
     async def _fail(self, error: NitroError) -> None:
         await self._lease.end()
