@@ -153,6 +153,8 @@ class TestNatsStore(StoreConformance):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await again(lambda: commit(store, Commit("last", ABSENT, b"s")))
             assert max(seconds) < PATIENCE_SECONDS
+            hearing = [task for task in asyncio.all_tasks() if "_wait_for_msgs" in repr(task.get_coro())]
+            assert len(hearing) < 4  # those of the last connection
 
         self.run(scenario)
 

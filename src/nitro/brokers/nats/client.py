@@ -1,19 +1,20 @@
-"""How nats-py connects: what a NATS URL says, and a client that insists on TLS."""
+"""How nats-py connects: what a NATS URL says, and a client that cleans up, and insists on TLS."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.js.api import StorageType
 
 from nitro.brokers.url_options import check_files, options_of, parts_of
 from nitro.errors import ConfigurationError
 
-__all__ = ["Place", "SecretClient", "access_of", "place_of"]
+__all__ = ["CleanClient", "Place", "SecretClient", "access_of", "place_of"]
 
 _CONNECT_SECONDS: Final = 4
 _OPTIONS: Final = ("credentials", "replicas", "storage")
@@ -38,7 +39,7 @@ class Place:
 
     def client(self) -> Client:
         """A client for it, not connected. Not `nats.connect`, which leaves the socket open when it fails."""
-        return SecretClient() if self.is_secret else Client()
+        return SecretClient() if self.is_secret else CleanClient()
 
     async def connect(self, client: Client, on_error: Callable[[Exception], Awaitable[None]], **more: Any) -> None:
         """Connect the client once: it doesn't connect again by itself."""
@@ -88,7 +89,31 @@ def access_of(user: str, credentials: str) -> dict[str, Any]:
     return {"token": unquote(name)} if name else {}
 
 
-class SecretClient(Client):
+class _Transport(TcpTransport):
+    """Writes all in one piece.
+
+    In Python 3.12 and 3.13, `writelines` on a connection that was lost may leave its file descriptor watched, and the
+    next connection that gets the same one can't be opened (CPython issue 136234).
+    """
+
+    def writelines(self, payload: Iterable[bytes]) -> None:
+        self.write(b"".join(payload))  # type: ignore[no-untyped-call]
+
+
+class CleanClient(Client):
+    """A client that ends all that it has begun when its connection is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._transport = _Transport()  # type: ignore[no-untyped-call]
+
+    async def _process_op_err(self, e: Exception) -> None:
+        # What is still to be sent can't be: nats-py would try, fail, and leave its tasks and its socket behind.
+        self._pending, self._pending_data_size = [], 0
+        await super()._process_op_err(e)
+
+
+class SecretClient(CleanClient):
     """A client that sends nothing without TLS. nats-py uses TLS only if the server requires it, even for `tls://`."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:

@@ -165,7 +165,7 @@ class Streams:
             raise ConfigurationError(f"its stream {names[0]} acknowledges nothing (no_ack)")
         wanted = info.config.evolve(**{name: getattr(self._config, name) for name in _RETAINED})
         if self._number(names[0]) and info.config != wanted:
-            info = await jetstream.update_stream(wanted)
+            info = await first_answer(partial(jetstream.update_stream, wanted))
         return info
 
     async def succeed(self, nats: Client, name: str) -> None:
