@@ -463,8 +463,8 @@ def test_emits_of_threads_keep_their_spans_apart(recorded: Recorded, hub: Hub) -
         assert context_in(message)[0] == context_of(recorded[message.data])[0]
 
 
-async def streamed(response: EventSourceResponse, send: Send) -> None:
-    """Answer a request whose client goes once the stream stands."""
+async def streamed(response: EventSourceResponse, send: Send, until: bytes = b"") -> None:
+    """Answer a request whose client goes once the stream stands, and has sent that."""
     gone = asyncio.Event()
 
     async def receive() -> Any:
@@ -473,7 +473,7 @@ async def streamed(response: EventSourceResponse, send: Send) -> None:
 
     async def sending(message: Any) -> None:
         await send(message)
-        if message.get("more_body"):
+        if message.get("more_body") and until in message["body"]:
             gone.set()
 
     await response({"type": "http", "method": "GET", "query_string": b"", "headers": []}, receive, sending)
@@ -554,8 +554,8 @@ def test_a_live_query_begins_with_its_rows(recorded: Recorded, tmp_path: Path, m
     repository = SQLModelRepository(f"sqlite:///{tmp_path / 'data.db'}")
     monkeypatch.setattr(TracedTask, "_repository", repository)
     SQLModel.metadata.create_all(repository.engine, [SQLModel.metadata.tables["tracedtask"]])
-    asyncio.run(streamed(EventSourceResponse(TracedTask.live()), takes))
-    repository.engine.dispose()
+    asyncio.run(streamed(EventSourceResponse(TracedTask.live()), takes, b"data:"))
+    repository.close()
     assert attributes(recorded["establish stream"])["nitro.resume"] == "rows"
 
 
