@@ -11,7 +11,8 @@ NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 PYRIGHT   := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright  # it reads the packages of the first Python there
 
-NEEDS_NOTHING := "not server and not slow and not alone"
+NEEDS_NOTHING := "not server and not slow and not timed and not alone"
+SPREAD := --dist loadfile --no-loadscope-reorder
 
 # Run a command beside the type checkers and the linter of the browser client. What each of them says is printed in one piece
 # when the command has ended, and it fails if any of them has failed.
@@ -38,9 +39,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(call beside_linters,true)
-	$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations=20 \
-	  -m "not alone and not engines"
+	@$(call beside_linters,$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) $(SPREAD) --durations=20 \
+	  -m "not timed and not alone and not engines")
+	$(WITH_NODE) $(BIN)/python -m pytest -n 2 $(SPREAD) --durations=10 -m timed
 	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
 
 # What to run while working: all that needs no server and no browser.

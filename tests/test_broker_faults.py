@@ -69,7 +69,7 @@ def test_2_a_broker_that_forgets_is_killed_and_everybody_is_told(tmp_path: Path,
         assert after != before
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_3_a_frozen_broker_holds_nobody_up(server: Broker) -> None:
     with cast_on(server) as cast:
         server.freeze()

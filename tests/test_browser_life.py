@@ -86,7 +86,7 @@ def is_led(tab: Page) -> bool:
     return any("/events" in name for name in tab.evaluate(locks))
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_two_versions_of_the_script_live_side_by_side_and_a_new_tab_opens_within_a_second(
     context: BrowserContext, ticking: Server
 ) -> None:
@@ -114,7 +114,7 @@ def test_two_versions_of_the_script_live_side_by_side_and_a_new_tab_opens_within
     judged(old[0])
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("how", ENDS)
 def test_a_worker_that_dies_on_a_page_without_https_is_missed_within_twenty_seconds(
     server: Server, browser: Browser, how: str
@@ -212,7 +212,7 @@ def left_over(context: BrowserContext, tab: Page) -> dict[str, object]:
     return found
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_workers_that_are_killed_while_they_start_hold_no_tab_up(browser: Browser, server: Server) -> None:
     chance = random.Random(1)
     killed = 0
@@ -234,7 +234,7 @@ def test_workers_that_are_killed_while_they_start_hold_no_tab_up(browser: Browse
     assert killed > 0, "no worker was there to be killed"
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_tab_that_crashes_while_its_worker_starts_holds_no_other_up(browser: Browser, server: Server) -> None:
     chance = random.Random(3)
     for _ in range(2 * ROUNDS):
@@ -279,7 +279,7 @@ def test_a_worker_that_dies_while_the_server_is_away_takes_nothing_down(
         context.close()
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("seconds", [4, 600])
 def test_a_worker_whose_script_is_slow_is_done_without_until_it_comes(
     context: BrowserContext, ticking: Server, seconds: int

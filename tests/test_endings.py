@@ -22,7 +22,7 @@ BOTH_WAYS = True
 APP = "tests.apps.streams:app"
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("path", ["/events", "/by-hand"])
 @pytest.mark.parametrize("options", [(), ("--loop", "asyncio", "--http", "h11")])
@@ -56,7 +56,7 @@ def test_what_was_emitted_just_before_the_signal_is_delivered(inline: str) -> No
         assert [event["n"] for event in stream.data()] == list(range(100))
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_stream_that_comes_after_the_signal_when_none_was_open_is_ended_too() -> None:
     with Server(APP) as server:
         with Stream(server.port, "/events") as earlier:
@@ -78,7 +78,7 @@ def test_a_stream_that_comes_after_the_signal_when_none_was_open_is_ended_too() 
     assert "lifespan shutdown ran" in server.output
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_stream_that_comes_after_the_signal_is_ended_too() -> None:
     with Server(APP) as server:
         held = Stream(server.port, "/events").read_until(b"\n\n")
@@ -103,7 +103,7 @@ def test_a_stream_that_comes_after_the_signal_is_ended_too() -> None:
     assert "Traceback" not in server.output, server.output
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_the_first_stream_of_all_that_comes_after_the_signal_is_ended_too() -> None:
     with Server(APP) as server:
         with Stream(server.port, "/events-of-a-server-that-stops") as stream:
@@ -115,7 +115,7 @@ def test_the_first_stream_of_all_that_comes_after_the_signal_is_ended_too() -> N
     assert "lifespan shutdown ran" in server.output
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_stream_that_waits_for_a_log_that_is_not_there_lets_the_server_end() -> None:
     nowhere = {"NITRO_BROKER_URL": f"redis://127.0.0.1:{free_port()}"}
     with Server(APP, environment=nowhere) as server, Stream(server.port, "/events") as stream:
@@ -125,7 +125,7 @@ def test_a_stream_that_waits_for_a_log_that_is_not_there_lets_the_server_end() -
     assert "lifespan shutdown ran" in server.output
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_reader_that_stopped_and_goes_on_after_the_signal_lets_the_server_end() -> None:
     with Server(APP) as server:
         stalled = Stream(server.port, "/events", receive_buffer=4096).read_until(b"\n\n")
@@ -148,7 +148,7 @@ def test_a_reader_that_stopped_and_goes_on_after_the_signal_lets_the_server_end(
     assert "lifespan shutdown ran" in server.output
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_readers_that_take_nothing_hold_up_a_stop_for_the_servers_own_limit_and_miss_nothing(
     kind: str, tmp_path: Path

@@ -34,7 +34,7 @@ GRANIANS_OWN = "Cannot drop pointer into Python heap without the thread being at
 """granian 2.8 ends its runtime without waiting for applications that have sent all, and may then panic in it."""
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_with_two_hundred_open_streams_ends_within_three_seconds(name: str, signum: signal.Signals) -> None:

@@ -247,7 +247,7 @@ def test_a_stream_opens_at_a_place_in_the_log(url: str) -> None:
         assert b"event: gap" not in stream.body
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_a_stream_opens_without_a_log_after_a_while_and_is_told_when_it_is_there(tmp_path: Path) -> None:
     redis = Redis(tmp_path)
     with Server(APP, environment={"NITRO_BROKER_URL": redis.url}) as server:

@@ -36,7 +36,7 @@ def whole_events(stream: Stream) -> list[str]:
     return [event for event in stream.body.decode().split("\n\n")[:-1] if "data: " in event]
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_the_ends_of_old_streams_lose_nothing_and_each_asks_for_its_rights_anew() -> None:
     settings = {"NITRO_MAX_STREAM_SECONDS": str(AGE_SECONDS), "NITRO_RETRY_MILLISECONDS": "50"}
     with Server("tests.apps.users:app", environment=settings) as server:
@@ -100,7 +100,7 @@ def ages_of(streams: list[Client]) -> list[float]:
     return ages
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_streams_that_began_at_once_end_one_after_the_other(hub_with: Callable[..., Hub]) -> None:
     hub_with(max_stream_seconds=2)
     ages = ages_of([Client(topics=["t"]) for _ in range(30)])
@@ -110,7 +110,7 @@ def test_streams_that_began_at_once_end_one_after_the_other(hub_with: Callable[.
     assert max(ages) - min(ages) > 0.1, "of the 0.2 s over which they are spread"
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_rights_that_end_sooner_end_the_stream_as_ever(hub_with: Callable[..., Hub]) -> None:
     hub_with(max_stream_seconds=1.5)
     now = time.time()

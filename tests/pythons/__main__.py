@@ -22,8 +22,13 @@ def phases(options: argparse.Namespace) -> list[list[str]]:
     if options.pytest:
         return [options.pytest]
     browser = " and not browser" if options.versions == "least" else ""
-    spread = f"-n {options.processes} --dist loadfile --no-loadscope-reorder".split() if options.processes > 1 else []
-    return [["-q", *spread, "-m", f"not alone and not engines{browser}"], ["-q", "-m", f"alone{browser}"]]
+    phases = (options.processes, "not timed and not alone and not engines"), (2, "timed"), (1, "alone")
+    return [["-q", *spread(processes), "-m", f"{marked}{browser}"] for processes, marked in phases]
+
+
+def spread(processes: int) -> list[str]:
+    """Options of pytest that spread the tests over so many processes, file by file."""
+    return f"-n {processes} --dist loadfile --no-loadscope-reorder".split() if processes > 1 else []
 
 
 def run(place: Place, options: argparse.Namespace) -> Outcome:
