@@ -96,6 +96,9 @@ class _Transport(TcpTransport):
     next connection that gets the same one can't be opened (CPython issue 136234).
     """
 
+    def __bool__(self) -> bool:
+        return True  # else nats-py makes one of its own
+
     def writelines(self, payload: Iterable[bytes]) -> None:
         self.write(b"".join(payload))  # type: ignore[no-untyped-call]
 
