@@ -141,6 +141,13 @@ def change(operation: str, card: LiveCard) -> dict[str, Any]:
     return {"type": "card", "key": card.id, **value, "headers": {"operation": operation}}
 
 
+def unfinished(card: LiveCard) -> dict[str, Any]:
+    """Its insert before it was done."""
+    inserted = change("insert", card)
+    inserted["value"]["done"] = False
+    return inserted
+
+
 def saved(**fields: Any) -> LiveCard:
     return LiveCard(**fields).save()
 
@@ -348,6 +355,67 @@ async def test_a_window_slides(selects: list[str]) -> None:
         assert len(selects) == read, "there is room in the window"
         async with reading(LiveCard.live(order_by=LiveCard.title, limit=2)) as other:
             assert await other.next() == [START, change("insert", d), change("insert", a), END]
+
+
+def change_in_silence(gone: LiveCard, changed: LiveCard) -> LiveCard:
+    """Delete a row, save another one and add one, which nobody is told of."""
+    with LiveCard.silent():
+        gone.delete()
+        changed.save()
+        return saved(title="z")
+
+
+@pytest.mark.usefixtures("engine")
+@in_a_loop
+async def test_a_window_that_is_not_new_is_read_again_for_those_who_begin_and_all_get_what_was_not_seen(
+    monkeypatch: pytest.MonkeyPatch, selects: list[str]
+) -> None:
+    a, b = [await asyncio.to_thread(saved, title=title) for title in "ab"]
+    query: dict[str, Any] = {"order_by": LiveCard.title, "limit": 5}
+    async with reading(LiveCard.live(**query)) as reader:
+        assert await reader.next() == [START, change("insert", a), change("insert", b), END]
+        async with reading(LiveCard.live(last_event_id=reader.ids[-1], **query)) as resumed:
+            b.done = True
+            c = await asyncio.to_thread(change_in_silence, a, b)
+            async with reading(LiveCard.live(**query)) as other:
+                assert await other.next() == [START, change("insert", a), unfinished(b), END]
+            assert len(selects) == 1, "a moment later, the rows are shared"
+            monkeypatch.setattr(live_queries, "_SHARED_SECONDS", 0.0)
+            async with reading(LiveCard.live(**query)) as other:
+                assert await other.next() == [START, change("insert", b), change("insert", c), END]
+            assert await reader.next() == [change("delete", a), change("update", b), change("insert", c)]
+            assert await resumed.next() == [RESET, START, change("insert", b), change("insert", c), END]
+            b.done = False
+            await asyncio.to_thread(b.save)
+            assert await reader.next() == await resumed.next() == [change("update", b)]
+
+
+@in_a_loop
+async def test_who_begins_while_rows_can_not_be_read_ends_nobody_who_has_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_queries, "_RETRIES_SECONDS", ())
+    monkeypatch.setattr(live_queries, "_SHARED_SECONDS", 0.0)
+    gate = Gate(engine)
+    card = await asyncio.to_thread(saved, title="a")
+    query: dict[str, Any] = {"order_by": LiveCard.title, "limit": 2}
+    async with reading(LiveCard.live(**query)) as reader:
+        assert await reader.next() == [START, change("insert", card), END]
+        gate.shut()
+        gate.fails = True
+        async with reading(LiveCard.live(**query)) as other:
+            assert await asyncio.to_thread(gate.reached.wait, 10)
+            card.done = True
+            await asyncio.to_thread(card.save)
+            gate.open()
+            await other._task
+            assert other.batches == []
+        assert await reader.next() == [change("update", card)]
+        second = await asyncio.to_thread(saved, title="b")
+        assert await reader.next() == [change("insert", second)]
+        await asyncio.to_thread(saved, title="0")  # the window's edge: it is wrong until it is read
+        async with asyncio.timeout(10):
+            await reader._task
 
 
 @pytest.mark.usefixtures("engine")
@@ -591,12 +659,18 @@ async def test_two_commits_of_one_row_that_are_told_in_the_wrong_order(engine: E
 
 
 class Gate:
-    """Holds up what live queries read: the rows are read, and nobody has them yet."""
+    """Holds up what live queries read: the rows are read, and nobody has them yet.
+
+    Attributes:
+        reached: set when rows are held up.
+        fails: whether the reading fails behind it.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._is_open = threading.Event()
         self._is_open.set()
         self.reached = threading.Event()
+        self.fails = False
         event.listen(engine, "after_cursor_execute", self._pass)
 
     def shut(self) -> None:
@@ -611,6 +685,8 @@ class Gate:
         if is_reading and not self._is_open.is_set():
             self.reached.set()
             assert self._is_open.wait(10)
+        if is_reading and self.fails:
+            raise OSError("the database is away")
 
 
 def rows_of(batches: list[list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:

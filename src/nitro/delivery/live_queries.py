@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from nitro.delivery.changed_rows import ChangedRows
@@ -39,7 +40,7 @@ log: Final = logging.getLogger("nitro.delivery")
 _MOST_PENDING: Final = 1_000
 """If more changes come while a window is read, it is read once more instead."""
 _SHARED_SECONDS: Final = 5.0
-"""How long rows are kept after they were read, for others who begin with the same query, while none has changed."""
+"""For how long those who begin with the same query share what was read; later they get what changed unseen, too."""
 _RETRIES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Pauses after a reading that has failed; after the last one, the clients that wait for it are ended."""
 
@@ -96,7 +97,7 @@ class LiveQueries:
         state.waiting[outbox] = None
         if state.is_reading:
             return
-        if state.snapshot is not None or (state.window is not None and state.is_sorted):
+        if state.snapshot is not None if query.limit is None else state.has_window_since(monotonic() - _SHARED_SECONDS):
             self._start_waiting(query, state)
         else:
             self._begin_reading(query, state)
@@ -196,7 +197,7 @@ class LiveQueries:
         window = dict(state.window)
         given = slid(window, operations, query.limit)
         if given is None:
-            self._begin_reading(query, state)
+            self._begin_reading(query, state, is_wrong=True)
             return
         state.is_sorted = state.is_sorted and not any(each.kind == "insert" or each.is_moved for each in given)
         state.window, state.snapshot, state.complete_to = window, None, position
@@ -216,7 +217,7 @@ class LiveQueries:
         if state is None or state.window is None:
             self._restart_all(query)
         elif not state.is_reading:
-            self._begin_reading(query, state)
+            self._begin_reading(query, state, is_wrong=True)
         if query.limit is not None:
             self._restart_resumed(query)
 
@@ -232,9 +233,10 @@ class LiveQueries:
                 if outbox not in self._waiting:
                     self.restart(outbox, is_reset=True)
 
-    def _begin_reading(self, query: Query, state: QueryState) -> None:
+    def _begin_reading(self, query: Query, state: QueryState, *, is_wrong: bool = False) -> None:
         if self._loop is None:
             return
+        state.is_wrong = is_wrong
         state.is_reading, state.is_changed, state.is_stale = True, False, False
         state.position, state.pending = self._feeds.position, []
         task = self._loop.create_task(self._read(query, state), name="nitro live query", context=self._context)
@@ -260,10 +262,15 @@ class LiveQueries:
         state.is_reading = False
         if self._states.get(query) is not state:
             return  # all its clients have left
-        waiting = tuple(outbox for outbox in state.waiting if outbox in self._waiting)
-        behind = [] if state.window is None else [each for feed in self._feeds.queries.feeds(query) for each in feed]
-        state.waiting, state.window = {}, None
-        for outbox in dict.fromkeys((*waiting, *behind)):
+        ended = [outbox for outbox in state.waiting if outbox in self._waiting]
+        state.waiting = {}
+        if state.window is not None and not (state.is_wrong or state.is_stale):
+            self._catch_up(query, state)
+            self._feeds.close_all()
+        elif state.window is not None:
+            state.window = None
+            ended += [each for feed in self._feeds.queries.feeds(query) for each in feed]
+        for outbox in dict.fromkeys(ended):
             self._end(outbox, "broken")
 
     def _have_read(self, query: Query, state: QueryState, rows: list[Shown]) -> None:
@@ -271,7 +278,7 @@ class LiveQueries:
         if self._states.get(query) is not state:
             return  # all its clients have left
         if state.is_stale:
-            self._begin_reading(query, state)
+            self._begin_reading(query, state, is_wrong=True)
             return
         state.snapshot = Snapshot(query, state.position, rows)
         if query.limit is not None:
@@ -287,8 +294,15 @@ class LiveQueries:
     def _slide_to(self, query: Query, state: QueryState, window: dict[str, bytes]) -> None:
         """Give the clients the difference between two windows, then what has changed since the new one was read."""
         before, state.window, state.is_sorted, state.complete_to = state.window, window, True, state.position
-        if before is not None:
-            self._give(query, difference(before, window), state.position)
+        state.read_at = monotonic()
+        given = [] if before is None else difference(before, window)
+        self._give(query, given, state.position)
+        self._catch_up(query, state)
+        if given:
+            self._restart_resumed(query)
+
+    def _catch_up(self, query: Query, state: QueryState) -> None:
+        """Give the clients of a window what has changed since its reading began."""
         pending, state.pending = state.pending, []
         for position, operations in pending:
             if state.is_reading:  # of what was pending, one has changed the edge: what is being read has them all

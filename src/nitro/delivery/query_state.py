@@ -6,6 +6,7 @@ Kept by the lane's live queries, for queries whose rows are read, or are a windo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from nitro.delivery.outbox import Outbox
 from nitro.delivery.query import Operation
@@ -27,7 +28,9 @@ class QueryState:
         is_changed: whether a row has changed since then.
         snapshot: the rows that were read last, while they are true.
         window: with a limit, the rows that the clients have, by key; None before they are read.
+        read_at: when it was read, on the clock of `time.monotonic`.
         is_sorted: whether the window has the query's order.
+        is_wrong: whether it is read because it lacks a change, and not for those alone who wait.
         pending: with a limit, what has changed since the reading began.
     """
 
@@ -37,8 +40,10 @@ class QueryState:
         "is_reading",
         "is_sorted",
         "is_stale",
+        "is_wrong",
         "pending",
         "position",
+        "read_at",
         "snapshot",
         "waiting",
         "window",
@@ -53,8 +58,14 @@ class QueryState:
         self.is_changed: bool = False
         self.snapshot: Snapshot | None = None
         self.window: dict[str, bytes] | None = None
+        self.read_at: float = -inf
         self.is_sorted: bool = False
+        self.is_wrong: bool = False
         self.pending: list[tuple[Position, list[Operation]]] = []
+
+    def has_window_since(self, moment: float) -> bool:
+        """Whether those who begin may have its window: in its order, and not older."""
+        return self.window is not None and self.is_sorted and self.read_at > moment
 
 
 def slid(window: dict[str, bytes], operations: Iterable[Operation], limit: int) -> list[Operation] | None:
