@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from typing import Any
 
 import jinja2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from markupsafe import Markup
 from playwright.sync_api import ConsoleMessage, Page, expect
 from sqlalchemy import JSON, Engine
@@ -26,6 +29,8 @@ from nitro.datastar import DatastarResponse
 from nitro.datastar.wire_format import datastar
 from nitro.delivery import live_queries
 from nitro.delivery.hub import Hub
+from nitro.delivery.query import Operation
+from nitro.delivery.query_state import difference, slid
 from nitro.errors import ConfigurationError, InvalidQuery
 from nitro.repository import SQLModelRepository
 from nitro.sse.wire_formats import text
@@ -227,6 +232,119 @@ async def test_new_rows_come_first_if_the_order_is_descending_and_so_do_those_th
             '<turbo-stream action="remove" target="memo-b"></turbo-stream>'
             '<turbo-stream action="prepend" target="notes"><template><li id="memo-d">d</li></template></turbo-stream>'
         ]
+
+
+def same(note: LiveMemo) -> str:
+    """The same HTML whatever has changed."""
+    return f'<li id="memo-{note.id}"></li>'
+
+
+def stream(action: str, *ids: str) -> str:
+    rows = "".join([f'<li id="memo-{id}"></li>' for id in ids])
+    return f'<turbo-stream action="{action}" target="notes"><template>{rows}</template></turbo-stream>'
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("limit", [None, 3, 50])
+@in_a_loop
+async def test_a_row_that_moves_is_told_of_although_its_html_stays_the_same(limit: int | None) -> None:
+    first, *_ = [await asyncio.to_thread(saved, id=id, title=id) for id in "abc"]
+    for order, action in ((LiveMemo.title, "append"), (col(LiveMemo.title).desc(), "prepend")):
+        first.title = "a"
+        await asyncio.to_thread(first.save)
+        with live(rendered=same, order_by=order, markup="turbo", limit=limit) as client:
+            await data_of(client)
+            first.title = "z"
+            await asyncio.to_thread(first.save)
+            assert await data_of(client) == [stream(action, "a")]
+
+
+@pytest.mark.usefixtures("engine")
+@in_a_loop
+async def test_new_rows_of_one_commit_are_in_their_order_and_a_window_keeps_its() -> None:
+    newest = col(LiveMemo.title).desc()
+    options: dict[str, Any] = {"rendered": same, "markup": "turbo"}
+    with (
+        live(order_by=newest, **options) as every,
+        live(order_by=[newest, LiveMemo.id], limit=3, **options) as window,
+        live(order_by=LiveMemo.title, limit=9, **options) as few,
+    ):
+        for client in (every, window, few):
+            assert await data_of(client) == [stream("update")]
+        notes = [LiveMemo(id=f"{title}{n}", title=title) for title in "bac" for n in (2, 1)]
+        await asyncio.to_thread(write, *notes)
+        assert await data_of(every) == [stream("prepend", "c1", "c2", "b1", "b2", "a1", "a2")]
+        assert await data_of(few) == [stream("append", "a1", "a2", "b1", "b2", "c1", "c2")]
+        assert await data_of(window) == [stream("append", "c1", "c2", "b1")]
+        await asyncio.to_thread(write, LiveMemo(id="d", title="bb"), deleted="c2")
+        removed = '<turbo-stream action="remove" target="memo-c2"></turbo-stream>'
+        assert await data_of(window) == [removed + stream("append", "d", "b1")]
+        assert await data_of(every) == [removed + stream("prepend", "d")]
+        await asyncio.to_thread(write, LiveMemo(id="e", title="e"), deleted="c1")
+        await asyncio.to_thread(write, deleted="d")
+        removed = '<turbo-stream action="remove" target="memo-c1"></turbo-stream>'
+        assert await data_of(window) == [removed + stream("prepend", "e")]
+        removed = '<turbo-stream action="remove" target="memo-d"></turbo-stream>'
+        assert await data_of(window) == [removed + stream("append", "b2")]
+
+
+def listed(rows: dict[str, bytes], operations: list[Operation]) -> dict[str, bytes]:
+    """What a page lists that has these rows, and takes these operations as the markups send them."""
+    placed = {each.key: each for each in operations if each.is_placed}
+    values = {**rows, **{each.key: each.value for each in operations}}
+    order = [
+        *[key for key, each in placed.items() if each.is_first],
+        *[key for key in rows if key not in placed],
+        *[key for key, each in placed.items() if not each.is_first],
+    ]
+    return {key: value for key in order if (value := values[key]) is not None}
+
+
+rows_by_key = st.dictionaries(st.sampled_from("abcdefg"), st.sampled_from([b"1", b"2"]))
+windows = rows_by_key.flatmap(lambda rows: st.permutations(list(rows.items()))).map(dict)
+
+
+@given(windows, windows)
+def test_pages_have_the_order_of_a_window_that_was_read_again(
+    before: dict[str, bytes], after: dict[str, bytes]
+) -> None:
+    operations = difference(before, after, is_html=True)
+    assert list(listed(before, operations).items()) == list(after.items())
+    plain = {each.key: each for each in difference(before, after, is_html=False)}
+    assert plain.keys() == {key for key in before | after if before.get(key) != after.get(key)}
+    assert all(each.value == after.get(key) for key, each in plain.items())
+
+
+@given(windows, windows, st.booleans())
+def test_pages_list_rows_as_their_window_does(
+    before: dict[str, bytes], changed: dict[str, bytes], is_first: bool
+) -> None:
+    operations = [Operation("update", key, value, is_moved=True, is_first=is_first) for key, value in changed.items()]
+    found = slid(before, operations, 20, is_html=True)
+    assert found is not None
+    after, given = found
+    assert list(listed(before, given).items()) == list(after.items())
+    assert after == before | changed
+
+
+@in_a_loop
+async def test_rows_without_an_order_in_python_are_in_that_of_what_has_one(engine: Engine) -> None:
+    at = datetime(2026, 1, 2, tzinfo=UTC).replace(tzinfo=None)
+
+    def write() -> None:
+        with Session(engine) as session:
+            for number, data in ((3, {"x": 1}), (2, None), (1, [])):
+                session.add(LivePrice(shop="a", number=number, amount=Decimal(number % 2), at=at, data=data))
+            session.commit()
+
+    def shown(price: LivePrice) -> str:
+        return f'<p id="offer-{price.shop}:{price.number}">'
+
+    with prices.live(rendered=shown, target="offers", order_by=[LivePrice.data, LivePrice.amount]) as client:
+        await data_of(client)
+        await asyncio.to_thread(write)
+        [rows] = await data_of(client)
+        assert re.findall(r'<p id="offer-a:(\d)">', rows) == ["2", "1", "3"]
 
 
 @in_a_loop
@@ -492,7 +610,7 @@ def test_all_rows_take_the_place_of_what_a_page_shows(server: Server, page: Page
 def test_a_window_slides_in_a_page(server: Server, page: Page, errors: list[str], name: str) -> None:
     items = open_page(page, server, name, "window", a="1", b="2", c="3")
     server.post("/notes", json={"d": "0"})
-    expect(items).to_have_text(["1", "2", "0"])
+    expect(items).to_have_text(["0", "1", "2"])
     server.post("/notes", json={"d": None, "b": "2"})
     expect(items).to_have_text(["1", "2", "3"])
     newest = open_page(page, server, name, "newest", a="9", b="8")

@@ -194,12 +194,12 @@ class LiveQueries:
         """Change the window, or read it again if its edge changes."""
         assert state.window is not None
         assert query.limit is not None
-        window = dict(state.window)
-        given = slid(window, operations, query.limit)
-        if given is None:
+        found = slid(state.window, operations, query.limit, is_html=query.markup is not None)
+        if found is None:
             self._begin_reading(query, state, is_wrong=True)
             return
-        state.is_sorted = state.is_sorted and not any(each.kind == "insert" or each.is_moved for each in given)
+        window, given = found
+        state.is_sorted = state.is_sorted and not any(each.is_placed for each in given)
         state.window, state.snapshot, state.complete_to = window, None, position
         self._give(query, given, position)
 
@@ -295,7 +295,7 @@ class LiveQueries:
         """Give the clients the difference between two windows, then what has changed since the new one was read."""
         before, state.window, state.is_sorted, state.complete_to = state.window, window, True, state.position
         state.read_at = monotonic()
-        given = [] if before is None else difference(before, window)
+        given = [] if before is None else difference(before, window, is_html=query.markup is not None)
         self._give(query, given, state.position)
         self._catch_up(query, state)
         if given:

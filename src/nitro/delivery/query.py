@@ -69,12 +69,20 @@ class Operation(NamedTuple):
         key: its key.
         value: the row as clients get it; None if it left.
         is_moved: whether its place in the query's order may be another one.
+        is_first: whether it stands before all others then, or if it is new; otherwise behind them. Those that do
+            stand among themselves as they are listed.
     """
 
     kind: Literal["insert", "update", "delete"]
     key: str
     value: bytes | None
     is_moved: bool = False
+    is_first: bool = False
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether a list has to find it a place."""
+        return self.kind == "insert" or self.is_moved
 
 
 class Query(Protocol):
@@ -108,7 +116,8 @@ class Query(Protocol):
         """
 
     def operations(self, rows: Sequence[RowChange]) -> list[Operation]:
-        """What these changes are for its rows, whatever its limit; nothing for rows that it never had.
+        """What these changes are for its rows, whatever its limit; nothing for rows that it never had. In HTML, those
+        of one commit that a list has to find a place are in the query's order, as far as it is known here.
 
         Raises:
             QueryUndecided: a value that it looks at is missing.

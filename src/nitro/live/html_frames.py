@@ -30,7 +30,6 @@ class HtmlFrames:
         rendered: see `Renderer`.
         target: the id of the element that contains the rows.
         markup: the library that takes it; `"htmx"` by default.
-        is_newest_first: whether a row that is new comes before the others.
 
     Attributes: see `Frames`.
 
@@ -39,9 +38,7 @@ class HtmlFrames:
         ConfigurationError: see `Renderer`; or Datastar's library is not installed.
     """
 
-    def __init__(
-        self, model: LiveTable, rendered: Rendered, target: str | None, markup: str | None, *, is_newest_first: bool
-    ) -> None:
+    def __init__(self, model: LiveTable, rendered: Rendered, target: str | None, markup: str | None) -> None:
         if not isinstance(target, str) or _ID.fullmatch(target) is None:
             raise InvalidQuery(
                 f"target is {target!r:.80}; it has to be the id of the element that contains the rows, of letters, "
@@ -52,8 +49,7 @@ class HtmlFrames:
             raise InvalidQuery(f"markup is {markup!r:.80}; it has to be one of {', '.join(_MARKUPS)}")
         self._renderer = Renderer(model, rendered)
         self._markup = _MARKUPS[self.markup](target)
-        self._is_newest_first = is_newest_first
-        self._identity = (self._renderer, target, self.markup, is_newest_first)
+        self._identity = (self._renderer, target, self.markup)
         self.shown_as: Hashable = self._renderer
         self.fingerprint: str | None = repr((self._renderer.fingerprint, target, self.markup))
 
@@ -63,16 +59,16 @@ class HtmlFrames:
     def encode(self, operations: Sequence[Operation]) -> bytes:
         gone: list[str] = []
         changed: dict[str, str] = {}
-        new: dict[str, str] = {}
+        first: dict[str, str] = {}
+        last: dict[str, str] = {}
         for each in operations:
             id = self._renderer.id_of(each.key)
             if each.value is None:
                 gone.append(id)
-            elif each.kind == "update" and not each.is_moved:
-                changed[id] = each.value.decode()
-            else:  # its place isn't known, and whether the page has it may not be either
-                new[id] = each.value.decode()
-        return self._markup.changes(Changes(gone, changed, new, self._is_newest_first))
+            else:
+                into = changed if not each.is_placed else first if each.is_first else last
+                into[id] = each.value.decode()
+        return self._markup.changes(Changes(gone, changed, first, last))
 
     def snapshot(self, rows: Sequence[Shown], *, is_reset: bool) -> list[bytes]:  # noqa: ARG002 - of the protocol
         """`is_reset` needs nothing: the first part takes the place of what the page has."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from contextlib import suppress
+from typing import Any, Final, Literal, Protocol
 
 from sqlalchemy import Column, UnaryExpression
 from sqlalchemy.orm.attributes import QueryableAttribute
@@ -27,6 +28,8 @@ from nitro.messages.row_changes import RowChanges
 __all__ = ["LiveQuery"]
 
 _DIRECTIONS: Final = {operators.asc_op: "asc", operators.desc_op: "desc"}
+_NULL_IS_GREATEST: Final = ("postgresql", "oracle")
+"""Dialects in whose order NULL comes behind all values; in the others before them."""
 
 
 class Frames(Protocol):
@@ -91,13 +94,13 @@ class LiveQuery:
         self._check_shown()
         self._filter: Filter = filter_of(model, where, model.dialect)
         self._order = tuple([_ordered(model, each) for each in _listed(order_by)])
+        self._is_newest_first = bool(self._order) and self._order[0][1] == "desc"
         self.topic: str = model.topic
         self.limit: int | None = limit
         self.equalities: Mapping[str, frozenset[Any]] = self._filter.equalities
         self._frames: Frames = StateFrames(model)
         if rendered is not None:
-            is_newest_first = bool(self._order) and self._order[0][1] == "desc"
-            self._frames = HtmlFrames(model, rendered, target, markup, is_newest_first=is_newest_first)
+            self._frames = HtmlFrames(model, rendered, target, markup)
         elif target is not None or markup is not None:
             raise InvalidQuery("target and markup are those of HTML: give rendered=, which makes a row of it")
         self.markup: str | None = self._frames.markup
@@ -116,19 +119,20 @@ class LiveQuery:
 
     def operations(self, rows: Sequence[RowChange]) -> list[Operation]:
         found: list[Operation] = []
-        selects = self._filter.selects
+        selects, is_first = self._filter.selects, self._is_newest_first
         try:
             for row in rows:
                 before, after = row.before, row.after
                 had = not row.is_before_known or (before is not None and selects(before))
                 if after is not None and selects(after):
                     is_moved = not row.is_before_known or (had and self._is_moved(before, after))
-                    found.append(Operation("update" if had else "insert", row.key, self._shown(row, after), is_moved))
+                    kind: Literal["insert", "update"] = "update" if had else "insert"
+                    found.append(Operation(kind, row.key, self._shown(row, after), is_moved, is_first))
                 elif had:
                     found.append(Operation("delete", row.key, None))
+            return found if self.markup is None or len(found) < 2 else self._sorted(found, rows)
         except KeyError as error:
             raise QueryUndecided from error
-        return found
 
     def encode(self, operations: Sequence[Operation]) -> bytes:
         return self._frames.encode(operations)
@@ -162,6 +166,23 @@ class LiveQuery:
         if before is None or not self._order:
             return False
         return any(before[name] != after[name] for name, _ in self._order)
+
+    def _sorted(self, operations: list[Operation], rows: Sequence[RowChange]) -> list[Operation]:
+        """In the query's order, as far as Python knows it; rows that leave come first. Raises KeyError as `_shown`."""
+        leave = [each for each in operations if each.value is None]
+        stay = [each for each in operations if each.value is not None]
+        values = {row.key: row.after for row in rows if row.after is not None}
+        is_null_greatest = self._model.dialect in _NULL_IS_GREATEST
+        keys = [(name, "asc") for name in self._model.shown_key(self._model.keys)]
+        for name, direction in reversed((*self._order, *keys)):
+            ranks = {each.key: values[each.key][name] for each in stay}
+            with suppress(TypeError):  # Python has no order for them
+                stay = sorted(
+                    stay,
+                    key=lambda each: ((ranks[each.key] is None) is is_null_greatest, ranks[each.key]),
+                    reverse=direction == "desc",
+                )
+        return leave + stay
 
     def _check_shown(self) -> None:
         model = self._model

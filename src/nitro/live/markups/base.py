@@ -18,15 +18,15 @@ class Changes(NamedTuple):
     Attributes:
         gone: the ids of elements that go.
         changed: those that take the place of the one with their id, by id.
-        new: those that come to the others, by id; the page may have them already, as rows that were read a moment
-            later have what is told of them.
-        is_newest_first: whether they come before the others.
+        first: those that come before the others, by id; the page may have them already, as rows that were read a
+            moment later have what is told of them.
+        last: those that come behind the others, likewise.
     """
 
     gone: Sequence[str]
     changed: Mapping[str, str]
-    new: Mapping[str, str]
-    is_newest_first: bool = False
+    first: Mapping[str, str]
+    last: Mapping[str, str]
 
 
 class Markup(Protocol):

@@ -29,12 +29,13 @@ class Datastar:
 
     def changes(self, changes: Changes) -> bytes:
         patches = []
-        if gone := (*changes.gone, *changes.new):
+        if gone := (*changes.gone, *changes.first, *changes.last):
             patches.append(self._patch.of_removal(", ".join(map(_selector, gone))))
         if changes.changed:
             patches.append(self._patch.of_elements("\n".join(changes.changed.values()), None, None, None))
-        if changes.new:
-            patches.append(self._added("prepend" if changes.is_newest_first else "append", list(changes.new.values())))
+        for mode, placed in (("prepend", changes.first), ("append", changes.last)):
+            if placed:
+                patches.append(self._added(mode, list(placed.values())))
         return self._encoded(patches)
 
     def all_rows(self, elements: Sequence[str]) -> bytes:

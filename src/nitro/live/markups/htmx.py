@@ -29,13 +29,13 @@ class Htmx:
         self._target = target
 
     def changes(self, changes: Changes) -> bytes:
-        pieces = [self._removed(id) for id in (*changes.gone, *changes.new)]
+        pieces = [self._removed(id) for id in (*changes.gone, *changes.first, *changes.last)]
         for element in changes.changed.values():
             tag = tag_of(element)
             pieces.append(_wrapped(_PARENTS.get(tag, ()), f'<{tag} hx-swap-oob="true"{element[1 + len(tag) :]}'))
-        if changes.new:
-            swap = "afterbegin" if changes.is_newest_first else "beforeend"
-            pieces.append(self._contained(swap, list(changes.new.values())))
+        for swap, placed in (("afterbegin", changes.first), ("beforeend", changes.last)):
+            if placed:
+                pieces.append(self._contained(swap, list(placed.values())))
         return payload_of("".join(pieces))
 
     def all_rows(self, elements: Sequence[str]) -> bytes:

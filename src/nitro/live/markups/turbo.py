@@ -19,9 +19,9 @@ class Turbo:
     def changes(self, changes: Changes) -> bytes:
         streams = [f'<turbo-stream action="remove" target="{escape(id)}"></turbo-stream>' for id in changes.gone]
         streams += [_stream("replace", id, [element]) for id, element in changes.changed.items()]
-        if changes.new:
-            action = "prepend" if changes.is_newest_first else "append"
-            streams.append(_stream(action, self._target, list(changes.new.values())))
+        for action, placed in (("prepend", changes.first), ("append", changes.last)):
+            if placed:
+                streams.append(_stream(action, self._target, list(placed.values())))
         return payload_of("".join(streams))
 
     def all_rows(self, elements: Sequence[str]) -> bytes:
