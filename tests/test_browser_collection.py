@@ -45,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if esbuild is None or not (NODE_MODULES / "@tanstack/db").exists():
         pytest.skip(f"NO LIBRARIES: {NODE_MODULES / '@tanstack/db'} is missing; run `npm ci` in js/")
     documented = Document("docs/how-to/live.md")
-    dom, tanstack = documented.all("js", "In the browser")
+    dom, _, tanstack = documented.all("js", "In the browser")
     react = documented.the("jsx", "In the browser")
     recipes = {"dom": (dom, dom.source), "react": (react, REACT_PAGE), "tanstack": (tanstack, TANSTACK_PAGE)}
     for name, (block, page) in recipes.items():
@@ -381,6 +381,18 @@ def test_a_collection_that_is_refused_is_closed_and_says_why(context: BrowserCon
     tab.evaluate("todos.close()")
     eventually(lambda: clients(server) == 0, "nothing is held")
     assert tab.evaluate("states") == ["live", "closed"]
+
+
+def test_the_recipe_for_decimals_sorts_them_as_numbers(context: BrowserContext, tmp_path: Path) -> None:
+    _, recipe, _ = Document("docs/how-to/live.md").all("js", "In the browser")
+    with started(tmp_path) as server:
+        for price in ("9.00", "100.00", "10.00", "0.50"):
+            server.post("/orders", params={"price": price})
+        tab = open_tab(context, server)
+        begin = "const { collection } = await import('/nitro/collection.js');"
+        tab.evaluate(f"(async () => {{ {begin} {recipe.source} window.orders = orders; await orders.ready; }})()")
+        assert tab.evaluate("orders.rows.map(({ price }) => price)") == ["0.50", "9.00", "10.00", "100.00"]
+        tab.goto("about:blank")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ were in each frame.
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ class CollectedTodo(nitro.Entity, table=True, live=True, topic="todo"):
     rank: int = 0
 
 
+class CollectedOrder(nitro.Entity, table=True, live=True, topic="order"):
+    price: Decimal
+
+
 CollectedTodo._repository.init_db()
 
 
@@ -84,6 +89,16 @@ async def live(request: Request) -> EventSourceResponse:
 async def first() -> EventSourceResponse:
     """A window: the first three."""
     return EventSourceResponse(CollectedTodo.live(CollectedTodo.owner_id == 1, order_by=CollectedTodo.rank, limit=3))
+
+
+@app.get("/orders/live")
+async def orders() -> EventSourceResponse:
+    return EventSourceResponse(CollectedOrder.live())
+
+
+@app.post("/orders")
+def order(price: Decimal) -> None:
+    CollectedOrder(price=price).save()
 
 
 @app.post("/write")
