@@ -116,11 +116,16 @@ def test_what_was_not_committed_is_not_heard_after_the_sessions_next_commit(engi
         assert hearing.heard == ["kept", "last"]
 
 
-def test_savepoints_that_are_rolled_back_take_their_events_along(engine: Engine) -> None:
-    if engine.dialect.name == "sqlite":  # as SQLAlchemy's documentation has it, for savepoints with this driver
+def begin_as_sqlalchemy_says(engine: Engine) -> None:
+    """What its documentation has for savepoints with `sqlite3`."""
+    if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         engine.dispose()
+
+
+def test_savepoints_that_are_rolled_back_take_their_events_along(engine: Engine) -> None:
+    begin_as_sqlalchemy_says(engine)
     with Hearing("todo.*") as hearing, Session(engine) as session:
         nitro.emit("todo.created", result=1, session=session)
         with session.begin_nested() as savepoint:
@@ -133,6 +138,28 @@ def test_savepoints_that_are_rolled_back_take_their_events_along(engine: Engine)
         session.commit()
         eventually(lambda: hearing.heard[-1:] == [4], "all are heard")
         assert hearing.heard == [1, 3, 4]
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_in_a_joined_transaction_the_log_in_the_database_follows_it_and_memory_the_session(
+    engine: Engine, broker: Broker | None, ends: str
+) -> None:
+    begin_as_sqlalchemy_says(engine)
+    with Hearing("todo.*") as hearing:
+        with engine.connect() as connection:
+            outer = connection.begin()
+            with Session(bind=connection, join_transaction_mode="create_savepoint") as session:
+                session.execute(insert(todos).values(title="joined"))
+                nitro.emit("todo.created", result="joined", session=session)
+                session.commit()
+                nitro.emit("todo.created", result="rolled back", session=session)
+                session.rollback()
+            getattr(outer, ends)()
+        nitro.emit("todo.created", result="last")
+        eventually(lambda: hearing.heard[-1:] == ["last"], "the last is heard")
+        nitro.flush()
+        expected = ["joined", "last"] if broker is None or ends == "commit" else ["last"]
+        assert hearing.heard == expected
 
 
 def test_an_emit_after_a_commit_comes_after_what_was_committed(engine: Engine) -> None:

@@ -21,7 +21,8 @@ _Waiting = tuple[tuple["SessionTransaction", ...], Callable[[], object]]
 def after_commit(session: Session, action: Callable[[], object]) -> None:
     """Call `action` after the session's transaction commits; never if it, or an enclosing savepoint, rolls back.
 
-    It is called in the context (`contextvars`) of this call.
+    It is called in the context (`contextvars`) of this call. If the session has joined a transaction of its connection,
+    its own commit counts: SQLAlchemy tells of no other, once it is done.
 
     If the session is in no transaction, one begins, so that what follows belongs to it, as with database brokers.
     """

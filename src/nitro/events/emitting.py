@@ -93,8 +93,9 @@ def emit(
             no handlers warns (`NitroWarning`), once for each line of code. If the event has a schema, `result` is
             validated by it.
         session: a SQLAlchemy or SQLModel session: clients get the event if and only if its transaction commits. The
-            broker's log has to be in the session's database (`sqlite://` or `postgresql://`), or in memory. If given,
-            it is passed to the handlers, too.
+            broker's log has to be in the session's database (`sqlite://` or `postgresql://`), or in memory, where the
+            session's own commit counts, also within a transaction that it has joined. If given, it is passed to the
+            handlers, too.
         *args: passed to the handlers after the sender.
         **kwargs: passed to the handlers.
 
