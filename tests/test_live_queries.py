@@ -439,10 +439,12 @@ async def test_a_window_is_resumed_if_nothing_has_happened_in_it() -> None:
 
 
 @pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("limit", [None, 5])
 @in_a_loop
-async def test_a_thousand_clients_of_one_query_read_its_rows_once(selects: list[str]) -> None:
+async def test_a_thousand_clients_of_one_query_read_its_rows_once(selects: list[str], limit: int | None) -> None:
     await asyncio.to_thread(LiveCard.create_many, [{"title": str(n)} for n in range(10)])
-    clients = [LiveCard.live(LiveCard.owner == 0, order_by=LiveCard.title).connect() for _ in range(1_000)]
+    query: dict[str, Any] = {"order_by": LiveCard.title, "limit": limit}
+    clients = [LiveCard.live(LiveCard.owner == 0, **query).connect() for _ in range(1_000)]
     try:
         found = await asyncio.gather(*(take(client, 1) for client in clients))
         assert {message.json for [message] in found} == {found[0][0].json}
