@@ -40,7 +40,7 @@ log: Final = logging.getLogger("nitro.delivery")
 _MOST_PENDING: Final = 1_000
 """If more changes come while a window is read, it is read once more instead."""
 _SHARED_SECONDS: Final = 5.0
-"""For how long those who begin with the same query share what was read; later they get what changed unseen, too."""
+"""For how long those who begin with the same query share what was read; who comes later gets what nobody told, too."""
 _RETRIES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Pauses after a reading that has failed; after the last one, the clients that wait for it are ended."""
 
@@ -97,7 +97,8 @@ class LiveQueries:
         state.waiting[outbox] = None
         if state.is_reading:
             return
-        if state.snapshot is not None if query.limit is None else state.has_window_since(monotonic() - _SHARED_SECONDS):
+        has_window = query.limit is not None and state.has_window_since(monotonic() - _SHARED_SECONDS)
+        if has_window or (query.limit is None and state.snapshot is not None):
             self._start_waiting(query, state)
         else:
             self._begin_reading(query, state)
