@@ -370,6 +370,7 @@ def change_in_silence(gone: LiveCard, changed: LiveCard) -> LiveCard:
 async def test_a_window_that_is_not_new_is_read_again_for_those_who_begin_and_all_get_what_was_not_seen(
     monkeypatch: pytest.MonkeyPatch, selects: list[str]
 ) -> None:
+    monkeypatch.setattr(live_queries, "_SHARED_SECONDS", 60.0)
     a, b = [await asyncio.to_thread(saved, title=title) for title in "ab"]
     query: dict[str, Any] = {"order_by": LiveCard.title, "limit": 5}
     async with reading(LiveCard.live(**query)) as reader:
