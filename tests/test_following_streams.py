@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from uuid import uuid4
@@ -132,6 +133,29 @@ async def _delete_forks_while_it_is_read() -> None:
     await one.delete("b")
     with pytest.raises(StreamNotFound):
         await one.find("source", asks_store=True)  # what has expired is not alive again because its fork is gone
+    await asyncio.gather(one.close(), other.close())
+
+
+def test_who_follows_a_stream_renews_its_life_although_another_process_has_done_so() -> None:
+    asyncio.run(_renew_what_was_renewed())
+
+
+async def _renew_what_was_renewed() -> None:
+    namespace = uuid4().hex
+    one, other = (Streams(MemoryStore("memory://", namespace)) for _ in range(2))
+    begun = time.time()
+    await one.create("a", Creation(ttl_seconds=1_000))
+    found = await one.access.load("a")
+    assert found is not None and found.stored.alarm_at is not None
+    await one.access.postpone("a", found.stored.alarm_at, begun + 100)
+    with one.access.reading("a") as tail:
+        await one.access.newest(tail)
+        assert await other.access.postpone("a", begun + 100, begun + 200)  # no commit, so nobody is told
+        async with aclosing(one.reading.follow("a", BEGINNING)) as pages:
+            await anext(pages)
+        assert tail.current == await other.access.load("a")
+    assert tail.current is not None and tail.current.stored.alarm_at is not None
+    assert tail.current.stored.alarm_at >= begun + 1_000
     await asyncio.gather(one.close(), other.close())
 
 

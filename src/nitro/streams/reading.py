@@ -114,14 +114,19 @@ class Reading:
                         yield page._replace(parts=())
 
     async def _touch(self, key: str, current: Current) -> None:
-        """Let a stream with a time to live begin it anew."""
-        ttl, alarm_at = current.state.ttl_seconds, current.stored.alarm_at
-        if ttl is None or alarm_at is None or current.state.run is not None:
+        """Let a stream with a time to live begin it anew.
+
+        Raises:
+            StreamNotFound, StreamGone: it is no longer there.
+        """
+        ttl = current.state.ttl_seconds
+        if ttl is None or current.state.run is not None:
             return
-        to = time.time() + ttl
-        if to - alarm_at < min(1.0, ttl / 20):
-            return
-        await self._access.postpone(key, alarm_at, to)
+        while (alarm_at := current.stored.alarm_at) is not None:
+            to = time.time() + ttl
+            if to - alarm_at < min(1.0, ttl / 20) or await self._access.postpone(key, alarm_at, to):
+                return
+            current = await self._reload(key)  # another process has postponed it
 
     async def _page(self, key: str, current: Current, offset: Offset, max_bytes: int) -> Page:
         if offset > current.tail:
@@ -138,14 +143,18 @@ class Reading:
 
     async def _reread(self, key: str, offset: Offset) -> Current:
         """What there is of a stream whose end is not known here: another process may know it better."""
+        current = await self._reload(key)
+        if offset > current.tail:
+            raise InvalidOffset(f"the stream ends at {current.tail}, before {offset}")
+        return current
+
+    async def _reload(self, key: str) -> Current:
+        """What there is of a stream, also if it is followed here."""
         found = await self._access.load(key)
         tail = self._access.tail(key)
         if tail is not None and found is not None:
             tail.learn(found)
-        current = decisions.live(found, key, time.time())
-        if offset > current.tail:
-            raise InvalidOffset(f"the stream ends at {current.tail}, before {offset}")
-        return current
+        return decisions.live(found, key, time.time())
 
     async def records(self, key: str, current: Current, after: int, max_bytes: int) -> Sequence[Record]:
         """The records behind a version, those of the sources included."""
