@@ -316,6 +316,14 @@ def test_a_run_that_is_none_is_refused(way: str, server: Server) -> None:
         ear.until_refused(404)
 
 
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+
+
+def greeting(heartbeat: float) -> bytes:
+    """What a stream begins with."""
+    return b'data: nitro.stream\ndata: {"retry":10,"heartbeat":%a}\n\n' % heartbeat
+
+
 class Silent:
     """Greets whoever asks, with heartbeats promised each 0.4 s, and says nothing more."""
 
@@ -333,14 +341,35 @@ class Silent:
                 self._open.append(connection)
                 connection.recv(65536)
                 self.came.append(time.monotonic())
-                greeting = b'data: nitro.stream\ndata: {"retry":10,"heartbeat":0.4}\n\n'
-                head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-                connection.sendall(head + greeting)
+                connection.sendall(HEAD + greeting(0.4))
+                self._go_on(connection)
+
+    def _go_on(self, connection: socket.socket) -> None:
+        """Say what follows the greeting."""
 
     def close(self) -> None:
         self._socket.close()
         for connection in self._open:
             connection.close()
+
+
+class Slow(Silent):
+    """A server over a slow line: a message takes twice the silence that ends a stream, and comes a bit at a time."""
+
+    def _go_on(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the client is gone
+            connection.sendall(b"data: todo.changed\n")
+            for n in range(8):
+                time.sleep(0.25)
+                connection.sendall(b"data: %d\n" % n)
+            connection.sendall(b"id: 01-1\n\n")
+
+
+@pytest.mark.slow
+@both_ways
+def test_a_message_may_take_its_time_as_long_as_something_comes(way: str) -> None:
+    with contextlib.closing(Slow()) as slow, Ear(way, slow.url, text=True) as ear:
+        ear.until("\n".join(map(str, range(8))))
 
 
 @pytest.mark.slow
@@ -416,6 +445,71 @@ def test_a_task_that_is_cancelled_closes_the_connection(server: Server) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.to_thread(until_clients, server, 0)
+
+    asyncio.run(scenario())
+
+
+async def until_done(task: asyncio.Task[list[Any]]) -> list[Any]:
+    """What was heard."""
+    async with asyncio.timeout(20):
+        return await task
+
+
+async def all_heard(listener: nitro.client.Listener) -> list[Any]:
+    return [message.data async for message in listener if isinstance(message, Heard)]
+
+
+def test_who_closes_it_while_its_headers_are_made_hears_nothing_more(server: Server) -> None:
+    before = len(seen(server))
+
+    async def scenario() -> None:
+        is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def headers() -> dict[str, str]:
+            is_asked.set()
+            await may_answer.wait()
+            return {}
+
+        listener = nitro.listen(f"{server.url}/events", headers=headers)
+        task = asyncio.create_task(all_heard(listener))
+        await is_asked.wait()
+        await listener.aclose()
+        may_answer.set()
+        assert await until_done(task) == []
+
+    asyncio.run(scenario())
+    assert len(seen(server)) == before
+
+
+def test_who_closes_it_in_the_moment_of_a_message_hears_nothing_more() -> None:
+    """The message comes so many steps of the event loop before the closing: at one of them, both are seen together."""
+
+    async def scenario() -> None:
+        coming: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD + greeting(15))
+            coming.put_nowait(writer)
+
+        async with await asyncio.start_server(serve, "127.0.0.1") as serving:
+            port = serving.sockets[0].getsockname()[1]
+            for steps in range(40):
+                listener = nitro.listen(f"http://127.0.0.1:{port}/")
+                task = asyncio.create_task(all_heard(listener))
+                writer = await coming.get()
+                async with asyncio.timeout(20):
+                    while "Session open" not in repr(listener):
+                        await asyncio.sleep(0.001)
+                writer.write(b"data: todo.changed\ndata: 1\nid: 01-1\n\n: half of ano")
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                await listener.aclose()
+                was_heard = listener.last_event_id == "01-1"
+                await asyncio.sleep(0)
+                await listener.aclose()
+                assert await until_done(task) == [1] * was_heard
+                writer.close()
 
     asyncio.run(scenario())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nitro.client.session import Session
@@ -12,6 +12,7 @@ from nitro.redaction import without_secrets
 
 if TYPE_CHECKING:
     import httpx
+    from httpx_sse import EventSource
 
 __all__ = ["CONNECT_SECONDS", "MOST_OF_A_PROBLEM", "Asking", "Headers", "HeadersGiven"]
 
@@ -57,6 +58,14 @@ class Asking:
             return False
         response.request.extensions["timeout"]["read"] = None
         return True
+
+    def events(self, response: httpx.Response, chunks: Iterable[bytes] | AsyncIterable[bytes]) -> EventSource:
+        """The events in the stream's body, which the reader reads itself."""
+        import httpx
+        from httpx_sse import EventSource
+
+        headers = {"content-type": response.headers["content-type"]}
+        return EventSource(httpx.Response(200, headers=headers, content=chunks))
 
     def has_problem(self, response: httpx.Response) -> bool:
         """Whether the answer's body may say why there is no stream."""

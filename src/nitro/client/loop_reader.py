@@ -32,7 +32,8 @@ class LoopReader:
         self._is_stopped = True
         if self._waiting is None:
             return False
-        self._waiting.reschedule(asyncio.get_running_loop().time())
+        if not self._waiting.expired():
+            self._waiting.reschedule(asyncio.get_running_loop().time())
         return True
 
     @property
@@ -50,7 +51,7 @@ class LoopReader:
                 if inspect.isawaitable(headers):
                     headers = await headers
                 try:
-                    if headers is not None:
+                    if headers is not None and not self._is_over:
                         async with aclosing(self._connection(http, headers)) as messages:
                             async for message in messages:
                                 yield message
@@ -62,8 +63,6 @@ class LoopReader:
     async def _connection(
         self, http: httpx.AsyncClient, headers: Mapping[str, str]
     ) -> AsyncGenerator[Heard | Gap, None]:
-        from httpx_sse import EventSource
-
         session = self._asking.session
         request = self._asking.request(http, headers)
         async with self._limit(session.silence_seconds):
@@ -71,15 +70,24 @@ class LoopReader:
         async with aclosing(response):
             if not self._asking.is_stream(response):
                 raise await self._refusal(response)
-            async with aclosing(EventSource(response).aiter_sse()) as events:
-                while not session.is_over:
-                    async with self._limit(session.silence_seconds):
-                        event = await anext(events, None)
+            async with aclosing(self._asking.events(response, self._chunks(response)).aiter_sse()) as events:
+                while not self._is_over:
+                    event = await anext(events, None)
                     if event is None:
                         return
                     message = session.hear(event.event, event.data, event.id) if event.data else None
                     if message is not None:
                         yield message
+
+    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises TimeoutError if nothing came for too long."""
+        chunks = response.aiter_bytes()
+        while True:
+            async with self._limit(self._asking.session.silence_seconds):
+                chunk = await anext(chunks, None)
+            if chunk is None or self._is_over:
+                return
+            yield chunk
 
     async def _refusal(self, response: httpx.Response) -> StreamRefused:
         body = b""

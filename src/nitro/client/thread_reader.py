@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from nitro.messages.message import Gap
 
 if TYPE_CHECKING:
     import httpx
-    from httpx_sse import ServerSentEvent
 
 __all__ = ["ThreadReader"]
 
@@ -48,7 +47,7 @@ class ThreadReader:
                 error: Exception | None = None
                 headers = self._headers()
                 try:
-                    if headers is not None:
+                    if headers is not None and not self._is_over:
                         yield from self._connection(http, headers)
                 except (StreamRefused, httpx.RequestError, TimeoutError) as failure:
                     error = failure
@@ -56,8 +55,6 @@ class ThreadReader:
                     self._stopped.wait(self._asking.wait_seconds(error))
 
     def _connection(self, http: httpx.Client, headers: Mapping[str, str]) -> Generator[Heard | Gap, None, None]:
-        from httpx_sse import EventSource
-
         session = self._asking.session
         response = http.send(self._asking.request(http, headers), stream=True)
         with closing(response):
@@ -65,29 +62,33 @@ class ThreadReader:
                 raise self._refusal(response)
             connection = response.extensions["network_stream"].get_extra_info("socket")
             with Watchdog(connection) as self._watchdog:
-                events = EventSource(response).iter_sse()
+                events = self._asking.events(response, self._chunks(response, self._watchdog)).iter_sse()
                 while not self._is_over:
-                    event = self._next(events, self._watchdog)
+                    event = next(events, None)
                     if event is None:
                         return
                     message = session.hear(event.event, event.data, event.id) if event.data else None
                     if message is not None:
                         yield message
 
-    def _next(self, events: Iterator[ServerSentEvent], watchdog: Watchdog) -> ServerSentEvent | None:
-        """The next event; None at the stream's end. Raises TimeoutError if nothing came for too long."""
+    def _chunks(self, response: httpx.Response, watchdog: Watchdog) -> Generator[bytes, None, None]:
+        """The body as it comes. Raises TimeoutError if nothing came for too long."""
         import httpx
 
-        try:
-            with watchdog.limit(self._asking.session.silence_seconds):
-                event = next(events, None)
-        except httpx.RequestError:
-            if not watchdog.was_silent:
-                raise
-            event = None
-        if watchdog.was_silent:
-            raise TimeoutError
-        return event
+        chunks = response.iter_bytes()
+        while True:
+            try:
+                with watchdog.limit(self._asking.session.silence_seconds):
+                    chunk = next(chunks, None)
+            except httpx.RequestError:
+                if not watchdog.was_silent:
+                    raise
+                chunk = None
+            if watchdog.was_silent:
+                raise TimeoutError
+            if chunk is None or self._is_over:
+                return
+            yield chunk
 
     def _refusal(self, response: httpx.Response) -> StreamRefused:
         body = b""
