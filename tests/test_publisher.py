@@ -15,6 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive
 
 from nitro import Grant
 from nitro.errors import ConfigurationError
@@ -235,20 +239,38 @@ def test_a_grant_without_an_owner_is_refused() -> None:
         Publisher({BILLING: Grant(["*"])})
 
 
-def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nitro.publisher._BODY_SECONDS", 0.2)
-    publisher = Publisher({BILLING: Grant(["*"], user_id="x")})
+def status_of(app: ASGIApp, receive: Receive) -> int:
+    """What a request is answered with, whose body is what `receive` says."""
     sent: list[Any] = []
-
-    async def receive() -> Any:
-        await asyncio.sleep(3600)
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     headers = [(b"authorization", f"Bearer {BILLING}".encode()), (b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "query_string": b""}
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    return int(sent[0]["status"])
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nitro.publisher._BODY_SECONDS", 0.2)
+
+    async def receive() -> Any:
+        await asyncio.sleep(3600)
+
     began = time.monotonic()
-    asyncio.run(publisher(scope, receive, send))
-    assert sent[0]["status"] == 408
+    assert status_of(Publisher({BILLING: Grant(["*"], user_id="x")}), receive) == 408
     assert time.monotonic() - began < 2
+
+
+def test_a_client_that_goes_before_its_body_is_whole_is_no_fault_under_any_middleware() -> None:
+    messages = [{"type": "http.disconnect"}, {"type": "http.request", "body": b'{"to', "more_body": True}]
+
+    async def receive() -> Any:
+        return messages.pop() if messages else await asyncio.sleep(3600)
+
+    async def dispatch(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    publisher = Publisher({BILLING: Grant(["*"], user_id="x")})
+    assert status_of(BaseHTTPMiddleware(publisher, dispatch), receive) == 400

@@ -109,8 +109,6 @@ class Publisher:
         else:
             try:
                 response = await self._answer(request)
-            except ClientDisconnect:
-                return
             except _Refused as refusal:
                 response = Problem(refusal, refusal.status)
             except NitroError as error:
@@ -193,6 +191,8 @@ async def _body_of(request: Request) -> bytes:
                     raise PayloadTooLarge(f"the request has more than {limit} bytes")
     except TimeoutError:
         raise _Refused(f"the body wasn't received within {_BODY_SECONDS:g} s", 408) from None
+    except ClientDisconnect:  # nobody hears it, but middleware expects an answer
+        raise _Refused("the body did not come to its end", 400) from None
     return bytes(body)
 
 
