@@ -85,6 +85,11 @@ def test_all_who_wait_are_told_what_is_appended(server: Server, http: httpx.Clie
         answer = poll.result(10)
         assert (answer.status_code, answer.content) == (200, b"news")
         assert answer.headers["stream-next-offset"] == tail
+        assert answer.headers["cache-control"] == "no-store"  # the end is another place the next time
+        assert "etag" not in answer.headers
+    again = http.get("told?offset=-1&live=long-poll")
+    assert again.headers["cache-control"] == "private, no-cache"
+    assert again.headers["etag"] == http.get("told?offset=-1").headers["etag"]
     for stream in streams:
         with stream:
             *_, data, control = events(stream.read_until(tail.encode() + b'"').read_until(b"}\n\n").body)

@@ -201,8 +201,11 @@ class DurableStreams:
             headers["stream-cursor"] = cursor.now()
         if not page.parts:
             return answer(204, {**headers, "cache-control": "no-store"})
-        etag = answers.etag(page, page.parts[0].before)
-        headers |= {"content-type": page.state.content_type, "etag": etag, "cache-control": self._cache_control}
+        headers["content-type"] = page.state.content_type
+        if reading.offset is None:
+            headers["cache-control"] = "no-store"
+        else:
+            headers |= {"etag": answers.etag(page, page.parts[0].before), "cache-control": self._cache_control}
         return answer(200, headers, answers.body_of_page(page))
 
     def __repr__(self) -> str:
