@@ -15,6 +15,7 @@ from starlette.types import Message, Scope
 
 from nitro.durable_streams import DurableStreams
 from nitro.errors import ConfigurationError
+from nitro.streams.items import json_items
 from tests.apps import durable_streams as apps
 from tests.servers import ROOT, Server
 
@@ -213,6 +214,44 @@ async def answered(app: DurableStreams, request: Any) -> tuple[int, bytes]:
     if (b"content-type", b"application/json") in head["headers"] and method == "GET" and head["status"] == 200:
         assert isinstance(json.loads(content), list)
     return head["status"], content
+
+
+def test_a_long_body_of_json_is_parsed_while_the_loop_goes_on() -> None:
+    app, json_type = apps.made(), [("content-type", "application/json")]
+
+    async def steps(body: bytes) -> int:
+        """How often the event loop has looked at others until the request was answered."""
+        count = 0
+        asking = asyncio.ensure_future(answered(app, ("POST", "long", [], json_type, body)))
+        while not asking.done():
+            await asyncio.sleep(0)
+            count += 1
+        assert asking.result() == (204, b"")
+        return count
+
+    async def ask() -> None:
+        await answered(app, ("PUT", "long", [], json_type, b""))
+        short, long = await steps(b"[0]"), await steps(b"[" + b"0," * 1_000_000 + b"0]")
+        assert long >= short + 5
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("body", "items"),
+    [
+        (b' [1, -0.0, 1e22, 12345678901234567890123, {"a": [null, true]}] ', None),
+        (b'"\\u00e9\xc3\xa9\\u2028\\ud83d\\ude00\\n"', ["éé\u2028😀\n"]),
+        (b'["\\ud83d", {"\\ude00": "\xc3\xa9"}]', None),
+        (b"[" * 300 + b"]" * 300, None),
+        (b"[]", []),
+        (b'{"a": 1, "a": 2}', [{"a": 2}]),
+    ],
+)
+def test_messages_are_what_their_json_says(body: bytes, items: list[Any] | None) -> None:
+    kept = json_items(body)
+    assert [json.loads(item) for item in kept] == (json.loads(body) if items is None else items)
+    assert all(b"\n" not in item and b" " not in item for item in kept)
 
 
 @settings(max_examples=300, deadline=None)

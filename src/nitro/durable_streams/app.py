@@ -6,6 +6,7 @@ are left out.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -33,6 +34,8 @@ __all__ = ["DurableStreams"]
 
 _PREFIX: Final = "s/"
 """Of the keys of these streams, so that they are apart from others in the store."""
+_SHORT_BODY_BYTES: Final = 64 * 1024
+"""A longer one is parsed in a thread, since that takes some milliseconds."""
 _PREFLIGHT: Final = {
     "allow": "GET, HEAD, PUT, POST, DELETE, OPTIONS",
     "access-control-allow-methods": "GET, HEAD, PUT, POST, DELETE, OPTIONS",
@@ -126,7 +129,7 @@ class DurableStreams:
         content_type = creation.content_type
         if body and content_type is None and fork is not None:
             content_type = await _content_type(streams, fork.source)
-        creation = replace(creation, items=_items(body, content_type))
+        creation = replace(creation, items=await _items(body, content_type))
         applied = await streams.create(_PREFIX + path, creation, fork)
         assert applied.state is not None
         headers = {"content-type": applied.state.content_type, "cache-control": "no-store"}
@@ -146,7 +149,7 @@ class DurableStreams:
             raise InvalidRequest("the body is empty, and nothing is to be closed: there is nothing to do")
         if body and wanted.content_type is None:
             raise InvalidRequest("Content-Type is missing: it has to be that of the stream")
-        items = _items(body, wanted.content_type)
+        items = await _items(body, wanted.content_type)
         if body and not items:
             raise InvalidRequest("the body is an empty array: there is nothing to append")
         applied = await get_streams().append(_PREFIX + path, replace(wanted, items=items))
@@ -212,11 +215,13 @@ class DurableStreams:
         return f"<DurableStreams, {self._authorization!r}>"
 
 
-def _items(body: bytes, content_type: str | None) -> list[bytes]:
+async def _items(body: bytes, content_type: str | None) -> list[bytes]:
     """What a body adds: JSON messages, or the body."""
     if not body:
         return []
-    return json_items(body) if content_type is not None and is_json(content_type) else [body]
+    if content_type is None or not is_json(content_type):
+        return [body]
+    return json_items(body) if len(body) <= _SHORT_BODY_BYTES else await asyncio.to_thread(json_items, body)
 
 
 async def _content_type(streams: Streams, key: str) -> str | None:

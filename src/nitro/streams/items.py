@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
-from typing import Final
+from math import isfinite
+from typing import Final, NoReturn
+
+from pydantic_core import to_json
 
 from nitro.errors import InvalidPayload
 
@@ -18,6 +21,7 @@ JSON: Final = "application/json"
 _LENGTH: Final = struct.Struct(">I")
 LENGTH_BYTES: Final = _LENGTH.size
 """What stands before each item that is bytes."""
+_ESCAPING: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 def media_type(content_type: str) -> str:
@@ -56,18 +60,23 @@ def json_items(body: bytes) -> list[bytes]:
         InvalidPayload: it is no JSON.
     """
     try:
-        value = json.loads(body, parse_constant=_refuse)
+        value = json.loads(body, parse_constant=_refuse, parse_float=_finite)
         return [_compact(each) for each in (value if isinstance(value, list) else [value])]
-    except (ValueError, RecursionError) as error:  # also a number that is infinite when it is read: 1e999
+    except (ValueError, RecursionError) as error:
         raise InvalidPayload(f"the body is no JSON: {error}") from None
 
 
 def _compact(value: object) -> bytes:
     try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can hold and UTF-8 can't
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+        return to_json(value)
+    except ValueError:  # very deep, or with half of a pair of surrogates, which JSON can hold and UTF-8 can't
+        return _ESCAPING.encode(value).encode()
 
 
-def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is not a value of JSON")
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if isfinite(value) else _refuse(number)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a value of JSON that can be kept")
