@@ -15,6 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
+from nitro.durable_streams.events import data as data_of
+from nitro.durable_streams.events import is_text as is_sent_as_text
+from nitro.streams.items import is_json
+from nitro.streams.offsets import BEGINNING, Offset
+from nitro.streams.page import Page, Part
+from nitro.streams.state import StreamState
 from tests.servers import ROOT, Server, wait_for
 from tests.sse import Stream
 
@@ -133,6 +139,30 @@ def test_text_comes_as_it_was_but_for_the_kinds_of_its_line_ends(
     with reader(server, name, "sse", "-1") as stream:
         data, _ = events(stream.read_to_end().body)
     assert data == ("data", re.sub(r"\r\n|\r", "\n", content))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_text"),
+    [
+        ("text/plain", True),
+        ("Text/HTML; charset=UTF-8", True),
+        ('text/plain;format=flowed; charset="utf-8"', True),
+        ("text/plain; charset=us-ascii", True),
+        ("text/plain; charset=iso-8859-1", False),
+        ('text/csv; CHARSET="windows-1252"', False),
+        ("application/json; charset=utf-8", True),
+        ("application/octet-stream", False),
+    ],
+)
+def test_what_is_not_in_utf_8_comes_as_base64(content_type: str, is_text: bool) -> None:
+    state = StreamState("id", content_type)
+    page = Page([Part(BEGINNING, [b"1"], 1)], Offset(1), True, True, state)
+    written = data_of(page)
+    if is_json(content_type):
+        assert written == b"event: data\ndata:[1]\n\n"
+    else:
+        assert written == (b"event: data\ndata:1\n\n" if is_text else b"event: data\ndata:MQ==\n\n")
+    assert is_text == is_sent_as_text(content_type)
 
 
 def test_a_stream_that_has_much_is_read_in_pages_and_each_has_its_place(server: Server, http: httpx.Client) -> None:

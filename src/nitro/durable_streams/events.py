@@ -19,12 +19,17 @@ __all__ = ["COMMENT", "control", "data", "is_text"]
 
 COMMENT: Final = b":\n\n"
 """Says nothing; it keeps proxies from closing a silent connection, and finds clients that are gone."""
+_CHARSET: Final = re.compile(r""";[ \t]*charset="?([^ \t";]*)""", re.ASCII | re.IGNORECASE)
+_IN_UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 _LINE_END: Final = re.compile(rb"(?:\r\n|\r|\n)( ?)")
 
 
 def is_text(content_type: str) -> bool:
-    """Whether the content of such a stream can stand in an event as it is."""
-    return media_type(content_type).startswith("text/") or is_json(content_type)
+    """Whether the content of such a stream can stand in an event as it is: JSON, or text in UTF-8."""
+    if not media_type(content_type).startswith("text/"):
+        return is_json(content_type)
+    charset = _CHARSET.search(content_type)
+    return charset is None or charset[1].lower() in _IN_UTF_8
 
 
 def data(page: Page) -> bytes:
