@@ -5,11 +5,17 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from nitro.durable_streams.answers import COMMON
 from tests.documents import Document
 from tests.servers import Server
 
 PAGE = Document("docs/how-to/durable-streams.md")
 RUNS_BLOCKS = {"docs/how-to/durable-streams.md": ["python", "sh"]}
+
+
+def test_the_page_lists_what_scripts_of_other_origins_read() -> None:
+    for name in COMMON["access-control-expose-headers"].split(", "):
+        assert f"`{name}`" in PAGE.text
 
 
 def test_the_application_answers_the_commands(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 import nitro
 from nitro.delivery.hub import Hub
+from nitro.errors import StreamRefused
 from nitro.messages.message import Position
+from nitro.testing import stream
 from tests.clients import take
 
 
@@ -48,6 +51,24 @@ def test_a_write_is_answered_with_its_position(kind: str, tmp_path: Path, hub_wi
                     assert said is not None and message.position is not None
                     assert said[:2] == message.position[:2]
             assert "nitro-position" not in (await http.get("/")).headers
+
+    asyncio.run(scenario())
+
+
+def test_a_response_may_come_without_headers(hub: Hub) -> None:
+    async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(nitro.PositionMiddleware(bare))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            answer = await http.post("/")
+            assert answer.status_code == 204 and "nitro-position" in answer.headers
+        with pytest.raises(StreamRefused) as refused:
+            async with stream(bare, "/events"):
+                pass
+        assert refused.value.status == 204
 
     asyncio.run(scenario())
 

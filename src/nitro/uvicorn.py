@@ -112,7 +112,7 @@ class _Request:
 
     def _is_head(self, message: Message) -> bool:
         assert self._start is not None
-        headers = message["headers"]
+        headers = message.get("headers", ())
         return (
             message["status"] == self._start["status"]
             and all(header in headers for header in self._start["headers"])

@@ -26,7 +26,8 @@ class PositionMiddleware:
     unless it is declared with `scope="function"`. If the log doesn't answer within a second, there is no header.
 
     A page of another origin reads the header only if CORS exposes it:
-    `CORSMiddleware(…, expose_headers=["Nitro-Position"])`.
+    `CORSMiddleware(…, expose_headers=["Nitro-Position"])`. That list takes the place of the one that `DurableStreams`
+    sends, so beside such streams it names their headers, too: `docs/how-to/durable-streams.md` has all of them.
 
     Args:
         app: the application; `app.add_middleware(nitro.PositionMiddleware)` passes it.
@@ -44,6 +45,7 @@ class PositionMiddleware:
 
         async def send_with_position(message: Message) -> None:
             if message["type"] == "http.response.start" and (position := await written_position()) is not None:
+                message.setdefault("headers", [])
                 MutableHeaders(scope=message)[POSITION_HEADER] = position
             await send(message)
 

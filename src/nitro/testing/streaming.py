@@ -58,7 +58,8 @@ class _Connection:
         await self.going.wait()
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+            headers = message.get("headers", ())
+            self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         elif message["type"] == "http.response.body":
             self._body += message.get("body", b"")
         self._news.set()
