@@ -17,6 +17,7 @@ from nitro.errors import NitroError
 __all__ = ["InvalidRequest", "UnknownSource", "source_of", "stream_of", "url_of"]
 
 MAX_PATH_CHARACTERS: Final = 1_000
+_MAX_PATH_BYTES: Final = 2_000
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", re.ASCII)
 _RESERVED: Final = "__ds"
 """The first part of paths that the protocol keeps for its own."""
@@ -60,6 +61,8 @@ def _within(scope: Scope, path: str) -> str:
         raise InvalidRequest("the path of a stream has no empty parts, and none that are '.' or '..'")
     if "\0" in path or "\ufffd" in path or not _is_unicode(path):  # servers decode what isn't UTF-8 to U+FFFD
         raise InvalidRequest("the path of a stream is UTF-8 without NUL, percent-encoded once")
+    if len(path.encode()) > _MAX_PATH_BYTES:
+        raise InvalidRequest(f"the path has {len(path.encode()):,} bytes of UTF-8, and may have {_MAX_PATH_BYTES:,}")
     if parts[0] == _RESERVED:
         raise InvalidRequest(f"paths that begin with {_RESERVED!r} are reserved: subscriptions are not supported")
     return path

@@ -49,7 +49,7 @@ class Commit(NamedTuple):
     """A change of one key: its new state and a record, both or neither.
 
     Attributes:
-        key: 1 to 1,024 characters, any but NUL.
+        key: 1 to 1,024 characters, any but NUL, and at most 2,048 bytes of UTF-8.
         expected: the version that it replaces; `ABSENT` for a new key.
         state: what to keep; None deletes the key with its records.
         body: a record to append; None for none.
