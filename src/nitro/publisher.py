@@ -49,6 +49,8 @@ _BODY_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 1.0
 """How long a process may take to read from the log what the log has acknowledged."""
 _BESIDE_THE_RESULT_BYTES: Final = 8192
+_MOST_ESCAPED: Final = 6
+"""How many bytes JSON may take for one: \\u0041 is an A. The result is measured again, as it is sent to clients."""
 _IDEMPOTENCY_KEY: Final = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?', re.ASCII)
 _FIELDS: Final = {"topic", "result", "sender"}
 
@@ -178,7 +180,7 @@ async def _in_turns(receive: Receive) -> Message:
 async def _body_of(request: Request) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise _Refused("send the event as application/json", 415)
-    limit = get_hub().settings.max_payload_bytes + _BESIDE_THE_RESULT_BYTES
+    limit = get_hub().settings.max_payload_bytes * _MOST_ESCAPED + _BESIDE_THE_RESULT_BYTES
     length = request.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length[:20]) > limit:
         raise PayloadTooLarge(f"the request has {length[:20]} bytes, limit {limit}")
