@@ -97,6 +97,21 @@ def test_who_forks_has_to_be_allowed_to_read_the_source(base: str, http: httpx.C
     assert http.get(fork).content == b"secret"
 
 
+def test_an_error_calls_a_stream_by_its_path(base: str, http: httpx.Client) -> None:
+    assert problem(http.get(f"{base}/called/none")) == "there is no stream 'called/none'"
+    http.put(f"{base}/called/one", headers=TEXT)
+    again = http.put(f"{base}/called/one", headers={"content-type": "text/html"})
+    assert problem(again).startswith("there is a stream 'called/one' of another type")
+
+
+def test_who_names_what_it_has_in_several_headers_gets_it_not_again(base: str, http: httpx.Client) -> None:
+    http.put(f"{base}/known", headers=TEXT, content=b"x")
+    etag = http.get(f"{base}/known").headers["etag"]
+    for names in (['"x"', etag], [f'"x", W/{etag}'], ["*"]):
+        assert http.get(f"{base}/known", headers=[("if-none-match", name) for name in names]).status_code == 304
+    assert http.get(f"{base}/known", headers={"if-none-match": '"x"'}).content == b"x"
+
+
 def test_a_preflight_is_answered_without_asking(base: str, http: httpx.Client) -> None:
     answer = http.options(f"{base}/a", headers={"x-refuse": "login", "origin": "https://else.where"})
     assert answer.status_code == 204

@@ -5,6 +5,7 @@ Fed by the app with pages, states and errors; feeds the server.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -108,9 +109,9 @@ def etag(page: Page, offset: Offset) -> str:
     return f'"{page.state.id}:{offset}:{page.next}:{end}"'
 
 
-def is_known(etag: str, if_none_match: str | None) -> bool:
-    """Whether the client has what `etag` names."""
-    known = [] if if_none_match is None else [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+def is_known(etag: str, if_none_match: Sequence[str]) -> bool:
+    """Whether the client has what `etag` names, by its headers `If-None-Match`."""
+    known = [each.strip().removeprefix("W/") for header in if_none_match for each in header.split(",")]
     return etag in known or "*" in known
 
 

@@ -184,7 +184,7 @@ class DurableStreams:
             return answer(200, {**headers, "cache-control": "no-store"}, answers.body_of_page(page))
         etag = answers.etag(page, reading.offset)
         headers |= {"etag": etag, "cache-control": self._cache_control}
-        if answers.is_known(etag, request.headers.get("if-none-match")):
+        if answers.is_known(etag, request.headers.getlist("if-none-match")):
             return answer(304, headers)
         return answer(200, headers, answers.body_of_page(page))
 

@@ -21,6 +21,7 @@ from nitro.streams.errors import (
     StreamGone,
     StreamNotFound,
     TooMany,
+    called,
 )
 from nitro.streams.errors import InvalidOffset as InvalidNumber
 from nitro.streams.items import media_type
@@ -204,11 +205,11 @@ def live(current: Current | None, key: str, now: float) -> Current:
         StreamGone: only its forks still read it.
     """
     if current is None:
-        raise StreamNotFound(f"there is no stream {key!r}")
+        raise StreamNotFound(f"there is no stream {called(key)}")
     if current.state.is_deleted or (is_expired(current, now) and current.state.forks):
-        raise StreamGone(f"the stream {key!r} was deleted; only its forks still have what they inherited")
+        raise StreamGone(f"the stream {called(key)} was deleted; only its forks still have what they inherited")
     if is_expired(current, now):
-        raise StreamNotFound(f"the stream {key!r} has expired")
+        raise StreamNotFound(f"the stream {called(key)} has expired")
     return current
 
 
@@ -224,7 +225,7 @@ def create(current: Current | None, creation: Creation, key: str, now: float) ->
         return Decision(state, creation.items, alarm_at, tail=creation.fork.version if creation.fork else 0)
     state = current.state
     if state.is_deleted:
-        raise StreamExists(f"the stream {key!r} was deleted, and its forks still read it: its key isn't free yet")
+        raise StreamExists(f"the stream {called(key)} was deleted, and its forks still read it: its key isn't free yet")
     wanted = creation.state()
     alike = (
         media_type(state.content_type) == media_type(wanted.content_type)
@@ -234,7 +235,7 @@ def create(current: Current | None, creation: Creation, key: str, now: float) ->
         and (state.run is None) == (wanted.run is None)
     )
     if not alike:
-        raise StreamExists(f"there is a stream {key!r} of another type, lifetime, source or end")
+        raise StreamExists(f"there is a stream {called(key)} of another type, lifetime, source or end")
     return current.unchanged
 
 

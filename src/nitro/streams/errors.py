@@ -19,7 +19,13 @@ __all__ = [
     "StreamGone",
     "StreamNotFound",
     "TooMany",
+    "called",
 ]
+
+
+def called(key: str) -> str:
+    """How an error calls the stream of this key: without the prefix that says whose streams these are."""
+    return repr(key.partition("/")[2] or key)
 
 
 class StreamError(NitroError):

@@ -15,7 +15,7 @@ from nitro.streams import decisions
 from nitro.streams.access import Access
 from nitro.streams.committer import Applied
 from nitro.streams.decisions import Creation, Current, Decision
-from nitro.streams.errors import InvalidOffset, RecordTooLong, StreamExists, TooMany
+from nitro.streams.errors import InvalidOffset, RecordTooLong, StreamExists, TooMany, called
 from nitro.streams.items import is_json, media_type, split
 from nitro.streams.offsets import Offset
 from nitro.streams.reading import PAGE_BYTES, Reading
@@ -61,10 +61,10 @@ class Forks:
         """
         source = await self._access.load(point.source)
         if source is not None and source.state.is_deleted:
-            raise StreamExists(f"the stream {point.source!r} was deleted, so nothing new can be forked from it")
+            raise StreamExists(f"the stream {called(point.source)} was deleted, so nothing new can be forked from it")
         source = decisions.live(source, point.source, time.time())
         if len(await self._reading.sources(point.source, source)) >= _MAX_SOURCES:
-            raise TooMany(f"forks of forks go {_MAX_SOURCES} deep, and {point.source!r} is there")
+            raise TooMany(f"forks of forks go {_MAX_SOURCES} deep, and {called(point.source)} is there")
         offset = Offset(source.stored.tail) if point.offset is None else point.offset
         inherited, boundary = await self._inherited(point, source, offset)
         asked = None if point.offset is None else str(point.offset)
@@ -123,7 +123,7 @@ class Forks:
         """What a fork begins with, because it leaves its source within a record; and the record before that."""
         tail = source.stored.tail
         if offset > source.tail:
-            raise InvalidOffset(f"the stream {point.source!r} ends at {source.tail}, before {offset}")
+            raise InvalidOffset(f"the stream {called(point.source)} ends at {source.tail}, before {offset}")
         if not offset.skipped and not point.sub_offset:
             return [], offset.version
         items: list[bytes] = []

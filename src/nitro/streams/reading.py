@@ -14,7 +14,7 @@ from nitro.streams import decisions
 from nitro.streams.access import Access
 from nitro.streams.base import Record
 from nitro.streams.decisions import Current
-from nitro.streams.errors import InvalidOffset, StreamGone, StreamNotFound
+from nitro.streams.errors import InvalidOffset, StreamGone, StreamNotFound, called
 from nitro.streams.items import is_json, split
 from nitro.streams.offsets import Offset
 from nitro.streams.page import Page, Part
@@ -98,7 +98,7 @@ class Reading:
                 place = current.tail if offset is None else offset
                 page = await self._page(key, current, place, max_bytes)
                 if followed not in ("", page.state.id):
-                    raise StreamNotFound(f"the stream {key!r} was deleted; there is another one of its name")
+                    raise StreamNotFound(f"the stream {called(key)} was deleted; there is another one of its name")
                 followed = page.state.id
                 if page.parts or page.is_closed or is_first:
                     yield page
@@ -136,7 +136,7 @@ class Reading:
         if offset.version < tail:
             records = await self.records(key, current, offset.version, max_bytes)
             if not records:  # deleted meanwhile
-                raise StreamNotFound(f"there is no stream {key!r}")
+                raise StreamNotFound(f"there is no stream {called(key)}")
             parts, offset = _parts(records, offset, state), Offset(records[-1].version)
         is_up_to_date = offset.version == tail
         return Page(parts, offset, is_up_to_date, is_up_to_date and state.is_closed, state)
@@ -193,7 +193,9 @@ class Reading:
                 known.append((fork.source, until))
                 source = await self._access.load(fork.source)
                 if source is None:
-                    raise StreamGone(f"the stream {key!r} inherits from {fork.source!r}, which is no longer there")
+                    raise StreamGone(
+                        f"the stream {called(key)} inherits from {called(fork.source)}, which is no longer there"
+                    )
                 fork = source.state.fork
             known.reverse()
             if len(self._chains) > 1_000:
