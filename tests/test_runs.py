@@ -22,6 +22,7 @@ import pytest
 import nitro
 from nitro import runs
 from nitro.delivery.hub import Hub
+from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, STORES
 from tests.run_reading import RunReading, start_run
 from tests.servers import ROOT, Server, free_port, wait_for
@@ -468,9 +469,10 @@ def test_who_reads_in_python_and_who_writes_wait_for_a_store_that_is_away(tmp_pa
         reading = RunReading(f"/runs/{id}").read(other.port, most=5)
         with ThreadPoolExecutor(1) as pool:
             result = pool.submit(httpx.get, f"{other.url}/results/{id}", timeout=30)
-            reading.read(other.port, most=20)  # by now the result is awaited
+            eventually(lambda: other.get("/awaited").json() == [id], "the result is awaited", 20)
+            reading.read(other.port, most=20)
             broker.kill()
-            assert httpx.get(f"{other.url}/runs/{'0' * 8}-{'0' * 20}").status_code == 503
+            assert httpx.get(f"{other.url}/runs/{'0' * 8}-{'0' * 20}", timeout=30).status_code == 503
             broker.start()
             assert result.result().json() == {"items": [{"n": n} for n in range(150)]}
         assert numbers(reading.read(one.port)) == list(range(150))

@@ -14,6 +14,8 @@ import nitro
 from nitro import runs
 
 app = FastAPI()
+AWAITED: list[str] = []
+"""The runs whose results were asked for."""
 ENDED: list[str] = []
 """How each work of this process went out, as its `finally` saw it."""
 
@@ -133,10 +135,16 @@ async def disconnect(user: str) -> None:
 
 @app.get("/results/{id}")
 async def result(id: str) -> dict[str, Any]:
+    AWAITED.append(id)
     try:
         return {"items": await runs.open(id).result()}
     except runs.RunFailed as error:
         return {"error": type(error).__name__, "reason": str(error)}
+
+
+@app.get("/awaited")
+async def awaited() -> list[str]:
+    return AWAITED
 
 
 @app.get("/ended")
