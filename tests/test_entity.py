@@ -544,6 +544,23 @@ def test_an_entity_is_imported_without_the_delivery_and_opens_nothing(tmp_path: 
     assert list(tmp_path.glob("nitro.db*")) == []
 
 
+@pytest.mark.parametrize(
+    "make", ["EntityFresh.model_validate({'title': 'a'})", "EntityFresh.model_construct(title='a')"]
+)
+def test_the_first_object_of_a_process_may_be_made_without_its_constructor(tmp_path: Path, make: str) -> None:
+    script = (
+        "from nitro import Entity\n"
+        "class EntityFresh(Entity, table=True): title: str\n"
+        "EntityFresh._repository.init_db()\n"
+        f"made = {make}\n"
+        "made.title += 'b'\n"
+        "assert made.save().title == 'ab'\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(errors.__file__).parents[1])}
+    environment["NITRO_DB_URL"] = f"sqlite:///{tmp_path}/fresh.db"
+    subprocess.run([sys.executable, "-W", "error", "-c", script], env=environment, check=True, timeout=60)
+
+
 # What is related, and ids
 
 

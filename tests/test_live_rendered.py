@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import html
+import os
 import re
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -164,6 +168,30 @@ async def test_a_commit_is_one_piece_of_html(name: str) -> None:
         assert isinstance(message, nitro.Message)
         assert message.data == changes
         assert text(message).decode() == f"id: {message.id}\ndata: {changes}\n\n"
+
+
+def test_the_first_thing_that_a_process_does_with_its_models_may_be_a_live_list(tmp_path: Path) -> None:
+    database = tmp_path / "data.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE fresh (id INTEGER PRIMARY KEY)")
+        connection.execute("INSERT INTO fresh VALUES (7)")
+    connection.close()
+    script = f"""
+import asyncio, nitro, sqlalchemy, sqlalchemy.orm
+class Base(sqlalchemy.orm.DeclarativeBase): pass
+class Fresh(Base):
+    __tablename__ = "fresh"
+    id: sqlalchemy.orm.Mapped[int] = sqlalchemy.orm.mapped_column(primary_key=True)
+rows = nitro.live_model(Fresh, engine=sqlalchemy.create_engine("sqlite:///{database}"))
+async def main():
+    with rows.live(rendered=lambda row: f'<li id="fresh-{{row.id}}">', target="list") as client:
+        print((await anext(client.messages())).data)
+asyncio.run(main())
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(nitro.__file__).parents[1])}
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, env=environment, check=True, timeout=60, stdout=subprocess.PIPE, text=True)
+    assert done.stdout == '<div hx-swap-oob="innerHTML:#list"><li id="fresh-7"></div>\n'
 
 
 @pytest.mark.usefixtures("engine")

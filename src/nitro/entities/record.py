@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from pydantic import ConfigDict
 from pydantic_core import PydanticUndefined
 from sqlalchemy import Table, event
-from sqlalchemy.orm import Mapper, reconstructor
-from sqlalchemy.orm.attributes import manager_of_class, set_attribute
+from sqlalchemy.orm import Mapper, class_mapper, reconstructor
+from sqlalchemy.orm.attributes import set_attribute
 from sqlmodel import SQLModel
 from sqlmodel.main import SQLModelMetaclass
 
@@ -191,9 +191,12 @@ class Record(SQLModel, metaclass=RecordType):
         return candidate
 
     def _track(self, *, as_row: bool = False) -> None:
-        """Give an object that was made without `__init__` its own SQLAlchemy state, outside any session."""
+        """Give an object that was made without `__init__` its own SQLAlchemy state, outside any session.
+
+        Configures the mappers, if nothing has yet: without, no attribute of the object can be read or set.
+        """
         if self._is_table():
-            manager_of_class(type(self)).setup_instance(self)
+            class_mapper(type(self)).class_manager.setup_instance(self)
             if as_row:
                 mark_as_row(self)
 

@@ -240,7 +240,7 @@ class LiveTable:
         """An instance with these values by attribute, as if a session had read it and was closed: other attributes,
         and relations, raise `DetachedInstanceError`.
         """
-        record = self.mapper.class_manager.new_instance()
+        record = class_mapper(self.model).class_manager.new_instance()  # configures the mappers, if nothing has yet
         for name, value in values.items():
             set_committed_value(record, name, value)
         make_transient_to_detached(record)
