@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, and_, case, event, false, insert, literal, not_, null, or_, select, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlmodel.sql import sqltypes
 
 from nitro.entities.exact_decimal import ExactDecimal, give_collation
 from nitro.errors import InvalidQuery
@@ -37,6 +38,10 @@ FILTERS = 20
 class Colour(Enum):
     RED = "red"
     GREEN = "a green"
+
+
+UTCDateTime: Any = getattr(sqltypes, "UTCDateTime", sa.DateTime)
+"""Since SQLModel 0.0.45."""
 
 
 class Base(DeclarativeBase):
@@ -67,6 +72,8 @@ class Sample(Base):
     ended: Mapped[datetime | None] = optional(sa.DateTime())
     sent: Mapped[datetime | None] = optional(sa.DateTime(timezone=True))
     heard: Mapped[datetime | None] = optional(sa.DateTime(timezone=True))
+    asked: Mapped[datetime | None] = optional(UTCDateTime())
+    told: Mapped[datetime | None] = optional(UTCDateTime())
     day: Mapped[date | None] = optional(sa.Date())
     due: Mapped[date | None] = optional(sa.Date())
     opens: Mapped[time | None] = optional(sa.Time())
@@ -136,6 +143,7 @@ POOLS: list[tuple[str, list[Values]]] = [
     ("price", [PRICES, [0, 100, -1]]),
     ("begun ended", [TIMES]),
     ("sent heard", [MOMENTS, [*MOMENTS, *FAR_MOMENTS]]),
+    ("asked told", [TIMES if UTCDateTime is sa.DateTime else MOMENTS]),
     ("day due", [DAYS]),
     ("opens closes", [HOURS]),
     ("key owner", [KEYS]),
@@ -160,7 +168,7 @@ UNORDERED = {"done", "seen", "title", "note", "colour", "shade", "state"}
 PAIRS = [
     ("big", "large", "whole", "small"),
     *(("done", "seen"), ("title", "note"), ("weight", "width"), ("exact", "other", "price"), ("begun", "ended")),
-    *(("sent", "heard"), ("day", "due"), ("opens", "closes"), ("key", "owner"), ("colour", "shade")),
+    *(("sent", "heard"), ("asked", "told"), ("day", "due"), ("opens", "closes"), ("key", "owner"), ("colour", "shade")),
 ]
 EQUALITY = ("__eq__", "__ne__")
 ORDER = ("__lt__", "__le__", "__gt__", "__ge__", *EQUALITY)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
@@ -23,7 +23,7 @@ from nitro.entities.exact_decimal import ExactDecimal
 from nitro.errors import InvalidQuery
 from nitro.live.conditions import Reading, instant
 
-__all__ = ["ColumnKind", "kind_of", "kind_of_column"]
+__all__ = ["ColumnKind", "check_null", "kind_of", "kind_of_column"]
 
 KNOWN: Final = "a live query may compare integers, booleans, text, floats, decimals, dates, times, UUIDs and enums"
 _MOST_EXACT: Final = 2**53
@@ -31,6 +31,8 @@ _MOST_EXACT: Final = 2**53
 _MOST_DIGITS: Final = 131_072
 _MOST_DECIMALS: Final = 16_383
 """PostgreSQL's NUMERIC holds so many digits before and after the point."""
+_AS_TEXT: Final = ("datetime", "instant", "date", "time", "uuid")
+"""What SQLite keeps, and compares, as the text that SQLAlchemy writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def kind_of_column(column: Column[Any], dialect: str, label: str) -> ColumnKind:
         InvalidQuery: Python may say otherwise than this database about its values.
     """
     kind = kind_of(column.type, dialect, label)
-    if dialect == "sqlite" and kind.sort in ("datetime", "date", "time", "uuid") and _is_made_by_sql(column):
+    if dialect == "sqlite" and kind.sort in _AS_TEXT and _is_made_by_sql(column):
         raise InvalidQuery(
             f"{label} has a value that SQLite makes, as text of another form than SQLAlchemy's, such as without "
             f"microseconds, which makes it unequal to the same value: let Python make it, by default="
@@ -86,15 +88,41 @@ def kind_of_column(column: Column[Any], dialect: str, label: str) -> ColumnKind:
 
 def kind_of(kind: TypeEngine[Any], dialect: str, label: str) -> ColumnKind:
     """The kind of columns, or of constants, of a type; raises as `kind_of_column` does."""
-    kind = kind._variant_mapping.get(dialect, kind)  # pyright: ignore[reportPrivateUsage] - with_variant() has no other
-    is_text = type(kind).__name__ == "AutoString" and type(kind).__module__ == "sqlmodel.sql.sqltypes"
-    maker = _text if is_text else _MAKERS.get(type(kind), _refused)
+    kind = _on(dialect, kind)
+    maker = _maker_of(kind)
     if dialect not in ("sqlite", "postgresql") and maker not in (_integer, _boolean, _refused):
         raise InvalidQuery(
             f"{label} is compared by {dialect}, which may do so otherwise than Python, as where = ignores case: there, "
             f"a live query may compare integers and booleans; on SQLite and PostgreSQL, {type(kind).__name__}, too"
         )
     return maker(kind, dialect, label)
+
+
+def check_null(kind: TypeEngine[Any], dialect: str, label: str) -> None:
+    """Check that what columns of a type hold is NULL if, and only if, Python reads it as None.
+
+    Raises:
+        InvalidQuery: it may be otherwise.
+    """
+    kind = _on(dialect, kind)
+    is_refused = isinstance(kind, sa.JSON | TypeDecorator) and not isinstance(kind, sa.Interval)
+    if _maker_of(kind) is _refused and (is_refused or not type(kind).__module__.startswith("sqlalchemy.")):
+        raise InvalidQuery(
+            f"{label} is of the type {type(kind).__name__}, of which it isn't known that None is NULL, and nothing "
+            f"else, as JSON's null is; another column can say whether there is a value"
+        )
+
+
+def _on(dialect: str, kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The type that a database has in the place of this one."""
+    return kind._variant_mapping.get(dialect, kind)  # pyright: ignore[reportPrivateUsage] - with_variant() has no other
+
+
+def _maker_of(kind: TypeEngine[Any]) -> Callable[[Any, str, str], ColumnKind]:
+    exact = type(kind)
+    if exact.__module__ == "sqlmodel.sql.sqltypes":  # whose oldest versions lack some
+        return _SQLMODELS.get(exact.__name__, _refused)
+    return _MAKERS.get(exact, _refused)
 
 
 def _refused(kind: Any, _: str, label: str) -> ColumnKind:
@@ -215,16 +243,33 @@ def _datetime(kind: Any, dialect: str, label: str) -> ColumnKind:
         )
     if dialect == "sqlite":
         raise InvalidQuery(
-            f"{label} has a time zone, which SQLite drops: declare it without timezone=True, and keep UTC in it"
+            f"{label} has a time zone, which SQLite drops: declare it without timezone=True, and keep UTC in it; or as "
+            f"SQLModel's UTCDateTime, as a datetime field is by itself"
         )
+    return _instant(lambda _: None)
+
+
+def _utc_datetime(*_: Any) -> ColumnKind:
+    return _instant(_utc_fault)
+
+
+def _instant(fault: Callable[[datetime], str | None]) -> ColumnKind:
     return ColumnKind(
         "instant",
         (datetime,),
         "a datetime with tzinfo, as the column has a time zone",
-        lambda value: None if value.utcoffset() is not None else "has no time zone",
+        lambda value: fault(value) if value.utcoffset() is not None else "has no time zone",
         instant,
         Reading.INSTANT,
     )
+
+
+def _utc_fault(value: datetime) -> str | None:
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return "is in no year from 1 to 9999 in UTC"
+    return None
 
 
 def _date(*_: Any) -> ColumnKind:
@@ -292,3 +337,4 @@ _MAKERS: Final[dict[type[Any], Callable[[Any, str, str], ColumnKind]]] = {
     **dict.fromkeys((sa.Uuid, sa.UUID), _uuid),
     sa.Enum: _enum,
 }
+_SQLMODELS: Final = {"AutoString": _text, "UTCDateTime": _utc_datetime}

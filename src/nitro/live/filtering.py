@@ -27,7 +27,7 @@ from sqlalchemy.sql.elements import (
 from sqlalchemy.types import Boolean, NullType, TypeEngine
 
 from nitro.errors import InvalidQuery
-from nitro.live.column_kinds import ColumnKind, kind_of, kind_of_column
+from nitro.live.column_kinds import ColumnKind, check_null, kind_of, kind_of_column
 from nitro.live.conditions import (
     All,
     Always,
@@ -236,17 +236,23 @@ class _Translation:
         return [_Constant(each, bound.type) for each in bound.value]
 
     def _is(self, piece: BinaryExpression[Any], wanted: bool) -> Condition:
-        operand = self._side(piece.left)
-        if isinstance(operand, _Constant):
+        left = _within(piece.left)
+        if not isinstance(left, Column):
             raise self._unknown(piece)
         if isinstance(piece.right, Null):
-            return IsNull(operand.attribute.name, wanted)
+            return self._is_null(left, wanted)
+        operand = self._operand(left)
         if not isinstance(piece.right, True_ | False_) or operand.kind.sort != "boolean":
             raise InvalidQuery(f"{_shown(piece)}: is_() and is_not() take None, and of a boolean column True and False")
         value = isinstance(piece.right, True_)
         if wanted:
             return _among(operand, frozenset({value}), True)
         return some_of([_among(operand, frozenset({value}), False), IsNull(operand.attribute.name, True)])
+
+    def _is_null(self, piece: Column[Any], wanted: bool) -> Condition:
+        name, label = self._named(piece)
+        check_null(self._model.mapper.columns[name].type, self._dialect, label)
+        return IsNull(name, wanted)
 
     def _side(self, piece: Any) -> _Operand | _Constant:
         piece = _within(piece)
@@ -276,6 +282,13 @@ class _Translation:
         return _Constant(piece.value, piece.type)
 
     def _operand(self, piece: Column[Any]) -> _Operand:
+        name, label = self._named(piece)
+        column = self._model.mapper.columns[name]
+        kind = kind_of_column(column, self._dialect, label)
+        return _Operand(label, Attribute(name, kind.reading), kind, column.type)
+
+    def _named(self, piece: Column[Any]) -> tuple[str, str]:
+        """The attribute of a column, and how messages call it."""
         name = self._attributes.get(hash(piece))
         if name is None:
             raise InvalidQuery(
@@ -287,9 +300,7 @@ class _Translation:
                 f"{label} is excluded from what is sent, so nobody sees in a change what it is: a live query can only "
                 f"compare attributes that clients get"
             )
-        column = self._model.mapper.columns[name]
-        kind = kind_of_column(column, self._dialect, label)
-        return _Operand(label, Attribute(name, kind.reading), kind, column.type)
+        return name, label
 
     def _values(self, operand: _Operand, constants: Sequence[_Constant]) -> frozenset[Any]:
         """What a column is compared with, without NULL."""
