@@ -5,8 +5,7 @@ Called before a commit; compares the rows that were touched with what they are n
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -14,7 +13,7 @@ from nitro.brokers.base import Draft
 from nitro.errors import ConfigurationError
 from nitro.live.changes import Changes, Taken
 from nitro.live.model import Key, LiveTable
-from nitro.live.row_codec import ChangedRow, Row
+from nitro.live.row_codec import ChangedRow, Row, is_same
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -109,7 +108,7 @@ class _Told:
             now = now | model.read(taken.connection, unknown)
         for sender, each in taken.rows.items():
             change = Change(model, each.key, each.before, now.get(sender), each.is_before_known)
-            if not each.is_before_known or not _is_same(change.before, change.after):
+            if not each.is_before_known or not is_same(change.before, change.after):
                 self._events.append(model.draft(change.signal, change.key, change.after, session))
                 first = self._rows.get(sender, ChangedRow(sender, change.before, None, each.is_before_known))
                 self._rows[sender] = first._replace(after=change.after)
@@ -118,14 +117,3 @@ class _Told:
         """Publish it, in the session's transaction or right after it."""
         rows = None if self._is_reset else [*self._rows.values()]
         self._model.publish([*self._events, *self._model.drafts_for_queries(rows)], session, self._connection)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and look the same: 1, 1.0 and True are equal, and so are 2.5 and 2.50."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_is_same, one, other))
-    return bool(one == other) and (not isinstance(one, Decimal) or one.as_tuple() == other.as_tuple())

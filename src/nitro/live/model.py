@@ -88,7 +88,7 @@ class LiveTable:
         keys, key_names: the columns of the primary key, and their names in SQL.
         names: the attributes that columns have, in the order of a `Row`.
         shown_columns: the columns of those that clients may get, by attribute; the others stay on the server.
-        enums: the enums that they have, by attribute.
+        enums: the enums that they have, or that the items of their arrays have, by attribute.
         writes_nothing: a statement that makes a transaction of SQLite the writer.
         created, updated, deleted, reset: its events.
 
@@ -125,7 +125,8 @@ class LiveTable:
         self.shown_columns: dict[str, Column[Any]] = {
             name: each for name, each in columns.items() if name not in hidden
         }
-        enums = {name: getattr(each.type, "enum_class", None) for name, each in self.shown_columns.items()}
+        kinds = {name: getattr(each.type, "item_type", each.type) for name, each in self.shown_columns.items()}
+        enums = {name: getattr(kind, "enum_class", None) for name, kind in kinds.items()}
         self.enums: dict[str, type[PythonEnum]] = {name: kind for name, kind in enums.items() if kind is not None}
         if engine is not None and (
             isinstance(engine.pool, StaticPool) or (engine.dialect.name == "sqlite" and is_in_memory(engine.url))

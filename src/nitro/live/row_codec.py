@@ -1,7 +1,7 @@
 """The row codec: how changed rows travel in the log, so that every process has their values as they were.
 
-JSON's own values travel as they are; others in an array of their type's name and their text. Values that clients don't
-get stay on the server, and so don't travel either.
+JSON's own values travel as they are; others in an array of their type's name and their text, also within lists and
+dicts. Values that clients don't get stay on the server, and so don't travel either.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -20,7 +20,7 @@ from uuid import UUID
 from nitro.delivery.query import QueryUndecided, RowChange
 from nitro.messages.row_changes import PackedRow, RowChanges
 
-__all__ = ["ChangedRow", "Row", "decoded", "payloads_of"]
+__all__ = ["ChangedRow", "Row", "decoded", "is_same", "payloads_of"]
 
 log: Final = logging.getLogger("nitro.live")
 
@@ -28,6 +28,8 @@ Row = tuple[Any, ...]
 """The values of all columns of a row, in the order of `LiveTable.names`."""
 
 _PLAIN: Final = frozenset({type(None), bool, int, str})
+_LEAVES: Final = _PLAIN | {float}
+_TEXT: Final = frozenset({str})
 _PACKED: Final[dict[type[Any], tuple[str, Callable[[Any], Any]]]] = {
     Decimal: ("decimal", str),
     datetime: ("datetime", datetime.isoformat),
@@ -36,8 +38,6 @@ _PACKED: Final[dict[type[Any], tuple[str, Callable[[Any], Any]]]] = {
     timedelta: ("seconds", lambda value: [value.days, value.seconds, value.microseconds]),
     UUID: ("uuid", str),
     bytes: ("bytes", lambda value: b64encode(value).decode()),
-    dict: ("json", lambda value: value),
-    list: ("json", lambda value: value),
 }
 _UNPACKED: Final[dict[str, Callable[[Any], Any]]] = {
     "float": float,
@@ -106,18 +106,28 @@ def _all_packed(topic: str, rows: Sequence[ChangedRow], places: Sequence[int]) -
 def _packed(row: ChangedRow, places: Sequence[int]) -> PackedRow | None:
     """None if nothing has changed that clients get; of what has, only the values before that differ."""
     after = None if row.after is None else [pack(row.after[place]) for place in places]
-    before: Any = None if row.before is None else [pack(row.before[place]) for place in places]
-    if before is None and after is None and row.is_before_known:
-        return None
-    if before is not None and after is not None:
-        before = {
-            str(place): old
-            for place, (old, new) in enumerate(zip(before, after, strict=True))
-            if old != new or type(old) is not type(new)
-        }
+    before: Any = None
+    if row.before is not None and row.after is not None:
+        pairs = [(row.before[place], row.after[place]) for place in places]
+        before = {str(place): pack(old) for place, (old, new) in enumerate(pairs) if not is_same(old, new)}
         if not before:
             return None
+    elif row.before is not None:
+        before = [pack(row.before[place]) for place in places]
+    elif after is None and row.is_before_known:
+        return None
     return PackedRow(row.sender, before, after, row.is_before_known)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are equal and look the same: 1, 1.0 and True are equal, and so are 2.5 and 2.50."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return bool(one == other) and (not isinstance(one, Decimal) or one.as_tuple() == other.as_tuple())
 
 
 def decoded(changes: RowChanges, enums: Mapping[str, type[Enum]]) -> list[RowChange]:
@@ -160,6 +170,8 @@ def pack(value: Any) -> Any:
         return value if math.isfinite(value) else ["float", str(value)]
     if isinstance(value, Enum):
         return ["enum", value.name]
+    if isinstance(value, list | dict):
+        return _packed_items(value)
     for base in kind.__mro__:  # a driver may have a class of its own for a UUID
         if base in _PACKED:
             name, packed = _PACKED[base]
@@ -167,8 +179,30 @@ def pack(value: Any) -> Any:
     raise TypeError(f"{kind.__name__} can't travel in the log")
 
 
+def _packed_items(value: list[Any] | dict[Any, Any]) -> list[Any]:
+    if _is_json(value):
+        return ["json", value]
+    if isinstance(value, list):
+        return ["list", [pack(each) for each in value]]
+    if _TEXT.issuperset(map(type, value)):
+        return ["dict", {key: pack(each) for key, each in value.items()}]
+    raise TypeError("a dict with keys that are no text can't travel in the log")
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a list or dict has nothing that JSON gives back as something else."""
+    items: Collection[Any] = value
+    if isinstance(value, dict):
+        if not _TEXT.issuperset(map(type, value)):
+            return False
+        items = value.values()
+    elif not isinstance(value, list):
+        return type(value) in _LEAVES
+    return _LEAVES.issuperset(map(type, items)) or all(map(_is_json, items))
+
+
 def unpack(packed: Any, enum: type[Enum] | None = None) -> Any:
-    """The value that was packed. `enum`: the class that its column has.
+    """The value that was packed. `enum`: the class that its column has, or the items of its column.
 
     Raises:
         ValueError, TypeError, LookupError: nobody packs it so, or another version of the application did.
@@ -180,4 +214,8 @@ def unpack(packed: Any, enum: type[Enum] | None = None) -> Any:
         if enum is None:
             raise TypeError("its column has no enum")
         return enum[value]
+    if name == "list":
+        return [unpack(each, enum) for each in value]
+    if name == "dict":
+        return {key: unpack(value[key], enum) for key in value}
     return _UNPACKED[name](value)
