@@ -19,7 +19,7 @@ from sqlmodel import Field, SQLModel, col, delete
 
 import nitro
 from nitro.delivery.hub import Hub
-from nitro.errors import ConfigurationError, InvalidQuery, InvalidTopic, PayloadTooLarge
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidQuery, InvalidTopic, PayloadTooLarge
 from nitro.live.changes import MOST_ROWS
 from nitro.repository import SQLModelRepository
 from nitro.settings import get_settings
@@ -441,6 +441,10 @@ def test_what_cannot_be_seen_is_told_by_hand(engine: Engine, heard: Callable[[],
             lines.changed(["a"], session)
         session.rollback()
     assert heard() == []
+    for one in (kept.id, b"id", 7):
+        with pytest.raises(ArgumentTypeError, match=rf"a list of ids: give \[{one!r}\]"):
+            LiveTask.changed(one)  # type: ignore[arg-type]  # a type checker lets a string pass
+    assert heard() == []
 
 
 def test_silence(engine: Engine, heard: Callable[[], Events]) -> None:
@@ -532,6 +536,8 @@ def test_what_cannot_be_live() -> None:
         nitro.live_model(Stone, "order")
     with pytest.raises(ConfigurationError, match="weight"):
         nitro.live_model(Stone, exclude=["weight"])
+    with pytest.raises(ArgumentTypeError, match=r"write exclude=\['id'\]"):
+        nitro.live_model(Stone, exclude="id")
     with pytest.raises(InvalidTopic):
         nitro.live_model(Stone, "stones *")
     assert nitro.live_model(Stone).topic == "stone"

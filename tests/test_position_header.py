@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 import nitro
 from nitro.delivery.hub import Hub
-from nitro.errors import StreamRefused
+from nitro.errors import ArgumentTypeError, StreamRefused
 from nitro.messages.message import Position
 from nitro.testing import stream
 from tests.clients import take
@@ -83,3 +83,8 @@ def test_a_log_that_is_away_is_no_error(hub_with: Callable[..., Hub], tmp_path: 
             assert answer.status_code == 204 and "nitro-position" not in answer.headers
 
     asyncio.run(scenario())
+
+
+def test_one_method_is_given_in_a_list() -> None:
+    with pytest.raises(ArgumentTypeError, match=r"write methods=\['POST'\]"):
+        nitro.PositionMiddleware(app, methods="POST")

@@ -245,6 +245,7 @@ class Entity(Record):
         """Announce rows of a live class that were changed by what Nitro can't see, such as SQL as text.
 
         Raises:
+            ArgumentTypeError: `ids` is one id, or nothing that has several.
             ConfigurationError: the class isn't live.
         """
         cls._repository.announce(cls._declared_live(), ids)

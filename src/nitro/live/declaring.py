@@ -81,7 +81,13 @@ class LiveModel(LiveTable):
         Args:
             ids: their primary keys; of a composite key, tuples.
             session: the one whose transaction has changed them, or any other afterwards.
+
+        Raises:
+            ArgumentTypeError: `ids` is one id, or nothing that has several.
+            InvalidQuery: a key has another number of values than the primary key.
         """
+        if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+            raise ArgumentTypeError(f"changed() takes a list of ids: give [{ids!r:.80}], not {ids!r:.80}")
         keys = [self.key_from(id) for id in ids]
         try:
             session = check_session(session)
@@ -121,6 +127,7 @@ def live_model(
     Raises:
         ConfigurationError: it isn't mapped to a table of its own, it is live already, another class has the topic, or
             `exclude` names no column.
+        ArgumentTypeError: `exclude` is a string.
         InvalidTopic, TopicTypeError: the topic breaks the grammar.
     """
     if model in _declared:

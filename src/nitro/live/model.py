@@ -48,7 +48,7 @@ from sqlalchemy.types import TypeEngine
 from nitro import tracing
 from nitro.brokers.base import Draft
 from nitro.delivery.process import get_hub
-from nitro.errors import ConfigurationError, InvalidQuery
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidQuery
 from nitro.events.emission import draft_change
 from nitro.events.event import Event, event
 from nitro.live.reading import Source
@@ -95,6 +95,7 @@ class LiveTable:
     Raises:
         ConfigurationError: it isn't mapped, or shares its table with other classes, `exclude` names no attribute, or
             the engine has one connection for all, or is SQLite's in memory.
+        ArgumentTypeError: `exclude` is a string.
         InvalidTopic, TopicTypeError: the topic breaks the grammar.
     """
 
@@ -110,6 +111,8 @@ class LiveTable:
         self.mapper: Mapper[Any] = _mapped(model)
         self.table: TableClause = self.mapper.local_table  # type: ignore[assignment]  # _mapped has looked
         columns = {name: each for name, each in self.mapper.columns.items() if isinstance(each, Column)}
+        if isinstance(exclude, str):
+            raise ArgumentTypeError(f"exclude takes a list of attributes: write exclude=[{exclude!r}]")
         if unknown := set(exclude) - set(columns):
             raise ConfigurationError(f"{model.__name__} has no column {', '.join(sorted(unknown))} to exclude")
         self.names: tuple[str, ...] = tuple(columns)

@@ -9,6 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nitro.delivery.position import written_position
+from nitro.errors import ArgumentTypeError
 
 __all__ = ["POSITION_HEADER", "PositionMiddleware"]
 
@@ -32,9 +33,14 @@ class PositionMiddleware:
     Args:
         app: the application; `app.add_middleware(nitro.PositionMiddleware)` passes it.
         methods: those of requests that write.
+
+    Raises:
+        ArgumentTypeError: `methods` is a string.
     """
 
     def __init__(self, app: ASGIApp, *, methods: Collection[str] = ("POST", "PUT", "PATCH", "DELETE")) -> None:
+        if isinstance(methods, str):
+            raise ArgumentTypeError(f"methods takes a list of methods: write methods=[{methods!r}]")
         self._app = app
         self._methods = frozenset(methods)
 
