@@ -14,7 +14,7 @@ from sqlalchemy import Engine, ForeignKey, String, bindparam, insert, select, te
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, relationship
 from sqlmodel import Field, SQLModel, col, delete
 
 import nitro
@@ -229,6 +229,51 @@ def test_a_primary_key_that_is_changed(engine: Engine, heard: Callable[[], Event
         session.execute(update(LiveLine).where(LiveLine.order_id.is_(None)).values(shelf=LiveLine.shelf + "0"))
         session.commit()
         assert heard() == [("line.reset", None, {})]
+
+
+def test_a_primary_key_that_a_statement_changes(engine: Engine, heard: Callable[[], Events]) -> None:
+    table = LiveOrder.metadata.tables["live_orders"]
+    at = update(table).where(table.c.id == bindparam("old"))
+    named = update(table).where(table.c.name == bindparam("which"))
+    upsert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[engine.dialect.name](table)
+    again = upsert.values(id=5, name="five").on_conflict_do_update
+    with Session(engine) as session:
+        session.add(LiveOrder(id=1, name="one"))
+        session.commit()
+        heard()
+
+        def told(statement: Any, parameters: dict[str, Any]) -> list[tuple[str, str | None]]:
+            session.connection().execute(statement, parameters)
+            session.commit()
+            return [(topic, sender) for topic, sender, _ in heard()]
+
+        moved = [("order.deleted", "1"), ("order.created", "2")]
+        assert told(at.values(id=2), {"old": 1}) == moved
+        assert told(at, {"old": 2, "id": 1}) == [("order.deleted", "2"), ("order.created", "1")]
+        assert told(at.values({"id": bindparam("new")}), {"old": 1, "new": 2}) == moved
+        reset = [("order.reset", None)]
+        assert told(named.values(id=3), {"which": "one"}) == reset
+        assert told(named.ordered_values((table.c.id, 4)), {"which": "one"}) == reset
+        assert told(named, {"which": "one", "id": 5}) == reset
+        assert told(again(index_elements=["id"], set_={"id": upsert.excluded.id, "name": "5"}), {}) == [
+            ("order.updated", "5")
+        ]
+        assert told(again(index_elements=["id"], set_={"id": 6}), {}) == reset
+        assert session.scalars(select(LiveOrder.id)).all() == [6]
+
+
+def test_statements_on_an_alias_are_a_reset(engine: Engine, heard: Callable[[], Events]) -> None:
+    other: Any = aliased(LiveTask)
+    table: Any = SQLModel.metadata.tables["livetask"].alias()
+    with Session(engine) as session:
+        session.add_all([LiveTask(title="a"), LiveTask(title="b")])
+        session.commit()
+        heard()
+        renamed = update(other).where(other.title == "a").values(title="c")
+        for statement in (renamed, delete(table).where(table.c.title == "b")):
+            assert session.connection().execute(statement).rowcount == 1
+            session.commit()
+            assert heard() == [("task.reset", None, {})]
 
 
 def test_statements_tell_of_each_row(engine: Engine, heard: Callable[[], Events]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from sqlalchemy import BindParameter, Column, Connection
+from sqlalchemy import Alias, BindParameter, Column, Connection
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ClauseElement
 from sqlalchemy.sql.operators import and_, eq
@@ -32,15 +32,27 @@ def before(model: LiveTable, connection: Connection, context: DefaultExecutionCo
     compiled = cast("SQLCompiler", context.compiled)
     if context.execution_options.get(_SCHEMAS) != connection.get_execution_options().get(_SCHEMAS):
         changes.reset(model, connection)  # it is another table, to which this one statement is directed
+    elif isinstance(getattr(compiled.statement, "table", None), Alias):
+        changes.reset(model, connection)  # its condition is one on columns of the alias
     elif context.isinsert:
         if _conflict(compiled) is not None and (keys := _given(model, context)) is not None:
             changes.touch(model, keys, connection, is_deleting=False)
-    elif _sets_key(model, compiled):
+    else:
+        _before_change(model, connection, context, changes)
+
+
+def _before_change(
+    model: LiveTable, connection: Connection, context: DefaultExecutionContext, changes: Changes
+) -> None:
+    compiled = cast("SQLCompiler", context.compiled)
+    moves = _moves(model, compiled)
+    places = _key_binds(model, compiled)
+    if moves is None or (moves and places is None):
         changes.reset(model, connection)
-    elif (places := _key_binds(model, compiled)) is not None:
+    elif places is not None:
         keys = [tuple([values[place] for place in places]) for values in context.compiled_parameters]
         changes.touch(model, keys, connection, is_deleting=context.isdelete)
-        setattr(context, _MOVED, list(_moved(model, compiled, keys, context.compiled_parameters)))
+        setattr(context, _MOVED, list(_moved(model, moves, keys, context.compiled_parameters)))
     else:
         _before_many(model, connection, context, changes)
 
@@ -95,7 +107,21 @@ def _is_by_key(model: LiveTable, conflict: Any) -> bool:
     if "DoNothing" in type(conflict).__name__:
         return True
     targets = getattr(conflict, "inferred_target_elements", None) or ()
-    return {str(getattr(each, "key", each)) for each in targets} == set(model.key_names)
+    return {_name(each) for each in targets} == set(model.key_names) and not _gives_key(model, conflict)
+
+
+def _gives_key(model: LiveTable, conflict: Any) -> bool:
+    """Whether an upsert sets a part of the key to anything but the one that is inserted, by which it met the row."""
+    sets = dict(getattr(conflict, "update_values_to_set", None) or ())  # pairs in SQLAlchemy before 2.1
+    return any(
+        _name(column) in model.key_names
+        and not (getattr(getattr(value, "table", None), "name", None) == "excluded" and _name(value) == _name(column))
+        for column, value in sets.items()
+    )
+
+
+def _name(column: Any) -> str:
+    return str(getattr(column, "key", column))
 
 
 def _given(model: LiveTable, context: DefaultExecutionContext) -> list[Key] | None:
@@ -163,21 +189,34 @@ def _conjuncts(where: ClauseElement | None) -> Iterator[ClauseElement]:
         yield where
 
 
+def _moves(model: LiveTable, compiled: SQLCompiler) -> dict[str, str] | None:
+    """The names of the parameters to which an UPDATE sets parts of the primary key, by the key's columns; None if it
+    sets one to what isn't known before.
+    """
+    if not compiled.isupdate:
+        return {}
+    found = {name: name for name in model.key_names if name in (compiled.column_keys or ())}
+    for column, value in _sets(compiled.statement):
+        if (name := _name(column)) in model.key_names:
+            if not isinstance(value, BindParameter):
+                return None
+            found[name] = name if value.unique else str(value.key)
+    return found
+
+
+def _sets(statement: Any) -> Iterator[tuple[Any, Any]]:
+    """The columns, or their names, and what an UPDATE sets them to, but for those that are parameters alone."""
+    yield from (getattr(statement, "_values", None) or {}).items()
+    yield from getattr(statement, "_ordered_values", None) or ()  # of SQLAlchemy before 2.1
+
+
 def _moved(
-    model: LiveTable, compiled: SQLCompiler, keys: list[Key], sets: Sequence[Mapping[str, Any]]
+    model: LiveTable, moves: Mapping[str, str], keys: list[Key], sets: Sequence[Mapping[str, Any]]
 ) -> Iterator[Key]:
     """The keys that an UPDATE gives to rows."""
-    if compiled.isupdate:
+    if moves:
         for key, values in zip(keys, sets, strict=True):
-            new = tuple([values.get(name, old) for name, old in zip(model.key_names, key, strict=True)])
+            pairs = zip(model.key_names, key, strict=True)
+            new = tuple([values[moves[name]] if name in moves else old for name, old in pairs])
             if new != key:
                 yield new
-
-
-def _sets_key(model: LiveTable, compiled: SQLCompiler) -> bool:
-    """Whether an UPDATE sets a key to what isn't known, or of rows that aren't known by their keys."""
-    given = getattr(compiled.statement, "_values", None) or {}
-    set_to = [given[each] for each in model.keys if each in given] if compiled.isupdate else []
-    return any(not isinstance(each, BindParameter) for each in set_to) or (
-        bool(set_to) and _key_binds(model, compiled) is None
-    )

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, ref
 
-from sqlalchemy import Connection, Engine, TableClause, event
+from sqlalchemy import Alias, Connection, Engine, TableClause, event
 from sqlalchemy.orm import Mapper, Session
 
 from nitro.live import statements
@@ -110,7 +110,8 @@ def _watched(connection: Connection, context: DefaultExecutionContext) -> tuple[
     compiled = context.compiled
     if compiled is None or not (context.isinsert or context.isupdate or context.isdelete):
         return None
-    model = _models.get(getattr(compiled.statement, "table", None))  # type: ignore[arg-type]  # None is in no dict
+    table = getattr(compiled.statement, "table", None)
+    model = _models.get(table.element if isinstance(table, Alias) else table)  # type: ignore[arg-type]  # None is in no dict
     if model is None or model.is_silent:
         return None
     session = _session_of(connection)
