@@ -575,6 +575,7 @@ async def test_rows_that_can_not_be_read_are_tried_again_and_then_end_the_client
             assert [message async for message in client.messages()] == []
     assert "its clients are ended" in caplog.text
     assert caplog.text.count("trying again") == 2
+    assert "the tables are made by LiveCard._repository.init_db()" in caplog.text
     with LiveCard.live() as client:
         await asyncio.sleep(0)
         with engine.begin() as connection:

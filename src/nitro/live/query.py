@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Final, Literal, Protocol
 
 from sqlalchemy import Column, UnaryExpression
@@ -15,6 +15,7 @@ from sqlalchemy.orm.attributes import QueryableAttribute
 from sqlalchemy.sql import operators
 
 from nitro.delivery.query import Operation, QueryUndecided, RowChange, Shown
+from nitro.entities.missing_table import told_of_tables
 from nitro.errors import InvalidQuery
 from nitro.live.filtering import Filter, filter_of
 from nitro.live.html_frames import HtmlFrames
@@ -141,7 +142,9 @@ class LiveQuery:
         model = self._model
         order = [getattr(model.shown_columns[name], direction)() for name, direction in self._order]
         statement = model.select_shown().where(*self._where).order_by(*order, *model.keys).limit(self.limit)
-        return await read_rows(model.source, statement, self._read)
+        is_entity = hasattr(model.model, "_repository")
+        with told_of_tables(model.model.__name__) if is_entity else nullcontext():
+            return await read_rows(model.source, statement, self._read)
 
     def snapshot(self, rows: Sequence[Shown], *, is_reset: bool) -> list[bytes]:
         return self._frames.snapshot(rows, is_reset=is_reset)
