@@ -14,7 +14,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import computed_field
 from sqlalchemy import JSON, Engine, create_engine, event, text, update
 from sqlalchemy import insert as insert_rows
@@ -34,7 +36,7 @@ from tests.clients import take
 from tests.documents import Document
 from tests.wire import Wire
 
-RUNS_BLOCKS = {"docs/how-to/live.md": ["Live queries: text"]}
+RUNS_BLOCKS = {"docs/how-to/live.md": ["Live queries: text", "Who may have the rows: python"]}
 
 START, END, RESET = ({"headers": {"control": word}} for word in ("snapshot-start", "snapshot-end", "reset"))
 
@@ -518,6 +520,28 @@ async def test_rights() -> None:
     for method in (client.subscribe, client.unsubscribe, client.mute, client.unmute, client.grant):
         with pytest.raises(ConfigurationError, match="a live client gets the rows of its query"):
             method("card.*")
+
+
+@pytest.mark.usefixtures("engine")
+@in_a_loop
+async def test_rights_that_are_missing_are_answered_as_the_documentation_has_it() -> None:
+    app = FastAPI()
+    document = Document("docs/how-to/live.md")
+    document.run(document.the("python", "Who may have the rows"), {"app": app})
+
+    @app.get("/{topic}/{expires_at}")
+    async def live(topic: str, expires_at: float) -> nitro.EventSourceResponse:
+        return nitro.EventSourceResponse(LiveCard.live(grant=nitro.Grant([topic], expires_at=expires_at)))
+
+    later = time.time() + 1000
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        for path, status, said in (
+            (f"/card.created/{later}", 403, "'card.updated' is not allowed"),
+            ("/card.*/1", 401, "have expired"),
+        ):
+            answer = await http.get(path)
+            assert answer.status_code == status
+            assert said in answer.json()["detail"]
 
 
 @pytest.mark.usefixtures("engine")

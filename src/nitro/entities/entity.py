@@ -235,6 +235,7 @@ class Entity(Record):
         Raises:
             InvalidQuery: an expression may mean something else in Python than in the database, or the target is none.
             ConfigurationError: the class isn't live, or `rendered` is no function or template.
+            AccessDenied, NotAuthenticated: its rights are not enough, or have expired.
         """
         return cls._declared_live().live(
             *expressions, order_by=order_by, limit=limit, rendered=rendered, target=target, markup=markup, **options

@@ -35,6 +35,7 @@ class LiveClient(Client):
 
     Raises:
         AccessDenied: it isn't.
+        NotAuthenticated: the rights have expired.
     """
 
     __slots__ = ("_interest",)

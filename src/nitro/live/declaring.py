@@ -60,6 +60,7 @@ class LiveModel(LiveTable):
             InvalidQuery: a condition may mean something else in Python than in the database, or the target is none.
             ConfigurationError: there is no engine to read rows with, or `rendered` is no function or template.
             ArgumentTypeError: there is no such option.
+            AccessDenied, NotAuthenticated: its rights are not enough, or have expired.
         """
         if not _OPTIONS.issuperset(options):
             raise self._unknown(next(name for name in options if name not in _OPTIONS))
