@@ -171,6 +171,8 @@ def test_a_state_that_python_takes_for_the_same_is_another_one() -> None:
     assert not attendance.has_changes
     attendance.set_state("a", "ann", {"n": True})
     assert attendance.take_changes(0.0, 1000) == [{"a": {"ann": Entry({"n": True}, 0.0)}}]
+    attendance.set_state("a", "ann", None)
+    assert attendance.take_changes(0.0, 1000) == [{"a": {"ann": Entry(None, 0.0)}}]
     roster = Roster()
     roster.apply(Report("whole", "w", 1, {"a": {"ann": Entry(0, 1.0)}}), 1, 0.0)
     (change,) = roster.apply(Report("change", "w", 2, {"a": {"ann": Entry(False, 1.0)}}), 2, 0.0) or []

@@ -256,7 +256,7 @@ class Client:
             return self._membership.send(message)
 
     def set_state(self, state: Any) -> None:
-        """Let the others in its rooms get another state of its user; see `state` of `Client`.
+        """Let the others in its rooms get another state of its user, None for no more; see `state` of `Client`.
 
         Raises:
             ConfigurationError: it is in no room.
