@@ -508,6 +508,24 @@ def test_silence(engine: Engine, heard: Callable[[], Events]) -> None:
     assert [data["title"] for _, _, data in heard()] == ["loud"]
 
 
+def test_a_class_of_another_metadata_is_not_live(engine: Engine, heard: Callable[[], Events]) -> None:
+    class Other(DeclarativeBase):
+        pass
+
+    class Archived(Other):
+        __tablename__ = LiveOrder.__tablename__
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(String(50))
+
+    with Session(engine) as session:
+        session.add(Archived(id=1, name="old"))
+        session.commit()
+        assert heard() == []
+        session.add(LiveOrder(id=2))
+        session.commit()
+        assert [sender for _, sender, _ in heard()] == ["2"]
+
+
 def test_async_sessions(engine: Engine, heard: Callable[[], Events]) -> None:
     url = engine.url.set(
         drivername={"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}[engine.dialect.name]

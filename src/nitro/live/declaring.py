@@ -120,7 +120,7 @@ def live_model(
         model: a mapped class with a table of its own.
         topic: takes the place of `order`, the class's name in snake case.
         exclude: attributes that stay on the server, besides those declared with `Field(exclude=True)`.
-        engine: what `live` reads rows with.
+        engine: what `live` reads rows with. Changes are told whatever the database of the session is that makes them.
 
     Returns:
         `live`, and `changed` and `silent`, for what can't be seen and for what is not to be announced.
