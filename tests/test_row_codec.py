@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from nitro.delivery.query import QueryUndecided
 from nitro.live.model import LiveTable
-from nitro.live.row_codec import ChangedRow, decoded, payloads_of
+from nitro.live.row_codec import ChangedRow, decoded, is_same, payloads_of
 from nitro.messages.row_changes import PackedRow, RowChanges
 
 
@@ -100,6 +100,19 @@ def test_values_that_python_calls_equal_and_that_look_otherwise_are_a_change(one
     assert looks(row.before["value"]) == looks(one)
     assert looks(row.after["value"]) == looks(other)
     assert sent(one, one) is None
+
+
+class Vector:
+    """Says as NumPy's arrays do that it isn't known whether two are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]  # as arrays have it
+
+
+def test_values_that_can_not_be_compared_are_not_the_same() -> None:
+    assert not is_same((1, Vector()), (1, Vector()))
 
 
 def test_a_dict_of_another_class_is_one() -> None:

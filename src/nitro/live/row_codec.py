@@ -120,14 +120,20 @@ def _packed(row: ChangedRow, places: Sequence[int]) -> PackedRow | None:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and look the same: 1, 1.0 and True are equal, and so are 2.5 and 2.50."""
+    """Whether two values are equal and look the same: 1, 1.0 and True are equal, and so are 2.5 and 2.50. Those that
+    don't say whether they are equal are not the same.
+    """
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(is_same, one, other))
-    return bool(one == other) and (not isinstance(one, Decimal) or one.as_tuple() == other.as_tuple())
+    try:
+        is_equal = bool(one == other)
+    except ValueError:  # of arrays of NumPy, as vectors are read, which are compared item by item
+        return False
+    return is_equal and (not isinstance(one, Decimal) or one.as_tuple() == other.as_tuple())
 
 
 def decoded(changes: RowChanges, enums: Mapping[str, type[Enum]]) -> list[RowChange]:
