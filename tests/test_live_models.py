@@ -489,6 +489,8 @@ def test_what_cannot_be_seen_is_told_by_hand(engine: Engine, heard: Callable[[],
     for one in (kept.id, b"id", 7):
         with pytest.raises(ArgumentTypeError, match=rf"a list of ids: give \[{one!r}\]"):
             LiveTask.changed(one)  # type: ignore[arg-type]  # a type checker lets a string pass
+    with pytest.raises(InvalidQuery, match="this is a row of LiveTask; give its id"):
+        LiveTask.changed([kept])  # type: ignore[list-item]
     assert heard() == []
 
 

@@ -247,6 +247,7 @@ class Entity(Record):
 
         Raises:
             ArgumentTypeError: `ids` is one id, or nothing that has several.
+            InvalidQuery: one is a row, and no id.
             ConfigurationError: the class isn't live.
         """
         cls._repository.announce(cls._declared_live(), ids)

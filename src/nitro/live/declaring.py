@@ -85,7 +85,7 @@ class LiveModel(LiveTable):
 
         Raises:
             ArgumentTypeError: `ids` is one id, or nothing that has several.
-            InvalidQuery: a key has another number of values than the primary key.
+            InvalidQuery: a key has another number of values than the primary key, or is a row.
         """
         if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
             raise ArgumentTypeError(f"changed() takes a list of ids: give [{ids!r:.80}], not {ids!r:.80}")

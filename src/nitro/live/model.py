@@ -258,8 +258,10 @@ class LiveTable:
         """The key that an application gives as an id: a value, or a tuple of them for a composite key.
 
         Raises:
-            InvalidQuery: it has another number of values.
+            InvalidQuery: it has another number of values, or is a row.
         """
+        if isinstance(id, self.model):
+            raise InvalidQuery(f"this is a row of {self.model.__name__}; give its id")
         key = id if isinstance(id, tuple) else (id,)
         if len(key) != len(self.keys):
             raise InvalidQuery(
