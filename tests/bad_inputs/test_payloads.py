@@ -18,8 +18,10 @@ from typing import IO, Any, TypedDict
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass as checked_dataclass
+from sqlalchemy import JSON
+from sqlmodel import Field
 
 import nitro
 from nitro import Client, Entity, EventSourceResponse, emit, emit_async
@@ -60,6 +62,16 @@ class Place(BaseModel):
 
 class Spot(Entity):
     x: float
+
+
+class Anything(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    x: Any = None
+
+
+class Measured(Entity, table=True):
+    __tablename__ = "bad_measured"
+    of: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
 
 
 def nested(wrap: Callable[[Any], Any], depth: int = 100_000) -> Any:
@@ -104,6 +116,10 @@ UNSENDABLE: dict[str, Callable[[IO[str]], Any]] = {
     "NaN in a model": lambda file: Place(x=math.nan),
     "Infinity in a model in a list": lambda file: [Place(x=math.inf)],
     "NaN in an entity": lambda file: Spot(x=math.nan),
+    "NaN in a field of a model that may be anything": lambda file: Anything(x=math.nan),
+    "Infinity in a dict in a field of a model": lambda file: [Anything(x={"a": [1.5, -math.inf]})],
+    "NaN in a field that a model doesn't name": lambda file: Anything(more=[math.nan]),
+    "NaN in a column of JSON": lambda file: Measured(of={"loss": math.nan}),
     "a cycle": lambda file: cycle(),
     "100,000 nested lists": lambda file: nested(lambda value: [value]),
     "100,000 nested dicts": lambda file: nested(lambda value: {"a": value}),

@@ -6,13 +6,14 @@ A result is serialised once, in the emitter, so that a failure is raised there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from io import IOBase
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
+from nitro.events.nonfinite import as_python, check_constants, check_nulls, inspected
 from nitro.events.patch_text import frame_of
 from nitro.events.unsendable import remedy_for, told_place_of
 from nitro.messages.one_line import on_one_line
@@ -36,9 +37,6 @@ SURELY_PARSABLE_BYTES: Final = _DEPTH
 """JSON that isn't longer is neither too deep nor has too long a number."""
 _DIGITS: Final = 4300
 """Maximum digits of an integer that JSON parsers accept. A payload with fewer digits can't exceed it."""
-
-
-_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class _FormatsAsJson:
@@ -98,12 +96,15 @@ def encode(result: Any, max_bytes: int, topic: str | None = None) -> bytes:
         if type(result) is not dict and isinstance(result, IOBase):  # pydantic would read it, line by line
             raise TypeError("an open file is no value")  # noqa: TRY301 - the handler below makes the error's text
         payload = to_json(result, inf_nan_mode="constants")
-        find, lists = payload.find, payload.count(b"[")  # faster than `in`
-        if find(b"NaN") >= 0 or find(b"Infinity") >= 0:  # a number, or only inside a string?
-            json.loads(payload, parse_constant=_refuse_constant)
-        has_null = find(b"null") >= 0
-        if (has_null or lists) and _has_objects(result) and has_null:  # None, or NaN or infinity in a model
-            json.dumps(to_jsonable_python(result, inf_nan_mode="constants"), allow_nan=False)
+        check_constants(payload)
+        lists = payload.count(b"[")
+        has_null = payload.find(b"null") >= 0  # faster than `in`
+        if has_null or lists:
+            has_objects, has_nonfinite = inspected(result, has_null=has_null)
+            if has_null and has_objects:  # None, or NaN or infinity in a model
+                json.dumps(to_jsonable_python(result, inf_nan_mode="constants"), allow_nan=False)
+            if has_nonfinite:
+                check_nulls(payload, as_python(result))
         check_parsable(payload, lists)
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
@@ -172,37 +173,3 @@ def decode(payload: bytes) -> Any:
 
 def _has_many_digits(payload: bytes) -> bool:
     return len(payload) - len(payload.translate(None, b"0123456789")) > _DIGITS
-
-
-def _has_objects(result: Any) -> bool:
-    """Whether `result` contains anything but plain JSON types, such as a model.
-
-    Raises:
-        TypeError: it contains an open file, which pydantic would read, line by line.
-    """
-    found = False
-    seen: set[int] = set()
-    rest = [result]
-    while rest:
-        value = rest.pop()
-        kind = type(value)
-        if kind in _SCALARS or id(value) in seen:
-            continue
-        seen.add(id(value))
-        inner: Iterable[Any]
-        if kind is dict or isinstance(value, dict):
-            inner = value.values()
-        elif kind is list or isinstance(value, list | tuple | set | frozenset):
-            inner = value
-        elif isinstance(value, IOBase):
-            raise TypeError("an open file is no value")
-        else:
-            found = True
-            inner = getattr(value, "__dict__", {}).values()
-        if not _SCALARS.issuperset(map(type, inner)):
-            rest.extend(inner)
-    return found
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

@@ -13,7 +13,9 @@ from io import IOBase
 from itertools import islice
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json, to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
+
+from nitro.events.nonfinite import as_python, check_constants, check_nulls
 
 __all__ = ["remedy_for", "told_place_of"]
 
@@ -80,7 +82,8 @@ def _inside(value: Any) -> Iterable[tuple[str, Any]]:
     elif isinstance(value, list | tuple):
         found = ((f"[{place}]", inner) for place, inner in enumerate(value))
     elif hasattr(type(value), "model_fields") or is_dataclass(value):
-        found = ((f".{name}", inner) for name, inner in getattr(value, "__dict__", {}).items())
+        fields = {**getattr(value, "__dict__", {}), **(getattr(value, "__pydantic_extra__", None) or {})}
+        found = ((f".{name}", inner) for name, inner in fields.items())
     return islice(found, _MAX_INSIDE)
 
 
@@ -92,8 +95,10 @@ def _is_sendable(value: Any) -> bool:
     try:
         if isinstance(value, IOBase):
             return False
-        from_json(to_json(value, inf_nan_mode="constants"))
+        payload = to_json(value, inf_nan_mode="constants")
+        check_constants(payload)
         json.dumps(to_jsonable_python(value, inf_nan_mode="constants"), allow_nan=False)
+        check_nulls(payload, as_python(value))
     except (ValueError, TypeError, RecursionError):
         return False
     return True

@@ -1,0 +1,88 @@
+"""Non-finite numbers: finds NaN and the infinities, which JSON doesn't have, in a result and in its JSON.
+
+Called by `payload`, `schema` and `unsendable`. Pydantic writes such a number as a constant (`NaN`) or as `null`, which
+nobody could tell from None.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Iterable
+from io import IOBase
+from typing import Any, Final, NoReturn
+
+from pydantic_core import SchemaSerializer, from_json
+from pydantic_core.core_schema import any_schema
+
+__all__ = ["as_python", "check_constants", "check_nulls", "inspected"]
+
+_OTHER_SCALARS: Final = frozenset({str, int, bool, type(None)})
+_SCALARS: Final = _OTHER_SCALARS | {float}
+
+as_python: Final = SchemaSerializer(any_schema()).to_python
+"""A result with dicts in place of its models and dataclasses, and every number in it as it is."""
+
+
+def check_constants(payload: bytes) -> None:
+    """Raises ValueError if JSON has NaN or an infinity as a constant."""
+    find = payload.find  # faster than `in`
+    if find(b"NaN") >= 0 or find(b"Infinity") >= 0:  # a number, or only inside a string?
+        json.loads(payload, parse_constant=_refuse_constant)
+
+
+def check_nulls(payload: bytes, dumped: Any) -> None:
+    """Raises ValueError if JSON has null where `dumped`, the same in Python, has NaN or an infinity."""
+    rest = [(dumped, from_json(payload))]
+    while rest:
+        value, written = rest.pop()
+        if written is None:
+            if isinstance(value, float) and not math.isfinite(value):
+                _refuse_constant(str(value))
+        elif isinstance(value, dict) and isinstance(written, dict):
+            rest.extend(zip(value.values(), written.values(), strict=False))
+        elif isinstance(value, list | tuple | set | frozenset | deque) and isinstance(written, list):
+            rest.extend(zip(value, written, strict=False))
+
+
+def inspected(result: Any, *, is_inside: bool = False, has_null: bool = True) -> tuple[bool, bool]:
+    """Whether `result` contains anything but plain JSON types, such as a model; and whether inside of that is a float
+    that is NaN or infinity. `is_inside`: all of `result` counts as inside. Without `has_null` in its JSON it has none.
+
+    Raises:
+        TypeError: it contains an open file, which pydantic would read, line by line.
+    """
+    if isinstance(result, float):
+        return False, is_inside and not math.isfinite(result)
+    has_objects = has_nonfinite = False
+    seen: set[int] = set()
+    rest = [result]
+    while rest:
+        value = rest.pop()
+        kind = type(value)
+        if kind in _SCALARS or id(value) in seen:
+            continue
+        seen.add(id(value))
+        inner: Iterable[Any]
+        if kind is dict or isinstance(value, dict):
+            inner = value.values()
+        elif kind is list or isinstance(value, list | tuple | set | frozenset):
+            inner = value
+        elif isinstance(value, IOBase):
+            raise TypeError("an open file is no value")
+        else:
+            has_objects = is_inside = True
+            inner = getattr(value, "__dict__", {}).values()
+            more = getattr(value, "__pydantic_extra__", None)
+            if more:
+                inner = [*inner, *more.values()]
+        if not _SCALARS.issuperset(map(type, inner)):
+            rest.extend(inner)
+        if has_null and is_inside and not has_nonfinite and not _OTHER_SCALARS.issuperset(map(type, inner)):
+            has_nonfinite = any(isinstance(each, float) and not math.isfinite(each) for each in inner)
+    return has_objects, has_nonfinite
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
