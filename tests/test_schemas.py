@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
@@ -13,7 +15,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, PlainSerializer, SecretStr, TypeAdapter
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, SQLModel, create_engine
 from typing_extensions import TypedDict
@@ -21,6 +23,7 @@ from typing_extensions import TypedDict
 from nitro import Client, Entity, Grant, emit, emit_async, event, on
 from nitro.errors import ConfigurationError, InvalidPayload, PayloadTooLarge
 from nitro.events.event import Namespace, default_namespace
+from nitro.events.schema import Schema
 from nitro.publisher import Publisher
 from nitro.testing import captured
 
@@ -64,6 +67,7 @@ class EntityOut(BaseModel):
 
 FIELDS: dict[str, Any] = {"id": "x", "title": "a"}
 NEVER_VALIDATED = TodoOut.model_construct(**FIELDS)
+INCOMPLETE = TodoOut.model_construct(None, **dict[str, Any](id=1))
 
 
 @dataclass
@@ -160,9 +164,16 @@ def test_a_schema_is_anything_that_pydantic_knows(schema: Any, result: Any, sent
         (7, "is no TodoOut: Input should be a valid dictionary or object"),
         ({"id": 1, "title": "a", "price": math.nan}, "can't be sent as TodoOut: .*not JSON compliant"),
         ({"id": 1, "title": "a", "price": math.inf}, "can't be sent as TodoOut: .*not JSON compliant"),
-        (NEVER_VALIDATED, "can't be sent as TodoOut: id has to be int; it was changed, or never validated"),
+        (
+            NEVER_VALIDATED,
+            "can't be sent as TodoOut: id: Input should be a valid integer; it was changed, or never validated",
+        ),
+        (
+            INCOMPLETE,
+            "can't be sent as TodoOut: it has no title; it was changed, or never validated",
+        ),
     ],
-    ids=["missing", "two fields", "a number", "NaN", "infinity", "never validated"],
+    ids=["missing", "two fields", "a number", "NaN", "infinity", "never validated", "incomplete"],
 )
 def test_what_does_not_fit_raises_in_emit_and_calls_nobody(result: Any, words: str) -> None:
     todo = event("schema.todo", schema=TodoOut)
@@ -199,8 +210,86 @@ def test_a_field_that_was_changed_after_its_validation_is_refused() -> None:
     todo = TodoOut(id=1, title="a")
     event("schema.todo", schema=TodoOut)
     todo.title = 7  # type: ignore[assignment]
-    with pytest.raises(InvalidPayload, match="title has to be str"):
+    with pytest.raises(
+        InvalidPayload, match="title: Input should be a valid string; it was changed, or never validated"
+    ):
         emit("schema.todo", "me", result=todo)
+
+
+class Todos(BaseModel):
+    first: TodoOut
+    more: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    ("schema", "result", "field"),
+    [
+        (list[TodoOut], lambda todo: [todo], "0.id"),
+        (dict[str, TodoOut], lambda todo: {"a": todo}, "a.id"),
+        (Todos, lambda todo: {"first": todo}, "first.id"),
+        (Todos, lambda todo: Todos(first=todo), "first.id"),
+        (TodoOut | None, lambda todo: todo, "id"),
+    ],
+    ids=["list", "dict", "dict of fields", "model", "union"],
+)
+def test_a_changed_model_within_a_result_is_refused_and_its_value_is_not_shown(
+    schema: Any, result: Any, field: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    todo = TodoOut(id=1, title="a")
+    todo.id = "hunter2"  # type: ignore[assignment]
+    within = Schema(schema, "schema.changed")
+    with pytest.raises(InvalidPayload, match=f": {field}: Input should be a valid integer; it was changed") as caught:
+        within.encode(result(todo), 1 << 20)
+    assert "hunter2" not in str(caught.value)
+    assert not recwarn.list, "pydantic's warning shows it"
+
+
+class Returned(BaseModel):
+    """Whose validators return other types than those that they are declared for."""
+
+    url: Annotated[HttpUrl, AfterValidator(str)] = "https://a.org/"  # type: ignore[assignment]
+    numbers: Annotated[set[int], AfterValidator(sorted)] = {1}
+    tags: tuple[str, ...] = []  # type: ignore[assignment]
+
+
+def test_what_a_validator_made_of_a_field_is_sent(recwarn: pytest.WarningsRecorder) -> None:
+    returned = Schema(Returned, "schema.returned")
+    fields: dict[str, Any] = {"url": "https://b.org", "numbers": [2, 1]}
+    sent = b'{"url":"https://b.org/","numbers":[1,2],"tags":[]}'
+    assert returned.encode(fields, 1000)[1] == returned.encode(Returned(**fields), 1000)[1] == sent
+    assert not recwarn.list
+
+
+class OfBytes(BaseModel):
+    of: list[bytes]
+    more: Any = None
+
+
+@pytest.mark.parametrize("result", [{"of": [b"a", b"\xff"]}, OfBytes(of=[b"a", b"\xff"])], ids=["dict", "model"])
+def test_what_is_no_text_is_told_with_its_place(result: Any) -> None:
+    with pytest.raises(InvalidPayload, match=r"can't be sent as OfBytes: result\.of\[1\]: .*invalid utf-8"):
+        Schema(OfBytes, "schema.bytes").encode(result, 1000)
+
+
+class InJson(BaseModel):
+    model_config = ConfigDict(ser_json_timedelta="float", ser_json_bytes="base64")
+    lasts: timedelta = timedelta(seconds=90)
+    blob: bytes = b"\xff"
+    price: Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")] = Decimal("1.10")
+
+
+class InJsonOpen(InJson):
+    meta: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize("schema", [InJson, InJsonOpen])
+@pytest.mark.parametrize("meta", [{"a": None, "b": [1, date(2026, 1, 2)]}, {}], ids=["some", "none"])
+def test_a_model_is_written_as_its_serializers_have_it_also_beside_an_any(schema: Any, meta: dict[str, Any]) -> None:
+    _, payload = Schema(schema, "schema.in_json").encode({"meta": meta}, 1000)
+    sent = {"lasts": 90.0, "blob": "_w==", "price": 1.1}
+    if schema is InJsonOpen:
+        sent["meta"] = {"a": None, "b": [1, "2026-01-02"]} if meta else {}
+    assert json.loads(payload) == sent
 
 
 def test_handlers_get_the_value_and_latest_by_is_one_of_its_fields() -> None:
@@ -269,8 +358,13 @@ class Open(BaseModel):
     x: Any = None
 
 
+class Constant(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+    x: float
+
+
 @pytest.mark.parametrize(
-    "schema", [Any, Open, dict, list[Any], dict[str, float], list[float | None], Open | None, TodoOut]
+    "schema", [Any, Open, dict, list[Any], dict[str, float], list[float | None], Open | None, TodoOut, Constant]
 )
 def test_nan_is_never_sent_as_null(schema: Any) -> None:
     name = f"schema.nan{abs(hash(str(schema)))}"
@@ -279,6 +373,17 @@ def test_nan_is_never_sent_as_null(schema: Any) -> None:
     fields = {"id": 1, "title": "a", "price": math.nan} if schema is TodoOut else {"x": math.nan}
     with pytest.raises(InvalidPayload, match="can't be sent as"):
         emit(name, "me", result=[math.nan] if of_lists else fields)
+
+
+def test_a_float_that_is_sent_in_other_words_is_no_nan() -> None:
+    class Worded(BaseModel):
+        model_config = ConfigDict(ser_json_inf_nan="strings")
+        x: Any
+        left_out: float = Field(default=math.nan, exclude=True)
+        nothing: None = None
+
+    _, payload = Schema(Worded, "schema.worded").encode({"x": [math.inf, Decimal("NaN")]}, 1000)
+    assert payload == b'{"x":["Infinity","NaN"],"nothing":null}'
 
 
 class Inner(NamedTuple):

@@ -6,16 +6,16 @@ Made with the event; an emission validates a result by it, and sends what it let
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Final, Generic
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from typing_extensions import TypeVar
 
 from nitro.errors import ConfigurationError, InvalidPayload
-from nitro.events.payload import SURELY_PARSABLE_BYTES, check_parsable, encode, sendable
+from nitro.events.nonfinite import check_constants, check_nulls, inspected
+from nitro.events.payload import SURELY_PARSABLE_BYTES, check_parsable, sendable
 from nitro.events.unsendable import told_place_of
 
 __all__ = ["Schema"]
@@ -23,8 +23,6 @@ __all__ = ["Schema"]
 T = TypeVar("T", default=Any)
 
 _SHOWN_ERRORS: Final = 3
-_CHANGED: Final = re.compile(r"Expected `([^`]+)`[^\[]*\[field_name='([^']+)'")
-"""In what pydantic says of a value that it can't serialise as the schema has it; it shows the value, too."""
 
 
 class Schema(Generic[T]):
@@ -53,9 +51,14 @@ class Schema(Generic[T]):
         self._topic = topic
         self._validate = self.adapter.validator.validate_python
         self._to_json = self.adapter.serializer.to_json
-        kinds = _kinds(self.adapter)
+        self._to_python = self.adapter.serializer.to_python
+        kinds, self._holds_models = _kinds(self.adapter)
         self._is_open = _ANYTHING in kinds
-        self._may_have_nan = "number" in kinds
+        self._has_numbers = "number" in kinds
+        self._may_have_nulls = self._is_open or self._has_numbers
+        self._may_have_constants = self._is_open or "ser_json_inf_nan" in repr(self.adapter.core_schema)
+        is_model = isinstance(of, type) and issubclass(of, BaseModel)
+        self._fields: Set[str] = of.model_fields.keys() if is_model else frozenset()
 
     def encode(self, result: Any, max_bytes: int) -> tuple[T, bytes]:
         """`result` as the schema has it: itself if it is one, else made of its fields or attributes; and that as JSON:
@@ -70,28 +73,64 @@ class Schema(Generic[T]):
             value: T = self._validate(result, from_attributes=True)
         except ValidationError as error:
             raise InvalidPayload(f"result of {self._topic!r} is no {self._name}: {_told(error)}") from None
-        if self._is_open:  # pydantic would write NaN as null where it knows of no number
-            return value, encode(self.adapter.dump_python(value, by_alias=True), max_bytes, self._topic)
+        is_result = value is result
+        if is_result and self._fields and isinstance(value, self.of) and not self._fields <= value.__dict__.keys():
+            raise self._incomplete(value)
         try:
-            if value is result:  # its fields may have been changed since it was validated
-                payload = self._to_json(value, by_alias=True, warnings="error")
-            else:
-                payload = self._to_json(value, by_alias=True)
-            if self._may_have_nan and payload.find(b"null") >= 0:
-                json.dumps(self.adapter.dump_python(value, mode="json", by_alias=True), allow_nan=False)
+            try:
+                if is_result or self._holds_models:  # whose fields may have been changed since they were validated
+                    payload = self._to_json(value, by_alias=True, warnings="error")
+                else:
+                    payload = self._to_json(value, by_alias=True, warnings=False)
+            except PydanticSerializationError:
+                payload = self._doubtful(value)
+            if self._may_have_constants:
+                check_constants(payload)
+            if self._may_have_nulls and payload.find(b"null") >= 0:  # faster than `in`
+                self._check_nulls(value, payload)
+            elif self._is_open and payload.find(b"[") >= 0:
+                inspected(value)  # for open files, which pydantic reads
             if len(payload) > SURELY_PARSABLE_BYTES:
                 check_parsable(payload, payload.count(b"["))
-        except PydanticSerializationError as error:
-            found = ", ".join(f"{name} has to be {kind}" for kind, name in _CHANGED.findall(str(error)))
-            why = found or "something in it is not what the schema says"
-            raise InvalidPayload(
-                f"result of {self._topic!r} can't be sent as {self._name}: {why}; it was changed, or never validated"
-            ) from None
+        except InvalidPayload:
+            raise
         except (ValueError, TypeError, RecursionError) as error:
             reason = str(error).encode("ascii", "backslashreplace").decode()[:300]
             reason = told_place_of(value) + reason
             raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {reason}") from None
         return value, sendable(payload, max_bytes)
+
+    def _incomplete(self, model: Any) -> InvalidPayload:
+        missing = ", ".join(sorted(self._fields - model.__dict__.keys()))
+        return InvalidPayload(
+            f"result of {self._topic!r} can't be sent as {self._name}: it has no {missing}; it was changed, or never "
+            f"validated, or a commit expired it"
+        )
+
+    def _doubtful(self, value: T) -> bytes:
+        """The JSON of a value that pydantic doesn't write without an error. If a type in it isn't the one that the
+        schema names, a validator may have returned another one, which is good if the schema reads its JSON.
+
+        Raises:
+            InvalidPayload: it doesn't.
+            PydanticSerializationError: there is no JSON of it.
+        """
+        payload = self._to_json(value, by_alias=True, warnings=False)
+        try:
+            self.adapter.validator.validate_json(payload, strict=True)
+        except ValidationError as error:
+            raise InvalidPayload(
+                f"result of {self._topic!r} can't be sent as {self._name}: {_told(error)}; it was changed, or never "
+                f"validated, or a validator returns another type"
+            ) from None
+        return payload
+
+    def _check_nulls(self, value: T, payload: bytes) -> None:
+        """Raises ValueError if one of its nulls is NaN or infinity in `value`; TypeError for an open file."""
+        if self._has_numbers:
+            json.dumps(self._to_python(value, mode="json", by_alias=True, warnings=False), allow_nan=False)
+        if self._is_open and inspected(value, is_inside=True)[1]:
+            check_nulls(payload, self._to_python(value, by_alias=True, warnings=False))
 
     def decode(self, payload: str | bytes) -> T:
         """The value that was sent as this JSON, read by the schema's aliases.
@@ -125,12 +164,14 @@ _ANYTHING: Final = "anything"
 _SAYS_WHAT: Final = ("$ref", "allOf", "anyOf", "const", "enum", "oneOf", "type")
 
 
-def _kinds(adapter: TypeAdapter[Any]) -> set[str]:
-    """The types of JSON Schema that its values and all in them have; `_ANYTHING` if that isn't said of all."""
+def _kinds(adapter: TypeAdapter[Any]) -> tuple[set[str], bool]:
+    """The types of JSON Schema that its values and all in them have; `_ANYTHING` if that isn't said of all. And whether
+    there may be models in them.
+    """
     try:
         schema: Any = adapter.json_schema(mode="serialization")
     except (PydanticUserError, ValueError):
-        return {_ANYTHING}
+        return {_ANYTHING}, True
     found: set[str] = set()
     rest = [schema, *schema.get("$defs", {}).values()]
     while rest:
@@ -146,4 +187,4 @@ def _kinds(adapter: TypeAdapter[Any]) -> set[str]:
         for key in ("additionalProperties", "items", "patternProperties"):
             if each.get(key, False) is not False:
                 rest += each[key].values() if key == "patternProperties" else [each[key]]
-    return found
+    return found, any("properties" in each for each in schema.get("$defs", {}).values())
