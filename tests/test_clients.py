@@ -16,8 +16,10 @@ from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import JSON
+from sqlmodel import Field
 
-from nitro import ANY, Client, active_clients, client_event, emit, event, on
+from nitro import ANY, Client, Entity, active_clients, client_event, emit, event, on
 from nitro.delivery.hub import Hub
 from nitro.errors import (
     InvalidPayload,
@@ -389,6 +391,11 @@ class Line(BaseModel):
     price: float
 
 
+class Measured(Entity, table=True):
+    __tablename__ = "clients_measured"
+    of: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
 @pytest.mark.parametrize(
     ("result", "place"),
     [
@@ -396,6 +403,7 @@ class Line(BaseModel):
         ({"lines": (1, {"of": object()})}, 'result["lines"][1]["of"]: '),
         ({7: [object()]}, "result[7][0]: "),
         ([Line(price=math.inf)], "result[0].price: "),
+        (Measured(of={"loss": math.nan}), 'result.of["loss"]: '),
         ([*range(5_000), object()], "result[5000]: "),
         ({"a" * 100: [object()]}, f'result["{"a" * 49}][0]: '),
         (object(), "Unable to serialize"),

@@ -20,6 +20,8 @@ from nitro.events.nonfinite import as_python, check_constants, check_nulls
 __all__ = ["remedy_for", "told_place_of"]
 
 _WHOLE: Final = "result"
+_STATE: Final = "_sa_instance_state"
+"""SQLAlchemy's attribute of a row, which is not sent."""
 _MAX_INSPECTED: Final = 1_000
 """How many values of a result are looked at for the remedy."""
 _MAX_INSIDE: Final = 10_000
@@ -83,7 +85,7 @@ def _inside(value: Any) -> Iterable[tuple[str, Any]]:
         found = ((f"[{place}]", inner) for place, inner in enumerate(value))
     elif hasattr(type(value), "model_fields") or is_dataclass(value):
         fields = {**getattr(value, "__dict__", {}), **(getattr(value, "__pydantic_extra__", None) or {})}
-        found = ((f".{name}", inner) for name, inner in fields.items())
+        found = ((f".{name}", inner) for name, inner in fields.items() if name != _STATE)
     return islice(found, _MAX_INSIDE)
 
 
