@@ -125,6 +125,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Bro
 
 
 MODELS = """
+from decimal import Decimal
+
+from nitro import Entity
 from sqlmodel import Field, SQLModel
 
 class Thing(SQLModel, table=True):
@@ -135,11 +138,15 @@ class Rocket(SQLModel, table=True):
     __tablename__ = "nitro_rockets"
     id: int = Field(primary_key=True)
 
+class Invoice(Entity, table=True):
+    total: Decimal
+    rate: Decimal | None = Field(default=None, max_digits=10, decimal_places=4)
+
 target_metadata = SQLModel.metadata
 """
 
 
-def test_a_migration_that_alembic_writes_leaves_the_logs_tables_alone(
+def test_a_migration_that_alembic_writes_has_the_entities_columns_and_leaves_the_logs_tables_alone(
     engine: tuple[Broker, Engine], tmp_path: Path
 ) -> None:
     broker, database = engine
@@ -160,17 +167,20 @@ def test_a_migration_that_alembic_writes_leaves_the_logs_tables_alone(
     )
     assert places == 1
     environment.write_text(script)
-    template = project / "migrations/script.py.mako"
-    template.write_text(
-        template.read_text().replace("import sqlalchemy as sa\n", "import sqlalchemy as sa\nimport sqlmodel\n")
-    )
     alembic(project, "revision", "--autogenerate", "-m", "first")
     (written,) = (project / "migrations/versions").glob("*.py")
     assert "'nitro_rockets'" in written.read_text(), "tables of the application are seen, whatever their name"
     assert not [table for table in TABLES if table in written.read_text()], written.read_text()
     alembic(project, "upgrade", "head")
     assert {"thing", "nitro_rockets", "nitro_logs", "nitro_messages"} <= set(inspect(database).get_table_names())
+    assert "import nitro" not in written.read_text(), "a migration goes on as it is"
     with database.connect() as connection:
+        if database.dialect.name == "sqlite":
+            made = connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'invoice'"))
+            assert made.count("TEXT COLLATE nitro_decimal") == 2, "they keep every digit"
+        else:
+            types = {each["name"]: str(each["type"]) for each in inspect(connection).get_columns("invoice")}
+            assert (types["total"], types["rate"]) == ("NUMERIC", "NUMERIC(10, 4)")
         assert connection.scalar(text("SELECT count(*) FROM nitro_logs")) == 1
     alembic(project, "check")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Dialect, Engine, MetaData, Numeric, Table, Text, TypeDecorator, event, inspect
 from sqlalchemy.exc import DontWrapMixin
@@ -48,6 +48,12 @@ class ExactDecimal(TypeDecorator[Decimal]):
         if dialect.name == "sqlite":
             return dialect.type_descriptor(Text(collation=COLLATION))
         return super().load_dialect_impl(dialect)
+
+    def as_source(self, prefix: str) -> str:
+        """Python for the same column without Nitro, in migrations; `prefix` stands before SQLAlchemy's names."""
+        numeric = cast("Numeric[Decimal]", self.impl)
+        plain = Numeric(numeric.precision, numeric.scale)
+        return f"{prefix}{plain!r}.with_variant({prefix}{Text(collation=COLLATION)!r}, 'sqlite')"
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None or dialect.name != "sqlite":
