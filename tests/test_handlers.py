@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from uuid import UUID
 
 import anyio
 import anyio.to_thread
@@ -109,6 +110,52 @@ def test_a_handler_may_be_limited_to_a_sender() -> None:
     on("a.b", "alice")(lambda sender, **kwargs: sender)
     assert emit("a.b", "bob") == []
     assert emit("a.b", "alice") == ["alice"]
+
+
+class Order:
+    """A row, which is another object each time it is read."""
+
+    def __init__(self, id: Any) -> None:
+        self.id = id
+
+
+@pytest.mark.parametrize(
+    ("limited_to", "sender"),
+    [
+        (Order("o1"), Order("o1")),
+        (Order(7), "7"),
+        ("o1", Order("o1")),
+        (UUID(int=5), UUID(int=5)),
+        (0, Order("0")),
+        (False, False),
+        (["a", Order("b")], "b"),
+        (("a", "b"), "a"),
+        ({"a", "b"}, Order("a")),
+    ],
+)
+def test_senders_of_handlers_are_compared_by_their_key(limited_to: Any, sender: Any) -> None:
+    @on("a.b", sender=limited_to)
+    def handler(sender: Any, **kwargs: Any) -> Any:
+        return sender
+
+    gc.collect()
+    assert emit("a.b", sender) == [sender], "as it was emitted"
+    assert emit("a.b", "another") == emit("a.b", True) == emit("a.b") == []
+    assert event("a.b").has_receivers_for(sender)
+    event("a.b").disconnect(handler, limited_to)
+    assert emit("a.b", sender) == []
+
+
+def test_a_sender_without_an_id_is_the_object_itself() -> None:
+    one, other = object(), Order(None)
+    on("a.b", sender=[one, other])(lambda sender, **kwargs: "heard")
+    assert emit("a.b", one) == emit("a.b", other) == ["heard"]
+    assert emit("a.b", object()) == emit("a.b", Order(None)) == []
+
+
+def test_a_list_of_senders_with_any_is_every_sender() -> None:
+    on("a.b", sender=["a", ANY])(lambda sender, **kwargs: "heard")
+    assert emit("a.b", "b") == emit("a.b") == ["heard"]
 
 
 @pytest.mark.parametrize("sender", [0, "", False, None, ANY, 1.5])

@@ -42,7 +42,7 @@ def on(
 
     Args:
         event: an event, its name, or a pattern such as `"todo.*"`.
-        sender: only events of this sender.
+        sender: only events of this sender, or of each in a list; compared by its key, as that of a subscription is.
         weak: keep only a weak reference to the handler, as blinker does. The default is a strong one, unlike
             `Event.connect`, since a decorated local function would silently disappear.
         priority: higher priorities run first; equal ones in the order of registration.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -20,9 +20,10 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 from nitro.errors import ConfigurationError
 from nitro.events.emission import emit_and_wait, emit_at_once
 from nitro.events.schema import Schema
-from nitro.events.sender import ANY
+from nitro.events.sender import ANY, sender_key
 from nitro.events.signal import Condition, Handler, Registration
 from nitro.events.unshared import tell_at_exit
+from nitro.messages.identity import is_identity
 from nitro.messages.topics import check_pattern, check_topic, matches
 
 __all__ = ["UNSET", "Condition", "Event", "Handler", "Namespace", "default_namespace", "event", "filter_signals"]
@@ -81,6 +82,7 @@ class Event(NamedSignal, Generic[T, S]):
         self._namespace = default_namespace if namespace is None else namespace
         self.is_heard: bool = self._namespace is default_namespace
         self._registrations: dict[tuple[Any, Any], Registration] = {}
+        self._is_limited = False  # whether any handler ever was limited to a sender
 
     def emit(
         self, /, sender: Any = ANY, *args: Any, result: T | None = UNSET, session: Any = None, **kwargs: Any
@@ -112,7 +114,8 @@ class Event(NamedSignal, Generic[T, S]):
 
         Args:
             receiver: a function, coroutine function, generator function or async generator function.
-            sender: only events of this sender; `ANY` for all.
+            sender: only events of this sender, or of each in a list; `ANY` for all. Compared by its key, as that of a
+                subscription is.
             weak: keep only a weak reference to the receiver, as blinker does; the default of `on` is a strong one.
             priority: higher priorities run first; equal ones in the order of connection.
             condition: called with the same arguments; if it is false, the receiver is skipped.
@@ -123,8 +126,6 @@ class Event(NamedSignal, Generic[T, S]):
         """
         if not callable(receiver):
             raise TypeError(f"a handler is callable, not {type(receiver).__name__}")
-        if sender is not ANY and sender is not blinker.ANY and make_id(sender) == 0:
-            raise ValueError(f"handlers can't be limited to the sender {sender!r}; use another key for it")
         if required and _is_awaited(receiver):
             raise ConfigurationError(
                 f"the handler {receiver!r} of {self.name!r} can't be required, since it is awaited after the event is "
@@ -135,10 +136,26 @@ class Event(NamedSignal, Generic[T, S]):
                 f"the condition {condition!r} of a handler of {self.name!r} is never awaited, and so would always be "
                 f"true; make it a plain function"
             )
-        key = (make_id(receiver), ANY_ID if sender is ANY or sender is blinker.ANY else make_id(sender))
-        self._registrations[key] = Registration(priority, next(_order), condition, required)
-        super().connect(receiver, blinker.ANY if sender is ANY else sender, weak and not required)
+        registration = Registration(priority, next(_order), condition, required)
+        for each in _each_of(sender):
+            is_limited = each is not blinker.ANY
+            self._is_limited = self._is_limited or is_limited
+            self._registrations[make_id(receiver), make_id(each) if is_limited else ANY_ID] = registration
+            super().connect(receiver, each, weak and not required)
         return receiver
+
+    def disconnect(self, receiver: Handler, sender: Any = ANY) -> None:
+        """Call `receiver` no longer for this sender, or for these; by default for none."""
+        for each in _each_of(sender):
+            super().disconnect(receiver, each)
+
+    def receivers_for(self, sender: Any) -> Generator[Handler, None, None]:
+        """The receivers of this signal alone for `sender`, in no order, as blinker has them."""
+        return super().receivers_for(_known_as(sender))
+
+    def has_receivers_for(self, sender: Any) -> bool:
+        """Whether this signal alone has receivers for `sender`, as blinker has it."""
+        return super().has_receivers_for(_known_as(sender))
 
     @property
     def is_handled(self) -> bool:
@@ -157,18 +174,21 @@ class Event(NamedSignal, Generic[T, S]):
         """
         if not self.receivers and not self._namespace._patterns:
             return []
-        found = [
-            (registration, handler)
-            for signal in (self, *self._namespace.patterns_for(self.name))
-            if signal.receivers and not signal.is_muted
-            for handler in signal.receivers_for(sender)
-            if (registration := signal._registration(handler, sender)) is not None
-        ]
+        found: list[tuple[Registration, Handler]] = []
+        for signal in (self, *self._namespace.patterns_for(self.name)):
+            if not signal.receivers or signal.is_muted:
+                continue
+            if signal._is_limited:
+                sender = _known_as(sender)
+            for handler in NamedSignal.receivers_for(signal, sender):
+                registration = signal._registration(handler, sender)
+                if registration is not None:
+                    found.append((registration, handler))
         found.sort(key=lambda pair: pair[0].rank)
         return found
 
     def _registration(self, handler: Handler, sender: Any) -> Registration | None:
-        """The registration of `handler` for this sender, else the one for all senders."""
+        """The registration of `handler` for this key of a sender, else the one for all senders."""
         receiver_id = make_id(handler)
         found = self._registrations.get((receiver_id, make_id(sender)))
         return found or self._registrations.get((receiver_id, ANY_ID))
@@ -313,6 +333,22 @@ def filter_signals(pattern: str, namespace: Namespace = default_namespace) -> di
     """
     pattern = check_pattern(pattern)
     return {name: found for name, found in namespace.copy().items() if matches(pattern, name)}
+
+
+def _each_of(sender: Any) -> list[Any]:
+    """The senders in what a handler is limited to, as blinker is given them."""
+    named = list(sender) if isinstance(sender, list | tuple | set | frozenset) else [sender]
+    if any(each is ANY or each is blinker.ANY for each in named):
+        return [blinker.ANY]
+    return [_known_as(each) for each in named]
+
+
+def _known_as(sender: Any) -> Any:
+    """The key of a sender, by which blinker compares it; the sender, of which it takes the identity, if it has none."""
+    if isinstance(sender, str):
+        return sender
+    key = sender_key(sender) if isinstance(sender, bool) or is_identity(sender) else None
+    return sender if key is None else key
 
 
 def _is_awaited(function: Callable[..., Any]) -> bool:
