@@ -206,6 +206,34 @@ def test_an_error_names_fields_and_shows_no_values() -> None:
     assert caught.value.__cause__ is None, "pydantic's own error shows them"
 
 
+@pytest.mark.parametrize(
+    ("schema", "result", "text"),
+    [
+        (
+            Annotated[Deleted | Renamed, Field(discriminator="kind")],
+            {"kind": "hunter2"},
+            "Deleted | Renamed: Input should have one of the tags 'deleted', 'renamed' in 'kind'",
+        ),
+        (list[Deleted], [{"kind": "deleted", "id": "hunter2"}], "list[Deleted]: 0.id: Input should be a valid UUID"),
+    ],
+    ids=["tag", "UUID"],
+)
+def test_an_error_names_the_type_and_not_what_pydantic_read_of_the_value(schema: Any, result: Any, text: str) -> None:
+    with pytest.raises(InvalidPayload) as caught:
+        Schema(schema, "schema.told").encode(result, 1000)
+    assert str(caught.value) == f"result of 'schema.told' is no {text}"
+
+
+def test_a_schema_that_names_a_later_class_is_refused_with_the_remedy() -> None:
+    class Early(BaseModel):
+        of: Later  # type: ignore[name-defined]  # noqa: F821 - it is not there
+
+    for schema in (Early, list["Later"]):  # type: ignore[name-defined]  # noqa: F821
+        with pytest.raises(ConfigurationError, match="declare the event below all classes that its schema names"):
+            event("schema.early", schema=schema)
+    assert "schema.early" not in default_namespace
+
+
 def test_a_field_that_was_changed_after_its_validation_is_refused() -> None:
     todo = TodoOut(id=1, title="a")
     event("schema.todo", schema=TodoOut)

@@ -6,10 +6,11 @@ Made with the event; an emission validates a result by it, and sends what it let
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence, Set
-from typing import Any, Final, Generic
+from typing import Annotated, Any, Final, Generic, get_origin
 
-from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel, PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from typing_extensions import TypeVar
 
@@ -23,6 +24,13 @@ __all__ = ["Schema"]
 T = TypeVar("T", default=Any)
 
 _SHOWN_ERRORS: Final = 3
+_WITHOUT_VALUES: Final = {
+    "union_tag_invalid": "Input should have one of the tags {expected_tags} in {discriminator}",
+    "uuid_parsing": "Input should be a valid UUID",
+}
+"""The reasons of pydantic's, by their type, whose own text shows the value or a part of it."""
+_NOT_DEFINED: Final = ("class-not-fully-defined", "undefined-annotation")
+_MODULES: Final = re.compile(r"[\w<>]+\.")
 
 
 class Schema(Generic[T]):
@@ -43,15 +51,21 @@ class Schema(Generic[T]):
     def __init__(self, of: Any, topic: str) -> None:
         try:
             self.adapter: TypeAdapter[T] = TypeAdapter(of)
-        except PydanticUserError as error:
+            self._validate = self.adapter.validator.validate_python
+            self._to_json = self.adapter.serializer.to_json
+            self._to_python = self.adapter.serializer.to_python
+        except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+            if getattr(error, "code", None) in _NOT_DEFINED:
+                raise ConfigurationError(
+                    f"the schema of {topic!r}, {of!r:.100}, names a type that isn't there yet: declare the event below "
+                    f"all classes that its schema names"
+                ) from error
             raise ConfigurationError(
                 f"the schema of {topic!r}, {of!r:.100}, is nothing that pydantic can validate: {error.message}"
             ) from error
         self.of: Any = of
+        self._name = _named(of)
         self._topic = topic
-        self._validate = self.adapter.validator.validate_python
-        self._to_json = self.adapter.serializer.to_json
-        self._to_python = self.adapter.serializer.to_python
         kinds, self._holds_models = _kinds(self.adapter)
         self._is_open = _ANYTHING in kinds
         self._has_numbers = "number" in kinds
@@ -144,20 +158,31 @@ class Schema(Generic[T]):
         except ValidationError as error:
             raise InvalidPayload(f"a message of {self._topic!r} is no {self._name}: {_told(error)}") from None
 
-    @property
-    def _name(self) -> str:
-        return getattr(self.of, "__name__", None) or str(self.of)[:100]
-
     def __repr__(self) -> str:
         return f"<Schema {self._name} of {self._topic!r}>"
 
 
+def _named(of: Any) -> str:
+    """What a schema is called in errors: a class by its name, other types as they are written, without modules."""
+    if get_origin(of) is Annotated:
+        return _named(of.__origin__)
+    name = getattr(of, "__name__", None) if get_origin(of) is None else None
+    return name or _MODULES.sub("", str(of))[:100]
+
+
 def _told(error: ValidationError) -> str:
     """Fields and what is wrong with each, without the values, which may be secret."""
-    errors: Sequence[Any] = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in errors[:_SHOWN_ERRORS]]
+    errors: Sequence[Any] = error.errors(include_url=False, include_input=False)
+    told = [
+        ": ".join(filter(None, (".".join(map(str, each["loc"])), _reason(each)))) for each in errors[:_SHOWN_ERRORS]
+    ]
     more = len(errors) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
+
+
+def _reason(error: Any) -> str:
+    template = _WITHOUT_VALUES.get(error["type"])
+    return str(error["msg"]) if template is None else template.format(**error["ctx"])
 
 
 _ANYTHING: Final = "anything"
