@@ -18,7 +18,7 @@ from uuid import UUID
 import pytest
 from pydantic import PrivateAttr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import from_json, to_json
-from sqlalchemy import JSON, Column, desc, func, null, update
+from sqlalchemy import JSON, Column, String, desc, func, null, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm.exc import DetachedInstanceError
@@ -687,6 +687,16 @@ def test_an_id_that_is_no_string_is_refused_where_it_is_declared(annotation: obj
     ):
         new_class("EntityNumbered", (Entity,), {"table": True} if table else {}, lambda body: body.update(fields))
     assert "entitynumbered" not in Entity.metadata.tables
+
+
+@pytest.mark.parametrize(
+    "key", [Field(primary_key=True), Field(sa_column=Column(String, primary_key=True))], ids=["field", "column"]
+)
+def test_a_second_primary_key_is_refused_where_it_is_declared(key: Any) -> None:
+    fields = {"__annotations__": {"tenant": str}, "tenant": key, "__module__": __name__}
+    with pytest.raises(ConfigurationError, match=r"EntityKeyed\.tenant is .*\(UniqueConstraint\('tenant'\),\)"):
+        new_class("EntityKeyed", (Entity,), {"table": True}, lambda body: body.update(fields))
+    assert "entitykeyed" not in Entity.metadata.tables
 
 
 def test_an_id_may_be_any_kind_of_string() -> None:

@@ -62,6 +62,11 @@ def _kinds_of(annotation: Any) -> list[Any]:
     return [annotation]
 
 
+def _is_primary_key(field: Any) -> bool:
+    column = getattr(field, "sa_column", None)
+    return getattr(field, "primary_key", False) is True or getattr(column, "primary_key", False)
+
+
 class Entity(Record):
     """A record with an `id`. With `table=True` it is also a row: `class Todo(Entity, table=True)`.
 
@@ -86,10 +91,10 @@ class Entity(Record):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Check the declared type of `id`.
+        """Check the declared type of `id`, and that it alone is the primary key.
 
         Raises:
-            ConfigurationError: it is not a string.
+            ConfigurationError: it is not a string, or another field is a primary key.
         """
         super().__pydantic_init_subclass__(**kwargs)
         kinds = _kinds_of(cls.model_fields["id"].annotation)
@@ -99,6 +104,12 @@ class Entity(Record):
                 f"{cls.__name__}.id is declared as {shown}; the id of an entity is a string, which senders and URLs "
                 f"can use unchanged. Leave `id` out, and give a number of your own another name: "
                 f"number: int = Field(unique=True)"
+            )
+        keys = [name for name, field in cls.model_fields.items() if name != "id" and _is_primary_key(field)]
+        if keys:
+            raise ConfigurationError(
+                f"{cls.__name__}.{keys[0]} is declared as a primary key, and that of an entity is its id alone. If no "
+                f"two rows may have it alike, say __table_args__ = (UniqueConstraint({', '.join(map(repr, keys))}),)"
             )
 
     def save(self) -> Self:
