@@ -22,6 +22,7 @@ from sqlmodel import Field
 from nitro import ANY, Client, Entity, active_clients, client_event, emit, event, on
 from nitro.delivery.hub import Hub
 from nitro.errors import (
+    ConfigurationError,
     InvalidPayload,
     InvalidTopic,
     NitroWarning,
@@ -254,7 +255,7 @@ def test_reading_a_client_that_was_never_connected_is_an_error_with_a_remedy() -
 
 @pytest.mark.parametrize("delay", [0, -1, math.nan])
 def test_a_delay_is_a_time(delay: float) -> None:
-    with pytest.raises(ValueError, match="delay"):
+    with pytest.raises(ConfigurationError, match="delay"):
         asyncio.run(anext(Client().stream(delay)))
 
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -77,6 +77,27 @@ def test_on_without_its_event_is_refused_with_what_to_write() -> None:
 
     with pytest.raises(TopicTypeError, match=r"write @on\('todo.created'\) above 'greet'"):
         nitro.on(greet)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        (lambda wrong: nitro.on("a.b")(wrong), "a handler is a function, or something else to call, not 'x'"),
+        (lambda wrong: nitro.on("a.b", priority=wrong)(print), "priority is a number, higher ones run first, not 'x'"),
+        (
+            lambda wrong: nitro.on("a.b", condition=wrong)(print),
+            "condition is a function of the handler's arg.* not 'x'",
+        ),
+        (lambda wrong: emit("a.b", result=1, session=wrong), "session is a SQLAlchemy session, not str"),
+        (lambda wrong: Client(last_event_id=cast("str", [wrong])), "last_event_id is a string or None, not list"),
+    ],
+    ids=["handler", "priority", "condition", "session", "last_event_id"],
+)
+@pytest.mark.usefixtures("hub")
+def test_an_argument_of_another_type_is_refused_in_that_call(mistake: Callable[[Any], object], words: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=words):
+        mistake("x")
+    assert not nitro.event("a.b").receivers
 
 
 @pytest.mark.parametrize("topic", ["user.ann@example.org.mail", "user/ann", "user.änn"])

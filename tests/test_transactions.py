@@ -18,7 +18,7 @@ from sqlmodel import Field, SQLModel
 
 import nitro
 from nitro.delivery.hub import Hub
-from nitro.errors import ConfigurationError, InvalidPayload
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidPayload
 from nitro.messages.message import Position
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, Broker
@@ -369,7 +369,7 @@ def test_a_broker_that_is_no_database_is_refused(tmp_path: Path, hub_with: Calla
 
 
 def test_what_is_no_session_is_refused(hub: Hub) -> None:
-    with pytest.raises(TypeError, match="session is a SQLAlchemy session, not str"):
+    with pytest.raises(ArgumentTypeError, match="session is a SQLAlchemy session, not str"):
         nitro.emit("todo.created", result=1, session="session")
 
 

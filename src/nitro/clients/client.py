@@ -110,7 +110,7 @@ class Client:
         ConfigurationError: a limit is invalid, `requested_topics` are used without `allowed`, or `grant` together with
             the arguments that it replaces; `presence` without a user, or a `state` without `presence`.
         InvalidPayload, PayloadTooLarge: the `state` can't be sent.
-        ArgumentTypeError: `grant` is no Grant.
+        ArgumentTypeError: `grant` is no Grant, or `last_event_id` no string.
 
     Warns:
         NitroWarning: it has an id or a user but neither topics nor rights, so it hears everything.
@@ -150,7 +150,7 @@ class Client:
         grant: Grant | None = None,
     ) -> None:
         if last_event_id is not None and not isinstance(last_event_id, str):
-            raise TypeError(f"last_event_id is a string or None, not {type(last_event_id).__name__}")
+            raise ArgumentTypeError(f"last_event_id is a string or None, not {type(last_event_id).__name__}")
         _check_id(client_id)
         grant = grant_of(grant, allowed, denied, user_id, expires_at)
         if isinstance(topics, Requested) and grant._allowed is None:
@@ -281,7 +281,7 @@ class Client:
             NotConnected: it was never connected.
         """
         if not delay > 0:
-            raise ValueError(f"delay is a number of seconds above 0, not {delay!r}")
+            raise ConfigurationError(f"delay is a number of seconds above 0, not {delay!r}")
         reader = self._reader()
         while await reader.has_more():
             while (message := reader.take()) is not None:

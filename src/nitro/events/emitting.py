@@ -53,6 +53,7 @@ def on(
     Raises:
         InvalidTopic, TopicTypeError: the name breaks the grammar.
         ConfigurationError: the required handler, or the condition, is asynchronous.
+        ArgumentTypeError: the handler or the condition can't be called, or the priority is no number.
     """
     if callable(event):
         raise TopicTypeError(
@@ -110,6 +111,7 @@ def emit(
         Overloaded: an event loop lags too far behind.
         BrokerUnavailable: the broker is unreachable, and the publish queue is full.
         ConfigurationError: the broker can't take part in the session's transaction.
+        ArgumentTypeError: `session` is no session of SQLAlchemy's.
         Exception: a required handler raised it; nothing was delivered.
     """
     if result is not UNSET:

@@ -17,7 +17,7 @@ from blinker import NamedSignal
 from blinker.base import ANY_ID, make_id  # type: ignore[attr-defined]  # blinker's own key of a receiver
 from typing_extensions import TypeVar as TypeVarWithDefault
 
-from nitro.errors import ConfigurationError
+from nitro.errors import ArgumentTypeError, ConfigurationError
 from nitro.events.emission import emit_and_wait, emit_at_once
 from nitro.events.schema import Schema
 from nitro.events.sender import ANY, sender_key
@@ -123,9 +123,17 @@ class Event(NamedSignal, Generic[T, S]):
 
         Raises:
             ConfigurationError: the required receiver, or the condition, is asynchronous.
+            ArgumentTypeError: the receiver or the condition can't be called, or the priority is no number.
         """
         if not callable(receiver):
-            raise TypeError(f"a handler is callable, not {type(receiver).__name__}")
+            raise ArgumentTypeError(f"a handler is a function, or something else to call, not {receiver!a:.80}")
+        if not isinstance(priority, int | float):
+            raise ArgumentTypeError(f"priority is a number, higher ones run first, not {priority!a:.80}")
+        if condition is not None and not callable(condition):
+            raise ArgumentTypeError(
+                f"condition is a function of the handler's arguments, such as lambda sender, **kwargs: True, not "
+                f"{condition!a:.80}"
+            )
         if required and _is_awaited(receiver):
             raise ConfigurationError(
                 f"the handler {receiver!r} of {self.name!r} can't be required, since it is awaited after the event is "

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nitro.errors import ConfigurationError
+from nitro.errors import ArgumentTypeError, ConfigurationError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ def check_session(session: Any) -> Session:
 
     Raises:
         ConfigurationError: it is an `AsyncSession`.
-        TypeError: it is no session.
+        ArgumentTypeError: it is no session.
     """
     from sqlalchemy.orm import Session, scoped_session
 
@@ -28,7 +28,7 @@ def check_session(session: Any) -> Session:
     if is_of_asyncio(session, "AsyncSession"):
         raise ConfigurationError("an AsyncSession has to be awaited: await emit_async(..., session=session)")
     if not isinstance(session, Session):
-        raise TypeError(f"session is a SQLAlchemy session, not {type(session).__name__}")
+        raise ArgumentTypeError(f"session is a SQLAlchemy session, not {type(session).__name__}")
     return session
 
 
