@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import event
 from sqlmodel import SQLModel
 
 from nitro.settings import get_settings
@@ -30,6 +33,27 @@ def on_postgresql(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     SQLModel.metadata.drop_all(EntityTask._repository.engine)
     EntityTask._repository.close()
     get_settings.cache_clear()
+
+
+def test_a_save_beside_another_save_and_delete_of_the_same_id_succeeds() -> None:
+    """What `save` finds is another writer's row, equal to its own, which is gone before it is read again."""
+    engine = EntityTask._repository.engine
+    writes = iter([None, "INSERT INTO entitytask VALUES ('a', 'b', false)", "DELETE FROM entitytask"])
+
+    def other_writer(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SELECT entitytask"):
+            write = next(writes, None)
+            if write is not None:
+                with psycopg.connect(engine.url.render_as_string(False).replace("+psycopg", "")) as other:
+                    other.execute(write)
+
+    event.listen(engine, "before_cursor_execute", other_writer)
+    try:
+        EntityTask(id="a", title="b").save()
+    finally:
+        event.remove(engine, "before_cursor_execute", other_writer)
+    assert next(writes, "both are done") == "both are done"
+    assert EntityTask.get("a") == EntityTask(id="a", title="b")
 
 
 def test_a_decimal_is_read_as_it_was_written() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy
 from pydantic import SecretStr
 from sqlalchemy import URL, ColumnElement, Engine, Select, delete, func, inspect, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
@@ -73,7 +73,8 @@ class SQLModelRepository:
     def save(self, entity: Entity) -> None:
         """Insert `entity`, or update the row with its `id`; then copy the rows' values to all saved objects."""
         query.mapper_of(type(entity))
-        written = self._with_retries(lambda: self._write(entity), IntegrityError, StaleDataError)
+        conflicts = (IntegrityError, StaleDataError, InvalidRequestError)  # the last is a refresh of a row that is gone
+        written = self._with_retries(lambda: self._write(entity), *conflicts)
         for saved, values in written:
             for name, value in values.items():
                 set_committed_value(saved, name, value)
