@@ -119,6 +119,32 @@ class Order:
         self.id = id
 
 
+def test_a_handler_that_ends_the_program_keeps_no_other_from_running() -> None:
+    ran: list[str] = []
+
+    @on("a.b", priority=1)
+    async def before(sender: Any, **kwargs: Any) -> None:
+        ran.append("before")
+
+    @on("a.b")
+    def ends(sender: Any, **kwargs: Any) -> None:
+        raise SystemExit(3)
+
+    async def scenario() -> None:
+        with Client(topics=["a.b"]) as client:
+            with pytest.raises(SystemExit):
+                await emit_async("a.b", result=1)
+            assert ran == ["before"]
+            with pytest.raises(SystemExit):
+                emit("a.b", result=1)
+            event("a.b").disconnect(ends)
+            emit("a.b", result=2)
+            assert await anext(client.stream()) == 2, "what was cancelled is not sent"
+
+    asyncio.run(scenario())
+    assert ran == ["before"] * 3
+
+
 @pytest.mark.parametrize(
     ("limited_to", "sender"),
     [

@@ -34,7 +34,7 @@ class Later(NamedTuple):
 
 Calls = tuple[list[Any], list[Later], bool, BaseException | None]
 """The outcome of one emit: the results of the synchronous handlers, in order; the asynchronous handlers; whether a
-handler returned False; and the exception of a required handler, which cancels the event.
+handler returned False; and the exception of a required handler, or one that ends the program, which cancels the event.
 """
 
 FAILED: Final = object()
@@ -67,6 +67,8 @@ def call_handlers(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Ma
                 return results, later, False, error
             log.exception("handler %r of %r failed", handler, signal.name)
             continue
+        except BaseException as error:  # noqa: BLE001 - it is raised once those in `later` have been started
+            return results, later, False, error
         results.append(value)
         if value is False:
             return results, later, True, None
