@@ -325,7 +325,8 @@ class Entity(Record):
         `None` matches NULL, a list or a set any of its items, a tuple of two the range between them, ends included
         (None leaves an end open), and any other value what equals it. For a JSON column every value is compared for
         equality, and `None` matches JSON's null, too. SQLite, and PostgreSQL except for `JSONB`, compare JSON as text:
-        a dict equals one that was saved with its keys in the same order.
+        a dict equals one that was saved with its keys in the same order. For an enum give its members, `Rank.LOW` and
+        not 1: the column has their names.
 
         Use `where` for a field with the name of an option (`limit`).
 
