@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import new_class
 from typing import Annotated, Any, Literal, NewType
@@ -18,7 +19,7 @@ from uuid import UUID
 import pytest
 from pydantic import PrivateAttr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_core import from_json, to_json
-from sqlalchemy import JSON, Column, String, desc, func, null, update
+from sqlalchemy import JSON, Column, String, desc, func, null, true, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm.exc import DetachedInstanceError
@@ -391,7 +392,21 @@ def test_the_error_about_a_missing_table_says_how_tables_are_made_and_other_erro
     assert not hasattr(other.value, "__notes__")
     repository = SQLModelRepository("sqlite://")
     monkeypatch.setattr(EntityTask, "_repository", repository)
-    for ask in (EntityTask(title="a").save, EntityTask.all, EntityTask.where, lambda: EntityTask.get("1")):
+    for ask in (
+        EntityTask(title="a").save,
+        EntityTask(title="a").delete,
+        EntityTask.all,
+        EntityTask.where,
+        EntityTask.count,
+        EntityTask.filter,
+        EntityTask.search,
+        partial(EntityTask.get, "1"),
+        partial(EntityTask.exists, "1"),
+        partial(EntityTask.find_by, title="a"),
+        partial(EntityTask.create_many, [{"title": "a"}]),
+        partial(EntityTask.delete_where, true()),
+        partial(EntityTask.update_where, true(), title="b"),
+    ):
         with pytest.raises(OperationalError) as raised:
             ask()
         (note,) = raised.value.__notes__

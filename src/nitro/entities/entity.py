@@ -17,7 +17,6 @@ from pydantic import ConfigDict
 from pydantic_core import from_json
 from sqlmodel import Field
 
-from nitro.entities.missing_table import told_of_tables
 from nitro.entities.record import Record
 from nitro.entities.yielding import YieldingProperty, yielding_method, yielding_property
 from nitro.errors import ConfigurationError
@@ -119,8 +118,7 @@ class Entity(Record):
         database generated. A database error is raised and leaves the entity unchanged. The result is truthy, unless the
         class defines `__bool__` or `__len__`.
         """
-        with told_of_tables(type(self).__name__):
-            self._repository.save(self)
+        self._repository.save(self)
         return self
 
     @yielding_property
@@ -136,8 +134,7 @@ class Entity(Record):
     @classmethod
     def get(cls, id: str) -> Self | None:
         """The entity with this `id`, or `None`."""
-        with told_of_tables(cls.__name__):
-            return cls._repository.get(cls, id)
+        return cls._repository.get(cls, id)
 
     @classmethod
     def find(cls, id: str) -> Self | None:
@@ -152,8 +149,7 @@ class Entity(Record):
     @classmethod
     def all(cls) -> list[Self]:
         """All entities of this class, in the database's order."""
-        with told_of_tables(cls.__name__):
-            return cls._repository.where(cls)
+        return cls._repository.where(cls)
 
     @classmethod
     def where(
@@ -167,8 +163,7 @@ class Entity(Record):
 
         `order_by` is a field's name, a column expression (`Todo.title`, `desc(Todo.title)`) or a list of these.
         """
-        with told_of_tables(cls.__name__):
-            return cls._repository.where(cls, *expressions, order_by=order_by, limit=limit, offset=offset)
+        return cls._repository.where(cls, *expressions, order_by=order_by, limit=limit, offset=offset)
 
     @yielding_method
     def count(cls, *expressions: ColumnElement[bool] | bool) -> int:

@@ -1,6 +1,6 @@
 """Missing table: the remedy in what a database says of a table that it doesn't have.
 
-Used by the methods of an entity, which a newly written application calls before its tables are made.
+Used where entities are read and written, which a newly written application does before its tables are made.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from nitro.entities.entity import Entity
 from nitro.entities.exact_decimal import rounding_columns
+from nitro.entities.missing_table import told_of_tables
 from nitro.entities.relationships import drop_stale, mark_as_row
 from nitro.errors import InvalidQuery, NitroWarning
 from nitro.repository import query
@@ -85,7 +86,7 @@ class SQLModelRepository:
     def delete(self, entity: Entity) -> bool:
         """Delete the row with the entity's `id`; False if there was none."""
         query.mapper_of(type(entity))
-        with self._database.writing() as session:
+        with self._writing(type(entity)) as session:
             row = session.get(type(entity), entity.id, with_for_update=True)
             if row is not None:
                 session.delete(row)
@@ -94,14 +95,14 @@ class SQLModelRepository:
     def get(self, entity_type: type[E], id: str) -> E | None:
         """The entity with this `id`, or `None`."""
         _check_id(entity_type, id)
-        with self._database.reading() as session:
+        with self._reading(entity_type) as session:
             return session.get(entity_type, id)
 
     def exists(self, entity_type: type[E], id: str) -> bool:
         """Whether there is a row with this `id`."""
         _check_id(entity_type, id)
         statement = select(entity_type.id).where(entity_type.id == id)
-        with self._database.reading() as session:
+        with self._reading(entity_type) as session:
             return session.exec(statement).first() is not None
 
     def where(
@@ -126,14 +127,14 @@ class SQLModelRepository:
         """The number of rows for which all expressions hold."""
         query.mapper_of(entity_type)
         statement = select(func.count()).select_from(entity_type).where(*expressions)
-        with self._database.reading() as session:
+        with self._reading(entity_type) as session:
             return session.exec(statement).one()
 
     def delete_where(self, entity_type: type[E], *expressions: ColumnElement[bool]) -> int:
         """Delete the rows for which all expressions hold; return their number."""
         _check_selects(entity_type, "delete", expressions)
         statement = delete(entity_type).where(*expressions).execution_options(synchronize_session=False)
-        with self._database.writing() as session:
+        with self._writing(entity_type) as session:
             return session.exec(statement).rowcount
 
     def update_where(self, entity_type: type[E], *expressions: ColumnElement[bool], fields: Mapping[str, Any]) -> int:
@@ -143,13 +144,13 @@ class SQLModelRepository:
             raise InvalidQuery(f"{entity_type.__name__}.update_where sets no field; name some: some_field=value")
         values = {query.column(entity_type, field).key: value for field, value in fields.items()}
         statement = update(entity_type).where(*expressions).values(values)
-        with self._database.writing() as session:
+        with self._writing(entity_type) as session:
             return session.exec(statement.execution_options(synchronize_session=False)).rowcount
 
     def create_many(self, entity_type: type[E], entities: Sequence[E]) -> None:
         """Insert entities in one transaction; then copy the rows' values to them."""
         query.mapper_of(entity_type)
-        with self._database.writing() as session:
+        with self._writing(entity_type) as session:
             rows = [copy(each) for each in entities]
             for row in rows:
                 make_transient(row)
@@ -233,7 +234,7 @@ class SQLModelRepository:
         chosen = None if fields is None else query.columns_of(entity_type, fields)
         selected: Any = select(entity_type) if chosen is None else sqlalchemy.select(*chosen)
         statement = page.of(entity_type, selected.where(*conditions).order_by(*order))
-        with self._database.reading() as session:
+        with self._reading(entity_type) as session:
             if chosen is not None:
                 rows = session.execute(statement).all()
                 return [dict(row._mapping) for row in rows] if as_dict else list(rows)
@@ -243,7 +244,7 @@ class SQLModelRepository:
     def _write(self, entity: Entity) -> list[tuple[Any, dict[str, Any]]]:
         """Merge copies of the objects into the session; return the caller's objects with the rows' values."""
         names = query.mapper_of(type(entity)).column_attrs.keys()
-        with _under_its_id(entity), self._database.writing() as session:
+        with _under_its_id(entity), self._writing(type(entity)) as session:
             locked = session.get(type(entity), entity.id, with_for_update=True)
             with _announced(session, locked, type(entity)._nitro_live) as written:
                 row = session.merge(entity)
@@ -252,6 +253,16 @@ class SQLModelRepository:
                 written.append(row)
             del locked  # kept until here: the session references rows weakly, and merge has to find this one
             return [(given, _values_of(row)) for given, row in _saved_with(entity, row)]
+
+    @contextmanager
+    def _reading(self, entity_type: type[Entity]) -> Iterator[Session]:
+        with told_of_tables(entity_type.__name__), self._database.reading() as session:
+            yield session
+
+    @contextmanager
+    def _writing(self, entity_type: type[Entity]) -> Iterator[Session]:
+        with told_of_tables(entity_type.__name__), self._database.writing() as session:
+            yield session
 
     def _with_retries(self, work: Callable[[], T], *failures: type[Exception]) -> T:
         """Run `work`; if writers run concurrently, retry it after a conflict, up to `OVERLAPS` times."""
