@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 from pydantic_core import SchemaSerializer, from_json
 from pydantic_core.core_schema import any_schema
 
-__all__ = ["as_python", "check_constants", "check_nulls", "inspected"]
+__all__ = ["as_python", "check_constants", "check_nulls", "inspected", "is_expired"]
 
 _OTHER_SCALARS: Final = frozenset({str, int, bool, type(None)})
 _SCALARS: Final = _OTHER_SCALARS | {float}
@@ -52,6 +52,7 @@ def inspected(result: Any, *, is_inside: bool = False, has_null: bool = True) ->
 
     Raises:
         TypeError: it contains an open file, which pydantic would read, line by line.
+        ValueError: it contains a row that a commit has expired, of which pydantic would write nothing.
     """
     if isinstance(result, float):
         return False, is_inside and not math.isfinite(result)
@@ -67,21 +68,36 @@ def inspected(result: Any, *, is_inside: bool = False, has_null: bool = True) ->
         inner: Iterable[Any]
         if kind is dict or isinstance(value, dict):
             inner = value.values()
-        elif kind is list or isinstance(value, list | tuple | set | frozenset):
+        elif kind is list or isinstance(value, list | tuple | set | frozenset | deque):
             inner = value
         elif isinstance(value, IOBase):
             raise TypeError("an open file is no value")
         else:
             has_objects = is_inside = True
-            inner = getattr(value, "__dict__", {}).values()
-            more = getattr(value, "__pydantic_extra__", None)
-            if more:
-                inner = [*inner, *more.values()]
+            inner = _fields_of(value, kind)
         if not _SCALARS.issuperset(map(type, inner)):
             rest.extend(inner)
         if has_null and is_inside and not has_nonfinite and not _OTHER_SCALARS.issuperset(map(type, inner)):
             has_nonfinite = any(isinstance(each, float) and not math.isfinite(each) for each in inner)
     return has_objects, has_nonfinite
+
+
+def is_expired(value: Any) -> bool:
+    """Whether it is a row that SQLAlchemy reads again before anything of it is used, as after a commit."""
+    state = getattr(value, "_sa_instance_state", None)
+    return state is not None and state.expired
+
+
+def _fields_of(value: Any, kind: type[Any]) -> Iterable[Any]:
+    """The values in a model or a dataclass: nothing else has any that pydantic writes."""
+    if not hasattr(kind, "__pydantic_fields__"):
+        return [getattr(value, name, None) for name in getattr(kind, "__dataclass_fields__", ())]
+    if is_expired(value):
+        raise ValueError(f"{kind.__name__} has no values")
+    held = value.__dict__
+    fields = [held[name] for name in kind.__pydantic_fields__ if name in held]
+    extra = getattr(value, "__pydantic_extra__", None)
+    return [*fields, *extra.values()] if extra else fields
 
 
 def _refuse_constant(constant: str) -> NoReturn:

@@ -99,7 +99,7 @@ def encode(result: Any, max_bytes: int, topic: str | None = None) -> bytes:
         check_constants(payload)
         lists = payload.count(b"[")
         has_null = payload.find(b"null") >= 0  # faster than `in`
-        if has_null or lists:
+        if has_null or lists or payload.find(b"{}") >= 0:
             has_objects, has_nonfinite = inspected(result, has_null=has_null)
             if has_null and has_objects:  # None, or NaN or infinity in a model
                 json.dumps(to_jsonable_python(result, inf_nan_mode="constants"), allow_nan=False)

@@ -102,8 +102,8 @@ class Schema(Generic[T]):
                 check_constants(payload)
             if self._may_have_nulls and payload.find(b"null") >= 0:  # faster than `in`
                 self._check_nulls(value, payload)
-            elif self._is_open and payload.find(b"[") >= 0:
-                inspected(value)  # for open files, which pydantic reads
+            elif (self._is_open and payload.find(b"[") >= 0) or payload.find(b"{}") >= 0:
+                inspected(value)  # for open files, which pydantic reads, and rows without values
             if len(payload) > SURELY_PARSABLE_BYTES:
                 check_parsable(payload, payload.count(b"["))
         except InvalidPayload:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from io import IOBase
 from itertools import islice
 from typing import Any, Final
 
 from pydantic_core import to_json, to_jsonable_python
 
-from nitro.events.nonfinite import as_python, check_constants, check_nulls
+from nitro.events.nonfinite import as_python, check_constants, check_nulls, inspected, is_expired
 
 __all__ = ["remedy_for", "told_place_of"]
 
@@ -55,13 +54,17 @@ def _place_of(result: Any) -> str:
 
 
 def remedy_for(result: Any) -> str:
-    """What to pass instead: specific if one of the first values in `result` is a model or row of SQLAlchemy's."""
+    """What to pass instead: specific if one of the first values in `result` is a model or row of SQLAlchemy's, or a row
+    that is expired.
+    """
     rest = [result]
     for _ in range(_MAX_INSPECTED):
         if not rest:
             break
         value = rest.pop()
         kind = type(value)
+        if is_expired(value):
+            return "a commit has expired it: call session.refresh() on it first, or emit before the commit"
         if hasattr(kind, "__mapper__") and not hasattr(kind, "model_dump"):
             return (
                 f"{kind.__name__} is a model of SQLAlchemy's: pass a pydantic model of it (with "
@@ -95,8 +98,7 @@ def _shown(key: Any) -> str:
 
 def _is_sendable(value: Any) -> bool:
     try:
-        if isinstance(value, IOBase):
-            return False
+        inspected(value)
         payload = to_json(value, inf_nan_mode="constants")
         check_constants(payload)
         json.dumps(to_jsonable_python(value, inf_nan_mode="constants"), allow_nan=False)
