@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,9 +236,24 @@ def test_an_application_is_found_in_its_directory_made_by_its_factory_and_its_pa
     (tmp_path / "shop.py").write_text("from tests.apps.typed import make")
     done = run("types", "shop:make", "--factory", "--app-dir", str(tmp_path), "--module", "/nitro/client.js")
     assert done.returncode == 0, done.stderr
-    assert "// Made by `nitro types shop:make --module /nitro/client.js` of" in done.stdout
+    assert (
+        f"// Made by `nitro types shop:make --module /nitro/client.js --app-dir {tmp_path} --factory` of" in done.stdout
+    )
     assert '"made": number;' in done.stdout
     assert 'declare module "/nitro/client.js" {' in done.stdout
+
+
+@pytest.mark.parametrize("command", ["types", "asyncapi"])
+def test_the_remedy_of_check_makes_the_file_right(command: str, tmp_path: Path) -> None:
+    directory, file = tmp_path / "the shop", tmp_path / "its events"
+    directory.mkdir()
+    (directory / "shop.py").write_text("from tests.apps.typed import make")
+    checked = run(command, "shop:make", "--factory", "--app-dir", str(directory), "-o", str(file), "--check")
+    assert checked.returncode == 1
+    remedy = shlex.split(checked.stderr.partition("write it anew: nitro ")[2])
+    assert run(*remedy).returncode == 0
+    assert "made" in file.read_text()
+    assert run(*remedy, "--check").returncode == 0
 
 
 @pytest.mark.parametrize(

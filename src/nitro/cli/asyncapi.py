@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 from nitro.cli.application import imported
-from nitro.cli.document import check_events, check_output, give
+from nitro.cli.document import check_events, check_output, command_of, give
 from nitro.events.asyncapi import asyncapi_of
 from nitro.events.event import default_namespace
 
@@ -35,8 +34,10 @@ def run(
         said.get("description", ""),
     )
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    given = {"--title": title, "--api-version": version}
-    command = shlex.join(
-        ["nitro", "asyncapi", app, *(word for name, value in given.items() if value for word in (name, value))]
-    )
-    return give(text, app, command, output, only_checks=only_checks)
+    options: dict[str, str | bool] = {
+        "--title": title,
+        "--api-version": version,
+        "--app-dir": directory,
+        "--factory": is_factory,
+    }
+    return give(text, app, command_of("asyncapi", app, options), output, only_checks=only_checks)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from nitro.cli.failures import AWAY, WRONG, fail, tell
 from nitro.events.event import default_namespace
 
-__all__ = ["check_events", "check_output", "give"]
+__all__ = ["check_events", "check_output", "command_of", "give"]
 
 
 def check_output(output: str | None, *, only_checks: bool, such_as: str) -> None:
@@ -23,13 +25,22 @@ def check_events(app: str) -> None:
         fail(f"{app} has no event with a schema; give one what it sends: event('todo.created', schema=TodoOut)", WRONG)
 
 
+def command_of(name: str, app: str, options: Mapping[str, str | bool]) -> str:
+    """What makes the document, as a shell takes it, without the output. Options that are empty are left out."""
+    words = ["nitro", name, app]
+    for option, value in options.items():
+        if value:
+            words += [option] if value is True else [option, value]
+    return shlex.join(words)
+
+
 def give(document: str, app: str, command: str, output: str | None, *, only_checks: bool) -> int:
     """Write it to `output`, or to stdout, or compare it.
 
     Args:
         document: what the file has to hold.
         app: the application, for errors.
-        command: what makes it, without the output.
+        command: what makes it, by `command_of`.
         output: the file; None for stdout. One that is right already isn't touched.
         only_checks: whether the file is compared and not written.
 
@@ -48,6 +59,6 @@ def give(document: str, app: str, command: str, output: str | None, *, only_chec
     except OSError as error:
         fail(f"{output} can't be {'read' if only_checks else 'written'}: {error.strerror or error}", WRONG)
     if only_checks and not is_same:
-        tell(f"{output} is not what the events of {app} are; write it anew: {command} -o {output}")
+        tell(f"{output} is not what the events of {app} are; write it anew: {command} -o {shlex.quote(output)}")
         return AWAY
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nitro.cli.application import imported
-from nitro.cli.document import check_events, check_output, give
+from nitro.cli.document import check_events, check_output, command_of, give
 from nitro.cli.failures import WRONG, fail
 from nitro.events.declarations import CLIENT, declarations_of
 from nitro.events.event import default_namespace
@@ -24,5 +24,10 @@ def run(app: str, output: str | None, module: str, directory: str, *, is_factory
         fail(f"--module is how pages import the client, such as {CLIENT} or /nitro/client.js, not {module!r}", WRONG)
     imported(app, directory, is_factory=is_factory)
     check_events(app)
-    command = f"nitro types {app}" + (f" --module {module}" if module != CLIENT else "")
+    options: dict[str, str | bool] = {
+        "--module": "" if module == CLIENT else module,
+        "--app-dir": directory,
+        "--factory": is_factory,
+    }
+    command = command_of("types", app, options)
     return give(declarations_of(default_namespace, command, module), app, command, output, only_checks=only_checks)
