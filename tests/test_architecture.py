@@ -177,6 +177,7 @@ LINE = [
     ("nitro.cli.load", "nitro.cli.findings"),
     ("nitro.cli.emit", "nitro.cli.log", "nitro.cli.tail", "nitro.cli.serve", "nitro.cli.bench", "nitro.cli.doctor_log"),
     ("nitro.cli.skill", "nitro.cli.types"),
+    ("nitro.cli.doctor_greeting",),
     ("nitro.cli.doctor_stream",),
     ("nitro.cli.doctor",),
     ("nitro.cli",),

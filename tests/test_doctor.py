@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.answering import answering
 from tests.commands import Command, run
 from tests.servers import Server, free_port
 from tests.services import NatsServer, PostgresServer, RedisServer
@@ -59,7 +60,10 @@ def test_of_a_right_set_up_it_says_nothing(tmp_path: Path) -> None:
         server.post("/note?text=hello")
         address = proxy.url.replace("http:", "https:") + EVENTS
         facts, wrong = examined("--url", address, NITRO_BROKER_URL=url, SSL_CERT_FILE=str(certificate))
+        _, without = examined("--url", address, NITRO_BROKER_URL=url)
     assert wrong == []
+    assert checks(without) == ["unreachable"]
+    assert "set SSL_CERT_FILE" in without[0]["remedy"]
     assert facts["protocol"] == "HTTP/2"
     assert facts["heartbeat"] == "each 1 s"
     assert facts["at once"] == "20 of 20 streams"
@@ -228,8 +232,45 @@ def test_a_server_that_takes_few_connections_is_found() -> None:
 def test_what_is_no_stream_is_told(path: str, found: str, text: str) -> None:
     with Server(APP, environment=HEARTBEAT) as server:
         _, wrong = examined("--url", server.url + path)
-    assert checks(wrong) == sorted(["http1", found])
-    assert text in str(wrong)
+        assert checks(wrong) == [found]
+        assert text in str(wrong)
+        _, wrong = examined("--url", server.url.replace("http:", "https:") + path)
+    assert checks(wrong) == ["unreachable"]
+    assert "write http://" in wrong[0]["remedy"]
+
+
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+GREETING = b'data: nitro.stream\ndata: {"heartbeat":1,"retry":2000}\n\n'
+
+
+@pytest.mark.parametrize("beginning", [b"data: hello\r\n\r\n", b""], ids=["of others", "silent"])
+def test_a_stream_that_never_greets_is_no_stream_of_nitros(beginning: bytes) -> None:
+    with answering(lambda _: STREAM + b"\r\n" + beginning) as url:
+        _, wrong = examined("--url", f"{url}/events", "--timeout", "1")
+    assert checks(wrong) == ["no-stream"]
+    assert "text/event-stream" in wrong[0]["what"]
+
+
+def test_behind_what_holds_whole_answers_back_nothing_is_limited() -> None:
+    whole = STREAM + b"content-length: %d\r\n\r\n%b" % (len(GREETING), GREETING)
+    with answering(lambda line: whole if "probe=1" in line else b"") as url:
+        facts, wrong = examined("--url", f"{url}/events", "--timeout", "1")
+    assert checks(wrong) == ["buffered", "http1"]
+    assert facts["at once"] == "0 of 20 streams"
+
+
+def test_redirects_are_followed_and_told() -> None:
+    with Server(APP, environment=HEARTBEAT) as server:
+
+        def moved(line: str) -> bytes:
+            place = f"{server.url}{line.split()[1].removeprefix('/old')}"
+            return f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n".encode()
+
+        with answering(moved) as url:
+            facts, wrong = examined("--url", f"{url}/old{EVENTS}")
+    assert checks(wrong) == ["http1"]
+    assert (facts["stream"], facts["redirected"]) == (f"{url}/old/events", f"to {server.url}/events")
+    assert facts["at once"] == "20 of 20 streams"
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://[::1", "http://host:port/", "https://x/\n"])
@@ -248,7 +289,7 @@ def test_a_stream_that_the_application_ends_before_its_heartbeat_is_right() -> N
 
 def test_nobody_there_and_a_wrong_command_are_told() -> None:
     _, wrong = examined("--url", f"http://127.0.0.1:{free_port()}/events")
-    assert checks(wrong) == ["http1", "unreachable"]
+    assert checks(wrong) == ["unreachable"]
     done = run("doctor", "--header", "a: b")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "nitro: --header belongs to --url\n"

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from email.utils import parsedate_to_datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 import httpx
 
 import nitro
-from nitro.cli.doctor_log import CLOCK, CLOCKS_DIFFER
+from nitro.cli.doctor_greeting import FAILURES, Greeting, first_greeting, refusal_of, text_of
 from nitro.cli.failures import WRONG, fail, failures_told
 from nitro.cli.findings import Findings
 from nitro.redaction import without_secrets
@@ -29,15 +26,6 @@ _AT_ONCE_SECONDS: Final = 0.5
 _AS_BROWSERS: Final = "gzip, deflate, br, zstd"
 _ALMOST: Final = 0.9
 """A piece that comes after so much of the heartbeat's time counts as it."""
-_MOST_BYTES: Final = 65_536
-_FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
-
-
-class _Greeting(NamedTuple):
-    """What a stream says at its beginning."""
-
-    heartbeat_seconds: float
-    took_seconds: float
 
 
 def check_url(url: str, headers: Mapping[str, str]) -> None:
@@ -85,19 +73,19 @@ class _Examination:
         found = self._found
         found.facts["stream"] = without_secrets(self._url)
         self._say("a first request")
-        await self._check_version()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        async with httpx.AsyncClient(timeout=self._seconds, limits=limits) as http:
-            greeting = await self._greeting(http)
+        async with httpx.AsyncClient(timeout=self._seconds, limits=limits, follow_redirects=True) as http:
+            greeting = await first_greeting(http, self._url, self._headers, self._seconds, found)
             if greeting is None:
                 return
+            await self._check_version(greeting.url)
             found.facts["heartbeat"] = f"each {greeting.heartbeat_seconds:g} s"
             self._say(f"a stream, and its heartbeat within {greeting.heartbeat_seconds:g} s")
-            await asyncio.gather(self._check_stream(http, greeting, epoch), self._check_crowd(http, streams))
+            _, answers = await asyncio.gather(self._check_stream(http, greeting, epoch), self._answers(http, streams))
+        self._judge_crowd(answers)
 
-    async def _check_version(self) -> None:
+    async def _check_version(self, url: httpx.URL) -> None:
         """Whether browsers speak HTTP/2 with it, as TLS agrees on it."""
-        url = httpx.URL(self._url)
         version = "HTTP/1.1"
         if url.scheme == "https":
             context = httpx.create_ssl_context()
@@ -105,8 +93,8 @@ class _Examination:
             try:
                 async with asyncio.timeout(self._seconds):
                     _, writer = await asyncio.open_connection(url.host, url.port or 443, ssl=context)
-            except (OSError, TimeoutError, UnicodeError):
-                return  # the request tells why
+            except OSError:
+                return  # it has just answered, and will again
             if writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
                 version = "HTTP/2"
             writer.close()
@@ -115,45 +103,7 @@ class _Examination:
             what = "it is HTTP/1.1, over which a browser opens six connections to a host: the seventh tab has to wait"
             self._found.add("http1", what, _SHARE)
 
-    async def _greeting(self, http: httpx.AsyncClient) -> _Greeting | None:
-        """Ask for a stream that ends behind its greeting: so it comes whole, whatever holds streams back."""
-        url = httpx.URL(self._url)
-        url = url.copy_with(params=url.params.merge({"probe": "1", "envelope": "1"}))
-        began = time.monotonic()
-        asked_at = time.time()
-        try:
-            async with http.stream("GET", url, headers=self._headers) as response:
-                answered_at = time.time()
-                text = await _text_of(response)
-        except _FAILURES as error:
-            why = str(error) or type(error).__name__
-            self._found.add("unreachable", f"the stream is not to be had: {why}", "is the application running there?")
-            return None
-        took = time.monotonic() - began
-        self._check_clock(response, asked_at, answered_at)
-        if response.status_code != 200:
-            self._found.add("refused", _refusal(response, text), _REMEDIES.get(response.status_code, _REMEDIES[0]))
-            return None
-        heartbeat = _heartbeat_in(text)
-        if heartbeat is None or not response.headers.get("content-type", "").startswith("text/event-stream"):
-            kind = response.headers.get("content-type", "nothing")
-            what = f"the answer is no stream of Nitro's: {kind}"
-            self._found.add("no-stream", what, "give the URL of an endpoint that returns EventSourceResponse")
-            return None
-        return _Greeting(heartbeat, took)
-
-    def _check_clock(self, response: httpx.Response, asked_at: float, answered_at: float) -> None:
-        try:
-            told = parsedate_to_datetime(response.headers["date"]).timestamp()
-        except (KeyError, ValueError):
-            return
-        ahead = told - answered_at if told > answered_at else min(told + 1 - asked_at, 0)  # it has whole seconds
-        if abs(ahead) > CLOCKS_DIFFER:
-            way = "ahead of" if ahead > 0 else "behind"
-            what = f"the clock of the stream's host is {abs(ahead):.0f} s {way} this one"
-            self._found.add("clock", f"{what}: rights, tickets and tokens end too early or too late", CLOCK)
-
-    async def _check_stream(self, http: httpx.AsyncClient, greeting: _Greeting, epoch: str | None) -> None:
+    async def _check_stream(self, http: httpx.AsyncClient, greeting: Greeting, epoch: str | None) -> None:
         """One stream as a browser asks for it, up to its first heartbeat."""
         patience = greeting.heartbeat_seconds * 1.5 + _PROMPT_SECONDS
         timeout = httpx.Timeout(self._seconds, read=patience)
@@ -172,11 +122,11 @@ class _Examination:
                     heard.append(time.monotonic() - began)
                     if heard[-1] >= greeting.took_seconds + greeting.heartbeat_seconds * _ALMOST:
                         return
-        except _FAILURES as error:
+        except FAILURES as error:
             failure = error
         self._judge(heard, time.monotonic() - began, greeting, isinstance(failure, httpx.ReadTimeout))
 
-    def _judge(self, heard: list[float], ended: float, greeting: _Greeting, is_silent: bool) -> None:
+    def _judge(self, heard: list[float], ended: float, greeting: Greeting, is_silent: bool) -> None:
         """What it means that pieces came at these times, and the end, or the end of patience, at that one."""
         first, last = (heard[0], heard[-1]) if heard else (ended, 0.0)
         beat = greeting.heartbeat_seconds
@@ -205,59 +155,34 @@ class _Examination:
             what = f"something compresses the stream ({encoding}): it costs memory for each, and may hold messages back"
             self._found.add("compressed", what, "leave text/event-stream out of what is compressed (nginx: gzip_types)")
 
-    async def _check_crowd(self, http: httpx.AsyncClient, streams: int) -> None:
-        """So many at once, as when pages come back after a restart."""
+    async def _answers(self, http: httpx.AsyncClient, streams: int) -> list[str]:
+        """Why each of so many streams at once is refused, as when pages come back together; empty if it is not."""
         async with AsyncExitStack() as opened:
-            answers = await asyncio.gather(*(self._open(http, opened) for _ in range(streams)))
-        refused = [answer for answer in answers if answer]
-        self._found.facts["at once"] = f"{len(answers) - len(refused)} of {streams} streams"
-        if refused:
-            what = f"of {streams} streams at once {len(refused)} were refused: {refused[0]}"
-            self._found.add("limited", what, _MORE_ROOM)
+            return await asyncio.gather(*(self._open(http, opened) for _ in range(streams)))
 
     async def _open(self, http: httpx.AsyncClient, opened: AsyncExitStack) -> str:
-        """Why a stream is refused; empty if it is not."""
         try:
             request = http.build_request("GET", self._url, headers=self._headers)
             response = await http.send(request, stream=True)
-        except _FAILURES as error:
+            opened.push_async_callback(response.aclose)
+            return "" if response.status_code == 200 else refusal_of(response, await text_of(response, self._seconds))
+        except httpx.TimeoutException:
+            return _NO_ANSWER
+        except FAILURES as error:
             return str(error) or type(error).__name__
-        opened.push_async_callback(response.aclose)
-        return "" if response.status_code == 200 else _refusal(response, await _text_of(response))
+
+    def _judge_crowd(self, answers: list[str]) -> None:
+        """Behind what buffers a stream, one that is not answered is not refused."""
+        refused = [answer for answer in answers if answer]
+        self._found.facts["at once"] = f"{len(answers) - len(refused)} of {len(answers)} streams"
+        if any(finding.check == "buffered" for finding in self._found.wrong):
+            refused = [answer for answer in refused if answer != _NO_ANSWER]
+        if refused:
+            what = f"of {len(answers)} streams at once {len(refused)} were refused: {refused[0]}"
+            self._found.add("limited", what, _MORE_ROOM)
 
 
-async def _text_of(response: httpx.Response) -> str:
-    text = ""
-    async for piece in response.aiter_text():
-        text += piece
-        if len(text) > _MOST_BYTES:
-            break
-    return text
-
-
-def _heartbeat_in(text: str) -> float | None:
-    """What a greeting says of it; None if there is none."""
-    for line in text.splitlines():
-        if line.startswith("data: {"):
-            with contextlib.suppress(ValueError):
-                heartbeat = json.loads(line.removeprefix("data: ")).get("heartbeat")
-                if isinstance(heartbeat, int | float):
-                    return float(heartbeat)
-    return None
-
-
-def _refusal(response: httpx.Response, text: str) -> str:
-    """What the answer says, in one line."""
-    detail = ""
-    if "json" in response.headers.get("content-type", ""):
-        try:
-            problem = json.loads(text)
-            detail = str(problem.get("detail") or problem.get("title") or "") if isinstance(problem, dict) else ""
-        except ValueError:
-            detail = ""
-    return f"{response.status_code} {response.reason_phrase}{f': {detail}' if detail else ''}"
-
-
+_NO_ANSWER: Final = "no answer came in time"
 _HELD_BACK: Final = (
     "nothing of the stream came within {:.1f} s, though a request that ends is answered: something buffers it"
 )
@@ -274,8 +199,3 @@ _MORE_ROOM: Final = (
     "if uvicorn has --limit-concurrency, leave it out: it counts each open stream; NITRO_MAX_CLIENTS limits them. "
     "If Nitro refuses, its detail names the limit"
 )
-_REMEDIES: Final = {
-    0: "open it in a browser: the application decides what it answers",
-    401: "pass --header 'Authorization: Bearer …' or --header 'Cookie: …'",
-    403: "pass a --header of somebody who may hear it",
-}
