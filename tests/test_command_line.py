@@ -235,6 +235,11 @@ WRONG = {
     "no URL": (("tail", "--url", "events"), "begins with http://"),
     "two sources": (("tail", "--url", "http://x", "--broker", "redis://x"), "--url or --broker, not both"),
     "half a header": (("tail", "--url", "http://x", "--header", "token"), "'Name: value', not 'token'"),
+    "a header that can't be sent": (
+        ("tail", "--url", "http://x", "-H", "Authorization: Bearer …"),
+        "'…' at character 8",
+    ),
+    "a name that is none": (("tail", "--url", "http://a..b/"), "'http://a..b/' can't be read: "),
     "a header without a URL": (("tail", "--broker", "redis://x", "--header", "a: b"), "--header belongs to --url"),
     "no pattern": (("tail", "todo.**", "--url", "http://x"), "todo.**"),
 }

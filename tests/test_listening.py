@@ -20,10 +20,11 @@ import pytest
 from pydantic import BaseModel
 
 import nitro
-from nitro.client import Heard
+from nitro.client import Heard, Listener
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidTopic, StreamRefused
 from nitro.messages.message import Gap
 from nitro.testing.conformance import eventually
+from tests.answering import answering
 from tests.ears import WAYS, Ear
 from tests.servers import Server, free_port
 
@@ -558,8 +559,60 @@ def test_bad_arguments_are_refused_where_they_are_given() -> None:
         nitro.listen("http://example.org", topics=[])
     with pytest.raises(ArgumentTypeError, match="mapping"):
         nitro.listen("http://example.org", headers=[("a", "b")])  # type: ignore[arg-type]
+    with pytest.raises(ArgumentTypeError, match="str and int, as of 'a'"):
+        nitro.listen("http://example.org", headers={"a": 1})  # type: ignore[dict-item]
     with pytest.raises(ArgumentTypeError, match="last_event_id"):
         nitro.listen("http://example.org", last_event_id=7)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="Last-Event-ID can't be sent"):
+        nitro.listen("http://example.org", last_event_id="5ae1b1e0c3-1\n")
+    for url in ("http://example.org:port/", "http://a..example.org/", f"http://{'a' * 64}.org/", "http://x/\n"):
+        with pytest.raises(ConfigurationError, match="can't be read"):
+            nitro.listen(url)
+    with pytest.raises(ConfigurationError, match="%23 for #") as raised:
+        nitro.listen("http://ann:secret#1@example.org/")
+    assert "secret" not in str(raised.value)
+
+
+BAD_HEADERS = [
+    ({"a b": "c"}, "'a b' is no name of a header"),
+    ({"": "c"}, "'' is no name of a header"),
+    ({"a\n": "c"}, "is no name of a header"),
+    ({"Authorization": "Bearer …"}, "Authorization can't be sent: it has '…' at character 8"),
+    ({"a": "secret\r\nb: c"}, r"a can't be sent: it has '\\r' at character 7"),
+    ({"a": "secret "}, "begins or ends with a space"),
+]
+
+
+@pytest.mark.parametrize(("headers", "text"), BAD_HEADERS)
+def test_a_header_that_can_not_be_sent_is_refused_also_from_a_function(headers: dict[str, str], text: str) -> None:
+    async def later() -> dict[str, str]:
+        return headers
+
+    for listen in (
+        lambda: nitro.listen("http://127.0.0.1:1", headers=headers),
+        lambda: next(iter(nitro.listen("http://127.0.0.1:1", headers=lambda: headers))),
+        lambda: asyncio.run(anext(aiter(nitro.listen("http://127.0.0.1:1", headers=later)))),
+    ):
+        with pytest.raises(ConfigurationError, match=text) as raised:
+            listen()
+        assert "secret" not in str(raised.value)
+
+
+@both_ways
+def test_an_id_that_can_not_be_sent_back_ends_the_iteration(way: str) -> None:
+    stream = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+        b'data: nitro.stream\ndata: {"heartbeat":1,"retry":1}\n\nid:  x\ndata: todo.a\ndata: 1\n\n'
+    )
+    with answering(lambda _: stream, ends=True) as url, pytest.raises(ConfigurationError, match="can't be asked for"):
+        if way == "for":
+            list(nitro.listen(url))
+        else:
+            asyncio.run(_all_of(nitro.listen(url)))
+
+
+async def _all_of(listener: Listener) -> list[Heard | Gap]:
+    return [message async for message in listener]
 
 
 WITHOUT = """

@@ -26,7 +26,7 @@ from nitro.cli.figures import Figures
 from nitro.cli.load_stream import LoadStream, reason_of
 from nitro.client.asking import CONNECT_SECONDS
 from nitro.client.session import Session
-from nitro.errors import BrokerUnavailable, ConfigurationError, Overloaded, StreamRefused
+from nitro.errors import BrokerUnavailable, Overloaded, StreamRefused
 
 __all__ = ["Load", "Offer"]
 
@@ -41,7 +41,7 @@ _SETTLE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What is offered to a server.
+    """What is offered to a server; URL, headers and topics are those that `nitro.listen` takes.
 
     Attributes:
         topics: what clients ask for; None leaves it to the server.
@@ -67,9 +67,6 @@ class Load:
         figures: what was counted so far.
         refusal: why the first client without a stream has none.
         broker_error: why not all events were emitted or acknowledged.
-
-    Raises:
-        ConfigurationError: the URL can't be one, or a header can't be sent.
     """
 
     def __init__(self, offer: Offer) -> None:
@@ -78,11 +75,8 @@ class Load:
         self.broker_error: BrokerUnavailable | Overloaded | None = None
         self._offer = offer
         self._run = secrets.token_hex(8)
-        try:
-            self._url = httpx.URL(offer.url)
-            self._request = _request(self._url, *Session(offer.topics).begin(offer.headers))
-        except (httpx.InvalidURL, h11.LocalProtocolError) as error:
-            raise ConfigurationError(f"this can't be asked for: {error}") from error
+        self._url = httpx.URL(offer.url)
+        self._request = _request(self._url, *Session(offer.topics).begin(offer.headers))
         self._tls = httpx.create_ssl_context() if self._url.scheme == "https" else None
         self._streams: list[LoadStream] = []
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nitro.client.session import Session
-from nitro.errors import StreamRefused
+from nitro.errors import ArgumentTypeError, ConfigurationError, StreamRefused
 from nitro.redaction import without_secrets
 
 if TYPE_CHECKING:
     import httpx
     from httpx_sse import EventSource
 
-__all__ = ["CONNECT_SECONDS", "MOST_OF_A_PROBLEM", "Asking", "Headers", "HeadersGiven"]
+__all__ = ["CONNECT_SECONDS", "MOST_OF_A_PROBLEM", "Asking", "Headers", "HeadersGiven", "checked_headers"]
 
 log: Final = logging.getLogger("nitro.client")
 
@@ -24,6 +25,10 @@ Headers: TypeAlias = Mapping[str, str] | Callable[[], HeadersGiven | Awaitable[H
 CONNECT_SECONDS: Final = 20.0
 MOST_OF_A_PROBLEM: Final = 65_536
 """So many bytes of a refusal are read."""
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"(?:[!-~]+(?:[ \t]+[!-~]+)*)?")
+_NOT_IN_A_VALUE: Final = re.compile(r"[^ -~\t]")
+"""Of RFC 9110, 5.1 and 5.5, in ASCII, which is all that httpx sends."""
 
 
 class Asking:
@@ -44,10 +49,14 @@ class Asking:
         return self._headers() if callable(self._headers) else self._headers
 
     def request(self, http: httpx.Client | httpx.AsyncClient, headers: Mapping[str, str]) -> httpx.Request:
-        """The next request."""
+        """The next request.
+
+        Raises:
+            ArgumentTypeError, ConfigurationError: these headers can't be sent.
+        """
         import httpx
 
-        parameters, headers = self.session.begin(headers)
+        parameters, headers = self.session.begin(checked_headers(headers))
         url = httpx.URL(self._url)
         return http.build_request("GET", url.copy_with(params=url.params.merge(_lists(parameters))), headers=headers)
 
@@ -79,8 +88,13 @@ class Asking:
         """How long to wait after a stream's end, or after `error`; the first one of an outage is logged.
 
         Raises:
+            ConfigurationError: the request can't be sent.
             StreamRefused: there is no hope.
         """
+        import httpx
+
+        if isinstance(error, httpx.LocalProtocolError):
+            raise ConfigurationError(f"{without_secrets(self._url)} can't be asked for: {error}") from error
         was_open, silence = self.session.is_open, self.session.silence_seconds
         wait = self.session.wait_seconds(error if isinstance(error, StreamRefused) else None)
         if was_open:
@@ -91,6 +105,28 @@ class Asking:
             why = f"nothing has come for {silence:g} s" if is_silent else str(error) or type(error).__name__
             log.warning("%s can't be listened to: %s. It is tried again", without_secrets(self._url), why)
         return wait
+
+
+def checked_headers(headers: object) -> Mapping[str, str]:
+    """The headers, if they can be sent. Errors don't show the values, which may be secrets.
+
+    Raises:
+        ArgumentTypeError: it is no mapping, or not one of strings.
+        ConfigurationError: a name or a value has what can't be sent.
+    """
+    if not isinstance(headers, Mapping):
+        raise ArgumentTypeError(f"headers is a mapping or a function that returns one, not {headers!r}")
+    for name, value in headers.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            kinds = f"{type(name).__name__} and {type(value).__name__}"
+            raise ArgumentTypeError(f"name and value of a header are strings, not {kinds}, as of {name!r}")
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(f"{name!r} is no name of a header: it has letters, digits and hyphens")
+        if not _VALUE.fullmatch(value):
+            bad = _NOT_IN_A_VALUE.search(value)
+            why = f"has {bad[0]!r} at character {bad.start() + 1}" if bad else "begins or ends with a space or a tab"
+            raise ConfigurationError(f"the value of the header {name} can't be sent: it {why}; write ASCII on one line")
+    return headers
 
 
 def _lists(parameters: list[tuple[str, str]]) -> dict[str, list[str]]:

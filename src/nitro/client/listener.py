@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable
 from types import AsyncGeneratorType, GeneratorType, TracebackType
 from typing import Any, Generic, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from typing_extensions import TypeVar
 
-from nitro.client.asking import Asking, Headers
+from nitro.client.asking import Asking, Headers, checked_headers
 from nitro.client.loop_reader import LoopReader
 from nitro.client.session import Session
 from nitro.client.thread_reader import ThreadReader
@@ -20,7 +20,7 @@ from nitro.messages.heard import Heard
 from nitro.messages.message import Gap
 from nitro.messages.reading import HasSchema, Reading
 from nitro.messages.topics import check_pattern
-from nitro.redaction import without_secrets
+from nitro.redaction import ENCODE, without_secrets
 
 __all__ = ["Listener", "listen"]
 
@@ -56,13 +56,14 @@ def listen(
             `topics`, these events are asked for.
 
     Raises:
-        ConfigurationError: the URL can't be one, `topics` is empty, or an event of `as_` has no schema.
+        ConfigurationError: the URL can't be one, a header can't be sent, `topics` is empty, or an event of `as_` has
+            no schema.
         ArgumentTypeError: `headers` or `last_event_id` is of another type.
         InvalidTopic, TopicTypeError: a topic is no pattern.
         ImportError: httpx or httpx-sse is missing.
 
-    The iteration raises StreamRefused if the server refuses the stream for good, and `for` ConfigurationError where an
-    event loop runs, which it would block.
+    The iteration raises StreamRefused if the server refuses the stream for good, the errors above for what a function
+    of `headers` returns, and `for` ConfigurationError where an event loop runs, which it would block.
     """
     return Listener(url, topics, headers=headers, last_event_id=last_event_id, text=text, as_=as_)
 
@@ -93,14 +94,16 @@ class Listener(Generic[S]):
             ) from error
         if not isinstance(last_event_id, str):
             raise ArgumentTypeError(f"last_event_id is a string, as nitro.position() returns, not {last_event_id!r}")
-        if not (headers is None or callable(headers) or isinstance(headers, Mapping)):
-            raise ArgumentTypeError(f"headers is a mapping or a function that returns one, not {headers!r}")
+        checked_headers({"Last-Event-ID": last_event_id})
+        headers = {} if headers is None else headers
+        if not callable(headers):
+            checked_headers(headers)
         reading = None if as_ is None else Reading(as_)
         if reading is not None and text:
             raise ConfigurationError("text=True leaves the data as it was sent, and as_ reads it; choose one of them")
         asked = reading.topics if reading is not None and topics is None else topics
         self._session = Session(_checked_topics(asked), last_event_id, text=text, reading=reading)
-        self._asking = Asking(_checked_url(url), {} if headers is None else headers, self._session)
+        self._asking = Asking(_checked_url(url), headers, self._session)
         self._is_closed = False
         self._reader: LoopReader | ThreadReader | None = None
         self._iteration: weakref.ref[_Iteration] | None = None
@@ -187,10 +190,14 @@ class Listener(Generic[S]):
 def _checked_url(url: str) -> str:
     if not isinstance(url, str):
         raise ArgumentTypeError(f"the URL is a string, not {url!r}")
+    import httpx
+
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"the URL {without_secrets(url)!a:.200} can't be read: {error}") from None
+        httpx.URL(url).raw_host.decode().encode("idna")  # as whoever looks it up does
+    except (ValueError, httpx.InvalidURL) as error:
+        why = ENCODE if "@" in url else error  # whose text may have a part of the password
+        raise ConfigurationError(f"the URL {without_secrets(url)!a:.200} can't be read: {why}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(
             f"a stream's URL begins with http:// or https:// and a host, as https://example.org/events; this is "
