@@ -228,6 +228,10 @@ WRONG = {
     "no broker": (("emit", "a.b", "1"), "pass --broker sqlite:///events.db"),
     "an unknown broker": (("emit", "a.b", "1", "--broker", "kafka://x"), "--broker starts with 'kafka'; it may start"),
     "an unknown broker in the environment": (("log",), "NITRO_BROKER_URL starts with 'kafka'"),
+    "a file in no directory": (
+        ("emit", "a.b", "1", "--broker", "sqlite:////nowhere/e.db"),
+        "make it, or correct --broker",
+    ),
     "a file to read alone": (("log", "--broker", "sqlite:///e.db?mode=ro"), "--broker has mode=ro"),
     "a wrong setting in the environment": (("emit", "a.b", "1"), "NITRO_HEARTBEAT_SECONDS"),
     "a file that is not there": (("log", "--broker", "sqlite:///nowhere.db"), "there is no file nowhere.db"),
@@ -259,6 +263,7 @@ def test_a_wrong_command_is_told_in_one_line_with_code_2(
     assert done.stdout == ""
     assert done.stderr.startswith("nitro: ") and done.stderr.count("\n") == 1
     assert text in done.stderr
+    assert "queued" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

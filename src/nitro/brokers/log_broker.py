@@ -57,6 +57,7 @@ log: Final = logging.getLogger("nitro.brokers")
 
 _WAIT_SECONDS: Final = 1.0
 """How long a read waits for new entries; an empty answer then shows that the log still works."""
+_QUEUED: Final = "Events stay queued, and are published once that is fixed, if this process is still running"
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 5.0
 _PAGE_ENTRIES: Final = 500
@@ -263,7 +264,7 @@ class LogBroker:
             except Exception as error:  # noqa: BLE001 - drivers raise anything; it is logged and retried
                 self._progress.fail()
                 self._status.failed(self._verb, error)
-                self._publish_queue.refuse(self._status.text if self._status.why_refused else "")
+                self._publish_queue.refuse(f"{self._status.text}. {_QUEUED}" if self._status.why_refused else "")
             finally:
                 await self._disconnect()
             lasted = time.monotonic() - began

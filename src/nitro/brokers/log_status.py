@@ -122,10 +122,7 @@ class LogStatus:
     @property
     def text(self) -> str:
         """The text of `BrokerRefused`."""
-        return (
-            f"{self._remote.name} can't be used, and waiting won't help: {self.why_refused}. Events stay queued, and "
-            f"are published once that is fixed, if this process is still running"
-        )
+        return f"{self._remote.name} can't be used, and waiting won't help: {self.why_refused}"
 
     def __repr__(self) -> str:
         return f"<LogStatus of {self._remote.name}, unavailable for {self.gone_seconds:.1f} s>"

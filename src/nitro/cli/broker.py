@@ -13,7 +13,7 @@ from nitro.brokers.base import Extent, Log
 from nitro.brokers.sqlite.file import path_of
 from nitro.brokers.urls import kind_of
 from nitro.cli.failures import WRONG, fail, failures_told
-from nitro.errors import BrokerUnavailable, ConfigurationError
+from nitro.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from nitro.settings import get_settings
 
 __all__ = ["choose", "connect", "opened"]
@@ -77,7 +77,7 @@ def _named_by_option(url: str | None) -> Iterator[None]:
     """Errors inside name the option, if the URL came from there, and not the environment variable."""
     try:
         yield
-    except ConfigurationError as error:
+    except (ConfigurationError, BrokerRefused) as error:
         if url is None:
             raise
-        raise ConfigurationError(str(error).replace("NITRO_BROKER_URL", "--broker")) from error
+        raise type(error)(str(error).replace("NITRO_BROKER_URL", "--broker")) from error
