@@ -41,7 +41,11 @@ def parts_of(url: str) -> SplitResult:
     except ValueError:
         raise ConfigurationError(f"NITRO_BROKER_URL has an invalid host: {ENCODE}") from None
     for host in hosts.split(","):
-        _, colon, port = host.rpartition(":")
+        name, colon, port = host.rpartition(":")
+        if ":" in name and "]" not in host:
+            raise ConfigurationError(
+                f"NITRO_BROKER_URL has two colons in a host; write host:port, an IPv6 address as [::1]:port; {ENCODE}"
+            )
         if colon and "]" not in port and port and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
             raise ConfigurationError("NITRO_BROKER_URL has an invalid port; write host:port, with 1 to 65535")
     access = ":".join(quote(unquote(part), safe="") for part in access.split(":", 1))

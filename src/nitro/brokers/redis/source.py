@@ -89,6 +89,10 @@ class RedisSource:
             raise ConfigurationError("NITRO_BROKER_URL has options for TLS, which need rediss://")
         if "ssl_cert_reqs" in options:  # Celery's and Heroku's name for it
             options["ssl_cert_reqs"] = options["ssl_cert_reqs"].lower().removeprefix("cert_")
+        if "," in parts.netloc and parts.scheme != "redis+sentinel":
+            raise ConfigurationError(
+                f"NITRO_BROKER_URL has several hosts, and {parts.scheme}:// takes one; in a cluster each knows all"
+            )
         check_files(options, _FILES)
         _check_path(parts)
         self._query = urlencode(options, quote_via=quote)
