@@ -26,6 +26,7 @@ from nitro.cli.figures import Figures
 from nitro.cli.load import Load, Offer
 from nitro.delivery import process
 from nitro.testing.conformance import eventually
+from tests.answering import answering
 from tests.commands import Command, run
 from tests.servers import ROOT, Server, free_port
 from tests.sse import Stream
@@ -130,6 +131,43 @@ def test_where_all_are_refused_the_first_reason_is_told_with_code_1(
     out, errors = capsys.readouterr()
     assert json.loads(out)["failed_by_reason"] == {reason: 3}
     assert text in errors and errors.count("\n") == 1
+
+
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+OTHERS = {
+    "a refusal that ends with its connection": (
+        b'HTTP/1.0 403 Forbidden\r\ncontent-type: application/json\r\n\r\n{"detail":"you may not"}',
+        "403",
+        "403: you may not",
+    ),
+    "a redirect": (
+        b"HTTP/1.1 307 Temporary Redirect\r\nlocation: https://ann:pw@h/new?token=pw\r\ncontent-length: 0\r\n\r\n",
+        "307",
+        "307: it redirects to https://h/new, which",
+    ),
+    "a redirect to a path": (
+        b"HTTP/1.1 308 Permanent Redirect\r\nlocation: /new?token=pw\r\ncontent-length: 0\r\n\r\n",
+        "308",
+        "308: it redirects to /new, which",
+    ),
+    "a stream with other lines": (STREAM + b"data: hello\r\n\r\n", "no stream", "no stream of Nitro's"),
+    "a silent stream": (STREAM, "no stream", "no stream of Nitro's"),
+    "nothing": (b"", "TimeoutError", "can't be reached: no answer came within 3 s"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_others_answer_is_told_as_what_it_is(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitro.cli.load.CONNECT_SECONDS", 3.0)
+    answer, reason, text = OTHERS[name]
+    with answering(lambda _: answer, ends="connection" in name) as url:
+        assert run_app(["bench", f"{url}/events", "--clients", "2", "--connects-per-second", "1000"]) == 1
+    out, errors = capsys.readouterr()
+    assert json.loads(out)["failed_by_reason"] == {reason: 2}
+    assert text in errors and errors.count("\n") == 1
+    assert "pw" not in errors
 
 
 def test_a_server_that_is_away_is_told_with_code_1_and_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,8 @@ class Load:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.get_running_loop().create_connection(lambda: stream, host, port, ssl=self._tls)
                 await stream.is_open
-        except (OSError, StreamRefused, h11.RemoteProtocolError) as error:
+        except (OSError, StreamRefused, h11.RemoteProtocolError) as failure:
+            error = stream.why_late(CONNECT_SECONDS) if isinstance(failure, TimeoutError) else failure
             self.figures.failed[reason_of(error)] += 1
             self.refusal = self.refusal or error
             stream.close()

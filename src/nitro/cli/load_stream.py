@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import suppress
 from typing import Final, cast
 
 import h11
@@ -20,6 +21,7 @@ from nitro.client.asking import MOST_OF_A_PROBLEM
 from nitro.client.session import Session
 from nitro.errors import StreamRefused
 from nitro.messages.heard import Heard
+from nitro.redaction import without_secrets
 
 __all__ = ["LoadStream"]
 
@@ -53,6 +55,7 @@ class LoadStream(asyncio.Protocol):
         self._status = 0
         self._is_stream = False
         self._retry_after = ""
+        self._location = ""
         self._problem = b""
         self._rest = b""
         self._id = ""
@@ -73,8 +76,16 @@ class LoadStream(asyncio.Protocol):
             self._end(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
+        """The connection has ended, and with it an answer that had no length."""
+        if exc is None:
+            self._http.receive_data(b"")
+            with suppress(h11.RemoteProtocolError):  # it had one
+                self._read(time.monotonic_ns())
         self._end(exc or ConnectionError("the connection was closed in the middle"))
+
+    def why_late(self, seconds: float) -> Exception:
+        """What it means that its stream doesn't stand after so long."""
+        return self._refusal() if self._is_stream else TimeoutError(f"no answer came within {seconds:g} s")
 
     def close(self) -> None:
         """End the connection; nothing is counted any more."""
@@ -103,13 +114,19 @@ class LoadStream(asyncio.Protocol):
         headers = {name: value.decode("latin-1") for name, value in response.headers}
         self._status = response.status_code
         self._retry_after = headers.get(b"retry-after", "")
+        self._location = headers.get(b"location", "") if 300 <= self._status < 400 else ""
         self._is_stream = self._status == 200 and headers.get(b"content-type", "").startswith("text/event-stream")
 
     def _refusal(self) -> StreamRefused:
+        if self._location:
+            place = without_secrets(self._location) if "://" in self._location else self._location.partition("?")[0]
+            return StreamRefused(self._status, f"it redirects to {place}, which is not followed; pass that URL")
         return self._session.refusal(self._status, self._retry_after, self._problem)
 
     def _hear(self, data: bytes, now: int) -> None:
         """The lines of Nitro's streams end with a line feed alone."""
+        if not self._session.is_open and b"\r" in data:
+            raise self._refusal()
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
         for block in blocks:
             kind, lines = "", []
