@@ -185,6 +185,21 @@ def test_emit_takes_any_json_also_from_stdin_and_is_silent(tmp_path: Path) -> No
     assert (told["messages"], told["producers"]) == (3, 3)
 
 
+def test_what_emit_can_not_read_from_stdin_is_told_in_one_line(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/events.db"
+    deep = run("emit", "a.b", "-", "--broker", url, given="[" * 100_000 + "]" * 100_000)
+    command = f"{sys.executable} -m nitro emit a.b - --broker {url} <&-"
+    closed = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    command = f"printf '\"\\377\"' | {sys.executable} -m nitro emit a.b - --broker {url}"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    binary = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, env=environment)
+    for done, text in ((deep, "in each other"), (closed, "stdin, which is closed"), (binary, "can't decode byte 0xff")):
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("nitro: ") and done.stderr.count("\n") == 1
+        assert text in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_log_tells_the_extent_as_json_in_a_pipe_and_as_a_table_on_a_terminal(log: str) -> None:
     told = json.loads(run("log", "--broker", log).stdout)
     assert told["messages"] == 1
