@@ -200,6 +200,23 @@ def test_what_emit_can_not_read_from_stdin_is_told_in_one_line(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["log", "doctor", "types", "--version", "--help"])
+def test_output_that_nobody_reads_ends_a_command_silently_and_well(command: str, log: str) -> None:
+    arguments = {"log": ["--broker", log], "doctor": ["--broker", log], "types": ["tests.apps.typed:app"]}
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "nitro", command, *arguments.get(command, [])],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr.removeprefix("imported\n")) == (0, "")
+
+
 def test_log_tells_the_extent_as_json_in_a_pipe_and_as_a_table_on_a_terminal(log: str) -> None:
     told = json.loads(run("log", "--broker", log).stdout)
     assert told["messages"] == 1

@@ -294,5 +294,7 @@ def run_app(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="nitro")
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer's code for it is 1; whoever read the output has gone
+            return 0
         return end.code if isinstance(end.code, int) else 0
     return 0
