@@ -189,6 +189,7 @@ def test_http_1_is_found_and_a_broker_that_is_away() -> None:
         _, wrong = examined("--url", server.url + EVENTS, "--broker", broker, "--timeout", "1")
     assert checks(wrong) == ["http1", "unreachable"]
     assert "secret" not in str(wrong)
+    assert "NITRO_BROKER_URL" not in str(wrong)
 
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="LOUD: no libfaketime, so no clock is wrong; apt install faketime")

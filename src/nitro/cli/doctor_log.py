@@ -83,5 +83,5 @@ async def _ask(log: Log, seconds: float) -> tuple[Extent, float, Examination | N
 _REMEDIES: Final = {
     "refused": "change what it says; the rights that the broker's user needs: "
     "https://nitro-realtime.github.io/nitro/how-to/scaling/#rights-on-the-broker",
-    "unreachable": "start the broker, or correct NITRO_BROKER_URL; is there a firewall between here and there?",
+    "unreachable": "start the broker, or correct its URL; is there a firewall between here and there?",
 }
