@@ -79,13 +79,14 @@ class Proxy:
         await self._stop.wait()
         server.close()
         self._cut()
-        # Let pending connects finish, and then reset them: cancelling them would leave a socket open.
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if tasks:
-            _, tasks = await asyncio.wait(tasks, timeout=2)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Let pending connects finish, and then reset them: cancelling them would leave a socket open. One that was just
+        # accepted begins another task.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            _, late = await asyncio.wait(tasks, timeout=2)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.sleep(0)
         for _ in range(3):  # aborted transports are closed in the next iterations
             await asyncio.sleep(0)
 
