@@ -294,7 +294,7 @@ def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: 
     source = "".join(block.source for block in documented.all("python") if block.heading != "What is refused")
     (tmp_path / "main.py").write_text(source + "app = None\n")
     write_typed_page(packed, tmp_path, f"declare const show: (text: string) => void;\n{page}")
-    written = nitro("types", "main:app", "-o", str(tmp_path / "events.d.ts"), "--app-dir", str(tmp_path))
+    written = nitro("types", "main:app", "-o", "events.d.ts", directory=tmp_path)
     assert written.returncode == 0, written.stderr
     assert (tmp_path / "events.d.ts").read_text() == made
     run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
