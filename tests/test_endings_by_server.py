@@ -106,7 +106,7 @@ WAYS = {
     "hypercorn with a worker, requests": Way("hypercorn", ("--workers", "1", *REQUESTS), None, comes_back=True),
     "granian, SIGHUP": Way("granian", ("--respawn-interval", "0.1"), signal.SIGHUP, comes_back=True, seconds=5),
     "granian, memory": Way(
-        "granian", ("--workers-max-rss", "1", "--rss-sample-interval", "2"), None, comes_back=True, seconds=30
+        "granian", ("--workers-max-rss", "1", "--rss-sample-interval", "4"), None, comes_back=True, seconds=30
     ),
 }
 
