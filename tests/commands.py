@@ -27,14 +27,11 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
     return {**without, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "TERM": "xterm-256color", **more}
 
 
-def run(
-    *arguments: str, given: str = "", directory: Path | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
     return subprocess.run(
         [*_NITRO, *arguments],
         env=_environment(environment),
-        cwd=directory,
         input=given,
         capture_output=True,
         text=True,

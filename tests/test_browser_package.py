@@ -20,6 +20,7 @@ from nitro.events.declarations import declarations_of
 from nitro.events.event import Namespace
 from nitro.messages.topics import matches
 from nitro.testing.conformance import eventually
+from tests.commands import Command
 from tests.commands import run as nitro
 from tests.documents import ROOT, Document
 from tests.servers import Server
@@ -294,8 +295,8 @@ def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: 
     source = "".join(block.source for block in documented.all("python") if block.heading != "What is refused")
     (tmp_path / "main.py").write_text(source + "app = None\n")
     write_typed_page(packed, tmp_path, f"declare const show: (text: string) => void;\n{page}")
-    written = nitro("types", "main:app", "-o", "events.d.ts", directory=tmp_path)
-    assert written.returncode == 0, written.stderr
+    with Command("types", "main:app", "-o", "events.d.ts", directory=tmp_path) as writing:
+        assert writing.wait() == 0, writing.errors
     assert (tmp_path / "events.d.ts").read_text() == made
     run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
 
