@@ -97,6 +97,9 @@ def test_a_schema_refuses_it_or_reads_it_as_attributes(session: Session, row: Ro
     for schema, result in ((RowTold, row), (list[RowTold], [row]), (dict[str, RowTold], {"a": row})):
         with pytest.raises(InvalidPayload, match="has no"):
             Schema(schema, "row.told").encode(result, MOST)
+    whole = RowTold(id=2, title="b")  # whose note is null
+    with pytest.raises(InvalidPayload, match=HAS_EXPIRED):
+        Schema(list[RowTold], "row.told").encode([whole, row], MOST)
     _, payload = Schema(list[RowOut], "row.told").encode([row], MOST)
     assert json.loads(payload) == [{"id": 1, "title": "a"}]
 

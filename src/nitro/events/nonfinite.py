@@ -1,7 +1,8 @@
 """Non-finite numbers: finds NaN and the infinities, which JSON doesn't have, in a result and in its JSON.
 
 Called by `payload`, `schema` and `unsendable`. Pydantic writes such a number as a constant (`NaN`) or as `null`, which
-nobody could tell from None.
+nobody could tell from None. On the way through a result it also meets what pydantic would write as what it is not: open
+files, and rows that a commit has expired.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any, Final, NoReturn
 from pydantic_core import SchemaSerializer, from_json
 from pydantic_core.core_schema import any_schema
 
-__all__ = ["as_python", "check_constants", "check_nulls", "inspected", "is_expired"]
+__all__ = ["as_python", "check_constants", "check_nulls", "inspected"]
 
 _OTHER_SCALARS: Final = frozenset({str, int, bool, type(None)})
 _SCALARS: Final = _OTHER_SCALARS | {float}
+_LISTS: Final = (list, tuple, set, frozenset, deque)
 
 as_python: Final = SchemaSerializer(any_schema()).to_python
 """A result with dicts in place of its models and dataclasses, and every number in it as it is."""
@@ -42,7 +44,7 @@ def check_nulls(payload: bytes, dumped: Any) -> None:
                 _refuse_constant(str(value))
         elif isinstance(value, dict) and isinstance(written, dict):
             rest.extend(zip(value.values(), written.values(), strict=False))
-        elif isinstance(value, list | tuple | set | frozenset | deque) and isinstance(written, list):
+        elif isinstance(value, _LISTS) and isinstance(written, list):
             rest.extend(zip(value, written, strict=False))
 
 
@@ -68,7 +70,7 @@ def inspected(result: Any, *, is_inside: bool = False, has_null: bool = True) ->
         inner: Iterable[Any]
         if kind is dict or isinstance(value, dict):
             inner = value.values()
-        elif kind is list or isinstance(value, list | tuple | set | frozenset | deque):
+        elif kind is list or isinstance(value, _LISTS):
             inner = value
         elif isinstance(value, IOBase):
             raise TypeError("an open file is no value")
@@ -82,19 +84,17 @@ def inspected(result: Any, *, is_inside: bool = False, has_null: bool = True) ->
     return has_objects, has_nonfinite
 
 
-def is_expired(value: Any) -> bool:
-    """Whether it is a row that SQLAlchemy reads again before anything of it is used, as after a commit."""
-    state = getattr(value, "_sa_instance_state", None)
-    return state is not None and state.expired
-
-
 def _fields_of(value: Any, kind: type[Any]) -> Iterable[Any]:
     """The values in a model or a dataclass: nothing else has any that pydantic writes."""
     if not hasattr(kind, "__pydantic_fields__"):
         return [getattr(value, name, None) for name in getattr(kind, "__dataclass_fields__", ())]
-    if is_expired(value):
-        raise ValueError(f"{kind.__name__} has no values")
     held = value.__dict__
+    state = held.get("_sa_instance_state")
+    if state is not None and state.expired:  # SQLAlchemy reads all of it again before anything of it is used
+        raise ValueError(
+            f"{kind.__name__} has no values; a commit has expired it: call session.refresh() on it first, or emit "
+            f"before the commit"
+        )
     fields = [held[name] for name in kind.__pydantic_fields__ if name in held]
     extra = getattr(value, "__pydantic_extra__", None)
     return [*fields, *extra.values()] if extra else fields

@@ -100,10 +100,10 @@ class Schema(Generic[T]):
                 payload = self._doubtful(value)
             if self._may_have_constants:
                 check_constants(payload)
-            if self._may_have_nulls and payload.find(b"null") >= 0:  # faster than `in`
-                self._check_nulls(value, payload)
-            elif (self._is_open and payload.find(b"[") >= 0) or payload.find(b"{}") >= 0:
-                inspected(value)  # for open files, which pydantic reads, and rows without values
+            has_null = self._may_have_nulls and payload.find(b"null") >= 0  # faster than `in`
+            has_empty = payload.find(b"{}") >= 0
+            if has_null or has_empty or (self._is_open and payload.find(b"[") >= 0):
+                self._check_inside(value, payload, has_null=has_null, has_empty=has_empty)
             if len(payload) > SURELY_PARSABLE_BYTES:
                 check_parsable(payload, payload.count(b"["))
         except InvalidPayload:
@@ -139,12 +139,16 @@ class Schema(Generic[T]):
             ) from None
         return payload
 
-    def _check_nulls(self, value: T, payload: bytes) -> None:
-        """Raises ValueError if one of its nulls is NaN or infinity in `value`; TypeError for an open file."""
-        if self._has_numbers:
+    def _check_inside(self, value: T, payload: bytes, *, has_null: bool, has_empty: bool) -> None:
+        """Raises ValueError if one of its nulls is NaN or infinity in `value`, or an empty object a row that has no
+        values; TypeError for an open file.
+        """
+        if has_null and self._has_numbers:
             json.dumps(self._to_python(value, mode="json", by_alias=True, warnings=False), allow_nan=False)
-        if self._is_open and inspected(value, is_inside=True)[1]:
-            check_nulls(payload, self._to_python(value, by_alias=True, warnings=False))
+        if self._is_open or has_empty:
+            _, has_nonfinite = inspected(value, is_inside=True, has_null=has_null)
+            if has_nonfinite:
+                check_nulls(payload, self._to_python(value, by_alias=True, warnings=False))
 
     def decode(self, payload: str | bytes) -> T:
         """The value that was sent as this JSON, read by the schema's aliases.

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json, to_jsonable_python
 
-from nitro.events.nonfinite import as_python, check_constants, check_nulls, inspected, is_expired
+from nitro.events.nonfinite import as_python, check_constants, check_nulls, inspected
 
 __all__ = ["remedy_for", "told_place_of"]
 
@@ -54,17 +54,13 @@ def _place_of(result: Any) -> str:
 
 
 def remedy_for(result: Any) -> str:
-    """What to pass instead: specific if one of the first values in `result` is a model or row of SQLAlchemy's, or a row
-    that is expired.
-    """
+    """What to pass instead: specific if one of the first values in `result` is a model or row of SQLAlchemy's."""
     rest = [result]
     for _ in range(_MAX_INSPECTED):
         if not rest:
             break
         value = rest.pop()
         kind = type(value)
-        if is_expired(value):
-            return "a commit has expired it: call session.refresh() on it first, or emit before the commit"
         if hasattr(kind, "__mapper__") and not hasattr(kind, "model_dump"):
             return (
                 f"{kind.__name__} is a model of SQLAlchemy's: pass a pydantic model of it (with "
