@@ -332,6 +332,7 @@ class Silent:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/events"
         self.came: list[float] = []
+        self.asked: list[bytes] = []
         self._open: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -340,7 +341,7 @@ class Silent:
             while True:
                 connection, _ = self._socket.accept()
                 self._open.append(connection)
-                connection.recv(65536)
+                self.asked.append(connection.recv(65536))
                 self.came.append(time.monotonic())
                 connection.sendall(HEAD + greeting(0.4))
                 self._go_on(connection)
@@ -364,6 +365,25 @@ class Slow(Silent):
                 time.sleep(0.25)
                 connection.sendall(b"data: %d\n" % n)
             connection.sendall(b"id: 01-1\n\n")
+
+
+class Named(Silent):
+    """Its only message has an id with letters beyond ASCII; then it hangs up."""
+
+    def _go_on(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the client is gone
+            connection.sendall("data: todo.changed\ndata: 1\nid: Käse 7\n\n".encode())
+            connection.close()
+
+
+@both_ways
+def test_an_id_with_letters_beyond_ascii_is_given_back_in_utf_8(way: str) -> None:
+    with contextlib.closing(Named()) as named, Ear(way, named.url, last_event_id="Käse 6") as ear:
+        eventually(lambda: len(named.asked) >= 2, "it comes back", 15)
+        assert ear.listener.last_event_id == "Käse 7"
+    first, second = [[line for line in asked.split(b"\r\n") if b"Last-Event-ID" in line] for asked in named.asked[:2]]
+    assert first == ["Last-Event-ID: Käse 6".encode()]
+    assert second == ["Last-Event-ID: Käse 7".encode()]
 
 
 @pytest.mark.slow
@@ -563,8 +583,9 @@ def test_bad_arguments_are_refused_where_they_are_given() -> None:
         nitro.listen("http://example.org", headers={"a": 1})  # type: ignore[dict-item]
     with pytest.raises(ArgumentTypeError, match="last_event_id"):
         nitro.listen("http://example.org", last_event_id=7)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="Last-Event-ID can't be sent"):
-        nitro.listen("http://example.org", last_event_id="5ae1b1e0c3-1\n")
+    for id in ("5ae1b1e0c3-1\n", " 5ae1b1e0c3-1", "5ae1b1e0c3\x00-1"):
+        with pytest.raises(ConfigurationError, match="last_event_id can't be sent: it has"):
+            nitro.listen("http://example.org", last_event_id=id)
     for url in ("http://example.org:port/", "http://a..example.org/", f"http://{'a' * 64}.org/", "http://x/\n"):
         with pytest.raises(ConfigurationError, match="can't be read"):
             nitro.listen(url)

@@ -89,9 +89,10 @@ def test_on_without_its_event_is_refused_with_what_to_write() -> None:
             "condition is a function of the handler's arg.* not 'x'",
         ),
         (lambda wrong: emit("a.b", result=1, session=wrong), "session is a SQLAlchemy session, not str"),
+        (lambda wrong: nitro.event("a.c", latest_by=cast("str", [wrong])), "latest_by is the name of a field"),
         (lambda wrong: Client(last_event_id=cast("str", [wrong])), "last_event_id is a string or None, not list"),
     ],
-    ids=["handler", "priority", "condition", "session", "last_event_id"],
+    ids=["handler", "priority", "condition", "session", "latest_by", "last_event_id"],
 )
 @pytest.mark.usefixtures("hub")
 def test_an_argument_of_another_type_is_refused_in_that_call(mistake: Callable[[Any], object], words: str) -> None:

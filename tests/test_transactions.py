@@ -368,9 +368,19 @@ def test_a_broker_that_is_no_database_is_refused(tmp_path: Path, hub_with: Calla
     hub.broker.close(0)
 
 
-def test_what_is_no_session_is_refused(hub: Hub) -> None:
-    with pytest.raises(ArgumentTypeError, match="session is a SQLAlchemy session, not str"):
-        nitro.emit("todo.created", result=1, session="session")
+def test_what_is_no_session_is_refused_before_any_handler_is_called(hub: Hub) -> None:
+    called = []
+    nitro.event("todo.refused").connect(lambda sender, **_: called.append(sender), weak=False)
+    words = "session is a SQLAlchemy session, not str"
+    with pytest.raises(ArgumentTypeError, match=words):
+        nitro.emit("todo.refused", result=1, session="session")
+    with pytest.raises(ArgumentTypeError, match=words):
+        asyncio.run(nitro.emit_async("todo.refused", result=1, session="session"))
+    with pytest.raises(ConfigurationError, match=r"await emit_async\(\.\.\., session=session\)"):
+        nitro.emit("todo.refused", result=1, session=AsyncSession())
+    assert called == []
+    nitro.emit("todo.refused", session="whatever its handlers take")
+    assert len(called) == 1
 
 
 def test_the_example_in_the_docs_emits_with_its_transaction(engine: Engine) -> None:

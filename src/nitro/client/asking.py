@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import httpx
     from httpx_sse import EventSource
 
-__all__ = ["CONNECT_SECONDS", "MOST_OF_A_PROBLEM", "Asking", "Headers", "HeadersGiven", "checked_headers"]
+__all__ = ["CONNECT_SECONDS", "MOST_OF_A_PROBLEM", "Asking", "Headers", "HeadersGiven", "checked_headers", "checked_id"]
 
 log: Final = logging.getLogger("nitro.client")
 
@@ -28,7 +28,9 @@ MOST_OF_A_PROBLEM: Final = 65_536
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"(?:[!-~]+(?:[ \t]+[!-~]+)*)?")
 _NOT_IN_A_VALUE: Final = re.compile(r"[^ -~\t]")
-"""Of RFC 9110, 5.1 and 5.5, in ASCII, which is all that httpx sends."""
+"""Of RFC 9110, 5.1 and 5.5, in ASCII, as it asks of new headers."""
+_NOT_IN_AN_ID: Final = re.compile(r"^[ \t]|[\x00-\x08\x0a-\x1f\x7f]|[ \t]\Z")
+"""The rest is sent in UTF-8, as browsers send `Last-Event-ID`."""
 
 
 class Asking:
@@ -58,7 +60,8 @@ class Asking:
 
         parameters, headers = self.session.begin(checked_headers(headers))
         url = httpx.URL(self._url)
-        return http.build_request("GET", url.copy_with(params=url.params.merge(_lists(parameters))), headers=headers)
+        as_sent = [(name.encode(), value.encode()) for name, value in headers.items()]  # an id may have any letters
+        return http.build_request("GET", url.copy_with(params=url.params.merge(_lists(parameters))), headers=as_sent)
 
     def is_stream(self, response: httpx.Response) -> bool:
         """Whether the answer is a stream. From now on the reader limits its silence, since it knows the heartbeat."""
@@ -127,6 +130,23 @@ def checked_headers(headers: object) -> Mapping[str, str]:
             why = f"has {bad[0]!r} at character {bad.start() + 1}" if bad else "begins or ends with a space or a tab"
             raise ConfigurationError(f"the value of the header {name} can't be sent: it {why}; write ASCII on one line")
     return headers
+
+
+def checked_id(last_event_id: object) -> str:
+    """The id, if it can be sent.
+
+    Raises:
+        ArgumentTypeError: it is no string.
+        ConfigurationError: it has what can't be sent.
+    """
+    if not isinstance(last_event_id, str):
+        raise ArgumentTypeError(f"last_event_id is a string, as nitro.position() returns, not {last_event_id!r}")
+    if bad := _NOT_IN_AN_ID.search(last_event_id):
+        raise ConfigurationError(
+            f"last_event_id can't be sent: it has {bad[0]!r} at character {bad.start() + 1}; give the id of a message, "
+            "or nitro.position(), as it is"
+        )
+    return last_event_id
 
 
 def _lists(parameters: list[tuple[str, str]]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from typing_extensions import TypeVar
 
-from nitro.client.asking import Asking, Headers, checked_headers
+from nitro.client.asking import Asking, Headers, checked_headers, checked_id
 from nitro.client.loop_reader import LoopReader
 from nitro.client.session import Session
 from nitro.client.thread_reader import ThreadReader
@@ -92,9 +92,6 @@ class Listener(Generic[S]):
             raise ImportError(
                 f"nitro.listen needs the package {error.name!r}: pip install 'nitro-realtime[client]'", name=error.name
             ) from error
-        if not isinstance(last_event_id, str):
-            raise ArgumentTypeError(f"last_event_id is a string, as nitro.position() returns, not {last_event_id!r}")
-        checked_headers({"Last-Event-ID": last_event_id})
         headers = {} if headers is None else headers
         if not callable(headers):
             checked_headers(headers)
@@ -102,7 +99,7 @@ class Listener(Generic[S]):
         if reading is not None and text:
             raise ConfigurationError("text=True leaves the data as it was sent, and as_ reads it; choose one of them")
         asked = reading.topics if reading is not None and topics is None else topics
-        self._session = Session(_checked_topics(asked), last_event_id, text=text, reading=reading)
+        self._session = Session(_checked_topics(asked), checked_id(last_event_id), text=text, reading=reading)
         self._asking = Asking(_checked_url(url), headers, self._session)
         self._is_closed = False
         self._reader: LoopReader | ThreadReader | None = None

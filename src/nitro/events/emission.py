@@ -19,7 +19,7 @@ from nitro.events.background import start_soon
 from nitro.events.dispatch import FAILED, Calls, call_handlers, outcome_of
 from nitro.events.payload import encode, field_of
 from nitro.events.sender import sender_key
-from nitro.events.sessions import check_session, in_session
+from nitro.events.sessions import check_any_session, check_session, in_session
 from nitro.events.signal import Signal
 from nitro.events.unheard import warn_if_unheard
 from nitro.tracing import Tracer
@@ -47,6 +47,8 @@ def emit_at_once(
     if traced_by is None and (tracer := tracing.tracer) is not None and _does_anything(signal, kwargs):
         with tracer.emitting(signal.name):
             return emit_at_once(signal, sender, args, session, kwargs, tracer)
+    if session is not None and kwargs.get("result") is not None:
+        check_session(session)  # before any handler is called
     written, (results, later, _, error) = _call(signal, sender, args, session, kwargs)
     try:
         if error is not None:
@@ -82,6 +84,8 @@ async def emit_and_wait(
     if traced_by is None and (tracer := tracing.tracer) is not None and _does_anything(signal, kwargs):
         with tracer.emitting(signal.name):
             return await emit_and_wait(signal, sender, args, session, kwargs, idempotency_key, tracer)
+    if session is not None and kwargs.get("result") is not None:
+        check_any_session(session)  # before any handler is called
     written, (results, later, is_cancelled, error) = _call(signal, sender, args, session, kwargs)
     tasks = [asyncio.ensure_future(outcome_of(handler, awaitable)) for _, handler, awaitable in later]
     try:

@@ -254,7 +254,10 @@ class Namespace(dict[str, Event[Any]]):
         Raises:
             InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
             ConfigurationError: it already has a different `latest_by` or `schema`, or pydantic doesn't know the schema.
+            ArgumentTypeError: `latest_by` is no string.
         """
+        if latest_by is not None and not isinstance(latest_by, str):
+            raise ArgumentTypeError(f"latest_by is the name of a field of the result, not {latest_by!r}")
         found = self.get(check_topic(name))
         if found is None:
             found = self.setdefault(name, Event(name, self, doc, latest_by=latest_by, schema=schema))
@@ -329,6 +332,7 @@ def event(
     Raises:
         InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
         ConfigurationError: it already has a different `latest_by` or `schema`, or pydantic doesn't know the schema.
+        ArgumentTypeError: `latest_by` is no string.
     """
     return default_namespace.event(name, doc, latest_by=latest_by, schema=schema, takes=takes)
 

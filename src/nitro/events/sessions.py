@@ -11,7 +11,7 @@ from nitro.errors import ArgumentTypeError, ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-__all__ = ["check_session", "in_session", "is_of_asyncio"]
+__all__ = ["check_any_session", "check_session", "in_session", "is_of_asyncio"]
 
 
 def check_session(session: Any) -> Session:
@@ -30,6 +30,12 @@ def check_session(session: Any) -> Session:
     if not isinstance(session, Session):
         raise ArgumentTypeError(f"session is a SQLAlchemy session, not {type(session).__name__}")
     return session
+
+
+def check_any_session(session: Any) -> None:
+    """As `check_session`, for who can await and takes an `AsyncSession` as well."""
+    if not is_of_asyncio(session, "AsyncSession"):
+        check_session(session)
 
 
 async def in_session(session: Any, write: Callable[[Session], None]) -> None:
