@@ -72,11 +72,11 @@ test-all: $(JS) $(NPM) programs
 
 # Before each release, too: with the lowest versions that pyproject.toml allows of what Nitro is built on.
 test-least: $(JS) $(NPM) programs
-	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --least
+	NITRO_TEST_FRESH=1 $(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --least
 
 # Before each release, too: with the newest version of everything, whatever development.lock says; it tells what is newer.
 test-newest: $(JS) $(NPM) programs
-	$(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --newest $(if $(PYTHONS),--pythons $(PYTHONS))
+	NITRO_TEST_FRESH=1 $(WITH_NODE) $(BIN)/python -m tests.pythons --processes $(PROCESSES) --newest $(if $(PYTHONS),--pythons $(PYTHONS))
 
 # Before each release, too: the browser client in Firefox ESR, WebKitGTK and Chromium with its windows, and in eight times as
 # many explored worlds.

@@ -111,7 +111,7 @@ class Broker:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self.server is not None:
-            self.server.end(signal.SIGKILL)
+            self.server.discard()
 
 
 class SQLite(Broker):

@@ -8,18 +8,19 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from nitro.testing.conformance import eventually
+from tests.forked import python_m
 from tests.servers import ROOT
 
 __all__ = ["Command", "run"]
 
-_NITRO = [sys.executable, "-W", "error", "-m", "nitro"]
+_OPTIONS = ["-W", "error"]
+_LIBRARIES = ("typer.main", "typer.rich_utils", "rich.live", "pydantic_settings", "blinker", "httpx", "httpx_sse", "h2")
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
@@ -29,14 +30,19 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
 
 def run(*arguments: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
-    return subprocess.run(
-        [*_NITRO, *arguments],
-        env=_environment(environment),
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    program = python_m(
+        ["nitro", *arguments],
+        libraries=_LIBRARIES,
+        options=_OPTIONS,
+        environment=_environment(environment),
+        stdin=subprocess.PIPE,
     )
+    try:
+        output, errors = program.communicate(given, 60)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        raise
+    return subprocess.CompletedProcess(program.args, program.wait(), output, errors)
 
 
 class Command:
@@ -50,8 +56,13 @@ class Command:
             self._end, stdout = pty.openpty()
         else:
             self._end, stdout = os.pipe()
-        self.process = subprocess.Popen(
-            [*_NITRO, *arguments], env=environment, cwd=directory, stdout=stdout, stderr=subprocess.PIPE, text=True
+        self.process = python_m(
+            ["nitro", *arguments],
+            libraries=None if on_terminal else _LIBRARIES,
+            options=_OPTIONS,
+            environment=environment,
+            cwd=directory,
+            stdout=stdout,
         )
         os.close(stdout)
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read, self._read_errors)]

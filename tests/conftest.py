@@ -21,7 +21,7 @@ from nitro.delivery.process import get_hub
 from nitro.events.event import default_namespace
 from nitro.live import declaring
 from nitro.settings import get_settings
-from tests import servers
+from tests import forked, servers
 from tests.engines import ENGINES, Engine
 from tests.order import seconds_of
 from tests.reach import starts_a_process
@@ -42,6 +42,7 @@ CHROMIUM_FLAGS = [
 
 def pytest_configure() -> None:
     """Let Ctrl-C reach what the tests start, also if this was started in the background, where shells ignore it."""
+    forked.is_used = "NITRO_TEST_FRESH" not in os.environ
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -8,7 +8,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ import httpx
 from playwright.sync_api import Page
 
 from nitro.testing.conformance import eventually
+from tests.forked import python_m
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +30,13 @@ _FOREIGN = ",".join(
     for module in ("websockets.legacy", "uvicorn.protocols.websockets.websockets_impl")
 )
 """What an old uvicorn says beside a new websockets."""
+_LIBRARIES = {
+    "uvicorn": (
+        *("uvicorn.main", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.protocols.http.auto"),
+        *("uvicorn.protocols.websockets.auto", "fastapi", "sqlmodel", "pydantic_settings", "blinker"),
+    ),
+}
+"""What is imported in advance for a server; the others have libraries or processes of their own."""
 uvicorn_options: tuple[str, ...] = ()
 """What uvicorn is started with besides a test's own options, which count."""
 
@@ -90,19 +97,17 @@ class Server:
             }
         common = uvicorn_options if runner == "uvicorn" else ()
         module = runner.partition(" ")[0]
-        command = [sys.executable, "-m", module, *address[runner], *common, *options, *([app] if app else [])]
-        self.process = subprocess.Popen(
-            command,
+        self.process = python_m(
+            [module, *address[runner], *common, *options, *([app] if app else [])],
+            libraries=_LIBRARIES.get(module),
             cwd=directory,
-            env={
+            environment={
                 **os.environ,
                 "PYTHONPATH": f"{directory}:{ROOT}",
                 "PYTHONWARNINGS": f"default,{_FOREIGN}",
                 **(environment or {}),
             },
-            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
         )
         self.output = ""
         self._reader = threading.Thread(target=self._read, daemon=True)

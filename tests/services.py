@@ -76,6 +76,10 @@ class Service:
             self.process.wait(20)
             self.process = None
 
+    def discard(self) -> None:
+        """End it at once and for good."""
+        self.end(signal.SIGKILL)
+
     def freeze(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
@@ -90,7 +94,7 @@ class Service:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.end(signal.SIGKILL)
+        self.discard()
 
 
 class RedisServer(Service):
@@ -241,7 +245,8 @@ class PostgresServer(Service):
 
     def command(self) -> list[str]:
         address = ("-h", "127.0.0.1", "-p", str(self.port), "-k", "")
-        return [*as_nobody(), self.program("postgres"), "-D", str(self.directory / "data"), *address]
+        memory = ("-c", "dynamic_shared_memory_type=mmap")  # in its directory, and gone with it after a crash
+        return [*as_nobody(), self.program("postgres"), "-D", str(self.directory / "data"), *address, *memory]
 
     def program(self, name: str) -> str:
         """The path of one of its programs."""
@@ -276,6 +281,15 @@ class PostgresServer(Service):
         deadline = time.monotonic() + self.patience_seconds
         while any(map(_is_running, children)) and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    def discard(self) -> None:
+        """At once, but so that it gives back its shared memory, of which a system has a few thousand pieces."""
+        if self.process is not None:
+            self.thaw()
+            self.end(signal.SIGQUIT)
+        with contextlib.suppress(FileNotFoundError):  # what a crash leaves behind
+            _, number = (self.directory / "data" / "postmaster.pid").read_text().splitlines()[6].split()
+            subprocess.run(["ipcrm", "-m", number], check=True)
 
     def freeze(self) -> None:
         self._send_all(signal.SIGSTOP)

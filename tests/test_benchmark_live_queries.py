@@ -36,4 +36,4 @@ def test_clients_with_live_queries_and_clients_that_poll_hear_of_each_change(tmp
     found = figures("live_queries", "polling", tmp_path / "figures.json", *brief)
     assert [each["heard"] for each in found] == [4, 4, 16, 16]
     assert [each["missed"] for each in found] == [0, 0, 0, 0]
-    assert all(each["CPU s/s"] > 0 for each in found)
+    assert [each["CPU s/s"] for each in found if each["CPU s/s"] <= 0] == []

@@ -51,7 +51,7 @@ def test_after_a_fail_over_what_was_heard_is_not_heard_again(tmp_path: Path) -> 
     ):
         wait_until_open(one, other)
         publish(one, *(b"%d" % n for n in range(30)))
-        eventually(lambda: len(other.heard.payloads) == 30, "all are heard")
+        eventually(lambda: len(one.heard.payloads) == 30 == len(other.heard.payloads), "all are heard")
         before = one.broker.head
         ((place,),) = rows_of(primary, f"SELECT {WHERE_IT_IS}")
         caught_up = f"SELECT pg_last_wal_replay_lsn() >= '{place}'"

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from nitro import emit
 from nitro.delivery.hub import Hub
 from nitro.otel import NitroInstrumentor
+from tests import forked
 from tests.documents import ROOT, Document
 from tests.servers import Server, wait_for
 from tests.sse import Stream
@@ -69,6 +70,7 @@ def test_the_command_needs_nothing_in_the_code(tmp_path: Path, monkeypatch: pyte
     wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} {program} {sys.executable} "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(wrapper))
+    monkeypatch.setattr(forked, "is_used", False)
     with Server("app:app", directory=tmp_path, environment=TO_CONSOLE) as server:
         use(server)
         wait_for(lambda: names(server.output) >= WANTED)

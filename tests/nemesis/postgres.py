@@ -117,7 +117,7 @@ class Standby(Alone):
     def start(self) -> None:
         super().start()
         self.stack.enter_context(self.address)
-        self.stack.callback(lambda: self.server.end(signal.SIGKILL))
+        self.stack.callback(lambda: self.server.discard())
 
     def faults(self) -> list[Fault]:
         return [
@@ -151,6 +151,7 @@ class Standby(Alone):
         eventually(lambda: not is_standby(new), "it is promoted")
         self.broker.server = new
         self.address.switch(new.port)
+        old.discard()
         shutil.rmtree(old.directory)
 
 
