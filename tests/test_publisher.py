@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive
 
-from nitro import Grant
-from nitro.errors import ConfigurationError
+from nitro import Grant, on
+from nitro.delivery.hub import Hub
+from nitro.errors import AccessDenied, ConfigurationError
 from nitro.publisher import Publisher
 from tests.apps.keys import BILLING
 from tests.brokers import BROKERS
@@ -148,7 +149,7 @@ def test_what_is_no_event_is_refused_and_says_why(server: Server, stream: Stream
 def test_other_methods_and_forms_are_refused(server: Server) -> None:
     for method in ("GET", "PUT", "DELETE", "OPTIONS"):
         answer = httpx.request(method, f"{server.url}/publish/", trust_env=False, verify=False)
-        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert (check_problem(answer, 405), answer.headers["allow"]) == ("publish by POST", "POST")
     for kind in ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""):
         check_problem(publish(server, b'{"topic":"todo.a","result":1}', **{"Content-Type": kind}), 415)
 
@@ -235,6 +236,52 @@ def test_the_line_for_curl_in_the_documentation_works(server: Server, stream: St
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20, check=True)
     assert json.loads(done.stdout) == {"published": True}
     stream.read_until(b"event: order.placed")
+
+
+def publish_here(*events: Any, idempotency_key: str = "k") -> list[httpx.Response]:
+    """What a publisher of this process answers."""
+
+    async def scenario() -> list[httpx.Response]:
+        publisher = Publisher({BILLING: Grant(["*"], user_id="x")})
+        headers = {"Authorization": f"Bearer {BILLING}", "Idempotency-Key": idempotency_key}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(publisher), base_url="http://test") as client:
+            return [await client.post("/", json=event, headers=headers) for event in events]
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("hub", "no_handlers")
+def test_what_a_required_handler_raises_is_a_problem_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    @on("todo.failed", required=True)
+    def fail(sender: Any, result: Any) -> None:
+        raise PermissionError("not for the answer")
+
+    @on("todo.refused", required=True)
+    def refuse(sender: Any, result: Any) -> None:
+        raise AccessDenied("not today")
+
+    failed, refused = publish_here({"topic": "todo.failed", "result": 1}, {"topic": "todo.refused", "result": 1})
+    assert check_problem(failed, 500) == "this event failed in the server, whose log says why"
+    assert check_problem(refused, 403) == "not today"
+    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], PermissionError)
+
+
+@pytest.mark.usefixtures("no_handlers")
+def test_an_idempotency_key_keeps_no_handler_from_running_again_until_the_broker_has_the_event(
+    hub_with: Callable[..., Hub],
+) -> None:
+    hub_with(broker_url="redis://127.0.0.1:1/0", publish_timeout_seconds=0.1)
+    handled: list[Any] = []
+
+    @on("todo.placed")
+    def note(sender: Any, result: Any) -> None:
+        handled.append(result)
+
+    event = {"topic": "todo.placed", "result": 1}
+    assert [answer.status_code for answer in publish_here(event, event)] == [503, 503]
+    assert handled == [1, 1]
 
 
 @pytest.mark.parametrize("key", ["short", "", "é" * 20, " " * 20, "x" * 20 + "\n"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import re
 import time
 from base64 import urlsafe_b64encode
@@ -44,6 +45,8 @@ from nitro.sse.problem import Problem
 
 __all__ = ["Publisher"]
 
+log: Final = logging.getLogger("nitro.events")
+
 _LEAST_KEY_CHARS: Final = 16
 _BODY_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 1.0
@@ -73,13 +76,15 @@ class Publisher:
     """Accepts `POST` requests with `{"topic": "order.placed", "result": {…}, "sender": "billing"}`, one event each.
 
     The key is sent as `Authorization: Bearer <key>`. With the header `Idempotency-Key`, a request that is repeated, to
-    any process with the same broker, is published once, for as long as the log retains the event.
+    any process with the same broker, is published once, for as long as the log retains the event. Handlers may run
+    again for a request that is repeated before the broker has acknowledged.
 
     Responds 200 with `{"published": true}` once the broker has acknowledged, or false if a handler cancelled the event.
     Errors are problem details (RFC 9457): 400 for invalid JSON, 401 without a valid key, 403 for a topic or sender
-    outside its grant, 409 while a request with the same idempotency key is in progress, 413 and 422 for an event that
-    can't be sent, 422 also for an idempotency key that was used for another event, and 503 with `Retry-After` if the
-    broker is unreachable: retry with the same key.
+    outside its grant, 405 for another method, 409 while a request with the same idempotency key is in progress, 413 and
+    422 for an event that can't be sent, 422 also for an idempotency key that was used for another event, 500 if a
+    `required` handler raised, which is logged, and 503 with `Retry-After` if the broker is unreachable: retry with the
+    same key.
 
     Args:
         keys: a mapping of each key, 16 or more unguessable characters, to the grant of what it may publish. The grant's
@@ -106,18 +111,22 @@ class Publisher:
         if scope["type"] != "http":
             raise ConfigurationError(f"a Publisher takes http requests, not {scope['type']}; mount it at a path")
         request = Request(scope, partial(_in_turns, receive))
-        if request.method != "POST":
-            response: Response = Response("use POST", 405, {"allow": "POST"})
-        else:
-            try:
-                response = await self._answer(request)
-            except _Refused as refusal:
-                response = Problem(refusal, refusal.status)
-            except NitroError as error:
-                response = Problem(error)
+        try:
+            response = await self._answer(request)
+        except _Refused as refusal:
+            response = Problem(refusal, refusal.status)
+            if refusal.status == 405:
+                response.headers["allow"] = "POST"
+        except NitroError as error:
+            response = Problem(error)
+        except Exception:  # of a required handler
+            log.exception("what was published over HTTP failed in this process")
+            response = Problem(_Refused("this event failed in the server, whose log says why", 500), 500)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
+        if request.method != "POST":
+            raise _Refused("publish by POST", 405)
         key = self._key_of(request)
         body = await _body_of(request)
         topic, result, sender = _event_in(body)
