@@ -272,7 +272,8 @@ class Client:
         Each client gets its own copy.
 
         A client has one reader: a second `stream()` or `messages()` of it ends the first, without an error. Make a
-        client for each reader.
+        client for each reader. Who leaves the loop leaves the client connected, and may read on: `with client:` around
+        it disconnects.
 
         Args:
             delay: seconds, above 0. Has no effect, since the reader is woken at once; kept for compatibility.
