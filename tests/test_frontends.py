@@ -269,6 +269,41 @@ def test_react_keeps_what_it_heard_when_data_that_was_asked_for_before_comes_lat
     expect(page.locator("ul li")).to_have_text(["heard", "and then"])
 
 
+@pytest.mark.parametrize("name", DATA_PAGES)
+def test_data_that_fails_to_load_after_a_gap_is_loaded_again(server: Server, page: Page, name: str) -> None:
+    until_clients(server, 0)
+    server.post("/forget")
+    write(server, name, "before")
+    lost = ["lost", "lost"] if name == "React" else ["lost"]  # StrictMode asks twice, and takes the second answer
+    answers = [*lost, "unavailable", "cut", "login"]
+
+    def answer(route: Route) -> None:
+        match answers.pop(0) if answers else "whole":
+            case "lost":
+                route.fulfill(json={**route.fetch().json(), "position": "nobodys-1"})
+            case "unavailable":
+                route.fulfill(status=502, body="{}", content_type="application/json")
+            case "cut":
+                route.abort()
+            case "login":
+                route.fulfill(status=200, body="<p>Log in", content_type="text/html")
+            case _:
+                route.continue_()
+
+    page.add_init_script("Math.random = () => 0")
+    page.route(server.url + "/items", answer)
+    page.goto(server.url + DATA_PAGES[name])
+    deadline = time.monotonic() + 30
+    while answers:
+        assert time.monotonic() < deadline, f"the page did not ask again, and has yet to be answered {answers}"
+        page.wait_for_timeout(20)
+    write(server, name, "meanwhile")
+    expect(page.locator("ul li")).to_have_text(["before", "meanwhile"], timeout=10_000)
+    until_clients(server, 1)
+    write(server, name, "after")
+    expect(page.locator("ul li")).to_have_text(["before", "meanwhile", "after"])
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_what_was_written_between_position_and_data_is_shown_once(server: Server, page: Page, name: str) -> None:
     until_clients(server, 0)
