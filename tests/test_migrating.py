@@ -21,9 +21,11 @@ from typing import Any
 
 import httpx
 import litestar.response
+import msgspec
 import pytest
 import sse_starlette
 from django.core.serializers.json import DjangoJSONEncoder  # type: ignore[import-untyped]  # Django has no types
+from django.utils.functional import lazystr  # type: ignore[import-untyped]  # the same
 from fastapi import FastAPI
 from litestar.channels import ChannelsPlugin
 from litestar.channels.backends.memory import MemoryChannelsBackend
@@ -121,13 +123,28 @@ def until_all_hear(streams: Sequence[Stream], say: Callable[[], object]) -> None
     wait_for(is_heard)
 
 
-NAMES = {"datetime": datetime, "UTC": UTC, "Decimal": Decimal, "timedelta": timedelta, "float": float}
+class Struct(msgspec.Struct):
+    title: str
+
+
+class OfYours:
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+
+NAMES = {
+    **{"datetime": datetime, "UTC": UTC, "Decimal": Decimal, "timedelta": timedelta, "float": float},
+    **{"msgspec": msgspec, "gettext_lazy": lazystr},
+}
+TODOS = {"litestar-channels": Struct, "fastapi-sse": OfYours}
+"""What `Todo` is in the table of values of that page."""
 
 
 def values_in(guide: str) -> list[tuple[Any, str, str]]:
     """The rows of its table of values: the value, and what both make of it, as the page says."""
-    rows = re.findall(r"^\| `(.+)` \| (.+) \| (.+) \|$", GUIDES[guide].text.split("| value |")[1], re.MULTILINE)
-    return [(eval(value, dict(NAMES)), theirs, ours) for value, theirs, ours in rows]
+    table = GUIDES[guide].text.split("| value |")[1]
+    rows = re.findall(r"^\| `(.+?)`(?:, .+?)? \| (.+) \| (.+) \|$", table, re.MULTILINE)
+    return [(eval(value, {**NAMES, "Todo": TODOS.get(guide)}), theirs, ours) for value, theirs, ours in rows]
 
 
 async def by_fastapi(value: Any) -> str:
