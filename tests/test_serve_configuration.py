@@ -289,9 +289,10 @@ def test_the_command_tells_it_in_one_line_with_code_2(tmp_path: Path) -> None:
             ("--config", str(tmp_path / "no.toml")),
             f"nitro: {tmp_path}/no.toml can't be read: No such file or directory",
         ),
+        (("--config=~/no.toml",), f"nitro: {tmp_path}/no.toml can't be read: No such file or directory"),
         ((), "nitro: nobody may hear anything yet. Write [ticket] with secret"),
     ):
-        done = run("serve", *arguments)
+        done = run("serve", *arguments, HOME=str(tmp_path))
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(said) and done.stderr.count("\n") == 1, done.stderr
 

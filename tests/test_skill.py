@@ -380,6 +380,17 @@ def test_the_command_needs_no_extra() -> None:
     assert (told.returncode, told.stdout, told.stderr) == (0, TEXT, "")
 
 
+def test_a_tilde_that_the_shell_left_alone_is_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    done = run("skill", "--to=~/.claude/skills")
+    file = tmp_path / "home/.claude/skills/nitro-realtime/SKILL.md"
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}\n", "")
+    assert file.read_text(encoding="utf-8") == TEXT
+
+
 def test_a_wrong_command_is_told_with_code_2(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("skill", "--to", str(tmp_path / "file"))

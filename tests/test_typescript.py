@@ -243,6 +243,14 @@ def test_an_application_is_found_in_its_directory_made_by_its_factory_and_its_pa
     assert 'declare module "/nitro/client.js" {' in done.stdout
 
 
+def test_a_tilde_that_the_shell_left_alone_is_the_home_directory(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("from tests.apps.typed import make")
+    options = ("--factory", "--app-dir=~", "--output=~/events.d.ts")
+    done = run("types", "shop:make", *options, HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert '"made": number;' in (tmp_path / "events.d.ts").read_text()
+
+
 @pytest.mark.parametrize("command", ["types", "asyncapi"])
 def test_the_remedy_of_check_makes_the_file_right(command: str, tmp_path: Path) -> None:
     directory, file = tmp_path / "the shop", tmp_path / "its events"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os.path import expanduser
 from typing import Annotated
 
 import typer
@@ -187,11 +188,15 @@ def _bench(
 
 _Application = Annotated[str, typer.Argument(metavar="APP", help="As for nitro run: main:app.")]
 _Output = Annotated[
-    str | None, typer.Option("--output", "-o", metavar="FILE", help="Where it is written. Default: stdout.")
+    str | None,
+    typer.Option("--output", "-o", parser=expanduser, metavar="FILE", help="Where it is written. Default: stdout."),
 ]
 _Checks = Annotated[bool, typer.Option("--check", help="Compare FILE, and write nothing.")]
 _Directory = Annotated[
-    str, typer.Option("--app-dir", metavar="DIRECTORY", help="Where APP is; default: here.", show_default=False)
+    str,
+    typer.Option(
+        "--app-dir", parser=expanduser, metavar="DIRECTORY", help="Where APP is; default: here.", show_default=False
+    ),
 ]
 _Factory = Annotated[bool, typer.Option("--factory", help="APP is called, and returns the application.")]
 
@@ -267,7 +272,8 @@ def _run(context: typer.Context) -> None:
 def _serve(
     context: typer.Context,
     config: Annotated[
-        str | None, typer.Option("--config", metavar="FILE", envvar="NITRO_SERVE_CONFIG", help="A TOML file.")
+        str | None,
+        typer.Option("--config", parser=expanduser, metavar="FILE", envvar="NITRO_SERVE_CONFIG", help="A TOML file."),
     ] = None,
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", envvar="UVICORN_HOST", help="Where it listens.")

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
+from os.path import expanduser
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--to",
         metavar="DIR",
+        type=expanduser,
         help=f"write DIR/{_NAME}/SKILL.md instead; DIR is where your agent looks for skills",
     )
     directory: str | None = parser.parse_args(arguments).to
