@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -82,16 +85,18 @@ class Heard:
             )
 
     @property
+    def said(self) -> str:
+        return self._file.read_text()
+
+    @property
     def values(self) -> list[Any]:
-        return [
-            json.loads(line) for line in self._file.read_text().splitlines() if line.startswith(tuple('0123456789"'))
-        ]
+        return [json.loads(line) for line in self.said.splitlines() if line.startswith(tuple('0123456789"'))]
 
     def until(self, wanted: list[Any]) -> None:
         deadline = time.monotonic() + 30
         while self.values != wanted:
-            assert self.process.poll() is None, self._file.read_text()
-            assert time.monotonic() < deadline, f"{wanted} were not heard: {self._file.read_text()}"
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, f"{wanted} were not heard: {self.said}"
             time.sleep(0.02)
 
     def end(self) -> None:
@@ -130,7 +135,61 @@ def _go_through(heard: Heard, server: Server, line: Proxy) -> None:
             heard.until(list(range(n + 3)))
     finally:
         heard.end()
-    assert "Traceback" not in heard._file.read_text()
+    assert "Traceback" not in heard.said
+
+
+class Answering(ThreadingHTTPServer):
+    """Answers requests in turn with 503, a stream that ends, 503 again, and the last answer from then on."""
+
+    daemon_threads = True
+
+    def __init__(self, last: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        away = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<p>503"
+        stream = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+        self.left = [away, stream + b'retry: 50\nid: a-1\n\nid: a-2\ndata: {"n":0}\n\n', away, last]
+        self.ids: list[str | None] = []
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Answering
+
+    def do_GET(self) -> None:
+        self.server.ids.append(self.headers["Last-Event-ID"])
+        self.wfile.write(self.server.left[0] if len(self.server.left) == 1 else self.server.left.pop(0))
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is logged."""
+
+
+THAT_STOP = [recipe for recipe in RECIPES if recipe.language == "python" or recipe.heading == "fetch-event-source"]
+"""Those that tell a passing answer from one that stays; the page says of the others what they do."""
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n<p>Log in",
+    ],
+    ids=["204", "a page to log in"],
+)
+def test_a_recipe_comes_back_after_503_and_stays_away_after(last: bytes, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        programs = []
+        for number, recipe in enumerate(THAT_STOP):
+            answering = stack.enter_context(Answering(last))
+            stack.callback(answering.shutdown)
+            Thread(target=answering.serve_forever, args=(0.05,), daemon=True).start()
+            (directory := tmp_path / str(number)).mkdir()
+            heard = Heard(recipe, f"http://127.0.0.1:{answering.server_port}/events", directory)
+            stack.callback(heard.end)
+            programs.append((recipe, heard, answering))
+        for recipe, heard, answering in programs:
+            heard.process.wait(60)
+            assert heard.values == [0], f"{recipe}: {heard.said}"
+            assert answering.ids == [None, None, "a-2", "a-2"], f"{recipe}: {heard.said}"
 
 
 def test_a_recipe_is_told_of_a_gap(server: Server, tmp_path: Path) -> None:
