@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from nitro.settings import Settings
@@ -39,6 +41,13 @@ def test_each_setting_is_listed_once() -> None:
 def test_each_default_is_the_one_of_the_settings() -> None:
     defaults = {name.upper(): shown(field.default) for name, field in Settings.model_fields.items()}
     assert {name: default for name, default, *_ in ROWS} == defaults
+
+
+def test_a_file_of_variables_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("NITRO_NAMESPACE=of_the_file\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NITRO_NAMESPACE", raising=False)
+    assert Settings().namespace == "nitro"
 
 
 def test_each_unit_is_that_of_the_name() -> None:
