@@ -13,21 +13,25 @@ from pydantic_core import to_json
 from nitro.messages.one_line import on_one_line
 from nitro.messages.topics import PRESENCE_OF
 
-__all__ = ["PRESENCE", "Entry", "Kind", "Member", "Report", "Reported", "Room", "RoomChange"]
+__all__ = ["PRESENCE", "SAID_BEFORE", "UNSAID", "Entry", "Kind", "Member", "Report", "Reported", "Room", "RoomChange"]
 
 PRESENCE: Final = "nitro.presence"
 Kind: TypeAlias = Literal["change", "whole", "leaving", "ask", "ended"]
 """What a report says; see `Report`."""
+SAID_BEFORE: Final = -1
+"""The order of a state that was said in another log."""
+UNSAID: Final = -2
+"""The order of a state that nobody has said: it is None."""
 
 
 class Entry(NamedTuple):
     """What one worker says of a user in a room.
 
     Attributes:
-        state: what the application says of the user.
+        state: what the application said last of the user, by any worker, as far as this one knows.
         since: when the user came, in seconds since 1970.
-        order: the place in the log at which the worker said so; 0 if that is the place of this report. The newest of
-            all workers counts that says something.
+        order: the place in the log at which it was said; 0 if that is the place of this report; else `SAID_BEFORE` or
+            `UNSAID`. The newest counts.
     """
 
     state: Any
@@ -80,7 +84,7 @@ class Member(NamedTuple):
 
     Attributes:
         user_id: the user.
-        state: what the application says of the user; the newest of all tabs and workers.
+        state: what the application said last of the user, in whichever tab and worker.
         since: when the user came, in seconds since 1970.
     """
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from nitro.messages.presence import Entry, Reported
+from nitro.messages.presence import SAID_BEFORE, Entry, Reported
 
 __all__ = ["Attendance"]
 
@@ -28,21 +28,15 @@ class _User:
 
     Attributes:
         clients: how many clients the user has here.
-        state: the newest that one of them has set.
-        json: the same as JSON.
-        since: when the user came, in seconds since 1970.
-        order: the place in the log at which the state was told; 0 if it wasn't.
+        entry: what this process says of the user; of the order 0 as long as only this process knows it.
         leaves_at: when the user is gone, if no client comes; never while there is one.
     """
 
-    __slots__ = ("clients", "json", "leaves_at", "order", "since", "state")
+    __slots__ = ("clients", "entry", "leaves_at")
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, entry: Entry) -> None:
         self.clients = 0
-        self.state: Any = None
-        self.json = b"null"
-        self.since = since
-        self.order = 0
+        self.entry = entry
         self.leaves_at = _NEVER
 
 
@@ -59,18 +53,23 @@ class Attendance:
         self._leaving: dict[Place, None] = {}  # in the order in which they leave
         self._changed: dict[Place, None] = {}
 
-    def enter(self, room: str, user: str, state: Any, since: float, *, is_shown: bool = True) -> None:
-        """A client has come; a state of None changes nothing."""
+    def enter(self, room: str, user: str, state: Any, known: Entry) -> None:
+        """A client has come.
+
+        Args:
+            state: what the application says of its user; None changes nothing.
+            known: what is known of a user who wasn't here yet.
+        """
         place = room, user
         found = self._users.get(place)
         if found is None:
-            found = self._users[place] = _User(since)
+            found = self._users[place] = _User(known)
             self._changed[place] = None
         found.clients += 1
         found.leaves_at = _NEVER
         self._leaving.pop(place, None)
         if state is not None:
-            self.set_state(room, user, state, is_shown=is_shown)
+            self.set_state(room, user, state)
 
     def leave(self, room: str, user: str, now: float) -> None:
         """A client has gone."""
@@ -81,16 +80,31 @@ class Attendance:
             found.leaves_at = now + self._linger
             self._leaving[place] = None
 
-    def set_state(self, room: str, user: str, state: Any, *, is_shown: bool = True) -> None:
-        """What the application says of a user who is there.
+    def set_state(self, room: str, user: str, state: Any) -> None:
+        """What the application says of a user who is there; None takes away what it said before."""
+        found = self._users.get((room, user))
+        if found is not None and to_json(found.entry.state) != to_json(state):
+            found.entry = found.entry._replace(state=state, order=0)
+            self._changed[room, user] = None
+
+    def take_over(self, room: str, user: str, order: int, newest: Entry, told: Entry | None) -> None:
+        """Say of a user who is here what is the newest in the log, unless one of the clients has said something else.
 
         Args:
-            is_shown: whether all are shown that state; not if another process has told a newer one.
+            order: how far the log is read.
+            newest: what all processes are shown.
+            told: what they take for this process's own; None if they have nothing of it.
         """
-        found, json = self._users.get((room, user)), to_json(state)
-        if found is not None and (found.json != json or (found.order and not is_shown)):
-            found.state, found.json, found.order = state, json, 0
-            self._changed[room, user] = None
+        place = room, user
+        found = self._users[place]
+        if not found.entry.order:
+            is_said_now = told is not None and told.order == order
+            if place in self._changed or not is_said_now or to_json(newest.state) != to_json(found.entry.state):
+                return
+        if newest.order >= found.entry.order:
+            found.entry = newest
+        if told is not None and told != found.entry:
+            self._changed[place] = None
 
     def take_changes(self, now: float, max_bytes: int) -> list[Reported]:
         """What has changed since it was asked last, in parts of at most so many bytes of JSON."""
@@ -113,31 +127,23 @@ class Attendance:
         self._changed = {place: None for place in self._changed if place not in self._users}
         return list(self._parts(self._users, max_bytes)) or [{}]
 
-    def was_told(self, rooms: Reported, order: int) -> None:
-        """A report was read in the log, at that place."""
-        for room, users in rooms.items():
-            for user, entry in users.items():
-                found = self._users.get((room, user))
-                if found is not None and entry is not None and not entry.order and entry.state == found.state:
-                    found.order = order
-
     def forget_orders(self) -> None:
         """The log is another one."""
         for found in self._users.values():
-            found.order = 0
+            if found.entry.order > 0:
+                found.entry = found.entry._replace(order=SAID_BEFORE)
 
     def _parts(self, places: Iterable[Place], max_bytes: int) -> Iterator[Reported]:
         rooms, size = Reported(), 0
         for room, user in places:
             found = self._users.get((room, user))
             more = _ENTRY_BYTES + len(to_json(user)) + (len(to_json(room)) if room not in rooms else 0)
-            more += len(found.json) if found is not None else 0
+            more += len(to_json(found.entry.state)) if found is not None else 0
             if rooms and size + more > max_bytes:
                 yield rooms
                 rooms, size = Reported(), 0
             size += more
-            entry = None if found is None else Entry(found.state, found.since, found.order)
-            rooms.setdefault(room, {})[user] = entry
+            rooms.setdefault(room, {})[user] = None if found is None else found.entry
         if rooms:
             yield rooms
 
@@ -151,6 +157,9 @@ class Attendance:
         """When the next user is gone; never if none is about to leave."""
         first = next(iter(self._leaving), None)
         return _NEVER if first is None else self._users[first].leaves_at
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._users
 
     def __len__(self) -> int:
         return len(self._users)

@@ -2,13 +2,14 @@
 
 Every process that reads the same reports has the same roster, so a list has a place in the log. A worker alone says who
 its users are. Its reports are numbered: whoever misses one, or hears of an unknown worker, asks for whole reports.
+What a worker says anew of a user, all workers that have the user say from there on, without a report of theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from nitro.messages.presence import Entry, Member, Report, Room, RoomChange
+from nitro.messages.presence import SAID_BEFORE, Entry, Member, Report, Room, RoomChange
 
 __all__ = ["Roster"]
 
@@ -90,12 +91,22 @@ class Roster:
         found = self.rooms.get(room)
         return [] if found is None else found.sorted
 
+    def newest(self, room: str, user: str) -> Entry | None:
+        """What all processes are shown of a user; None if the user isn't there."""
+        by_worker = self._entries.get(room, {}).get(user)
+        return None if by_worker is None else _newest(by_worker)
+
+    def told_by(self, worker: str, room: str, user: str) -> Entry | None:
+        """What a worker says of a user; None if it has nothing of the user."""
+        return self._entries.get(room, {}).get(user, {}).get(worker)
+
     def forget_orders(self) -> None:
         """The log is another one: what anybody says from here on is newer than all that was said before."""
         for users in self._entries.values():
             for by_worker in users.values():
                 for worker, entry in by_worker.items():
-                    by_worker[worker] = entry._replace(order=-1)
+                    if entry.order > 0:
+                        by_worker[worker] = entry._replace(order=SAID_BEFORE)
 
     def _end(self, workers: dict[str, int]) -> list[RoomChange]:
         touched: _Touched = {}
@@ -117,7 +128,11 @@ class Roster:
         if entry is not None:
             users.add(user)
             by_worker = self._entries.setdefault(room, {}).setdefault(user, {})
-            by_worker[name] = entry._replace(order=entry.order or order)
+            if not entry.order:
+                for other, old in by_worker.items():
+                    by_worker[other] = old._replace(state=entry.state, order=order)
+            # an order that is still to come is one of another log, whose end the worker hadn't read yet
+            by_worker[name] = entry._replace(order=(entry.order or order) if entry.order <= order else SAID_BEFORE)
         elif user in users:
             users.discard(user)
             self._drop(name, room, user)
@@ -153,9 +168,8 @@ class Roster:
                     del members[user]
                     left.append(user)
                 continue
-            said = [entry for entry in by_worker.values() if entry.state is not None]
-            state = max(said, key=lambda entry: entry.order).state if said else None
-            member = Member(user, state, min([entry.since for entry in by_worker.values()]))
+            newest = _newest(by_worker)
+            member = Member(user, newest.state, newest.since)
             members[user] = member
             if old is None:
                 joined.append(member)
@@ -165,3 +179,9 @@ class Roster:
 
     def __repr__(self) -> str:
         return f"<Roster of {len(self.rooms)} rooms by {len(self.workers)} workers>"
+
+
+def _newest(by_worker: Mapping[str, Entry]) -> Entry:
+    """What counts; the same in all processes, also of what was said before this log."""
+    newest = max(by_worker.items(), key=lambda told: (told[1].order, told[0]))[1]
+    return newest._replace(since=min([entry.since for entry in by_worker.values()]))

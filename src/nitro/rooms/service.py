@@ -13,13 +13,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from nitro.brokers.shared_future import SharedFuture
 from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, NitroError, PayloadTooLarge
 from nitro.messages.message import Message
-from nitro.messages.presence import PRESENCE, Kind, Member, Report, Reported, Room, RoomChange
+from nitro.messages.presence import PRESENCE, UNSAID, Entry, Kind, Member, Report, Reported, Room, RoomChange
 from nitro.rooms.attendance import Attendance
 from nitro.rooms.roster import Roster
 
@@ -89,10 +87,10 @@ class RoomService:
         threading.Thread(target=self._run, name="nitro-rooms", daemon=True).start()
 
     def enter(self, room: str, user: str, state: Any) -> None:
-        """A client of this process has come."""
+        """A client of this process has come; a member who is elsewhere already stays one, as he is."""
         with self._condition:
-            is_shown = self._is_shown(room, user, state)
-            self._attendance.enter(room, user, state, self._since(room, user), is_shown=is_shown)
+            known = self._roster.newest(room, user) or Entry(None, round(time.time(), 3), UNSAID)
+            self._attendance.enter(room, user, state, known)
             self._wake_by(self._may_report_at)
 
     def leave(self, room: str, user: str) -> None:
@@ -104,7 +102,7 @@ class RoomService:
     def set_state(self, room: str, user: str, state: Any) -> None:
         """What the application says of a user who is there."""
         with self._condition:
-            self._attendance.set_state(room, user, state, is_shown=self._is_shown(room, user, state))
+            self._attendance.set_state(room, user, state)
             self._wake_by(self._may_report_at)
 
     def members(self, room: str) -> list[Member]:
@@ -131,9 +129,8 @@ class RoomService:
                 return ()
             self._follow_epoch(message.position.epoch)
             changes = self._roster.apply(report, message.position.sequence, now)
-            if report.worker == self._id:
-                self._attendance.was_told(report.rooms, message.position.sequence)
-                self._owes_whole |= changes is None  # one of its own reports isn't in the log
+            self._take_over(report.rooms, message.position.sequence)
+            self._owes_whole |= changes is None and report.worker == self._id  # one of its own isn't in the log
             if report.kind == "leaving":
                 self._roster.count_as_heard(report.worker, now - self._lease + self._leave)
             elif report.kind == "ended":
@@ -143,6 +140,14 @@ class RoomService:
             self._asks |= changes is None and report.worker != self._id
             self._condition.notify()
             return changes or ()
+
+    def _take_over(self, rooms: Reported, order: int) -> None:
+        for room, users in rooms.items():
+            for user in users:
+                newest = self._roster.newest(room, user) if (room, user) in self._attendance else None
+                if newest is not None:
+                    told = self._roster.told_by(self._id, room, user)
+                    self._attendance.take_over(room, user, order, newest, told)
 
     def _follow_epoch(self, epoch: str) -> None:
         if self._epoch and epoch != self._epoch:
@@ -173,19 +178,6 @@ class RoomService:
         """Wake the thread if it would sleep longer: to wake it for each who comes would cost more than all the rest."""
         if when < self._wakes_at:
             self._condition.notify()
-
-    def _since(self, room: str, user: str) -> float:
-        """When the user came: a member who is elsewhere already stays one."""
-        member = self._member(room, user)
-        return round(time.time(), 3) if member is None else member.since
-
-    def _is_shown(self, room: str, user: str, state: Any) -> bool:
-        member = self._member(room, user)
-        return member is None or to_json(member.state) == to_json(state)
-
-    def _member(self, room: str, user: str) -> Member | None:
-        found = self._roster.rooms.get(room)
-        return None if found is None else found.members.get(user)
 
     def _run(self) -> None:
         while not self._is_closed:
