@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, settings
@@ -350,6 +352,29 @@ def test_whenever_workers_write_and_read_they_agree_at_last_and_what_was_said_st
         services.settle()
         there = {user for (_, user), count in services.clients.items() if count}
         assert services.shown() == [{user: settled[0][user] for user in settled[0] if user in there}] * 3
+
+
+def test_a_process_that_was_frozen_itself_does_not_take_others_for_dead_that_it_could_not_hear(
+    hub_with: Callable[..., Hub], tmp_path: Path
+) -> None:
+    hub = hub_with(broker_url=f"sqlite:///{tmp_path}/events.db", presence_lease_seconds=9)
+    hub.opened.result(10)
+    service = RoomService(hub)
+    service.known.set_result(None)
+    whole = Report("whole", "another", 1, {"a": {"ann": Entry(None, 1.0, UNSAID)}})
+    service.hear(Message(PRESENCE, None, whole.payload, Position("epoch", 1)))
+
+    def ends_at(seconds: int) -> bool:
+        reports, _ = service._due(heard_at + seconds)
+        return any(report.kind == "ended" for report in reports)
+
+    heard_at = time.monotonic()
+    assert not ends_at(0)
+    _, seconds = service._due(heard_at)
+    assert seconds is not None
+    assert seconds < 4, "it looks in time for the next beat, so that it notices"
+    assert not ends_at(60), "the other one may have been frozen, too"
+    assert 3 <= next(n for n in range(60) if ends_at(60 + n)) <= 9, "and has time to be heard"
 
 
 def test_those_who_came_first_are_first_whoever_is_reported_first() -> None:

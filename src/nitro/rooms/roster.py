@@ -81,10 +81,10 @@ class Roster:
         if known is not None:
             known.heard_at = heard_at
 
-    def excuse(self, now: float) -> None:
-        """Count every worker as just heard: nothing could be heard before."""
+    def excuse(self, now: float, seconds: float = float("inf")) -> None:
+        """Don't count so many of the last seconds as silence of any worker: nobody could be heard in them."""
         for worker in self.workers.values():
-            worker.heard_at = now
+            worker.heard_at = max(worker.heard_at, min(worker.heard_at + seconds, now))
 
     def members(self, room: str) -> list[Member]:
         """Who is in a room now."""

@@ -77,7 +77,7 @@ class RoomService:
         self._asked_at = _NEVER  # when its first question was read in the log
         self._expected: dict[str, int] | None = None
         self._reported_at = self._whole_at = self._may_ask_at = self._may_report_at = self._may_end_at = 0.0
-        self._wakes_at = 0.0
+        self._wakes_at = self._looked_at = 0.0
         self._is_closed = False
 
     def start(self) -> None:
@@ -279,13 +279,16 @@ class RoomService:
         return found is not None and len(found.members) > self._max_members
 
     def _silent(self, now: float) -> tuple[dict[str, int], float]:
-        """The processes that count as dead, and when there may be more."""
+        """The processes that count as dead, and when to look again: in time to notice if this one was frozen."""
+        stood_still, self._looked_at = now - self._looked_at - self._beat, now
         others = {name: worker for name, worker in self._roster.workers.items() if name != self._id}
         if not others or not self.known.done():
             return {}, _NEVER
         if self._hub.broker.state.gone_seconds:
             self._roster.excuse(now)
             return {}, now + _AGAIN_SECONDS
+        if stood_still > 0:
+            self._roster.excuse(now, stood_still)
         alive = sorted(name for name, worker in self._roster.workers.items() if worker.heard_at > now - self._lease)
         turn = alive.index(self._id) if self._id in alive else len(alive)
         patience = self._lease + turn * _TURN_SECONDS
@@ -293,7 +296,8 @@ class RoomService:
         if silent and now >= self._may_end_at:
             self._may_end_at = now + _AGAIN_SECONDS
             return silent, now
-        return {}, max(min(worker.heard_at for worker in others.values()) + patience, self._may_end_at)
+        may_end_at = max(min(worker.heard_at for worker in others.values()) + patience, self._may_end_at)
+        return {}, min(may_end_at, now + self._beat)
 
     def _knows(self, now: float) -> bool:
         """Whether it is known who is in which room: all have answered, or nobody is there who could."""
