@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -375,6 +376,31 @@ def test_a_process_that_was_frozen_itself_does_not_take_others_for_dead_that_it_
     assert seconds < 4, "it looks in time for the next beat, so that it notices"
     assert not ends_at(60), "the other one may have been frozen, too"
     assert 3 <= next(n for n in range(60) if ends_at(60 + n)) <= 9, "and has time to be heard"
+
+
+def test_while_nothing_may_be_reported_nothing_is_looked_for(hub_with: Callable[..., Hub]) -> None:
+    service = RoomService(hub_with(presence_max_members=1, presence_leave_seconds=0))
+    for user in ("ann", "bob", "eve"):
+        service.enter("a", user, None)
+
+    def write(seconds: float) -> tuple[list[Report], float | None]:
+        reports, wait_seconds = service._due(began_at + seconds)
+        for report in reports:
+            position = Position("epoch", report.number)
+            service.hear(Message(PRESENCE, None, report.payload, position))
+        return reports, wait_seconds
+
+    began_at = time.monotonic()
+    write(0)
+    service.leave("a", "ann")
+    reports, _ = write(1_000)
+    assert reports == [Report("change", service._id, 2, {"a": {"ann": None}})]
+    service.leave("a", "bob")
+    reports, wait_seconds = write(1_000.01)
+    assert reports == []
+    assert wait_seconds == pytest.approx(0.99), "until the next report of a crowd"
+    reports, _ = write(1_001.01)
+    assert reports == [Report("change", service._id, 3, {"a": {"bob": None}})]
 
 
 def test_those_who_came_first_are_first_whoever_is_reported_first() -> None:

@@ -97,7 +97,7 @@ class RoomService:
         """A client of this process has gone."""
         with self._condition:
             self._attendance.leave(room, user, time.monotonic())
-            self._wake_by(self._attendance.next_leave_at)
+            self._wake_by(max(self._attendance.next_leave_at, self._may_report_at))
 
     def set_state(self, room: str, user: str, state: Any) -> None:
         """What the application says of a user who is there."""
@@ -312,7 +312,7 @@ class RoomService:
         return now >= self._asked_at + waits
 
     def _until(self, now: float, look_at: float) -> float | None:
-        times = [look_at, self._attendance.next_leave_at]
+        times = [look_at, max(self._attendance.next_leave_at, self._may_report_at)]
         if not self.known.done() and self._asked_at < _NEVER:
             times.append(now + _PAUSE_SECONDS)
         if self._asks:
@@ -322,7 +322,7 @@ class RoomService:
         if self._attendance.has_changes:
             times.append(self._may_report_at)
         if self._is_listed:
-            times.append(self._reported_at + self._beat)
+            times.append(max(self._reported_at + self._beat, self._may_report_at))
         self._wakes_at = soonest = min(times)
         return None if soonest == _NEVER else max(soonest - now, 0.001)
 
