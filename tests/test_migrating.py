@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpx
 import litestar.response
@@ -283,6 +284,17 @@ def test_a_page_shows_what_it_hears(rooms: Rooms, page: Page) -> None:
     rooms.until_shown(page, "mail", "psst", lambda: rooms.mail("ann", "psst"))
     if rooms.guide == "hosted-services":  # whoever was there a moment ago may still be
         wait_for(lambda: any(what == "here" and "Ann" in text.split(", ") for what, text in page.evaluate("shown")))
+
+
+@pytest.mark.parametrize("rooms", [("hosted-services", "After")], indirect=True, ids="-".join)
+@pytest.mark.parametrize("room", ["lobby", "v1.2", "caf\u00e9"])
+def test_a_page_can_ask_who_is_in_a_room_of_any_name(rooms: Rooms, room: str) -> None:
+    path = f"/rooms/{quote(room)}"
+    asked = urlencode([("topic", "chat.message"), ("topic", f"presence.{rooms.server.get(path).json()['place']}")])
+    with Stream(rooms.server.port, f"{path}/events?{asked}", "Cookie: user=eve\r\n") as stream:
+        stream.read_until(b'"user_id":"eve"')
+        rooms.server.post(f"{path}/messages", params={"text": "hello"}).raise_for_status()
+        stream.read_until(b"hello")
 
 
 @pytest.mark.browser

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ import nitro
 from nitro.testing.conformance import eventually
 from tests.documents import Document
 from tests.servers import Server
+from tests.sse import Stream
 
 PAGE = Document("docs/how-to/presence.md")
 RUNS_BLOCKS = {"docs/how-to/presence.md": ["python", "html"]}
@@ -97,6 +100,29 @@ def test_without_a_login_there_is_no_stream(server: Server) -> None:
 def test_what_may_be_asked_for_at_the_stream_for_all_rooms(server: Server, asked: str, status: int) -> None:
     with httpx.stream("GET", f"{server.url}/viewers{asked}", cookies={"user": "bob"}) as response:
         assert response.status_code == status
+
+
+def test_a_request_without_topics_is_in_no_room_and_sees_those_that_its_grant_names(server: Server) -> None:
+    for room in ("lobby", "ticket-1"):
+        eventually(partial(_is_empty, server, room), "nobody is there")
+    with Stream(server.port, "/viewers", "Cookie: user=bob\r\n") as stream:
+        stream.read_until(b'{"room":"ticket-1","count":0,"members":[]}')
+    assert b'{"room":"lobby","count":0,"members":[]}' in stream.body
+    assert b"ticket-2" not in stream.body
+
+
+def _is_empty(server: Server, room: str) -> bool:
+    members: list[str] = httpx.get(f"{server.url}/rooms/{room}/members").json()
+    return not members
+
+
+@pytest.mark.parametrize("room", ["v1.2", "caf\u00e9", "*"])
+def test_a_room_may_have_any_name(server: Server, room: str) -> None:
+    path = f"/rooms/{quote(room)}"
+    topic = quote(f"presence.{nitro.segment(room)}")
+    with Stream(server.port, f"{path}/events?topic={topic}", "Cookie: user=ann\r\n") as stream:
+        stream.read_until(b'"joined":[{"user_id":"ann"')
+        assert httpx.get(f"{server.url}{path}/members").json() == ["ann"]
 
 
 @pytest.mark.browser
