@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,7 +17,11 @@ import pytest
 from nitro import runs
 from nitro.delivery.hub import Hub
 from nitro.errors import ConfigurationError, PayloadTooLarge
+from nitro.runs.record import PREFIX, RunRecord, new_id
+from nitro.runs.service import get_runs
 from nitro.streams.base import Commit, Conflict, Stored
+from nitro.streams.decisions import Creation
+from nitro.streams.items import JSON
 from nitro.streams.stores.memory import MemoryStore
 from tests.brokers import BROKERS
 
@@ -238,6 +243,41 @@ def test_no_run_is_lost_by_a_store_that_is_away_for_however_long(
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(asyncio.run, work()) for work in (write, look_after)]:
+            done.result()
+
+
+def test_no_run_is_lost_by_clocks_that_differ_or_jump(
+    hub_with: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_with(run_lease_seconds=2, namespace=uuid4().hex)
+    clock, of_host = time.time, threading.local()
+    monkeypatch.setattr(time, "time", lambda: clock() + getattr(of_host, "ahead", 0.0))
+    id = new_id(None)
+
+    async def idle(run: runs.Run) -> None:
+        await asyncio.sleep(60)
+
+    async def write() -> None:
+        dead = RunRecord(time.time(), keep_seconds=60, lease_seconds=2, max_items=1, max_bytes=1, epoch=1)
+        await get_runs().streams.create(PREFIX + id, Creation(JSON, run=dead.to_json(), alarm_at=time.time()))
+        for _ in range(20):
+            await runs.start(idle)
+            await asyncio.sleep(0.03)
+        await asyncio.sleep(2.4)  # the sweeper has reached its store for a lease
+        for ahead in (60.0, -60.0):
+            of_host.ahead = ahead
+            await asyncio.sleep(3)
+        assert Counter(info.state for info in await runs.list() if info.id != id) == {"running": 20}
+        with pytest.raises(runs.RunLost, match="its producer died"):
+            await asyncio.wait_for(runs.open(id).result(), 10)
+
+    async def look_after(ahead: float) -> None:
+        of_host.ahead = ahead
+        await runs.list()
+        await asyncio.sleep(9.5)
+
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(asyncio.run, work) for work in (write(), look_after(1.5), look_after(60.0))]:
             done.result()
 
 

@@ -1,7 +1,7 @@
 """The lease: a producer's claim to a run, which it renews while it lives, and loses when somebody takes the run up.
 
 Fed by the tail of the run's stream; tells the producer. Each batch that is stored renews it, and it renews itself while
-there is nothing to store.
+there is nothing to store, by the monotonic clock: the other one may be put forward or back meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Lease:
     Args:
         streams, key: where the run is.
         record: as the producer has stored it when it took the run up.
-        alarm_at: when the lease ends, as it is stored.
+        alarm_at: when others begin to watch the producer, as it is stored.
         on_lost: called when the run is no longer the producer's, with the reason.
     """
 
@@ -45,7 +45,9 @@ class Lease:
         self._key = key
         self._epoch = record.epoch
         self._seconds = record.lease_seconds
+        self._silence_seconds = record.silence_seconds
         self._alarm_at = alarm_at
+        self._renewed_at = time.monotonic()
         self._on_lost = on_lost
         self._run: Any = None
         self._news = asyncio.Event()
@@ -54,6 +56,7 @@ class Lease:
     def renewed(self, alarm_at: float) -> None:
         """A batch was stored, and the alarm with it."""
         self._alarm_at = alarm_at
+        self._renewed_at = time.monotonic()
 
     async def end(self) -> None:
         """Renew it no longer, and hear nothing."""
@@ -100,21 +103,21 @@ class Lease:
             self._on_lost(why_ended(record))
         else:
             self._run = current.state.run
-            if self._alarm_at - time.time() < self._seconds * 0.75:
+            if time.monotonic() - self._renewed_at > self._seconds / 8:  # with the wait, at most 3/8 pass in silence
                 await self._renew()
 
     async def _renew(self) -> None:
-        before, to = self._alarm_at, time.time() + self._seconds
+        before, to, now = self._alarm_at, time.time() + self._silence_seconds, time.monotonic()
         if await self._access.postpone(self._key, before, to):
             if self._alarm_at == before:
-                self._alarm_at = to
+                self._alarm_at, self._renewed_at = to, now
             return
         current = await self._access.load(self._key)  # a batch was stored, or somebody was about to take the run up
         if current is not None and record_of(current.state).epoch == self._epoch and self._alarm_at == before:
             self._alarm_at = current.stored.alarm_at or 0.0
 
     def __repr__(self) -> str:
-        return f"<Lease of {self._key} for {self._alarm_at - time.time():.1f} s>"
+        return f"<Lease of {self._key}, renewed {time.monotonic() - self._renewed_at:.1f} s ago>"
 
 
 def why_ended(record: RunRecord) -> NitroError:

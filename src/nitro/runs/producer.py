@@ -53,7 +53,7 @@ class Producer:
         streams: where the run's stream is.
         key: of that stream.
         record: as it is stored.
-        alarm_at: when the lease ends, as it is stored.
+        alarm_at: when others begin to watch the producer, as it is stored.
         max_payload_bytes: the longest item.
         on_stopped: called once when somebody else has ended the run or taken it up.
     """
@@ -207,7 +207,7 @@ class Producer:
         failures = 0
         while self._failure is None:
             now = time.time()
-            alarm_at = now + record.lease_seconds
+            alarm_at = now + record.silence_seconds
             if end is not None:
                 record, alarm_at = _ended(record, end, now)
             request = Append(

@@ -57,6 +57,13 @@ class RunRecord:
     deaths: int = 0
     is_released: bool = False
 
+    @property
+    def silence_seconds(self) -> float:
+        """Half of the lease. After so long a silence of the producer its alarm is due; who sees it watches the run for
+        as long again, by a clock of its own, before anything is done.
+        """
+        return self.lease_seconds / 2
+
     def to_json(self) -> dict[str, Any]:
         """As it is kept."""
         return {name: value for name, value in asdict(self).items() if value is not None}

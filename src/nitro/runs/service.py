@@ -70,7 +70,7 @@ class Runs:
         key = PREFIX + run.id
         if work is not None:
             record = replace(record, epoch=1)
-        alarm_at = time.time() + (record.lease_seconds if work is not None else within_seconds)
+        alarm_at = time.time() + (record.silence_seconds if work is not None else within_seconds)
         creation = Creation(JSON, ttl_seconds=record.keep_seconds, run=record.to_json(), alarm_at=alarm_at)
         await self.streams.create(key, creation)
         if work is not None:
@@ -239,7 +239,7 @@ class Runs:
             _check_unchanged(current, seen)
             has_died = seen is not None and not record.is_released
             record = replace(record, epoch=record.epoch + 1, deaths=record.deaths + int(has_died), is_released=False)
-            claimed[:] = [(record, now + record.lease_seconds)]
+            claimed[:] = [(record, now + record.silence_seconds)]
             batch = Batch(PRODUCER, record.epoch, 0)
             return decisions.append(current, Append(batch=batch, run=record.to_json(), alarm_at=claimed[0][1]), now)
 
@@ -275,22 +275,39 @@ class Runs:
         if current is None or current.state.is_closed or current.state.run is None:
             await self.streams.sweeper.sweep(key)
             return
-        now, alarm_at = time.time(), current.stored.alarm_at
-        if alarm_at is None or alarm_at > now or self._works.are_ending:
+        alarm_at = current.stored.alarm_at
+        if alarm_at is None or alarm_at > time.time():
+            return
+        seconds = self._watch_seconds(record_of(current.state))
+        if seconds > 0:
+            self.streams.sweeper.watch(key, current, seconds, self._take_over)
+        else:
+            await self._take_over(key, current)
+
+    def _watch_seconds(self, record: RunRecord) -> float:
+        """How long a run whose alarm is due has to stay as it is before anything is done about it."""
+        reached_seconds = time.monotonic() - self.streams.sweeper.reached_at
+        if record.restart is not None and not _kills(record) and restarter(record.restart) is None:
+            return _OTHERS_MAY_FACTOR * record.lease_seconds - min(reached_seconds, 0.0)
+        if record.is_released:
+            return 0.0
+        # the store was away, or this process: producers have had no chance to renew their leases
+        chance_seconds = record.lease_seconds - reached_seconds
+        return max(chance_seconds, record.silence_seconds if record.epoch > 0 else 0.0)
+
+    async def _take_over(self, key: str, current: Current) -> None:
+        """Go on with a run whose producer has left it or died, or say that it is lost."""
+        if self._works.are_ending:
             return
         record = record_of(current.state)
-        reached_seconds = time.monotonic() - self.streams.sweeper.reached_at
-        if not record.is_released and reached_seconds < record.lease_seconds:
-            return  # the store was away, or this process: producers have had no chance to renew their leases
         resume = restarter(record.restart)
         try:
-            kills = not record.is_released and record.deaths + 1 >= _MOST_DEATHS
-            if record.restart is None or kills:
+            if record.restart is None or _kills(record):
                 await self._lose(key, current)
             elif resume is not None:
                 if await self.streams.access.seize(key, current):
                     await self._restart(key, current, resume)
-            elif min(now - alarm_at, reached_seconds) > _OTHERS_MAY_FACTOR * record.lease_seconds:
+            else:
                 log.warning("no worker knows %s, which was to start a run again; it is lost", record.restart)
                 await self._lose(key, current)
         except (RunEnded, RunTaken, RunNotFound, StreamError):
@@ -353,6 +370,11 @@ def _check_work(work: object) -> None:
     )
 
 
+def _kills(record: RunRecord) -> bool:
+    """Whether a run has killed too many producers to be given to another one."""
+    return not record.is_released and record.deaths + 1 >= _MOST_DEATHS
+
+
 def _why_lost(record: RunRecord) -> str:
     """What readers are told of a run that its producer has not ended."""
     if record.epoch == 0:
@@ -360,7 +382,7 @@ def _why_lost(record: RunRecord) -> str:
     how = "was stopped" if record.is_released else "died"
     if record.restart is None:
         return f"its producer {how}"
-    if record.deaths + 1 >= _MOST_DEATHS and not record.is_released:
+    if _kills(record):
         return f"its producer died {_MOST_DEATHS} times"
     return f"its producer {how}, and no worker knows how to go on"
 
