@@ -16,11 +16,12 @@ import pytest
 
 from nitro import runs
 from nitro.delivery.hub import Hub
-from nitro.errors import ConfigurationError, PayloadTooLarge
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidPayload, PayloadTooLarge
 from nitro.runs.record import PREFIX, RunRecord, new_id
 from nitro.runs.service import get_runs
 from nitro.streams.base import Commit, Conflict, Stored
-from nitro.streams.decisions import Creation
+from nitro.streams.committer import Applied
+from nitro.streams.decisions import Append, Creation
 from nitro.streams.items import JSON
 from nitro.streams.stores.memory import MemoryStore
 from tests.brokers import BROKERS
@@ -293,6 +294,39 @@ def test_a_reason_is_cut_so_that_the_end_can_be_stored(store: OddStore) -> None:
         with pytest.raises(runs.RunFailed):
             await ended(run)
         assert (await run.info()).reason == "\n" * 2_000
+
+    asyncio.run(scenario())
+
+
+def test_a_reason_with_half_of_a_surrogate_pair_is_told_with_an_escape(store: OddStore) -> None:
+    async def scenario() -> None:
+        run = await runs.start()
+        with pytest.raises(ArgumentTypeError, match="is a string, and not 404"):
+            run.fail(404)  # type: ignore[arg-type] # as it is written by mistake
+        await run.fail("can't read caf\udce9.csv")
+        assert (await run.info())[2:4] == ("failed", "can't read caf\\udce9.csv")
+        long = await runs.start()
+        await long.fail("\udce9" * 2_000)
+        assert (await long.info()).reason == ("\\udce9" * 400)[:2_000]
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_kept_of_one_stream_leaves_all_others_of_its_tick_alone(store: OddStore) -> None:
+    async def scenario() -> None:
+        streams = get_runs().streams
+        await streams.create("one", Creation(JSON))
+        bad, good, other = await asyncio.gather(
+            streams.append("one", Append([b"1"], seq="\udce9")),
+            streams.append("one", Append([b"2"])),
+            runs.start(),
+            return_exceptions=True,
+        )
+        assert isinstance(bad, InvalidPayload)
+        assert isinstance(good, Applied)
+        assert isinstance(other, runs.Run)
+        found = await streams.find("one")
+        assert found.state.items == 1
 
     asyncio.run(scenario())
 

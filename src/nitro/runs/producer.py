@@ -128,7 +128,7 @@ class Producer:
             RunEnded, RunTaken, RunFailed: as `send`.
         """
         self._check()
-        self._end = state, None if reason is None else reason[:_REASON_CHARACTERS]
+        self._end = state, None if reason is None else _storable(reason)
         self._store()
         if self._task is not None:
             await asyncio.shield(self._task)
@@ -285,6 +285,12 @@ class Producer:
     def __repr__(self) -> str:
         state = "over" if self.is_over else f"{len(self._items)} items to store"
         return f"<Producer of {self._key}, {state}>"
+
+
+def _storable(reason: str) -> str:
+    """A reason that isn't too long; halves of surrogate pairs, such as file names may have, are written as escapes."""
+    text = reason[:_REASON_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+    return text[:_REASON_CHARACTERS]
 
 
 def _ended(record: RunRecord, end: _End, now: float) -> tuple[RunRecord, float]:

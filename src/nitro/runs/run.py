@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from nitro.errors import ConfigurationError
+from nitro.errors import ArgumentTypeError, ConfigurationError
 from nitro.events.payload import decode
 from nitro.runs.errors import RunCancelled, RunFailed, RunLost
 from nitro.runs.producer import Producer
@@ -80,7 +80,9 @@ class Run:
         return self._finish("done", None)
 
     def fail(self, reason: str) -> Stored:
-        """End the run as failed; readers are told the reason. Raises as `send`."""
+        """End the run as failed; readers are told the reason. Raises as `send`, and `ArgumentTypeError`."""
+        if not isinstance(reason, str):
+            raise ArgumentTypeError(f"the reason that readers are told is a string, and not {reason!a:.80}")
         return self._finish("failed", reason)
 
     async def info(self) -> RunInfo:

@@ -180,7 +180,8 @@ class Committer:
                 continue
             try:
                 decision = each.decide(work.current())
-                self._check_size(work, decision)
+                state = None if decision.state is None or not decision.is_changed else to_bytes(decision.state)
+                self._check_size(work, decision, state)
             except StreamError as refusal:
                 if not work.is_empty:
                     break  # decided again when that is committed
@@ -198,16 +199,16 @@ class Committer:
             if not work.takes(decision):
                 break
             queue.popleft()
-            work.add(each, decision)
+            work.add(each, decision, state)
         work.close()
         return work
 
-    def _check_size(self, work: _Work, decision: Decision) -> None:
+    def _check_size(self, work: _Work, decision: Decision, encoded: bytes | None) -> None:
         """Raises RecordTooLong if the store can't hold it. Half of what it takes is left for records."""
         longest = self._store.max_body_bytes
-        if longest is None or decision.state is None or not decision.is_changed:
+        if longest is None or encoded is None:
             return
-        state, record = len(to_bytes(decision.state)), work.record_bytes(decision)
+        state, record = len(encoded), work.record_bytes(decision)
         if state > longest // 2 or state + record > longest:
             raise RecordTooLong(
                 f"the record has {record:,} bytes and the stream's state {state:,}; "
@@ -238,6 +239,7 @@ class _Work:
         self.commit: Commit | None = None
         self._before = before
         self._after = before
+        self._encoded: bytes | None = None
         self._items: list[bytes] = []
         self._bytes = 0
         self._applied: list[tuple[StreamState | None, int, bool]] = []
@@ -277,10 +279,12 @@ class _Work:
         between = 1 if decision.state is not None and is_json(decision.state.content_type) else LENGTH_BYTES
         return self._bytes + sum(map(len, decision.items)) + count * between
 
-    def add(self, waiting: _Waiting, decision: Decision) -> None:
+    def add(self, waiting: _Waiting, decision: Decision, encoded: bytes | None) -> None:
+        """Take a decision, and the state that it makes as it is to be kept."""
         self.done.append(waiting)
         if decision.is_changed:
             self._is_changed = True
+            self._encoded = encoded
             self._is_deleted = decision.state is None
             if self._before is None and not self._applied:
                 self._tail = decision.tail
@@ -304,7 +308,7 @@ class _Work:
             return
         body = joined(self._items, as_json=is_json(state.content_type)) if self._items else None
         self.commit = Commit(
-            self.key, expected, to_bytes(state), body, self._tail, self._alarm_at, decisions.expires(state)
+            self.key, expected, self._encoded, body, self._tail, self._alarm_at, decisions.expires(state)
         )
 
     def stored(self, version: int) -> Stored | None:

@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from nitro.errors import InvalidPayload
+
 __all__ = ["Fork", "Producer", "StreamState", "from_bytes", "to_bytes"]
 
 
@@ -79,9 +81,16 @@ _FIELDS: Final = attrgetter(*_DEFAULTS)
 
 
 def to_bytes(state: StreamState) -> bytes:
-    """The state as JSON, without what is as by default."""
+    """The state as JSON, without what is as by default.
+
+    Raises:
+        InvalidPayload: it has what JSON can't hold.
+    """
     values = zip(_DEFAULTS.items(), _FIELDS(state), strict=True)
-    return to_json({name: value for (name, default), value in values if value != default})
+    try:
+        return to_json({name: value for (name, default), value in values if value != default})
+    except ValueError as error:
+        raise InvalidPayload(f"what is to be kept of a stream is no JSON: {error!a:.200}") from error
 
 
 def from_bytes(text: bytes) -> StreamState:
