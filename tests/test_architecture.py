@@ -137,7 +137,7 @@ LINE = [
     ("nitro.runs.errors", "nitro.runs.record"),
     ("nitro.runs.frames", "nitro.runs.lease"),
     ("nitro.runs.producer",),
-    ("nitro.runs.pages",),
+    ("nitro.runs.outcomes", "nitro.runs.pages"),
     ("nitro.runs.run",),
     ("nitro.runs.restarts",),
     ("nitro.runs.service",),

@@ -349,6 +349,104 @@ def test_over_nats_an_item_is_as_long_as_its_server_takes(tmp_path: Path, hub_wi
         asyncio.run(scenario())
 
 
+@runs.restartable
+def go_on(run: runs.Run, items: list[Any]) -> AsyncIterator[str]:
+    async def rest() -> AsyncIterator[str]:
+        yield "rest"
+
+    return rest()
+
+
+def test_work_that_meets_the_end_of_another_run_fails(store: OddStore, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        other = await runs.start()
+        await other.end()
+
+        async def work(run: runs.Run) -> None:
+            await run.send("first")
+            await other.send("x")
+
+        run = await runs.start(work)
+        with pytest.raises(runs.RunFailed, match="internal error"):
+            await ended(run)
+        assert (await run.info()).items == 1
+
+    asyncio.run(scenario())
+    assert "nothing can be added to it" in caplog.text
+
+
+def test_work_that_awaits_what_somebody_has_cancelled_fails_and_is_not_started_again(
+    store: OddStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(run: runs.Run) -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    async def scenario() -> None:
+        with pytest.raises(runs.RunFailed, match="internal error"):
+            await ended(await runs.start(work, restart=go_on))
+
+    asyncio.run(scenario())
+    assert "CancelledError" in caplog.text
+
+
+def test_a_block_may_end_its_run_itself(store: OddStore) -> None:
+    async def scenario() -> None:
+        for fails in (True, False):
+            run = await runs.start()
+            async with runs.open(run.id) as opened:
+                await opened.send(1)
+                await (opened.fail("bad file") if fails else opened.end())
+            assert (await run.info())[2:5] == (("failed", "bad file", 1) if fails else ("done", None, 1))
+            with pytest.raises(runs.RunEnded):
+                await opened.send(2)
+
+    asyncio.run(scenario())
+
+
+def test_a_block_whose_run_was_cancelled_meanwhile_says_so_at_its_end(store: OddStore) -> None:
+    async def scenario() -> None:
+        run = await runs.start()
+        with pytest.raises(runs.RunEnded, match="cancelled"):
+            async with runs.open(run.id):
+                await runs.cancel(run.id)
+        assert (await run.info()).state == "cancelled"
+
+    asyncio.run(scenario())
+
+
+def test_work_may_write_its_run_in_a_block(store: OddStore) -> None:
+    async def work(run: runs.Run) -> None:
+        async with run:
+            await run.send(1)
+            await asyncio.sleep(0.05)
+            await run.send(2)
+
+    async def scenario() -> None:
+        assert await ended(await runs.start(work)) == ([1, 2], "done")
+
+    asyncio.run(scenario())
+
+
+def test_a_block_that_is_cancelled_leaves_its_run_to_others(store: OddStore, caplog: pytest.LogCaptureFixture) -> None:
+    async def write(id: str) -> None:
+        async with runs.open(id) as run:
+            await run.send("first")
+            await asyncio.sleep(60)
+
+    async def scenario() -> None:
+        alone, restarted = await runs.start(), await runs.start(restart=go_on)
+        for run in (alone, restarted):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(write(run.id), 0.2)
+        assert (await alone.info())[2:5] == ("lost", "its producer was stopped", 1)
+        assert await ended(restarted) == (["first", "rest"], "done")
+
+    asyncio.run(scenario())
+    assert "Traceback" not in caplog.text
+
+
 def test_with_in_an_event_loop_says_what_to_write(store: OddStore) -> None:
     async def scenario() -> None:
         run = await runs.start()

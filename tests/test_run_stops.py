@@ -139,6 +139,33 @@ def test_runs_of_a_program_that_ends_are_taken_up_by_the_next_one(kind: str, tmp
         programs.run("go on")
 
 
+BLOCKS = """
+import asyncio, sys
+from nitro import runs
+
+async def write(run):
+    async with runs.open(run.id) as opened:
+        await opened.send(1)
+        await asyncio.sleep(60)
+
+async def main():
+    if sys.argv[1] == "start":
+        global writing
+        writing = [asyncio.create_task(write(await runs.start())) for _ in range(8)]
+        await asyncio.sleep(0.5)
+    else:
+        print({(info.state, info.reason, info.items) for info in await runs.list()})
+
+asyncio.run(main())
+"""
+
+
+def test_a_program_that_ends_within_blocks_ends_and_its_runs_are_lost_at_once(tmp_path: Path, store: str) -> None:
+    programs = Programs(tmp_path, BLOCKS, store)
+    programs.run("start")
+    assert programs.run("look") == "{('lost', 'its producer was stopped', 1)}"
+
+
 SURVIVOR = """
 import asyncio, os, sys
 from nitro import runs

@@ -56,6 +56,10 @@ class Producer:
         alarm_at: when others begin to watch the producer, as it is stored.
         max_payload_bytes: the longest item.
         on_stopped: called once when somebody else has ended the run or taken it up.
+
+    Attributes:
+        record: as it is stored.
+        is_in_block: whether a block of the application writes it, which is broken off when its event loop ends.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Producer:
         on_stopped: Callable[[NitroError], object],
     ) -> None:
         self.record: RunRecord = record
+        self.is_in_block: bool = False
         self._streams = streams
         self._key = key
         self._next_batch = next_batch
@@ -92,6 +97,11 @@ class Producer:
     def is_over(self) -> bool:
         """Whether it writes nothing more."""
         return self._failure is not None or self._has_ended
+
+    @property
+    def has_end(self) -> bool:
+        """Whether it is over, or will be once what it has is stored: it takes nothing more."""
+        return self.is_over or self._end is not None
 
     async def send(self, item: Any) -> None:
         """Add an item; waits while too many are not stored yet.
@@ -129,7 +139,22 @@ class Producer:
         """
         self._check()
         self._end = state, None if reason is None else _storable(reason)
-        self._store()
+        await self._stored()
+
+    async def finish(self) -> None:
+        """End the run well, unless it was told already how it ends; returns when that is stored.
+
+        Raises:
+            RunEnded, RunTaken, RunFailed: as `send`.
+        """
+        if self._end is None or self._is_leaving:
+            await self.end("done")
+        else:
+            await self._stored()
+
+    async def _stored(self) -> None:
+        if not self.is_over:
+            self._store()
         if self._task is not None:
             await asyncio.shield(self._task)
         if self._failure is not None:
@@ -150,6 +175,13 @@ class Producer:
             except asyncio.CancelledError:
                 task.cancel()
                 raise
+
+    def abandon(self) -> None:
+        """Write nothing more: the event loop ends, and the store is closed."""
+        if not self.is_over:
+            self._stopped(RunTaken("this process ends, and writes the run no longer"))
+        if self._task is not None:
+            self._task.cancel()
 
     def _check(self) -> None:
         if self._failure is not None:

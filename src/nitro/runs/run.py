@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, Self
 from nitro.errors import ArgumentTypeError, ConfigurationError
 from nitro.events.payload import decode
 from nitro.runs.errors import RunCancelled, RunFailed, RunLost
+from nitro.runs.outcomes import end_with
 from nitro.runs.producer import Producer
 from nitro.runs.record import Ended, RunInfo
 from nitro.streams.offsets import BEGINNING, Offset
@@ -32,16 +33,14 @@ class Runs(Protocol):
     async def take(self, run: Run) -> Producer:
         """Become its producer."""
 
-    async def end_with(self, producer: Producer, error: BaseException) -> None:
-        """End a run whose work raised."""
-
 
 class Run:
     """One run. In an event loop, its methods are awaited; elsewhere they return when they are done.
 
     The first `send`, `end` or `fail` takes the run up: from then on this handle is its producer, and another one, in
     whatever process, raises `RunTaken`. As a context manager, `async with run:` or, without an event loop, `with run:`,
-    it takes the run up, and ends it: done, or failed if the block raises.
+    it takes the run up, and ends it: done, unless the block has ended it otherwise; failed if the block raises; and
+    left to others if the block is stopped, by a cancellation or an exit of the program.
 
     Attributes:
         id: of the run, for its URL.
@@ -71,7 +70,7 @@ class Run:
         """
 
         async def send() -> None:
-            await (self._producer or await self._take()).send(item)
+            await (await self._taken()).send(item)
 
         return self._do(send)
 
@@ -115,12 +114,14 @@ class Run:
 
     def _finish(self, state: Ended, reason: str | None) -> Stored:
         async def finish() -> None:
-            await (self._producer or await self._take()).end(state, reason)
+            await (await self._taken()).end(state, reason)
 
         return self._do(finish)
 
-    async def _take(self) -> Producer:
-        """Take the run up, once."""
+    async def _taken(self) -> Producer:
+        """The producer; takes the run up, once."""
+        if self._producer is not None:
+            return self._producer
         if self._taking is None or (self._taking.done() and self._taking.exception() is not None):
             self._taking = asyncio.ensure_future(self._runs().take(self))
         self._producer = await asyncio.shield(self._taking)
@@ -138,17 +139,20 @@ class Run:
         return Stored(None)
 
     async def __aenter__(self) -> Self:
-        await self._take()
+        (await self._taken()).is_in_block = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        producer = await self._take()
-        if error is None:
-            await producer.end("done")
-        elif not producer.is_over:
-            await self._runs().end_with(producer, error)
+        producer = await self._taken()
+        try:
+            if error is None:
+                await producer.finish()
+            elif not producer.is_over:
+                await end_with(producer, error)
+        finally:
+            producer.is_in_block = False
 
     def __enter__(self) -> Self:
         if asyncio._get_running_loop() is self._loop:
@@ -156,7 +160,7 @@ class Run:
                 f"in an event loop, write `async with` in place of `with`, and await what it sends: "
                 f"async with nitro.runs.open({self.id!r}) as run: await run.send(…)"
             )
-        self._do(self._take)
+        self._do(self.__aenter__)
         return self
 
     def __exit__(

@@ -13,10 +13,12 @@ from dataclasses import replace
 from functools import partial
 from inspect import isasyncgenfunction, isawaitable, isgeneratorfunction
 from typing import Any, Final, TypeAlias
+from weakref import WeakSet
 
 from nitro.errors import ArgumentTypeError, BrokerUnavailable, NitroError
 from nitro.events.payload import decode
-from nitro.runs.errors import RunEnded, RunFailed, RunNotFound, RunTaken
+from nitro.runs.errors import RunEnded, RunNotFound, RunTaken
+from nitro.runs.outcomes import end_with
 from nitro.runs.producer import PRODUCER, Producer
 from nitro.runs.record import PREFIX, Ended, RunInfo, RunRecord, key_of, new_id, owners_prefix, record_of
 from nitro.runs.restarts import restarter
@@ -42,8 +44,6 @@ Work: TypeAlias = AsyncIterable[Any] | Callable[[Run], Awaitable[None]]
 
 _MOST_DEATHS: Final = 5
 """A run that has killed so many producers is lost."""
-_INTERNAL: Final = "internal error"
-"""The reason that readers are told of any error but `RunFailed`; the error itself is logged."""
 _AGAIN_SECONDS: Final = 0.5
 """How long a reader waits until it asks a store again that is away."""
 _MOST_LISTED: Final = 10_000
@@ -58,6 +58,7 @@ class Runs:
         self.streams = streams
         self._settings = settings
         self._works = Works()
+        self._taken: WeakSet[Producer] = WeakSet()
         self._loop = asyncio.get_running_loop()
         streams.sweeper.leave_to(PREFIX, self._sweep)
         streams.on_close(self._end)
@@ -86,19 +87,9 @@ class Runs:
         key = _key(run.id)
         record, alarm_at = await self._claim(key)
         run.user_id, run.data = record.user_id, record.data
-        return self._producer(key, record, alarm_at, next_batch=1)
-
-    async def end_with(self, producer: Producer, error: BaseException) -> None:
-        """End a run whose work raised."""
-        reason = _INTERNAL
-        if isinstance(error, RunFailed):
-            reason = str(error) or "it failed"
-        else:
-            log.error("the work of a run failed: %r", producer, exc_info=error)
-        try:
-            await producer.end("failed", reason)
-        except (RunEnded, RunTaken, RunFailed):
-            log.info("a run has ended otherwise already: %r", producer)
+        producer = self._producer(key, record, alarm_at, next_batch=1)
+        self._taken.add(producer)
+        return producer
 
     async def info(self, id: str) -> RunInfo:
         """How a run stands.
@@ -202,16 +193,10 @@ class Runs:
                 await work(run)
             if not producer.is_over:
                 await producer.end("done")
-        except asyncio.CancelledError:
-            if not producer.is_over:  # this process ends; else the run was cancelled or taken
-                await producer.release()
-        except (RunTaken, RunEnded) as error:
-            log.info("%r: %s", run, error)
-        except Exception as error:
-            if not producer.is_over:
-                await self.end_with(producer, error)
-            elif not isinstance(error, RunFailed):
-                log.exception("the work of a run failed after its end: %r", run)
+        except asyncio.CancelledError as error:
+            await end_with(producer, error)
+        except Exception as error:  # noqa: BLE001 - logged there
+            await end_with(producer, error)
         finally:
             close = getattr(work, "aclose", None)
             if close is not None:
@@ -220,7 +205,13 @@ class Runs:
     async def _end(self) -> None:
         """The event loop ends."""
         _runs.pop(self.streams, None)
-        await self._works.hand_on()
+        taken = tuple(self._taken)
+        releases = [each.release() for each in taken if not each.is_over and (each.is_in_block or each.has_end)]
+        try:
+            await asyncio.gather(self._works.hand_on(), *releases, return_exceptions=True)
+        finally:
+            for producer in taken:
+                producer.abandon()
 
     async def _claim(self, key: str, seen: Current | None = None) -> tuple[RunRecord, float]:
         """Become the producer of a run: the next epoch begins.
