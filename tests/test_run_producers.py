@@ -120,6 +120,74 @@ def test_a_run_whose_store_takes_less_than_before_fails(store: OddStore) -> None
     asyncio.run(scenario())
 
 
+def test_of_a_batch_that_its_store_does_not_take_any_more_what_comes_before_is_kept(store: OddStore) -> None:
+    store.max_body_bytes = 200_000
+
+    async def items() -> AsyncIterator[str]:
+        yield "first"
+        await asyncio.sleep(0.1)
+        store.refusals = 1_000  # so the items wait, and are one batch
+        for item in ("a", "y" * 20_000, "b", "z" * 100_000, "c"):
+            yield item
+        await asyncio.sleep(0.02)
+        store.max_body_bytes, store.refusals = 60_000, 0
+        await asyncio.sleep(10)
+
+    async def scenario() -> None:
+        run = await runs.start(items())
+        with pytest.raises(runs.RunFailed, match="longer than the store takes by now"):
+            await ended(run)
+        assert (await run.info()).items == 4
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("limit", "kept"), [({"max_items": 15}, 15), ({"max_bytes": 30}, 20)])
+@pytest.mark.parametrize("pause", [0.0, 0.01], ids=["at once", "slowly"])
+def test_a_run_over_its_limit_keeps_all_that_it_has_room_for(
+    store: OddStore, limit: dict[str, Any], kept: int, pause: float
+) -> None:
+    async def items() -> AsyncIterator[int]:
+        for n in range(40):
+            yield n
+            if pause:
+                await asyncio.sleep(pause)
+
+    async def scenario() -> None:
+        run, found = await runs.start(items(), **limit), list[int]()
+        with pytest.raises(runs.RunFailed, match="longer than it may be"):
+            async for item in run.items():
+                found.append(item)
+        assert found == list(range(kept))
+
+    asyncio.run(scenario())
+
+
+def test_who_sends_more_than_a_run_may_hold_is_told_that_it_has_failed(store: OddStore) -> None:
+    async def scenario() -> None:
+        run = await runs.start(max_items=2)
+        with pytest.raises(runs.RunFailed, match="may have 2"):
+            async with runs.open(run.id) as opened:
+                for n in range(3):
+                    await opened.send(n)
+        reason = "the run is longer than it may be: it would have 3 items, and may have 2"
+        assert (await run.info())[2:5] == ("failed", reason, 2)
+        with pytest.raises(runs.RunFailed, match="may have 2"):
+            await opened.send(4)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("wrong", [0.5, 1.5, 0, float("nan"), float("inf"), True])
+def test_a_limit_is_a_whole_number_above_0(store: OddStore, wrong: float) -> None:
+    async def scenario() -> None:
+        for call in (runs.start(max_items=wrong), runs.start(max_bytes=wrong), runs.list(limit=wrong)):  # type: ignore[arg-type] # by mistake
+            with pytest.raises(ConfigurationError, match="is a whole number above 0, not"):
+                await call
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("most_bytes", [0, 100])
 def test_a_run_whose_state_alone_is_too_long_for_its_store_by_now_is_given_up(
     store: OddStore, most_bytes: int, caplog: pytest.LogCaptureFixture

@@ -73,8 +73,8 @@ async def start(
         started_at=time.time(),
         keep_seconds=_above_0("keep_seconds", settings.run_keep_seconds if keep_seconds is None else keep_seconds),
         lease_seconds=settings.run_lease_seconds,
-        max_items=int(_above_0("max_items", settings.run_max_items if max_items is None else max_items)),
-        max_bytes=int(_above_0("max_bytes", settings.run_max_bytes if max_bytes is None else max_bytes)),
+        max_items=_count("max_items", settings.run_max_items if max_items is None else max_items),
+        max_bytes=_count("max_bytes", settings.run_max_bytes if max_bytes is None else max_bytes),
         restart=name_of(restart),
         data=None if data is None else decode(encode(data, settings.max_payload_bytes)),
     )
@@ -150,13 +150,19 @@ async def cancel(id: str, *, user_id: Identity | None = None) -> Response:
 
 async def list_of(*, user_id: Identity | None = None, limit: int = 100) -> list[RunInfo]:
     """The runs of a user that can be read still, the newest first, `limit` of them at most."""
-    return await get_runs().list(user_key(user_id), int(_above_0("limit", limit)))
+    return await get_runs().list(user_key(user_id), _count("limit", limit))
 
 
 def _above_0(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise ConfigurationError(f"{name} is a number above 0, not {value!r}")
     return value
+
+
+def _count(name: str, value: float) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1 or value % 1:
+        raise ConfigurationError(f"{name} is a whole number above 0, not {value!r}")
+    return int(value)
 
 
 class _Missing(Problem):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 from nitro.runs.errors import RunEnded, RunFailed, RunTaken
@@ -33,6 +34,8 @@ async def end_with(producer: Producer, error: BaseException) -> None:
         await _fail(producer, error)
     elif isinstance(error, RunTaken | RunEnded | RunFailed):
         log.info("%r: %s", producer, error)
+        with suppress(RunTaken, RunEnded, RunFailed):
+            await producer.finish()
     else:
         log.error("the work of a run failed after its end: %r", producer, exc_info=error)
 

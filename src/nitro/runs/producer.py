@@ -25,7 +25,7 @@ from nitro.runs.errors import RunEnded, RunFailed, RunTaken
 from nitro.runs.lease import Lease, why_ended
 from nitro.runs.record import Ended, RunRecord, RunState, record_of
 from nitro.streams.decisions import Append, Batch
-from nitro.streams.errors import SequenceGap, StaleEpoch, StreamClosed, StreamError, TooMany
+from nitro.streams.errors import SequenceGap, StaleEpoch, StreamClosed, StreamError, StreamFull
 from nitro.streams.streams import Streams
 
 __all__ = ["PRODUCER", "Producer"]
@@ -88,6 +88,7 @@ class Producer:
         self._has_ended = False
         self._is_leaving = False
         self._batch: tuple[list[bytes], _End | None] | None = None
+        self._overflow: RunFailed | None = None
         self._failure: NitroError | None = None
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -186,6 +187,8 @@ class Producer:
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
+        if self._overflow is not None:
+            raise self._overflow
         if self._is_leaving:
             raise RunTaken("this process ends, and writes the run no longer")
         if self._end is not None:
@@ -197,7 +200,10 @@ class Producer:
         return self._task
 
     async def _work(self) -> None:
-        """Store what there is, until there is nothing more. If it is cancelled, the next one stores the same batch."""
+        """Store what there is, until there is nothing more. If it is cancelled, the next one stores the same batch.
+
+        A batch that the store refuses has become another one, which is stored then.
+        """
         try:
             while not self.is_over and (self._batch is not None or self._items or self._end is not None):
                 if self._batch is None:
@@ -207,14 +213,20 @@ class Producer:
                 items, end = self._batch
                 if end is not None and end[0] == "running":
                     await self._lease.end()  # which would be renewed otherwise
-                await self._append(items, end)
-                self._batch = None
-                if end is not None:
-                    self._has_ended = True
-                    await self._lease.end()
+                if await self._append(items, end):
+                    self._batch = None
+                    if end is not None:
+                        await self._over()
         finally:
             self._task = None
             self._make_room()
+
+    async def _over(self) -> None:
+        """The end is stored."""
+        self._has_ended = True
+        await self._lease.end()
+        if self._overflow is not None:
+            self._stopped(self._overflow)
 
     def _next_items(self) -> list[bytes]:
         """Take what goes into one record: all there is, unless the store takes less at once."""
@@ -223,7 +235,10 @@ class Producer:
             self._items, self._bytes = [], 0
             return items
         sizes = accumulate(len(item) + 1 for item in items)
-        count = max(1, sum(size <= longest for size in sizes))
+        return self._first_items(max(1, sum(size <= longest for size in sizes)))
+
+    def _first_items(self, count: int) -> list[bytes]:
+        items = self._items
         self._items = items[count:]
         self._bytes = sum(map(len, self._items))
         return items[:count]
@@ -233,7 +248,8 @@ class Producer:
         longest = self._streams.access.store.max_body_bytes
         return None if longest is None else max(longest - self._state_bytes, 0)
 
-    async def _append(self, items: list[bytes], end: _End | None) -> None:
+    async def _append(self, items: list[bytes], end: _End | None) -> bool:
+        """Store a batch; False if it can't be."""
         record = self.record
         batch = Batch(PRODUCER, record.epoch, self._next_batch)
         failures = 0
@@ -254,39 +270,44 @@ class Producer:
             try:
                 await self._streams.append(self._key, request)
             except PayloadTooLarge as error:  # the store takes less than when the run was begun
-                if items:
-                    await self._overflow("an item is longer than the store takes by now")
+                if len(items) > 1:
+                    self._divide(items)
+                elif items:
+                    self._fill([], "an item is longer than the store takes by now")
                 else:
                     await self._give_up(error)
-                return
-            except TooMany as error:
-                await self._overflow(f"the run is longer than it may be: {error}")
-                return
+            except StreamFull as error:
+                self._fill(items[: error.fitting], f"the run is longer than it may be: {error}")
             except (StaleEpoch, SequenceGap):
                 await self._fail(RunTaken("somebody else writes this run by now"))
-                return
             except StreamClosed as error:
                 await self._fail(why_ended(record_of(error.state)))
-                return
             except StreamError:
                 await self._fail(RunEnded("the run is gone: it was deleted"))
-                return
             except NitroError as error:  # also of a server that has come back and is not ready, or not as it was
                 if failures == 0:
                     log.warning("the run %s waits for its store: %s", self._key, error)
                 await asyncio.sleep(retry_seconds(failures) * CHANCE.uniform(0.5, 1))
                 failures += 1
+                continue
             else:
                 self._next_batch += 1
                 self.record = record
                 self._lease.renewed(alarm_at)
-                return
+                return True
+            return False
+        return False
 
-    async def _overflow(self, reason: str) -> None:
-        """End the run as failed, without what isn't stored yet."""
+    def _divide(self, items: list[bytes]) -> None:
+        """Store the first half of a batch by itself."""
+        self._items = items + self._items
+        self._batch = self._first_items(len(items) // 2), None
+
+    def _fill(self, items: list[bytes], reason: str) -> None:
+        """End the run as failed, with the last items that it has room for, and without what else isn't stored yet."""
         self._items, self._bytes, self._end = [], 0, ("failed", reason)
-        await self._append([], self._end)
-        await self._fail(RunFailed(reason))
+        self._batch, self._overflow = (items, self._end), RunFailed(reason)
+        self._make_room()
 
     async def _give_up(self, error: PayloadTooLarge) -> None:
         """Not even the state of the run can be stored: it stays as it is until its lease ends, and is lost then."""

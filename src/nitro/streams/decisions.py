@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from nitro.streams.base import Stored
@@ -18,6 +19,7 @@ from nitro.streams.errors import (
     StaleEpoch,
     StreamClosed,
     StreamExists,
+    StreamFull,
     StreamGone,
     StreamNotFound,
     TooMany,
@@ -251,8 +253,8 @@ def append(current: Current, request: Append, now: float) -> Decision:
     """The stream with what is asked for.
 
     Raises:
-        StreamClosed, ContentTypeMismatch, StaleEpoch, SequenceGap, InvalidOffset, SequenceRegression, TooMany: in this
-            order, as the protocol demands for those that coincide.
+        StreamClosed, ContentTypeMismatch, StaleEpoch, SequenceGap, InvalidOffset, SequenceRegression, StreamFull: in
+            this order, as the protocol demands for those that coincide.
     """
     state, batch = current.state, request.batch
     if state.is_closed:
@@ -273,9 +275,9 @@ def append(current: Current, request: Append, now: float) -> Decision:
         raise SequenceRegression(f"Stream-Seq {request.seq!r} is not greater than the last one, {state.last_seq!r}")
     items, size = state.items + len(request.items), state.bytes + sum(map(len, request.items))
     if request.max_items is not None and items > request.max_items:
-        raise TooMany(f"it would have {items:,} items, and may have {request.max_items:,}")
+        raise StreamFull(f"it would have {items:,} items, and may have {request.max_items:,}", _fitting(state, request))
     if request.max_bytes is not None and size > request.max_bytes:
-        raise TooMany(f"it would have {size:,} bytes, and may have {request.max_bytes:,}")
+        raise StreamFull(f"it would have {size:,} bytes, and may have {request.max_bytes:,}", _fitting(state, request))
     producers = state.producers
     if batch is not None:
         producers = {id: place for id, place in producers.items() if id != batch.producer}
@@ -296,6 +298,17 @@ def append(current: Current, request: Append, now: float) -> Decision:
     if alarm_at is None:
         alarm_at = current.stored.alarm_at if state.run is not None else expiry(changed, now)
     return Decision(changed, request.items, alarm_at)
+
+
+def _fitting(state: StreamState, request: Append) -> int:
+    """How many of the items a stream that may not be longer has room for."""
+    count = len(request.items)
+    if request.max_items is not None:
+        count = min(count, request.max_items - state.items)
+    if request.max_bytes is not None:
+        sizes = accumulate(map(len, request.items), initial=state.bytes)
+        count = min(count, sum(size <= request.max_bytes for size in sizes) - 1)
+    return max(count, 0)
 
 
 def _is_next(place: Producer | None, batch: Batch) -> bool:

@@ -99,5 +99,17 @@ class TooMany(StreamError):
     """The stream has as many forks, items or bytes as it may have."""
 
 
+class StreamFull(TooMany):
+    """What is appended would make the stream longer than it may be.
+
+    Attributes:
+        fitting: how many of the items there is room for.
+    """
+
+    def __init__(self, text: str, fitting: int) -> None:
+        super().__init__(text)
+        self.fitting = fitting
+
+
 class RecordTooLong(TooMany, PayloadTooLarge):
     """What is appended, and what the stream keeps beside its records, are longer than the store takes at once."""

@@ -80,7 +80,7 @@ class Streams:
 
         Raises:
             StreamNotFound, StreamGone: it is not there.
-            StreamClosed, ContentTypeMismatch, StaleEpoch, SequenceGap, InvalidOffset, SequenceRegression, TooMany:
+            StreamClosed, ContentTypeMismatch, StaleEpoch, SequenceGap, InvalidOffset, SequenceRegression, StreamFull:
                 see there.
             RecordTooLong: the items, or what is kept of the stream, are too long for the store.
         """
