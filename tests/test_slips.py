@@ -586,9 +586,30 @@ def _report() -> Iterator[str]:
     yield "a"
 
 
+def _convert(run: nitro.runs.Run, pages: int = 3) -> None:
+    run.send(pages)
+
+
+class _Convert:
+    def __call__(self, run: nitro.runs.Run) -> None:
+        run.send(1)
+
+
+class _ConvertSoon:
+    async def __call__(self, run: nitro.runs.Run) -> None:
+        await run.send(1)
+
+    async def convert(self, run: nitro.runs.Run, pages: int = 1) -> None:
+        await run.send(pages)
+
+
 @pytest.mark.parametrize(
     ("work", "words"),
     [
+        (_convert, "write `async def _convert`; or leave the work out"),
+        (partial(partial(_convert), pages=4), "write `async def _convert`"),
+        (_Convert(), "write `async def __call__`"),
+        (_Convert().__call__, "write `async def __call__`"),
         (_answer, r"what _answer\(…\) returns, and not the function: start\(_answer\(question\)\)"),
         (partial(_answer, "why"), r"what _answer\(…\) returns"),
         (_report, "`async def` with `yield`"),
@@ -600,6 +621,24 @@ def _report() -> Iterator[str]:
 def test_a_run_takes_what_a_generator_function_returns(work: Any, words: str) -> None:
     with pytest.raises(ArgumentTypeError, match=words):
         asyncio.run(nitro.runs.start(work))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        _ConvertSoon(),
+        _ConvertSoon().convert,
+        partial(partial(_ConvertSoon().convert), pages=1),
+        lambda run: _ConvertSoon().convert(run),
+    ],
+    ids=["object", "method", "partial", "lambda"],
+)
+@pytest.mark.usefixtures("hub")
+def test_a_run_takes_whatever_can_be_awaited(work: Any) -> None:
+    async def scenario() -> list[Any]:
+        return await (await nitro.runs.start(work)).result()
+
+    assert asyncio.run(scenario()) == [1]
 
 
 @pytest.mark.usefixtures("hub")

@@ -62,7 +62,7 @@ async def start(
         within_seconds: without `work`: it is lost if nobody begins to write it for so long.
 
     Raises:
-        ArgumentTypeError: `work` is nothing that writes a run.
+        ArgumentTypeError: `work` is nothing that writes a run, such as a plain function, which can't await `run.send`.
         ConfigurationError: a limit is no number above 0, or `restart` isn't `restartable`.
         InvalidPayload, PayloadTooLarge: `data` can't be kept.
         BrokerUnavailable: the store can't be reached.

@@ -11,7 +11,15 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from inspect import isasyncgenfunction, isawaitable, isgeneratorfunction
+from inspect import (
+    isasyncgenfunction,
+    isawaitable,
+    iscoroutinefunction,
+    isfunction,
+    isgeneratorfunction,
+    isroutine,
+    unwrap,
+)
 from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
@@ -346,19 +354,36 @@ def get_runs() -> Runs:
 
 def _check_work(work: object) -> None:
     """Raises ArgumentTypeError if that can't write a run."""
-    function = work.func if isinstance(work, partial) else work
+    function = _function_of(work)
+    name = getattr(function, "__name__", "answer")
     if isasyncgenfunction(function) or isgeneratorfunction(function):
-        name = getattr(function, "__name__", "answer")
         raise ArgumentTypeError(
             f"a run takes what {name}(…) returns, and not the function: start({name}(question)); it has to be an "
             f"`async def` with `yield`"
         )
-    if work is None or isinstance(work, AsyncIterable) or callable(work):
+    if work is None or isinstance(work, AsyncIterable):
+        return
+    if isfunction(function) and not iscoroutinefunction(function) and name != "<lambda>":
+        raise ArgumentTypeError(
+            f"a run takes an async function, and not {name}, which can't await run.send(…): write `async def {name}`; "
+            f"or leave the work out, and let a thread write the run: `with nitro.runs.open(run.id) as run:`"
+        )
+    if callable(work):
         return
     raise ArgumentTypeError(
         f"a run takes an async iterator, such as answer(question) of `async def answer(question): yield …`, or an "
         f"async function of the run, and not {work!a:.80}"
     )
+
+
+def _function_of(work: object) -> object:
+    """What is called when work is: the function behind a partial, a method, a decorator or an object's `__call__`."""
+    while isinstance(work, partial):
+        work = work.func
+    if not callable(work) or isinstance(work, AsyncIterable):
+        return work
+    function = work if isroutine(work) else type(work).__call__
+    return unwrap(getattr(function, "__func__", function))
 
 
 def _kills(record: RunRecord) -> bool:
