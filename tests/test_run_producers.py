@@ -66,6 +66,22 @@ def store(hub_with: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch) -> OddS
     return store
 
 
+class CountingStore(MemoryStore):
+    """Counts what is loaded at the same time, and what was loaded."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://", uuid4().hex)
+        self.loads = self.loading = self.most_loading = 0
+
+    async def load(self, key: str) -> Stored | None:
+        self.loads += 1
+        self.loading += 1
+        self.most_loading = max(self.most_loading, self.loading)
+        await asyncio.sleep(0)
+        self.loading -= 1
+        return await super().load(key)
+
+
 async def ended(run: runs.Run) -> tuple[list[Any], str]:
     return await asyncio.wait_for(run.result(), 10), (await run.info()).state
 
@@ -321,7 +337,7 @@ def test_no_run_is_lost_by_clocks_that_differ_or_jump(
     hub_with(run_lease_seconds=2, namespace=uuid4().hex)
     clock, of_host = time.time, threading.local()
     monkeypatch.setattr(time, "time", lambda: clock() + getattr(of_host, "ahead", 0.0))
-    id = new_id(None)
+    id = new_id(None, time.time())
 
     async def idle(run: runs.Run) -> None:
         await asyncio.sleep(60)
@@ -348,6 +364,29 @@ def test_no_run_is_lost_by_clocks_that_differ_or_jump(
     with ThreadPoolExecutor(3) as pool:
         for done in [pool.submit(asyncio.run, work) for work in (write(), look_after(1.5), look_after(60.0))]:
             done.result()
+
+
+def test_the_newest_runs_are_listed_first_and_no_more_are_loaded_than_are_asked_for(
+    store: OddStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = CountingStore()
+    monkeypatch.setattr("nitro.streams.process.make_store", lambda url, namespace: counting)
+
+    async def scenario() -> None:
+        ids = [(await runs.start(keep_seconds=60 if n < 240 else 0.001)).id for n in range(250)]
+        for id in ids[240:]:
+            await runs.open(id).end()
+        newest = ids[239::-1]
+        while {info.id for info in await runs.list()} & set(ids[240:]):
+            await asyncio.sleep(0.01)  # they expire
+        for limit in (1, 3, 100, 1_000):
+            counting.loads = counting.most_loading = 0
+            assert [info.id for info in await runs.list(limit=limit)] == newest[:limit]
+            assert counting.loads <= 2 * limit + 50  # also those that have expired, and by who deletes them
+            assert counting.most_loading <= 100
+        assert await runs.list(user_id="ann") == []
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_a_reason_is_cut_so_that_the_end_can_be_stored(store: OddStore) -> None:

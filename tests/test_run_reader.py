@@ -38,7 +38,7 @@ def test_a_run_that_ends_while_it_is_looked_up_reaches_its_reader() -> None:
 
 
 async def _end_while_it_is_looked_up() -> None:
-    namespace, key = uuid4().hex, PREFIX + new_id(None)
+    namespace, key = uuid4().hex, PREFIX + new_id(None, time.time())
     store = LateStore("memory://", namespace)
     here, elsewhere = Streams(store), Streams(MemoryStore("memory://", namespace))
     record = RunRecord(time.time(), keep_seconds=60, lease_seconds=60, max_items=10, max_bytes=1000).to_json()

@@ -22,6 +22,7 @@ import pytest
 import nitro
 from nitro import runs
 from nitro.delivery.hub import Hub
+from nitro.runs.record import new_id
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, STORES
 from tests.run_reading import RunReading, start_run
@@ -149,9 +150,10 @@ def test_a_run_of_another_user_is_as_one_that_never_was(workers: RunWorkers) -> 
         for method in ("GET", "DELETE")
         for query in ("", "?user=bob")
     ]
-    missing = httpx.get(f"{other.url}/runs/{'f' * 8}-{'0' * 20}")
+    nobodys = new_id("nobody", time.time())
+    missing = httpx.get(f"{other.url}/runs/{nobodys}")
     assert {answer.status_code for answer in answers} == {404} == {missing.status_code}
-    assert {answer.text.replace(id, "") for answer in answers} == {missing.text.replace(f"{'f' * 8}-{'0' * 20}", "")}
+    assert {answer.text.replace(id, "") for answer in answers} == {missing.text.replace(nobodys, "")}
     for wrong in ("x", "..", "%00", "a" * 3000, "é"):
         assert httpx.get(f"{other.url}/runs/{wrong}").status_code in (404, 405)
     assert RunReading(f"/runs/{id}?user=ann").read(other.port).end == {"state": "done"}
@@ -451,7 +453,7 @@ def test_a_process_that_has_streams_and_no_runs_leaves_a_dead_producers_run_alon
 def test_while_the_store_is_away_browsers_come_again_and_others_get_503() -> None:
     environment = {"NITRO_BROKER_URL": f"redis://127.0.0.1:{free_port()}", "NITRO_RETRY_MILLISECONDS": "700"}
     with Server("tests.apps.runs:app", environment=environment) as server:
-        path = f"/runs/{'0' * 8}-{'0' * 20}"
+        path = f"/runs/{new_id(None, time.time())}"
         browsers = httpx.get(server.url + path, headers={"Accept": "text/event-stream"})
         assert (browsers.status_code, browsers.text) == (200, "retry: 700\n\n")
         assert browsers.headers["content-type"].startswith("text/event-stream")
@@ -472,7 +474,7 @@ def test_who_reads_in_python_and_who_writes_wait_for_a_store_that_is_away(tmp_pa
             eventually(lambda: other.get("/awaited").json() == [id], "the result is awaited", 20)
             reading.read(other.port, most=20)
             broker.kill()
-            assert httpx.get(f"{other.url}/runs/{'0' * 8}-{'0' * 20}", timeout=30).status_code == 503
+            assert httpx.get(f"{other.url}/runs/{new_id(None, time.time())}", timeout=30).status_code == 503
             broker.start()
             assert result.result().json() == {"items": [{"n": n} for n in range(150)]}
         assert numbers(reading.read(one.port)) == list(range(150))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import (
@@ -54,7 +54,8 @@ _MOST_DEATHS: Final = 5
 """A run that has killed so many producers is lost."""
 _AGAIN_SECONDS: Final = 0.5
 """How long a reader waits until it asks a store again that is away."""
-_MOST_LISTED: Final = 10_000
+_LISTED_AT_ONCE: Final = 100
+"""Runs of a list that are loaded at the same time: a store that takes one after the other has to do so in time."""
 _OTHERS_MAY_FACTOR: Final = 2.0
 """A worker that doesn't know a run's `restart` leaves it to others for so many leases, since it could itself see it."""
 
@@ -74,7 +75,7 @@ class Runs:
     async def start(self, work: Work | None, record: RunRecord, within_seconds: float) -> Run:
         """A new run; its work, if there is any, goes on by itself."""
         _check_work(work)
-        run = self.open(new_id(record.user_id))
+        run = self.open(new_id(record.user_id, record.started_at))
         run.user_id, run.data = record.user_id, record.data
         key = PREFIX + run.id
         if work is not None:
@@ -154,19 +155,32 @@ class Runs:
 
     async def list(self, user_id: str | None, limit: int) -> list[RunInfo]:
         """The runs of a user, the newest first."""
-        keys = await self.streams.access.keys(owners_prefix(user_id), _MOST_LISTED)
-        found = await asyncio.gather(
-            *(self.find(key.removeprefix(PREFIX), user_id) for key in keys), return_exceptions=True
-        )
-        infos = [
-            RunInfo.of(key.removeprefix(PREFIX), each.state)
-            for key, each in zip(keys, found, strict=True)
-            if isinstance(each, Current)
-        ]
-        for each in found:
-            if isinstance(each, BaseException) and not isinstance(each, RunNotFound):
-                raise each
+        infos: list[RunInfo] = []
+        seen: set[str] = set()
+        count = limit
+        while len(infos) < limit:
+            keys = await self.streams.access.keys(owners_prefix(user_id), count)
+            unseen = [key for key in keys if key not in seen]
+            seen.update(unseen)
+            while unseen and len(infos) < limit:
+                some, unseen = unseen[:_LISTED_AT_ONCE], unseen[_LISTED_AT_ONCE:]
+                infos += await self._infos(some, user_id)
+            if len(keys) < count:
+                break
+            count *= 2  # some have expired, and are not deleted yet
         return sorted(infos, key=lambda info: info.started_at, reverse=True)[:limit]
+
+    async def _infos(self, keys: Sequence[str], user_id: str | None) -> Sequence[RunInfo]:
+        """Those of them that can be read still, and are this user's."""
+        ids = [key.removeprefix(PREFIX) for key in keys]
+        found = await asyncio.gather(*(self.find(id, user_id) for id in ids), return_exceptions=True)
+        infos = []
+        for id, each in zip(ids, found, strict=True):
+            if isinstance(each, Current):
+                infos.append(RunInfo.of(id, each.state))
+            elif not isinstance(each, RunNotFound):
+                raise each
+        return infos
 
     # What is below runs work, and looks after runs whose producer is silent.
 
