@@ -23,7 +23,7 @@ import httpx
 from nitro.testing.conformance import eventually
 from tests.servers import ROOT
 
-__all__ = ["QUICK", "Host", "Tab", "Writer", "heard_once", "replaced", "settings_in"]
+__all__ = ["QUICK", "Host", "Tab", "Writer", "heard_once", "replaced", "service_links_of", "settings_in"]
 
 _RETRY_SECONDS: Final = 0.1
 QUICK: Final = {"NITRO_RETRY_MILLISECONDS": "100", "NITRO_HEARTBEAT_SECONDS": "1"}
@@ -41,6 +41,22 @@ def replaced(text: str, pairs: dict[str, str]) -> str:
         assert old in text, old
         text = text.replace(old, new)
     return text
+
+
+def service_links_of(service: str) -> dict[str, str]:
+    """What Kubernetes sets in each pod for a Service with one port, which is called http."""
+    name, address = service.upper().replace("-", "_"), "10.96.0.7"
+    port = f"{name}_PORT_8000_TCP"
+    return {
+        f"{name}_SERVICE_HOST": address,
+        f"{name}_SERVICE_PORT": "8000",
+        f"{name}_SERVICE_PORT_HTTP": "8000",
+        f"{name}_PORT": f"tcp://{address}:8000",
+        port: f"tcp://{address}:8000",
+        f"{port}_PROTO": "tcp",
+        f"{port}_PORT": "8000",
+        f"{port}_ADDR": address,
+    }
 
 
 class Host:

@@ -12,6 +12,7 @@ from nitro.errors import ConfigurationError
 from nitro.serve.sources import line_of, read_configuration
 from tests.cases import shown
 from tests.commands import run
+from tests.deploying import service_links_of
 from tests.hubs import BILLING, KEY, SECRET, ec_key, jwk, private_pem, public_pem, rsa_key
 
 TICKET = f'[ticket]\nsecret = "{SECRET}"\n'
@@ -221,6 +222,16 @@ def test_what_is_wrong_in_the_environment_is_told_with_the_variable(name: str) -
         read_configuration(None, {f"NITRO_SERVE_{key}": value for key, value in variables.items()})
     assert said in str(error.value)
     assert SECRET not in str(error.value) and KEY not in str(error.value)
+
+
+@pytest.mark.parametrize("service", ["nitro-serve", "nitro-serve-hub", "nitro"])
+def test_a_hub_starts_in_a_pod_beside_a_service_of_its_name(service: str) -> None:
+    variables = {**service_links_of(service), "NITRO_SERVE_TICKET_SECRET": SECRET}
+    assert read_configuration(None, variables).ticket is not None
+    with pytest.raises(ConfigurationError, match="NITRO_SERVE_PORTS is no setting"):
+        read_configuration(None, {**variables, "NITRO_SERVE_PORTS": "8000"})
+    with pytest.raises(ConfigurationError, match="NITRO_SERVE_PORT is no setting"):
+        read_configuration(None, {"NITRO_SERVE_TICKET_SECRET": SECRET, "NITRO_SERVE_PORT": "8000"})
 
 
 def test_variables_win_over_the_file_and_lists_are_words(tmp_path: Path) -> None:

@@ -36,9 +36,10 @@ from nitro.errors import (
 )
 from nitro.fastapi import EventStream
 from nitro.publisher import Publisher
-from nitro.settings import Settings, get_settings
+from nitro.settings import Settings, get_settings, misspelt
 from nitro.tickets import Tickets
 from tests.cases import shown
+from tests.deploying import service_links_of
 from tests.servers import ROOT, Server
 from tests.specification.hearing import heard_by, run
 from tests.sse import Stream
@@ -402,6 +403,19 @@ def test_variables_of_others_and_those_that_are_right_are_not_told(
     get_settings.cache_clear()
     get_settings()
     assert caplog.records == []
+
+
+def test_variables_of_services_of_kubernetes_are_not_told(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    links = service_links_of("nitro-broker")
+    for name, value in links.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    get_settings()
+    assert caplog.records == []
+    assert list(misspelt(links)) == []
+    assert dict(misspelt({"NITRO_BROKER_PORT"})) == {"NITRO_BROKER_PORT": "NITRO_BROKER_URL"}, "of no Service"
 
 
 # --- what a type checker sees

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from nitro.errors import ConfigurationError
 from nitro.redaction import SecretUrl, without_secrets
 
-__all__ = ["Overflow", "Settings", "get_settings", "misspelt"]
+__all__ = ["Overflow", "Settings", "get_settings", "misspelt", "service_links"]
 
 Overflow: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 """The policy for a client whose queue exceeds a limit."""
@@ -30,6 +30,9 @@ _OF_THE_HUB: Final = "SERVE_"
 """The beginning of the names that `nitro serve` reads, and checks itself."""
 _LIKENESS: Final = 0.66
 """Similarity from which a name counts as misspelt; `NITRO_*` variables of other programs are less similar."""
+_SERVICE: Final = "SERVICE_HOST"
+"""The end of the one variable that each Service of Kubernetes has."""
+_LINK: Final = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?")
 
 
 class Settings(BaseSettings):
@@ -179,9 +182,26 @@ def _shown(value: object) -> str:
 def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Those names of variables that look like a setting's, and the setting that each is like."""
     known = [*(name.upper() for name in Settings.model_fields), *_FORMER.values()]
-    for name in names:
+    own = [name for name in names if name.upper().startswith(_PREFIX)]
+    links = service_links(own)
+    for name in own:
         rest = name.upper().removeprefix(_PREFIX)
-        if rest == name.upper() or rest in known or rest.startswith(_OF_THE_HUB):
+        if rest in known or rest.startswith(_OF_THE_HUB) or name in links:
             continue
         for nearest in get_close_matches(rest, known, 1, _LIKENESS):
             yield name, _PREFIX + nearest
+
+
+def service_links(names: Iterable[str]) -> set[str]:
+    """Those names of variables that Kubernetes sets in a pod for a Service, as `NITRO_DB_PORT` for `nitro-db`.
+
+    Of a Service there is always the host; so `NITRO_DB_PORT` without `NITRO_DB_SERVICE_HOST` is somebody's own.
+    """
+    found = set(names)
+    services = [name.removesuffix(_SERVICE) for name in found if name.endswith(f"_{_SERVICE}")]
+    return {
+        name
+        for name in found
+        for service in services
+        if name.startswith(service) and _LINK.fullmatch(name, len(service))
+    }

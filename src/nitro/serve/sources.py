@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from nitro.errors import ConfigurationError
 from nitro.serve.configuration import Configuration, Inspector, Jwt, Publish, PublishKey, Stream, Ticket
+from nitro.settings import service_links
 
 __all__ = ["PREFIX", "line_of", "read_configuration"]
 
@@ -91,8 +92,9 @@ def _add_environment(values: dict[str, Any], environment: Mapping[str, str]) -> 
     """
     places = _places(values)
     found: dict[_Path, str] = {}
-    for name in sorted(environment):
-        if not name.startswith(PREFIX) or name == _CONFIG:
+    own = {name for name in environment if name.startswith(PREFIX)}
+    for name in sorted(own - service_links(own)):
+        if name == _CONFIG:
             continue
         if name not in places:
             known = [each.removeprefix(PREFIX) for each in (*places, _CONFIG)]
