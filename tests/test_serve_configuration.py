@@ -326,6 +326,28 @@ def test_what_is_wrong_with_the_broker_and_the_metrics_is_told_too() -> None:
     assert done.stderr.startswith("nitro: 3 workers have a log in memory each")
 
 
+def test_the_variables_of_a_file_count_before_anything_is_checked(tmp_path: Path) -> None:
+    path, other = tmp_path / "hub.env", {"NITRO_BROKER_URL": "other://x"}
+    path.write_text("NITRO_BROKER_URL=kafka://x\nNITRO_SERVE_STREAM_PUBLIC=news.*\n")
+    option = ("--env-file", str(path))
+    for arguments, environment, said in (
+        (option, {}, "NITRO_BROKER_URL starts with 'kafka'"),
+        ((), {"UVICORN_ENV_FILE": str(path)}, "NITRO_BROKER_URL starts with 'kafka'"),
+        (option, other, "NITRO_BROKER_URL starts with 'other'"),
+    ):
+        done = run("serve", *arguments, **environment)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert done.stderr.startswith(f"nitro: {said}"), done.stderr
+    path.write_text(f"WEB_CONCURRENCY=3\nNITRO_SERVE_CONFIG={tmp_path}/hub.toml\n")
+    (tmp_path / "hub.toml").write_text(TICKET)
+    assert run("serve", *option).stderr.startswith("nitro: 3 workers have a log in memory each")
+    path.write_bytes(b"A=\xff")
+    assert run("serve", *option).stderr == f"nitro: {path} is no text in UTF-8, from byte 2 on\n"
+    missing = run("serve", "--env-file", str(tmp_path / "no.env"))
+    assert missing.returncode == 2
+    assert "does not exist" in " ".join(missing.stderr.split())
+
+
 def test_one_text_stands_for_a_list_of_it(tmp_path: Path) -> None:
     (tmp_path / "hub.toml").write_text('[stream]\npublic = "news.*"\norigins = "https://a.example"\n')
     stream = read_configuration(str(tmp_path / "hub.toml"), {}).stream

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os.path import expanduser
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -274,6 +275,19 @@ def _serve(
     config: Annotated[
         str | None,
         typer.Option("--config", parser=expanduser, metavar="FILE", envvar="NITRO_SERVE_CONFIG", help="A TOML file."),
+    ] = None,
+    env_file: Annotated[  # noqa: ARG001 - its callback has read it
+        Path | None,
+        typer.Option(
+            "--env-file",
+            metavar="FILE",
+            envvar="UVICORN_ENV_FILE",
+            exists=True,
+            dir_okay=False,
+            callback=hub.load_env_file,
+            is_eager=True,
+            help="Variables, NAME=value in each line; those that are set win.",
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", envvar="UVICORN_HOST", help="Where it listens.")

@@ -8,18 +8,20 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nitro.brokers.urls import log_of
 from nitro.cli import run as uvicorn
 from nitro.cli.failures import WRONG, fail, failures_told
+from nitro.errors import ConfigurationError
 from nitro.redaction import without_secrets
 from nitro.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from nitro.serve.configuration import Configuration
 
-__all__ = ["run"]
+__all__ = ["load_env_file", "run"]
 
 _APP: Final = "nitro.serve.app:from_environment"
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -48,6 +50,19 @@ def run(config: str | None, options: Sequence[str], workers: int) -> None:
         for line in _summary(configuration, settings):
             print(f"nitro: {line}", file=sys.stderr)
         uvicorn.serve([*options, "--workers", str(workers), "--factory", _APP], "nitro serve", "serve")
+
+
+def load_env_file(path: Path | None) -> None:
+    """Put the variables of `--env-file` into the environment, as uvicorn would do it later: those that are set win."""
+    if path is None:
+        return
+    from dotenv import load_dotenv  # pydantic-settings brings it
+
+    with failures_told():
+        try:
+            load_dotenv(path)
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{path} is no text in UTF-8, from byte {error.start} on") from None
 
 
 def _check_broker(settings: Settings, workers: int) -> None:
