@@ -369,6 +369,17 @@ def test_run_serves_an_application_until_it_is_told_to_stop() -> None:
         server.end(signal.SIGTERM)
 
 
+def test_a_connection_is_kept_for_longer_than_a_proxy_keeps_it_and_holds_up_no_end() -> None:
+    shown = run("run", "--help").stdout.partition("--timeout-keep-alive ")[2].partition(" --")[0]
+    assert shown.split()[-2:] == ["[default:", "75]"], "nginx and most others keep it for 60 s"
+    with (
+        Server("tests.apps.listening:app", runner="nitro", options=("--workers", "2")) as server,
+        httpx.Client(base_url=server.url, trust_env=False, verify=False) as proxy,
+    ):
+        assert proxy.get("/left").status_code == 200
+        server.end(signal.SIGTERM, within_seconds=30)
+
+
 @pytest.mark.parametrize("missing", ["jwt", "cryptography", "itsdangerous"])
 def test_without_its_extra_serve_names_it(missing: str) -> None:
     done = without(missing, "serve")

@@ -70,6 +70,7 @@ def test_the_manifests_fit_together(manifests: dict[str, Any]) -> None:
         slept + int(option(container["command"], "--timeout-graceful-shutdown"))
         < pod["spec"]["terminationGracePeriodSeconds"]
     )
+    assert int(option(container["command"], "--timeout-keep-alive")) > 3600, "Envoy keeps idle connections for an hour"
 
 
 def test_the_probes_are_those_of_the_page_on_health(manifests: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ __all__ = ["raise_limit_of_files", "serve"]
 _MOST_FILES: Final = 1_000_000
 _HUB_STOPS_WITHIN: Final = 10
 """Seconds; without a limit, a client that has sent half a request could keep uvicorn from ending."""
+_KEEPS_IDLE: Final = 75
+"""Seconds; longer than a proxy keeps a connection, else one that uvicorn closes may just have been given a request."""
 _PROTOCOL: Final = "nitro.uvicorn:HttpProtocol"
 
 
@@ -28,7 +30,7 @@ def serve(arguments: Sequence[str], program: str = "nitro run", extra: str = "fa
     except ImportError as error:
         raise ConfigurationError(f"uvicorn is not installed: pip install 'nitro-realtime[{extra}]'") from error
     raise_limit_of_files()
-    default: dict[str, object] = {"http": _PROTOCOL}
+    default: dict[str, object] = {"http": _PROTOCOL, "timeout_keep_alive": _KEEPS_IDLE}
     if extra == "serve":  # its requests are short but for streams, which end by themselves
         default |= {"timeout_graceful_shutdown": _HUB_STOPS_WITHIN, "ws": "none"}  # nor does it speak WebSocket
     uvicorn.main(list(arguments), program, auto_envvar_prefix="UVICORN", default_map=default)
