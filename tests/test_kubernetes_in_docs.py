@@ -63,7 +63,10 @@ def test_the_manifests_fit_together(manifests: dict[str, Any]) -> None:
     assert {(each["name"], each["port"]) for rule in rules for each in rule["backendRefs"]} == {("app", port["port"])}
     assert [each for each in paths if f'"{each}' not in APP] == []
 
-    by_connections, _ = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    autoscaler = manifests["HorizontalPodAutoscaler"]["spec"]
+    assert autoscaler["scaleTargetRef"]["name"] == manifests["Deployment"]["metadata"]["name"]
+    assert "replicas" not in deployment, "each kubectl apply would undo what the autoscaler did"
+    by_connections, _ = autoscaler["metrics"]
     assert by_connections["pods"]["metric"]["name"] in {family.name for family in FAMILIES}
     slept = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert (
