@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from nitro.metrics.families import FAMILIES
 from nitro.testing.conformance import eventually
@@ -82,6 +84,20 @@ def test_the_probes_are_those_of_the_page_on_health(manifests: dict[str, Any]) -
     (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
     for name, probe in yaml.safe_load(text).items():
         assert container[name] == probe
+
+
+def test_a_stranger_does_not_say_who_the_client_is(manifests: dict[str, Any]) -> None:
+    (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+    clients = []
+
+    async def app(scope: Any, _: Any, __: Any) -> None:
+        clients.append(scope["client"][0])
+
+    wrapped: Any = ProxyHeadersMiddleware(app, option(container["command"], "--forwarded-allow-ips"))
+    for sent in (b"203.0.113.9", b"198.51.100.1, 203.0.113.9", b"198.51.100.1, 203.0.113.9, 10.244.3.2"):
+        headers = [(b"x-forwarded-for", sent)]
+        asyncio.run(wrapped({"type": "http", "client": ("10.244.1.7", 4711), "headers": headers}, None, None))
+    assert clients == ["203.0.113.9"] * 3
 
 
 def option(command: list[str], name: str) -> str:
