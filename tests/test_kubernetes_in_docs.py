@@ -84,6 +84,7 @@ def test_the_probes_are_those_of_the_page_on_health(manifests: dict[str, Any]) -
     (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
     for name, probe in yaml.safe_load(text).items():
         assert container[name] == probe
+        assert probe["failureThreshold"] > 1 and probe["timeoutSeconds"] > 2, "one busy second takes no pod out"
 
 
 def test_a_stranger_does_not_say_who_the_client_is(manifests: dict[str, Any]) -> None:
