@@ -220,6 +220,13 @@ def test_the_head_of_a_stream_is_as_shown_and_it_ends_at_its_age(tmp_path: Path)
             server.wait(20)
 
 
+@pytest.mark.parametrize("language", ["nginx", "haproxy"])
+def test_a_proxy_says_who_asks_and_by_which_scheme(language: str) -> None:
+    (source,) = [block.source for block in PROXY.blocks if block.language == language]
+    said = re.findall(r"set[-_]header (X-Forwarded-\w+)", source)
+    assert said == ["X-Forwarded-For", "X-Forwarded-Proto"], "Caddy does so by itself"
+
+
 def is_up(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health/live", trust_env=False).status_code == 200
