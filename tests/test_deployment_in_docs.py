@@ -143,6 +143,14 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
+def test_the_workers_of_the_unit_answer_for_all_of_them() -> None:
+    unit = settings_in(SERVICE)
+    variable, _, directory = unit["Environment"].partition("=")
+    assert " --workers " in unit["ExecStart"]
+    assert (variable, directory) == ("PROMETHEUS_MULTIPROC_DIR", f"/run/{unit['RuntimeDirectory']}")
+    assert "RuntimeDirectoryPreserve" not in unit, "each start begins with an empty one"
+
+
 def test_the_settings_of_the_pages_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for block in (*ONE.all("sh"), *SEVERAL.all("sh")):
         assert settings_in(block.source)

@@ -20,6 +20,7 @@ from tests.metrics import Scrape, scrape
 from tests.servers import Server, wait_for
 from tests.sse import Stream
 
+OWN_METRICS = "each answers with its own metrics alone"
 GUNICORN = ("-k", "uvicorn_worker.UvicornWorker", "-w", "2")
 SERVERS = {
     "uvicorn": ("uvicorn", ("--workers", "2")),
@@ -41,6 +42,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, writes_each_seconds: 
     with Server("tests.apps.metrics:app", runner=runner, options=options, environment=environment) as started:
         yield started
     assert "Traceback" not in started.output, started.output
+    assert OWN_METRICS not in started.output
 
 
 def opened(server: Server, stack: ExitStack) -> dict[int, list[Stream]]:
@@ -124,6 +126,23 @@ def test_what_a_worker_has_counted_is_written_when_it_ends(server: Server) -> No
         seen = comes_to_say(server, lambda now: now("disconnects_total", "shutdown") == count)
         assert seen("connection_seconds_count") == count
         assert seen("connects_total") >= count  # the other worker's are written when it is the one that is scraped
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn with the application loaded before the fork"])
+def test_workers_that_answer_for_themselves_alone_say_so_once(name: str, tmp_path: Path) -> None:
+    runner, options = SERVERS[name]
+    environment = {"NITRO_BROKER_URL": f"sqlite:///{tmp_path}/events.db", "TMPDIR": str(tmp_path)}
+    with Server("tests.apps.metrics:app", runner=runner, options=options, environment=environment) as server:
+        wait_for(lambda: server.output.count("Application startup complete") == 2, seconds=60)
+        for worker in server.children() if runner == "gunicorn" else server.workers():
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                scrape(server)  # the other one answers
+            finally:
+                os.kill(worker, signal.SIGCONT)
+        wait_for(lambda: OWN_METRICS in server.output, seconds=15)
+    (said,) = [line for line in server.output.splitlines() if OWN_METRICS in line]
+    assert f"one of several workers of {runner}" in said and "PROMETHEUS_MULTIPROC_DIR" in said
 
 
 REINCARNATED = """

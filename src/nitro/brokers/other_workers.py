@@ -1,7 +1,7 @@
-"""Warns if the server has several workers, each of which would have a log in memory of its own.
+"""Warns if the server has several workers, each of which has something of its own that they should share.
 
-Called when such a log is made. The server's options are not read, as they may be in files; instead, workers with the
-same parent and the same command line compete for one lock file.
+Called when a log in memory is made, and when metrics of one process are read. The server's options are not read, as
+they may be in files; instead, workers with the same parent and the same command line compete for one lock file.
 """
 
 from __future__ import annotations
@@ -23,22 +23,25 @@ except ImportError:  # not on Windows
 
 __all__ = ["warn_of_other_workers"]
 
-log: Final = logging.getLogger("nitro.brokers")
-
 _SERVERS: Final = ("gunicorn", "uvicorn", "granian", "hypercorn")
 _SECOND_LOOK_SECONDS: Final = 2.0
 """Delay of the second attempt: a worker may still be running while its replacement starts."""
 
 
-def warn_of_other_workers() -> None:
-    """Log a warning if this process is one of several workers of a server, after a second attempt at the lock."""
+def warn_of_other_workers(log: logging.Logger, warning: str) -> None:
+    """Log a warning if this process is one of several workers of a server, after a second attempt at the lock.
+
+    Args:
+        log: where it is logged.
+        warning: its text, with `%s` for the server. Each has a lock file of its own.
+    """
     server = _server()
     if fcntl is None or server is None:
         return
-    key = repr((os.getuid(), os.getppid(), os.getcwd(), sys.argv))
+    key = repr((os.getuid(), os.getppid(), os.getcwd(), sys.argv, warning))
     path = os.path.join(tempfile.gettempdir(), f"nitro-{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock")
     if not _take(path):
-        timer = threading.Timer(_SECOND_LOOK_SECONDS, _look_again, (path, server))
+        timer = threading.Timer(_SECOND_LOOK_SECONDS, _look_again, (path, log, warning, server))
         timer.daemon = True
         timer.start()
 
@@ -50,14 +53,9 @@ def _server() -> str | None:
     return next((name for name in _SERVERS if is_child and name in sys.modules), None)
 
 
-def _look_again(path: str, server: str) -> None:
+def _look_again(path: str, log: logging.Logger, warning: str, server: str) -> None:
     if not _take(path):
-        log.warning(
-            "this is one of several workers of %s, and memory:// is a log in each of them: a browser hears only what "
-            "is emitted in the worker that it is connected to. Set NITRO_BROKER_URL to a log that they share, such as "
-            "sqlite:///events.db; https://nitro-realtime.github.io/nitro/how-to/scaling/ has the others",
-            server,
-        )
+        log.warning(warning, server)
 
 
 def _take(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -17,6 +18,8 @@ from nitro.redaction import scheme_of
 from nitro.settings import Settings
 
 __all__ = ["driven", "kind_of", "log_of", "make_broker", "make_log"]
+
+log: Final = logging.getLogger("nitro.brokers")
 
 _KINDS: Final = {
     "sqlite": ("nitro.brokers.sqlite.log", "SQLiteLog", ""),
@@ -35,6 +38,11 @@ after a `+`, as in SQLAlchemy."""
 _GROUP: Final = "nitro.logs"
 """Entry point group of third-party logs: `kafka = "myteam.logs:KafkaLog"` for `kafka://…`."""
 _DATABASES: Final = ("sqlite", "postgresql")
+_OWN_LOGS: Final = (
+    "this is one of several workers of %s, and memory:// is a log in each of them: a browser hears only what is "
+    "emitted in the worker that it is connected to. Set NITRO_BROKER_URL to a log that they share, such as "
+    "sqlite:///events.db; https://nitro-realtime.github.io/nitro/how-to/scaling/ has the others"
+)
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
 
 
@@ -68,7 +76,7 @@ def make_broker(settings: Settings, remote: Log | None = None) -> Broker:
         _check_namespace(settings.namespace)
         url = settings.broker_url.get_secret_value()
         if url == "memory://":
-            warn_of_other_workers()
+            warn_of_other_workers(log, _OWN_LOGS)
             return MemoryBroker(retention)
         remote = log_of(url, settings)
     return LogBroker(

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import cache
+from typing import Final
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from nitro.brokers.other_workers import warn_of_other_workers
 from nitro.delivery.process import current_hub, get_hub, when_made
 from nitro.errors import ConfigurationError
 from nitro.metrics.families import FAMILIES, broker_is_down, families_of
 from nitro.metrics.worker_values import WorkerValues, forget_dead_workers, is_multiprocess
 
 __all__ = ["NitroCollector"]
+
+log: Final = logging.getLogger("nitro.metrics")
+
+_OWN_METRICS: Final = (
+    "this is one of several workers of %s, and each answers with its own metrics alone: what is scraped is now of one, "
+    "now of another. Set PROMETHEUS_MULTIPROC_DIR to a directory that is empty when the server starts; "
+    "https://nitro-realtime.github.io/nitro/how-to/operating/#several-workers"
+)
 
 
 def _read() -> Iterator[Metric]:
@@ -30,6 +41,11 @@ def _read() -> Iterator[Metric]:
 def _read_if_used() -> Iterator[Metric]:
     """The same, where something has used Nitro: not in a process that only ends."""
     return iter(()) if current_hub() is None else _read()
+
+
+@cache
+def _warn_once() -> None:
+    warn_of_other_workers(log, _OWN_METRICS)
 
 
 @cache
@@ -57,6 +73,7 @@ class NitroCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Each metric with its values."""
         if self._shared is None:
+            _warn_once()
             return _read()
         self._shared.write(_read)
         forget_dead_workers()
