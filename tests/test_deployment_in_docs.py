@@ -136,11 +136,19 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
         pytest.skip("NO SYSTEMD: systemd-analyze is missing; the units are not checked")
     (tmp_path / "app.socket").write_text(SOCKET)
     command = settings_in(SERVICE)["ExecStart"]
-    for text in (SERVICE, replaced(SERVICE, {f"ExecStart={command}\n": SEVERAL.the("ini").source})):
+    shared = re.sub(r"^(Requires|After|ExecStart)=.*\n", "", SERVICE, flags=re.MULTILINE)
+    assert "app.socket" not in shared
+    for text in (SERVICE, f"{shared}\n{SEVERAL.the('ini').source}"):
         (tmp_path / "app.service").write_text(replaced(text, {shlex.split(command)[0]: "/bin/true"}))
         units = [str(tmp_path / name) for name in ("app.socket", "app.service")]
         checked = subprocess.run([program, "verify", "--man=no", *units], capture_output=True, text=True)
         assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_service_with_an_address_of_its_own_waits_for_it_and_is_never_given_up() -> None:
+    unit = settings_in(SEVERAL.the("ini").source)
+    assert unit["Wants"] == unit["After"] == "network-online.target"
+    assert (unit["StartLimitIntervalSec"], unit["RestartSec"], settings_in(SERVICE)["Restart"]) == ("0", "1", "always")
 
 
 def test_the_workers_of_the_unit_answer_for_all_of_them() -> None:
