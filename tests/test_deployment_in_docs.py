@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -193,17 +194,35 @@ def test_a_rolling_deploy_of_several_hosts_loses_nothing(tmp_path: Path, redis: 
     ):
         eventually(lambda: len(titles(http)) == 2, "both are there, and nginx knows it", 20)
         tab, writer = Tab(http), Writer(http)
-        for host, name in zip(hosts, ("app-1", "app-2"), strict=True):
+        for host, name, place in zip(hosts, ("app-1", "app-2"), list(places)[1:], strict=True):
             writer.until_more()
             host.stop()
             writer.until_more()  # by the other one
             host.start()
+            assert until_ready(places[place]) == (0, '{"status":"ready"}')
             eventually(partial(is_asked, http, name), f"{name} is asked again", 20)
         writer.until_more()
         writer.end()
         eventually(lambda: tab.closed_by or heard_once(tab, writer), "all is heard", 10)
         tab.end()
         assert tab.streams > 1
+
+
+def until_ready(place: str, *more: str) -> tuple[int, str]:
+    """What the rolling deploy asks a host, from itself."""
+    (block,) = [each for each in SEVERAL.blocks if each.heading == "A rolling deploy"]
+    (command,) = re.findall(r"^ +(curl .*)$", block.source, re.MULTILINE)
+    words = shlex.split(replaced(command, {"$host:8000": place}))
+    done = subprocess.run([*words, *more], capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout
+
+
+def test_a_rolling_deploy_does_not_wait_for_ever_for_a_host() -> None:
+    nobody, mute = f"127.0.0.1:{free_port()}", socket.create_server(("127.0.0.1", 0))
+    with mute:
+        for place in (nobody, f"127.0.0.1:{mute.getsockname()[1]}"):
+            code, said = until_ready(place, "--retry", "1", "--max-time", "1")
+            assert (code > 0, said) == (True, "")
 
 
 def test_the_head_of_a_stream_is_as_shown_and_it_ends_at_its_age(tmp_path: Path) -> None:
