@@ -87,7 +87,7 @@ const page = (): PageEnv => ({
   worker: globalThis.SharedWorker && worker,
   keep: (key, thing) => storage((kept) => (thing ? kept.setItem(key, JSON.stringify(thing)) : kept.removeItem(key))),
   kept: (key) => storage((kept) => JSON.parse(kept.getItem(key)!)),
-  before: new Map(),
+  before: {},
   date: Date.now,
   on(what, act) {
     const end = new AbortController(); // its `signal` is an option of listeners

@@ -46,7 +46,7 @@ export interface PageEnv extends Env {
   /** What is kept there, or null. */
   kept(key: string): any;
   /** What the page before left, as it is used up. */
-  before: Map<string, any>;
+  before: Record<string, any>;
   /** Milliseconds since 1970, by which pages compare what they kept. */
   date(): number;
   /**

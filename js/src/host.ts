@@ -51,7 +51,7 @@ export class Host implements Owner {
     if (request.do === "join") this.#join(name, tell, request, member);
     else if (request.do === "ask") tell({ is: member ? "here" : "new", host: this.name });
     else if (!member) return;
-    else if (request.do === "leave") this.leave(name, request.isForGood);
+    else if (request.do === "leave") this.#forget(member, request.isForGood);
     else if (request.do === "wake") this.#wake(member);
     else if (request.do === "headers") this.#questions.get(request.number)?.give(request.headers ?? null);
     else {
@@ -60,9 +60,9 @@ export class Host implements Owner {
     }
   }
 
-  leave(name: string, isForGood = false): void {
+  leave(name: string): void {
     const member = this.#members.get(name);
-    if (member) this.#forget(member, isForGood);
+    if (member) this.#forget(member, false);
   }
 
   end(): void {

@@ -31,7 +31,7 @@ export interface Options {
   /** As of `fetch`: `"same-origin"` if left out; `"include"` sends cookies to another origin. */
   credentials?: RequestCredentials;
   /** `false`: a connection of this page's own. A string, as a user's id: share it only with those who give the same. */
-  share?: boolean | string;
+  share?: boolean | string | null;
   /** The script of the shared worker; `false`: the tab that leads holds the connection. */
   worker?: string | URL | false;
   /** Makes data of an event's JSON; `JSON.parse` if left out. */
@@ -105,7 +105,8 @@ export class Member implements Live {
   constructor(env: PageEnv, href: string, options: Options) {
     this.#env = env;
     this.#options = options;
-    const { topics, headers, credentials = "same-origin", share = true, worker = false } = options;
+    const { topics, headers, credentials = "same-origin", worker = false } = options;
+    const share = options.share ?? true; // null, too, as of a user's id where nobody is logged in
     this.#topics = topics ? new Set(topics.map(checked)) : null;
     const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = `${key} ${this.#names()}`;
@@ -113,7 +114,7 @@ export class Member implements Live {
     this.#last = options.since ?? kept?.last ?? "";
     this.#user = kept?.user ?? "";
     this.#isOfPageBefore = !!kept;
-    const isTrusted = share !== true;
+    const isTrusted = share === `${share}`; // as a string is
     const config: Config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
     const { on } = env;
@@ -267,8 +268,7 @@ export class Member implements Live {
   #keptBefore(): Kept | null {
     const { before, date, kept, now } = this.#env;
     const key = this.#storageKey;
-    if (!before.has(key)) before.set(key, { ...kept(key), until: now() + STARTS_WITHIN });
-    const found = before.get(key);
+    const found = (before[key] ??= { ...kept(key), until: now() + STARTS_WITHIN });
     return this.#options.since === undefined && found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
 

@@ -5,7 +5,7 @@ export function parser(hear: (type: string, data: string, id: string) => void): 
   let [type, last] = ["", ""];
   let data: string[] = [];
   const take = (line: string) => {
-    const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(line)!;
+    const [, field, value] = /([^:]*):? ?([^]*)/.exec(line)!;
     if (!line) {
       if (data.length) hear(type || "message", data.join("\n"), last);
       [type, data] = ["", []];

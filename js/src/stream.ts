@@ -136,7 +136,7 @@ export class Stream {
 
   #hear(type: string, data: string, id: string): void {
     this.#heardAt = this.#env.now();
-    const [, topic = "", text] = /^(?:(.*)\n)?([^]*)/.exec(data)!;
+    const [, topic = "", text] = /(?:(.*)\n)?([^]*)/.exec(data)!;
     if (type === "gap") {
       const gap = JSON.parse(data) as Gap;
       this.#listener.gap(gap);

@@ -6,7 +6,7 @@ export const PRESENCE = "presence.";
 
 /** The pattern itself, if it is one; `"ANY"` is `"*"`. Throws a `TypeError` that says what is wrong. */
 export function checked(pattern: string): string {
-  if (typeof pattern !== "string" || !GRAMMAR.test(pattern)) {
+  if (pattern !== `${pattern}` || !GRAMMAR.test(pattern)) { // or is no string
     throw new TypeError(
       `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" between ".", no "**", "presence.*", "nitro."`,
     );

@@ -282,6 +282,24 @@ test("a page that says where it starts leaves its own place to the next one, and
   }
 });
 
+test("only a string says for whom a stream is shared: with anything else nobody hears another user's events", () => {
+  for (const share of [true, undefined, null, 7, {}]) {
+    const { world, run } = worldOf({});
+    const heard: string[] = [];
+    const open = (name: string) => {
+      const { env } = world.page(new Realm(name), new Map());
+      new Member(env, "http://x/events", { worker: "w.js", share: share as boolean }).on("*", (_, { topic }) => heard.push(`${name} ${topic}`));
+      run(2);
+    };
+    open("ann's");
+    world.cookie = "bob";
+    open("bob's");
+    for (const topic of ["ann.1", "bob.1"]) world.emit(topic);
+    run(1);
+    assert.deepEqual(heard, ["bob's bob.1"], JSON.stringify(share));
+  }
+});
+
 test("a page that waits for its first topic hears it from then on, and right after a reload from where the page before was", () => {
   for (const [seconds, isLate] of [[1, false], [120, true]] as const) {
     const { world, run } = worldOf({});

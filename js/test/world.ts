@@ -628,7 +628,7 @@ export class World {
         if (breaksOff) throw BROKEN_OFF;
         return storage.get(key) ?? null;
       },
-      before: new Map(),
+      before: {},
       date: () => this.clock.now,
       on: (what, act) => {
         if (what === "start") act();

@@ -4,7 +4,7 @@ function parser(hear) {
   let [type, last] = ["", ""];
   let data = [];
   const take = (line) => {
-    const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(line);
+    const [, field, value] = /([^:]*):? ?([^]*)/.exec(line);
     if (!line) {
       if (data.length) hear(type || "message", data.join("\n"), last);
       [type, data] = ["", []];
@@ -123,7 +123,7 @@ var page = () => ({
   worker: globalThis.SharedWorker && worker,
   keep: (key, thing) => storage((kept) => thing ? kept.setItem(key, JSON.stringify(thing)) : kept.removeItem(key)),
   kept: (key) => storage((kept) => JSON.parse(kept.getItem(key))),
-  before: /* @__PURE__ */ new Map(),
+  before: {},
   date: Date.now,
   on(what, act) {
     const end = new AbortController();
@@ -148,7 +148,7 @@ var here = (url) => [own ??= page(), new URL(url, document.baseURI).href];
 var GRAMMAR = /^(?!nitro($|\.)|presence\..*\*|.*\*\*|.{256})[\w:*-]+(\.[\w:*-]+)*$/;
 var PRESENCE = "presence.";
 function checked(pattern) {
-  if (typeof pattern !== "string" || !GRAMMAR.test(pattern)) {
+  if (pattern !== `${pattern}` || !GRAMMAR.test(pattern)) {
     throw new TypeError(
       `${JSON.stringify(pattern)} is no pattern: "a-Z0-9_-:*" between ".", no "**", "presence.*", "nitro."`
     );
@@ -303,7 +303,7 @@ var Stream = class {
   }
   #hear(type, data, id) {
     this.#heardAt = this.#env.now();
-    const [, topic = "", text] = /^(?:(.*)\n)?([^]*)/.exec(data);
+    const [, topic = "", text] = /(?:(.*)\n)?([^]*)/.exec(data);
     if (type === "gap") {
       const gap = JSON.parse(data);
       this.#listener.gap(gap);
@@ -639,7 +639,7 @@ var Host = class {
     if (request.do === "join") this.#join(name, tell, request, member);
     else if (request.do === "ask") tell({ is: member ? "here" : "new", host: this.name });
     else if (!member) return;
-    else if (request.do === "leave") this.leave(name, request.isForGood);
+    else if (request.do === "leave") this.#forget(member, request.isForGood);
     else if (request.do === "wake") this.#wake(member);
     else if (request.do === "headers") this.#questions.get(request.number)?.give(request.headers ?? null);
     else {
@@ -647,9 +647,9 @@ var Host = class {
       if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);
     }
   }
-  leave(name, isForGood = false) {
+  leave(name) {
     const member = this.#members.get(name);
-    if (member) this.#forget(member, isForGood);
+    if (member) this.#forget(member, false);
   }
   end() {
     for (const member of [...this.#members.values()]) this.#forget(member, true);
@@ -1113,7 +1113,8 @@ var Member = class {
   constructor(env, href, options) {
     this.#env = env;
     this.#options = options;
-    const { topics, headers, credentials = "same-origin", share = true, worker: worker2 = false } = options;
+    const { topics, headers, credentials = "same-origin", worker: worker2 = false } = options;
+    const share = options.share ?? true;
     this.#topics = topics ? new Set(topics.map(checked)) : null;
     const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = `${key} ${this.#names()}`;
@@ -1121,7 +1122,7 @@ var Member = class {
     this.#last = options.since ?? kept?.last ?? "";
     this.#user = kept?.user ?? "";
     this.#isOfPageBefore = !!kept;
-    const isTrusted = share !== true;
+    const isTrusted = share === `${share}`;
     const config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
     const { on } = env;
@@ -1258,8 +1259,7 @@ var Member = class {
   #keptBefore() {
     const { before, date, kept, now } = this.#env;
     const key = this.#storageKey;
-    if (!before.has(key)) before.set(key, { ...kept(key), until: now() + STARTS_WITHIN });
-    const found = before.get(key);
+    const found = before[key] ??= { ...kept(key), until: now() + STARTS_WITHIN };
     return this.#options.since === void 0 && found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
   #leave() {

@@ -64,7 +64,7 @@ interface Options {
     /** As of `fetch`: `"same-origin"` if left out; `"include"` sends cookies to another origin. */
     credentials?: RequestCredentials;
     /** `false`: a connection of this page's own. A string, as a user's id: share it only with those who give the same. */
-    share?: boolean | string;
+    share?: boolean | string | null;
     /** The script of the shared worker; `false`: the tab that leads holds the connection. */
     worker?: string | URL | false;
     /** Makes data of an event's JSON; `JSON.parse` if left out. */

@@ -4,7 +4,7 @@ function parser(hear) {
   let [type, last] = ["", ""];
   let data = [];
   const take = (line) => {
-    const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(line);
+    const [, field, value] = /([^:]*):? ?([^]*)/.exec(line);
     if (!line) {
       if (data.length) hear(type || "message", data.join("\n"), last);
       [type, data] = ["", []];
@@ -123,7 +123,7 @@ var page = () => ({
   worker: globalThis.SharedWorker && worker,
   keep: (key, thing) => storage((kept) => thing ? kept.setItem(key, JSON.stringify(thing)) : kept.removeItem(key)),
   kept: (key) => storage((kept) => JSON.parse(kept.getItem(key))),
-  before: /* @__PURE__ */ new Map(),
+  before: {},
   date: Date.now,
   on(what, act) {
     const end = new AbortController();
@@ -261,7 +261,7 @@ var Stream = class {
   }
   #hear(type, data, id) {
     this.#heardAt = this.#env.now();
-    const [, topic = "", text] = /^(?:(.*)\n)?([^]*)/.exec(data);
+    const [, topic = "", text] = /(?:(.*)\n)?([^]*)/.exec(data);
     if (type === "gap") {
       const gap = JSON.parse(data);
       this.#listener.gap(gap);
