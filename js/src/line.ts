@@ -278,7 +278,7 @@ export class Line implements Listener {
       const { last } = member;
       if (member.isWaiting || isKnown(id, last)) continue;
       // who stands further on than the stream may have lost nothing: it is read anew from there
-      member.isWaiting = isOneLog(id, last) && !isKnown(last, this.#stream.last);
+      member.isWaiting = !isIncomplete(last) && isOneLog(id, last) && !isKnown(last, this.#stream.last);
       if (!member.isWaiting) this.#place(member, id, gap);
     }
     this.state("open");

@@ -86,6 +86,7 @@ export class Rows<Row extends object> implements Collection<Row> {
   #live!: Live;
   #isLive = false;
   #isWrong = false; // what it has, until rows that are read anew have come
+  #failure: Failure | null = null; // what it has found wrong itself
   #all = new Map<string, Row>();
   #next: Map<string, Row> | null = null; // what has come so far of rows that are read anew; the others are shown until it is whole
   #rows: readonly Row[] = Object.freeze([]);
@@ -150,11 +151,17 @@ export class Rows<Row extends object> implements Collection<Row> {
     this.#next = null;
     this.#isWrong = true;
     live.onstate = own(() => this.#follow(live.state === "open" && !this.#isWrong));
-    live.on("*", own((told: Told<Row>[], { topic, id }) => topic && Array.isArray(told) && this.#hear(told, id)));
+    live.on("*", own((told: Told<Row>[], { topic, id }) => topic && (Array.isArray(told) ? this.#hear(told, id) : this.#isWrong && this.#refuse())));
     live.on("nitro.position", own((id) => this.position && this.#stand(id, false)));
-    live.on("gap", own(() => this.#open(WRONG_ROWS)));
+    live.on("gap", own(({ reason }) => (this.#isWrong && reason !== "rights" ? this.#refuse() : this.#open(WRONG_ROWS))));
     old?.close();
     if (old) this.#follow(false);
+  }
+
+  /** A live query gives all rows first. Another stream does not know where that is, and HTML is no rows. */
+  #refuse(): void {
+    this.#failure = { message: "No rows as JSON: use EventSourceResponse(X.live(…))." };
+    this.close();
   }
 
   #hear(told: Told<Row>[], id: string): void {
@@ -227,7 +234,8 @@ export class Rows<Row extends object> implements Collection<Row> {
 
   /** Say what has changed: rows, the state, or both. */
   #follow(isLive: boolean, changes?: Change<Row>[]): void {
-    const { state, error } = this.#live;
+    const { state } = this.#live;
+    const error = this.#failure ?? this.#live.error;
     const before = [this.state, this.error];
     this.#isLive = isLive;
     this.state = state === "closed" ? state : !this.position ? "loading" : isLive ? "live" : "waiting";

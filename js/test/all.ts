@@ -526,6 +526,45 @@ test("after a gap all rows are read anew, and those of before are shown until th
   assert.deepEqual([titles(), todos.state], ["two", "live"]);
 });
 
+test("a collection of what is no live query is closed with the remedy, and stops nobody who reads it well", async () => {
+  for (const setting of [{}, { hasWorkers: false }, { hasWorkers: false, hasLocks: false }]) {
+    for (const isShared of [false, true]) {
+      const { world, run } = worldOf(setting);
+      const heard: string[] = [];
+      const open = (since?: string) =>
+        new Member(world.page(new Realm("page"), new Map()).env, "http://x/events", { worker: "w.js", ...(since && { since }) });
+      const beside = isShared ? open() : null;
+      beside?.on("*", (_, { id }) => heard.push(id));
+      beside?.on("gap", ({ reason }) => heard.push(reason));
+      run(2);
+      const todos = new Rows(open, {}, assert.fail);
+      todos.subscribe(() => heard.push(todos.state));
+      world.emit("a.1");
+      run(4);
+      world.emit("a.1");
+      run(60);
+      assert.match(todos.error!.message, /X\.live/);
+      assert.match(await settled(todos.ready), /X\.live/);
+      assert.deepEqual(heard.sort(), isShared ? ["1-1", "1-2", "closed"] : ["closed"]);
+      assert.ok(world.requests < 8, `${world.requests} requests`);
+      assert.equal(beside?.state ?? "open", "open");
+    }
+  }
+});
+
+test("a live query whose rows are HTML has none for a collection", () => {
+  const { todos, opened } = rowsOf();
+  opened[0]!.handlers.get("*")!("<ul></ul>", { topic: "todo", id: "e-1" });
+  assert.deepEqual([todos.state, opened[0]!.isClosed], ["closed", true]);
+  assert.match(todos.error!.message, /JSON/);
+});
+
+test("rights that change before there are rows are no reason to give up", () => {
+  const { todos, opened } = rowsOf();
+  opened[0]!.handlers.get("gap")!({ reason: "rights", resumed_at: "snapshot-0" });
+  assert.deepEqual([todos.state, opened.length, opened[1]!.since], ["loading", 2, "snapshot-1"]);
+});
+
 test("what is no row is not taken for one", () => {
   const { todos, tell, opened, titles } = rowsOf();
   tell("e-1", SNAPSHOT.start, put(1, "one"), SNAPSHOT.end);

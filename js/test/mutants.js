@@ -216,7 +216,7 @@ const MUTANTS = [
   {
     name: "after a gap the rows are not read anew",
     file: "rows.ts",
-    text: `live.on("gap", own(() => this.#open(WRONG_ROWS)));`,
+    text: `live.on("gap", own(({ reason }) => (this.#isWrong && reason !== "rights" ? this.#refuse() : this.#open(WRONG_ROWS))));`,
     by: "",
     world: "rows",
     seed: 22,

@@ -594,7 +594,7 @@ var Line = class {
     for (const member of this.readers) {
       const { last } = member;
       if (member.isWaiting || isKnown(id, last)) continue;
-      member.isWaiting = isOneLog(id, last) && !isKnown(last, this.#stream.last);
+      member.isWaiting = !isIncomplete(last) && isOneLog(id, last) && !isKnown(last, this.#stream.last);
       if (!member.isWaiting) this.#place(member, id, gap);
     }
     this.state("open");

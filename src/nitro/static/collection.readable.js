@@ -27,6 +27,8 @@ var Rows = class {
   #isLive = false;
   #isWrong = false;
   // what it has, until rows that are read anew have come
+  #failure = null;
+  // what it has found wrong itself
   #all = /* @__PURE__ */ new Map();
   #next = null;
   // what has come so far of rows that are read anew; the others are shown until it is whole
@@ -83,11 +85,16 @@ var Rows = class {
     this.#next = null;
     this.#isWrong = true;
     live.onstate = own(() => this.#follow(live.state === "open" && !this.#isWrong));
-    live.on("*", own((told, { topic, id }) => topic && Array.isArray(told) && this.#hear(told, id)));
+    live.on("*", own((told, { topic, id }) => topic && (Array.isArray(told) ? this.#hear(told, id) : this.#isWrong && this.#refuse())));
     live.on("nitro.position", own((id) => this.position && this.#stand(id, false)));
-    live.on("gap", own(() => this.#open(WRONG_ROWS)));
+    live.on("gap", own(({ reason }) => this.#isWrong && reason !== "rights" ? this.#refuse() : this.#open(WRONG_ROWS)));
     old?.close();
     if (old) this.#follow(false);
+  }
+  /** A live query gives all rows first. Another stream does not know where that is, and HTML is no rows. */
+  #refuse() {
+    this.#failure = { message: "No rows as JSON: use EventSourceResponse(X.live(\u2026))." };
+    this.close();
   }
   #hear(told, id) {
     const changes = [];
@@ -153,7 +160,8 @@ var Rows = class {
   }
   /** Say what has changed: rows, the state, or both. */
   #follow(isLive, changes) {
-    const { state, error } = this.#live;
+    const { state } = this.#live;
+    const error = this.#failure ?? this.#live.error;
     const before = [this.state, this.error];
     this.#isLive = isLive;
     this.state = state === "closed" ? state : !this.position ? "loading" : isLive ? "live" : "waiting";
