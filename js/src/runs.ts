@@ -6,6 +6,9 @@ import type { Live, Options } from "./live.js";
 import { type State, Stream } from "./stream.js";
 import type { Failure } from "./transports.js";
 
+/** The place behind an item: places are compared as text. */
+const PLACE = /^[\da-f]{14}(\.[\da-f]{6})?$/;
+
 /** How a run ended. */
 export interface End {
   /** `"lost"`: whoever wrote it died, and nobody could go on. */
@@ -23,7 +26,7 @@ export interface FollowOptions<Item = any> extends Pick<Options, "headers" | "cr
   onerror?: (error: Failure) => void;
   /** Called at each change of `state`. */
   onstate?: (state: State, error: Failure | null) => void;
-  /** Begin behind this item; at the beginning if left out. */
+  /** Begin behind this item; at the beginning if left out, or if no item has such an id. */
   lastEventId?: string;
 }
 
@@ -36,7 +39,8 @@ export interface Run extends Pick<Live, "state" | "error" | "onstate"> {
 }
 
 export function followIn(env: PageEnv, url: string, options: FollowOptions): Run {
-  const { credentials = "same-origin", lastEventId = "", onstate = null, parse = JSON.parse } = options;
+  const { credentials = "same-origin", lastEventId: begins = "", onstate = null, parse = JSON.parse } = options;
+  const lastEventId = PLACE.test(begins) ? begins : ""; // as the server takes what is none
   const run = { state: "connecting" as State, error: null, onstate, lastEventId, close: () => end() };
   const end = (failure?: Failure): void => {
     for (const undo of undos.splice(0)) undo();

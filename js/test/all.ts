@@ -337,6 +337,18 @@ test("headers that a page does not give in time are none, also to a run: it asks
   close();
 });
 
+test("what is no place in a run is its beginning", () => {
+  const { world } = worldOf({});
+  const { env } = world.page(new Realm("page"), new Map());
+  const begins = (lastEventId: unknown) => {
+    const { lastEventId: begun, close } = followIn(env, "http://x/run", { lastEventId: lastEventId as string });
+    close();
+    return begun;
+  };
+  for (const wrong of ["null", "undefined", "5", "", "0".repeat(15), "0000000000000A", "00000000000001.2", null, 5]) assert.equal(begins(wrong), "", String(wrong));
+  for (const right of ["00000000000001", "0000000000000a.00002f"]) assert.equal(begins(right), right);
+});
+
 interface Todo {
   id: number;
   title: string;

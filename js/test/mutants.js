@@ -294,6 +294,14 @@ const MUTANTS = [
     seed: 5,
   },
   {
+    name: "what is no place in a run is taken for one",
+    file: "runs.ts",
+    text: `PLACE.test(begins) ? begins : ""`,
+    by: "begins",
+    world: "runs",
+    seed: 1,
+  },
+  {
     name: "who has had the end of a run comes back",
     file: "runs.ts",
     text: `end();

@@ -31,6 +31,8 @@ interface Follower {
 const STORM = 60_000;
 const QUIET = 120_000;
 const ANSWERS = ["streams", "streams", "streams", "hangs", "nothing", 503, 429, 200] as const;
+/** What pages have in place of an id, where there is none. */
+const NO_PLACES = ["", "null", "undefined", "5"];
 const idOf = (place: number) => (place ? place.toString(16).padStart(14, "0") : "");
 
 export async function exploreRuns(seed: number, trace?: (line: string) => void): Promise<Verdict> {
@@ -86,7 +88,7 @@ export async function exploreRuns(seed: number, trace?: (line: string) => void):
     const begins = chance(0.2) ? Math.floor(random() * length) : 0;
     const read = (request: { url: string }, sink: Sink) => {
       const last = new URL(request.url).searchParams.get("last_event_id");
-      const place = chance(0.1) || !last ? 0 : parseInt(last, 16); // something on the way may drop it
+      const place = chance(0.1) || !/^[\da-f]{14}$/.test(last ?? "") ? 0 : parseInt(last!, 16); // something on the way may drop it
       const reader: Reader = { sink, realm, place, due: 0, isSilent: false, isOver: false };
       follower.requests++;
       clock.after(1 + random() * 20, () => {
@@ -110,7 +112,7 @@ export async function exploreRuns(seed: number, trace?: (line: string) => void):
       say?.(`${name} ${what}`);
     };
     follower.run = followIn({ ...env, read, report: () => {} }, "http://x/run", {
-      lastEventId: idOf(begins),
+      lastEventId: idOf(begins) || NO_PLACES[followers.length % NO_PLACES.length]!,
       headers: () => (chance(0.1) ? Promise.reject(new Error("no token")) : {}),
       onitem({ n }, id) {
         own(`item ${n}`);

@@ -117,7 +117,7 @@ interface FollowOptions<Item = any> extends Pick<Options, "headers" | "credentia
     onerror?: (error: Failure) => void;
     /** Called at each change of `state`. */
     onstate?: (state: State, error: Failure | null) => void;
-    /** Begin behind this item; at the beginning if left out. */
+    /** Begin behind this item; at the beginning if left out, or if no item has such an id. */
     lastEventId?: string;
 }
 /** A run that is followed. */

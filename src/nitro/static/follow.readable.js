@@ -328,8 +328,10 @@ function parcels(topics) {
 }
 
 // src/runs.ts
+var PLACE = /^[\da-f]{14}(\.[\da-f]{6})?$/;
 function followIn(env, url, options) {
-  const { credentials = "same-origin", lastEventId = "", onstate = null, parse = JSON.parse } = options;
+  const { credentials = "same-origin", lastEventId: begins = "", onstate = null, parse = JSON.parse } = options;
+  const lastEventId = PLACE.test(begins) ? begins : "";
   const run = { state: "connecting", error: null, onstate, lastEventId, close: () => end() };
   const end = (failure) => {
     for (const undo of undos.splice(0)) undo();
