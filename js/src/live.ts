@@ -110,22 +110,18 @@ export class Member implements Live {
     this.#topics = topics ? new Set(topics.map(checked)) : null;
     const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = `${key} ${this.#names()}`;
-    const kept = this.#keptBefore();
-    this.#last = options.since ?? kept?.last ?? "";
-    this.#user = kept?.user ?? "";
-    this.#isOfPageBefore = !!kept;
+    this.#last = options.since ?? "";
     const isTrusted = share === `${share}`; // as a string is
     const config: Config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker }, (news) => this.#hear(news));
     const { on } = env;
-    this.#undo = [
+    this.#undo.push(
       on("hide", () => this.#leave()),
       on("hide", () => this.#leave()), // where Firefox ends a page's process, it may break one listener off, past any `finally`
       on("show", this.#enter),
       on("look", this.#look),
-      on("start", this.#enter),
-    ];
-    if (kept) this.#undo.push(env.after(STARTS_WITHIN, () => (this.#startsNow ||= this.#topics?.size === 0)));
+      on("start", () => this.#start()),
+    );
   }
 
   on(pattern: string, handler: ((gap: Gap) => void) | ((position: string) => void) | Handler): () => void {
@@ -163,6 +159,20 @@ export class Member implements Live {
 
   #names(): string {
     return [...(this.#topics ?? [])].sort().join();
+  }
+
+  /** At the place that the page before left, if it was there just now: a page that was loaded ahead comes later than it. */
+  #start(): void {
+    const { before, date, kept, now, after } = this.#env;
+    const key = this.#storageKey;
+    const found: Kept & { until: number } = (before[key] ??= { ...kept(key), until: now() + STARTS_WITHIN });
+    if (this.#options.since === undefined && found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR) {
+      this.#last = found.last;
+      this.#user = found.user;
+      this.#isOfPageBefore = true;
+      this.#undo.push(after(STARTS_WITHIN, () => (this.#startsNow ||= this.#topics?.size === 0)));
+    }
+    this.#enter();
   }
 
   #enter = (): void => {
@@ -262,14 +272,6 @@ export class Member implements Live {
 
   #tell(state: State, failure?: Failure): void {
     turn(this.#env, this, state, failure);
-  }
-
-  /** What the page before left, if it was there just now. */
-  #keptBefore(): Kept | null {
-    const { before, date, kept, now } = this.#env;
-    const key = this.#storageKey;
-    const found = (before[key] ??= { ...kept(key), until: now() + STARTS_WITHIN });
-    return this.#options.since === undefined && found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
 
   #leave(): void {

@@ -282,6 +282,28 @@ test("a page that says where it starts leaves its own place to the next one, and
   }
 });
 
+test("a page that was loaded ahead begins where the page before was when it left", () => {
+  const { world, run } = worldOf({});
+  const storage = new Map<string, any>();
+  const heard: string[] = [];
+  const before = pageIn(world, "before", [], ["a.1"], storage);
+  run(1);
+  const { env } = world.page(new Realm("ahead"), storage);
+  let start = () => {};
+  const on: typeof env.on = (what, act) => (what === "start" ? ((start = act), () => {}) : env.on(what, act));
+  const live = new Member({ ...env, on }, "http://x/events", { topics: ["a.1"], worker: "w.js" });
+  live.on("*", (_, { id }) => heard.push(id));
+  run(30);
+  world.emit("a.1");
+  run(1);
+  before.leave();
+  world.emit("a.1");
+  run(1);
+  start();
+  run(2);
+  assert.deepEqual(heard, ["1-2"]);
+});
+
 test("only a string says for whom a stream is shared: with anything else nobody hears another user's events", () => {
   for (const share of [true, undefined, null, 7, {}]) {
     const { world, run } = worldOf({});

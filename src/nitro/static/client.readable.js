@@ -1118,23 +1118,19 @@ var Member = class {
     this.#topics = topics ? new Set(topics.map(checked)) : null;
     const key = `nitro ${PROTOCOL} ${JSON.stringify([href, !topics, !!headers, credentials, share])}`;
     this.#storageKey = `${key} ${this.#names()}`;
-    const kept = this.#keptBefore();
-    this.#last = options.since ?? kept?.last ?? "";
-    this.#user = kept?.user ?? "";
-    this.#isOfPageBefore = !!kept;
+    this.#last = options.since ?? "";
     const isTrusted = share === `${share}`;
     const config = { url: href, credentials, hasHeaders: !!headers, isTrusted };
     this.#makeRoute = () => makeRoute(env, { key: share === false ? null : key, config, worker: worker2 }, (news) => this.#hear(news));
     const { on } = env;
-    this.#undo = [
+    this.#undo.push(
       on("hide", () => this.#leave()),
       on("hide", () => this.#leave()),
       // where Firefox ends a page's process, it may break one listener off, past any `finally`
       on("show", this.#enter),
       on("look", this.#look),
-      on("start", this.#enter)
-    ];
-    if (kept) this.#undo.push(env.after(STARTS_WITHIN, () => this.#startsNow ||= this.#topics?.size === 0));
+      on("start", () => this.#start())
+    );
   }
   on(pattern, handler) {
     const own2 = { pattern: pattern === "gap" || pattern === POSITION ? pattern : checked(pattern), handler };
@@ -1166,6 +1162,19 @@ var Member = class {
   }
   #names() {
     return [...this.#topics ?? []].sort().join();
+  }
+  /** At the place that the page before left, if it was there just now: a page that was loaded ahead comes later than it. */
+  #start() {
+    const { before, date, kept, now, after: after2 } = this.#env;
+    const key = this.#storageKey;
+    const found = before[key] ??= { ...kept(key), until: now() + STARTS_WITHIN };
+    if (this.#options.since === void 0 && found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR) {
+      this.#last = found.last;
+      this.#user = found.user;
+      this.#isOfPageBefore = true;
+      this.#undo.push(after2(STARTS_WITHIN, () => this.#startsNow ||= this.#topics?.size === 0));
+    }
+    this.#enter();
   }
   #enter = () => {
     if (this.#route || this.state === "closed") return;
@@ -1254,13 +1263,6 @@ var Member = class {
   }
   #tell(state, failure) {
     turn(this.#env, this, state, failure);
-  }
-  /** What the page before left, if it was there just now. */
-  #keptBefore() {
-    const { before, date, kept, now } = this.#env;
-    const key = this.#storageKey;
-    const found = before[key] ??= { ...kept(key), until: now() + STARTS_WITHIN };
-    return this.#options.since === void 0 && found.last && now() < found.until && Math.abs(date() - found.date) < KEPT_FOR ? found : null;
   }
   #leave() {
     const { keep, kept, date } = this.#env;
