@@ -34,7 +34,7 @@ export interface Options {
   share?: boolean | string | null;
   /** The script of the shared worker; `false`: the tab that leads holds the connection. */
   worker?: string | URL | false;
-  /** Makes data of an event's JSON; `JSON.parse` if left out. */
+  /** Makes data of an event's JSON; `JSON.parse` if left out. Presence is always `JSON.parse`'s. */
   parse?: (json: string) => unknown;
 }
 
@@ -222,7 +222,7 @@ export class Member implements Live {
     }
     if (isOld) return;
     const { parse = JSON.parse } = this.#options;
-    this.#call((pattern) => hears(pattern, topic), (handler) => handler(parse(text), { topic, id })); // each has data of its own
+    this.#call((pattern) => hears(pattern, topic), (handler) => handler((topic.startsWith(PRESENCE) ? JSON.parse : parse)(text), { topic, id })); // each has data of its own
   }
 
   /** Call those that were there when it began, and still are. */

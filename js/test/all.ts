@@ -41,6 +41,21 @@ test("who is in a room is listed by since when, whoever is told first", () => {
   assert.deepEqual(listed(first, { room: "r", count: 900 }), { room: "r", count: 900, members: undefined });
 });
 
+test("who is in a room is JSON, whatever events are", () => {
+  const { world, run } = worldOf({});
+  world.hasRoom = true;
+  world.attend("ann", 7, false);
+  const { env } = world.page(new Realm("page"), new Map());
+  const live = new Member(env, "http://x/events", { topics: ["a.1"], worker: "w.js", parse: (text) => [text] });
+  const heard: unknown[] = [];
+  live.on("a.1", (data) => heard.push(data));
+  live.presence("r", ([member], count) => heard.push([member?.state, count]));
+  run(2);
+  world.emit("a.1");
+  run(1);
+  assert.deepEqual(heard, [[7, 1], ['{"topic":"a.1","position":1}']]);
+});
+
 test("what is closed stays closed, and what it closes in a handler is heard by no other", () => {
   const { world, run } = worldOf({});
   const { env } = world.page(new Realm("page"), new Map());

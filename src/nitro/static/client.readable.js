@@ -1219,7 +1219,7 @@ var Member = class {
     }
     if (isOld) return;
     const { parse = JSON.parse } = this.#options;
-    this.#call((pattern) => hears(pattern, topic), (handler) => handler(parse(text), { topic, id }));
+    this.#call((pattern) => hears(pattern, topic), (handler) => handler((topic.startsWith(PRESENCE) ? JSON.parse : parse)(text), { topic, id }));
   }
   /** Call those that were there when it began, and still are. */
   #call(isMeant, call) {

@@ -67,7 +67,7 @@ interface Options {
     share?: boolean | string | null;
     /** The script of the shared worker; `false`: the tab that leads holds the connection. */
     worker?: string | URL | false;
-    /** Makes data of an event's JSON; `JSON.parse` if left out. */
+    /** Makes data of an event's JSON; `JSON.parse` if left out. Presence is always `JSON.parse`'s. */
     parse?: (json: string) => unknown;
 }
 /** A connection of a page's, which may be one that all its tabs share. */
