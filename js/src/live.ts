@@ -70,7 +70,8 @@ export interface Live {
   on<T = any, P extends string = string>(pattern: P, handler: HandlerOf<P, T>): () => void;
   /**
    * Hear who is in this room, now and whenever that changes; whoever came first is the first. In a crowd nobody is named, and
-   * only `count` tells how many there are. Subscribes to `presence.<room>`, and returns a function that ends it.
+   * only `count` tells how many there are. Subscribes to `presence.<room>`, and returns a function that ends it. If it was made
+   * without topics, the server decides: it hears of rooms that are named there, and of no other.
    * Throws a `TypeError` for what is no room's name.
    */
   presence<State = any>(room: string, handler: (members: RoomMember<State>[], count: number) => void): () => void;
