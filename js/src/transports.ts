@@ -40,7 +40,7 @@ export function read({ url, credentials, headers }: Request, sink: Sink): Close 
     const feed = parser(sink.event);
     await body.pipeThrough(new TextDecoderStream()).pipeTo(new WritableStream({ write: feed }));
   };
-  const over = () => aborter.signal.aborted || sink.end();
+  const over = (error: any) => aborter.signal.aborted || sink.end(error && { message: error.message });
   run().then(over, over);
   return () => aborter.abort();
 }

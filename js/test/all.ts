@@ -15,7 +15,7 @@ import { listed } from "../src/rooms.js";
 import { type Change, type CollectionOptions, Rows } from "../src/rows.js";
 import { followIn } from "../src/runs.js";
 import { checked, matches } from "../src/topics.js";
-import { failed } from "../src/transports.js";
+import { type Failure, failed, read } from "../src/transports.js";
 import { explore } from "./explore.js";
 import { exploreRows } from "./rows.js";
 import { exploreRuns } from "./runs.js";
@@ -335,6 +335,13 @@ test("only a string says for whom a stream is shared: with anything else nobody 
     run(1);
     assert.deepEqual(heard, ["bob's bob.1"], JSON.stringify(share));
   }
+});
+
+test("why it can't even be asked for is told", async () => {
+  const asked = { url: "http://x/events", credentials: "same-origin" as RequestCredentials, headers: {} };
+  const failureOf = (wrong: object) => new Promise<Failure | undefined>((end) => read({ ...asked, ...wrong }, { event: assert.fail, end }));
+  assert.match((await failureOf({ url: "http://ann:secret@x/events" }))!.message, /credentials/);
+  assert.match((await failureOf({ credentials: "always" }))!.message, /always/);
 });
 
 test("a page that waits for its first topic hears it from then on, and right after a reload from where the page before was", () => {

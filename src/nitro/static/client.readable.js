@@ -36,7 +36,7 @@ function read({ url, credentials, headers }, sink) {
     const feed = parser(sink.event);
     await body.pipeThrough(new TextDecoderStream()).pipeTo(new WritableStream({ write: feed }));
   };
-  const over = () => aborter.signal.aborted || sink.end();
+  const over = (error) => aborter.signal.aborted || sink.end(error && { message: error.message });
   run().then(over, over);
   return () => aborter.abort();
 }
