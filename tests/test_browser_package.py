@@ -109,6 +109,8 @@ const all: Promise<void>[] = [todos.ready, reached(null), reached(todos.position
 const title: string | undefined = todos.get(7)?.title;
 end();
 close();
+collection("/todos/live", { key: "id", sort: "title" }).onchange = (rows) => rows.map(({ rank }) => rank);
+collection("/todos/live", { sort: (a, b) => a.rank - b.rank }).onchange = ([first]) => first.title;
 
 // @ts-expect-error: rows are not changed here
 todos.rows.push({ id: 1, title: "" });
@@ -117,6 +119,11 @@ collection<Todo>("/todos/live", { sort: "-tilte" });
 // @ts-expect-error: the server decides what it gets
 collection<Todo>("/todos/live", { topics: ["todo.*"] });
 export { state, all, title };
+"""
+AROUND_COLLECTIONS = """
+declare module "react";
+declare const render: (rows: readonly any[]) => void;
+declare const response: Response;
 """
 STRICT = {
     "target": "es2022",
@@ -298,6 +305,27 @@ def test_what_the_page_about_typed_events_shows_is_written_and_compiles(packed: 
     with Command("types", "main:app", "-o", "events.d.ts", directory=tmp_path) as writing:
         assert writing.wait() == 0, writing.errors
     assert (tmp_path / "events.d.ts").read_text() == made
+    run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
+
+
+def test_what_the_pages_about_collections_show_compiles_also_where_rows_have_no_type(
+    packed: Packed, tmp_path: Path
+) -> None:
+    """Copied into TypeScript, but for what isn't about rows: elements that may be missing, arguments without types."""
+    pages = [Document("docs/how-to/live.md"), Document("js/README.md")]
+    blocks = [each.source for page in pages for language in ("js", "jsx") for each in page.all(language)]
+    sources = [source for source in blocks if "collection(" in source]
+    assert len(sources) > 4
+    packed.install(tmp_path)
+    (tmp_path / "package.json").write_text('{ "type": "module" }')
+    (tmp_path / "around.d.ts").write_text(AROUND_COLLECTIONS)
+    named = 'import { collection } from "nitro-realtime/collection";\n'
+    for place, source in enumerate(sources):
+        (tmp_path / f"block{place}.tsx").write_text(source if "import { collection }" in source else named + source)
+    paths = {"/nitro/collection.js": [str(packed.static / "collection.d.ts")]}
+    options = {**STRICT, "strict": False, "exactOptionalPropertyTypes": False, "jsx": "preserve", "paths": paths}
+    options |= {"module": "esnext", "moduleResolution": "bundler"}
+    (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "include": ["*.ts", "*.tsx"]}))
     run(JS / "node_modules/.bin/tsc", "-p", tmp_path, cwd=tmp_path)
 
 

@@ -9,5 +9,5 @@ export type { Change, Collection, CollectionOptions, Listener, Order } from "./r
  * Have the rows of `EventSourceResponse(Todo.live(…))`, whose URL is resolved as a link in the page is, and whatever becomes of
  * them. All tabs share one stream.
  */
-export const collection = <Row extends object = any>(url: string | URL, options: CollectionOptions<Row> = {}): Collection<Row> =>
+export const collection = <Row extends object = any>(url: string | URL, options: CollectionOptions<NoInfer<Row>> = {}): Collection<Row> =>
   new Rows((since) => connect(url, { ...options, since }), options, reportError);

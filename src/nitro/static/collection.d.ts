@@ -72,7 +72,7 @@ interface Collection<Row> {
  * Have the rows of `EventSourceResponse(Todo.live(…))`, whose URL is resolved as a link in the page is, and whatever becomes of
  * them. All tabs share one stream.
  */
-declare const collection: <Row extends object = any>(url: string | URL, options?: CollectionOptions<Row>) => Collection<Row>;
+declare const collection: <Row extends object = any>(url: string | URL, options?: CollectionOptions<NoInfer<Row>>) => Collection<Row>;
 
 export { collection };
 export type { Change, Collection, CollectionOptions, Listener, Order };
