@@ -29,6 +29,7 @@ export interface Collection<Row> {
   /** Frozen; the same array as long as nothing has changed, and the same objects for rows that have not. */
   readonly rows: readonly Row[];
   readonly size: number;
+  /** The row that has this key, as changes have it. */
   get(key: unknown): Row | undefined;
   /** `"loading"`: it has no rows yet. `"waiting"`: they may be old, and it comes back by itself. `"closed"`: it does not. */
   readonly state: "loading" | "live" | "waiting" | "closed";
@@ -121,7 +122,12 @@ export class Rows<Row extends object> implements Collection<Row> {
     return this.#all.size;
   }
 
-  get = (key: unknown): Row | undefined => this.#all.get(`${key}`);
+  get = (key: unknown): Row | undefined => {
+    const name = this.#key;
+    const row = this.#all.get(`${key}`);
+    const isIt = (row: Row) => `${row[name!]}` === `${key}`;
+    return !name || (row && isIt(row)) ? row : this.rows.find(isIt); // the server's text of an enum or a date is not that in the row
+  };
 
   subscribe = (listener: Listener<Row>): (() => void) => {
     const own = { listener };

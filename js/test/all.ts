@@ -490,6 +490,15 @@ test("one commit is told once, and what is told twice is told once", () => {
   assert.deepEqual(heard[2]!.map(({ operation, key }) => `${operation} ${key}`), ["insert 5", "update 2"]);
 });
 
+test("a row is found by the attribute that is its key, also where the server has other text for it", () => {
+  for (const [key, found, missed] of [["id", [1, "2"], ["red", "Color.RED", 3]], ["title", ["red", "blue"], [1, "Color.RED"]], [undefined, ["Color.RED", "2"], [1, "red"]]] as const) {
+    const { todos, tell } = rowsOf(key && { key });
+    tell("e-1", SNAPSHOT.start, { ...put(1, "red"), key: "Color.RED" }, put(2, "blue"), SNAPSHOT.end);
+    assert.deepEqual(found.map((each) => todos.get(each)?.id), [1, 2], key);
+    for (const each of missed) assert.equal(todos.get(each), undefined, `${key} ${each}`);
+  }
+});
+
 test("the rows are the same array, and the same objects, as long as they have not changed", () => {
   const { todos, tell } = rowsOf();
   tell("e-1", SNAPSHOT.start, put(1, "one"), put(2, "two"), SNAPSHOT.end);

@@ -42,6 +42,7 @@ interface Collection<Row> {
     /** Frozen; the same array as long as nothing has changed, and the same objects for rows that have not. */
     readonly rows: readonly Row[];
     readonly size: number;
+    /** The row that has this key, as changes have it. */
     get(key: unknown): Row | undefined;
     /** `"loading"`: it has no rows yet. `"waiting"`: they may be old, and it comes back by itself. `"closed"`: it does not. */
     readonly state: "loading" | "live" | "waiting" | "closed";

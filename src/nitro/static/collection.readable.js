@@ -63,7 +63,12 @@ var Rows = class {
   get size() {
     return this.#all.size;
   }
-  get = (key) => this.#all.get(`${key}`);
+  get = (key) => {
+    const name = this.#key;
+    const row = this.#all.get(`${key}`);
+    const isIt = (row2) => `${row2[name]}` === `${key}`;
+    return !name || row && isIt(row) ? row : this.rows.find(isIt);
+  };
   subscribe = (listener) => {
     const own = { listener };
     this.#listeners.add(own);
