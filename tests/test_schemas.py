@@ -316,7 +316,8 @@ def test_a_model_is_written_as_its_serializers_have_it_also_beside_an_any(schema
     _, payload = Schema(schema, "schema.in_json").encode({"meta": meta}, 1000)
     sent = {"lasts": 90.0, "blob": "_w==", "price": 1.1}
     if schema is InJsonOpen:
-        sent["meta"] = {"a": None, "b": [1, "2026-01-02"]} if meta else {}
+        alone = json.loads(InJsonOpen(meta=meta).model_dump_json())  # where pydantic 2.12.0 has seconds for the date
+        sent["meta"] = alone["meta"]
     assert json.loads(payload) == sent
 
 
