@@ -48,9 +48,9 @@ def free_port() -> int:
     one of pytest's workers, so that nobody takes it before the server that it is for.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = 12_000 + 5_000 * (worker % 4)
+    first = 12_000 + 2_500 * (worker % 8)
     while True:
-        port = random.randrange(first, first + 5_000)
+        port = random.randrange(first, first + 2_500)
         if port in _given:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):

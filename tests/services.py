@@ -301,7 +301,8 @@ class PostgresServer(Service):
         assert self.process is not None
         for children in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
             for pid in map(int, children.read_text().split()):
-                os.kill(pid, signum)
+                with contextlib.suppress(ProcessLookupError):  # it has ended since
+                    os.kill(pid, signum)
         self.process.send_signal(signum)
 
     def is_up(self) -> bool:

@@ -345,7 +345,7 @@ def test_the_variables_of_a_file_count_before_anything_is_checked(tmp_path: Path
     assert run("serve", *option).stderr == f"nitro: {path} is no text in UTF-8, from byte 2 on\n"
     missing = run("serve", "--env-file", str(tmp_path / "no.env"))
     assert missing.returncode == 2
-    assert "does not exist" in " ".join(missing.stderr.split())
+    assert "does not exist" in " ".join(missing.stderr.replace("│", " ").split())
 
 
 def test_one_text_stands_for_a_list_of_it(tmp_path: Path) -> None:
