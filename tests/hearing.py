@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.orm import Session
 
 import nitro
+from nitro.live.reading import _THREADS, _threads
 from nitro.testing.conformance import eventually
 
-__all__ = ["Events", "Hearing", "engine_on"]
+__all__ = ["Events", "Hearing", "engine_on", "readings_end"]
 
 Events = list[tuple[str, str | None, Any]]
 """Topics, senders and data."""
@@ -73,4 +75,15 @@ def engine_on(url: str) -> Iterator[Engine]:
     try:
         yield engine
     finally:
+        readings_end()
         engine.dispose()
+
+
+def readings_end() -> None:
+    """Wait for the live queries that are being read, though their clients have left: a connection that is in use when
+    its engine is disposed of is never closed.
+    """
+    all_are_free = threading.Barrier(_THREADS + 1)
+    for _ in range(_THREADS):
+        _threads(os.getpid()).submit(all_are_free.wait, 20)
+    all_are_free.wait(20)

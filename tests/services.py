@@ -81,8 +81,10 @@ class Service:
         self.end(signal.SIGKILL)
 
     def freeze(self) -> None:
+        """Stop it; returns when none of its threads runs any more."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        _until_stopped(self.process.pid)
 
     def thaw(self) -> None:
         assert self.process is not None
@@ -269,8 +271,7 @@ class PostgresServer(Service):
         children: list[int] = []
         if self.process is not None and signum == signal.SIGKILL:
             self.process.send_signal(signal.SIGSTOP)
-            while _state(self.process.pid) not in "TZ":
-                time.sleep(0.001)
+            _until_stopped(self.process.pid)
             for listed in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
                 children += map(int, listed.read_text().split())
             self.process.kill()
@@ -292,18 +293,21 @@ class PostgresServer(Service):
             subprocess.run(["ipcrm", "-m", number], check=True)
 
     def freeze(self) -> None:
-        self._send_all(signal.SIGSTOP)
+        for pid in self._send_all(signal.SIGSTOP):
+            _until_stopped(pid)
 
     def thaw(self) -> None:
         self._send_all(signal.SIGCONT)
 
-    def _send_all(self, signum: int) -> None:
+    def _send_all(self, signum: int) -> list[int]:
         assert self.process is not None
-        for children in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            for pid in map(int, children.read_text().split()):
-                with contextlib.suppress(ProcessLookupError):  # it has ended since
-                    os.kill(pid, signum)
+        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        processes = [int(pid) for each in children for pid in each.read_text().split()]
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(pid, signum)
         self.process.send_signal(signum)
+        return [*processes, self.process.pid]
 
     def is_up(self) -> bool:
         import psycopg
@@ -339,9 +343,19 @@ def _is_running(pid: int) -> bool:
 
 def _state(pid: int) -> str:
     """Of a process, by proc's letter; that of one that is gone is Z, as of one that nobody has waited for."""
+    return _state_in(Path(f"/proc/{pid}"))
+
+
+def _state_in(place: Path) -> str:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return (place / "stat").read_text().rpartition(")")[2].split()[0]
     return "Z"
+
+
+def _until_stopped(pid: int) -> None:
+    """A signal stops each thread when it comes to it, so some may still answer for a moment."""
+    while any(_state_in(thread) not in "TZX" for thread in Path(f"/proc/{pid}/task").glob("*")):
+        time.sleep(0.001)
 
 
 def _give_to_nobody(directory: Path) -> None:

@@ -24,7 +24,7 @@ import nitro
 from nitro.delivery.hub import Hub
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS
-from tests.hearing import Hearing
+from tests.hearing import Hearing, readings_end
 from tests.session_steps import SessionSteps
 
 EXAMPLES = int(os.environ.get("NITRO_TEST_EXAMPLES", "40"))
@@ -179,6 +179,7 @@ def world(place: str, hub_with: Callable[..., Hub]) -> Iterator[Callable[[], Wor
     hub_with(broker_url=place)
     with Hearing("cell.*", "cells.*") as hearing:
         yield lambda: World(engine, patient, hearing)
+    readings_end()
     engine.dispose()
     patient.dispose()
 

@@ -34,6 +34,7 @@ from nitro.live import state_frames
 from nitro.repository import SQLModelRepository
 from tests.clients import take
 from tests.documents import Document
+from tests.hearing import readings_end
 from tests.wire import Wire
 
 RUNS_BLOCKS = {"docs/how-to/live.md": ["Live queries: text", "Who may have the rows: python"]}
@@ -83,6 +84,7 @@ def engine(tmp_path: Path, hub_with: Callable[..., Hub], monkeypatch: pytest.Mon
     Base.metadata.create_all(repository.engine)
     monkeypatch.setattr(parts, "_engine", repository.engine)
     yield repository.engine
+    readings_end()
     repository.close()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import nitro
@@ -20,6 +20,7 @@ from nitro.delivery.snapshot import Snapshot
 from nitro.errors import AccessDenied, InvalidQuery
 from nitro.messages.message import Position
 from nitro.messages.row_changes import ROW_CHANGES, PackedRow, RowChanges
+from tests.hearing import engine_on
 
 Values = dict[str, Any]
 
@@ -47,11 +48,10 @@ memos = nitro.live_model(Memo, "attacked_memo", exclude=["secret"])
 
 @pytest.fixture
 def engine(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    engine = create_engine(f"sqlite:///{tmp_path}/rows.db")
-    Base.metadata.create_all(engine)
-    monkeypatch.setattr(memos, "_engine", engine)
-    yield engine
-    engine.dispose()
+    with engine_on(f"sqlite:///{tmp_path}/rows.db") as engine:
+        Base.metadata.create_all(engine)
+        monkeypatch.setattr(memos, "_engine", engine)
+        yield engine
 
 
 class Reading:

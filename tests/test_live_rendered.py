@@ -41,6 +41,7 @@ from nitro.sse.wire_formats import text
 from tests.apps.frontends import LIBRARIES, library
 from tests.clients import take
 from tests.documents import Document
+from tests.hearing import readings_end
 from tests.servers import Server, free_port
 from tests.test_live_queries import in_a_loop
 
@@ -96,6 +97,7 @@ def engine(tmp_path: Path, hub_with: Callable[..., Hub], monkeypatch: pytest.Mon
     Base.metadata.create_all(repository.engine)
     monkeypatch.setattr(prices, "_engine", repository.engine)
     yield repository.engine
+    readings_end()
     repository.close()
 
 

@@ -583,6 +583,26 @@ def test_a_mistake_in_a_program_is_told_apart_with_its_traceback(
         end.broker.close(1)
 
 
+@pytest.mark.parametrize(("error", "said"), [(ConnectionError("lost"), []), (ValueError("wrong"), ["asyncio"])])
+def test_a_lost_connection_that_a_driver_leaves_behind_is_told_to_those_who_debug(
+    error: Exception, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncpg does so if it is cancelled while it connects; anything else is a bug, and seen."""
+
+    class Leaving(SQLiteLog):
+        async def close(self) -> None:
+            await super().close()
+            asyncio.get_running_loop().create_future().set_exception(error)
+
+    caplog.set_level(logging.DEBUG)
+    end = End(Leaving(f"sqlite:///{tmp_path}/events.db", "app", RETENTION, 1 << 20))
+    wait_until_open(end)
+    end.broker.close(1)
+    told = [record for record in caplog.records if "never retrieved" in record.message]
+    assert [record.name for record in told] == (said or ["nitro.brokers"])
+    assert [record.name for record in told if record.levelno > logging.DEBUG] == said
+
+
 @pytest.mark.parametrize("kind", ["redis", "nats", "postgresql"])
 def test_a_broker_that_is_away_or_hangs_is_never_called_refused(kind: str, tmp_path: Path) -> None:
     with BROKERS[kind](tmp_path) as broker, ends_on(broker.url, 1) as (end,):

@@ -96,6 +96,39 @@ def test_who_asks_before_the_log_is_asked_shares_a_question_and_who_asks_later_d
     assert not progress.ask().done()
 
 
+def test_all_who_ask_in_one_turn_of_a_loop_wake_the_log_once_at_its_end() -> None:
+    wakes: list[None] = []
+    progress = Progress(lambda: wakes.append(None))
+
+    async def ask(times: int) -> None:
+        loop = asyncio.get_running_loop()
+        asked = [progress.ask(loop) for _ in range(times)]
+        assert len(set(asked)) == 1
+        assert not wakes
+        await asyncio.sleep(0)
+        assert len(wakes) == 1
+        assert progress.ask(loop) is asked[0]
+        await asyncio.sleep(0)
+        assert len(wakes) == 1, "it is awake"
+
+    asyncio.run(ask(100))
+    progress.take_questions()
+
+    async def leave() -> SharedFuture[Position | None]:
+        return progress.ask(asyncio.get_running_loop())
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(loop.stop)
+    asked = loop.create_task(leave())
+    loop.run_forever()
+    loop.close()  # before its turn has ended
+    assert len(wakes) == 1
+    assert progress.ask() is asked.result(), "and who asks then isn't left waiting"
+    assert len(wakes) == 2
+    progress.ask()
+    assert len(wakes) == 2
+
+
 def test_who_waits_for_one_place_is_told_when_it_is_read() -> None:
     progress = Progress(lambda: None)
     progress.read(Position("e", 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from asyncio import AbstractEventLoop
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_checkable
@@ -234,8 +235,11 @@ class Broker(Protocol):
         It also completes when the log becomes unavailable.
         """
 
-    def ask_head(self) -> SharedFuture[Position | None]:
-        """The newest position in the log, as the log reports it after this call; None if the log is unavailable."""
+    def ask_head(self, loop: AbstractEventLoop | None = None) -> SharedFuture[Position | None]:
+        """The newest position in the log, as the log reports it after this call; None if the log is unavailable.
+
+        With the running `loop` of a caller that awaits the answer, all who ask in this turn of it ask the log once.
+        """
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         """The retained messages behind `after`, oldest first, `limit` of them at most.

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nitro.brokers import codec
 from nitro.brokers.base import (
@@ -111,6 +111,7 @@ class LogBroker:
         self._receiver = receiver
         self._follower.start(receiver)
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_handle_what_is_left)
         self._loop.set_default_executor(started_pool("nitro-lookup"))  # asyncio resolves host names in it
         self._thread = threading.Thread(target=self._run, name="nitro-broker", daemon=True)
         self._is_closed = False
@@ -191,8 +192,8 @@ class LogBroker:
     def until_read(self, place: Position | None = None) -> SharedFuture[None] | None:
         return self._progress.until_read(place or self._progress.appended)
 
-    def ask_head(self) -> SharedFuture[Position | None]:
-        return self._progress.ask()
+    def ask_head(self, loop: asyncio.AbstractEventLoop | None = None) -> SharedFuture[Position | None]:
+        return self._progress.ask(loop)
 
     def read(self, after: Position, limit: int) -> Sequence[Message]:
         with self.lock:
@@ -343,3 +344,13 @@ class LogBroker:
 
     def __repr__(self) -> str:
         return f"<LogBroker to {self._remote.name}: {self._follower!r}, {self._publish_queue!r}>"
+
+
+def _handle_what_is_left(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error that nobody awaits. Of a connection, it is one that a driver left behind when it was cancelled: asyncpg
+    does so if that comes while it connects.
+    """
+    if isinstance(context.get("exception"), OSError):
+        log.debug("%s", context["message"], exc_info=context["exception"])
+    else:
+        loop.default_exception_handler(context)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -112,7 +113,8 @@ class MemoryBroker:
     def until_read(self, place: Position | None = None) -> None:
         """Returns None: everything published is delivered."""
 
-    def ask_head(self) -> SharedFuture[Position | None]:
+    def ask_head(self, loop: AbstractEventLoop | None = None) -> SharedFuture[Position | None]:
+        del loop  # nobody has to be asked
         answer: SharedFuture[Position | None] = SharedFuture()
         answer.set_result(self.head)
         return answer

@@ -5,6 +5,7 @@ Requested from any thread; completed by the log broker's writer, which asks the 
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 
@@ -34,21 +35,37 @@ class Progress:
         self._is_failing = self._is_closed = False
         self._questions: dict[SharedFuture[Position | None], None] = {}
         self._open_question: SharedFuture[Position | None] | None = None  # for all who ask until the log is asked
+        self._has_woken = False  # for that one
         self._waiters: dict[Position, SharedFuture[None]] = {}
 
-    def ask(self) -> SharedFuture[Position | None]:
-        """The newest position in the log, as the log reports it after this call; None if the log is unavailable."""
+    def ask(self, loop: asyncio.AbstractEventLoop | None = None) -> SharedFuture[Position | None]:
+        """The newest position in the log, as the log reports it after this call; None if the log is unavailable.
+
+        With the running `loop` of a caller that awaits the answer, the log is asked at the end of this turn of it, once
+        for all who ask in the turn: waking another thread costs a system call, and that thread takes the interpreter.
+        """
         with self._lock:
-            if self._open_question is not None:
-                return self._open_question
-            question: SharedFuture[Position | None] = SharedFuture()
-            if self._is_failing:
-                question.set_result(None)
-            else:
+            question = self._open_question
+            if question is None:
+                question = SharedFuture()
+                if self._is_failing:
+                    question.set_result(None)
+                    return question
                 self._questions[question] = None
-                self._open_question = question
+                self._open_question, self._has_woken = question, False
+            if self._has_woken:
+                return question
+        if loop is None:
+            self._wake_once()
+        else:  # though others have asked: their loops may be busy, or closed before the turn ends
+            loop.call_soon(self._wake_once)
+        return question
+
+    def _wake_once(self) -> None:
+        with self._lock:
+            if self._open_question is not None and not self._has_woken:
+                self._has_woken = True
                 self._wake()
-            return question
 
     def take_questions(self) -> Sequence[SharedFuture[Position | None]]:
         """Those to answer with what the log says from now on. They stay here until they are answered."""

@@ -52,7 +52,7 @@ async def written_position() -> str | None:
             return None
     if not broker.is_shared:
         return str(broker.head)
-    asked = broker.ask_head()
+    asked = broker.ask_head(asyncio.get_running_loop())
     head = asked.result() if await asked.wait(_ANSWER_SECONDS) else None
     return None if head is None else str(head)
 
@@ -74,7 +74,7 @@ async def log_head_async(broker: Broker, seconds: float) -> Position:
     """As `_log_head`, in an event loop, which isn't blocked."""
     if not broker.is_shared:
         return broker.head
-    asked = broker.ask_head()
+    asked = broker.ask_head(asyncio.get_running_loop())
     head = asked.result() if await asked.wait(seconds) else None
     reading = broker.until_read(head) if head else None
     if reading:

@@ -85,7 +85,7 @@ class LiveTable:
     Attributes:
         model, topic: as given.
         mapper, table: SQLAlchemy's view of it.
-        keys, key_names: the columns of the primary key, and their names in SQL.
+        keys, key_names, key_attributes: the columns of the primary key, their names in SQL and in the model.
         names: the attributes that columns have, in the order of a `Row`.
         shown_columns: the columns of those that clients may get, by attribute; the others stay on the server.
         enums: the enums that they have, or that the items of their arrays have, by attribute.
@@ -118,6 +118,7 @@ class LiveTable:
         self.names: tuple[str, ...] = tuple(columns)
         self.keys: tuple[ColumnElement[Any], ...] = tuple(self.mapper.primary_key)
         self.key_names: tuple[str, ...] = tuple([str(key.key) for key in self.keys])
+        self.key_attributes: tuple[str, ...] = tuple([self.mapper.get_property_by_column(key).key for key in self.keys])
         self.created: Event = event(f"{self.topic}.created")
         self.updated: Event = event(f"{self.topic}.updated")
         self.deleted: Event = event(f"{self.topic}.deleted")
@@ -140,7 +141,7 @@ class LiveTable:
             )
         self._engine = engine
         self._columns = {name: place for place, name in enumerate(self.names) if name not in hidden}
-        self._places = tuple([self.names.index(self.mapper.get_property_by_column(key).key) for key in self.keys])
+        self._places = tuple([self.names.index(name) for name in self.key_attributes])
         self._all = select(*columns.values())
         self._plain = [_plain_type(each.type) for each in self.keys]
         bare = table(self.table.name, column(self.keys[0].name), schema=self.mapper.local_table.schema)
@@ -252,7 +253,7 @@ class LiveTable:
 
     def shown_key(self, key: Key) -> dict[str, Any]:
         """The row's primary key as clients get it."""
-        return {self.mapper.get_property_by_column(each).key: value for each, value in zip(self.keys, key, strict=True)}
+        return dict(zip(self.key_attributes, key, strict=True))
 
     def key_from(self, id: Any) -> Key:
         """The key that an application gives as an id: a value, or a tuple of them for a composite key.

@@ -176,7 +176,7 @@ class LiveQuery:
         stay = [each for each in operations if each.value is not None]
         values = {row.key: row.after for row in rows if row.after is not None}
         is_null_greatest = self._model.dialect in _NULL_IS_GREATEST
-        keys = [(name, "asc") for name in self._model.shown_key(self._model.keys)]
+        keys = [(name, "asc") for name in self._model.key_attributes]
         for name, direction in reversed((*self._order, *keys)):
             ranks = {each.key: values[each.key][name] for each in stay}
             with suppress(TypeError):  # Python has no order for them
@@ -194,7 +194,7 @@ class LiveQuery:
                 f"{model.model.__name__} has computed fields and excluded ones, which they may be computed from, and "
                 f"which no live query has; make a computed field a column, or exclude nothing"
             )
-        if hidden := {name for name in model.shown_key(model.keys) if name not in model.shown_columns}:
+        if hidden := set(model.key_attributes) - model.shown_columns.keys():
             raise InvalidQuery(
                 f"{model.model.__name__} has {', '.join(sorted(hidden))} in its primary key and excludes it from what "
                 f"is sent, and a live query sends the keys of rows"
