@@ -13,7 +13,7 @@ BATCH = 200
 
 
 def come_and_go(server: Server, count: int) -> None:
-    """Two batches at most are there at a time, also on a machine that is busy: what the most clients took is not left."""
+    """Two batches at most are there at a time, on a busy machine too: more would take more, which is no leak."""
     for start in range(0, count, BATCH):
         streams = [Stream(server.port, "/events") for _ in range(BATCH)]
         for number, stream in enumerate(streams):
