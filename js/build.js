@@ -11,7 +11,7 @@ import { edited } from "./test/edits.js";
 const place = process.argv.indexOf("--out");
 const wheel = place > 0 ? process.argv[place + 1] : "../src/nitro/static";
 /** Properties of objects that are never handed to a page's code, nor posted to another page or worker, which may have another build. */
-const INNER = /^(isWaiting|isNewcomer|isAsleep|unconfirmed|heardAt|probedAt|wasOpen|hasBegun|wanted|greeted|refused|openSoon|covers|hear|keep|kept|soon|report|hold|lead|isAsked|post|tell|watch|after|end|open|ask|leave|wake|give|readers|channel|kind|stream|event|env|before|again|remove|handler|pattern|read|until|member)$/;
+const INNER = /^(isWaiting|isNewcomer|isAsleep|unconfirmed|heardAt|probedAt|wasOpen|hasBegun|wanted|greeted|refused|openSoon|covers|hear|keep|kept|soon|report|hold|lead|isAsked|post|tell|watch|after|end|open|ask|wake|give|readers|channel|kind|stream|event|env|before|again|remove|handler|pattern|read|until|member)$/;
 const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning" };
 
 if (process.argv.includes("--tests")) {

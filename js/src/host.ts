@@ -60,11 +60,6 @@ export class Host implements Owner {
     }
   }
 
-  leave(name: string): void {
-    const member = this.#members.get(name);
-    if (member) this.#forget(member, false);
-  }
-
   end(): void {
     for (const member of [...this.#members.values()]) this.#forget(member, true);
     this.#line.end();
@@ -86,7 +81,7 @@ export class Host implements Owner {
   greeted(user: string, giver: Member | undefined): void {
     const line = this.#line;
     // its page has another user's token by now; the others have their own
-    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.readers.size ? line.again() : line.end();
+    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.again();
     line.user = user;
     let isMisplaced = false;
     for (const member of [...line.readers]) {
@@ -96,8 +91,7 @@ export class Host implements Owner {
         this.#prepare(member, 0);
       } else if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
     }
-    if (!line.readers.size) line.end();
-    else if (isMisplaced) line.again();
+    if (isMisplaced || !line.readers.size) line.again();
   }
 
   /**
@@ -168,6 +162,7 @@ export class Host implements Owner {
       undo();
       stream.end();
     };
+    const isAskedAgain = () => asked !== member.topics && (this.#prepare(member, PAUSE), true); // it wants something else by now
     const stream = new Stream(env, { url: url.href, credentials: config.credentials }, {
       wanted: () => ({ topics: (asked = member.topics), last: "" }),
       headers: (give) => this.headers(member, give),
@@ -176,14 +171,12 @@ export class Host implements Owner {
         end();
         const isSame = !line.user || line.user === user;
         if (!isSame && config.hasHeaders) return this.#part(member); // its own host proves it, and whether its place is its own
-        if (!this.#prove(member, user)) return;
-        if (asked !== member.topics) return this.#prepare(member, PAUSE);
+        if (!this.#prove(member, user) || isAskedAgain()) return;
         // somebody else has logged in: the others are asked, too, and nothing that they heard is given to this one
-        if (!isSame && line.readers.size) line.again();
-        else if (!isSame) line.end();
+        if (!isSame) line.again();
         line.add(member);
       },
-      refused: (failure) => this.#expel(member, failure),
+      refused: (failure) => isAskedAgain() || this.#expel(member, failure),
       message: () => {},
       gap: () => {},
       at: () => {},

@@ -232,9 +232,10 @@ export class Line implements Listener {
     this.#owner.greeted(user, this.#giver);
   }
 
-  /** Ask again at once, from where the members are, as after somebody had to leave. */
+  /** Ask again at once, from where the members are, as after somebody had to leave. It ends if nobody is left. */
   again(): void {
-    this.#stream.open();
+    if (this.readers.size) this.#stream.open();
+    else this.end();
   }
 
   #settleSoon(): void {

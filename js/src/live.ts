@@ -278,7 +278,7 @@ export class Member implements Live {
   #leave(): void {
     const { keep, kept, date } = this.#env;
     const other = kept(this.#storageKey)?.last; // of one beside this one, who asked for the same
-    const last = other && isKnown(other, this.#last) ? other : this.#last;
+    const last = other && !isKnown(this.#last, other) ? other : this.#last; // of two logs, that of the one who was there first
     if (last && !this.#startsNow) keep(this.#storageKey, { last, user: this.#user, date: date() } satisfies Kept);
     this.#exit(false);
   }

@@ -32,7 +32,7 @@ function listen(host: Host, forget = (_: string) => {}): (name: string, tell: Te
     if (request.do === "join" && !watched.has(name)) {
       const gone = () => {
         watched.delete(name);
-        host.leave(name);
+        host.hear(name, tell, { do: "leave", isForGood: false });
         forget(name);
       };
       watched.set(name, host.env.locks?.watch(lifeOf(name), gone) ?? (() => {}));

@@ -133,7 +133,10 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
     const baseline = options.since ?? (changesUsers ? "" : predecessor?.at);
     const hasTwin = decides && predecessor && predecessor.tab.watched.length > 1; // which keeps its place by the same key
     const had = hasTwin ? [] : predecessor ? topicsOf(predecessor.live) : topics;
-    if (baseline) for (const topic of topics) if (had.includes(topic)) watched.owed.set(topic, baseline);
+    if (baseline) for (const topic of topics) if (had.includes(topic)) {
+      const asked = predecessor?.owed.get(topic) ?? ""; // it may have asked for it anew, further on
+      watched.owed.set(topic, isKnown(baseline, asked) ? asked : baseline);
+    }
     say?.(`${watched.name} connects in ${tab.realm.name} ${JSON.stringify({ topics, since: options.since, after: predecessor?.name })}`);
     live.onstate = (state, error) => {
       say?.(`${watched.name} ${state} ${error ? JSON.stringify(error) : ""}`);
@@ -353,7 +356,7 @@ export async function explore(seed: number, setting: Setting = {}, trace?: (line
   const topicsNow = new Map<Live, string[]>();
   const changed = (watched: Watched, topics: string[]) => {
     topicsNow.set(watched.live, topics);
-    if (!topics.length) watched.at = ""; // it starts anew with the next one
+    if (!topics.length) watched.at = watched.knows = ""; // it starts anew with the next one, where the line stands that reads it
   };
   const topicsOf = (live: Live): string[] => topicsNow.get(live) ?? [...(all.find((each) => each.live === live)?.options.topics ?? ["*"])];
   const living = () => tabs.filter(({ realm, isCached }) => realm.isAlive && !realm.isFrozen && !isCached);

@@ -36,6 +36,20 @@ const MUTANTS = [
     seed: 86,
   },
   {
+    name: "of two members that stand in two logs, the place of the later one is kept for both",
+    file: "live.ts",
+    text: `other && !isKnown(this.#last, other) ? other : this.#last`,
+    by: `other && isKnown(other, this.#last) ? other : this.#last`,
+    seed: 100618858,
+  },
+  {
+    name: "what was refused ends who has dropped it meanwhile",
+    file: "host.ts",
+    text: `isAskedAgain() || this.#expel(member, failure)`,
+    by: `this.#expel(member, failure)`,
+    seed: 100855058,
+  },
+  {
     name: "who joins a line that is read already needs no proof",
     file: "host.ts",
     text: "return (!line.hasBegun && !(hasHeaders && line.readers.size)) || (isTrusted && line.covers(topics));",

@@ -553,9 +553,10 @@ var Line = class {
     this.#isReading = false;
     this.#owner.greeted(user, this.#giver);
   }
-  /** Ask again at once, from where the members are, as after somebody had to leave. */
+  /** Ask again at once, from where the members are, as after somebody had to leave. It ends if nobody is left. */
   again() {
-    this.#stream.open();
+    if (this.readers.size) this.#stream.open();
+    else this.end();
   }
   #settleSoon() {
     this.#settling();
@@ -647,10 +648,6 @@ var Host = class {
       if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);
     }
   }
-  leave(name) {
-    const member = this.#members.get(name);
-    if (member) this.#forget(member, false);
-  }
   end() {
     for (const member of [...this.#members.values()]) this.#forget(member, true);
     this.#line.end();
@@ -669,7 +666,7 @@ var Host = class {
   }
   greeted(user, giver) {
     const line = this.#line;
-    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.readers.size ? line.again() : line.end();
+    if (giver && line.user && line.user !== user && !this.#prove(giver, user)) return line.again();
     line.user = user;
     let isMisplaced = false;
     for (const member of [...line.readers]) {
@@ -679,8 +676,7 @@ var Host = class {
         this.#prepare(member, 0);
       } else if (this.#prove(member, user)) isMisplaced ||= member.last !== last;
     }
-    if (!line.readers.size) line.end();
-    else if (isMisplaced) line.again();
+    if (isMisplaced || !line.readers.size) line.again();
   }
   /**
    * Those who are new have asked for too much, and go apart. Where nobody is, or everybody, the last one stays, and the
@@ -746,6 +742,7 @@ var Host = class {
       undo();
       stream.end();
     };
+    const isAskedAgain = () => asked !== member.topics && (this.#prepare(member, PAUSE), true);
     const stream = new Stream(env, { url: url.href, credentials: config.credentials }, {
       wanted: () => ({ topics: asked = member.topics, last: "" }),
       headers: (give) => this.headers(member, give),
@@ -754,13 +751,11 @@ var Host = class {
         end();
         const isSame = !line.user || line.user === user;
         if (!isSame && config.hasHeaders) return this.#part(member);
-        if (!this.#prove(member, user)) return;
-        if (asked !== member.topics) return this.#prepare(member, PAUSE);
-        if (!isSame && line.readers.size) line.again();
-        else if (!isSame) line.end();
+        if (!this.#prove(member, user) || isAskedAgain()) return;
+        if (!isSame) line.again();
         line.add(member);
       },
-      refused: (failure) => this.#expel(member, failure),
+      refused: (failure) => isAskedAgain() || this.#expel(member, failure),
       message: () => {
       },
       gap: () => {
@@ -835,7 +830,7 @@ function listen(host, forget = (_) => {
     if (request.do === "join" && !watched.has(name)) {
       const gone = () => {
         watched.delete(name);
-        host.leave(name);
+        host.hear(name, tell, { do: "leave", isForGood: false });
         forget(name);
       };
       watched.set(name, host.env.locks?.watch(lifeOf(name), gone) ?? (() => {
@@ -1267,7 +1262,7 @@ var Member = class {
   #leave() {
     const { keep, kept, date } = this.#env;
     const other = kept(this.#storageKey)?.last;
-    const last = other && isKnown(other, this.#last) ? other : this.#last;
+    const last = other && !isKnown(this.#last, other) ? other : this.#last;
     if (last && !this.#startsNow) keep(this.#storageKey, { last, user: this.#user, date: date() });
     this.#exit(false);
   }
