@@ -75,6 +75,7 @@ class SQLiteLog:
         self._trimmed_at = 0.0
         self._untrimmed_bytes = 0
         self._bookmark = Bookmark()
+        self._read_whole: dict[int, tuple[int]] = {}  # the newest entry read: the file's version, if that had no more
         self._thread = started_pool("nitro-sqlite")
         self._wakeups = Wakeups(self._path, namespace)
 
@@ -84,6 +85,7 @@ class SQLiteLog:
         self._wakeups.listen()
         with UNFORKED:
             self._reader = self._connect()
+            self._read_whole = {}  # each connection counts versions for itself
             extent = self._extent(self._reader)
         self._epoch = extent.epoch
         return extent
@@ -97,7 +99,7 @@ class SQLiteLog:
         reader = self._reader
         assert reader is not None
         began = time.monotonic()
-        version = None
+        version, self._read_whole = self._read_whole.get(after), {}
         while True:
             self._wakeups.clear()
             with UNFORKED:
@@ -108,6 +110,8 @@ class SQLiteLog:
                     if entries:
                         self._check_identity()
                         self._wakeups.has_read()
+                        if len(entries) < limit and not _is_page(entries):
+                            self._read_whole = {entries[-1].sequence: version}
                         return entries
                     self._check_bookmark(reader, after)
             left_seconds = began + wait_seconds - time.monotonic()
@@ -299,6 +303,11 @@ class SQLiteLog:
 
     def __repr__(self) -> str:
         return f"<SQLiteLog {self.name}, namespace {self._namespace}, {self._wakeups!r}>"
+
+
+def _is_page(entries: Sequence[Entry]) -> bool:
+    """Whether there may be more behind them for their bytes."""
+    return sum(len(each.body or b"") for each in entries) > _PAGE_BYTES
 
 
 def _unforked(call: Callable[..., T], *arguments: Any) -> T:
