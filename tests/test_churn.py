@@ -48,7 +48,7 @@ def settled(server: Server, before: dict[str, Any] | None = None) -> dict[str, A
 
 def test_ten_thousand_streams_that_come_and_go_leave_the_server_as_it_was() -> None:
     with Server("tests.apps.streams:app", options=("--no-access-log",)) as server:
-        come_and_go(server, 1000)  # what is made once and kept: pools, caches, arenas
+        come_and_go(server, 5000)  # what is kept: pools, caches, arenas, and the room that the busiest moment took
         before = settled(server)
         come_and_go(server, 10_000)
         after = settled(server, before)
