@@ -12,6 +12,8 @@ import threading
 from types import TracebackType
 from typing import Final, Self
 
+from nitro.brokers.tasks import end_all
+
 __all__ = ["Proxy", "put_between"]
 
 _PORTS: Final = {"redis": 6379, "nats": 4222, "postgresql": 5432, "postgres": 5432}
@@ -87,8 +89,7 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
             await asyncio.sleep(0)
-        for _ in range(3):  # aborted transports are closed in the next iterations
-            await asyncio.sleep(0)
+        await end_all()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
