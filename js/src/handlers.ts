@@ -29,7 +29,7 @@ interface Stateful {
 }
 
 export function turn(env: PageEnv, it: Stateful, state: State, failure?: Failure): void {
-  if (state === it.state && !failure && !it.error) return;
+  if (it.state === "closed" || (it.state === state && !failure && !it.error)) return; // why it was closed is kept
   it.state = state;
   it.error = failure ?? null;
   tried(env, () => it.onstate?.(state, it.error));

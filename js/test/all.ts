@@ -92,6 +92,18 @@ test("what is no room's name is refused", () => {
   for (const wrong of ["", "*", "a*", "a b", "nitro.x", undefined, null, 7]) assert.throws(() => live.presence(wrong as string, () => {}), TypeError, String(wrong));
 });
 
+test("who closes what was refused is still told why, and not again that it is closed", () => {
+  const { world, run } = worldOf();
+  const { live } = pageIn(world, "page", [], ["secret.1"]);
+  const told: [string, number | undefined][] = [];
+  live.onstate = (state, error) => told.push([state, error?.status]);
+  run(1);
+  assert.deepEqual(told, [["closed", 403]]);
+  live.close();
+  run(1);
+  assert.deepEqual([told.length, live.state, live.error?.status], [1, "closed", 403]);
+});
+
 test("what is no pattern is refused", () => {
   for (const wrong of ["presence.*", "presence.a*", "", ".", "a..b", "a.", "a b", "<b>", "ä", "a".repeat(256), null, 7, "a\n"]) {
     assert.throws(() => checked(wrong as string), TypeError, String(wrong));

@@ -95,9 +95,7 @@ class _Request:
         assert connection is not None
         if self._bodies and self._is_clean and connection.can_go(cycle):
             return True
-        connection.is_promised = False
-        if connection.is_half_closed:
-            connection.transport.close()  # as uvicorn would have done at once
+        connection.break_promise()
         return False
 
     def take(self, stream: asyncio.Protocol) -> Handed:
@@ -108,6 +106,8 @@ class _Request:
 
     def forget(self) -> None:
         """The application's call has returned; what a task of it still sends is dropped."""
+        if self._connection is not None:  # a stream that failed before it could take it
+            self._connection.break_promise()
         self._connection = self._cycle = None  # the scope refers to this object
 
     def _is_head(self, message: Message) -> bool:
@@ -207,6 +207,12 @@ class _Connection(asyncio.Protocol):
             self.is_half_closed = True
             return True
         return super().eof_received()
+
+    def break_promise(self) -> None:
+        """No stream takes the connection over: it is uvicorn's, as before."""
+        self.is_promised = False
+        if self.is_half_closed:
+            self.transport.close()  # as uvicorn would have done at once
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""

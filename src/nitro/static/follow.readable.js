@@ -153,7 +153,7 @@ function tried({ report }, act) {
   }
 }
 function turn(env, it, state, failure) {
-  if (state === it.state && !failure && !it.error) return;
+  if (it.state === "closed" || it.state === state && !failure && !it.error) return;
   it.state = state;
   it.error = failure ?? null;
   tried(env, () => it.onstate?.(state, it.error));
