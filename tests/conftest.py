@@ -194,7 +194,7 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
     tab = context.new_page()
     problems: list[str] = []
-    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
     yield tab
     context.close()
     assert problems == []

@@ -11,8 +11,11 @@ const LONGEST_STORM = 40_000;
 /** Everybody has to be well again after this. Most are much sooner, and are judged then. */
 const QUIET = 75_000;
 const SHORT_QUIET = 16_000; // more than a heartbeat
-/** So long after an event who leads may close because of it, and leave the lead to a tab that sleeps. Most hear it sooner. */
-const TAKEN_OVER_WITHIN = 20_000;
+/**
+ * So long after an event who leads may close because of it, and leave the lead to a tab that sleeps. Most hear it sooner. A leader is
+ * asked each ten seconds: twice, if three took the lead in one moment, and the one that was heard of last doesn't have it.
+ */
+const TAKEN_OVER_WITHIN = 21_000;
 const SOON = 5000;
 const USERS = ["ann", "bob"];
 const FORBIDDEN = "secret.1";
