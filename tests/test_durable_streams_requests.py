@@ -11,8 +11,12 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Mount
 from starlette.types import Message, Scope
 
+from nitro.delivery.hub import Hub
 from nitro.durable_streams import DurableStreams
 from nitro.errors import ConfigurationError
 from nitro.streams.items import json_items
@@ -230,6 +234,36 @@ async def answered(app: DurableStreams, request: Any) -> tuple[int, bytes]:
     if (b"content-type", b"application/json") in head["headers"] and method == "GET" and head["status"] == 200:
         assert isinstance(json.loads(content), list)
     return head["status"], content
+
+
+@pytest.mark.parametrize(("root", "put_back"), [("", ""), ("/api", "/api"), ("/api", "")])
+def test_who_may_use_a_stream_is_asked_with_its_path_whatever_a_proxy_has_cut_off(
+    root: str, put_back: str, hub: Hub
+) -> None:
+    """uvicorn's --root-path puts it back; hypercorn's doesn't."""
+    user = f"ann{root}{put_back}".replace("/", "-")  # what others have made in this process is there
+    asked: list[str] = []
+
+    async def authorize(_: Request, path: str, action: str) -> bool:
+        asked.append(path)
+        return True
+
+    async def create(path: str, source: str = "") -> httpx.Response:
+        headers = {**TEXT, **({"stream-forked-from": source} if source else {})}
+        transport = httpx.ASGITransport(app, root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url="http://nitro") as client:
+            return await client.put(f"{put_back}/streams/{path}", headers=headers)
+
+    async def scenario() -> None:
+        made = await create(f"{user}/chat")
+        assert (made.status_code, made.headers["location"]) == (201, f"http://nitro{root}/streams/{user}/chat")
+        forked = await create(f"{user}/copy", source=f"{root}/streams/{user}/chat")
+        assert forked.status_code == 201, forked.text
+        assert set(asked) == {f"{user}/chat", f"{user}/copy"}
+        assert (await create(f"{user}/other", source=f"/elsewhere/{user}/chat")).status_code == 404
+
+    app = Starlette(routes=[Mount("/streams", DurableStreams(authorize=authorize))])
+    asyncio.run(scenario())
 
 
 def test_a_long_body_of_json_is_parsed_while_the_loop_goes_on() -> None:

@@ -32,28 +32,52 @@ class UnknownSource(NitroError):
 
 
 def stream_of(scope: Scope) -> str:
-    """The path of the stream within the mount, percent-decoded, as its server has done it."""
-    return _within(scope, scope["path"])
+    """The path of the stream within the mount, percent-decoded, as its server has done it.
+
+    Raises:
+        InvalidRequest: it is no path of a stream.
+    """
+    path = _within(scope, scope["path"])
+    if path is None:
+        raise InvalidRequest(
+            f"{scope['path']!r:.200} is outside of {scope['root_path']!r:.200}, where streams are mounted"
+        )
+    return _checked(path)
 
 
 def source_of(scope: Scope, url_path: str) -> str | None:
     """The same of the path of another stream's URL; None if that is outside of the mount."""
-    path = unquote(url_path)
-    root = scope.get("root_path", "")
-    return _within(scope, path) if path.startswith(f"{root}/") else None
+    path = _within(scope, unquote(url_path))
+    return None if path is None else _checked(path)
 
 
 def url_of(request: Request) -> str:
     """The URL of the stream, as the client has called it; without its host, if it named none that can be."""
-    host, path = request.headers.get("host", ""), quote(request.scope["path"])
+    scope = request.scope
+    is_whole = scope["path"].startswith(f"{scope.get('root_path', '')}/")
+    host, path = request.headers.get("host", ""), quote(scope["path"] if is_whole else _root(scope) + scope["path"])
     return f"{request.scope.get('scheme', 'http')}://{host}{path}" if _HOST.fullmatch(host) is not None else path
 
 
-def _within(scope: Scope, path: str) -> str:
-    root = scope.get("root_path", "")
-    if root and path.startswith(f"{root}/"):
-        path = path[len(root) :]
-    path = path.removeprefix("/")
+def _within(scope: Scope, path: str) -> str | None:
+    """The path behind the mount; None if it is outside.
+
+    Where a proxy has cut off the application's `root_path`, and the server hasn't put it back, as with
+    `FastAPI(root_path=…)`, the path begins at the application.
+    """
+    whole: str = scope.get("root_path", "")
+    for mount in (whole, whole.removeprefix(_root(scope))):
+        if path.startswith(f"{mount}/"):
+            return path[len(mount) + 1 :]
+    return None
+
+
+def _root(scope: Scope) -> str:
+    """Where the outermost application is; mounts add their paths to `root_path`."""
+    return scope.get("app_root_path", scope.get("root_path", ""))  # type: ignore[no-any-return]
+
+
+def _checked(path: str) -> str:
     if len(path) > MAX_PATH_CHARACTERS:
         raise InvalidRequest(f"the path has {len(path):,} characters, and may have {MAX_PATH_CHARACTERS:,}")
     parts = path.split("/")
