@@ -117,8 +117,10 @@ def test_where_nothing_is_public_a_stranger_is_asked_for_what_the_hub_takes(tmp_
 NOW = int(time.time())
 BAD_TOKENS = {
     "expired": (token(exp=NOW - 10), "the token has expired"),
-    "without an end": (token(exp=None), "the token is not valid"),
-    "without a user": (token(sub=None), "the token is not valid"),
+    "without an end": (token(exp=None), "the token needs the claims exp and sub, and has not both"),
+    "without a user": (token(sub=None), "the token needs the claims exp and sub, and has not both"),
+    "of a number": (token(sub=7), "the claim sub of the token is no text; a number is sent as one"),
+    "without an end, of another secret": (token("another key, which is long enough too", exp=None), "is not valid"),
     "for another audience": (token(aud="another"), "the token is for another audience"),
     "not yet": (token(nbf=NOW + HOUR), "the token is not valid yet"),
     "of another secret": (token("another key, which is long enough too"), "the token is not valid"),

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from nitro.cli.serve import _summary
 from nitro.errors import ConfigurationError
 from nitro.serve.sources import line_of, read_configuration
+from nitro.settings import Settings
 from tests.cases import shown
 from tests.commands import run
 from tests.deploying import service_links_of
@@ -324,6 +326,21 @@ def test_what_is_wrong_with_the_broker_and_the_metrics_is_told_too() -> None:
     assert done.stderr.startswith("nitro: PROMETHEUS_MULTIPROC_DIR='/nowhere' is no directory"), done.stderr
     done = run("serve", **environment, WEB_CONCURRENCY="3")
     assert done.stderr.startswith("nitro: 3 workers have a log in memory each")
+
+
+@pytest.mark.parametrize(
+    ("broker", "more", "is_deaf"),
+    [
+        ("memory://", {}, True),
+        ("sqlite:///events.db", {}, False),
+        ("memory://", {"NITRO_SERVE_INSPECTOR_PASSWORD": "x" * 32}, False),
+        ("memory://", {"NITRO_SERVE_INSPECTOR_PASSWORD": "x" * 32, "NITRO_SERVE_INSPECTOR_ACTIONS": "false"}, True),
+    ],
+)
+def test_a_hub_that_no_event_can_reach_says_so(broker: str, more: dict[str, str], is_deaf: bool) -> None:
+    configuration = read_configuration(None, {"NITRO_SERVE_STREAM_PUBLIC": "news.*", **more})
+    said = _summary(configuration, Settings.model_validate({"broker_url": broker}))
+    assert any("no event can reach it" in line and "[publish.keys]" in line for line in said) == is_deaf
 
 
 def test_the_variables_of_a_file_count_before_anything_is_checked(tmp_path: Path) -> None:

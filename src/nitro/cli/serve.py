@@ -78,6 +78,12 @@ def _check_broker(settings: Settings, workers: int) -> None:
         )
 
 
+_NO_EVENTS: Final = (
+    "no event can reach it: its log is in its own memory, and nobody may publish; set NITRO_BROKER_URL to the "
+    "application's, or write [publish.keys]"
+)
+
+
 def _summary(configuration: Configuration, settings: Settings) -> list[str]:
     """What is served to whom; no secrets."""
     stream, jwt = configuration.stream, configuration.jwt
@@ -92,8 +98,12 @@ def _summary(configuration: Configuration, settings: Settings) -> list[str]:
     )
     metrics = "; metrics at /metrics" if configuration.metrics else ""
     inspector = "; inspector at /nitro-inspector/" if configuration.inspector else ""
-    broker = without_secrets(settings.broker_url.get_secret_value())
+    url = settings.broker_url.get_secret_value()
+    broker = without_secrets(url)
+    sends = configuration.publish.keys or (configuration.inspector is not None and configuration.inspector.actions)
+    is_deaf = url == "memory://" and not sends
     return [
         f"streams at {stream.path} by {', '.join(filter(None, shown))}{pages}",
         f"published by {owners}; log {broker}, namespace {settings.namespace}{metrics}{inspector}",
+        *([_NO_EVENTS] if is_deaf else []),
     ]

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 import jwt
+from jwt.exceptions import InvalidSubjectError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -32,8 +33,11 @@ _MEANINGS: Final[tuple[tuple[type[jwt.InvalidTokenError], str], ...]] = (
     (jwt.ImmatureSignatureError, "the token is not valid yet"),
     (jwt.InvalidAudienceError, "the token is for another audience"),
     (jwt.InvalidIssuerError, "the token is of another issuer"),
+    (jwt.MissingRequiredClaimError, "the token needs the claims exp and sub, and has not both"),
+    (InvalidSubjectError, "the claim sub of the token is no text; a number is sent as one"),
 )
-"""What its sender is told of a token; of any other fault only that it is not valid."""
+"""What its sender is told of a token; of any other fault only that it is not valid. Claims are looked at once the
+signature is known to be right."""
 
 
 class CredentialsApart:
