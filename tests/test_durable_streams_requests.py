@@ -266,6 +266,20 @@ def test_who_may_use_a_stream_is_asked_with_its_path_whatever_a_proxy_has_cut_of
     asyncio.run(scenario())
 
 
+def test_a_function_that_returns_what_is_true_and_not_true_permits_nothing_and_is_told(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        app = DurableStreams(authorize=lambda *_: {"member": "ann"})  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://nitro") as client:
+            for _ in range(2):
+                assert (await client.put("/true", headers=TEXT)).status_code == 403
+
+    asyncio.run(scenario())
+    [said] = [record.message for record in caplog.records if record.name == "nitro.streams"]
+    assert "(dict)" in said and "is not None" in said
+
+
 def test_a_long_body_of_json_is_parsed_while_the_loop_goes_on() -> None:
     app, json_type = apps.made(), [("content-type", "application/json")]
 

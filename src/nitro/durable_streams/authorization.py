@@ -5,6 +5,7 @@ Fed by the app, before anything else of a request is read; a refusal is an excep
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
@@ -14,6 +15,8 @@ from nitro.errors import AccessDenied, ConfigurationError
 from nitro.sse.asking import asking
 
 __all__ = ["Action", "Authorization", "Authorize"]
+
+log: Final = logging.getLogger("nitro.streams")
 
 Action = Literal["create", "append", "close", "read", "delete"]
 """What a request wants to do with a stream."""
@@ -40,6 +43,7 @@ class Authorization:
             raise ConfigurationError(f"authorize is {authorize!r:.100}, and not a function; {_REMEDY}")
         self._authorize = authorize
         self._ask = asking(authorize)
+        self._has_warned = False
 
     async def check(self, request: Request, path: str, action: Action) -> None:
         """Return if the request may do it.
@@ -47,7 +51,15 @@ class Authorization:
         Raises:
             AccessDenied: the answer is anything but True, so that a function that forgets to answer permits nothing.
         """
-        if await self._ask(request, path, action) is not True:
+        answer = await self._ask(request, path, action)
+        if answer is not True:
+            if answer and not self._has_warned:
+                self._has_warned = True
+                log.warning(
+                    "authorize returned what is true and not True (%s), and so nothing is permitted; return a "
+                    "comparison, such as `member is not None`",
+                    type(answer).__name__,
+                )
             raise AccessDenied(f"this request may not {action} the stream {path!r}")
 
     def __repr__(self) -> str:
