@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from nitro import Client, EventSourceResponse, Grant, active_clients, disconnect_user, emit, runs, shutdown
 from nitro.errors import ConfigurationError, InvalidTopic, NitroWarning, StreamRefused
 from nitro.fastapi import EventStream
 from nitro.testing import stream
+from nitro.testing.streaming import StreamUnderTest
 
 pytestmark = pytest.mark.usefixtures("hub")
 app = FastAPI()
@@ -43,6 +44,16 @@ async def everything() -> Response:
 @app.get("/broken")
 async def broken() -> Response:
     raise ZeroDivisionError
+
+
+@app.get("/faulty")
+async def faulty() -> Response:
+    async def text() -> AsyncIterator[str]:
+        yield 'data: nitro.stream\ndata: {"heartbeat":15}\n\n'
+        yield "id: x-1\ndata: a\ndata: 1\n\n"
+        raise ZeroDivisionError
+
+    return StreamingResponse(text(), media_type="text/event-stream")
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
@@ -143,6 +154,43 @@ def test_a_server_that_stops_ends_the_stream() -> None:
         async with stream(app, "/open") as page:
             shutdown()
             with pytest.raises(AssertionError, match="the stream has ended"):
+                await page.next()
+
+    run(scenario())
+
+
+def test_a_stream_that_has_ended_is_told_to_its_end_and_then_why_it_ended() -> None:
+    async def words() -> AsyncIterator[str]:
+        yield "one"
+
+    async def ended(page: StreamUnderTest) -> None:
+        assert page._connection is not None
+        while not page._connection.is_complete:
+            await asyncio.sleep(0.001)
+
+    async def scenario() -> None:
+        started = await runs.start(words())
+        path = f"/runs/{started.id}"
+        async with stream(app, path) as page:
+            await ended(page)
+            assert [(await page.next()).data for _ in range(2)] == ["one", {"state": "done"}]
+            with pytest.raises(StreamRefused) as refused:
+                await page.next()
+            assert refused.value.status == 204
+        async with stream(app, "/open") as page:
+            emit("a", "me", result=1)
+            while page._connection is not None and b"data: a" not in page._connection.body:
+                await asyncio.sleep(0.001)
+            for client in active_clients.values():
+                client.disconnect(stop=True)
+            await ended(page)
+            assert (await page.next()).data == 1
+            with pytest.raises(StreamRefused, match="stopped this stream"):
+                await page.next()
+        async with stream(app, "/faulty") as page:
+            await ended(page)
+            assert (await page.next()).data == 1
+            with pytest.raises(ZeroDivisionError):
                 await page.next()
 
     run(scenario())

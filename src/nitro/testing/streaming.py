@@ -7,7 +7,7 @@ once, in order, also over a connection that was cut, and a gap where messages ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -65,15 +65,17 @@ class _Connection:
         self._news.set()
 
     async def wait(self) -> None:
-        """Wait for something new; raises what the application raises."""
+        """Wait for something new, or for the end."""
         if not self.is_complete:
             await self._news.wait()
             self._news.clear()
-        if self._task.done():
-            await self._task
 
-    def events(self) -> Iterator[tuple[str, str, str]]:
-        """Name, data and id of each event that has come whole; comments are left out."""
+    async def end(self) -> None:
+        """The end of what is complete; raises what the application raised."""
+        await self._task
+
+    def next_event(self) -> tuple[str, str, str] | None:
+        """Name, data and id of the next event that has come whole, if one has; comments are left out."""
         while (end := self._body.find(b"\n\n")) >= 0:
             lines = self._body[:end].decode().split("\n")
             del self._body[: end + 2]
@@ -82,7 +84,8 @@ class _Connection:
                 name, _, value = line.partition(":")
                 fields.setdefault(name, []).append(value.removeprefix(" "))
             if "data" in fields:
-                yield fields.get("event", [""])[-1], "\n".join(fields["data"]), fields.get("id", [""])[-1]
+                return fields.get("event", [""])[-1], "\n".join(fields["data"]), fields.get("id", [""])[-1]
+        return None
 
     @property
     def body(self) -> bytes:
@@ -115,7 +118,8 @@ class StreamUnderTest:
 
         Raises:
             AssertionError: it didn't come in time, or a gap or the stream's end came instead; the text says what came.
-            StreamRefused: the connection was cut, and the server refuses it now.
+            StreamRefused: the server has stopped the stream; a browser would not come back.
+            Exception: what the application raised, when all is told that came before.
         """
         found = await self._find(lambda each: not isinstance(each, Gap) and topic in (None, each.topic), within_seconds)
         if not isinstance(found, Heard):
@@ -158,13 +162,13 @@ class StreamUnderTest:
         parameters, headers = self._session.begin(self._headers)
         connection = self._connection = _Connection(self._app, _scope(self._path, parameters, headers))
         while not self._session.is_open:
-            self._take()
-            if self._session.is_open:
-                return
+            if self._take():
+                continue
             is_stream = connection.headers.get("content-type", "").startswith("text/event-stream")
             if connection.is_complete or (connection.status and not is_stream):
                 while not connection.is_complete:
                     await connection.wait()
+                await connection.end()
                 await self._disconnect()
                 raise self._session.refusal(
                     connection.status, connection.headers.get("retry-after", ""), connection.body
@@ -185,20 +189,26 @@ class StreamUnderTest:
                         if is_it(each) or isinstance(each, Gap):
                             return each
                         skipped.append(each)
+                    if self._take():
+                        continue
                     assert self._connection is not None
                     if self._connection.is_complete:
+                        await self._connection.end()
                         raise AssertionError(f"the stream has ended; before, {_told(skipped)}")
                     await self._connection.wait()
-                    self._take()
         except TimeoutError:
             raise AssertionError(f"nothing like it within {within_seconds:g} s; {_told(skipped)}") from None
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Hear one event that has come, if one has: what ends the stream is raised when all before it is told."""
         assert self._connection is not None
-        for kind, data, id in self._connection.events():
-            message = self._session.hear(kind, data, id)
-            if message is not None:
-                self._heard.append(message)
+        event = self._connection.next_event()
+        if event is None:
+            return False
+        message = self._session.hear(*event)
+        if message is not None:
+            self._heard.append(message)
+        return True
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
