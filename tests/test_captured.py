@@ -11,7 +11,7 @@ from sqlmodel import Session, create_engine
 
 from nitro import Client, disconnect_user, emit, emit_async, event, on
 from nitro.delivery import process
-from nitro.errors import InvalidTopic, NitroError
+from nitro.errors import BrokerRefused, InvalidTopic, NitroError
 from nitro.events.event import Namespace
 from nitro.settings import get_settings
 from nitro.testing import captured
@@ -94,8 +94,29 @@ def test_it_works_over_a_shared_broker(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv("NITRO_BROKER_URL", broker.url)
         get_settings.cache_clear()
         monkeypatch.setattr(process, "_hub", None)
-        process.connect_broker()
-        with captured() as emitted:
+        with captured() as emitted:  # the first use of the process
             for n in range(100):
                 emit("a", "me", result=n)
             assert [each.data for each in emitted] == list(range(100))
+        for n in range(20):
+            emit("a", "me", result=f"before {n}")
+            with captured() as emitted:
+                emit("a", "me", result=n)
+            assert [each.data for each in emitted] == [n]
+
+        async def in_a_coroutine() -> None:
+            emit("a", "me", result="before")
+            with captured() as emitted:
+                await emit_async("a", "me", result="inside")
+            assert [each.data for each in emitted] == ["inside"]
+
+        asyncio.run(in_a_coroutine())
+
+
+def test_a_broker_that_is_not_there_is_told_at_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NITRO_BROKER_URL", f"sqlite:///{tmp_path / 'nowhere' / 'events.db'}")
+    get_settings.cache_clear()
+    monkeypatch.setattr(process, "_hub", None)
+    with pytest.raises(BrokerRefused), captured():
+        pass
+    process.get_hub().close(1)

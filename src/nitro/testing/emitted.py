@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, overload
 
 from nitro.brokers.base import PositionLost
 from nitro.delivery.hub import Hub
-from nitro.delivery.process import flush, get_hub
+from nitro.delivery.process import connect_broker, flush, get_hub
 from nitro.errors import NitroError
 from nitro.messages.message import Position
 from nitro.messages.topics import check_pattern, is_reserved, matches
@@ -36,6 +36,8 @@ class Captured(Sequence[Emitted]):
     """What was emitted so far; afterwards, what was emitted in the block."""
 
     def __init__(self, hub: Hub, pattern: str) -> None:
+        connect_broker()
+        flush()  # what was emitted before is in the log, and before its head
         self._hub = hub
         self._pattern = pattern
         self._begin: Position = hub.broker.head
@@ -93,7 +95,8 @@ def captured(pattern: str = "*") -> Iterator[Captured]:
     Raises:
         InvalidTopic, TopicTypeError: it is no pattern.
         NitroError: when it is looked at: more was emitted than the log retains.
-        BrokerUnavailable, BrokerRefused: when it is looked at: the broker has not acknowledged what was emitted.
+        BrokerUnavailable, BrokerRefused: at the beginning: the broker is not there, or has not acknowledged what was
+            emitted before; when it is looked at: it has not acknowledged what was emitted.
     """
     found = Captured(get_hub(), check_pattern(pattern))
     yield found
