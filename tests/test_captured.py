@@ -81,10 +81,21 @@ def test_each_look_is_new_data() -> None:
         assert emitted[0].data == {"list": []}
 
 
+def test_a_block_that_raises_ends_the_list() -> None:
+    with pytest.raises(ZeroDivisionError), captured() as emitted:
+        emit("a", "me", result=1)
+        raise ZeroDivisionError
+    emit("a", "me", result=2)
+    assert [each.data for each in emitted] == [1]
+
+
 def test_a_wrong_pattern_and_more_than_is_retained_are_told() -> None:
     with pytest.raises(InvalidTopic), captured("a b"):
         pass
-    with pytest.raises(NitroError, match="NITRO_HISTORY_MESSAGES"), captured():
+    with (
+        pytest.raises(NitroError, match="NITRO_HISTORY_MESSAGES, NITRO_HISTORY_BYTES or NITRO_HISTORY_SECONDS"),
+        captured(),
+    ):
         for n in range(20_000):
             emit("a", "me", result=n)
 

@@ -51,7 +51,8 @@ class Captured(Sequence[Emitted]):
             messages = self._hub.broker.read(self._begin, _ALL)
         except PositionLost:
             raise NitroError(
-                "more was emitted than the log retains; raise NITRO_HISTORY_MESSAGES, or capture less at a time"
+                "the log doesn't go back to where the block began; raise NITRO_HISTORY_MESSAGES, "
+                "NITRO_HISTORY_BYTES or NITRO_HISTORY_SECONDS, whichever it has exceeded, or capture less at a time"
             ) from None
         return [
             Emitted(message.topic, message.sender, message.data)
@@ -94,10 +95,12 @@ def captured(pattern: str = "*") -> Iterator[Captured]:
 
     Raises:
         InvalidTopic, TopicTypeError: it is no pattern.
-        NitroError: when it is looked at: more was emitted than the log retains.
+        NitroError: when it is looked at, or at the end: the log retains less than was emitted since the beginning.
         BrokerUnavailable, BrokerRefused: at the beginning: the broker is not there, or has not acknowledged what was
             emitted before; when it is looked at: it has not acknowledged what was emitted.
     """
     found = Captured(get_hub(), check_pattern(pattern))
-    yield found
-    found._close()
+    try:
+        yield found
+    finally:
+        found._close()
