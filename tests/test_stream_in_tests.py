@@ -56,6 +56,20 @@ async def faulty() -> Response:
     return StreamingResponse(text(), media_type="text/event-stream")
 
 
+@app.get("/never")
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+@app.get("/endless")
+async def endless(kind: str) -> Response:
+    async def text() -> AsyncIterator[str]:
+        yield ":\n\n"
+        await asyncio.Event().wait()
+
+    return StreamingResponse(text(), media_type=kind)
+
+
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, 20))
 
@@ -192,6 +206,26 @@ def test_a_stream_that_has_ended_is_told_to_its_end_and_then_why_it_ended() -> N
             assert (await page.next()).data == 1
             with pytest.raises(ZeroDivisionError):
                 await page.next()
+
+    run(scenario())
+
+
+def test_what_never_becomes_a_stream_is_told_with_what_came() -> None:
+    answers = {
+        "/never": "no stream within 0.1 s; the endpoint has answered nothing",
+        "/endless?kind=text/csv": "has answered 200, text/csv; charset=utf-8, and its body has no end",
+        "/endless?kind=text/event-stream": "text/event-stream; charset=utf-8, and no greeting; it has to return Event",
+    }
+
+    async def scenario() -> None:
+        for path, answer in answers.items():
+            with pytest.raises(AssertionError, match=answer):
+                async with stream(app, path, within_seconds=0.1):
+                    pass
+        async with stream(app, "/open") as page:
+            page._path = "/never"
+            with pytest.raises(AssertionError, match="has answered nothing"):
+                await page.cut(within_seconds=0.1)
 
     run(scenario())
 

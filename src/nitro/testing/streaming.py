@@ -64,6 +64,10 @@ class _Connection:
             self._body += message.get("body", b"")
         self._news.set()
 
+    @property
+    def is_stream(self) -> bool:
+        return self.headers.get("content-type", "").startswith("text/event-stream")
+
     async def wait(self) -> None:
         """Wait for something new, or for the end."""
         if not self.is_complete:
@@ -92,11 +96,11 @@ class _Connection:
         """What was not taken as events."""
         return bytes(self._body)
 
-    async def close(self) -> None:
-        """The client is gone."""
+    async def close(self, within_seconds: float = _END_SECONDS) -> None:
+        """The client is gone; an application that goes on for longer is cancelled."""
         self.going.set()
         self._gone.set()
-        _, left = await asyncio.wait([self._task], timeout=_END_SECONDS)
+        _, left = await asyncio.wait([self._task], timeout=within_seconds)
         for task in left:
             task.cancel()
             await asyncio.wait([task])
@@ -132,20 +136,22 @@ class StreamUnderTest:
         assert isinstance(found, Gap)
         return found
 
-    async def cut(self, *, since: str | None = None) -> None:
+    async def cut(self, *, since: str | None = None, within_seconds: float = 5.0) -> None:
         """The connection breaks, and is made again: the stream resumes behind its last message.
 
         Args:
             since: the id that the page comes back with, instead of its last one; an id that no log has is answered with
                 a gap.
+            within_seconds: the stream has to stand again by then.
 
         Raises:
             StreamRefused: the server refuses it now.
+            AssertionError: it doesn't stand in time; the text says what came.
         """
         await self._disconnect()
         if since is not None:
             self._session.last_event_id = since
-        await self.connect()
+        await self.connect(within_seconds)
 
     def pause(self) -> None:
         """Read nothing more, as a page does whose network is slow; the server can't send."""
@@ -157,15 +163,25 @@ class StreamUnderTest:
         assert self._connection is not None
         self._connection.going.set()
 
-    async def connect(self) -> None:
+    async def connect(self, within_seconds: float) -> None:
         """Ask for the stream, and wait until it stands; `stream` does it."""
         parameters, headers = self._session.begin(self._headers)
         connection = self._connection = _Connection(self._app, _scope(self._path, parameters, headers))
+        try:
+            async with asyncio.timeout(within_seconds) as limit:
+                await self._open(connection)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self._connection = None
+            await connection.close(within_seconds=0.0)
+            raise AssertionError(f"no stream within {within_seconds:g} s; {_answered(connection)}") from None
+
+    async def _open(self, connection: _Connection) -> None:
         while not self._session.is_open:
             if self._take():
                 continue
-            is_stream = connection.headers.get("content-type", "").startswith("text/event-stream")
-            if connection.is_complete or (connection.status and not is_stream):
+            if connection.is_complete or (connection.status and not connection.is_stream):
                 while not connection.is_complete:
                     await connection.wait()
                 await connection.end()
@@ -221,7 +237,12 @@ class StreamUnderTest:
 
 @asynccontextmanager
 async def stream(
-    app: ASGIApp, path: str, *, topics: str | Iterable[str] | None = None, headers: Mapping[str, str] | None = None
+    app: ASGIApp,
+    path: str,
+    *,
+    topics: str | Iterable[str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    within_seconds: float = 5.0,
 ) -> AsyncGenerator[StreamUnderTest, None]:
     """A stream of `app` in a test: `async with stream(app, "/events") as page: await page.next("todo.created")`.
 
@@ -233,9 +254,11 @@ async def stream(
         path: of the endpoint, with its query.
         topics: patterns that the page asks for.
         headers: of the request, such as a cookie, or `Authorization`: those of another user are another page.
+        within_seconds: the stream has to stand by then.
 
     Raises:
         StreamRefused: it answers with anything but a stream; with `status` and the reason.
+        AssertionError: it doesn't stand in time; the text says what came.
         ConfigurationError: `path` is none.
         InvalidTopic, TopicTypeError: a topic is no pattern.
     """
@@ -245,7 +268,7 @@ async def stream(
     patterns = None if asked is None else [check_pattern(each) for each in asked]
     page = StreamUnderTest(app, path, headers or {}, patterns)
     try:
-        await page.connect()
+        await page.connect(within_seconds)
         yield page
     finally:
         await page.close()
@@ -269,6 +292,16 @@ def _scope(path: str, parameters: list[tuple[str, str]], headers: Mapping[str, s
         "server": None,
         "state": {},
     }
+
+
+def _answered(connection: _Connection) -> str:
+    if not connection.status:
+        return "the endpoint has answered nothing"
+    kind = connection.headers.get("content-type", "no content type")
+    answer = f"the endpoint has answered {connection.status}, {kind}"
+    if not connection.is_stream:
+        return f"{answer}, and its body has no end"
+    return f"{answer}, and no greeting; it has to return EventSourceResponse"
 
 
 def _what(topic: str | None) -> str:
