@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nitro import Client, EventSourceResponse, Grant, active_clients, disconnect_user, emit, runs, shutdown
 from nitro.errors import ConfigurationError, InvalidTopic, NitroWarning, StreamRefused
@@ -46,14 +47,17 @@ async def broken() -> Response:
     raise ZeroDivisionError
 
 
-@app.get("/faulty")
-async def faulty() -> Response:
-    async def text() -> AsyncIterator[str]:
-        yield 'data: nitro.stream\ndata: {"heartbeat":15}\n\n'
-        yield "id: x-1\ndata: a\ndata: 1\n\n"
-        raise ZeroDivisionError
+def failing(error: Exception) -> ASGIApp:
+    """A stream in which the application raises, behind one message."""
+    text = b'data: nitro.stream\ndata: {"heartbeat":15}\n\nid: x-1\ndata: a\ndata: 1\n\n'
 
-    return StreamingResponse(text(), media_type="text/event-stream")
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": text, "more_body": True})
+        raise error
+
+    return fail
 
 
 @app.get("/never")
@@ -201,11 +205,12 @@ def test_a_stream_that_has_ended_is_told_to_its_end_and_then_why_it_ended() -> N
             assert (await page.next()).data == 1
             with pytest.raises(StreamRefused, match="stopped this stream"):
                 await page.next()
-        async with stream(app, "/faulty") as page:
-            await ended(page)
-            assert (await page.next()).data == 1
-            with pytest.raises(ZeroDivisionError):
-                await page.next()
+        for error in (ZeroDivisionError("its own"), TimeoutError("its own")):
+            async with stream(failing(error), "/") as page:
+                await ended(page)
+                assert (await page.next()).data == 1
+                with pytest.raises(type(error), match="its own"):
+                    await page.next()
 
     run(scenario())
 
@@ -226,6 +231,10 @@ def test_what_never_becomes_a_stream_is_told_with_what_came() -> None:
             page._path = "/never"
             with pytest.raises(AssertionError, match="has answered nothing"):
                 await page.cut(within_seconds=0.1)
+            with pytest.raises(AssertionError, match=r"cut.. could not make it again"):
+                await page.next()
+            with pytest.raises(AssertionError, match=r"cut.. could not make it again"):
+                page.pause()
 
     run(scenario())
 

@@ -155,13 +155,11 @@ class StreamUnderTest:
 
     def pause(self) -> None:
         """Read nothing more, as a page does whose network is slow; the server can't send."""
-        assert self._connection is not None
-        self._connection.going.clear()
+        self._connected().going.clear()
 
     def go_on(self) -> None:
         """Read again."""
-        assert self._connection is not None
-        self._connection.going.set()
+        self._connected().going.set()
 
     async def connect(self, within_seconds: float) -> None:
         """Ask for the stream, and wait until it stands; `stream` does it."""
@@ -172,7 +170,7 @@ class StreamUnderTest:
                 await self._open(connection)
         except TimeoutError:
             if not limit.expired():
-                raise
+                raise  # the application's own
             self._connection = None
             await connection.close(within_seconds=0.0)
             raise AssertionError(f"no stream within {within_seconds:g} s; {_answered(connection)}") from None
@@ -198,7 +196,7 @@ class StreamUnderTest:
     async def _find(self, is_it: Any, within_seconds: float) -> Heard | Gap:
         skipped: list[Heard | Gap] = []
         try:
-            async with asyncio.timeout(within_seconds):
+            async with asyncio.timeout(within_seconds) as limit:
                 while True:
                     while self._heard:
                         each = self._heard.pop(0)
@@ -207,24 +205,30 @@ class StreamUnderTest:
                         skipped.append(each)
                     if self._take():
                         continue
-                    assert self._connection is not None
-                    if self._connection.is_complete:
-                        await self._connection.end()
+                    connection = self._connected()
+                    if connection.is_complete:
+                        await connection.end()
                         raise AssertionError(f"the stream has ended; before, {_told(skipped)}")
-                    await self._connection.wait()
+                    await connection.wait()
         except TimeoutError:
+            if not limit.expired():
+                raise  # the application's own
             raise AssertionError(f"nothing like it within {within_seconds:g} s; {_told(skipped)}") from None
 
     def _take(self) -> bool:
         """Hear one event that has come, if one has: what ends the stream is raised when all before it is told."""
-        assert self._connection is not None
-        event = self._connection.next_event()
+        event = self._connected().next_event()
         if event is None:
             return False
         message = self._session.hear(*event)
         if message is not None:
             self._heard.append(message)
         return True
+
+    def _connected(self) -> _Connection:
+        if self._connection is None:
+            raise AssertionError("there is no stream any more: cut() could not make it again")
+        return self._connection
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
