@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -58,6 +58,12 @@ def failing(error: Exception) -> ASGIApp:
         raise error
 
     return fail
+
+
+@app.get("/rooms/{room:path}/events")
+async def what_was_asked(request: Request, room: str, topic: str) -> Response:
+    hosts = request.headers.getlist("host")
+    raise HTTPException(400, f"{hosts}, {room}, {topic}, {request.scope['raw_path'].decode()}")
 
 
 @app.get("/never")
@@ -235,6 +241,18 @@ def test_what_never_becomes_a_stream_is_told_with_what_came() -> None:
                 await page.next()
             with pytest.raises(AssertionError, match=r"cut.. could not make it again"):
                 page.pause()
+
+    run(scenario())
+
+
+def test_the_host_can_be_chosen_and_the_path_is_decoded() -> None:
+    async def scenario() -> None:
+        path = "/rooms/Team%20A%2F%C3%A4/events"
+        for headers, host in ((ANN, "test"), ({"Host": "example.org"}, "example.org")):
+            with pytest.raises(StreamRefused) as refused:
+                async with stream(app, f"{path}?topic=b%20c", headers=headers):
+                    pass
+            assert refused.value.reason == f"['{host}'], Team A/ä, b c, {path}"
 
     run(scenario())
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from starlette.types import ASGIApp, Message, Scope
 
@@ -255,7 +255,7 @@ async def stream(
 
     Args:
         app: FastAPI, Starlette, or any other ASGI application with an endpoint that returns an `EventSourceResponse`.
-        path: of the endpoint, with its query.
+        path: of the endpoint, with its query, percent-encoded as in a URL.
         topics: patterns that the page asks for.
         headers: of the request, such as a cookie, or `Authorization`: those of another user are another page.
         within_seconds: the stream has to stand by then.
@@ -281,17 +281,18 @@ async def stream(
 def _scope(path: str, parameters: list[tuple[str, str]], headers: Mapping[str, str]) -> Scope:
     parts = urlsplit(path)
     query = "&".join(filter(None, [parts.query, urlencode(parameters)]))
+    fields = {"host": "test", **{name.lower(): value for name, value in headers.items()}}
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
-        "path": parts.path,
+        "path": unquote(parts.path),
         "raw_path": parts.path.encode(),
         "root_path": "",
         "query_string": query.encode(),
-        "headers": [(b"host", b"test"), *((name.lower().encode(), value.encode()) for name, value in headers.items())],
+        "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
         "client": ("127.0.0.1", 50_000),
         "server": None,
         "state": {},
