@@ -113,6 +113,19 @@ def test_whoever_is_in_another_team_gets_no_row_and_enters_nothing(server: Serve
     eventually(lambda: httpx.get(f"{server.url}{path}/{run}", cookies=ann).text.count('{"state":"done"}') == 1, "done")
 
 
+def test_of_two_who_press_at_once_one_writes_the_answer(server: Server) -> None:
+    ann = {"user": "ann"}
+    ticket = httpx.post(f"{server.url}/tickets", params={"title": "Parcel lost"}, cookies=ann).json()
+    path = f"{server.url}/tickets/{ticket['id']}/answer"
+    ids = [httpx.post(path, cookies=ann).json()["run"] for _ in range(3)]
+    texts = [httpx.get(f"{path}/{run}", cookies=ann).text for run in ids]
+    assert sorted(text.count("looked ") for text in texts) == [0, 0, 1]
+    assert all('{"state":"done"}' in text for text in texts)
+    (written,) = (run for run, text in zip(ids, texts, strict=True) if "looked " in text)
+    late = httpx.post(path, params={"after": written}, cookies=ann).json()["run"]
+    assert "looked " not in httpx.get(f"{path}/{late}", cookies=ann).text, "it is answered"
+
+
 def test_after_a_restart_the_answer_can_be_asked_for_again(browser: Browser, tmp_path: Path) -> None:
     context = browser.new_context()
     with desk(tmp_path, NITRO_RETRY_MILLISECONDS="100") as first:
