@@ -331,6 +331,9 @@ def test_4_seven_tabs_share_a_connection_and_come_back_together(
     are(tabs, "waiting")
     terminal = Terminal("first terminal", as_shown(printed[printed.rfind("INFO:     Shutting") :]), is_wide=True)
     picture(browser, 4, terminal, Window(tabs[0], "localhost:8000"), Window(tabs[1], "localhost:8000"))
+    with tabs[0].expect_event("requestfailed"):
+        add(tabs[0], "Bread")
+    expect(tabs[0].locator("[name=title]")).to_have_value("Bread")
     desk.start()
     are(tabs, "open")
     show(tabs, ["Water the plants"])
