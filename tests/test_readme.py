@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Annotated, Any
+from urllib.parse import quote
 
+import httpx
 import pytest
+from fastapi import Depends, FastAPI
 from playwright.sync_api import Page
 
 import nitro
-from nitro import Client, emit
+from nitro import Client, emit, segment
+from nitro.testing import stream
 from tests.documents import Document
 from tests.servers import Server
 
@@ -48,6 +53,35 @@ async def until_printed(reading: asyncio.Task[None], capsys: pytest.CaptureFixtu
     reading.cancel()
     await asyncio.wait([reading])
     return printed
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("room", ["lobby", "Team A", "*", "a.secret"])
+def test_who_is_in_a_room_of_any_name_is_told_to_that_room_alone(room: str) -> None:
+    app = FastAPI()
+    User = Annotated[SimpleNamespace, Depends(lambda: SimpleNamespace(id="ann", name="Ann"))]
+    README.run(README.the("python", "Who is here"), {"app": app, "User": User})
+    path = f"/rooms/{quote(room)}"
+
+    async def scenario() -> None:
+        async with (
+            stream(app, f"{path}/events") as page,
+            stream(app, "/rooms/a/events") as other,
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as http,
+        ):
+            assert (await page.next()).topic == f"presence.{segment(room)}"
+            async with asyncio.timeout(10):
+                while (await http.get(f"{path}/members")).json() != ["ann"]:
+                    await asyncio.sleep(0.01)
+            for each in ("a", room):
+                emit(f"room.{segment(each)}.message", "me", result=each)
+            assert (await page.next(f"room.{segment(room)}.message")).data == room
+            assert (await other.next("room.a.message")).data == "a"
+            emit("room.a.last", "me", result="last")
+            while (heard := await other.next()).topic != "room.a.last":
+                assert not heard.topic.startswith("room."), heard
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
 @pytest.mark.usefixtures("hub")
