@@ -24,7 +24,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 class Card(Entity, table=True, live=True):
     title: str
     lane: str = "todo"
-    place: float = Field(default_factory=time.time)  # in its lane; between two cards there is always room for a third
+    place: float = Field(default_factory=time.time)  # in its lane; of two cards at the same place the ids decide
     moved_by: str = ""
 
 
