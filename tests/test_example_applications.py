@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from examples.answers import words_for
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -66,6 +67,24 @@ def test_a_todo_made_in_one_tab_lives_in_both(tabs: tuple[Page, Page]) -> None:
     yours.get_by_role("button", name=re.compile("delete", re.IGNORECASE)).click()
     for page in tabs:
         expect(page.locator("#todos li")).to_have_count(0)
+
+
+@pytest.mark.parametrize("server", ["todo"], indirect=True)
+def test_a_form_that_is_sent_twice_before_it_is_answered_adds_one_todo(tabs: tuple[Page, Page]) -> None:
+    page = tabs[0]
+    page.evaluate(
+        """() => {
+            const form = document.querySelector("#new");
+            for (const title of ["Milk", "Milk", "Bread"]) {
+                form.elements.title.value = title;
+                form.requestSubmit();
+            }
+        }"""
+    )
+    expect(page.locator("#todos .title")).to_have_text(["Bread", "Milk"])
+    for delete in page.get_by_role("button", name=re.compile("delete", re.IGNORECASE)).all()[::-1]:
+        delete.click()
+    expect(page.locator("#todos li")).to_have_count(0)
 
 
 @pytest.mark.parametrize("server", ["todo"], indirect=True)
@@ -151,6 +170,22 @@ def test_the_demo_says_so_when_its_port_is_taken() -> None:
 
 def lane(page: Page, name: str) -> Locator:
     return page.locator(f"[data-lane={name}] .item")
+
+
+@pytest.mark.parametrize("server", ["kanban"], indirect=True)
+def test_cards_at_one_place_are_in_the_same_order_on_every_board(tabs: tuple[Page, Page], server: Server) -> None:
+    cards = {}
+    for number in range(8):
+        body = {"title": f"card {number}", "user": "Ada"}
+        cards[httpx.post(f"{server.url}/cards", data=body).json()["card"]["id"]] = body["title"]
+    for id in cards:
+        httpx.patch(f"{server.url}/cards/{id}", data={"lane": "done", "place": "5", "user": "Ada"})
+    in_order = [cards[id] for id in sorted(cards)]
+    expect(lane(tabs[0], "done").locator(".title")).to_have_text(in_order)
+    tabs[1].reload()
+    expect(lane(tabs[1], "done").locator(".title")).to_have_text(in_order)
+    for id in cards:
+        httpx.delete(f"{server.url}/cards/{id}")
 
 
 @pytest.mark.parametrize("server", ["kanban"], indirect=True)

@@ -67,9 +67,21 @@ export async function inTurn(address, act) {
   }
 }
 
+const posted = new Set();  // what is on its way: a form that is sent twice meanwhile is sent once
+
 // What only reads waits for nobody.
-export const ask = (method, address, fields) =>
-  method === "GET" ? request(method, address) : inTurn(address, () => request(method, address, fields));
+export async function ask(method, address, fields) {
+  if (method === "GET") return request(method, address);
+  if (method !== "POST") return inTurn(address, () => request(method, address, fields));
+  const post = `${address}?${new URLSearchParams(fields)}`;
+  if (posted.has(post)) return false;
+  posted.add(post);
+  try {
+    return await inTurn(address, () => request(method, address, fields));
+  } finally {
+    posted.delete(post);
+  }
+}
 
 async function request(method, address, fields) {
   try {
@@ -80,7 +92,8 @@ async function request(method, address, fields) {
     $("#error").textContent = response.ok ? "" : problems.join(" ");
     return response.ok && answer;
   } catch {
-    $("#error").textContent = "The server doesn't answer. Is it still running?";
+    const doubt = method === "GET" ? "" : " It may have done what was sent: look before you send it again.";
+    $("#error").textContent = `The server doesn't answer. Is it still running?${doubt}`;
     return false;
   }
 }
