@@ -247,6 +247,7 @@ EventSource.prototype.addEventListener = function (name, ...rest) {
 """
 
 
+@pytest.mark.timed  # Chromium's ScriptDuration goes on while others have the processor
 def test_ten_thousand_clients_slow_neither_the_page_nor_the_server(browser: Browser) -> None:
     with Workers(APP, {"INSPECTED_CLIENTS": "10000"}, 1) as workers, looking(browser, workers.servers[0]) as page:
         (server,) = workers.servers
