@@ -100,7 +100,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
     ),
     "no set of keys": (JWT + 'jwks_file = "rsa.pem"', "/rsa.pem is no JSON Web Key Set"),
     "a set with a secret": (JWT + 'jwks_file = "secret.json"', "/secret.json holds a private key ('s'), which the hub"),
-    "a set without ids": (JWT + 'jwks_file = "nameless.json"', "/nameless.json is no JSON Web Key Set"),
+    "a set without ids": (JWT + 'jwks_file = "nameless.json"', "/nameless.json has no key for signatures with a kid"),
     "a set with an id twice": (JWT + 'jwks_file = "twice.json"', "/twice.json has the kid 'a' twice"),
     "a set without a key that fits": (
         JWT.replace("RS256", "EdDSA") + 'jwks_file = "keys.json"',
@@ -175,6 +175,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "keys": [{**public, "kid": "a"}, jwk(ec_key().public_key(), "ES256", kid="b")],
         "secret": [{"kty": "oct", "k": "eHh4", "kid": "s"}],
         "nameless": [public],
+        "one-nameless": [public, {**public, "kid": "a"}],
         "twice": [{**public, "kid": "a"}, {**public, "kid": "a"}],
     }
     for name, found in sets.items():
@@ -262,6 +263,12 @@ def test_variables_win_over_the_file_and_lists_are_words(tmp_path: Path) -> None
     assert found.jwt is not None and found.jwt.algorithms == ("HS256", "HS384")
     assert repr(found.publish.publisher) == "<Publisher for ['the-till']>"
     assert SECRET not in repr(found) and KEY not in repr(found) and BILLING not in repr(found)
+
+
+def test_a_key_without_an_id_leaves_the_others_of_its_set(files: Path) -> None:
+    (files / "hub.toml").write_text(JWT + 'jwks_file = "one-nameless.json"')
+    jwt = read_configuration(str(files / "hub.toml"), {}).jwt
+    assert jwt is not None and isinstance(jwt.keys, Mapping) and list(jwt.keys) == ["a"]
 
 
 def test_paths_in_the_file_are_relative_to_it(files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

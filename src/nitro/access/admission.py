@@ -163,7 +163,8 @@ class Admission:
             self._has_warned_of_age = True
             log.warning(
                 "rejected a client of the user %.60a: its rights were read %d s ago, and this process may have missed "
-                "a disconnect_user since. Make a new Grant, or a new Client, for each request",
+                "a disconnect_user since, as after a restart. Make a new Grant, or a new Client, for each request; a "
+                "page with a ticket has to get another one",
                 user_id,
                 age,
             )

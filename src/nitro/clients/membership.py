@@ -83,7 +83,10 @@ class Membership:
         """Raises NotAuthenticated if the rights have expired, or are kept and older than a `disconnect_user`."""
         self._check_expiry()
         if get_hub().admission.is_outdated(self.user_id, self._read_at):
-            raise NotAuthenticated("these rights are older than an order to end this user's streams; log in again")
+            raise NotAuthenticated(
+                "these rights are older than an order to end this user's streams, or than what this process knows of "
+                "such orders; get another ticket, or log in again"
+            )
 
     def reserve_slot(self, address: str | None, asked: Sequence[str], *, waits: bool) -> None:
         """Take an admission slot; one taken with `waits` is kept for the next call. Raises TooManyClients."""

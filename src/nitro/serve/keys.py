@@ -112,6 +112,7 @@ def of_pem(path: str, algorithms: Sequence[str]) -> Key:
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigurationError(
             f"{path} holds no public key in PEM, which begins with -----BEGIN PUBLIC KEY-----"
+            + ("; openssl x509 -pubkey -noout writes that of a certificate" if b"CERTIFICATE-----" in data else "")
         ) from None
     fitting = _algorithms_of(value, path)
     for each in algorithms:
@@ -136,9 +137,13 @@ def of_jwks(path: str, algorithms: Sequence[str]) -> Mapping[str, Key]:
     data = _read(path)
     try:
         found = json.loads(data)["keys"]
-        entries = [(entry["kid"], entry) for entry in found if entry.get("use", "sig") == "sig"]
+        entries = [(entry["kid"], entry) for entry in found if "kid" in entry and entry.get("use", "sig") == "sig"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigurationError(f'{path} is no JSON Web Key Set, {{"keys": [{{"kid": …, "kty": …}}]}}') from None
+    if found and not entries:
+        raise ConfigurationError(
+            f"{path} has no key for signatures with a kid, by which a token names its key; give it one"
+        )
     keys: dict[str, Key] = {}
     for kid, entry in entries:
         if not isinstance(kid, str) or kid in keys:
