@@ -192,6 +192,8 @@ def see_what_came_while_away(server: Server, page: Page, name: str, go_on: Calla
         see(f"meanwhile {n}", f"and then {n}")
         page.go_back(wait_until="commit")
         expect(items).to_have_text(shown)
+        # A page that Turbo is still reading, and would leave for the next one, is an error that it handles nowhere.
+        expect(page.locator("html[aria-busy]")).to_have_count(0)
         until_clients(server, 1)
         see(f"after {n}")
         expect(items).to_have_text(shown)
