@@ -135,6 +135,11 @@ class ReverseProxy(Service):
         cache = f"CACHE={self.directory}"
         return ["env", cache, node, str(NPM / "proxy.js"), self.way.name, str(self.port), str(self.app)]
 
+    def is_up(self) -> bool:
+        return super().is_up() and (
+            self.way.program != "node" or "it listens" in (self.directory / "output.txt").read_text()
+        )
+
     def __exit__(self, *_: object) -> None:
         """Ask it to end: nginx's worker lives on after a master that was killed."""
         self.end()

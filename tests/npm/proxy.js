@@ -9,10 +9,8 @@ const proxies = {
     const { default: express } = await import("express");
     const { default: compression } = await import("compression");
     const { createProxyMiddleware } = await import("http-proxy-middleware");
-    express()
-      .use(compression())
-      .use(createProxyMiddleware({ target, changeOrigin: true }))
-      .listen(address.port, address.host);
+    const server = express().use(compression()).use(createProxyMiddleware({ target, changeOrigin: true }));
+    await new Promise((resolve) => server.listen(address.port, address.host, resolve));
   },
   async webpack() {
     const { default: webpack } = await import("webpack");
@@ -29,3 +27,4 @@ const proxies = {
 };
 
 await proxies[kind]();
+console.log("it listens"); // Vite listens for a moment before, to see whether somebody has the port
