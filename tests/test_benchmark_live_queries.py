@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks import figures
 
 
@@ -31,6 +33,7 @@ def test_clients_that_open_a_query_at_once_get_what_is_read_once(tmp_path: Path)
     assert live["received MB"] / prepared["received MB"] < 1.3
 
 
+@pytest.mark.timed  # a server that gets no processor for the second that is measured has used none
 def test_clients_with_live_queries_and_clients_that_poll_hear_of_each_change(tmp_path: Path) -> None:
     brief = ("--clients", "4", "--writes", "5", "--seconds", "0.8")
     found = figures("live_queries", "polling", tmp_path / "figures.json", *brief)
