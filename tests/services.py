@@ -338,15 +338,11 @@ def standby_of(primary: PostgresServer, directory: Path) -> PostgresServer:
 
 
 def _is_running(pid: int) -> bool:
-    return _state(pid) != "Z"
+    return _state(Path(f"/proc/{pid}")) != "Z"
 
 
-def _state(pid: int) -> str:
-    """Of a process, by proc's letter; that of one that is gone is Z, as of one that nobody has waited for."""
-    return _state_in(Path(f"/proc/{pid}"))
-
-
-def _state_in(place: Path) -> str:
+def _state(place: Path) -> str:
+    """Of a process or a thread, by proc's letter; of one that is gone it is Z, as of one that nobody has waited for."""
     with contextlib.suppress(OSError):
         return (place / "stat").read_text().rpartition(")")[2].split()[0]
     return "Z"
@@ -354,7 +350,7 @@ def _state_in(place: Path) -> str:
 
 def _until_stopped(pid: int) -> None:
     """A signal stops each thread when it comes to it, so some may still answer for a moment."""
-    while any(_state_in(thread) not in "TZX" for thread in Path(f"/proc/{pid}/task").glob("*")):
+    while any(_state(thread) not in "TZX" for thread in Path(f"/proc/{pid}/task").glob("*")):
         time.sleep(0.001)
 
 

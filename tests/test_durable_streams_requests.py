@@ -266,6 +266,22 @@ def test_who_may_use_a_stream_is_asked_with_its_path_whatever_a_proxy_has_cut_of
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("path", ["", "*", "elsewhere"])
+def test_a_path_that_begins_with_no_slash_is_none_of_a_stream(path: str, hub: Hub) -> None:
+    """As of `OPTIONS *`; a scope may leave out its root."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    asyncio.run(apps.made()(scope, receive, send))
+    assert sent[0]["status"] == 400
+
+
 def test_a_function_that_returns_what_is_true_and_not_true_permits_nothing_and_is_told(
     hub: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -89,8 +89,6 @@ def test_a_form_that_is_sent_twice_before_it_is_answered_adds_one_todo(tabs: tup
 
 @pytest.mark.parametrize("server", ["todo"], indirect=True)
 def test_the_todo_service_answers_with_the_right_status(server: Server) -> None:
-    import httpx
-
     with httpx.Client(base_url=server.url, trust_env=False, verify=False) as http:
         created = http.post("/todos", data={"title": "by form"})
         assert created.status_code == 201

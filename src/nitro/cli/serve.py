@@ -25,6 +25,10 @@ __all__ = ["load_env_file", "run"]
 
 _APP: Final = "nitro.serve.app:from_environment"
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+_NO_EVENTS: Final = (
+    "no event can reach it: its log is in its own memory, and nobody may publish; set NITRO_BROKER_URL to the "
+    "application's, or write [publish.keys]"
+)
 
 
 def run(config: str | None, options: Sequence[str], workers: int) -> None:
@@ -76,12 +80,6 @@ def _check_broker(settings: Settings, workers: int) -> None:
             "sqlite:///events.db, or serve with --workers 1",
             WRONG,
         )
-
-
-_NO_EVENTS: Final = (
-    "no event can reach it: its log is in its own memory, and nobody may publish; set NITRO_BROKER_URL to the "
-    "application's, or write [publish.keys]"
-)
 
 
 def _summary(configuration: Configuration, settings: Settings) -> list[str]:

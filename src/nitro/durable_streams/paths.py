@@ -39,9 +39,8 @@ def stream_of(scope: Scope) -> str:
     """
     path = _within(scope, scope["path"])
     if path is None:
-        raise InvalidRequest(
-            f"{scope['path']!r:.200} is outside of {scope['root_path']!r:.200}, where streams are mounted"
-        )
+        root = scope.get("root_path", "")
+        raise InvalidRequest(f"{scope['path']!r:.200} is outside of {root!r:.200}, where streams are mounted")
     return _checked(path)
 
 
