@@ -174,6 +174,14 @@ def test_a_client_that_has_closed_its_sending_half_goes_on_hearing(server: Serve
     wait_for(lambda: left(server)["clients"] == 0)
 
 
+def test_a_connection_whose_stream_has_failed_ends_with_its_client(server: Server) -> None:
+    with Stream(server.port, "/failing") as opened:
+        assert opened.socket.recv(1 << 16).endswith(b"instead")
+        opened.socket.shutdown(socket.SHUT_WR)
+        opened.socket.settimeout(3)  # uvicorn closes what is idle after 5
+        assert opened.socket.recv(1) == b""
+
+
 @pytest.mark.parametrize(
     ("go", "at_once"),
     [

@@ -44,6 +44,25 @@ class Rewrites:
         await self.app(scope, receive, rewriting)
 
 
+class AnswersInstead:
+    """Fails when a stream at `/failing` is about to begin, and answers in its place."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def fail(_: Message) -> None:
+            raise LookupError
+
+        if scope["type"] != "http" or scope["path"] != "/failing":
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, fail)
+        except LookupError:
+            await Response(b"instead")(scope, receive, send)
+
+
 class KeepsStreams:
     """Takes the offer to hand a connection over out of the scope, as a middleware does that has to see all of it."""
 
@@ -71,6 +90,7 @@ for middleware in os.environ.get("TEST_MIDDLEWARE", "").split():
         app.add_middleware(CORSMiddleware, allow_origins=["*"])
 app.add_middleware(Rewrites)
 app.add_middleware(KeepsStreams)
+app.add_middleware(AnswersInstead)
 
 
 @nitro.on(client_event)
@@ -88,6 +108,7 @@ async def session() -> AsyncIterator[str]:
 @app.get("/rewritten")
 @app.get("/announced")
 @app.get("/kept")
+@app.get("/failing")
 async def events() -> Response:
     return EventSourceResponse(Client(topics=["t.*"]))
 
