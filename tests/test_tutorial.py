@@ -41,6 +41,7 @@ ENVIRONMENT: Final = {
     **{name: value for name, value in os.environ.items() if not name.startswith(("NITRO_", "PYTEST_"))},
     **({} if PICTURES else {"NITRO_RETRY_MILLISECONDS": "200"}),
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the reader has none of those that are here
+    "PYTHONDONTWRITEBYTECODE": "1",  # two texts of one length that are saved in one second are one for the cache
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
 }
 
