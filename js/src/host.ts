@@ -56,7 +56,7 @@ export class Host implements Owner {
     else if (request.do === "headers") this.#questions.get(request.number)?.give(request.headers ?? null);
     else {
       member.unconfirmed -= CONFIRM_EACH;
-      if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);
+      if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#join(name, tell, { ...member, do: "join", turn: 0, last: request.last }, member);
     }
   }
 
@@ -224,10 +224,6 @@ export class Host implements Owner {
     this.#line.remove(member, isForGood);
     for (const { member: asked, give } of [...this.#questions.values()]) if (asked === member) give(null);
     this.#stopProbe(member);
-  }
-
-  #rejoin(member: Member, last: string): void {
-    this.#join(member.name, member.tell, { ...member, do: "join", turn: 0, last }, member);
   }
 
   #wake(member: Member): void {

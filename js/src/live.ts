@@ -3,7 +3,7 @@
 import type { PageEnv, Undo } from "./env.js";
 import type { HandlerOf } from "./types.js";
 import { headersOf, type Hearing, hears, tried, turn } from "./handlers.js";
-import { isKnown } from "./position.js";
+import { isKnown, isOneLog, NO_LOG } from "./position.js";
 import type { Room, RoomMember } from "./rooms.js";
 import { type Config, CONFIRM_EACH, PROTOCOL, type ToMember } from "./protocol.js";
 import { makeRoute, type Route } from "./route.js";
@@ -277,8 +277,9 @@ export class Member implements Live {
 
   #leave(): void {
     const { keep, kept, date } = this.#env;
-    const other = kept(this.#storageKey)?.last; // of one beside this one, who asked for the same
-    const last = other && !isKnown(this.#last, other) ? other : this.#last; // of two logs, that of the one who was there first
+    const own = this.#last;
+    const other = kept(this.#storageKey)?.last; // of one beside this one, who asked for the same: who is behind says where
+    const last = !other || isKnown(own, other) ? own : !own || isOneLog(own, other) ? other : NO_LOG;
     if (last && !this.#startsNow) keep(this.#storageKey, { last, user: this.#user, date: date() } satisfies Kept);
     this.#exit(false);
   }

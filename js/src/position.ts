@@ -3,6 +3,8 @@
 
 const epoch = (id: string) => id.slice(0, id.indexOf("-") + 1);
 
+/** Of those who stand in two logs: whoever resumes from there is told of a gap. */
+export const NO_LOG = "0-0";
 /** Of one who has no rows of a live query: whoever resumes from there gets all of them. */
 export const NO_ROWS = "snapshot-0";
 /** Of one who has rows that may be wrong: they are read again. */

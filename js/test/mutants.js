@@ -38,9 +38,16 @@ const MUTANTS = [
   {
     name: "of two members that stand in two logs, the place of the later one is kept for both",
     file: "live.ts",
-    text: `other && !isKnown(this.#last, other) ? other : this.#last`,
-    by: `other && isKnown(other, this.#last) ? other : this.#last`,
+    text: `isOneLog(own, other) ? other : NO_LOG`,
+    by: `isOneLog(own, other) ? other : own`,
     seed: 100618858,
+  },
+  {
+    name: "of two members that stand in two logs, the place of the first one is kept for both",
+    file: "live.ts",
+    text: `isOneLog(own, other) ? other : NO_LOG`,
+    by: `other`,
+    seed: 107972432,
   },
   {
     name: "what was refused ends who has dropped it meanwhile",
@@ -168,7 +175,7 @@ const MUTANTS = [
   {
     name: "who was asleep does not join again when it wakes",
     file: "host.ts",
-    text: "if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);",
+    text: "if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#join(name, tell, { ...member, do: \"join\", turn: 0, last: request.last }, member);",
     by: "",
     seed: 50,
   },

@@ -197,6 +197,7 @@ async function headersOf(env, { headers }) {
 
 // src/position.ts
 var epoch = (id) => id.slice(0, id.indexOf("-") + 1);
+var NO_LOG = "0-0";
 var NO_ROWS = "snapshot-0";
 var isIncomplete = (id) => id.startsWith("snapshot-");
 var isOneLog = (a, b) => epoch(a) === epoch(b) || isIncomplete(a) || isIncomplete(b);
@@ -645,7 +646,7 @@ var Host = class {
     else if (request.do === "headers") this.#questions.get(request.number)?.give(request.headers ?? null);
     else {
       member.unconfirmed -= CONFIRM_EACH;
-      if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#rejoin(member, request.last);
+      if (member.isAsleep && member.unconfirmed < CONFIRM_EACH) this.#join(name, tell, { ...member, do: "join", turn: 0, last: request.last }, member);
     }
   }
   end() {
@@ -801,9 +802,6 @@ var Host = class {
     this.#line.remove(member, isForGood);
     for (const { member: asked, give } of [...this.#questions.values()]) if (asked === member) give(null);
     this.#stopProbe(member);
-  }
-  #rejoin(member, last) {
-    this.#join(member.name, member.tell, { ...member, do: "join", turn: 0, last }, member);
   }
   #wake(member) {
     this.#line.wake();
@@ -1261,8 +1259,9 @@ var Member = class {
   }
   #leave() {
     const { keep, kept, date } = this.#env;
+    const own2 = this.#last;
     const other = kept(this.#storageKey)?.last;
-    const last = other && !isKnown(this.#last, other) ? other : this.#last;
+    const last = !other || isKnown(own2, other) ? own2 : !own2 || isOneLog(own2, other) ? other : NO_LOG;
     if (last && !this.#startsNow) keep(this.#storageKey, { last, user: this.#user, date: date() });
     this.#exit(false);
   }
