@@ -18,6 +18,7 @@ from nitro.delivery.hub import Hub
 from nitro.delivery.limits import Limits
 from nitro.errors import ConfigurationError, InvalidPayload
 from nitro.messages.message import Position
+from nitro.settings import Overflow
 from tests.servers import Server
 from tests.sse import Stream
 
@@ -252,5 +253,46 @@ def test_one_message_above_the_limit_is_no_gap_and_much_sent_at_once_ends_nobody
             assert isinstance(await reading, Message)
             for _ in range(3):
                 await anext(messages)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("overflow", ["disconnect", "drop_oldest", "latest"])
+def test_a_replay_that_pauses_goes_on_with_what_comes_meanwhile(
+    overflow: Overflow, hub_with: Callable[..., Hub]
+) -> None:
+    hub_with(max_replay_messages_per_second=500)
+    missed, later = 5_400, 500  # a burst is ten times the pace
+
+    async def scenario() -> None:
+        position = nitro.position()
+        for number in range(missed):
+            emit("a", result=number)
+        topics = ["a", "presence.hall"]
+        with Client(
+            topics=topics, user_id="ann", last_event_id=position, max_messages=100, overflow=overflow
+        ) as client:
+            found: list[Message | Gap] = []
+
+            async def read() -> None:
+                async for message in client.messages():
+                    found.append(message)
+                    if isinstance(message, Message) and message.data == missed + later - 1:
+                        return
+
+            reading = asyncio.create_task(read())
+            async with asyncio.timeout(10):
+                while len(found) < 4_900:
+                    await asyncio.sleep(0)
+            client.send("to it alone")
+            for number in range(missed, missed + later):
+                emit("a", result=number)
+                await asyncio.sleep(0)
+            await asyncio.wait_for(reading, 20)
+            heard = [message.data for message in found if isinstance(message, Message) and message.topic == "a"]
+            assert heard == list(range(missed + later))
+            assert sum(isinstance(message, Message) and message.data == "to it alone" for message in found) == 1
+            seen = nitro.statistics()
+            assert (seen.dropped, seen.ended) == ({}, {})
 
     asyncio.run(scenario())

@@ -384,8 +384,11 @@ class Lane:
         self.inbox.times_next = True
 
     def _check_limits(self, outbox: Outbox) -> None:
-        """If more than its limit is queued for `outbox`, drop messages or end it."""
+        """If more than its limit is queued for `outbox`, leave it to its replay, drop messages, or end it."""
         if not outbox.is_over_limit():
+            return
+        if outbox.leave_to_replay():
+            self.rooms.show(outbox)
             return
         has_query = outbox.chain is not None and outbox.chain.interest.query is not None
         if has_query and outbox.limits.overflow != "disconnect":

@@ -326,6 +326,32 @@ class Outbox:
             size -= tail.total_bytes - max(size_before, self._cursor.total_bytes)
         return not self.limits.allows(messages, size)
 
+    def leave_to_replay(self) -> bool:
+        """Let the replay read from the log what the feed has for it meanwhile; False if it can't, and nothing changes.
+
+        What was sent to the client alone stays queued behind it. Its rooms have to be shown anew.
+        """
+        replay, backlog, chain = self.replay, self._backlog, self._chain
+        if replay is None or backlog is None or chain is None:
+            return False
+        private = backlog.private()
+        if sum(map(_is_of_events, backlog.frames())) > sum([len(batch.frames) for batch in private]):
+            return False  # of an earlier feed
+        last = None
+        for frame in self._unread():
+            if isinstance(frame.message, Gap):
+                return False
+            if _is_of_events(frame):
+                last = frame.position
+        if last is None or not replay.extend(chain.interest, last):
+            return False
+        self._backlog = Backlog(replay)
+        self._cursor = chain.tail
+        chain.owes_id = True  # a heartbeat's id may have been dropped
+        for batch in private:
+            self._keep(batch)
+        return True
+
     def shorten(self, head: Position) -> int | None:
         """Drop queued messages as the limits say, and put a gap in front of the rest; it resumes at `head` if none is
         left.
@@ -367,6 +393,10 @@ class Outbox:
         state = State.ENDED.value if self.is_ended else self.state.value
         limits = self.limits
         return f"<Outbox {state}, {messages} of {limits.max_messages} messages, {size} of {limits.max_bytes} bytes>"
+
+
+def _is_of_events(frame: Frame) -> bool:
+    return isinstance(frame.message, Message) and not _is_of_a_room(frame)
 
 
 def _is_of_a_room(frame: Frame) -> bool:

@@ -123,6 +123,14 @@ class Replay:
         self._interest = replace(self._interest, permissions=interest.permissions)
         self._heard_kinds.clear()
 
+    def extend(self, interest: Interest, until: Position) -> bool:
+        """Go on up to `until`; False if it can't, as the client has another interest by now, or the log was lost."""
+        if interest is not self._interest or isinstance(self._page, Gap) or until.epoch != self._until.epoch:
+            return False
+        self._until = until
+        self._read_page()  # the one that it has may have ended where the log did
+        return True
+
     @property
     def is_lost(self) -> bool:
         """Whether it comes to a gap next."""
