@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
-# Of pytest: tests often wait for what they have started, so that two cores are enough for four.
-PROCESSES ?= 4
+# Of pytest: tests often wait for what they have started, so that two cores are enough for six.
+PROCESSES ?= 6
 JS     := js/node_modules/.package-lock.json
 NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
@@ -13,6 +13,7 @@ PYRIGHT   := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright  # it reads the packa
 
 NEEDS_NOTHING := "not server and not slow and not timed and not alone"
 SPREAD := --dist loadfile --no-loadscope-reorder
+MARKED  = -m $(1) $$(grep -lr --include='test_*.py' 'mark\.$(1)\b' tests)  # the other files need not be imported
 
 # Run a command beside the type checkers and the linter of the browser client. What each of them says is printed in one piece
 # when the command has ended, and it fails if any of them has failed.
@@ -41,8 +42,8 @@ test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff format --check .
 	@$(call beside_linters,$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) $(SPREAD) --durations=20 \
 	  -m "not timed and not alone and not engines")
-	$(WITH_NODE) $(BIN)/python -m pytest -n 2 $(SPREAD) --durations=10 -m timed
-	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 -m alone
+	$(WITH_NODE) $(BIN)/python -m pytest -n 2 $(SPREAD) --durations=10 $(call MARKED,timed)
+	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 $(call MARKED,alone)
 
 # What to run while working: all that needs no server and no browser.
 quick: $(VENV)/.test $(JS)
