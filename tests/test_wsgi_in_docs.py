@@ -203,6 +203,37 @@ def test_django_under_asgi_has_its_streams_beside_it(broker: Broker, project: Pa
     assert "Traceback" not in programs.output, programs.output
 
 
+def test_a_stream_that_comes_after_the_secret_key_was_rotated_logs_nobody_out(broker: Broker, project: Path) -> None:
+    script = """
+import asyncio
+from project.asgi import may_hear
+from django.conf import settings
+from django.contrib.auth import get_user_model, login
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
+user, _ = get_user_model().objects.get_or_create(username="ben")
+request = HttpRequest()
+request.session = SessionStore()
+login(request, user, "django.contrib.auth.backends.ModelBackend")
+request.session.save()
+settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "a new secret of the tests, long enough"
+for _ in range(2):
+    grant = asyncio.run(may_hear({settings.SESSION_COOKIE_NAME: request.session.session_key}))
+    assert grant is not None and grant.user_id == str(user.pk)
+assert SessionStore().exists(request.session.session_key)
+"""
+    environment = {"PYTHONPATH": f"{project}:{ROOT}", "NITRO_BROKER_URL": broker.url}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=project,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_receiver_tells_of_each_save_behind_its_commit(broker: Broker, project: Path) -> None:
     script = """
 import django
