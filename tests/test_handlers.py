@@ -265,6 +265,34 @@ def test_emit_starts_asynchronous_handlers_in_the_running_loop_and_does_not_wait
     asyncio.run(scenario())
 
 
+def test_a_handler_that_ends_with_its_event_loop_is_logged_and_not_one_whose_emit_async_is_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun: list[str] = []
+
+    async def write_mail(sender: Any, **kwargs: Any) -> None:
+        begun.append(sender)
+        await asyncio.Event().wait()
+
+    on("a.b")(write_mail)
+
+    async def view() -> None:
+        emit("a.b", "view")
+
+    async def gives_up() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(emit_async("a.b", "gives up"), 0.01)
+
+    asyncio.run(gives_up())
+    assert caplog.messages == []
+    asyncio.run(view())
+    assert begun == ["gives up", "view"]
+    (text,) = caplog.messages
+    assert "write_mail" in text
+    assert "'a.b' was cancelled" in text
+    assert "await emit_async(…)" in text
+
+
 def test_a_handler_that_awaits_something_cancelled_cancels_nobody_else() -> None:
     async def handler(sender: Any, **kwargs: Any) -> None:
         future = asyncio.get_running_loop().create_future()

@@ -1,11 +1,13 @@
 """Background tasks of asynchronous handlers: in the emitter's event loop, else in a loop in a daemon thread.
 
-Called by `emit` with the awaitables that handlers returned. Each task is named, and referenced until it is done.
+Called by `emit` with the awaitables that handlers returned. Each task is named, and referenced until it is done; one
+that is cancelled is logged, since nobody awaits it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -14,8 +16,11 @@ from functools import cache, partial
 from typing import Any, Final
 
 from nitro.delivery.process import before_exit
+from nitro.events.signal import Handler
 
 __all__ = ["start_soon"]
+
+log: Final = logging.getLogger("nitro.events")
 
 _EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit waits for handlers in the background loop."""
@@ -23,11 +28,11 @@ _EXIT_SECONDS: Final = 5.0
 _tasks: set[asyncio.Task[None]] = set()
 
 
-def start_soon(coro: Coroutine[Any, Any, None], name: str) -> None:
-    """Start `coro` in the running loop; from a worker thread of Starlette or anyio, in the loop that it belongs to; and
-    from any other thread, in the background loop. Doesn't wait for it.
+def start_soon(coro: Coroutine[Any, Any, None], handler: Handler, event: str) -> None:
+    """Start `coro`, the run of `handler` for `event`, in the running loop; from a worker thread of Starlette or anyio,
+    in the loop that it belongs to; and from any other thread, in the background loop. Doesn't wait for it.
     """
-    start = partial(_start, coro, name, copy_context())
+    start = partial(_start, coro, handler, event, copy_context())
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -45,10 +50,21 @@ def _start_elsewhere(start: Callable[[], None]) -> None:
     loop.call_soon_threadsafe(start)
 
 
-def _start(coro: Coroutine[Any, Any, None], name: str, context: Context) -> None:
-    task = asyncio.get_running_loop().create_task(coro, name=name, context=context)
+def _start(coro: Coroutine[Any, Any, None], handler: Handler, event: str, context: Context) -> None:
+    task = asyncio.get_running_loop().create_task(coro, name=f"nitro handler of {event}", context=context)
     _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    task.add_done_callback(partial(_ended, handler, event))
+
+
+def _ended(handler: Handler, event: str, task: asyncio.Task[None]) -> None:
+    _tasks.discard(task)
+    if task.cancelled():
+        log.warning(
+            "handler %r of %r was cancelled before it was done, as all tasks are at the end of their event loop; "
+            "await emit_async(…), which waits for it, or make it a plain function",
+            handler,
+            event,
+        )
 
 
 class _Background:

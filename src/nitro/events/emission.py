@@ -65,7 +65,7 @@ def emit_at_once(
             _publish(signal, sender, session, written)
     finally:
         for _, handler, awaitable in later:
-            start_soon(outcome_of(handler, awaitable), name=f"nitro handler of {signal.name}")
+            start_soon(outcome_of(handler, awaitable), handler, signal.name)
     return results
 
 
@@ -119,7 +119,7 @@ def draft_change(signal: Signal, sender: str | None, result: dict[str, Any], ses
     """
     written, (_, later, _, error) = _call(signal, sender, (), session, {"result": result})
     for _, handler, awaitable in later:
-        start_soon(outcome_of(handler, awaitable), name=f"nitro handler of {signal.name}")
+        start_soon(outcome_of(handler, awaitable), handler, signal.name)
     if error is not None:
         log.error("a required handler keeps %r of %r back", signal.name, sender, exc_info=error)
         return None
