@@ -253,6 +253,26 @@ assert SessionStore().exists(request.session.session_key)
     django(project, broker, "-c", script)
 
 
+def test_what_is_emitted_at_the_last_moment_under_asgi_is_in_the_log(broker: Broker, migrated: Path) -> None:
+    script = """
+import asyncio
+import os
+from nitro import emit
+from project.asgi import app
+async def serve():
+    async with app.router.lifespan_context(app):
+        for number in range(500):
+            emit("todo.created", result={"id": number})
+    os._exit(0)  # without exit handlers, as uvicorn ends
+asyncio.run(serve())
+"""
+    url = broker.url
+    since = run_position(url)
+    django(migrated, broker, "-c", script)
+    with Command("tail", "todo.created", "--broker", url, "--since", since) as tail:
+        assert tail.until_lines(500)[-1]["data"] == {"id": 499}
+
+
 def test_a_receiver_tells_of_each_save_behind_its_commit(broker: Broker, project: Path) -> None:
     script = """
 import django
