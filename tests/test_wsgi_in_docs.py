@@ -294,6 +294,25 @@ flush()
     assert first["data"]["id"] == second["data"]["id"]
 
 
+def test_what_is_saved_is_answered_also_if_its_events_are_refused(broker: Broker, project: Path) -> None:
+    script = """
+import django
+django.setup()
+from django.http import HttpRequest
+from nitro import on
+from todos import views
+from todos.models import Todo
+@on("todo.*", required=True)
+def refuse(sender, **_):
+    raise ValueError
+request = HttpRequest()
+request.method, request.POST = "POST", {"title": "Milk"}
+assert views.create(request).status_code == 302
+assert Todo.objects.get().title == "Milk"
+"""
+    django(project, broker, "-c", script)
+
+
 def run_position(url: str) -> str:
     """The end of the log, which exists from the first event on."""
     run("emit", "before", "1", "--broker", url)
