@@ -62,6 +62,37 @@ def test_what_is_written_before_and_behind_the_data_is_shown_once(server: Server
     expect(items).to_have_text(["another title", "between", "late", "now"])
 
 
+def test_a_stream_that_is_refused_for_a_moment_goes_on_where_it_was(server: Server, page: Page) -> None:
+    first = httpx.get(server.url, trust_env=False).text.partition('data-position="')[2].partition('"')[0]
+    write(server, "while-away", "while away")
+    asked: list[str] = []
+    is_away = True
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:  # one event, and the connection breaks
+            event = f'id: {first}\ndata: {{"id": "once", "title": "once"}}\nretry: 100\n\n'
+            route.fulfill(body=event, content_type="text/event-stream")
+        elif is_away:
+            route.fulfill(status=502)
+        else:
+            route.continue_()
+
+    page.route("**/events?*", refuse)
+    page.goto(server.url)
+    page.evaluate("window.isTheSame = true")
+    expect(page.locator("#once")).to_have_text("once")
+    page.evaluate("document.getElementById('while-away').remove()")  # it has to come by the stream
+    for _ in range(600):
+        if len(asked) >= 3:
+            break
+        page.wait_for_timeout(50)
+    is_away = False
+    expect(page.locator("#while-away")).to_have_text("while away", timeout=30_000)
+    assert asked[-1].endswith(f"?last_event_id={first}")
+    assert page.evaluate("window.isTheSame") is True
+
+
 def test_a_gap_loads_the_page_anew(server: Server, page: Page) -> None:
     visits: list[str] = []
 
