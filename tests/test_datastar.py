@@ -223,6 +223,17 @@ def test_what_datastar_has_not_is_refused() -> None:
         remove_elements("page", selector="")
 
 
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("mode", [*ElementPatchMode, None])
+@pytest.mark.parametrize("selector", [None, ""])
+def test_what_datastar_does_to_a_target_needs_a_selector(mode: ElementPatchMode | None, selector: str | None) -> None:
+    if mode in (None, ElementPatchMode.OUTER, ElementPatchMode.REPLACE):
+        emit_elements("page", elements="<p id='x'>", selector=selector, mode=mode)
+    else:
+        with pytest.raises(InvalidField, match=f"mode {mode} needs a selector"):
+            emit_elements("page", elements="<p id='x'>", selector=selector, mode=mode)
+
+
 @pytest.mark.parametrize("signals", ["alert(1)", "[1]", '"text"', [1], 1, {"a": float("nan")}, '{"a": NaN}', object()])
 def test_signals_that_are_no_json_object_are_refused(signals: Any) -> None:
     with pytest.raises(InvalidPayload):

@@ -37,13 +37,14 @@ def emit_elements(
     Args:
         event, sender: as in `emit`.
         elements: HTML, as text or as an object of a template library.
-        selector: CSS selector of the target; without one each element replaces the one with its `id`.
+        selector: CSS selector of the target; without one each element replaces the one with its `id`, which is for the
+            modes `"outer"` and `"replace"` alone.
         mode: `"outer"` (the default: morphs), `"inner"`, `"replace"`, `"prepend"`, `"append"`, `"before"`, `"after"` or
             `"remove"`.
         use_view_transition: animate the change, in browsers that support it.
 
     Raises:
-        InvalidField: `mode` is unknown, or `selector` contains CR, LF, NUL or a lone surrogate.
+        InvalidField: `mode` is unknown or needs a selector, or `selector` contains CR, LF, NUL or a lone surrogate.
         InvalidPayload: `elements` contain a lone surrogate.
     """
     return emit(event, sender, result=Patch.of_elements(elements, selector, mode, use_view_transition))

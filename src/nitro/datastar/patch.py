@@ -67,6 +67,10 @@ class Patch(BaseModel):
         modes = list(consts.ElementPatchMode)
         if mode is not None and mode not in modes:
             raise InvalidField(f"{mode!r} is no mode of Datastar's; use one of {', '.join(modes)}")
+        if not selector and mode not in (None, consts.ElementPatchMode.OUTER, consts.ElementPatchMode.REPLACE):
+            raise InvalidField(
+                f"mode {mode} needs a selector: Datastar finds elements by their ids only to replace them"
+            )
         if selector is not None and _NO_LINE.search(selector):
             raise InvalidField(f"a selector can't contain a line end, NUL or a lone surrogate: {selector!a}")
         lines = []
