@@ -14,11 +14,12 @@ from datastar_py.consts import ElementPatchMode
 from datastar_py.sse import ServerSentEventGenerator
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from starlette.datastructures import URL
 
 from nitro import Client, emit, on
 from nitro.datastar import DatastarResponse, emit_elements, emit_signals, execute_script, redirect, remove_elements
 from nitro.datastar.wire_format import Patch, datastar
-from nitro.errors import ConfigurationError, InvalidField, InvalidPayload
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField, InvalidPayload
 from nitro.events.payload import encode
 from nitro.messages.message import Message, Position
 from tests.servers import Server
@@ -232,6 +233,37 @@ def test_what_datastar_does_to_a_target_needs_a_selector(mode: ElementPatchMode 
     else:
         with pytest.raises(InvalidField, match=f"mode {mode} needs a selector"):
             emit_elements("page", elements="<p id='x'>", selector=selector, mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("helper", "values", "says"),
+    [
+        (emit_elements, {"elements": None}, "NoneType"),
+        (emit_elements, {"elements": b"<p>"}, "bytes"),
+        (emit_elements, {"elements": "<p>", "selector": 5}, "a selector is a string"),
+        (remove_elements, {"selector": ["#x"]}, "a selector is a string"),
+        (execute_script, {"script": None}, "a script is a string"),
+        (execute_script, {"script": "1", "attributes": "async"}, r"attributes=\['async'\]"),
+        (redirect, {"location": None}, "a location is a string"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(helper: Callable[..., object], values: dict[str, Any], says: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=says):
+        helper("page", **values)
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_page_is_redirected_to_a_url_of_starlettes() -> None:
+    (event, _) = parse(sent_by(lambda: redirect("page", location=URL("https://example.com/there?a=1"))))
+    assert 'window.location = "https://example.com/there?a=1")' in event.fields["elements"]
+    with pytest.raises(InvalidField, match="http"):
+        redirect("page", location=URL("javascript:alert(1)"))
+
+
+@pytest.mark.parametrize("value", [None, True, False])
+def test_an_attribute_of_a_script_has_text_or_no_value(value: Any) -> None:
+    with pytest.raises(InvalidField, match="'type' of a script"):
+        execute_script("page", script="1", attributes={"type": value})
 
 
 @pytest.mark.parametrize("signals", ["alert(1)", "[1]", '"text"', [1], 1, {"a": float("nan")}, '{"a": NaN}', object()])

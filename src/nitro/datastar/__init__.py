@@ -2,8 +2,8 @@
 
 `from nitro.datastar import DatastarResponse, emit_elements`. Needs `nitro-realtime[datastar]`.
 
-Each helper takes the event and the sender as `emit` does, and returns and raises what `emit` does, and
-ConfigurationError if datastar-py is not installed.
+Each helper takes the event and the sender as `emit` does, and returns and raises what `emit` does, ArgumentTypeError
+for a value of the wrong type, and ConfigurationError if datastar-py is not installed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from starlette.background import BackgroundTask
+from starlette.datastructures import URL
 
 from nitro.datastar.patch import Attributes, Html, Patch
 from nitro.datastar.wire_format import datastar
@@ -87,13 +88,14 @@ def execute_script(
 
     Raises:
         InvalidField: `script` contains `</script` or `<!--`, which end the script element or hide its end; or an
-            attribute is invalid.
+            attribute is invalid, or None, True or False in a mapping.
     """
     return emit(event, sender, result=Patch.of_script(script, auto_remove, attributes))
 
 
-def redirect(event: Event | str, sender: Any = ANY, *, location: str) -> list[Any]:
-    """Emit that every page navigates to `location`: a path or an `http(s)` URL, whose host the caller has to check.
+def redirect(event: Event | str, sender: Any = ANY, *, location: str | URL) -> list[Any]:
+    """Emit that every page navigates to `location`: a path or an `http(s)` URL, whose host the caller has to check. It
+    is a string, or what `request.url_for` returns.
 
     Raises:
         InvalidField: a URL with another scheme, such as `javascript:`.

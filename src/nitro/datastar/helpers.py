@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from starlette.datastructures import URL
+
 from nitro.clients.client import active_clients
 from nitro.datastar.patch import Attributes, Html, Patch
 from nitro.delivery.process import get_hub
@@ -88,7 +90,7 @@ def execute_script(
     return _sent(Patch.of_script(script, auto_remove, attributes), topic, sender)
 
 
-def redirect(location: str, topic: Topic = ANY, sender: Any = ANY) -> str:
+def redirect(location: str | URL, topic: Topic = ANY, sender: Any = ANY) -> str:
     """Navigate the pages to `location`; see `nitro.datastar.redirect`."""
     return _sent(Patch.of_redirect(location), topic, sender)
 

@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol, Self
 
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
+from starlette.datastructures import URL
 
-from nitro.errors import ConfigurationError, InvalidField, InvalidPayload
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField, InvalidPayload
 from nitro.events.patch_text import frame_of
 from nitro.events.payload import encode
 from nitro.settings import get_settings
@@ -71,7 +72,7 @@ class Patch(BaseModel):
             raise InvalidField(
                 f"mode {mode} needs a selector: Datastar finds elements by their ids only to replace them"
             )
-        if selector is not None and _NO_LINE.search(selector):
+        if selector is not None and _NO_LINE.search(_text(selector, "a selector")):
             raise InvalidField(f"a selector can't contain a line end, NUL or a lone surrogate: {selector!a}")
         lines = []
         if mode is not None and mode != consts.ElementPatchMode.OUTER:
@@ -80,7 +81,7 @@ class Patch(BaseModel):
             lines.append(f"{consts.SELECTOR_DATALINE_LITERAL} {selector}")
         if use_view_transition:
             lines.append(f"{consts.USE_VIEW_TRANSITION_DATALINE_LITERAL} true")
-        whole = elements if isinstance(elements, str) else elements.__html__()
+        whole = elements.__html__() if hasattr(elements, "__html__") else _text(elements, "what is patched into a page")
         if found := _SURROGATE.search(whole):
             raise InvalidPayload(
                 f"elements contain a lone surrogate, {found[0]!a} at character {found.start()}, which can't be encoded "
@@ -102,15 +103,16 @@ class Patch(BaseModel):
     @classmethod
     def of_script(cls, script: str, auto_remove: bool, attributes: Attributes | None) -> Self:
         """See `execute_script`."""
-        if _ENDS_SCRIPT.search(script):
+        if _ENDS_SCRIPT.search(_text(script, "a script")):
             raise InvalidField(r"a script can't contain </script or <!--; write \u003c for a < in its strings")
         written = ' data-effect="el.remove()"' if auto_remove else ""
         written += "".join(f" {each}" for each in _written(attributes or ()))
         return cls.of_elements(f"<script{written}>{script}</script>", "body", "append", None)
 
     @classmethod
-    def of_redirect(cls, location: str) -> Self:
+    def of_redirect(cls, location: str | URL) -> Self:
         """See `redirect`."""
+        location = _text(str(location) if isinstance(location, URL) else location, "a location")
         scheme = _SCHEME.match(re.sub(r"[\t\r\n]", "", location))  # browsers ignore these, too
         if scheme is not None and scheme[1].lower() not in ("http", "https"):
             raise InvalidField(f"a page can be redirected to a path, http or https, not to {location!a:.80}")
@@ -160,15 +162,30 @@ def _consts() -> ModuleType:
     return consts
 
 
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"{what} is a string, not {type(value).__name__}")
+    return value
+
+
 def _written(attributes: Attributes) -> list[str]:
     """Attributes as HTML.
 
     Raises:
-        InvalidField: one is not valid, and would change the element.
+        InvalidField: one is not valid, and would change the element or lose its meaning.
+        ArgumentTypeError: they are one string.
     """
+    if isinstance(attributes, str):
+        raise ArgumentTypeError(f"attributes are a mapping or a list, attributes=[{attributes!a:.80}], not one string")
     if isinstance(attributes, Mapping):
+        for name, value in attributes.items():
+            if value is None or isinstance(value, bool):
+                raise InvalidField(
+                    f"the attribute {name!a:.80} of a script has {value} as its value, which HTML has not: leave it "
+                    f"out, or give its name alone in a list, as attributes=['async']"
+                )
         attributes = [f'{name}="{html.escape(str(value))}"' for name, value in attributes.items()]
     for each in attributes:
-        if _ATTRIBUTE.fullmatch(each) is None:
+        if not isinstance(each, str) or _ATTRIBUTE.fullmatch(each) is None:
             raise InvalidField(f'an attribute of a script is a name, or name="value", not {each!a:.80}')
     return list(attributes)
