@@ -14,6 +14,7 @@ from datastar_py.consts import ElementPatchMode
 from datastar_py.sse import ServerSentEventGenerator
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from jinja2 import Template
 from starlette.datastructures import URL
 
 from nitro import Client, emit, on
@@ -22,10 +23,12 @@ from nitro.datastar.wire_format import Patch, datastar
 from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField, InvalidPayload
 from nitro.events.payload import encode
 from nitro.messages.message import Message, Position
+from tests.documents import Document
 from tests.servers import Server
 from tests.sse import Stream
 from tests.wire import Wire
 
+RECIPES = Document("docs/how-to/frontends.md")
 NO_LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 """Where `str.splitlines` splits, and a reader of server-sent events doesn't."""
 HOSTILE = f"'\"; alert(1); //</script><script>alert(2)</script><!--{NO_LINE_ENDS}\\\r\n\nid: 0\n\ndata: x"
@@ -342,7 +345,7 @@ def test_without_datastar_py_a_helper_says_what_to_install(
         helper()
 
 
-def test_the_recipe_sends_elements_and_signals_over_a_real_server() -> None:
+def test_the_recipe_sends_elements_and_signals_over_a_real_server_and_its_page_begins_at_its_data() -> None:
     with Server("tests.apps.frontends:app") as server, Stream(server.port, "/datastar") as stream:
         stream.read_until(b"id: ")
         assert server.post("/datastar", params={"title": HOSTILE}).status_code == 200
@@ -351,7 +354,13 @@ def test_the_recipe_sends_elements_and_signals_over_a_real_server() -> None:
         assert elements.id.endswith("-1")
         assert signals.id.endswith("-2")
         assert elements.name == "datastar-patch-elements"
-        assert elements.fields["elements"].startswith('<ul id="todos"><li>&#x27;&quot;; alert(1)')
+        assert elements.fields["elements"].startswith('<ul id="todos"><li id="todo-1">&#x27;&quot;; alert(1)')
         assert "<script" not in elements.fields["elements"]
         assert json.loads(signals.fields["signals"]) == {"latest": HOSTILE}
+        (block,) = [each for each in RECIPES.blocks if (each.heading, each.language) == ("Datastar", "html")]
+        todos = {"todo-1": HOSTILE}  # the page's data has the elements, and its stream begins behind them
+        html = Template(block.source, autoescape=True).render(position=elements.id, todos=todos)
+        assert '<ul id="todos"><li id="todo-1">&#39;&#34;; alert(1)' in html
+        with Stream(server.port, re.findall(r"@get\('(.*?)'", html)[0]) as page:
+            assert page.read_until(b"}\n\n").body.count(b"event: ") == 1
     assert "Traceback" not in server.output, server.output
