@@ -23,7 +23,17 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import nitro
-from nitro import ANY, Client, EventSourceResponse, Grant, NitroWarning, emit, event_stream, requested_topics
+from nitro import (
+    ANY,
+    Client,
+    EventSourceResponse,
+    Grant,
+    NitroWarning,
+    active_clients,
+    emit,
+    event_stream,
+    requested_topics,
+)
 from nitro.datastar import DatastarResponse
 from nitro.delivery.hub import Hub
 from nitro.errors import (
@@ -35,6 +45,7 @@ from nitro.errors import (
     TopicTypeError,
 )
 from nitro.fastapi import EventStream
+from nitro.messages.message import Position
 from nitro.publisher import Publisher
 from nitro.settings import Settings, get_settings, misspelt
 from nitro.tickets import Tickets
@@ -323,6 +334,17 @@ def test_a_response_takes_a_client_and_shows_what_it_got(response: Any, wrong: A
     ) as refusal:
         response(wrong)
     assert ascii(wrong)[:40] in str(refusal.value)
+
+
+@pytest.mark.parametrize("response", [EventSourceResponse, DatastarResponse])
+@pytest.mark.parametrize("wrong", [5, b"a-1", Position("a", 1)], ids=shown)
+def test_a_response_starts_at_a_text_and_says_so_before_anybody_connects(response: Any, wrong: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="since is a string or None, not "):
+        response(Client(topics=["todo.*"]), since=wrong)
+    client = Client(topics=["todo.*"])
+    with pytest.raises(ArgumentTypeError, match="last_event_id is a string or None, not "):
+        client.resume(wrong)
+    assert len(active_clients) == nitro.statistics().clients == 0
 
 
 # --- settings

@@ -37,7 +37,7 @@ from nitro.events.payload import decode, encode
 from nitro.events.sender import ANY, AnyType, is_any
 from nitro.messages.heard import Heard
 from nitro.messages.identity import Identity
-from nitro.messages.message import Gap, Message
+from nitro.messages.message import Gap, Message, check_event_id
 from nitro.messages.reading import Reading
 from nitro.settings import Overflow
 from nitro.sse.drain import drain_on_signals
@@ -149,8 +149,7 @@ class Client:
         state: Any = None,
         grant: Grant | None = None,
     ) -> None:
-        if last_event_id is not None and not isinstance(last_event_id, str):
-            raise ArgumentTypeError(f"last_event_id is a string or None, not {type(last_event_id).__name__}")
+        check_event_id(last_event_id, "last_event_id")
         _check_id(client_id)
         grant = grant_of(grant, allowed, denied, user_id, expires_at)
         if isinstance(topics, Requested) and grant._allowed is None:
@@ -216,7 +215,6 @@ class Client:
             outbox = self._membership.join(self.interest, self._on_ended, self.address, self.asked)
             active_clients._add(self)
             self._is_active = True
-            self._membership.catch_up()
         try:
             emit(client_event, "system", action="connect", client=self)
         except BaseException:  # not an error of a handler, which is logged: the process is ending
@@ -409,7 +407,12 @@ class Client:
         return not self._membership.was_disconnected
 
     def resume(self, last_event_id: str) -> None:
-        """Resume after that message: now if nothing was read yet, or when it connects. For a browser's own id."""
+        """Resume after that message: now if nothing was read yet, or when it connects. For a browser's own id.
+
+        Raises:
+            ArgumentTypeError: it is no string.
+        """
+        check_event_id(last_event_id, "last_event_id")
         with self._lock:
             self._membership.resume(last_event_id)
 

@@ -104,7 +104,7 @@ class Membership:
     def join(
         self, interest: Interest, on_ended: Callable[[], object], address: str | None, asked: Sequence[str]
     ) -> Outbox:
-        """Join the hub with `interest`.
+        """Join the hub with `interest`, and resume after the last event id, if there is one.
 
         Args:
             on_ended: called after the delivery has ended the outbox.
@@ -122,20 +122,19 @@ class Membership:
                 get_rooms()
             self.outbox = get_hub().join(interest, on_ended, self._limits, self._principal)
             self.attendee.enter()
+            self._catch_up(self.outbox)
         except BaseException:
-            self._release_slot()
+            self.leave(for_good=False)
             raise
         return self.outbox
 
-    def catch_up(self) -> None:
+    def _catch_up(self, outbox: Outbox) -> None:
         """Resume after the last event id, if there is one; it is used once. A live query begins with all rows."""
         last_event_id, self._last_event_id = self._last_event_id, None
-        if self.outbox is None:
-            return
         if last_event_id:
-            get_hub().resume(self.outbox, last_event_id)
+            get_hub().resume(outbox, last_event_id)
         elif self._has_query:
-            get_hub().begin(self.outbox)
+            get_hub().begin(outbox)
 
     def resume(self, last_event_id: str) -> None:
         """Resume after that message: now if nothing was read yet, or when it joins."""

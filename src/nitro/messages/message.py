@@ -10,7 +10,9 @@ from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic_core import from_json
 
-__all__ = ["TRACE_BYTES", "UNKNOWN_STAMP", "Gap", "GapReason", "Message", "Position"]
+from nitro.errors import ArgumentTypeError
+
+__all__ = ["TRACE_BYTES", "UNKNOWN_STAMP", "Gap", "GapReason", "Message", "Position", "check_event_id"]
 
 GapReason: TypeAlias = Literal["expired", "epoch", "overflow", "invalid", "rights", "schema"]
 """Why a client gets a gap; see `Gap`."""
@@ -20,6 +22,16 @@ TRACE_BYTES: Final = 25
 _POSITION: Final = re.compile(r"([0-9a-z]{1,32})-(0|[1-9][0-9]{0,18})(?:\.([0-9a-f]{6}))?", re.ASCII)
 UNKNOWN_STAMP: Final = "000000"
 """Stamp of a position whose entry is unknown. As long as any other, so that the ids of one log can be compared."""
+
+
+def check_event_id(value: object, name: str) -> None:
+    """Check that the argument `name` can be an id to resume from: any text, since browsers send it, or None.
+
+    Raises:
+        ArgumentTypeError: it is neither, such as a `nitro.position_async()` that was not awaited.
+    """
+    if value is not None and not isinstance(value, str):
+        raise ArgumentTypeError(f"{name} is a string or None, not {type(value).__name__}")
 
 
 class Position(NamedTuple):

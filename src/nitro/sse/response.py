@@ -32,7 +32,7 @@ from nitro.errors import (
     NotAuthenticated,
     TooManyClients,
 )
-from nitro.messages.message import Position
+from nitro.messages.message import Position, check_event_id
 from nitro.settings import get_settings
 from nitro.sse import wire_formats
 from nitro.sse.connection import Connection, says_gone
@@ -144,7 +144,8 @@ class EventSourceResponse(Response):
     which the server logs and answers with 500; the first stream continues.
 
     Raises:
-        ArgumentTypeError: `client` is not a client, but its class, a list of topics or a generator, for example.
+        ArgumentTypeError: `client` is not a client, but its class, a list of topics or a generator, for example; or
+            `since` is no string, as a `nitro.position_async()` that was not awaited.
         ConfigurationError: `client` is that of a live query whose HTML this response can't send.
         InvalidField: `retry_milliseconds` is not a whole number from 0 to 2**31 - 1, or a header holds CR, LF or NUL.
     """
@@ -175,6 +176,7 @@ class EventSourceResponse(Response):
         if markup not in self.markups:
             wanted = "DatastarResponse" if markup == "datastar" else "EventSourceResponse"
             raise ConfigurationError(f"rows with markup={markup!r} go into another response: {wanted}(client)")
+        check_event_id(since, "since")
         settings = get_settings()
         self.client = client
         self._wire_format = _FORMATS[named, text or markup is not None]
