@@ -15,7 +15,7 @@ import pytest
 from nitro import Client, active_clients, client_event, emit
 from nitro.delivery.hub import Hub
 from nitro.delivery.process import get_hub
-from nitro.errors import NotConnected
+from nitro.errors import NotConnected, Overloaded
 from nitro.messages.message import Message
 
 pytestmark = pytest.mark.usefixtures("hub")
@@ -272,6 +272,35 @@ def test_a_loop_closed_with_work_left_does_not_hold_up_the_emitters(hub: Hub) ->
     emit("a", result=2)
     assert not client.is_connected
     assert hub._lanes == {}
+
+
+def test_a_loop_that_has_stopped_with_clients_is_told_and_holds_up_nobody_when_they_have_gone(
+    hub_with: Callable[..., Hub],
+) -> None:
+    hub = hub_with(max_pending_bytes=100_000)
+    loop = asyncio.new_event_loop()
+
+    async def read() -> list[Any]:
+        return [item async for item in client.stream()]
+
+    async def begin() -> asyncio.Task[list[Any]]:
+        client.connect()
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        return reading
+
+    client = Client(topics=["a"])
+    reading = loop.run_until_complete(begin())
+    with pytest.raises(Overloaded, match="has clients and isn't running; let it run on, disconnect them, or close it"):
+        for _ in range(1000):
+            emit("a", result="x")
+    client.disconnect()
+    for _ in range(1000):
+        emit("a", result="x")
+    assert hub._lanes == {}
+    assert (hub.statistics().clients, hub.statistics().disconnects) == (0, {"closed": 1})
+    assert loop.run_until_complete(asyncio.wait_for(reading, 5)) == []
+    loop.close()
 
 
 def test_a_client_that_changes_and_goes_in_a_thread_takes_nothing_from_the_others() -> None:

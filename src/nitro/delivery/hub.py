@@ -128,7 +128,9 @@ class Hub:
         """
         with self._lock:
             for lane in self._lanes.values():
-                self._check_load(lane)
+                if lane.inbox.pending_bytes > self.settings.max_pending_bytes:
+                    self._check_load(*self._lanes.values())
+                    break
             self._messages_in += 1
             self._bytes_in += len(payload)
             number = self._publishing.call(self.broker.publish, topic, sender, payload, key, idempotency_key)
@@ -321,13 +323,33 @@ class Hub:
         """For how long a running event loop that has clients has called none of its timers."""
         return max([lane.loop_lag.overdue_seconds for lane in tuple(self._lanes.values())], default=0.0)
 
-    def _check_load(self, lane: Lane) -> None:
+    def _check_load(self, *lanes: Lane) -> None:
         limit = self.settings.max_pending_bytes
-        if lane.inbox.pending_bytes > limit:
-            raise Overloaded(
-                f"{lane.inbox.pending_bytes} bytes wait for an event loop that doesn't get to deliver them (limit "
-                f"{limit}); emit slower, await between emits, or raise NITRO_MAX_PENDING_BYTES"
-            )
+        for lane in lanes:
+            if self._lags(lane, limit):
+                waits = f"{lane.inbox.pending_bytes} bytes wait (limit {limit}) for an event loop that"
+                if lane.is_running:
+                    raise Overloaded(
+                        f"{waits} doesn't get to deliver them; emit slower, await between emits, or raise "
+                        f"NITRO_MAX_PENDING_BYTES"
+                    )
+                raise Overloaded(f"{waits} has clients and isn't running; let it run on, disconnect them, or close it")
+
+    def _lags(self, lane: Lane, limit: int) -> bool:
+        """Whether more than `limit` bytes wait for the loop of `lane`. A lane that is abandoned is removed instead; if
+        its loop runs again, its clients still hear that they have ended.
+        """
+        if lane.inbox.pending_bytes <= limit:
+            return False
+        with self._lock:
+            if not lane.is_abandoned:
+                return True
+            if self._lanes.get(lane.loop) is lane:
+                del self._lanes[lane.loop]
+                self._counts.add(lane.counts)
+                for outbox in lane.clients:
+                    self._counts.disconnect("closed", monotonic() - outbox.made_at)
+            return False
 
     def _act_for(self, outbox: Outbox, action: Callable[[Lane], object]) -> None:
         """Run `action` in the lane of `outbox`, unless that lane was removed with all its clients."""
@@ -411,7 +433,7 @@ class Hub:
     def is_behind(self) -> bool:
         """Whether a loop lags behind with routing; the broker then waits with more."""
         limit = self.settings.max_pending_bytes // 2
-        return any(lane.inbox.pending_bytes > limit for lane in tuple(self._lanes.values()))
+        return any(self._lags(lane, limit) for lane in tuple(self._lanes.values()))
 
     async def until_open(self, seconds: float) -> None:
         """Wait until the log is reached for the first time, so that a stream can begin at a position in it."""

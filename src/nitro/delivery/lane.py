@@ -148,6 +148,16 @@ class Lane:
         """Whether this lane can be removed; the hub's lock is held."""
         return not (self.clients or self.inbox or self._is_routing or self.joining or self.schedule.is_draining)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its loop runs now."""
+        return self.loop is None or self.loop.is_running()
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its loop has stopped, and all its clients were ended since then; the hub's lock is held."""
+        return not (self.is_running or self.joining) and all(outbox.is_ended for outbox in self.clients)
+
     def join(self, outbox: Outbox, interest: Interest, on_ended: Action) -> None:
         """Add `outbox` to the feed of `interest` from here on; `on_ended` is called if the lane ends it by itself."""
         outbox.starts_at = self.position
