@@ -85,6 +85,16 @@ def test_a_log_that_is_away_is_no_error(hub_with: Callable[..., Hub], tmp_path: 
     asyncio.run(scenario())
 
 
+def test_methods_are_given_in_any_case(hub: Hub) -> None:
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(nitro.PositionMiddleware(Response(), methods=["post", "Put"]))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            for method, says in (("POST", True), ("PUT", True), ("DELETE", False)):
+                assert ("nitro-position" in (await http.request(method, "/")).headers) is says
+
+    asyncio.run(scenario())
+
+
 def test_one_method_is_given_in_a_list() -> None:
     with pytest.raises(ArgumentTypeError, match=r"write methods=\['POST'\]"):
         nitro.PositionMiddleware(app, methods="POST")

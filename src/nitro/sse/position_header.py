@@ -32,7 +32,7 @@ class PositionMiddleware:
 
     Args:
         app: the application; `app.add_middleware(nitro.PositionMiddleware)` passes it.
-        methods: those of requests that write.
+        methods: those of requests that write, in any case.
 
     Raises:
         ArgumentTypeError: `methods` is a string.
@@ -42,7 +42,7 @@ class PositionMiddleware:
         if isinstance(methods, str):
             raise ArgumentTypeError(f"methods takes a list of methods: write methods=[{methods!r}]")
         self._app = app
-        self._methods = frozenset(methods)
+        self._methods = frozenset(method.upper() for method in methods)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in self._methods:
