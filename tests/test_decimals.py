@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Numeric, create_engine, func, make_url
+from sqlalchemy import Column, Connection, Engine, MetaData, Numeric, Table, Text, create_engine, func, make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.schema import CreateTable
 from sqlmodel import Field, Session, col, select
 
 from nitro.entities.entity import Entity
+from nitro.entities.exact_decimal import give_collation
 from nitro.errors import InvalidQuery, NitroWarning
 from nitro.repository import SQLModelRepository
 
@@ -191,9 +194,10 @@ def test_texts_that_others_wrote_into_a_column_are_sorted_behind_the_numbers(
 
 def test_a_table_that_rounds_is_told_of_when_it_is_opened(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "old.db") as connection:
+        give_collation(connection)
         connection.execute(
-            "CREATE TABLE decimalprice (id VARCHAR PRIMARY KEY, amount NUMERIC, tax NUMERIC(10, 2), rate TEXT, "
-            "weight NUMERIC)"
+            "CREATE TABLE decimalprice (id VARCHAR PRIMARY KEY, amount NUMERIC, tax NUMERIC(10, 2), "
+            "rate TEXT COLLATE nitro_decimal, weight NUMERIC)"
         )
         connection.execute("INSERT INTO decimalprice (id, amount) VALUES ('1', 2.5)")
     connection.close()
@@ -204,6 +208,60 @@ def test_a_table_that_rounds_is_told_of_when_it_is_opened(tmp_path: Path) -> Non
     with repository.engine.connect() as opened:
         statement = select(col(DecimalPrice.amount)).where(DecimalPrice.amount > 2)
         assert [str(each) for each in opened.scalars(statement)] == ["2.5"]
+    repository.close()
+
+
+def test_a_migration_that_makes_a_table_anew_leaves_the_order_of_its_columns(
+    prices: list[str], repository: SQLModelRepository
+) -> None:
+    priced(amount=1, code="2.50").save()
+    with repository.engine.begin() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table("decimalprice", recreate="always") as batch:
+            batch.add_column(Column("note", Text()))
+    repository.init_db()
+    assert amounts(DecimalPrice.where(order_by="amount")) == sorted([*prices, "1"], key=Decimal)
+    with pytest.raises(IntegrityError):
+        priced(amount=1, code="2.500").save()
+
+
+def test_a_column_is_read_with_its_collation_and_no_other_column_has_it(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'odd.db'}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            'CREATE TABLE "Odd" (id INTEGER, "the ""price" TEXT NOT NULL COLLATE "nitro_decimal", price TEXT, '
+            "t TEXT COLLATE NOCASE, [last one] TEXT COLLATE nitro_decimal, CHECK (price <> 'x'))"
+        )
+        connection.exec_driver_sql("ALTER TABLE Odd ADD COLUMN later text collate nitro_decimal")
+        binds: list[Engine | Connection] = [connection, engine]
+        for bind in binds:
+            read = Table("odd", MetaData(), autoload_with=bind)
+            found = [each.name for each in read.columns if getattr(each.type, "collation", None) == "nitro_decimal"]
+            assert found == ['the "price', "last one", "later"]
+    engine.dispose()
+
+
+def test_a_table_that_has_lost_the_order_is_told_of_until_a_migration_gives_it_back(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "lost.db") as raw:
+        give_collation(raw)
+        raw.execute(
+            "CREATE TABLE decimalprice (id VARCHAR PRIMARY KEY, amount TEXT NOT NULL, tax TEXT COLLATE nitro_decimal, "
+            "rate TEXT, weight NUMERIC, code TEXT COLLATE nitro_decimal)"
+        )
+    raw.close()
+    repository = SQLModelRepository(f"sqlite:///{tmp_path / 'lost.db'}")
+    with pytest.warns(NitroWarning) as caught:
+        repository.init_db()
+    assert [str(each.message).partition(", so that")[0] for each in caught] == [
+        "SQLite compares decimalprice.amount, decimalprice.rate as text"
+    ]
+    assert caught[0].filename == __file__
+    with repository.engine.begin() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table("decimalprice") as batch:
+            for column in ("amount", "rate"):
+                batch.alter_column(column, type_=Text(collation="nitro_decimal"))
+    repository.init_db()
     repository.close()
 
 

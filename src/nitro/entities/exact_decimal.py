@@ -4,22 +4,37 @@ SQLite has no decimal type and would round to a float of 15 digits. So there the
 whose collation compares numbers: for `=`, `<`, BETWEEN, IN, ORDER BY, UNIQUE, min and max, 10 is greater than 9, and
 2.5 equals 2.50. Other databases use their own NUMERIC.
 
-Records use it when their classes are mapped; the collation is registered with each SQLite connection that opens.
+Records use it when their classes are mapped; the collation is registered with each SQLite connection that opens, and
+tables that are read from a SQLite database have it, for migrations that make a table anew.
 """
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import Connection, Dialect, Engine, MetaData, Numeric, Table, Text, TypeDecorator, event, inspect
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    Inspector,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    TypeDecorator,
+    event,
+    inspect,
+)
 from sqlalchemy.exc import DontWrapMixin
 from sqlalchemy.types import DECIMAL, NUMERIC, TypeEngine
 
 from nitro.errors import InvalidQuery
 
-__all__ = ["ExactDecimal", "give_collation", "keep_digits", "rounding_columns"]
+__all__ = ["ExactDecimal", "give_collation", "keep_digits", "misfits_in"]
 
 COLLATION: Final = "nitro_decimal"
 
@@ -91,28 +106,69 @@ def give_collation(connection: Any, _record: object = None) -> None:
         connection.run_async(_give_awaited)
 
 
-def rounding_columns(connection: Connection, metadata: MetaData) -> list[str]:
-    """The decimal columns, as `table.column`, that a SQLite database has with a type that rounds."""
+class Misfits(NamedTuple):
+    """The decimal columns, as `table.column`, of a SQLite database that are not as they would be created.
+
+    Attributes:
+        rounding: those of a type that rounds.
+        unordered: those of text without the collation, which compares them as text.
+    """
+
+    rounding: list[str]
+    unordered: list[str]
+
+
+def misfits_in(connection: Connection, metadata: MetaData) -> Misfits:
+    """The decimal columns of the metadata's tables that are not as they would be created."""
+    misfits = Misfits([], [])
     if connection.dialect.name != "sqlite":
-        return []
-    return [
-        f"{table.name}.{found['name']}"
-        for table in metadata.tables.values()
-        if any(isinstance(column.type, ExactDecimal) for column in table.columns)
-        for found in inspect(connection).get_columns(table.name, schema=table.schema)
-        if isinstance(_type_of(table, found["name"]), ExactDecimal) and not isinstance(found["type"], Text)
-    ]
+        return misfits
+    for table in metadata.tables.values():
+        decimals = {column.name for column in table.columns if isinstance(column.type, ExactDecimal)}
+        if not decimals:
+            continue
+        created_by = _created_by(connection, table)
+        for found in inspect(connection).get_columns(table.name, schema=table.schema):
+            name, kind = found["name"], found["type"]
+            if name in decimals and not isinstance(kind, Text):
+                misfits.rounding.append(f"{table.name}.{name}")
+            elif name in decimals and not _has_collation(created_by, name):
+                misfits.unordered.append(f"{table.name}.{name}")
+    return misfits
 
 
-def _type_of(table: Table, name: str) -> TypeEngine[Any] | None:
-    found = [column.type for column in table.columns if column.name == name]
-    return found[0] if found else None
+def _created_by(connection: Connection, table: Table) -> str:
+    """The statement that created a table of SQLite, with the columns that were added since."""
+    master = "sqlite_master"
+    if table.schema is not None:
+        master = f"{connection.dialect.identifier_preparer.quote_identifier(table.schema)}.{master}"
+    found = connection.exec_driver_sql(f"SELECT sql FROM {master} WHERE name = ? COLLATE NOCASE", (table.name,))  # noqa: S608 - quoted
+    return found.scalar() or ""
+
+
+def _has_collation(created_by: str, column: str) -> bool:
+    """Whether a column of text has it. SQLite says that nowhere but in the statement."""
+    name = re.escape(column.replace('"', '""'))
+    return bool(re.search(rf'[(,]\s*["`[]?{name}["`\]]?\s+TEXT\b[^,]*\bCOLLATE\s+"?{COLLATION}\b', created_by, re.I))
+
+
+def _keep_collation(inspector: Inspector, table: Table, column: Any) -> None:
+    """Give a column that is read from SQLite its collation, which SQLAlchemy doesn't read."""
+    if inspector.dialect.name != "sqlite" or not isinstance(column["type"], Text):
+        return
+    bind = inspector.bind
+    with bind.connect() if isinstance(bind, Engine) else nullcontext(bind) as connection:
+        if _has_collation(_created_by(connection, table), column["name"]):
+            column["type"] = Text(collation=COLLATION)
 
 
 @cache
 def _give_to_all() -> None:
-    """Register the collation with all engines, including the application's own, from the first decimal column on."""
+    """From the first decimal column on, register the collation with all engines, including the application's own, and
+    let tables that are read from databases have it.
+    """
     event.listen(Engine, "connect", give_collation)
+    event.listen(Table, "column_reflect", _keep_collation)
 
 
 async def _give_awaited(driver: Any) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Session, SQLModel, col, select
 
 from nitro.entities.entity import Entity
-from nitro.entities.exact_decimal import rounding_columns
+from nitro.entities.exact_decimal import misfits_in
 from nitro.entities.missing_table import told_of_tables
 from nitro.entities.relationships import drop_stale, mark_as_row
 from nitro.errors import InvalidQuery, NitroWarning
@@ -276,11 +276,19 @@ class SQLModelRepository:
     def _create_tables(self) -> None:
         with self._database.defining() as connection:
             SQLModel.metadata.create_all(connection)
-            rounding = rounding_columns(connection, SQLModel.metadata)
-        if rounding:
+            misfits = misfits_in(connection, SQLModel.metadata)
+        anew = "rename it, let init_db() create it again, and copy the rows"
+        if misfits.rounding:
             warnings.warn(
-                f"SQLite keeps 15 digits of {', '.join(rounding)} and no trailing zeros, as an older version created "
-                f"the table; rename it, let init_db() create it again, and copy the rows",
+                f"SQLite keeps 15 digits of {', '.join(misfits.rounding)} and no trailing zeros, as an older version "
+                f"created the table; {anew}",
+                NitroWarning,
+                stacklevel=_FROM_INIT_DB,
+            )
+        if misfits.unordered:
+            warnings.warn(
+                f"SQLite compares {', '.join(misfits.unordered)} as text, so that 10 is less than 9, as the table was "
+                f"created, or a migration made it anew, without the collation nitro_decimal; {anew}",
                 NitroWarning,
                 stacklevel=_FROM_INIT_DB,
             )
