@@ -11,7 +11,7 @@ from sqlalchemy import JSON, create_engine
 from sqlmodel import Field, Relationship, Session, SQLModel
 
 import nitro
-from nitro.errors import InvalidPayload
+from nitro.errors import ConfigurationError, InvalidPayload
 from nitro.events.payload import encode
 from nitro.events.schema import Schema
 
@@ -93,15 +93,30 @@ def test_a_row_that_a_commit_has_expired_is_refused_until_it_is_read_again(
 
 
 def test_a_schema_refuses_it_or_reads_it_as_attributes(session: Session, row: RowTold) -> None:
+    entity = RowEntity(id="e", title="b")
+    session.add(entity)
     session.commit()
-    for schema, result in ((RowTold, row), (list[RowTold], [row]), (dict[str, RowTold], {"a": row})):
+    for schema, result in ((RowEntity, entity), (list[RowEntity], [entity]), (dict[str, RowEntity], {"a": entity})):
         with pytest.raises(InvalidPayload, match="has no"):
             Schema(schema, "row.told").encode(result, MOST)
-    whole = RowTold(id=2, title="b")  # whose note is null
-    with pytest.raises(InvalidPayload, match=HAS_EXPIRED):
-        Schema(list[RowTold], "row.told").encode([whole, row], MOST)
+    whole = RowEntity(id="f", title="b")  # whose note is null
+    with pytest.raises(InvalidPayload, match=HAS_EXPIRED.replace("RowTold", "RowEntity")):
+        Schema(list[RowEntity], "row.told").encode([whole, entity], MOST)
     _, payload = Schema(list[RowOut], "row.told").encode([row], MOST)
     assert json.loads(payload) == [{"id": 1, "title": "a"}]
+
+
+class RowsOut(SQLModel):
+    """One of whose fields is made of rows, and which is in itself."""
+
+    of: "dict[str, tuple[RowTold, int]]"
+    more: "RowsOut | None" = None
+
+
+@pytest.mark.parametrize("schema", [RowTold, list[RowTold], RowTold | None, RowOut | RowTold, RowsOut], ids=str)
+def test_a_table_that_takes_any_values_is_no_schema(schema: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"RowTold in it, .* without table=True, or RowTold an Entity"):
+        Schema(schema, "row.told")
 
 
 @dataclass(slots=True)

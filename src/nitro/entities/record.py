@@ -71,6 +71,8 @@ class Record(SQLModel, metaclass=RecordType):
     """
 
     _nitro_live: ClassVar[LiveModel | None] = None
+    _nitro_validates: ClassVar[bool] = True
+    """For those who ask it of any model, and can't import this class."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(  # type: ignore[assignment]  # SQLModel doesn't export its own type
         validate_assignment=True, extra="forbid"

@@ -253,7 +253,8 @@ class Namespace(dict[str, Event[Any]]):
 
         Raises:
             InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
-            ConfigurationError: it already has a different `latest_by` or `schema`, or pydantic doesn't know the schema.
+            ConfigurationError: it already has a different `latest_by` or `schema`, pydantic doesn't know the schema, or
+                there is a table of SQLModel in it, whose instances aren't validated.
             ArgumentTypeError: `latest_by` is no string.
         """
         if latest_by is not None and not isinstance(latest_by, str):
@@ -332,7 +333,8 @@ def event(
 
     Raises:
         InvalidTopic, TopicTypeError: the name breaks the grammar of topics.
-        ConfigurationError: it already has a different `latest_by` or `schema`, or pydantic doesn't know the schema.
+        ConfigurationError: it already has a different `latest_by` or `schema`, pydantic doesn't know the schema, or
+            there is a table of SQLModel in it, whose instances aren't validated.
         ArgumentTypeError: `latest_by` is no string.
     """
     return default_namespace.event(name, doc, latest_by=latest_by, schema=schema, takes=takes)

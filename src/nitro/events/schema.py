@@ -37,7 +37,8 @@ class Schema(Generic[T]):
     """What the results of one event are.
 
     Args:
-        of: anything that pydantic knows: a model, a dataclass, a TypedDict, a union, a list of these.
+        of: anything that pydantic knows: a model, a dataclass, a TypedDict, a union, a list of these. Not a table of
+            SQLModel, whose instances aren't validated; that of an entity is.
         topic: the event's name, for errors.
 
     Attributes:
@@ -45,7 +46,7 @@ class Schema(Generic[T]):
         adapter: pydantic's, made once.
 
     Raises:
-        ConfigurationError: pydantic doesn't know it.
+        ConfigurationError: pydantic doesn't know it, or it has a table of SQLModel in it.
     """
 
     def __init__(self, of: Any, topic: str) -> None:
@@ -63,6 +64,11 @@ class Schema(Generic[T]):
             raise ConfigurationError(
                 f"the schema of {topic!r}, {of!r:.100}, is nothing that pydantic can validate: {error.message}"
             ) from error
+        if (table := _unvalidated(self.adapter.core_schema)) is not None:
+            raise ConfigurationError(
+                f"the schema of {topic!r}, {of!r:.100}, has {table.__name__} in it, a table of SQLModel, which takes "
+                f"any values: make the schema a model without table=True, or {table.__name__} an Entity"
+            )
         self.of: Any = of
         self._name = _named(of)
         self._topic = topic
@@ -189,6 +195,24 @@ def _reason(error: Any) -> str:
     return str(error["msg"]) if template is None else template.format(**error["ctx"])
 
 
+def _unvalidated(schema: Any) -> type[Any] | None:
+    """A table in pydantic's schema whose instances are not validated when they are made."""
+    rest = [schema]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, dict):
+            model = each["cls"] if each.get("type") == "model" else BaseModel
+            if model.model_config.get("table") and not getattr(model, "_nitro_validates", False):  # as entities do
+                found: type[Any] = model
+                return found
+            rest += [value for key, value in each.items() if key not in _OF_NO_TYPES]
+        elif isinstance(each, list | tuple):
+            rest += each
+    return None
+
+
+_OF_NO_TYPES: Final = frozenset({"config", "default", "expected", "metadata", "serialization"})
+"""What of pydantic's schema holds values, and not what they are."""
 _ANYTHING: Final = "anything"
 _SAYS_WHAT: Final = ("$ref", "allOf", "anyOf", "const", "enum", "oneOf", "type")
 
