@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -15,7 +16,17 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, PlainSerializer, SecretStr, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    PlainSerializer,
+    SecretStr,
+    TypeAdapter,
+)
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, SQLModel, create_engine
 from typing_extensions import TypedDict
@@ -270,6 +281,83 @@ def test_a_changed_model_within_a_result_is_refused_and_its_value_is_not_shown(
         within.encode(result(todo), 1 << 20)
     assert "hunter2" not in str(caught.value)
     assert not recwarn.list, "pydantic's warning shows it"
+
+
+class Shelf(BaseModel):
+    """In which only one thing may be None; the default of another is, and pydantic looks at no defaults."""
+
+    name: Annotated[str, Field(alias="shelfName")] = "a"
+    todo: TodoOut = TodoOut(id=1, title="a")
+    tags: list[str] = []
+    by: dict[str, int | None] = {}
+    place: str = None  # type: ignore[assignment]
+    note: str | None = None
+
+
+@dataclass(slots=True)
+class Slotted:
+    x: int | None
+    todo: TodoOut
+
+
+def changed(**values: Any) -> Any:
+    return Shelf(shelfName="a", place="b").model_copy(update=values)
+
+
+UNSET_TODO = TodoOut.model_construct(**dict[str, Any](id=1, title=None))
+
+
+@pytest.mark.parametrize(
+    ("schema", "result", "field"),
+    [
+        (Shelf, changed(name=None), "shelfName: Input should be a valid string"),
+        (Shelf, changed(todo=None), "todo: Input should be"),
+        (Shelf, changed(todo=UNSET_TODO), "todo.title: Input should be a valid string"),
+        (Shelf, changed(tags=["a", None]), "tags.1: Input should be a valid string"),
+        (Shelf, {}, "place: Input should be a valid string"),
+        (TodoOut, UNSET_TODO, "title: Input should be a valid string"),
+        (list[TodoOut | int], [1, UNSET_TODO], "1.TodoOut.title: Input should be a valid string"),
+        (Slotted, Slotted(None, UNSET_TODO), "todo.title: Input should be a valid string"),
+        (Slotted, {"x": 1, "todo": UNSET_TODO}, "todo.title: Input should be a valid string"),
+    ],
+    ids=["field", "model", "nested", "item", "default", "constructed", "in a list", "slots", "in a dict"],
+)
+def test_none_is_refused_where_the_schema_has_none(schema: Any, result: Any, field: str) -> None:
+    refused = f"can't be sent as .*: {re.escape(field)}.*; None was assigned, or never validated"
+    with pytest.raises(InvalidPayload, match=refused):
+        Schema(schema, "schema.none").encode(result, 1000)
+
+
+class Hidden(BaseModel):
+    price: Annotated[int, PlainSerializer(lambda _: None)] = 7
+    of: str = Field("a", serialization_alias="from")
+    note: str | None = None
+
+
+class OfObjects(BaseModel):
+    author: Annotated[str, BeforeValidator(lambda author: author.id and author.title)]
+    notes: list[str | None]
+
+
+@pytest.mark.parametrize(
+    ("schema", "result", "sent"),
+    [
+        (Shelf, changed(by={"a": None}, place="null"), None),
+        (list[int | None], [1, None], [1, None]),
+        (Slotted, Slotted(None, TodoOut(id=1, title="a")), None),
+        (Hidden, Hidden(), {"price": None, "from": "a", "note": None}),
+        (OfObjects, {"author": TodoOut(id=1, title="a"), "notes": [None]}, {"author": "a", "notes": [None]}),
+    ],
+    ids=["optional", "list", "slots", "a serializer's", "a validator of objects"],
+)
+def test_none_is_sent_where_the_schema_has_it(schema: Any, result: Any, sent: Any) -> None:
+    of = Schema(schema, "schema.none")
+    _, payload = of.encode(result, 1000)
+    assert b"null" in payload
+    if sent is None:
+        assert of.decode(payload) == result
+    else:
+        assert json.loads(payload) == sent
 
 
 class Returned(BaseModel):

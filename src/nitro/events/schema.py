@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError
 from typing_extensions import TypeVar
 
 from nitro.errors import ConfigurationError, InvalidPayload
+from nitro.events.nones import has_doubtful_none
 from nitro.events.nonfinite import check_constants, check_nulls, inspected
 from nitro.events.payload import SURELY_PARSABLE_BYTES, check_parsable, sendable
 from nitro.events.unsendable import told_place_of
@@ -106,10 +107,13 @@ class Schema(Generic[T]):
                 payload = self._doubtful(value)
             if self._may_have_constants:
                 check_constants(payload)
-            has_null = self._may_have_nulls and payload.find(b"null") >= 0  # faster than `in`
+            has_none = payload.find(b"null") >= 0  # faster than `in`
+            has_null = self._may_have_nulls and has_none
             has_empty = payload.find(b"{}") >= 0
             if has_null or has_empty or (self._is_open and payload.find(b"[") >= 0):
                 self._check_inside(value, payload, has_null=has_null, has_empty=has_empty)
+            if has_none and has_doubtful_none(value):
+                self._check_nones(payload)
             if len(payload) > SURELY_PARSABLE_BYTES:
                 check_parsable(payload, payload.count(b"["))
         except InvalidPayload:
@@ -144,6 +148,22 @@ class Schema(Generic[T]):
                 f"validated, or a validator returns another type"
             ) from None
         return payload
+
+    def _check_nones(self, payload: bytes) -> None:
+        """Raises InvalidPayload if a null stands where the schema has none. What else it can't read of its own JSON,
+        such as a field by another alias, is no matter here.
+        """
+        try:
+            self.adapter.validator.validate_json(payload)
+        except ValidationError as error:
+            nones = [each for each in error.errors(include_url=False) if each["input"] is None]
+            if nones:
+                raise InvalidPayload(
+                    f"result of {self._topic!r} can't be sent as {self._name}: {_told(error, nones)}; None was "
+                    f"assigned, or never validated: what may be None is declared so, as in str | None"
+                ) from None
+        except Exception:  # noqa: BLE001 - of a validator of the application's, which reads objects and no JSON
+            return
 
     def _check_inside(self, value: T, payload: bytes, *, has_null: bool, has_empty: bool) -> None:
         """Raises ValueError if one of its nulls is NaN or infinity in `value`, or an empty object a row that has no
@@ -180,9 +200,9 @@ def _named(of: Any) -> str:
     return name or _MODULES.sub("", str(of))[:100]
 
 
-def _told(error: ValidationError) -> str:
-    """Fields and what is wrong with each, without the values, which may be secret."""
-    errors: Sequence[Any] = error.errors(include_url=False, include_input=False)
+def _told(error: ValidationError, chosen: Sequence[Any] = ()) -> str:
+    """Fields and what is wrong with each, without the values, which may be secret; of all errors, or those chosen."""
+    errors: Sequence[Any] = chosen or error.errors(include_url=False, include_input=False)
     told = [
         ": ".join(filter(None, (".".join(map(str, each["loc"])), _reason(each)))) for each in errors[:_SHOWN_ERRORS]
     ]
