@@ -6,8 +6,11 @@ import asyncio
 import contextvars
 import gc
 import logging
+import runpy
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 
 from nitro import ANY, Client, Event, Namespace, default_namespace, emit, emit_async, event, on
 from nitro.delivery.hub import Hub
-from nitro.errors import InvalidPayload, InvalidTopic, NitroWarning, TopicTypeError
+from nitro.errors import ConfigurationError, InvalidPayload, InvalidTopic, NitroWarning, TopicTypeError
 
 pytestmark = pytest.mark.usefixtures("hub", "no_handlers")
 
@@ -195,6 +198,51 @@ def test_on_holds_its_handler_and_connect_does_not() -> None:
     event("a.b").connect(lambda sender, **kwargs: "lost")
     gc.collect()
     assert emit("a.b") == ["held"]
+
+
+EXECUTED_TWICE = """
+import importlib
+from pydantic import BaseModel
+from nitro import event, on
+
+class TodoOut(BaseModel):
+    id: int
+
+created = event("{name}.created", schema=TodoOut)
+event("{name}.listed", schema=list[TodoOut] | None)
+
+@on(created, sender="me")
+@on("{name}.*", priority=1)
+def note(sender, **kwargs):
+    return __name__
+
+on(created)(lambda sender, **kwargs: 1), on(created)(lambda sender, **kwargs: 2)
+
+if __name__ != "{name}":
+    importlib.import_module("{name}")
+"""
+
+
+@pytest.mark.parametrize("program", ["__main__", "__mp_main__"])
+def test_a_file_that_is_the_program_and_is_imported_too_has_each_handler_once(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"twice_{program.strip('_')}"
+    (tmp_path / f"{name}.py").write_text(EXECUTED_TWICE.format(name=name))
+    monkeypatch.syspath_prepend(tmp_path)
+    held = runpy.run_path(str(tmp_path / f"{name}.py"), run_name=program)
+    imported = sys.modules.pop(name)
+    assert held["created"] is imported.created
+    assert emit(held["created"], "me", result=held["TodoOut"](id=1)) == [name, name, 1, 2]
+    assert imported.created.schema.of is imported.TodoOut
+    with pytest.raises(ConfigurationError, match=f"'{name}.created' has schema=.*TodoOut'> already: declare it once"):
+        event(f"{name}.created", schema=held["TodoOut"] | None)
+
+
+def test_functions_of_one_line_that_are_made_again_and_again_are_all_handlers() -> None:
+    for number in range(3):
+        on("a.b")(lambda sender, number=number, **kwargs: number)
+    assert emit("a.b") == [0, 1, 2]
 
 
 def test_blinkers_ways_still_work() -> None:

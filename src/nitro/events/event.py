@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Final, Generic, TypeVar, overload
+from weakref import ref
 
 import blinker
 from blinker import NamedSignal
@@ -22,6 +23,7 @@ from nitro.events.emission import emit_and_wait, emit_at_once
 from nitro.events.schema import Schema
 from nitro.events.sender import ANY, sender_key
 from nitro.events.signal import Condition, Handler, Registration
+from nitro.events.twins import are_twin_types, are_twins
 from nitro.events.unshared import tell_at_exit
 from nitro.messages.identity import is_identity
 from nitro.messages.topics import check_pattern, check_topic, matches
@@ -144,6 +146,10 @@ class Event(NamedSignal, Generic[T, S]):
                 f"the condition {condition!r} of a handler of {self.name!r} is never awaited, and so would always be "
                 f"true; make it a plain function"
             )
+        for held in list(self.receivers.values()):
+            other = held() if isinstance(held, ref) else held
+            if other is not None and are_twins(receiver, other):
+                super().disconnect(other)
         registration = Registration(priority, next(_order), condition, required)
         for each in _each_of(sender):
             is_limited = each is not blinker.ANY
@@ -267,8 +273,11 @@ class Namespace(dict[str, Event[Any]]):
                 raise ConfigurationError(f"event {name!r} has latest_by={found.latest_by!r} already")
             found.latest_by = latest_by
         if schema is not None and (found.schema is None or found.schema.of != schema):
-            if found.schema is not None:
-                raise ConfigurationError(f"event {name!r} has schema={found.schema.of!r:.100} already")
+            if found.schema is not None and not are_twin_types(found.schema.of, schema):
+                raise ConfigurationError(
+                    f"event {name!r} has schema={found.schema.of!r:.100} already: declare it once, in a module that is "
+                    f"imported by all that emit it, or give this one another name"
+                )
             found.schema = Schema(schema, name)
         return found
 
