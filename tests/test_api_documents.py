@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 from openapi_spec_validator import validate
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, create_model
 
 from nitro import Gap, Grant, Message, event
 from nitro.delivery.frame import named, unnamed
@@ -144,6 +144,26 @@ def test_a_model_within_itself_is_described_once_and_a_docstring_is_the_descript
     assert created["description"] == "A todo is there."
     assert not Draft202012Validator(created).is_valid({"id": "one"})
     assert '"$ref"' not in json.dumps(kinds)
+
+
+def test_models_that_contain_each_other_are_described_once_in_an_event_and_others_wherever_they_are() -> None:
+    class Style(BaseModel):
+        color: str
+
+    names = [f"Block{number}" for number in range(5)]
+    block = f"Annotated[{' | '.join(names)}, Field(discriminator='kind')]"
+    declared: dict[str, Any] = {"Annotated": Annotated, "Field": Field}
+    for name in names:
+        fields = {"kind": Literal[name], "style": Style, "left": block, "right": f"list[{block}]"}
+        declared[name] = create_model(name, **dict[str, Any]({field: (kind, ...) for field, kind in fields.items()}))
+    for name in names:
+        declared[name].model_rebuild(_types_namespace=declared)
+    item = openapi(event("documented.blocks", schema=declared["Block0"]))["responses"][200]
+    text = json.dumps(item)
+    for name in names:
+        assert text.count(f'"const": "{name}"') == 1
+    assert text.count('"color": {') == len(names)
+    assert '"$ref"' not in text
 
 
 def test_fields_may_be_called_as_keywords_are() -> None:

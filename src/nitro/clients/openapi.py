@@ -6,6 +6,8 @@ documents that say 3.1. Feeds `nitro.fastapi`.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final, get_args
 
@@ -57,6 +59,7 @@ _SEVERAL: Final = "repeat it for several, or send them in the header Nitro-Topic
 ASKED: Final = f"a topic or pattern to hear; {_SEVERAL}"
 """What the parameter `topic` means."""
 
+_REFERENCE: Final = "#/$defs/"
 _OF_READERS: Final = frozenset({"rights", "schema"})
 """Reasons of a gap that no server sends: who reads decides."""
 _ID: Final = {"type": "string", "description": "its place in the log, for Last-Event-ID"}
@@ -105,7 +108,8 @@ def item_schema(events: Iterable[Event[Any, Any]], *, named: bool) -> dict[str, 
             )
         given[each.name] = each
     by_topic, definitions = json_schemas(given)
-    told = {topic: {**_inline(schema, definitions), "title": topic} for topic, schema in by_topic.items()}
+    inlined = _Inlined(definitions)
+    told = {topic: {**inlined.of(schema), "title": topic} for topic, schema in by_topic.items()}
     for topic, event in given.items():
         if said := docstring_of(event):
             told[topic]["description"] = said
@@ -130,16 +134,50 @@ def _item(content: dict[str, Any], topic: str | None = None) -> dict[str, Any]:
     return {"title": topic, "type": "object", "properties": properties, "required": ["event", "data"]}
 
 
-def _inline(schema: Any, definitions: dict[str, dict[str, Any]], within: tuple[str, ...] = ()) -> Any:
-    """The schema with what it refers to in the place of each reference: an operation can't bring components along.
+class _Inlined:
+    """Writes schemas with what they refer to in the place of each reference: an operation can't bring components along.
 
-    A schema that contains itself is described once, and in itself by its name alone.
+    A definition that contains itself, also by way of others, is written out once in a schema, and elsewhere in it is
+    its name alone.
     """
-    if not isinstance(schema, dict):
-        return schema
-    said = changed(schema, lambda each: _inline(each, definitions, within))
-    said.pop("discriminator", None)  # it maps names to references
-    name = str(said.pop("$ref", "")).removeprefix("#/$defs/")
-    if name in within:
-        return {"title": name, **said}
-    return _inline(definitions[name], definitions, (*within, name)) | said if name in definitions else said
+
+    def __init__(self, definitions: dict[str, dict[str, Any]]) -> None:
+        self._definitions = definitions
+        self._recursive = _recursive(definitions)
+        self._told: set[str] = set()
+
+    def of(self, schema: dict[str, Any]) -> dict[str, Any]:
+        self._told = set()
+        written: dict[str, Any] = self._written(schema)
+        return written
+
+    def _written(self, schema: Any) -> Any:
+        if not isinstance(schema, dict):
+            return schema
+        said = changed(schema, self._written)
+        said.pop("discriminator", None)  # it maps names to references
+        name = str(said.pop("$ref", "")).removeprefix(_REFERENCE)
+        if name not in self._definitions:
+            return said
+        if name in self._told:
+            return {"title": name, **said}
+        if name in self._recursive:
+            self._told.add(name)
+        return self._written(self._definitions[name]) | said
+
+
+def _recursive(definitions: dict[str, dict[str, Any]]) -> set[str]:
+    """The names of those that contain themselves, also by way of others."""
+    referred = {
+        name: re.findall(rf'"{re.escape(_REFERENCE)}([^"]+)"', json.dumps(definitions[name])) for name in definitions
+    }
+    found = set()
+    for name in definitions:
+        within: set[str] = set()
+        rest = referred[name]
+        while rest:
+            within.update(rest)
+            rest = [inner for each in rest for inner in referred[each] if inner not in within]
+        if name in within:
+            found.add(name)
+    return found
