@@ -204,6 +204,17 @@ def test_what_does_not_fit_raises_in_emit_and_calls_nobody(result: Any, words: s
         todo.disconnect(note)
 
 
+@pytest.mark.parametrize("schema", [Point, Move, list[Move], dict[str, Point]])
+def test_an_object_is_read_by_models_alone_and_the_error_says_so(schema: Any) -> None:
+    result = {list[Move]: [Row()], dict[str, Point]: {"a": Row()}}.get(schema, Row())
+    words = "attributes of an object are read by pydantic models alone: give a dict"
+    with pytest.raises(InvalidPayload, match=words):
+        Schema(schema, "schema.object").encode(result, 1000)
+    with pytest.raises(InvalidPayload) as caught:
+        Schema(schema, "schema.object").encode(7, 1000)
+    assert words not in str(caught.value)
+
+
 def test_an_error_names_fields_and_shows_no_values() -> None:
     class Login(BaseModel):
         user: int

@@ -336,8 +336,8 @@ def event(
             message for each value of it, and without it the event's newest message alone.
         schema: what its results are: a pydantic model, a dataclass, a TypedDict, or anything else that pydantic knows.
             A result that doesn't fit raises in `emit`; of one that does, clients and handlers get what the schema
-            has, and nothing else. It may be an object with attributes of these names, such as an entity. Processes that
-            haven't made the event with it send what they are given.
+            has, and nothing else. For a pydantic model it may be an object with attributes of these names, such as an
+            entity. Processes that haven't made the event with it send what they are given.
         takes: the type of result that type checkers let pass, if that isn't the schema: the entity's class.
 
     Raises:

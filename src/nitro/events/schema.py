@@ -30,6 +30,8 @@ _WITHOUT_VALUES: Final = {
     "uuid_parsing": "Input should be a valid UUID",
 }
 """The reasons of pydantic's, by their type, whose own text shows the value or a part of it."""
+_READ_NO_OBJECTS: Final = frozenset({"dataclass_type", "dict_type"})
+"""The types of errors by which TypedDicts and dataclasses refuse an object."""
 _NOT_DEFINED: Final = ("class-not-fully-defined", "undefined-annotation")
 _MODULES: Final = re.compile(r"[\w<>]+\.")
 
@@ -82,8 +84,8 @@ class Schema(Generic[T]):
         self._fields: Set[str] = of.model_fields.keys() if is_model else frozenset()
 
     def encode(self, result: Any, max_bytes: int) -> tuple[T, bytes]:
-        """`result` as the schema has it: itself if it is one, else made of its fields or attributes; and that as JSON:
-        the schema's fields, by their aliases, and nothing else.
+        """`result` as the schema has it: itself if it is one, else made of its fields, or of its attributes where the
+        schema is a model; and that as JSON: the schema's fields, by their aliases, and nothing else.
 
         Raises:
             InvalidPayload: it isn't what the schema says, and can't be made so, or contains NaN or infinity. Fields are
@@ -93,7 +95,8 @@ class Schema(Generic[T]):
         try:
             value: T = self._validate(result, from_attributes=True)
         except ValidationError as error:
-            raise InvalidPayload(f"result of {self._topic!r} is no {self._name}: {_told(error)}") from None
+            told = _told(error) + _remedy_for(error)
+            raise InvalidPayload(f"result of {self._topic!r} is no {self._name}: {told}") from None
         is_result = value is result
         if is_result and self._fields and isinstance(value, self.of) and not self._fields <= value.__dict__.keys():
             raise self._incomplete(value)
@@ -208,6 +211,14 @@ def _told(error: ValidationError, chosen: Sequence[Any] = ()) -> str:
     ]
     more = len(errors) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
+
+
+def _remedy_for(error: ValidationError) -> str:
+    """What to do about an object where pydantic reads none; empty if there is none."""
+    errors: Sequence[Any] = error.errors(include_url=False)
+    if any(each["type"] in _READ_NO_OBJECTS and hasattr(each["input"], "__dict__") for each in errors):
+        return "; attributes of an object are read by pydantic models alone: give a dict of them, or make it a model"
+    return ""
 
 
 def _reason(error: Any) -> str:
