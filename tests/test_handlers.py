@@ -35,6 +35,14 @@ def test_an_event_is_blinkers_named_signal_and_there_is_one_for_each_name() -> N
     assert created.name == "todo.created"
 
 
+def test_an_event_has_the_first_docstring_that_it_is_given_also_if_a_handler_has_named_it_before() -> None:
+    events = Namespace()
+    named = events.event("todo.created")
+    assert events.event("todo.created", "A todo is there.") is named
+    assert events.event("todo.created", "Other words.").__doc__ == events.event("todo.created").__doc__
+    assert named.__doc__ == "A todo is there."
+
+
 def test_decorators_give_the_function_back_unchanged() -> None:
     def handler(sender: Any, **kwargs: Any) -> None: ...
 

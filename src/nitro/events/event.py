@@ -279,6 +279,8 @@ class Namespace(dict[str, Event[Any]]):
                     f"imported by all that emit it, or give this one another name"
                 )
             found.schema = Schema(schema, name)
+        if doc and "__doc__" not in vars(found):  # which was named before, as by a handler of it
+            found.__doc__ = doc
         return found
 
     def pattern(self, pattern: str) -> Event:
