@@ -559,20 +559,56 @@ def test_live_models_are_held_to_it_too() -> None:
     assert updated.data["secret"] == "hidden", "of another topic, which has no schema"
 
 
-def test_what_is_published_over_http_is_held_to_it_too() -> None:
-    event("schema.todo", schema=TodoOut)
+def published(topic: str, result: Any) -> httpx.Response:
     publisher = Publisher({"k" * 32: Grant(["schema.*"], user_id="billing")})
 
-    async def publish(result: Any) -> httpx.Response:
+    async def publish() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(publisher), base_url="http://app") as client:
-            body = {"topic": "schema.todo", "result": result}
+            body = {"topic": topic, "result": result}
             return await client.post("/", json=body, headers={"Authorization": f"Bearer {'k' * 32}"})
 
+    return asyncio.run(publish())
+
+
+def test_what_is_published_over_http_is_held_to_it_too() -> None:
+    event("schema.todo", schema=TodoOut)
     with captured() as emitted:
-        refused = asyncio.run(publish({"id": 1}))
+        refused = published("schema.todo", {"id": 1})
         assert (refused.status_code, refused.json()["detail"]) == (
             422,
             "result of 'schema.todo' is no TodoOut: title: Field required",
         )
-        assert asyncio.run(publish({"id": 1, "title": "a", "more": 2})).status_code == 200
+        assert published("schema.todo", {"id": 1, "title": "a", "more": 2}).status_code == 200
     assert [each.data for each in emitted] == [{"id": 1, "title": "a", "price": None}]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+    id: str
+    due: date
+    price: Decimal
+
+
+class LiveStrict(Entity, table=True, live=True, topic="schema.strict"):
+    due: date
+    price: Decimal
+
+
+def test_a_strict_schema_takes_texts_for_dates_of_json_and_of_nothing_else() -> None:
+    for topic in ("schema.strict.created", "schema.strict.emitted"):
+        event(topic, schema=Strict)
+    fields = {"id": "a", "due": "2026-01-02", "price": "1.50"}
+    assert published("schema.strict.emitted", fields).status_code == 200
+    refused = published("schema.strict.emitted", {**fields, "id": 7})
+    assert (
+        refused.json()["detail"] == "result of 'schema.strict.emitted' is no Strict: id: Input should be a valid string"
+    )
+    with pytest.raises(InvalidPayload, match="due: Input should be a valid date; price: Input should be an instance"):
+        emit("schema.strict.emitted", "me", result=fields)
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    SQLModel.metadata.create_all(engine, tables=[SQLModel.metadata.tables["livestrict"]])
+    with captured("schema.strict.*") as emitted, Session(engine) as session:
+        session.add(LiveStrict(id="a", due=date(2026, 1, 2), price=Decimal("1.50")))
+        session.commit()
+    engine.dispose()
+    assert [each.data for each in emitted] == [fields]

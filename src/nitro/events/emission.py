@@ -77,16 +77,20 @@ async def emit_and_wait(
     kwargs: dict[str, Any],
     idempotency_key: IdempotencyKey | None = None,
     traced_by: Tracer | None = None,
+    *,
+    was_json: bool = False,
 ) -> tuple[list[Any], bool]:
     """See `emit_async`; takes an idempotency key, and also returns False if a handler cancelled the event. `traced_by`
-    has the span within which this runs.
+    has the span within which this runs; with `was_json` the result is what was parsed of JSON.
     """
     if traced_by is None and (tracer := tracing.tracer) is not None and _does_anything(signal, kwargs):
         with tracer.emitting(signal.name):
-            return await emit_and_wait(signal, sender, args, session, kwargs, idempotency_key, tracer)
+            return await emit_and_wait(
+                signal, sender, args, session, kwargs, idempotency_key, tracer, was_json=was_json
+            )
     if session is not None and kwargs.get("result") is not None:
         check_any_session(session)  # before any handler is called
-    written, (results, later, is_cancelled, error) = _call(signal, sender, args, session, kwargs)
+    written, (results, later, is_cancelled, error) = _call(signal, sender, args, session, kwargs, was_json=was_json)
     tasks = [asyncio.ensure_future(outcome_of(handler, awaitable)) for _, handler, awaitable in later]
     try:
         if error is not None:
@@ -117,7 +121,7 @@ def draft_change(signal: Signal, sender: str | None, result: dict[str, Any], ses
     Raises:
         InvalidPayload, PayloadTooLarge: the row can't be sent.
     """
-    written, (_, later, _, error) = _call(signal, sender, (), session, {"result": result})
+    written, (_, later, _, error) = _call(signal, sender, (), session, {"result": result}, was_json=True)
     for _, handler, awaitable in later:
         start_soon(outcome_of(handler, awaitable), handler, signal.name)
     if error is not None:
@@ -149,7 +153,13 @@ async def _publish_and_wait(
 
 
 def _call(
-    signal: Signal, sender: Any, args: tuple[Any, ...], session: Any, kwargs: dict[str, Any]
+    signal: Signal,
+    sender: Any,
+    args: tuple[Any, ...],
+    session: Any,
+    kwargs: dict[str, Any],
+    *,
+    was_json: bool = False,
 ) -> tuple[_Written | None, Calls]:
     """Serialise the result, then call the handlers. Returns what to publish, or None, and the handlers' outcome."""
     if "*" in signal.name:
@@ -162,7 +172,8 @@ def _call(
         key = None if signal.latest_by is None else field_of(result, signal.latest_by)
         written = encode(result, get_hub().settings.max_payload_bytes, signal.name), key
     else:
-        kwargs["result"], payload = signal.schema.encode(result, get_hub().settings.max_payload_bytes)
+        max_bytes = get_hub().settings.max_payload_bytes
+        kwargs["result"], payload = signal.schema.encode(result, max_bytes, was_json=was_json)
         key = None if signal.latest_by is None else field_of(kwargs["result"], signal.latest_by)
         written = payload, key
     calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})

@@ -149,8 +149,10 @@ async def emit_idempotent(
     kwargs: dict[str, Any],
     idempotency_key: IdempotencyKey | None = None,
 ) -> tuple[list[Any], bool]:
-    """As `emit_async`, with an idempotency key; also returns False if a handler cancelled the event, else True."""
-    return await emit_and_wait(_named(event), sender, (), session, kwargs, idempotency_key)
+    """As `emit_async`, of a result that was JSON, with an idempotency key. Also returns False if a handler cancelled
+    the event, else True.
+    """
+    return await emit_and_wait(_named(event), sender, (), session, kwargs, idempotency_key, was_json=True)
 
 
 def _named(event: Event[Any] | str) -> Event[Any]:

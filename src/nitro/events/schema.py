@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 from typing import Annotated, Any, Final, Generic, get_origin
 
 from pydantic import BaseModel, PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import TypeVar
 
 from nitro.errors import ConfigurationError, InvalidPayload
@@ -83,9 +83,10 @@ class Schema(Generic[T]):
         is_model = isinstance(of, type) and issubclass(of, BaseModel)
         self._fields: Set[str] = of.model_fields.keys() if is_model else frozenset()
 
-    def encode(self, result: Any, max_bytes: int) -> tuple[T, bytes]:
+    def encode(self, result: Any, max_bytes: int, *, was_json: bool = False) -> tuple[T, bytes]:
         """`result` as the schema has it: itself if it is one, else made of its fields, or of its attributes where the
-        schema is a model; and that as JSON: the schema's fields, by their aliases, and nothing else.
+        schema is a model; and that as JSON: the schema's fields, by their aliases, and nothing else. What was parsed of
+        JSON is read as such: there a strict schema takes a text for a date.
 
         Raises:
             InvalidPayload: it isn't what the schema says, and can't be made so, or contains NaN or infinity. Fields are
@@ -95,8 +96,9 @@ class Schema(Generic[T]):
         try:
             value: T = self._validate(result, from_attributes=True)
         except ValidationError as error:
-            told = _told(error) + _remedy_for(error)
-            raise InvalidPayload(f"result of {self._topic!r} is no {self._name}: {told}") from None
+            if not was_json:
+                raise self._refused(error) from None
+            value = self._read_again(result, error)
         is_result = value is result
         if is_result and self._fields and isinstance(value, self.of) and not self._fields <= value.__dict__.keys():
             raise self._incomplete(value)
@@ -126,6 +128,16 @@ class Schema(Generic[T]):
             reason = told_place_of(value) + reason
             raise InvalidPayload(f"result of {self._topic!r} can't be sent as {self._name}: {reason}") from None
         return value, sendable(payload, max_bytes)
+
+    def _read_again(self, result: Any, refused: ValidationError) -> T:
+        """The value of a result that was JSON, which a strict schema refuses in Python."""
+        try:
+            return self.adapter.validate_json(to_json(result))
+        except ValueError as error:
+            raise self._refused(error if isinstance(error, ValidationError) else refused) from None
+
+    def _refused(self, error: ValidationError) -> InvalidPayload:
+        return InvalidPayload(f"result of {self._topic!r} is no {self._name}: {_told(error)}{_remedy_for(error)}")
 
     def _incomplete(self, model: Any) -> InvalidPayload:
         missing = ", ".join(sorted(self._fields - model.__dict__.keys()))
