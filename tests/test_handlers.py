@@ -9,6 +9,7 @@ import logging
 import runpy
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def test_senders_of_handlers_are_compared_by_their_key(limited_to: Any, sender: 
     assert emit("a.b", "another") == emit("a.b", True) == emit("a.b") == []
     assert event("a.b").has_receivers_for(sender)
     event("a.b").disconnect(handler, limited_to)
-    assert emit("a.b", sender) == []
+    assert emit("a.b", sender, result=None) == []
 
 
 def test_a_sender_without_an_id_is_the_object_itself() -> None:
@@ -251,6 +252,23 @@ def test_functions_of_one_line_that_are_made_again_and_again_are_all_handlers() 
     for number in range(3):
         on("a.b")(lambda sender, number=number, **kwargs: number)
     assert emit("a.b") == [0, 1, 2]
+
+
+def test_a_handler_that_is_disconnected_from_all_its_senders_is_let_go() -> None:
+    def handler(sender: Any, **kwargs: Any) -> str:
+        return "heard"
+
+    signal = event("a.b")
+    signal.connect(handler, sender=["one", "two"], weak=False)
+    signal.disconnect(handler, sender=["one", "three"])
+    assert (emit(signal, "one", result=1), emit(signal, "two")) == ([], ["heard"])
+    lives = weakref.ref(handler)
+    signal.disconnect(handler, sender="two")
+    del handler
+    gc.collect()
+    assert lives() is None
+    assert not signal.is_handled
+    assert not signal.receivers
 
 
 def test_blinkers_ways_still_work() -> None:

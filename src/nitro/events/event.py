@@ -209,6 +209,8 @@ class Event(NamedSignal, Generic[T, S]):
 
     def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
         super()._disconnect(receiver_id, sender_id)
+        if not self._by_receiver.get(receiver_id):  # blinker would hold it for ever, for no sender
+            super()._disconnect(receiver_id, ANY_ID)
         if receiver_id in self.receivers:
             self._registrations.pop((receiver_id, sender_id), None)
         else:
