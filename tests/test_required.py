@@ -185,6 +185,15 @@ def test_a_required_handler_is_held_however_it_was_connected() -> None:
             emit(name, result=1)
 
 
+def test_a_handler_that_is_held_stays_so_if_it_is_connected_once_more_weakly() -> None:
+    on("a.b", sender="one", required=True)(handler := lambda sender, **kwargs: refuse(sender))
+    event("a.b").connect(handler, sender="two")
+    del handler
+    gc.collect()
+    with pytest.raises(Refused):
+        emit("a.b", "one", result=1)
+
+
 def test_the_example_of_the_documentation_does_what_it_says() -> None:
     page = Document("docs/how-to/handlers.md")
     names: dict[str, Any] = {"may_be_told": lambda sender, result: sender != "stranger"}

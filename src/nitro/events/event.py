@@ -118,7 +118,8 @@ class Event(NamedSignal, Generic[T, S]):
             receiver: a function, coroutine function, generator function or async generator function.
             sender: only events of this sender, or of each in a list; `ANY` for all. Compared by its key, as that of a
                 subscription is.
-            weak: keep only a weak reference to the receiver, as blinker does; the default of `on` is a strong one.
+            weak: keep only a weak reference to the receiver, as blinker does; the default of `on` is a strong one. A
+                receiver that is held stays so.
             priority: higher priorities run first; equal ones in the order of connection.
             condition: called with the same arguments; if it is false, the receiver is skipped.
             required: see `on`; such a receiver is referenced strongly.
@@ -150,12 +151,13 @@ class Event(NamedSignal, Generic[T, S]):
             other = held() if isinstance(held, ref) else held
             if other is not None and are_twins(receiver, other):
                 super().disconnect(other)
+        is_held = not isinstance(self.receivers.get(make_id(receiver)), ref | None)
         registration = Registration(priority, next(_order), condition, required)
         for each in _each_of(sender):
             is_limited = each is not blinker.ANY
             self._is_limited = self._is_limited or is_limited
             self._registrations[make_id(receiver), make_id(each) if is_limited else ANY_ID] = registration
-            super().connect(receiver, each, weak and not required)
+            super().connect(receiver, each, weak and not required and not is_held)
         return receiver
 
     def disconnect(self, receiver: Handler, sender: Any = ANY) -> None:
