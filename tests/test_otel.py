@@ -487,6 +487,17 @@ async def takes_nothing(_: Any) -> None:
     await asyncio.Event().wait()
 
 
+async def is_gone(_: Any) -> None:
+    raise ConnectionResetError
+
+
+def test_a_stream_whose_client_is_gone_before_its_first_bytes_has_a_span_that_says_so(recorded: Recorded) -> None:
+    asyncio.run(streamed(EventSourceResponse(Client(topics=["a"])), is_gone))
+    span = recorded["establish stream"]
+    assert span.status.status_code is StatusCode.ERROR
+    assert attributes(span)["error.type"] == "ConnectionResetError"
+
+
 def test_a_stream_whose_client_takes_nothing_has_a_span_that_says_so(recorded: Recorded) -> None:
     response = EventSourceResponse(Client(topics=["a"], send_timeout_seconds=0.01))
     asyncio.run(streamed(response, takes_nothing))

@@ -257,6 +257,7 @@ class EventSourceResponse(Response):
             except (OSError, RuntimeError) as error:
                 if connection is not None or not says_gone(error):
                     raise
+                span.fails(error)
             finally:
                 if connection is not None:
                     connection.abandon()
