@@ -254,6 +254,23 @@ def test_functions_of_one_line_that_are_made_again_and_again_are_all_handlers() 
     assert emit("a.b") == [0, 1, 2]
 
 
+def test_a_handler_that_an_earlier_one_disconnects_is_not_called_any_more() -> None:
+    def last(sender: Any, **kwargs: Any) -> str:
+        return "last"
+
+    @on("a.*", priority=1)
+    def first(sender: Any, **kwargs: Any) -> str:
+        event("a.b").disconnect(last, sender)
+        return "first"
+
+    on("a.b", sender=["one", "two"])(last)
+    assert emit("a.b", "one") == ["first"]
+    assert emit("a.b", "two", result=1) == ["first"]
+    on("a.b")(last)
+    default_namespace.pattern("a.*").disconnect(first)
+    assert emit("a.b", "one") == ["last"]
+
+
 def test_a_handler_that_is_disconnected_from_all_its_senders_is_let_go() -> None:
     def handler(sender: Any, **kwargs: Any) -> str:
         return "heard"

@@ -49,6 +49,8 @@ def call_handlers(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Ma
     results: list[Any] = []
     later: list[Later] = []
     for registration, handler in signal.handlers_for(sender):
+        if registration.is_over:  # one that was called before has disconnected it
+            continue
         try:
             if registration.condition is not None and not registration.condition(sender, *args, **kwargs):
                 continue

@@ -152,11 +152,12 @@ class Event(NamedSignal, Generic[T, S]):
             if other is not None and are_twins(receiver, other):
                 super().disconnect(other)
         is_held = not isinstance(self.receivers.get(make_id(receiver)), ref | None)
-        registration = Registration(priority, next(_order), condition, required)
+        order = next(_order)
         for each in _each_of(sender):
             is_limited = each is not blinker.ANY
             self._is_limited = self._is_limited or is_limited
-            self._registrations[make_id(receiver), make_id(each) if is_limited else ANY_ID] = registration
+            key = make_id(receiver), make_id(each) if is_limited else ANY_ID
+            self._registrations[key] = Registration(priority, order, condition, required)
             super().connect(receiver, each, weak and not required and not is_held)
         return receiver
 
@@ -213,11 +214,11 @@ class Event(NamedSignal, Generic[T, S]):
         super()._disconnect(receiver_id, sender_id)
         if not self._by_receiver.get(receiver_id):  # blinker would hold it for ever, for no sender
             super()._disconnect(receiver_id, ANY_ID)
-        if receiver_id in self.receivers:
-            self._registrations.pop((receiver_id, sender_id), None)
-        else:
-            for key in [key for key in self._registrations if key[0] == receiver_id]:
-                del self._registrations[key]
+        is_held = receiver_id in self.receivers
+        over = [(receiver_id, sender_id)] if is_held else [key for key in self._registrations if key[0] == receiver_id]
+        for key in over:
+            if (registration := self._registrations.pop(key, None)) is not None:
+                registration.is_over = True
 
 
 class Namespace(dict[str, Event[Any]]):

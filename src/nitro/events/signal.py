@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from nitro.events.schema import Schema
 
@@ -13,16 +14,20 @@ Handler = Callable[..., Any]
 Condition = Callable[..., bool]
 
 
-class Registration(NamedTuple):
-    """The options of a connected handler; `rank` sorts by priority, highest first, then by registration order."""
+@dataclass(slots=True, eq=False)
+class Registration:
+    """The options of a connected handler; `rank` sorts by priority, highest first, then by registration order. It is
+    over once the handler is disconnected, also for an emit that is going on.
+    """
 
-    priority: int
+    priority: float
     order: int
     condition: Condition | None
     is_required: bool
+    is_over: bool = False
 
     @property
-    def rank(self) -> tuple[int, int]:
+    def rank(self) -> tuple[float, int]:
         return (-self.priority, self.order)
 
 
