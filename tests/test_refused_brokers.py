@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -553,12 +554,19 @@ class Faulty(SQLiteLog):
 
     mistaken = ""
     tries = 0
+    error: Exception = TypeError("function takes at most 1 positional argument (2 given)")
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         if self.mistaken == "append":
             self.tries += 1
-            raise TypeError("function takes at most 1 positional argument (2 given)")
+            raise self.error
         return await super().append(producer, first, bodies)
+
+    async def newest(self) -> int:
+        if self.mistaken == "newest":
+            self.tries += 1
+            raise self.error
+        return await super().newest()
 
 
 def test_a_mistake_in_a_program_is_told_apart_with_its_traceback(
@@ -579,6 +587,47 @@ def test_a_mistake_in_a_program_is_told_apart_with_its_traceback(
         log.mistaken = ""
         eventually(lambda: end.heard.payloads == [b"1"], "what waited is sent")
         eventually(lambda: "is there again" in caplog.text, "that it works again is told, by another thread")
+    finally:
+        end.broker.close(1)
+
+
+def test_a_log_that_can_be_read_and_not_appended_to_is_gone_until_it_is_appended_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Faulty(f"sqlite:///{tmp_path}/events.db", "app", RETENTION, 1 << 20)
+    log.error = sqlite3.OperationalError("database or disk is full")
+    end = End(log)
+    try:
+        wait_until_open(end)
+        log.mistaken = "append"
+        end.publish(b"1")
+        eventually(lambda: log.tries > 0 and end.broker.state.gone_seconds > 0, "it is noticed")
+        noticed_at = time.monotonic()
+        eventually(lambda: log.tries >= 5, "it is opened and tried again")
+        least = time.monotonic() - noticed_at
+        assert end.broker.state.gone_seconds > least
+        assert caplog.text.count("can't be used") == 1
+        assert "is there again" not in caplog.text
+        log.mistaken = ""
+        eventually(lambda: "is there again" in caplog.text, "that it works again is told, by another thread")
+        eventually(lambda: end.broker.state.gone_seconds == 0, "it is there again")
+    finally:
+        end.broker.close(1)
+
+
+def test_a_log_that_did_not_tell_its_head_is_there_again_though_nothing_is_published(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Faulty(f"sqlite:///{tmp_path}/events.db", "app", RETENTION, 1 << 20)
+    log.error = ConnectionError("lost")
+    end = End(log)
+    try:
+        wait_until_open(end)
+        log.mistaken = "newest"
+        assert end.broker.ask_head() is not None
+        eventually(lambda: "can't be used: ConnectionError: lost" in caplog.text, "it is noticed")
+        log.mistaken = ""
+        eventually(lambda: "is there again" in caplog.text, "that is told, by another thread")
     finally:
         end.broker.close(1)
 

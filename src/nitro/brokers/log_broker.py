@@ -304,17 +304,15 @@ class LogBroker:
         raise LogChanged(f"{why}, and begins a new epoch")
 
     async def _follow(self) -> None:
-        verbs: dict[asyncio.Task[None], Verb] = {
-            asyncio.create_task(self._writer.run()): "append",
-            asyncio.create_task(self._read()): "read",
-        }
+        writing = asyncio.create_task(self._writer.run())
+        tasks = (writing, asyncio.create_task(self._read()))
         try:
-            done, _ = await asyncio.wait(verbs, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                self._verb = verbs[task]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:  # a writer with nothing to append has asked for the head
+                self._verb = "append" if task is writing and len(self._publish_queue) else "read"
                 task.result()
         finally:
-            await end(verbs)
+            await end(tasks)
 
     async def _read(self) -> None:
         follower = self._follower

@@ -34,7 +34,7 @@ class LogStatus:
     """Whether `remote` is available.
 
     A transient failure is over when the log can be opened again. A permanent one is over when the verb that failed has
-    succeeded: a log that can be read but not written opens without an error each time.
+    succeeded, and one of `append` likewise: a log that can be read but not written opens without an error each time.
 
     Attributes:
         why_gone: the error of the last failure.
@@ -65,16 +65,19 @@ class LogStatus:
             return False
         if self._logged_at > self._gone_since:
             log.warning("%s is there again, after %.1f s", self._remote.name, self.gone_seconds)
-        self._gone_since, self._suspect_verb, self._logged = None, None, ""
+        self._gone_since, self._suspect_verb, self._logged, self._recovers_with = None, None, "", "open"
         self._clear_refusal()
         return True
 
     def failed(self, verb: Verb, error: Exception) -> None:
-        """`verb` failed with `error`."""
+        """`verb` failed with `error`. After `append`, something waits that is appended as soon as that can be."""
         self.why_gone = f"{type(error).__name__}: {without_echo(str(error))}"[:300]
         self._gone_since = self._gone_since or time.monotonic()
         why = self._why_refused(verb, error)
-        self._recovers_with = verb if why or self._suspect_verb else "open"
+        if why or self._suspect_verb or verb == "append":
+            self._recovers_with = verb
+        elif self._recovers_with != "append":
+            self._recovers_with = "open"
         if why:
             self._refuse(why, error if self._suspect_verb else None)
             return
