@@ -18,6 +18,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from redis.exceptions import ResponseError
 from sqlalchemy import make_url
 
 import nitro
@@ -35,6 +36,8 @@ from nitro.errors import BrokerRefused, ConfigurationError
 from nitro.redaction import SecretUrl, without_secrets
 from nitro.repository.repository import SQLModelRepository
 from nitro.settings import Settings, get_settings
+from nitro.streams.access import Access
+from nitro.streams.urls import make_store
 from nitro.testing.conformance import RETENTION
 from nitro.testing.nemesis.run import Plan
 from tests.cast import check_events_get_across
@@ -428,8 +431,35 @@ def test_a_redis_that_repeats_a_login_in_its_error_is_not_repeated(
             nitro.connect_broker()
         told = f"{refusal.value} {hub.broker!r} {hub.broker.state} {nitro.statistics()} {caplog.text}"
         hub.broker.close(0)
+        store = make_store(hub.settings.broker_url.get_secret_value(), "app")
+        told += told_by(lambda: asyncio.run(Access(store).open()))
     assert f"unknown command '{command}'" in caplog.text
+    assert f"streams can't be kept in {store.name}: the server says: unknown command '{command}'" in told
     assert SECRET not in told
+
+
+def test_why_a_store_is_not_reached_is_told_whatever_its_driver_shows_and_without_a_login() -> None:
+    class Shy(ResponseError):
+        def __repr__(self) -> str:
+            return "server:ResponseError"
+
+    async def answer(error: Exception) -> None:
+        raise error
+
+    def told_of(error: Exception) -> str:
+        return told_by(lambda: asyncio.run(Access(make_store("memory://", "app")).reached(answer(error))))
+
+    assert "memory://, can't be reached: Shy: OOM" in told_of(Shy("OOM"))
+    assert "can't be reached: it did not answer in time" in told_of(TimeoutError())
+    assert "can't be reached: TimeoutError: no server answers" in told_of(TimeoutError("no server answers"))
+    assert "in answer" in told_of(TypeError("a mistake")), "where it was made"
+    echo = ResponseError(f"unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'ann' '{SECRET}' ")
+    told = told_of(echo)
+    assert "can't be reached: ResponseError: unknown command 'HELLO'" in told
+    assert SECRET not in told
+    lost = ConnectionError("lost")
+    lost.__cause__ = echo
+    assert SECRET not in told_of(lost)
 
 
 def test_a_password_with_everything_in_it_logs_in(tmp_path: Path) -> None:

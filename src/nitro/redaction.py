@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-__all__ = ["ENCODE", "SecretUrl", "scheme_of", "without_echo", "without_secrets"]
+__all__ = ["ENCODE", "SecretUrl", "cause_of", "scheme_of", "text_of", "without_echo", "without_secrets"]
 
 ENCODE: Final = (
     "in user and password write %2F for /, %3F for ?, %23 for #, %40 for @, %5B for [ and %25 for %, as "
@@ -62,3 +62,18 @@ def without_secrets(url: str) -> str:
 def without_echo(text: str) -> str:
     """A server's error text, without the arguments of an unknown command, which may be a login."""
     return _ECHO.sub("", text)
+
+
+def text_of(error: BaseException) -> str:
+    """The class and the text of a driver's error, `without_echo`. A driver's `repr` may have neither."""
+    return f"{type(error).__name__}: {without_echo(str(error))}"[:300]
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """The error as the cause of another, whose traceback shows it; None if it repeats what may be a login."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if without_echo(str(seen)) != str(seen):
+            return None
+        seen = seen.__cause__ or seen.__context__
+    return error

@@ -13,7 +13,7 @@ from typing import Final
 
 from nitro.brokers.base import DiagnosingLog, Log, Verb
 from nitro.errors import BrokerRefused, ConfigurationError
-from nitro.redaction import without_echo
+from nitro.redaction import text_of
 
 __all__ = ["LogStatus"]
 
@@ -71,7 +71,7 @@ class LogStatus:
 
     def failed(self, verb: Verb, error: Exception) -> None:
         """`verb` failed with `error`. After `append`, something waits that is appended as soon as that can be."""
-        self.why_gone = f"{type(error).__name__}: {without_echo(str(error))}"[:300]
+        self.why_gone = text_of(error)
         self._gone_since = self._gone_since or time.monotonic()
         why = self._why_refused(verb, error)
         if why or self._suspect_verb or verb == "append":

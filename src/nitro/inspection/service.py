@@ -26,6 +26,7 @@ from nitro.inspection.traffic import Traffic
 from nitro.inspection.view import MOST_ROWS, View
 from nitro.inspection.worker import Worker
 from nitro.messages.inspection import Inspection
+from nitro.redaction import text_of, without_echo
 from nitro.streams.urls import make_store
 
 __all__ = ["InspectionService", "Viewer"]
@@ -272,7 +273,7 @@ class InspectionService:
         try:
             await board.pin("reports", self.worker.id, _shortened(own))
         except Exception as error:  # noqa: BLE001 - a driver's; the next exchange tells it
-            log.debug("the report of this process could not be pinned up: %r", error)
+            log.debug("the report of this process could not be pinned up: %s", text_of(error))
 
     async def _pause(self, hurry: asyncio.Event, took: float, *, is_young: bool) -> None:
         seconds = min(max(_PAUSE_SECONDS, took / _SHARE), _LONGEST_PAUSE_SECONDS)
@@ -302,7 +303,7 @@ def _shortened(own: Mapping[str, Any]) -> bytes:
 
 
 def _why(error: Exception) -> str:
-    return "there is no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    return "there is no answer" if isinstance(error, TimeoutError) else without_echo(str(error)) or type(error).__name__
 
 
 def _view(content: bytes) -> View | None:
@@ -327,4 +328,4 @@ async def _close(board: Board) -> None:
     try:
         await board.close()
     except Exception as error:  # noqa: BLE001 - a driver's; what is left there is taken down by the next who looks
-        log.debug("the inspector's connection could not be closed: %r", error)
+        log.debug("the inspector's connection could not be closed: %s", text_of(error))

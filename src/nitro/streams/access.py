@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from nitro.brokers.tasks import in_time, retry_seconds
 from nitro.errors import BrokerUnavailable, NitroError
+from nitro.redaction import cause_of, text_of
 from nitro.streams import decisions
 from nitro.streams.base import Change, Record, Store
 from nitro.streams.committer import Applied, Committer
@@ -187,7 +188,8 @@ class Access:
                 failures = 0
             except Exception as error:  # noqa: BLE001 - a driver's; the store connects again
                 if failures == 0:
-                    log.warning("news of streams from %s failed, and is tried again: %r", self.store.name, error)
+                    why = text_of(error)
+                    log.warning("news of streams from %s failed, and is tried again: %s", self.store.name, why)
                 await asyncio.sleep(retry_seconds(failures))
                 failures += 1
                 news = None
@@ -216,9 +218,11 @@ class Access:
             return await answer
         except (NitroError, asyncio.CancelledError):
             raise
-        except Exception as error:
-            why = "it did not answer in time" if isinstance(error, TimeoutError) else f"{error!r:.200}"
-            raise BrokerUnavailable(f"the store of streams, {self.store.name}, can't be reached: {why}") from error
+        except Exception as error:  # noqa: BLE001 - a driver's
+            is_late = isinstance(error, TimeoutError) and not str(error)
+            why = "it did not answer in time" if is_late else text_of(error)
+            text = f"the store of streams, {self.store.name}, can't be reached: {why}"
+            raise BrokerUnavailable(text) from cause_of(error)
 
     def __repr__(self) -> str:
         return f"<Access to {self.store.name}, {len(self._tails)} streams are read>"

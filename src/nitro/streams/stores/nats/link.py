@@ -20,6 +20,7 @@ from nats.js.errors import APIError
 
 from nitro.brokers.nats.client import Place
 from nitro.brokers.nats.jetstream import ANSWER_SECONDS
+from nitro.redaction import text_of
 
 __all__ = ["NOTHING", "Link", "Request", "status_of"]
 
@@ -84,7 +85,8 @@ class Link:
             await self.subscribe(f"{self._inbox}.*", self._came)
         except TimeoutError:
             await self.close()
-            raise TimeoutError(f"NATS can't be connected to: {self._last_error!r}") from None
+            why = "no server answers" if self._last_error is None else text_of(self._last_error)
+            raise TimeoutError(f"NATS can't be connected to: {why}") from None
         except BaseException:
             await self.close()
             raise

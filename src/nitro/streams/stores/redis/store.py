@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from nitro.brokers.redis.source import RedisSource, why_refused
 from nitro.errors import ConfigurationError
-from nitro.redaction import without_secrets
+from nitro.redaction import cause_of, without_secrets
 from nitro.streams.base import Change, Commit, Conflict, Record, Stored
 from nitro.streams.stores.redis.exchange import Command, Exchange
 from nitro.streams.stores.redis.news import RedisNews
@@ -67,7 +67,7 @@ class RedisStore:
             await self.close()
             why = why_refused(error, is_plain=not isinstance(client, RedisCluster))
             if why is not None:
-                raise ConfigurationError(f"streams can't be kept in {self.name}: {why}") from error
+                raise ConfigurationError(f"streams can't be kept in {self.name}: {why}") from cause_of(error)
             raise
 
     async def load(self, key: str) -> Stored | None:
