@@ -108,6 +108,12 @@ class BrokerState(NamedTuple):
     lag_messages: int = 0
     stuck_seconds: float = 0.0
 
+    def why_waiting(self, name: str) -> str:
+        """Since when and why the log of this name takes nothing, for an error's text."""
+        if not self.gone_seconds:
+            return f"{name} does not answer, or takes events slower than they are emitted"
+        return f"{name} has been unavailable for {self.gone_seconds:.1f} s ({self.why_refused or self.why_gone})"
+
 
 class Receiver(Protocol):
     """Receives the messages of the log: the hub. Its methods don't block and don't raise."""

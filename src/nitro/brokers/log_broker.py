@@ -228,11 +228,7 @@ class LogBroker:
             self._loop.call_soon_threadsafe(callback)
 
     def _why_waiting(self) -> str:
-        status = self._status
-        if not status.gone_seconds:
-            return f"{self._remote.name} takes events slower than they are emitted"
-        why = status.why_refused or status.why_gone
-        return f"{self._remote.name} has been unavailable for {status.gone_seconds:.1f} s ({why})"
+        return self.state.why_waiting(self.name)
 
     def _cancel(self) -> None:
         if self._task is not None:  # else it is closing the connection, and ends after that

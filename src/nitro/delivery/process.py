@@ -16,7 +16,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from nitro.brokers.base import Log
+from nitro.brokers.base import Broker, Log
 from nitro.brokers.urls import make_broker
 from nitro.delivery.hub import Hub
 from nitro.delivery.statistics import Statistics
@@ -134,7 +134,10 @@ def connect_broker(timeout_seconds: float = 5.0) -> None:
         raise BrokerRefused(str(refusal.exception()))
     if not hub.opened.done():
         state = hub.broker.state
-        raise BrokerUnavailable(f"the broker was not reached within {timeout_seconds:g} s: {state.why_gone}")
+        raise BrokerUnavailable(
+            f"the broker was not reached within {timeout_seconds:g} s: {state.why_gone}; "
+            f"{hub.broker.name} has been unavailable for {state.gone_seconds:.1f} s"
+        )
 
 
 @renamed(timeout="timeout_seconds")
@@ -153,7 +156,7 @@ def flush(timeout_seconds: float = 5.0) -> None:
     acknowledgement = _hub.broker.acknowledgement()
     if acknowledgement is not None:
         wait([acknowledgement], timeout_seconds)
-        _check(acknowledgement, timeout_seconds)
+        _check(_hub.broker, acknowledgement, timeout_seconds)
     reading = _hub.broker.until_read()
     if reading is not None:
         wait([reading], min(timeout_seconds, _READING_SECONDS))
@@ -182,17 +185,17 @@ async def acknowledged(number: int | None) -> None:
         answer = asyncio.wrap_future(acknowledgement)
         answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())  # else asyncio may report it
         await asyncio.wait([answer], timeout=seconds)
-        _check(acknowledgement, seconds)
+        _check(hub.broker, acknowledgement, seconds)
     reading = hub.broker.until_read()
     if reading is not None:
         await reading.wait(seconds)
 
 
-def _check(acknowledgement: Future[None], seconds: float) -> None:
+def _check(broker: Broker, acknowledgement: Future[None], seconds: float) -> None:
     if not acknowledgement.done():
         raise BrokerUnavailable(
-            f"the broker has not acknowledged within {seconds:g} s; what was emitted waits, and is published once the "
-            f"broker takes it, if this process lives so long"
+            f"the broker has not acknowledged within {seconds:g} s: {broker.state.why_waiting(broker.name)}; what was "
+            f"emitted waits, and is published once the broker takes it, if this process lives so long"
         )
     acknowledgement.result()
 

@@ -58,8 +58,9 @@ class Presence:
             BrokerUnavailable: it didn't within `timeout_seconds`, since the broker isn't reached.
         """
         if not await get_rooms().known.wait(timeout_seconds):
-            reason = get_hub().broker.state.why_gone
-            raise BrokerUnavailable(f"who is present was not known within {timeout_seconds:g} s: {reason}")
+            broker = get_hub().broker
+            why = broker.state.why_waiting(broker.name)
+            raise BrokerUnavailable(f"who is present was not known within {timeout_seconds:g} s: {why}")
 
     def __repr__(self) -> str:
         return "nitro.presence"
