@@ -58,10 +58,19 @@ def test_the_log_of_the_page_passes_the_suite(package: Path) -> None:
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) >= 14, done.stdout
 
 
+def test_the_suite_notices_a_log_whose_name_shows_the_password_of_its_url(package: Path) -> None:
+    source = package / "shelf_log.py"
+    source.write_text(source.read_text().replace("self.name = without_secrets(url)", "self.name = url"))
+    only = ("--basetemp", f"{package}/own", "-k", "name_shows")
+    done = run(package, "-m", "pytest", "-q", "-p", "no:cacheprovider", *only, "test_shelf_log.py")
+    assert "it should be shelf://tests\n" in done.stdout
+    assert "1 failed" in done.stdout
+
+
 def test_it_is_found_by_the_scheme_of_its_url(package: Path) -> None:
-    done = run(package, "-c", APPLICATION, NITRO_BROKER_URL="shelf://anywhere")
+    done = run(package, "-c", APPLICATION, NITRO_BROKER_URL="shelf://ann:s3cret@anywhere?token=t0k")
     assert done.returncode == 0, done.stderr
-    assert "shelf://anywhere" in done.stdout
+    assert "<LogBroker to shelf://anywhere: " in done.stdout
 
 
 @pytest.mark.parametrize(

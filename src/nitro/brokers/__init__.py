@@ -11,6 +11,7 @@ from nitro.brokers.base import (
     TransactionalLog,
     new_epoch,
 )
+from nitro.redaction import without_secrets
 
 __all__ = [
     "DiagnosingLog",
@@ -22,4 +23,5 @@ __all__ = [
     "Retention",
     "TransactionalLog",
     "new_epoch",
+    "without_secrets",
 ]

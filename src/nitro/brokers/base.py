@@ -293,7 +293,7 @@ class Log(Protocol):
 
     @property
     def name(self) -> str:
-        """Its URL without secrets, for messages and logs."""
+        """Its URL `without_secrets`, for messages and logs."""
 
     @property
     def max_body_bytes(self) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from nitro.brokers import codec
 from nitro.brokers.base import Entry, Extent, LogChanged
+from nitro.redaction import without_secrets
 from nitro.testing.conformance.hooks import Hooks
 
 __all__ = ["LogTests"]
@@ -15,6 +16,11 @@ __all__ = ["LogTests"]
 
 class LogTests(Hooks):
     """What a log promises to its broker."""
+
+    def test_its_name_shows_no_user_password_or_option_of_its_url(self) -> None:
+        name = self.log(self.namespace()).name
+        shown = without_secrets(name)
+        assert "://" not in name or name == shown, f"logs and errors show its name; it should be {shown}"
 
     def test_what_was_tried_again_is_there_once(self) -> None:
         name = self.namespace()
