@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from nitro.settings import Settings
+from nitro.errors import ConfigurationError
+from nitro.settings import Settings, get_settings
 from tests.servers import ROOT
 
 PAGE = (ROOT / "docs/reference/settings.md").read_text()
@@ -48,6 +50,60 @@ def test_a_file_of_variables_is_not_read(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NITRO_NAMESPACE", raising=False)
     assert Settings().namespace == "nitro"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], object]]:
+    """What a setting is with a variable, or what is said of it."""
+
+    def read(name: str, value: str) -> object:
+        get_settings.cache_clear()
+        with monkeypatch.context() as context:
+            context.setenv(f"NITRO_{name.upper()}", value)
+            try:
+                return getattr(get_settings(), name)
+            except ConfigurationError as error:
+                return str(error)
+
+    yield read
+    get_settings.cache_clear()
+
+
+OPTIONAL = {
+    "max_stream_seconds",
+    *("max_clients", "max_clients_per_user", "max_clients_per_address"),
+    *("max_connects_per_second", "max_connects_per_second_per_user", "max_connects_per_second_per_address"),
+    *("max_topics", "max_topics_per_user", "max_topics_per_address", "max_wildcards"),
+}
+
+
+def test_none_turns_off_the_limits_that_may_be_none_and_a_variable_without_a_value_those_that_are_none(
+    told: Callable[[str, str], object],
+) -> None:
+    numbers = [name for name, field in Settings.model_fields.items() if not isinstance(field.default, str | SecretStr)]
+    assert {name for name in numbers if told(name, "none") is None} == OPTIONAL
+    assert told("max_clients", " None ") is None
+    assert told("namespace", "none") == "none"
+    for name in numbers:
+        empty = told(name, "")
+        assert (
+            empty is None
+            if Settings.model_fields[name].default is None
+            else f"NITRO_{name.upper()} is ''" in str(empty)
+        )
+    assert str(told("max_clients", "")).endswith(". For no limit write none")
+    assert str(told("max_clients", "unlimited")).endswith(". For no limit write none")
+    assert "none" not in str(told("history_messages", "all"))
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e10", "1e300"])
+def test_a_number_that_is_not_finite_or_that_no_timer_takes_is_refused_where_it_is_set(
+    value: str, told: Callable[[str, str], object]
+) -> None:
+    for name in Settings.model_fields:
+        if name.endswith(("_seconds", "_per_second", "_per_user", "_per_address")):
+            assert f"NITRO_{name.upper()} is '{value}': Input should be " in str(told(name, value))
+    assert "less than or equal to 1000000000" in str(told("heartbeat_seconds", "inf"))
 
 
 def test_each_unit_is_that_of_the_name() -> None:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nitro.errors import ConfigurationError
@@ -23,9 +23,12 @@ Overflow: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
 log: Final = logging.getLogger("nitro.settings")
 
+_Number: TypeAlias = Annotated[float, Field(le=10**9)]
+"""Finite, as timers and the brokers' servers need it; so many seconds are 31 years."""
 _PREFIX: Final = "NITRO_"
 _FORMER: Final = {"MAX_PUBLISH_QUEUE_BYTES": "MAX_OUTGOING_BYTES"}
 """Old names of variables, which still work, by the new ones."""
+_OR_NONE: Final = ". For no limit write none"
 _OF_THE_HUB: Final = "SERVE_"
 """The beginning of the names that `nitro serve` reads, and checks itself."""
 _LIKENESS: Final = 0.66
@@ -58,25 +61,25 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("NITRO_MAX_PUBLISH_QUEUE_BYTES", "NITRO_MAX_OUTGOING_BYTES"),
         description="bytes of published messages that may wait for the broker",
     )
-    publish_timeout_seconds: float = Field(
+    publish_timeout_seconds: _Number = Field(
         10.0, gt=0, description="how long emit_async waits for the broker's acknowledgement"
     )
 
     history_messages: int = Field(10_000, ge=1, description="messages that the log retains")
     history_bytes: int = Field(64 * 1024 * 1024, ge=1, description="payload bytes that the log retains")
-    history_seconds: float = Field(300.0, gt=0, description="age at which the log deletes a message")
+    history_seconds: _Number = Field(300.0, gt=0, description="age at which the log deletes a message")
 
-    run_keep_seconds: float = Field(3600.0, gt=0, description="how long a run can be read after its end")
-    run_lease_seconds: float = Field(
+    run_keep_seconds: _Number = Field(3600.0, gt=0, description="how long a run can be read after its end")
+    run_lease_seconds: _Number = Field(
         10.0, ge=1, description="how long the producer of a run may be silent before it counts as dead"
     )
     run_max_items: int = Field(100_000, ge=1, description="items of one run")
     run_max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="bytes of one run's items")
 
-    presence_leave_seconds: float = Field(
+    presence_leave_seconds: _Number = Field(
         5.0, ge=0, description="how long a user stays in a room after the last connection, so that a reload is silent"
     )
-    presence_lease_seconds: float = Field(
+    presence_lease_seconds: _Number = Field(
         10.0, ge=1, description="how long a process may be silent before its users count as gone"
     )
     presence_max_members: int = Field(
@@ -107,16 +110,16 @@ class Settings(BaseSettings):
         ge=1,
         description="connected clients of one IPv4 address or one IPv6 /64; behind a proxy all have the proxy's",
     )
-    max_stream_seconds: float | None = Field(
+    max_stream_seconds: _Number | None = Field(
         None,
         gt=0,
         description="age at which a response's stream ends; its browser reconnects, and its rights are checked again",
     )
-    max_connects_per_second: float | None = Field(None, gt=0, description="new streams of the process")
-    max_connects_per_second_per_user: float | None = Field(
+    max_connects_per_second: _Number | None = Field(None, gt=0, description="new streams of the process")
+    max_connects_per_second_per_user: _Number | None = Field(
         10.0, gt=0, description="new streams with the same user_id, on average; a burst may have 30 times as many"
     )
-    max_connects_per_second_per_address: float | None = Field(
+    max_connects_per_second_per_address: _Number | None = Field(
         None, gt=0, description="new streams from one address, on average; a burst may have 30 times as many"
     )
     max_replay_bytes: int = Field(
@@ -139,13 +142,13 @@ class Settings(BaseSettings):
     client_max_messages: int = Field(10_000, ge=1, description="messages queued for one client")
 
     client_overflow: Overflow = Field("disconnect", description="what happens to a client whose queue is over a limit")
-    send_timeout_seconds: float = Field(30.0, gt=0, description="how long one write to a client may block")
+    send_timeout_seconds: _Number = Field(30.0, gt=0, description="how long one write to a client may block")
 
     max_unconfirmed_bytes: int = Field(
         16 * 1024 * 1024, ge=1, description="bytes written over HTTP/2 or HTTP/3 to a server whose send never waits"
     )
 
-    heartbeat_seconds: float = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
+    heartbeat_seconds: _Number = Field(15.0, gt=0, description="longest silence on a server-sent event stream")
     retry_milliseconds: int = Field(
         2_000, ge=0, le=2**31 - 1, description="how long a browser waits before it reconnects"
     )
@@ -153,6 +156,16 @@ class Settings(BaseSettings):
         True,
         description="write to the socket when an event is delivered; False wakes the connection's task for each write",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _none(cls, value: Any, info: ValidationInfo) -> Any:
+        """`none` is no limit, where there may be none. A variable without a value is so only by default."""
+        if not isinstance(value, str) or not _may_be_none(info.field_name):
+            return value
+        text = value.strip().lower()
+        is_none = text == "none" or (not text and cls.model_fields[str(info.field_name)].default is None)
+        return None if is_none else value
 
 
 @lru_cache(maxsize=1)
@@ -163,8 +176,17 @@ def get_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{_variable(e['loc'][0])} is {_shown(e['input'])}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(wrong) from None
+        wrong = [(e["loc"][0], e["input"], e["msg"]) for e in error.errors()]
+        told = (
+            f"{_variable(field)} is {_shown(value)}: {why}{_OR_NONE if _may_be_none(field) else ''}"
+            for field, value, why in wrong
+        )
+        raise ConfigurationError("; ".join(told)) from None
+
+
+def _may_be_none(field: object) -> bool:
+    found = Settings.model_fields.get(str(field))  # an error of one that has a former name has the variable's
+    return found is not None and type(None) in get_args(found.annotation)
 
 
 def _variable(field: object) -> str:
