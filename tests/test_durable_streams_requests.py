@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,9 +17,11 @@ from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.types import Message, Scope
 
+from nitro.delivery import process
 from nitro.delivery.hub import Hub
 from nitro.durable_streams import DurableStreams
 from nitro.errors import ConfigurationError
+from nitro.sse.problem import AWAY
 from nitro.streams.items import json_items
 from tests.apps import durable_streams as apps
 from tests.servers import ROOT, Server
@@ -280,6 +283,27 @@ def test_a_path_that_begins_with_no_slash_is_none_of_a_stream(path: str, hub: Hu
     scope: Scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
     asyncio.run(apps.made()(scope, receive, send))
     assert sent[0]["status"] == 400
+
+
+@pytest.mark.parametrize("status", [503, 500])
+def test_who_asks_while_there_is_no_store_is_not_told_where_it_is_and_the_log_says_it(
+    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"sqlite:///{tmp_path}/secret/events.db" + ("" if status == 503 else "?nonsense=1")
+    monkeypatch.setattr(process, "_broker", url)
+
+    async def main() -> httpx.Response:
+        app = DurableStreams(authorize=lambda request, path, action: True)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            answer = await client.put("/a", headers=TEXT)
+        async with asyncio.timeout(20):
+            while "secret" not in caplog.text:  # by what looks after all streams
+                await asyncio.sleep(0.01)
+        return answer
+
+    answer = asyncio.run(main())
+    assert answer.status_code == status
+    assert problem(answer) == (str(AWAY) if status == 503 else "this failed in the server, whose log says why")
 
 
 def test_a_function_that_returns_what_is_true_and_not_true_permits_nothing_and_is_told(

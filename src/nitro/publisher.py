@@ -32,6 +32,7 @@ from nitro.delivery.process import get_hub
 from nitro.errors import (
     AccessDenied,
     ArgumentTypeError,
+    BrokerUnavailable,
     ConfigurationError,
     InvalidPayload,
     NitroError,
@@ -41,7 +42,7 @@ from nitro.errors import (
 from nitro.events.emitting import emit_idempotent
 from nitro.events.sender import ANY
 from nitro.messages.topics import check_topic
-from nitro.sse.problem import Problem
+from nitro.sse.problem import AWAY, Problem
 
 __all__ = ["Publisher"]
 
@@ -83,8 +84,8 @@ class Publisher:
     Errors are problem details (RFC 9457): 400 for invalid JSON, 401 without a valid key, 403 for a topic or sender
     outside its grant, 405 for another method, 409 while a request with the same idempotency key is in progress, 413 and
     422 for an event that can't be sent, 422 also for an idempotency key that was used for another event, 500 if a
-    `required` handler raised, which is logged, and 503 with `Retry-After` if the broker is unreachable: retry with the
-    same key.
+    `required` handler raised or no broker can be made, which is logged, and 503 with `Retry-After` if the broker is
+    unreachable: retry with the same key.
 
     Args:
         keys: a mapping of each key, 16 or more unguessable characters, to the grant of what it may publish. The grant's
@@ -117,11 +118,14 @@ class Publisher:
             response = Problem(refusal, refusal.status)
             if refusal.status == 405:
                 response.headers["allow"] = "POST"
-        except NitroError as error:
-            response = Problem(error)
-        except Exception:  # of a required handler
-            log.exception("what was published over HTTP failed in this process")
-            response = Problem(_Refused("this event failed in the server, whose log says why", 500), 500)
+        except BrokerUnavailable:
+            response = Problem(AWAY)
+        except Exception as error:
+            if isinstance(error, NitroError) and not isinstance(error, ConfigurationError):
+                response = Problem(error)
+            else:  # of a required handler
+                log.exception("what was published over HTTP failed in this process")
+                response = Problem(_Refused("this event failed in the server, whose log says why", 500), 500)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:

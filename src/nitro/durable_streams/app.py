@@ -7,6 +7,7 @@ are left out.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -23,7 +24,8 @@ from nitro.durable_streams.authorization import Action, Authorization, Authorize
 from nitro.durable_streams.cursor import Cursor
 from nitro.durable_streams.paths import InvalidRequest, stream_of, url_of
 from nitro.durable_streams.request import Reading, append_of, body_of, creation_of, fork_of, is_closing, reading_of
-from nitro.errors import NitroError
+from nitro.errors import BrokerUnavailable, ConfigurationError, NitroError
+from nitro.sse.problem import AWAY
 from nitro.streams.errors import StreamGone
 from nitro.streams.forking import ForkPoint
 from nitro.streams.items import is_json, json_items
@@ -31,6 +33,8 @@ from nitro.streams.process import get_streams
 from nitro.streams.streams import Streams
 
 __all__ = ["DurableStreams"]
+
+log: Final = logging.getLogger("nitro.streams")
 
 _PREFIX: Final = "s/"
 """Of the keys of these streams, so that they are apart from others in the store."""
@@ -96,6 +100,11 @@ class DurableStreams:
             response: Response | None
             try:
                 response = await self._respond(Request(scope, receive, send), send)
+            except BrokerUnavailable:
+                response = answers.refusal(AWAY)
+            except ConfigurationError:
+                log.exception("durable streams can't be kept")
+                response = answers.refusal(NitroError("this failed in the server, whose log says why"))
             except NitroError as error:
                 response = answers.refusal(error)
             except HTTPException as error:

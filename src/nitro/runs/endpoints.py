@@ -25,7 +25,7 @@ from nitro.runs.run import Run
 from nitro.runs.service import Work, get_runs
 from nitro.settings import get_settings
 from nitro.sse.last_bytes import STAY_AWAY
-from nitro.sse.problem import Problem
+from nitro.sse.problem import AWAY, Problem
 from nitro.streams.errors import StreamError
 from nitro.streams.process import loop_of_threads
 
@@ -179,13 +179,10 @@ class _Missing(Problem):
 
 
 class _Unreachable(Problem):
-    """503; or, for an `EventSource`, a stream that is over at once, so that it comes again.
-
-    The log says why, once; whoever asks is not told where the store is.
-    """
+    """503; or, for an `EventSource`, a stream that is over at once, so that it comes again."""
 
     def __init__(self, retry_milliseconds: int | None = None) -> None:
-        super().__init__(BrokerUnavailable("runs can't be reached for now; ask again"))
+        super().__init__(AWAY)
         milliseconds = get_settings().retry_milliseconds if retry_milliseconds is None else retry_milliseconds
         self._later = Response(
             f"retry: {milliseconds}\n\n", media_type="text/event-stream", headers={"cache-control": "no-store"}

@@ -22,7 +22,10 @@ from nitro.errors import (
     TopicTypeError,
 )
 
-__all__ = ["Problem"]
+__all__ = ["AWAY", "Problem"]
+
+AWAY: Final = BrokerUnavailable("what this needs can't be reached for now; ask again")
+"""What strangers are told while a broker or a store is away: not where it is. The log says that, and why."""
 
 _STATUSES: Final[tuple[tuple[type[NitroError], int], ...]] = (
     (NotAuthenticated, 401),
