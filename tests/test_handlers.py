@@ -65,6 +65,22 @@ def test_handlers_get_the_sender_and_the_keywords_that_were_emitted() -> None:
     assert got == [("me", {"result": {"x": 1}, "extra": 2})]
 
 
+@pytest.mark.parametrize("id", ["\ud800", "x" * 5_000, "é" * 2_100], ids=ascii)
+def test_an_id_that_no_log_can_hold_is_refused_before_the_handlers_are_called(id: str) -> None:
+    called: list[Any] = []
+    newest = event("a.newest", latest_by="id")
+    on("a.*")(lambda sender, **kwargs: called.append(sender))
+    with pytest.raises(InvalidPayload, match="the sender's key"):
+        emit("a.b", id, result=1)
+    with pytest.raises(InvalidPayload, match=r"latest_by field|surrogates not allowed"):
+        newest.emit("me", result={"id": id})
+    with pytest.raises(InvalidPayload, match=r"latest_by field|surrogates not allowed"):
+        asyncio.run(newest.emit_async("me", result={"id": id}))
+    assert called == []
+    emit("a.b", id)
+    assert called == [id], "what is only for handlers is in no log"
+
+
 def test_a_handler_that_returns_false_stops_those_behind_it_and_the_delivery_to_clients() -> None:
     called: list[str] = []
     on("a.b", priority=1)(lambda sender, **kwargs: False)

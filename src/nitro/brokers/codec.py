@@ -35,6 +35,7 @@ __all__ = [
     "HEAD_BYTES",
     "STAMP_BYTES",
     "Unreadable",
+    "check",
     "decode",
     "encode",
     "idempotency_key_of",
@@ -49,6 +50,8 @@ STAMP_BYTES: Final = 9
 """Length of the prefix that identifies an entry."""
 HEAD_BYTES: Final = 4096
 """Longest first line of a valid entry."""
+_SHORT_CHARS: Final = 300
+"""A sender's key and one of `latest_by` of so many characters fit into the first line, however they are escaped."""
 BEFORE_PAYLOAD_BYTES: Final = STAMP_BYTES + _TRACE_END + HEAD_BYTES + 1
 """The most that a valid entry has besides its payload."""
 
@@ -77,10 +80,24 @@ def encode(
     except ValueError as error:
         raise InvalidPayload(f"the sender's key or the latest_by field of an event is no text: {error}") from error
     if len(head) > HEAD_BYTES:
-        raise InvalidPayload(f"the sender's key and the latest_by field have {len(head)} bytes; use shorter ids")
+        raise InvalidPayload(
+            f"the sender's key and the latest_by field have {len(head)} bytes, limit {HEAD_BYTES}; use shorter ids"
+        )
     stamp = CHANCE.getrandbits(64).to_bytes(8)
     trace = None if (tracer := tracing.tracer) is None else tracer.context()
     return b"~%b%b\n%b" % (stamp, head, payload) if trace is None else b"~%b^%b%b\n%b" % (stamp, trace, head, payload)
+
+
+def check(topic: str, sender: str | None, key: str | None) -> None:
+    """Check what `encode` would refuse, for less.
+
+    Raises:
+        InvalidPayload: as `encode`.
+    """
+    if (sender is not None and (len(sender) > _SHORT_CHARS or not sender.isascii())) or (
+        key is not None and (len(key) > _SHORT_CHARS or not key.isascii())
+    ):
+        encode(topic, sender, b"", key)
 
 
 def decode(body: bytes, position: Position, max_payload_bytes: int) -> Message:

@@ -11,7 +11,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from nitro import tracing
 from nitro.brokers import codec
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 __all__ = ["MemoryBroker"]
-
-_SURELY_SHORT_CHARS: Final = 600
-"""This many characters of sender and key fit into an entry's first line, however they are escaped."""
 
 
 class MemoryBroker:
@@ -74,8 +71,7 @@ class MemoryBroker:
         key: str | None = None,
         idempotency_key: IdempotencyKey | None = None,
     ) -> None:
-        if (0 if sender is None else len(sender)) + (0 if key is None else len(key)) > _SURELY_SHORT_CHARS:
-            codec.encode(topic, sender, b"", key)  # raises, as every other broker does
+        codec.check(topic, sender, key)  # raises, as every other broker does
         trace = None if (tracer := tracing.tracer) is None else tracer.context()
         with self.lock:
             if idempotency_key is not None and not self._idempotency_keys.is_new(idempotency_key, self._sequence + 1):
@@ -92,7 +88,7 @@ class MemoryBroker:
         connection: Connection | None = None,  # noqa: ARG002 - the log is elsewhere
     ) -> None:
         for topic, sender, _, key in messages:
-            codec.encode(topic, sender, b"", key)  # raises now: after the commit is too late
+            codec.check(topic, sender, key)  # raises now: after the commit is too late
         after_commit(session, partial(self._publish_all, tuple(messages)))
 
     def _publish_all(self, messages: Sequence[Draft]) -> None:

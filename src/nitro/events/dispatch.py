@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from nitro.errors import ConfigurationError
-from nitro.events.signal import Handler, Signal
+from nitro.events.signal import Handler, Registration, Signal
 
 __all__ = ["FAILED", "Calls", "Later", "call_handlers", "outcome_of"]
 
@@ -44,11 +44,17 @@ _PLAIN_TYPES: Final = (type(None), bool, dict, list, str, int)
 """The most common types of results, which need no check for awaitables and generators."""
 
 
-def call_handlers(signal: Signal, sender: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:
-    """Call the handlers of `signal` for `sender`, until one returns False or a required one raises."""
+def call_handlers(
+    signal: Signal,
+    handlers: Sequence[tuple[Registration, Handler]],
+    sender: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Calls:
+    """Call these handlers of `signal`, until one returns False or a required one raises."""
     results: list[Any] = []
     later: list[Later] = []
-    for registration, handler in signal.handlers_for(sender):
+    for registration, handler in handlers:
         if registration.is_over:  # one that was called before has disconnected it
             continue
         try:

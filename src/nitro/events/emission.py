@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nitro import tracing
 from nitro.brokers.base import Draft
+from nitro.brokers.codec import check
 from nitro.brokers.idempotency import IdempotencyKey
 from nitro.delivery.process import acknowledged, get_hub
 from nitro.errors import InvalidTopic
@@ -176,7 +177,10 @@ def _call(
         kwargs["result"], payload = signal.schema.encode(result, max_bytes, was_json=was_json)
         key = None if signal.latest_by is None else field_of(kwargs["result"], signal.latest_by)
         written = payload, key
-    calls = call_handlers(signal, sender, args, kwargs if session is None else {**kwargs, "session": session})
+    handlers = signal.handlers_for(sender)
+    if handlers and written is not None:
+        check(signal.name, sender_key(sender), written[1])
+    calls = call_handlers(signal, handlers, sender, args, kwargs if session is None else {**kwargs, "session": session})
     if written is None or calls[2] or calls[3] is not None or not signal.is_heard or signal.is_muted:
         return None, calls
     return written, calls

@@ -106,8 +106,8 @@ def emit(
 
     Raises:
         InvalidTopic, TopicTypeError: `event` is not a valid name.
-        InvalidPayload, PayloadTooLarge: `result` can't be sent, or isn't what the event's schema says; no handler was
-            called.
+        InvalidPayload, PayloadTooLarge: `result` can't be sent, or isn't what the event's schema says; or the id of the
+            sender, or the field that `latest_by` names, is no text or longer than 4 KiB. No handler was called.
         Overloaded: an event loop lags too far behind.
         BrokerUnavailable: the broker is unreachable, and the publish queue is full.
         ConfigurationError: the broker can't take part in the session's transaction.
