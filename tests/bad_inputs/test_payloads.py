@@ -130,6 +130,9 @@ UNSENDABLE: dict[str, Callable[[IO[str]], Any]] = {
     "a file of bytes": lambda file: file.buffer,  # type: ignore[attr-defined]
     "a file in a list": lambda file: [file],
     "a file in a dict": lambda file: {"file": file},
+    "a generator": lambda file: (number for number in [1, 2]),
+    "a map in a list": lambda file: [map(str, [1, 2])],
+    "a generator in a field of a model": lambda file: Anything(x={"numbers": (number for number in [1, 2])}),
     "bytes that are not UTF-8": lambda file: b"\xff",
     "a number of 5,000 digits": lambda file: 10**4999,
     "a function": lambda file: print,

@@ -1,8 +1,8 @@
 """Non-finite numbers: finds NaN and the infinities, which JSON doesn't have, in a result and in its JSON.
 
 Called by `payload`, `schema` and `unsendable`. Pydantic writes such a number as a constant (`NaN`) or as `null`, which
-nobody could tell from None. On the way through a result it also meets what pydantic would write as what it is not: open
-files, and rows that a commit has expired.
+nobody could tell from None. On the way through a result it also meets what pydantic would write as what it is not:
+generators and open files, and rows that a commit has expired.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 from pydantic_core import SchemaSerializer, from_json
 from pydantic_core.core_schema import any_schema
 
-__all__ = ["as_python", "check_constants", "check_nulls", "inspected"]
+__all__ = ["as_python", "check_constants", "check_nulls", "check_value", "inspected"]
 
 _OTHER_SCALARS: Final = frozenset({str, int, bool, type(None)})
 _SCALARS: Final = _OTHER_SCALARS | {float}
@@ -32,6 +32,15 @@ def check_constants(payload: bytes) -> None:
     find = payload.find  # faster than `in`
     if find(b"NaN") >= 0 or find(b"Infinity") >= 0:  # a number, or only inside a string?
         json.loads(payload, parse_constant=_refuse_constant)
+
+
+def check_value(value: Any) -> None:
+    """Raises TypeError for an open file or another iterator: pydantic would read it to its end, and handlers would find
+    nothing in it.
+    """
+    if hasattr(type(value), "__next__"):
+        is_file = isinstance(value, IOBase)
+        raise TypeError("an open file is no value" if is_file else "an iterator can be read once: pass a list of it")
 
 
 def check_nulls(payload: bytes, dumped: Any) -> None:
@@ -53,7 +62,7 @@ def inspected(result: Any, *, is_inside: bool = False, has_null: bool = True) ->
     that is NaN or infinity. `is_inside`: all of `result` counts as inside. Without `has_null` in its JSON it has none.
 
     Raises:
-        TypeError: it contains an open file, which pydantic would read, line by line.
+        TypeError: as `check_value`, of any value in it.
         ValueError: it contains a row that a commit has expired, of which pydantic would write nothing.
     """
     if isinstance(result, float):
@@ -72,9 +81,8 @@ def inspected(result: Any, *, is_inside: bool = False, has_null: bool = True) ->
             inner = value.values()
         elif kind is list or isinstance(value, _LISTS):
             inner = value
-        elif isinstance(value, IOBase):
-            raise TypeError("an open file is no value")
         else:
+            check_value(value)
             has_objects = is_inside = True
             inner = _fields_of(value, kind)
         if not _SCALARS.issuperset(map(type, inner)):

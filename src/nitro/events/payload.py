@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from io import IOBase
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
 from nitro.errors import InvalidPayload, PayloadTooLarge
-from nitro.events.nonfinite import as_python, check_constants, check_nulls, inspected
+from nitro.events.nonfinite import as_python, check_constants, check_nulls, check_value, inspected
 from nitro.events.patch_text import frame_of
 from nitro.events.unsendable import remedy_for, told_place_of
 from nitro.messages.one_line import on_one_line
@@ -93,8 +92,8 @@ def encode(result: Any, max_bytes: int, topic: str | None = None) -> bytes:
         PayloadTooLarge: its JSON is longer than `max_bytes`.
     """
     try:
-        if type(result) is not dict and isinstance(result, IOBase):  # pydantic would read it, line by line
-            raise TypeError("an open file is no value")  # noqa: TRY301 - the handler below makes the error's text
+        if type(result) is not dict:
+            check_value(result)  # before pydantic uses it up
         payload = to_json(result, inf_nan_mode="constants")
         check_constants(payload)
         lists = payload.count(b"[")
