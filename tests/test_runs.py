@@ -21,7 +21,9 @@ import pytest
 
 import nitro
 from nitro import runs
+from nitro.delivery import process
 from nitro.delivery.hub import Hub
+from nitro.errors import ConfigurationError
 from nitro.runs.record import new_id
 from nitro.testing.conformance import eventually
 from tests.brokers import BROKERS, STORES
@@ -479,6 +481,20 @@ def test_who_reads_in_python_and_who_writes_wait_for_a_store_that_is_away(tmp_pa
             assert result.result().json() == {"items": [{"n": n} for n in range(150)]}
         assert numbers(reading.read(one.port)) == list(range(150))
         assert reading.end == {"state": "done"}
+
+
+def test_the_broker_is_chosen_in_code_before_a_run_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_hub", None)
+    monkeypatch.setattr(process, "_broker", "memory://")
+
+    async def main() -> None:
+        with pytest.raises(runs.RunNotFound):
+            await runs.open(new_id(None, time.time())).info()
+        with pytest.raises(ConfigurationError, match="too late: runs or durable streams are in use"):
+            nitro.configure(broker="sqlite:///late.db")
+
+    asyncio.run(main())
+    nitro.configure(broker="memory://")
 
 
 def test_nobody_asks_again_on_a_connection_that_ends_with_its_run() -> None:

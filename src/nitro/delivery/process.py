@@ -35,6 +35,7 @@ __all__ = [
     "flush",
     "get_hub",
     "make_hub",
+    "refuse_to_configure_while",
     "statistics",
     "when_made",
 ]
@@ -52,6 +53,7 @@ _making = threading.RLock()
 _is_making = False
 _when_made: list[Callable[[], object]] = []
 _before_exit: list[Callable[[], object]] = []
+_is_in_use: list[Callable[[], bool]] = []
 _inherited: list[Hub] = []
 """Hubs of parent processes, kept alive: collecting them would close the parent's connections."""
 
@@ -93,6 +95,11 @@ def when_made(action: Callable[[], object]) -> None:
             action()
 
 
+def refuse_to_configure_while(is_in_use: Callable[[], bool]) -> None:
+    """Let `configure` ask `is_in_use` whether something uses the broker's URL beside the hub."""
+    _is_in_use.append(is_in_use)
+
+
 def before_exit(action: Callable[[], object]) -> None:
     """Call `action` as the interpreter exits, while events can still be emitted. It is inherited by forked children."""
     _before_exit.append(action)
@@ -100,7 +107,7 @@ def before_exit(action: Callable[[], object]) -> None:
 
 
 def configure(*, broker: str | SecretStr | Log | None = None) -> None:
-    """Choose the broker in code, before anything is emitted or connected.
+    """Choose the broker in code, before anything is emitted or connected, and before a run or a durable stream is used.
 
     Args:
         broker: a URL as in `NITRO_BROKER_URL`, which it overrides, also as a `SecretStr`; a log of your own (see
@@ -113,6 +120,8 @@ def configure(*, broker: str | SecretStr | Log | None = None) -> None:
     with _making:
         if _hub is not None:
             raise ConfigurationError("nitro.configure comes too late: something was emitted or connected already")
+        if any(is_in_use() for is_in_use in _is_in_use):
+            raise ConfigurationError("nitro.configure comes too late: runs or durable streams are in use already")
         _broker = broker
 
 

@@ -8,7 +8,7 @@ import threading
 from contextvars import Context
 from typing import Final
 
-from nitro.delivery.process import broker_settings
+from nitro.delivery.process import broker_settings, refuse_to_configure_while
 from nitro.streams.streams import Streams
 from nitro.streams.urls import make_store
 
@@ -65,5 +65,6 @@ def _start_anew() -> None:
 _inherited: Final[list[dict[asyncio.AbstractEventLoop, Streams]]] = []
 """Those of parent processes, kept alive: collecting them would close the parent's connections."""
 
+refuse_to_configure_while(lambda: bool(_streams))
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
