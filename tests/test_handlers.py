@@ -81,6 +81,12 @@ def test_an_id_that_no_log_can_hold_is_refused_before_the_handlers_are_called(id
     assert called == [id], "what is only for handlers is in no log"
 
 
+@pytest.mark.parametrize("name", ["presence.lobby", "presence.*", "presence.shop.*"])
+def test_a_handler_of_rooms_which_would_never_be_called_is_refused(name: str) -> None:
+    with pytest.raises(InvalidTopic, match="reserved"):
+        on(name)
+
+
 def test_a_handler_that_returns_false_stops_those_behind_it_and_the_delivery_to_clients() -> None:
     called: list[str] = []
     on("a.b", priority=1)(lambda sender, **kwargs: False)

@@ -26,7 +26,7 @@ from nitro.events.signal import Condition, Handler, Registration
 from nitro.events.twins import are_twin_types, are_twins
 from nitro.events.unshared import tell_at_exit
 from nitro.messages.identity import is_identity
-from nitro.messages.topics import check_pattern, check_topic, matches
+from nitro.messages.topics import check_handled, check_pattern, check_topic, matches
 
 __all__ = ["UNSET", "Condition", "Event", "Handler", "Namespace", "default_namespace", "event", "filter_signals"]
 
@@ -290,7 +290,7 @@ class Namespace(dict[str, Event[Any]]):
 
     def pattern(self, pattern: str) -> Event:
         """The signal that holds the handlers of a pattern, which can't be emitted; created at the first call."""
-        pattern = check_pattern(pattern)
+        pattern = check_handled(pattern)
         found = self._patterns.get(pattern)
         if found is None:
             self._patterns = {pattern: (found := Event(pattern, self)), **self._patterns}

@@ -22,6 +22,7 @@ __all__ = [
     "EVERY_TOPIC",
     "MAX_TOPIC_CHARS",
     "PRESENCE_OF",
+    "check_handled",
     "check_pattern",
     "check_patterns",
     "check_topic",
@@ -78,6 +79,20 @@ def check_pattern(pattern: str) -> str:
     _check_type(pattern, "pattern")
     _check_grammar(pattern, "pattern")
     return EVERY_TOPIC if pattern == "ANY" else pattern
+
+
+def check_handled(pattern: str) -> str:
+    """As `check_pattern`, for handlers.
+
+    Raises:
+        InvalidTopic: also if it names rooms, of which clients hear, and no handlers.
+    """
+    if isinstance(pattern, str) and pattern.startswith(PRESENCE_OF):
+        raise InvalidTopic(
+            f"pattern {_shown(pattern)} is reserved: clients hear who is in a room, and no handler is called; read "
+            f"nitro.presence('room.42')"
+        )
+    return check_pattern(pattern)
 
 
 def check_patterns(patterns: Sequence[str]) -> Sequence[str]:
