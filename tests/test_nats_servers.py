@@ -196,7 +196,7 @@ def test_a_cluster_that_acknowledges_late_is_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_asked_before", [True, False])
 def test_whoever_waits_for_an_event_that_is_thrown_away_is_told_and_nobody_else(
-    tmp_path: Path, is_asked_before: bool
+    tmp_path: Path, is_asked_before: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was queued before the server was reached, and its limit known."""
     server = NatsServer(tmp_path / "nats")
@@ -213,6 +213,7 @@ def test_whoever_waits_for_an_event_that_is_thrown_away_is_told_and_nobody_else(
             else:
                 all_of_them = end.broker.acknowledgement()
             assert all_of_them is not None
-            with pytest.raises(PayloadTooLarge, match="64512 bytes at most"):
+            with pytest.raises(PayloadTooLarge, match=r"64512 bytes at most, .* of 'a\.b' has .*max_payload"):
                 all_of_them.result(10)
             assert end.broker.acknowledgement() is None, "it is told once"
+            assert "an event is lost: " in caplog.text

@@ -40,6 +40,7 @@ __all__ = [
     "encode",
     "idempotency_key_of",
     "stamp_of",
+    "topic_of",
 ]
 
 _VERSION: Final = 1
@@ -124,6 +125,11 @@ def stamp_of(begin: bytes | None) -> str:
 def idempotency_key_of(body: bytes) -> IdempotencyKey | None:
     """The idempotency key of an entry that `decode` accepts."""
     return _decode_head(_split(body)[1]).idempotency_key
+
+
+def topic_of(body: bytes) -> str:
+    """The topic of an entry that `decode` accepts."""
+    return _decode_head(_split(body)[1]).topic
 
 
 def _split(body: bytes) -> tuple[bytes | None, bytes, int]:

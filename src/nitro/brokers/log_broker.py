@@ -42,7 +42,7 @@ from nitro.brokers.progress import Progress
 from nitro.brokers.publish_queue import PublishQueue
 from nitro.brokers.shared_future import SharedFuture
 from nitro.brokers.tasks import ANSWER_SECONDS, end, end_all, in_time, started_pool
-from nitro.brokers.writer import Writer
+from nitro.brokers.writer import Writer, too_large
 from nitro.chance import CHANCE
 from nitro.errors import BrokerRefused, ConfigurationError, PayloadTooLarge
 from nitro.messages.message import Message, Position
@@ -175,7 +175,7 @@ class LogBroker:
     def _fitting(self, body: bytes) -> bytes:
         longest = self._remote.max_body_bytes
         if longest is not None and len(body) > longest:
-            raise PayloadTooLarge(f"{self._remote.name} takes {longest} bytes at most, and this event has {len(body)}")
+            raise too_large(self._remote, body)
         return body
 
     def content_of(self, key: str) -> str | None:

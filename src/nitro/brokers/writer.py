@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Final
 
+from nitro.brokers import codec
 from nitro.brokers.base import Log
 from nitro.brokers.follower import Follower
 from nitro.brokers.progress import Progress
@@ -19,9 +20,17 @@ from nitro.brokers.tasks import in_time
 from nitro.errors import PayloadTooLarge
 from nitro.messages.message import UNKNOWN_STAMP, Position
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "too_large"]
 
 log: Final = logging.getLogger("nitro.brokers")
+
+
+def too_large(remote: Log, body: bytes) -> PayloadTooLarge:
+    """The error of an entry that is longer than the log takes."""
+    return PayloadTooLarge(
+        f"{remote.name} takes {remote.max_body_bytes} bytes at most, and this event of {codec.topic_of(body)!r} has "
+        f"{len(body)}; send a reference instead, or let the server take more (max_payload of NATS)"
+    )
 
 
 class Writer:
@@ -60,7 +69,7 @@ class Writer:
         publish_queue, remote = self._publish_queue, self._remote
         longest = remote.max_body_bytes
         if longest is not None and len(bodies[0]) > longest:  # queued before the limit was known
-            error = PayloadTooLarge(f"{remote.name} takes {longest} bytes at most, not {len(bodies[0])}")
+            error = too_large(remote, bodies[0])
             log.error("an event is lost: %s", error)
             publish_queue.acknowledge(1, error)
             return
