@@ -297,6 +297,7 @@ def test_what_cannot_be_written_into_a_log_is_an_error_in_emit(shared: Hub) -> N
         ("kafka://localhost", r"starts with 'kafka'.*memory://.*redis://.*postgresql://"),
         ("localhost:6379", "starts with 'localhost'; it may start with memory://"),
         ("localhost", "doesn't start with a scheme and //; it may start with memory://"),
+        ("memory:///", "write memory:// and nothing more"),
         ("sqlite://", r"names no file.*sqlite:///events\.db"),
         ("sqlite:///:memory:", "names no file"),
         ("redis+sentinel://localhost:26379", "names its master"),

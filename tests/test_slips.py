@@ -380,6 +380,7 @@ def test_a_setting_with_a_former_name_is_set_in_code_by_its_own() -> None:
         ("NITRO_MAX_CLIENTS_PER_IP", "NITRO_MAX_CLIENTS_PER_USER"),
         ("NITRO_HEARTBEAT", "NITRO_HEARTBEAT_SECONDS"),
         ("NITRO_NAME_SPACE", "NITRO_NAMESPACE"),
+        ("NITRO_REDIS_URL", "NITRO_BROKER_URL"),
         ("NITRO_MAX_OUTGOING_BYTE", "NITRO_MAX_OUTGOING_BYTES"),
         ("NITRO_RETRY_MILISECONDS", "NITRO_RETRY_MILLISECONDS"),
     ],

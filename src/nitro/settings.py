@@ -31,6 +31,8 @@ _FORMER: Final = {"MAX_PUBLISH_QUEUE_BYTES": "MAX_OUTGOING_BYTES"}
 _OR_NONE: Final = ". For no limit write none"
 _OF_THE_HUB: Final = "SERVE_"
 """The beginning of the names that `nitro serve` reads, and checks itself."""
+_OF_BROKERS: Final = ("NATS_URL", "POSTGRES_URL", "REDIS_URL", "VALKEY_URL")
+"""Names that other programs have for the address of such a server."""
 _LIKENESS: Final = 0.66
 """Similarity from which a name counts as misspelt; `NITRO_*` variables of other programs are less similar."""
 _SERVICE: Final = "SERVICE_HOST"
@@ -210,7 +212,7 @@ def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
         rest = name.upper().removeprefix(_PREFIX)
         if rest in known or rest.startswith(_OF_THE_HUB) or name in links:
             continue
-        for nearest in get_close_matches(rest, known, 1, _LIKENESS):
+        for nearest in ["BROKER_URL"] if rest in _OF_BROKERS else get_close_matches(rest, known, 1, _LIKENESS):
             yield name, _PREFIX + nearest
 
 

@@ -123,6 +123,8 @@ def driven(module: str, name: str, extra: str) -> Any:
 
 def _foreign(scheme: str, url: str) -> LogFactory:
     """A third-party log; what is installed is searched only for a scheme that Nitro doesn't know."""
+    if scheme == "memory":
+        raise ConfigurationError("NITRO_BROKER_URL has something behind memory://; write memory:// and nothing more")
     registered = {entry.name: entry for entry in entry_points(group=_GROUP)}
     found = registered.get(scheme)
     if found is None:

@@ -253,7 +253,8 @@ class EventSourceResponse(Response):
                 if connection is not None:
                     raise
                 span.fails(error)
-                log.warning("a client takes not even the head of its stream, and is ended: %r", outbox)
+                late = "a client takes not even the head of its stream for its send_timeout_seconds, and is ended: %r"
+                log.warning(late, outbox)
             except (OSError, RuntimeError) as error:
                 if connection is not None or not says_gone(error):
                     raise
