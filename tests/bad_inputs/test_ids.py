@@ -16,7 +16,7 @@ import nitro
 from nitro import ANY, Client, EventSourceResponse, Gap, emit
 from nitro.delivery.frame import encode_event
 from nitro.delivery.hub import Hub
-from nitro.errors import ConfigurationError, InvalidField
+from nitro.errors import ArgumentTypeError, ConfigurationError, InvalidField
 from nitro.settings import get_settings
 from nitro.testing.conformance import End, eventually
 from tests.bad_inputs.raw import RawStream, get
@@ -46,6 +46,16 @@ def test_a_line_end_or_nul_gets_into_no_id_no_name_and_no_header(bad: str, bysta
         assert isinstance(caught.value, ValueError)
         assert str(caught.value).isprintable()
     bystander.lives_on()
+
+
+@pytest.mark.parametrize("bad", ["10 €", "\ud800"], ids=ascii)
+def test_a_header_that_has_no_bytes_is_refused_where_the_response_is_made(bad: str) -> None:
+    for headers in ({"x-a": bad}, {f"x-a{bad}": "1"}):
+        with pytest.raises(InvalidField, match=r"a header can't hold .* a character beyond ISO 8859-1"):
+            EventSourceResponse(Client(topics=[]), headers=headers)
+    unlike: Any = {"x-a": 5}
+    with pytest.raises(ArgumentTypeError, match="a header is two strings, not 'x-a': 5"):
+        EventSourceResponse(Client(topics=[]), headers=unlike)
 
 
 @pytest.mark.bad_input(25)

@@ -49,7 +49,7 @@ _PATIENCE_SECONDS: Final = 0.5
 _TIMED_EVERY: Final = 16
 """Of so many ticks the delivery lag of one is measured; and of the first one in each second."""
 _FAULTS: Final[dict[EndReason | None, str]] = {
-    "slow": "reads too slowly",
+    "slow": "reads too slowly for its max_messages and max_bytes",
     "stuck": "takes nothing for its send_timeout_seconds",
     "broken": "can't be told",
 }

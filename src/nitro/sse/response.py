@@ -147,7 +147,8 @@ class EventSourceResponse(Response):
         ArgumentTypeError: `client` is not a client, but its class, a list of topics or a generator, for example; or
             `since` is no string, as a `nitro.position_async()` that was not awaited.
         ConfigurationError: `client` is that of a live query whose HTML this response can't send.
-        InvalidField: `retry_milliseconds` is not a whole number from 0 to 2**31 - 1, or a header holds CR, LF or NUL.
+        InvalidField: `retry_milliseconds` is not a whole number from 0 to 2**31 - 1, or a header holds CR, LF, NUL or a
+            character beyond ISO 8859-1.
     """
 
     media_type = "text/event-stream"
@@ -190,10 +191,14 @@ class EventSourceResponse(Response):
         if headers is None:  # shared by thousands of streams
             self.raw_headers: list[tuple[bytes, bytes]] = list(_default_headers(self.media_type, self.charset))
         else:
+            for name, value in headers.items():
+                if not (isinstance(name, str) and isinstance(value, str)):
+                    raise ArgumentTypeError(f"a header is two strings, not {name!r}: {value!r}")
+                if any(char in "\r\n\0" or char > "\xff" for char in name + value):  # not all servers reject them
+                    raise InvalidField(
+                        f"a header can't hold CR, LF, NUL, or a character beyond ISO 8859-1: {name!a}: {value!a}"
+                    )
             self.init_headers({**_HEADERS, **{name.lower(): value for name, value in headers.items()}})
-            for name, value in self.raw_headers:  # not all servers reject them
-                if any(char in name + value for char in b"\r\n\0"):
-                    raise InvalidField(f"a header can't hold CR, LF or NUL: {name!r}: {value!r}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = monotonic()
