@@ -406,6 +406,29 @@ def test_a_handler_that_ends_with_its_event_loop_is_logged_and_not_one_whose_emi
     assert "await emit_async(…)" in text
 
 
+def test_a_handler_that_the_application_cancels_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    running: list[asyncio.Task[Any] | None] = []
+    saved: list[str] = []
+
+    @on("a.b")
+    async def save_soon(sender: Any, **kwargs: Any) -> None:
+        if running and (before := running.pop()):
+            before.cancel()
+        running.append(asyncio.current_task())
+        await asyncio.sleep(0.01)
+        saved.append(sender)
+
+    async def scenario() -> None:
+        for key in "abc":
+            emit("a.b", key)
+            await asyncio.sleep(0)
+        while not saved:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+    assert (saved, caplog.messages) == (["c"], [])
+
+
 def test_a_handler_that_awaits_something_cancelled_cancels_nobody_else() -> None:
     async def handler(sender: Any, **kwargs: Any) -> None:
         future = asyncio.get_running_loop().create_future()

@@ -303,6 +303,22 @@ def test_a_loop_that_has_stopped_with_clients_is_told_and_holds_up_nobody_when_t
     loop.close()
 
 
+def test_a_loop_that_is_closed_while_too_much_waits_for_it_holds_up_nobody(hub_with: Callable[..., Hub]) -> None:
+    hub = hub_with(max_pending_bytes=100_000)
+    loop = asyncio.new_event_loop()
+
+    async def connect() -> Client:
+        return Client(topics=["a"]).connect()
+
+    client = loop.run_until_complete(connect())
+    with pytest.raises(Overloaded, match="or close it"):
+        for _ in range(1000):
+            emit("a", result="x" * 1000)
+    loop.close()
+    emit("a", result="x")
+    assert (hub._lanes, client.is_connected) == ({}, False)
+
+
 def test_a_client_that_changes_and_goes_in_a_thread_takes_nothing_from_the_others() -> None:
     async def scenario() -> list[Any]:
         with Client(topics=["a"]) as other:

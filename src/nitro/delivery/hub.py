@@ -336,10 +336,15 @@ class Hub:
                 raise Overloaded(f"{waits} has clients and isn't running; let it run on, disconnect them, or close it")
 
     def _lags(self, lane: Lane, limit: int) -> bool:
-        """Whether more than `limit` bytes wait for the loop of `lane`. A lane that is abandoned is removed instead; if
-        its loop runs again, its clients still hear that they have ended.
+        """Whether more than `limit` bytes wait for the loop of `lane`.
+
+        A lane that is abandoned, or whose loop was closed, is removed instead; if its loop runs again, its clients
+        still hear that they have ended.
         """
         if lane.inbox.pending_bytes <= limit:
+            return False
+        if lane.inbox.is_closed:
+            self._forget(lane)
             return False
         with self._lock:
             if not lane.is_abandoned:

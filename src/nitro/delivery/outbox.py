@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from nitro.access.principal import ANONYMOUS, Principal
-from nitro.delivery.backlog import Backlog, Pages, may_hear
+from nitro.delivery.backlog import Backlog, Pages, is_of_a_room, may_hear
 from nitro.delivery.chain import MAX_WRITE_BYTES, Batch, Chain, in_writes
 from nitro.delivery.frame import Frame, WireFormat
 from nitro.delivery.interest import Interest
@@ -22,7 +22,6 @@ from nitro.delivery.sink import Sink
 from nitro.delivery.state import State
 from nitro.delivery.statistics import Counts
 from nitro.messages.message import Gap, Message, Position
-from nitro.messages.topics import PRESENCE_OF
 
 __all__ = ["AWAITED", "Outbox", "Scheduler"]
 
@@ -117,6 +116,8 @@ class Outbox:
         batch = self._cursor
         while batch is not None and (batch := batch.next) is not None:
             self._keep(batch.alone())
+        if self._backlog is not None and chain is not self._chain:
+            self._backlog.is_of_one_feed = False
         self._chain = chain
         self._cursor = None if chain is None or self.held_for is not None else chain.tail
 
@@ -327,29 +328,16 @@ class Outbox:
         return not self.limits.allows(messages, size)
 
     def leave_to_replay(self) -> bool:
-        """Let the replay read from the log what the feed has for it meanwhile; False if it can't, and nothing changes.
+        """Let its replay go on with what its feed has for it meanwhile, in the order that it would have had.
 
-        What was sent to the client alone stays queued behind it. Its rooms have to be shown anew.
+        Returns False, and changes nothing, if it can't: it has no replay, or had another feed since. Else its rooms
+        have to be shown anew.
         """
-        replay, backlog, chain = self.replay, self._backlog, self._chain
-        if replay is None or backlog is None or chain is None:
+        backlog, chain = self._backlog, self._chain
+        if backlog is None or chain is None or not backlog.leave_to_replay(self._unread()):
             return False
-        private = backlog.private()
-        if sum(map(_is_of_events, backlog.frames())) > sum([len(batch.frames) for batch in private]):
-            return False  # of an earlier feed
-        last = None
-        for frame in self._unread():
-            if isinstance(frame.message, Gap):
-                return False
-            if _is_of_events(frame):
-                last = frame.position
-        if last is None or not replay.extend(chain.interest, last):
-            return False
-        self._backlog = Backlog(replay)
         self._cursor = chain.tail
         chain.owes_id = True  # a heartbeat's id may have been dropped
-        for batch in private:
-            self._keep(batch)
         return True
 
     def shorten(self, head: Position) -> int | None:
@@ -361,7 +349,7 @@ class Outbox:
         opened = list(self._opened or ())
         self._opened = iter(opened) if opened else None
         queued = [*opened, *(self._backlog.frames() if self._backlog else ()), *self._unread()]
-        frames = [frame for frame in queued if not _is_of_a_room(frame)]  # it gets the members anew
+        frames = [frame for frame in queued if not is_of_a_room(frame)]  # it gets the members anew
         kept = self.limits.shorten(frames)
         if kept is None:
             return None
@@ -393,11 +381,3 @@ class Outbox:
         state = State.ENDED.value if self.is_ended else self.state.value
         limits = self.limits
         return f"<Outbox {state}, {messages} of {limits.max_messages} messages, {size} of {limits.max_bytes} bytes>"
-
-
-def _is_of_events(frame: Frame) -> bool:
-    return isinstance(frame.message, Message) and not _is_of_a_room(frame)
-
-
-def _is_of_a_room(frame: Frame) -> bool:
-    return isinstance(frame.message, Message) and frame.message.topic.startswith(PRESENCE_OF)

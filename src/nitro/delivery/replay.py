@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -109,7 +110,7 @@ class Replay:
         self._heard_kinds: dict[Kind, bool] = {}
         self.is_over: bool = False
         self.starts_at = after
-        self._page: Sequence[Message] | Gap
+        self._page: Sequence[Message] | Gap | None = None
         self._after = after or until
         if after is None or (after.epoch == until.epoch and after.sequence > until.sequence):
             self._lose("invalid", since)
@@ -123,13 +124,18 @@ class Replay:
         self._interest = replace(self._interest, permissions=interest.permissions)
         self._heard_kinds.clear()
 
-    def extend(self, interest: Interest, until: Position) -> bool:
-        """Go on up to `until`; False if it can't, as the client has another interest by now, or the log was lost."""
-        if interest is not self._interest or isinstance(self._page, Gap) or until.epoch != self._until.epoch:
-            return False
+    def extend(self, until: Position) -> None:
+        """Go on up to `until`, in the same log."""
         self._until = until
-        self._read_page()  # the one that it has may have ended where the log did
-        return True
+        self._page = None  # the one that it has may end where the log did when it was read
+
+    def continued(self) -> Replay:
+        """Another one, from where this one ends; to be extended."""
+        more = copy(self)
+        more._after = self._until
+        more._page = None
+        more._heard_kinds = {}
+        return more
 
     @property
     def is_lost(self) -> bool:
@@ -139,7 +145,7 @@ class Replay:
     def traces(self, limit: int) -> list[bytes]:
         """The trace contexts of what the client hears of the page that was read, each once, `limit` at most."""
         page, query = self._page, self._interest.query
-        if isinstance(page, Gap) or query is not None:
+        if page is None or isinstance(page, Gap) or query is not None:
             return []
         found: dict[bytes, None] = {}
         compared = self._interest.compared
@@ -161,7 +167,7 @@ class Replay:
 
     def next_page(self) -> Batch | None:
         """What the client hears of the next page; None if it hears nothing of it."""
-        page = self._page
+        page = self._read_page() if self._page is None else self._page
         if isinstance(page, Gap):
             if self._interest.query is not None:
                 on_lost, self._on_lost = self._on_lost, None
@@ -222,16 +228,18 @@ class Replay:
         else:
             self._read_page()
 
-    def _read_page(self) -> None:
+    def _read_page(self) -> Sequence[Message] | Gap:
         try:
-            self._page = self._read(self._after, _PAGE_MESSAGES)
+            page = self._page = self._read(self._after, _PAGE_MESSAGES)
         except PositionLost as lost:
-            self._lose(lost.reason)
+            return self._lose(lost.reason)
+        return page
 
-    def _lose(self, reason: GapReason, since: Position | None = None) -> None:
-        self._page = Gap(reason, since or self._until)
+    def _lose(self, reason: GapReason, since: Position | None = None) -> Gap:
+        gap = self._page = Gap(reason, since or self._until)
         self.starts_at = None
         self._gaps[reason] += 1
+        return gap
 
     def _heard(self, message: Message) -> Message | None:
         """What the client gets of a message of the log; raises QueryUndecided."""

@@ -1,7 +1,7 @@
 """Background tasks of asynchronous handlers: in the emitter's event loop, else in a loop in a daemon thread.
 
 Called by `emit` with the awaitables that handlers returned. Each task is named, and referenced until it is done; one
-that is cancelled is logged, since nobody awaits it.
+that is cancelled with all others of its loop is logged, since nobody awaits it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _start(coro: Coroutine[Any, Any, None], handler: Handler, event: str, contex
 
 def _ended(handler: Handler, event: str, task: asyncio.Task[None]) -> None:
     _tasks.discard(task)
-    if task.cancelled():
+    if task.cancelled() and all(each.cancelling() for each in asyncio.all_tasks()):
         log.warning(
             "handler %r of %r was cancelled before it was done, as all tasks are at the end of their event loop; "
             "await emit_async(…), which waits for it, or make it a plain function",
