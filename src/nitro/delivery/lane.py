@@ -394,11 +394,17 @@ class Lane:
         self.inbox.times_next = True
 
     def _check_limits(self, outbox: Outbox) -> None:
-        """If more than its limit is queued for `outbox`, leave it to its replay, drop messages, or end it."""
+        """If more than its limit is queued for `outbox`, drop messages or end it.
+
+        If its sink is free, and it waits for the next page of its replay, the replay goes on with them.
+        """
         if not outbox.is_over_limit():
             return
-        if outbox.leave_to_replay():
+        is_replaying = outbox.state is State.REPLAYING
+        if (is_replaying or outbox.state is State.PAUSED) and outbox.leave_to_replay():
             self.rooms.show(outbox)
+            return
+        if is_replaying:
             return
         has_query = outbox.chain is not None and outbox.chain.interest.query is not None
         if has_query and outbox.limits.overflow != "disconnect":

@@ -127,7 +127,7 @@ class Replay:
     def extend(self, until: Position) -> None:
         """Go on up to `until`, in the same log."""
         self._until = until
-        self._page = None  # the one that it has may end where the log did when it was read
+        self._page = self._page or None  # an empty one was read before there was more
 
     def continued(self) -> Replay:
         """Another one, from where this one ends; to be extended."""

@@ -182,6 +182,7 @@ class Schedule:
                 self._feeds.pop(feed, None)
 
     def _give_page(self, outbox: Outbox) -> bool:
+        self._check_limits(outbox)
         state, todo = on_turn(outbox.state, has_to_wait=self._pace.has_to_wait(outbox))
         if todo is Todo.NOTIFY:
             self._pace.take_turn(outbox)
