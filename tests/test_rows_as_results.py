@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
+from pydantic_core import core_schema
 from sqlalchemy import JSON, create_engine
 from sqlmodel import Field, Relationship, Session, SQLModel
 
@@ -44,6 +46,17 @@ class RowTold(SQLModel, table=True):
 class RowEntity(nitro.Entity, table=True):
     title: str
     note: str | None = None
+
+
+class RowShelf(nitro.Entity, table=True):
+    note: str | None = None
+    books: list["RowBook"] = Relationship(back_populates="shelf")
+
+
+class RowBook(nitro.Entity, table=True):
+    note: str | None = None
+    shelf_id: str | None = Field(default=None, foreign_key="rowshelf.id")
+    shelf: RowShelf | None = Relationship(back_populates="books")
 
 
 class RowOut(SQLModel):
@@ -106,6 +119,14 @@ def test_a_schema_refuses_it_or_reads_it_as_attributes(session: Session, row: Ro
     assert json.loads(payload) == [{"id": 1, "title": "a"}]
 
 
+def test_a_schema_sends_an_entity_whose_relationships_lead_back_to_it() -> None:
+    book = RowBook(id="b")
+    book.shelf = RowShelf(id="s")
+    assert book.shelf.books == [book]
+    _, payload = Schema(RowBook, "row.book").encode(book, MOST)
+    assert json.loads(payload) == {"id": "b", "note": None, "shelf_id": None}
+
+
 class RowsOut(SQLModel):
     """One of whose fields is made of rows, and which is in itself."""
 
@@ -113,7 +134,31 @@ class RowsOut(SQLModel):
     more: "RowsOut | None" = None
 
 
-@pytest.mark.parametrize("schema", [RowTold, list[RowTold], RowTold | None, RowOut | RowTold, RowsOut], ids=str)
+class RowNamed(BaseModel):
+    metadata: RowTold  # a name that pydantic's schemas have, too
+
+
+class RowApart:
+    """A class whose schema is of a model, and which is none of pydantic's."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+        note = core_schema.model_field(core_schema.str_schema())
+        return core_schema.model_schema(cls, core_schema.model_fields_schema({"note": note}))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: Any) -> dict[str, Any]:
+        return {"type": "object"}
+
+
+def test_a_schema_may_be_of_a_class_that_has_only_its_schema() -> None:
+    _, payload = Schema(RowApart, "row.apart").encode({"note": "a"}, MOST)
+    assert json.loads(payload) == {"note": "a"}
+
+
+@pytest.mark.parametrize(
+    "schema", [RowTold, list[RowTold], RowTold | None, RowOut | RowTold, RowsOut, RowNamed], ids=str
+)
 def test_a_table_that_takes_any_values_is_no_schema(schema: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"RowTold in it, .* without table=True, or RowTold an Entity"):
         Schema(schema, "row.told")

@@ -26,6 +26,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     TypeAdapter,
+    computed_field,
 )
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, SQLModel, create_engine
@@ -350,16 +351,59 @@ class OfObjects(BaseModel):
     notes: list[str | None]
 
 
+class Closed(BaseModel):
+    """Which doesn't read what it writes itself."""
+
+    model_config = ConfigDict(extra="forbid")
+    meta: dict[str, Any] = {"color": None}
+    note: str | None = Field(None, serialization_alias="noteText")
+    price: Annotated[int, PlainSerializer(lambda _: None)] = 7
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic documents it
+    @property
+    def since(self) -> str | None:
+        return None
+
+
+class Lent(BaseModel):
+    meta: dict[str, str]
+
+
+class Node(BaseModel):
+    """Of a tree, in which each child holds its parent, and the root itself."""
+
+    parent: Any = Field(None, exclude=True, repr=False)
+    root: Annotated[Any, PlainSerializer(lambda root: root is not None)] = Field(None, repr=False)
+    children: list[Node] = []
+    note: str | None = None
+
+
+def tree() -> Node:
+    root = Node(children=[Node()])
+    root.root = root.children[0].parent = root
+    return root
+
+
+CHILD = {"root": False, "children": [], "note": None}
+CLOSED = {"meta": {"color": None}, "noteText": None, "price": None, "since": None}
+
+
 @pytest.mark.parametrize(
     ("schema", "result", "sent"),
     [
+        (Closed, Closed(), CLOSED),
+        (Closed | Lent, Closed(), CLOSED),
+        (Node, tree(), {**CHILD, "root": True, "children": [CHILD]}),
         (Shelf, changed(by={"a": None}, place="null"), None),
         (list[int | None], [1, None], [1, None]),
         (Slotted, Slotted(None, TodoOut(id=1, title="a")), None),
         (Hidden, Hidden(), {"price": None, "from": "a", "note": None}),
         (OfObjects, {"author": TodoOut(id=1, title="a"), "notes": [None]}, {"author": "a", "notes": [None]}),
     ],
-    ids=["optional", "list", "slots", "a serializer's", "a validator of objects"],
+    ids=[
+        *("unreadable", "in a union", "tree"),
+        *("optional", "list", "slots", "a serializer's", "a validator of objects"),
+    ],
 )
 def test_none_is_sent_where_the_schema_has_it(schema: Any, result: Any, sent: Any) -> None:
     of = Schema(schema, "schema.none")

@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import TypeVar
 
 from nitro.errors import ConfigurationError, InvalidPayload
-from nitro.events.nones import has_doubtful_none
+from nitro.events.nones import has_doubtful_none, is_none_at
 from nitro.events.nonfinite import check_constants, check_nulls, inspected
 from nitro.events.payload import SURELY_PARSABLE_BYTES, check_parsable, sendable
 from nitro.events.unsendable import told_place_of
@@ -32,6 +32,8 @@ _WITHOUT_VALUES: Final = {
 """The reasons of pydantic's, by their type, whose own text shows the value or a part of it."""
 _READ_NO_OBJECTS: Final = frozenset({"dataclass_type", "dict_type"})
 """The types of errors by which TypedDicts and dataclasses refuse an object."""
+_IS_NO_NONE: Final = re.compile(r"(_type|^enum|^literal_error)$")
+"""The types of pydantic's own errors by which fields refuse None."""
 _NOT_DEFINED: Final = ("class-not-fully-defined", "undefined-annotation")
 _MODULES: Final = re.compile(r"[\w<>]+\.")
 
@@ -118,7 +120,7 @@ class Schema(Generic[T]):
             if has_null or has_empty or (self._is_open and payload.find(b"[") >= 0):
                 self._check_inside(value, payload, has_null=has_null, has_empty=has_empty)
             if has_none and has_doubtful_none(value):
-                self._check_nones(payload)
+                self._check_nones(value, payload)
             if len(payload) > SURELY_PARSABLE_BYTES:
                 check_parsable(payload, payload.count(b"["))
         except InvalidPayload:
@@ -164,14 +166,18 @@ class Schema(Generic[T]):
             ) from None
         return payload
 
-    def _check_nones(self, payload: bytes) -> None:
-        """Raises InvalidPayload if a null stands where the schema has none. What else it can't read of its own JSON,
-        such as a field by another alias, is no matter here.
+    def _check_nones(self, value: T, payload: bytes) -> None:
+        """Raises InvalidPayload if a None of `value` stands where the schema has none. What else it can't read of its
+        own JSON is no matter here: a field by another alias, a computed one, the null of a serializer.
         """
         try:
             self.adapter.validator.validate_json(payload)
         except ValidationError as error:
-            nones = [each for each in error.errors(include_url=False) if each["input"] is None]
+            nones = [
+                each
+                for each in error.errors(include_url=False)
+                if each["input"] is None and _IS_NO_NONE.search(each["type"]) and is_none_at(value, each["loc"])
+            ]
             if nones:
                 raise InvalidPayload(
                     f"result of {self._topic!r} can't be sent as {self._name}: {_told(error, nones)}; None was "
@@ -244,11 +250,16 @@ def _unvalidated(schema: Any) -> type[Any] | None:
     while rest:
         each = rest.pop()
         if isinstance(each, dict):
-            model = each["cls"] if each.get("type") == "model" else BaseModel
-            if model.model_config.get("table") and not getattr(model, "_nitro_validates", False):  # as entities do
+            model: Any = each.get("cls") if each.get("type") == "model" else None
+            is_table = getattr(model, "model_config", {}).get("table")
+            if is_table and not getattr(model, "_nitro_validates", False):  # as entities do
                 found: type[Any] = model
                 return found
-            rest += [value for key, value in each.items() if key not in _OF_NO_TYPES]
+            for key, value in each.items():
+                if key in _BY_NAME and isinstance(value, dict):
+                    rest += value.values()
+                elif key not in _OF_NO_TYPES:
+                    rest.append(value)
         elif isinstance(each, list | tuple):
             rest += each
     return None
@@ -256,6 +267,8 @@ def _unvalidated(schema: Any) -> type[Any] | None:
 
 _OF_NO_TYPES: Final = frozenset({"config", "default", "expected", "metadata", "serialization"})
 """What of pydantic's schema holds values, and not what they are."""
+_BY_NAME: Final = frozenset({"choices", "fields"})
+"""What of it has schemas by names of the application's."""
 _ANYTHING: Final = "anything"
 _SAYS_WHAT: Final = ("$ref", "allOf", "anyOf", "const", "enum", "oneOf", "type")
 
