@@ -270,6 +270,46 @@ def test_a_file_that_is_the_program_and_is_imported_too_has_each_handler_once(
         event(f"{name}.created", schema=held["TodoOut"] | None)
 
 
+DECORATING = """
+import functools
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+    return wrapper
+"""
+DECORATED = """
+from decorating import logged
+from nitro import emit, on
+
+@on("decorated.sent")
+@logged
+def note(sender, name=__name__, **kwargs):
+    return name
+
+if __name__ == "__main__":
+    import decorated_as_well
+    before = emit("decorated.sent")
+    import decorated
+    after = emit("decorated.sent")
+"""
+
+
+def test_handlers_of_one_decorator_and_one_name_are_two_if_they_are_of_two_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "decorating.py").write_text(DECORATING)
+    for name in ("decorated", "decorated_as_well"):
+        (tmp_path / f"{name}.py").write_text(DECORATED)
+    monkeypatch.syspath_prepend(tmp_path)
+    held = runpy.run_path(str(tmp_path / "decorated.py"), run_name="__main__")
+    for name in ("decorating", "decorated", "decorated_as_well"):
+        del sys.modules[name]
+    assert held["before"] == ["__main__", "decorated_as_well"]
+    assert held["after"] == ["decorated_as_well", "decorated"]
+
+
 def test_functions_of_one_line_that_are_made_again_and_again_are_all_handlers() -> None:
     for number in range(3):
         on("a.b")(lambda sender, number=number, **kwargs: number)

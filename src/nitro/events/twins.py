@@ -6,6 +6,7 @@ that multiprocessing starts have it as `__mp_main__` before. Asked by `event`, w
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from typing import Any, Final
@@ -16,30 +17,38 @@ _PROGRAM: Final = ("__main__", "__mp_main__")
 
 
 def are_twins(one: Any, other: Any) -> bool:
-    """Whether two functions are the same of one file, of which one is the program's and the other is imported."""
-    if (getattr(one, "__module__", None) in _PROGRAM) == (getattr(other, "__module__", None) in _PROGRAM):
+    """Whether two functions are the same of one file, of which one is the program's and the other is imported. Of
+    functions with decorators that `functools.wraps` made, what is within them is compared.
+    """
+    modules = getattr(one, "__module__", None), getattr(other, "__module__", None)
+    if (modules[0] in _PROGRAM) == (modules[1] in _PROGRAM) or not _are_one_file(*modules):
         return False
-    return _place(one) is not None and _place(one) == _place(other)
+    places = _place(one), _place(other)
+    return places[0] is not None and places[0] == places[1]
 
 
 def are_twin_types(one: Any, other: Any) -> bool:
     """The same of two types, which may have such classes in them."""
-    program = next((each for each in _PROGRAM if f"{each}." in f"{one!r} {other!r}"), "")
-    file = _file_of(program)
-    imported = [name for name in list(sys.modules) if name not in _PROGRAM and file and _file_of(name) == file]
+    texts = repr(one), repr(other)
+    named = [[program for program in _PROGRAM if f"{program}." in text] for text in texts]
+    if bool(named[0]) == bool(named[1]):
+        return False
+    (program, *_), held, imported = (named[0], *texts) if named[0] else (named[1], *texts[::-1])
     return any(
-        repr(one).replace(f"{program}.", f"{name}.") == repr(other).replace(f"{program}.", f"{name}.")
-        for name in imported
+        held.replace(f"{program}.", f"{name}.") == imported
+        for name in list(sys.modules)
+        if f"{name}." in imported and _are_one_file(program, name)
     )
 
 
 def _place(function: Any) -> tuple[str, str, int] | None:
+    function = inspect.unwrap(function)
     code = getattr(function, "__code__", None)
     if code is None:
         return None
     return function.__qualname__, os.path.realpath(code.co_filename), code.co_firstlineno
 
 
-def _file_of(module: str) -> str:
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return os.path.realpath(file) if isinstance(file, str) else ""
+def _are_one_file(*modules: Any) -> bool:
+    files: list[Any] = [getattr(sys.modules.get(module), "__file__", None) for module in modules]
+    return None not in files and len({os.path.realpath(file) for file in files}) == 1
