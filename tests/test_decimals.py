@@ -229,15 +229,25 @@ def test_a_column_is_read_with_its_collation_and_no_other_column_has_it(tmp_path
     engine = create_engine(f"sqlite:///{tmp_path / 'odd.db'}")
     with engine.begin() as connection:
         connection.exec_driver_sql(
-            'CREATE TABLE "Odd" (id INTEGER, "the ""price" TEXT NOT NULL COLLATE "nitro_decimal", price TEXT, '
-            "t TEXT COLLATE NOCASE, [last one] TEXT COLLATE nitro_decimal, CHECK (price <> 'x'))"
+            """CREATE TABLE "Odd" (id INTEGER, "the ""price" TEXT NOT NULL COLLATE "nitro_decimal", price TEXT,
+            t TEXT COLLATE NOCASE, [last one] TEXT COLLATE nitro_decimal, -- with a comment
+            "close"TEXT COLLATE nitro_decimal, 'text' TEXT DEFAULT '1,5' COLLATE [nitro_decimal],
+            checked TEXT CHECK (price COLLATE nitro_decimal > '0'), CHECK (price <> 'x'))"""
         )
         connection.exec_driver_sql("ALTER TABLE Odd ADD COLUMN later text collate nitro_decimal")
         binds: list[Engine | Connection] = [connection, engine]
         for bind in binds:
             read = Table("odd", MetaData(), autoload_with=bind)
             found = [each.name for each in read.columns if getattr(each.type, "collation", None) == "nitro_decimal"]
-            assert found == ['the "price', "last one", "later"]
+            assert found == ['the "price', "last one", "close", "text", "later"]
+        raw = connection.connection.dbapi_connection
+        assert isinstance(raw, sqlite3.Connection)
+        raw.create_collation("own", lambda one, other: (one > other) - (one < other))
+        connection.exec_driver_sql("CREATE TABLE unknown (price TEXT COLLATE nitro_decimal, note TEXT COLLATE own)")
+        for collation in ("nitro_decimal", "own"):
+            raw.create_collation(collation, None)  # as of a connection that was opened before any class had decimals
+        read = Table("unknown", MetaData(), autoload_with=connection)
+        assert [getattr(each.type, "collation", None) for each in read.columns] == ["nitro_decimal", None]
     engine.dispose()
 
 

@@ -10,7 +10,6 @@ tables that are read from a SQLite database have it, for migrations that make a 
 
 from __future__ import annotations
 
-import re
 from contextlib import nullcontext
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -29,7 +28,7 @@ from sqlalchemy import (
     event,
     inspect,
 )
-from sqlalchemy.exc import DontWrapMixin
+from sqlalchemy.exc import DontWrapMixin, OperationalError
 from sqlalchemy.types import DECIMAL, NUMERIC, TypeEngine
 
 from nitro.errors import InvalidQuery
@@ -127,29 +126,25 @@ def misfits_in(connection: Connection, metadata: MetaData) -> Misfits:
         decimals = {column.name for column in table.columns if isinstance(column.type, ExactDecimal)}
         if not decimals:
             continue
-        created_by = _created_by(connection, table)
         for found in inspect(connection).get_columns(table.name, schema=table.schema):
             name, kind = found["name"], found["type"]
             if name in decimals and not isinstance(kind, Text):
                 misfits.rounding.append(f"{table.name}.{name}")
-            elif name in decimals and not _has_collation(created_by, name):
+            elif name in decimals and not _has_collation(connection, table, name):
                 misfits.unordered.append(f"{table.name}.{name}")
     return misfits
 
 
-def _created_by(connection: Connection, table: Table) -> str:
-    """The statement that created a table of SQLite, with the columns that were added since."""
-    master = "sqlite_master"
-    if table.schema is not None:
-        master = f"{connection.dialect.identifier_preparer.quote_identifier(table.schema)}.{master}"
-    found = connection.exec_driver_sql(f"SELECT sql FROM {master} WHERE name = ? COLLATE NOCASE", (table.name,))  # noqa: S608 - quoted
-    return found.scalar() or ""
-
-
-def _has_collation(created_by: str, column: str) -> bool:
-    """Whether a column of text has it. SQLite says that nowhere but in the statement."""
-    name = re.escape(column.replace('"', '""'))
-    return bool(re.search(rf'[(,]\s*["`[]?{name}["`\]]?\s+TEXT\b[^,]*\bCOLLATE\s+"?{COLLATION}\b', created_by, re.I))
+def _has_collation(connection: Connection, table: Table, column: str) -> bool:
+    """Whether a column of text has it. SQLite doesn't tell a column's collation, but compares by that of the first
+    SELECT where several are united.
+    """
+    quoted = connection.dialect.identifier_preparer
+    first = f"SELECT {quoted.quote_identifier(column)} FROM {quoted.format_table(table)} WHERE 0"  # noqa: S608 - quoted
+    try:
+        return len(connection.exec_driver_sql(f"{first} UNION SELECT '2.5' UNION SELECT '2.50'").all()) == 1
+    except OperationalError as error:  # a connection that doesn't have the column's, and names it
+        return f": {COLLATION}" in str(error.orig)
 
 
 def _keep_collation(inspector: Inspector, table: Table, column: Any) -> None:
@@ -158,7 +153,7 @@ def _keep_collation(inspector: Inspector, table: Table, column: Any) -> None:
         return
     bind = inspector.bind
     with bind.connect() if isinstance(bind, Engine) else nullcontext(bind) as connection:
-        if _has_collation(_created_by(connection, table), column["name"]):
+        if _has_collation(connection, table, column["name"]):
             column["type"] = Text(collation=COLLATION)
 
 
