@@ -93,6 +93,26 @@ def test_a_stream_that_is_refused_for_a_moment_goes_on_where_it_was(server: Serv
     assert page.evaluate("window.isTheSame") is True
 
 
+def test_a_page_that_may_not_hear_any_more_asks_once_and_stays_away(server: Server, page: Page) -> None:
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.resource_type)
+        route.fulfill(status=401)
+
+    page.route("**/events?*", refuse)
+    page.clock.install()
+    page.goto(server.url)
+    for _ in range(600):
+        if len(asked) >= 2:
+            break
+        page.clock.run_for(5000)
+    for _ in range(20):
+        page.clock.run_for(5000)
+        page.evaluate("fetch('/').then((answer) => answer.text())")
+    assert asked == ["eventsource", "fetch"]
+
+
 def test_a_gap_loads_the_page_anew(server: Server, page: Page) -> None:
     visits: list[str] = []
 
