@@ -316,6 +316,15 @@ def changed(**values: Any) -> Any:
     return Shelf(shelfName="a", place="b").model_copy(update=values)
 
 
+class Tagged(BaseModel):
+    kind: Literal["tagged"] = "tagged"
+    title: str = None  # type: ignore[assignment]
+
+
+class OtherTag(BaseModel):
+    kind: Literal["other"] = "other"
+
+
 UNSET_TODO = TodoOut.model_construct(**dict[str, Any](id=1, title=None))
 
 
@@ -329,10 +338,11 @@ UNSET_TODO = TodoOut.model_construct(**dict[str, Any](id=1, title=None))
         (Shelf, {}, "place: Input should be a valid string"),
         (TodoOut, UNSET_TODO, "title: Input should be a valid string"),
         (list[TodoOut | int], [1, UNSET_TODO], "1.TodoOut.title: Input should be a valid string"),
+        (Annotated[Tagged | OtherTag, Field(discriminator="kind")], Tagged(), "tagged.title: Input should be"),
         (Slotted, Slotted(None, UNSET_TODO), "todo.title: Input should be a valid string"),
         (Slotted, {"x": 1, "todo": UNSET_TODO}, "todo.title: Input should be a valid string"),
     ],
-    ids=["field", "model", "nested", "item", "default", "constructed", "in a list", "slots", "in a dict"],
+    ids=["field", "model", "nested", "item", "default", "constructed", "in a list", "by a tag", "slots", "in a dict"],
 )
 def test_none_is_refused_where_the_schema_has_none(schema: Any, result: Any, field: str) -> None:
     refused = f"can't be sent as .*: {re.escape(field)}.*; None was assigned, or never validated"

@@ -73,13 +73,14 @@ def is_none_at(value: Any, place: Sequence[str | int]) -> bool:
         else:
             kind: Any = type(value)
             fields = _fields_of(kind)
+            held = _held_by(value, fields)
             name = fields.by_key.get(key)
             if name is not None:
-                value = _held_by(value, fields).get(name, ...)
+                value = held.get(name, ...)
                 if value is None and name not in fields.never_none:
                     return False
-            elif key != kind.__name__:
-                return False
+            elif key != kind.__name__ and key not in [each for each in held.values() if isinstance(each, str)]:
+                return False  # neither its name nor its tag in a union
     return value is None
 
 
