@@ -147,8 +147,8 @@ class EventSourceResponse(Response):
         ArgumentTypeError: `client` is not a client, but its class, a list of topics or a generator, for example; or
             `since` is no string, as a `nitro.position_async()` that was not awaited.
         ConfigurationError: `client` is that of a live query whose HTML this response can't send.
-        InvalidField: `retry_milliseconds` is not a whole number from 0 to 2**31 - 1, or a header holds CR, LF, NUL or a
-            character beyond ISO 8859-1.
+        InvalidField: `retry_milliseconds` is not a whole number from 0 to 2**31 - 1, or a header holds CR, LF, NUL or
+            what ISO 8859-1 hasn't.
     """
 
     media_type = "text/event-stream"
@@ -196,7 +196,7 @@ class EventSourceResponse(Response):
                     raise ArgumentTypeError(f"a header is two strings, not {name!r}: {value!r}")
                 if any(char in "\r\n\0" or char > "\xff" for char in name + value):  # not all servers reject them
                     raise InvalidField(
-                        f"a header can't hold CR, LF, NUL, or a character beyond ISO 8859-1: {name!a}: {value!a}"
+                        f"a header can't hold CR, LF or NUL, nor what ISO 8859-1 hasn't: {name!a}: {value!a}"
                     )
             self.init_headers({**_HEADERS, **{name.lower(): value for name, value in headers.items()}})
 
