@@ -187,6 +187,28 @@ def test_whoever_leaves_for_good_has_to_have_heard_what_stands_before_its_last(
     assert len(findings.verdict.lost) == (not is_clean)
 
 
+def test_what_nobody_heard_is_not_missed_by_whoever_had_left(tmp_path: Path) -> None:
+    visitor = Journal(tmp_path / "readers" / "visitor-1.jsonl")
+    visitor.write("reader", "visitor-1", ["nemesis.*"], False, at=0.0)
+    visitor.write("open", 8000, True, at=10.5)
+    for n in range(11, 21):
+        visitor.write("message", f"e-{n}", "p", n, at=n + 0.1)
+    visitor.write("left", at=20.5)
+    visitor.close()
+    gap = ["gap", 25.5, "f-0", "epoch", 8000]
+    heard = [["open", 0.5, 8000, True], *messages(1, 20), gap, *messages(26, 99, epoch="f")]
+    findings = written(tmp_path, faults=[["healed", 25.0, "a", True, 21.0, True]], heard=heard)
+    assert findings.is_clean, str(findings)
+    assert findings.verdict.announced == 5
+
+
+def test_a_stream_that_was_open_before_its_worker_had_reached_the_log_begins_with_a_gap(tmp_path: Path) -> None:
+    for name, has_place in (("here", True), ("nowhere", False)):
+        heard = [["open", 10.5, 8000, has_place], ["gap", 15.5, "e-15", "epoch", 8000], *messages(16, 99)]
+        findings = written(tmp_path / name, faults=[], heard=heard)
+        assert len(findings.verdict.false_gaps) == has_place, str(findings)
+
+
 def test_whoever_was_killed_leaves_what_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     journal = Journal(path)

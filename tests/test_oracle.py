@@ -228,6 +228,15 @@ def test_a_gap_is_right_while_something_may_have_been_lost_since_the_last_news()
     assert check(sent(1), [told(("f-0", 5.0), ("g-0", 9.0))]).is_clean, "nobody said when something was lost"
 
 
+def test_a_gap_comes_first_and_is_right_where_a_stream_began_at_no_place() -> None:
+    for has_place, false in [(True, ["f-0", "g-0"]), (False, ["g-0"])]:
+        begun = Listener("l", since=4.0, has_place=has_place)
+        begun.told_of_gap("f-0", at=5.0)
+        begun.told_of_gap("g-0", at=9.0)
+        verdict = check(sent(1), [begun], losses=[])
+        assert [text.split()[8] for text in verdict.false_gaps] == false, verdict
+
+
 def test_a_gap_that_leads_back_into_an_epoch_that_was_left_is_false() -> None:
     losses = [(2.0, 20.0)]
     assert check(sent(1), [told(("f-0", 5.0), ("f-3", 6.0), ("g-0", 7.0))], losses=losses).is_clean

@@ -3,8 +3,10 @@
 A message is lost if its emit was acknowledged, a reader that subscribes to it did not hear it, and none of that
 reader's gaps covers it. A gap is false if no fault that may lose messages was active between the emit of the last
 message that the reader heard before the gap and the gap itself, or if it leads back into an epoch that the reader had
-left. A fault is active from when it strikes until every worker has delivered a message that was emitted after it was
-healed. An outage lasts from the healing of a fault until every worker has delivered a message whose emit began after.
+left. It is right where a stream was open before its worker had reached the log, and so began at no place.
+
+A fault is active from when it strikes until every worker has delivered a message that was emitted after it was healed.
+An outage lasts from the healing of a fault until every worker has delivered a message whose emit began after.
 """
 
 from __future__ import annotations
@@ -182,7 +184,7 @@ def _report(path: Path) -> _Report:
     for what, at, *more in lines:
         match what:
             case "open":
-                report.listener.since = at
+                report.listener.since, report.listener.has_place = at, all(more[1:])
             case "message":
                 report.listener.heard(more[0], more[1], more[2], at)
                 report.last = report.places[more[1], more[2]] = _position(more[0])

@@ -174,7 +174,7 @@ class Reader:
         self.is_reading = True
         if not self.is_open:
             self.is_open = True
-            self._journal.write("open", port)
+            self._journal.write("open", port, bool(self._last_id))
         if fields.get("event") == "gap":
             self._journal.write("gap", self._last_id, json.loads(fields["data"])["reason"], port)
         elif "data" in fields:
