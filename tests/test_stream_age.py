@@ -151,7 +151,16 @@ def test_a_stream_of_the_applications_own_goes_on(hub_with: Callable[..., Hub]) 
     run(scenario)
 
 
-@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "soon", ""])
+@pytest.mark.parametrize("unset", ["none", ""])
+def test_an_age_that_is_none_is_no_age(unset: str, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NITRO_MAX_STREAM_SECONDS", unset)
+    get_settings.cache_clear()
+    assert get_settings().max_stream_seconds is None
+    monkeypatch.delenv("NITRO_MAX_STREAM_SECONDS")
+    get_settings.cache_clear()
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "soon"])
 def test_an_age_is_a_number_of_seconds_above_zero(wrong: Any, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NITRO_MAX_STREAM_SECONDS", wrong)
     get_settings.cache_clear()
