@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
-# Of pytest: tests often wait for what they have started, so that two cores are enough for six.
-PROCESSES ?= 6
+# Of pytest: tests often wait for what they have started, so that two cores are enough for four.
+PROCESSES ?= 4
 JS     := js/node_modules/.package-lock.json
 NPM    := tests/npm/node_modules/.package-lock.json
 WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
