@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Annotated, Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from sqlmodel import JSON, Column, Field, col
@@ -65,8 +65,8 @@ def tick() -> None:
         for each in Figure.all():
             each.recent = [*each.recent[1:], 0]
             each.save()
-        for _ in range(random.choice([0, 0, 1, 1, 2, 3])):
-            place_order()
+        if orders := random.choice([0, 0, 1, 1, 2, 3]):
+            place_order(orders)
         if random.random() < 0.3:
             register_user()
 
@@ -84,11 +84,11 @@ async def live_figures(user_role: str = "viewer") -> EventSourceResponse:
 
 
 @app.post("/dashboard/orders", status_code=201)
-def place_order() -> dict[str, Any]:
+def place_order(count: Annotated[int, Query(ge=1, le=9)] = 1) -> dict[str, Any]:
     with changing:
         product, price = random.choice(list(PRICES.items()))
-        figure("revenue").grow(price)
-        figure("orders").grow(1, f"Order: {product}")
+        figure("revenue").grow(count * price)
+        figure("orders").grow(count, f"Order: {product}")
     return {"status": "placed"}
 
 
