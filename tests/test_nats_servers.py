@@ -148,6 +148,7 @@ def longer(heard: Sized, count: int) -> bool:
     return len(heard) > count
 
 
+@pytest.mark.timed
 def test_a_cluster_whose_leader_is_killed_loses_and_overtakes_nothing(tmp_path: Path) -> None:
     """And it goes on as soon as there is another one, for what was asked meanwhile was dropped."""
     with cluster(tmp_path) as servers:
