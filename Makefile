@@ -15,8 +15,9 @@ NEEDS_NOTHING := "not server and not slow and not timed and not alone"
 SPREAD := --dist loadfile --no-loadscope-reorder
 MARKED  = -m $(1) $$(grep -lr --include='test_*.py' 'mark\.$(1)\b' tests)  # the other files need not be imported
 
-# Run a command beside the type checkers and the linter of the browser client. What each of them says is printed in one piece
-# when the command has ended, and it fails if any of them has failed.
+# Run a command beside the type checkers and the linter of the browser client, and fail if any of them has failed. What a
+# checker says is printed in one piece when the command has ended, and only if it has failed: the command's own report of its
+# failures stays within the last lines.
 define beside_linters
 said=$$(mktemp -d); trap 'rm -rf "$$said"' 0; failed=0; \
 $(BIN)/mypy >"$$said/mypy" 2>&1 & mypy=$$!; \
@@ -25,8 +26,8 @@ $(PYRIGHT) --verifytypes nitro --ignoreexternal >"$$said/verifytypes" 2>&1 & ver
 (cd js && $(WITH_NODE) npm run --silent lint) >"$$said/oxlint" 2>&1 & oxlint=$$!; \
 $(1) || failed=$$?; \
 for each in mypy:$$mypy verifytypes:$$verifytypes pyright:$$pyright oxlint:$$oxlint; do \
-  wait $${each#*:} || failed=$$?; \
-  echo "$${each%:*}:"; cat "$$said/$${each%:*}"; \
+  if wait $${each#*:}; then echo "$${each%:*}: passed"; \
+  else failed=$$?; echo "$${each%:*}: failed"; cat "$$said/$${each%:*}"; fi; \
 done; exit $$failed
 endef
 
