@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from nitro.brokers import tasks
 from nitro.brokers.base import BrokerState, Log
 from nitro.errors import BrokerRefused, BrokerUnavailable
 from nitro.testing.conformance import End, eventually
@@ -103,6 +104,26 @@ def test_5_a_slow_line_that_chops_everything_corrupts_nothing(server: Broker) ->
         proxy.delay, proxy.is_chopping = 0.0, False
         verdict = cast.finish()
         assert verdict.is_clean, verdict
+
+
+def test_a_line_that_never_carries_a_whole_page_in_time_carries_the_log(
+    server: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """15 MB in 30 entries, at 6 MB a second where a second is all that an answer may take."""
+    namespace = server.namespace()
+    bodies = [b'"%d %s"' % (n, b"x" * 500_000) for n in range(30)]
+    with Proxy(server.port) as proxy, ends_on(server.url, 1, namespace) as (writer,):
+        with ends_on(server.url_through(proxy.port), 1, namespace) as (reader,):
+            wait_until_open(writer, reader)
+            monkeypatch.setattr(tasks, "ANSWER_SECONDS", 1.0)
+            proxy.delay = 0.01
+            for body in bodies:
+                writer.publish(body)
+            eventually(lambda: reader.heard.payloads == bodies, "all of them are heard", 60)
+            assert len(reader.heard.gaps) == 1, "the one it began with"
+        with ends_on(server.url_through(proxy.port), 1, namespace) as (late,):
+            eventually(lambda: late.broker.is_open, "the whole log is read", 60)
+            assert late.broker.retained.messages == len(bodies)
 
 
 def test_6_connections_that_the_broker_ends_lose_nothing(server: Broker) -> None:

@@ -87,19 +87,20 @@ class Follower:
             raise ValueError(f"it reports the invalid extent {extent!a:.200}")
         behind_the_lost = Position(extent.epoch, extent.oldest - 1, UNKNOWN_STAMP)
         with self._lock:
-            if not self.is_open:  # retained messages fill the history; no client has a position yet
-                if extent.oldest > extent.newest:
+            if self.is_open:
+                if self.epoch != extent.epoch:
+                    self.idempotency_keys.clear()
+                    self._lose("epoch", behind_the_lost)
+                elif self.sequence < extent.oldest - 1:
+                    self._lose("expired", behind_the_lost)
+            elif self.epoch != extent.epoch or self.sequence < extent.oldest - 1:  # else it goes on filling the history
+                if extent.oldest > extent.newest:  # retained messages fill it; no client has a position yet
                     start = head._replace(stamp=codec.stamp_of(extent.begin))
                 else:  # with one more, which marks the oldest position
                     start = max(behind_the_lost, head._replace(sequence=extent.newest - max_messages - 1))
                 self.history.begin(start)
-                self.idempotency_keys.clear()  # an earlier attempt may have filled some
-                self._missing_behind = -1
-            elif self.epoch != extent.epoch:
                 self.idempotency_keys.clear()
-                self._lose("epoch", behind_the_lost)
-            elif self.sequence < extent.oldest - 1:
-                self._lose("expired", behind_the_lost)
+                self._missing_behind = -1
 
     def begin(self) -> None:
         """The history is filled. Clients that connected earlier have no position, and are told of a gap."""

@@ -23,6 +23,7 @@ from nitro.brokers.base import (
     BrokerState,
     CommitAwareLog,
     Draft,
+    Entry,
     Extent,
     Log,
     LogChanged,
@@ -61,6 +62,7 @@ _QUEUED: Final = "Events stay queued, and are published once that is fixed, if t
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 5.0
 _PAGE_ENTRIES: Final = 500
+"""Entries of a read, at most. Redis counts no bytes."""
 
 
 class LogBroker:
@@ -95,6 +97,7 @@ class LogBroker:
         self._status = LogStatus(remote)
         works = partial(self._works, "append")
         self._writer = Writer(remote, self._publish_queue, self._progress, self._follower, works)
+        self._page_entries = _PAGE_ENTRIES
         self._verb: Verb = "open"
         self._epochs: set[str] = set()  # all epochs it has seen
         self._is_closed = True  # until it is started
@@ -272,11 +275,11 @@ class LogBroker:
 
     async def _go_on_in(self, extent: Extent) -> None:
         """Resume in a log that was opened; the first time, fill the history."""
-        follower, remote = self._follower, self._remote
+        follower = self._follower
         if follower.epoch == extent.epoch:
             is_back = extent.newest < follower.sequence
             is_there = extent.oldest <= follower.sequence <= extent.newest
-            last = await in_time(remote.read(follower.sequence - 1, 1, 0)) if is_there else ()
+            last = await self._page(follower.sequence - 1, 1) if is_there else ()
             if is_back or follower.has_lost(last):
                 await self._renew()
         elif extent.epoch in self._epochs:
@@ -288,7 +291,7 @@ class LogBroker:
         self._epochs.add(extent.epoch)
         while not follower.is_open and follower.sequence < extent.newest:
             self._worked_at = time.monotonic()
-            entries = await in_time(remote.read(follower.sequence, _PAGE_ENTRIES, 0))
+            entries = await self._next_page()
             if not entries:
                 raise LogChanged("it was emptied while it was read")
             follower.take(entries)
@@ -314,7 +317,7 @@ class LogBroker:
         follower = self._follower
         while True:
             is_due, self._worked_at = bool(follower.own), time.monotonic()
-            entries = await in_time(self._remote.read(follower.sequence, _PAGE_ENTRIES, _WAIT_SECONDS), _WAIT_SECONDS)
+            entries = await self._next_page()
             follower.take(entries)
             if follower.own.is_lost or (is_due and not entries):
                 await self._renew()
@@ -323,6 +326,22 @@ class LogBroker:
             while self._receiver.is_behind:  # in other threads, which set no event
                 self._worked_at = time.monotonic()
                 await asyncio.sleep(0.01)
+
+    async def _next_page(self) -> Sequence[Entry]:
+        """After a page that did not come in time it asks for one entry, and then for twice as many each time: a slow
+        line would never carry that page.
+        """
+        limit = self._page_entries
+        try:
+            entries = await self._page(self._follower.sequence, limit)
+        except TimeoutError:
+            self._page_entries = 1
+            raise
+        self._page_entries = min(2 * limit, _PAGE_ENTRIES)
+        return entries
+
+    async def _page(self, after: int, limit: int) -> Sequence[Entry]:
+        return await in_time(self._remote.read(after, limit, _WAIT_SECONDS), _WAIT_SECONDS)
 
     async def _disconnect(self) -> None:
         task, self._task = self._task, None
