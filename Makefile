@@ -43,7 +43,7 @@ test: $(VENV)/.test $(JS) $(NPM)
 	$(BIN)/ruff format --check .
 	@$(call beside_linters,$(WITH_NODE) $(BIN)/python -m pytest -n $(PROCESSES) $(SPREAD) --durations=20 \
 	  -m "not timed and not alone and not engines")
-	$(WITH_NODE) $(BIN)/python -m pytest -n 2 $(SPREAD) --durations=10 $(call MARKED,timed)
+	$(WITH_NODE) $(BIN)/python -m pytest -n 3 $(SPREAD) --durations=10 $(call MARKED,timed)
 	$(WITH_NODE) $(BIN)/python -m pytest --durations=10 $(call MARKED,alone)
 
 # What to run while working: all that needs no server and no browser.

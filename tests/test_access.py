@@ -495,6 +495,7 @@ def test_addresses_of_one_network_count_as_one(hub_with: Callable[..., Hub]) -> 
         client.disconnect()
 
 
+@pytest.mark.timed
 def test_connects_are_limited_by_the_second(hub_with: Callable[..., Hub]) -> None:
     hub_with(max_connects_per_second=5)
     clients = connected(5)
@@ -676,6 +677,7 @@ def test_a_dismissal_that_fell_into_a_gap_ends_all_who_have_a_user(
         get_hub().broker.close(1)
 
 
+@pytest.mark.timed
 def test_who_is_dismissed_while_the_broker_is_away_is_ended_here_at_once(
     tmp_path: Path, hub_with: Callable[..., Hub]
 ) -> None:

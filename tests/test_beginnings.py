@@ -92,6 +92,7 @@ def test_a_position_is_behind_what_another_process_was_told_to_be_in_the_log(sha
     asyncio.run(scenario())
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("broker", SERVERS, indirect=True)
 def test_an_event_loop_is_not_held_up_for_a_position(shared: Hub, broker: Broker) -> None:
     """In a coroutine `position()` is how far the process has read."""
@@ -126,6 +127,7 @@ def test_the_first_position_of_a_process_is_one_of_the_log(broker: Broker, call:
     end.broker.close(1)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("broker", SERVERS, indirect=True)
 def test_a_position_is_not_waited_for_where_the_broker_is_away(shared: Hub, broker: Broker) -> None:
     before = nitro.position()

@@ -266,6 +266,7 @@ def test_streams_count_as_connections_and_stand_in_the_access_log() -> None:
     assert server.output.count('"GET /events HTTP/1.1" 200 OK') == 2, server.output
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_server_that_stops_ends_its_streams_without_a_signal_handler_of_ours(protocol: str) -> None:
     with Server(APP, options=PROTOCOLS[protocol]) as server, contextlib.ExitStack() as open_streams:
@@ -401,7 +402,7 @@ async def given() -> AsyncIterator[tuple[asyncio.Transport, DirectStream, socket
     server = Given(transport)
     yield transport, DirectStream(server, outbox, unnamed, last_bytes_of(unnamed, 2000), client), far
     far.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while client.is_connected:
             await asyncio.sleep(0.01)
     assert server.total_requests == 1
@@ -438,7 +439,7 @@ def test_a_full_socket_leaves_the_rest_to_the_transport(hub: Hub) -> None:
             assert repr(stream).startswith("<DirectStream paused")
             nitro.emit("t.a", result="z")
             got = b""
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while b"z" not in got:
                     got += await asyncio.to_thread(far.recv, 1 << 16)
             assert got.count(b"x") == got.count(b"y") == 200_000

@@ -70,6 +70,7 @@ def events(body: bytes) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("live", BOTH)
 def test_a_client_that_goes_frees_its_reader_at_once(server: Server, http: httpx.Client, live: str) -> None:
     http.put("gone", headers=TEXT)
@@ -221,6 +222,7 @@ def test_readers_end_with_their_server(pool: ThreadPoolExecutor, signum: int) ->
         assert "Traceback" not in server.output, server.output
 
 
+@pytest.mark.timed
 def test_a_stream_of_events_ends_after_its_time() -> None:
     environment: dict[str, Any] = {**ENVIRONMENT, "TEST_SSE_SECONDS": "0.5"}
     with Server("tests.apps.durable_streams:app", environment=environment) as server:

@@ -33,7 +33,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     database = tmp_path_factory.mktemp("database") / "nitro.db"
     with Server(f"examples.{request.param}:app", environment={"NITRO_DB_URL": f"sqlite:///{database}"}) as started:
         yield started
-        assert started.end(signal.SIGINT) < 4
+        took = started.end(signal.SIGINT)
+    assert took < 4, started.output
     assert "Traceback" not in started.output, started.output
 
 

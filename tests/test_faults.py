@@ -116,6 +116,7 @@ def test_a_client_that_closes_its_sending_side_is_let_go(server: Server) -> None
             time.sleep(0.05)
 
 
+@pytest.mark.timed
 @pytest.mark.skipif(not FAKETIME.exists(), reason="LOUD: no libfaketime, so no clock jumps; apt install faketime")
 def test_a_wall_clock_that_jumps_an_hour_changes_nothing(tmp_path: Path) -> None:
     clock = tmp_path / "clock"

@@ -381,6 +381,7 @@ def test_more_in_headers_than_the_limit_are_refused(hub_with: Callable[..., Hub]
         requested_topics(Request(b"topic=t0", (b"nitro-topics", b"t1,t2,t3")))
 
 
+@pytest.mark.timed
 @pytest.mark.usefixtures("hub")
 def test_a_header_of_a_million_commas_is_refused_at_once() -> None:
     began = time.monotonic()

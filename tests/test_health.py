@@ -61,6 +61,7 @@ def test_a_broker_that_was_never_there_is_told_from_one_that_is_gone(hub_with: C
     assert (answer.status_code, answer.json()["reasons"]) == (503, ["the broker has not been reached yet"])
 
 
+@pytest.mark.timed
 def test_ready_follows_a_redis_that_is_killed_and_comes_back_and_live_does_not_care(redis: RedisServer) -> None:
     with Server("tests.apps.metrics:app", environment={"NITRO_BROKER_URL": redis.url}) as server:
         wait_for(lambda: server.get("/health/ready").status_code == 200)

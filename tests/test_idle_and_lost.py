@@ -28,6 +28,7 @@ def connections_of(server: RedisServer) -> int:
     return server.run("CLIENT", "LIST").count(b" cmd=") - 1
 
 
+@pytest.mark.timed
 def test_a_redis_that_closes_idle_connections_costs_no_event_a_wait_nor_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

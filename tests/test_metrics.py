@@ -198,6 +198,7 @@ def test_a_tick_is_measured_each_second_where_they_are_few() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.timed
 @pytest.mark.usefixtures("hub")
 def test_the_delivery_lag_is_how_long_the_loop_did_not_come_to_it() -> None:
     async def scenario() -> None:

@@ -301,6 +301,7 @@ def pool(server: PostgresServer, tmp_path: Path) -> Iterator[PgBouncer]:
         yield pool
 
 
+@pytest.mark.timed
 def test_behind_a_pool_of_transactions_events_and_the_outbox_are_looked_for(
     server: PostgresServer, pool: PgBouncer, caplog: pytest.LogCaptureFixture
 ) -> None:

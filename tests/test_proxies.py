@@ -192,6 +192,7 @@ def test_nothing_is_held_back_and_a_browser_resumes(proxy: tuple[Server, httpx.C
         assert "data:" not in str(read_until(response.iter_lines(), '"n":5')[:-1])
 
 
+@pytest.mark.timed
 def test_a_quiet_stream_stays_open_and_a_client_that_goes_is_noticed(
     proxy: tuple[Server, httpx.Client], request: pytest.FixtureRequest
 ) -> None:

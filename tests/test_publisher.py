@@ -310,6 +310,7 @@ def status_of(app: ASGIApp, receive: Receive) -> int:
     return int(sent[0]["status"])
 
 
+@pytest.mark.timed
 def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nitro.publisher._BODY_SECONDS", 0.2)
 

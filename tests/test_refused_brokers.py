@@ -495,6 +495,7 @@ def test_a_right_that_is_lost_later_is_told_and_given_again(tmp_path: Path, capl
     assert len(errors_in(caplog)) == 1
 
 
+@pytest.mark.timed
 def test_the_public_calls_raise_at_once_and_emit_goes_on(
     tmp_path: Path, hub_with: Callable[..., Hub], caplog: pytest.LogCaptureFixture
 ) -> None:

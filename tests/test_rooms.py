@@ -214,6 +214,7 @@ def test_the_list_of_a_process_that_begins_is_whole(workers: RoomWorkers) -> Non
     assert first.names("a") == {page.user for page in pages}
 
 
+@pytest.mark.timed
 @SEVERAL
 def test_a_killed_process_takes_its_members_along_in_one_message(workers: RoomWorkers) -> None:
     one, other = workers.servers
@@ -232,6 +233,7 @@ def test_a_killed_process_takes_its_members_along_in_one_message(workers: RoomWo
     stays.close()
 
 
+@pytest.mark.timed
 @SEVERAL
 def test_a_process_that_stops_hands_its_members_on_in_silence(workers: RoomWorkers) -> None:
     one, other = workers.servers

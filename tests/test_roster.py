@@ -355,6 +355,7 @@ def test_whenever_workers_write_and_read_they_agree_at_last_and_what_was_said_st
         assert services.shown() == [{user: settled[0][user] for user in settled[0] if user in there}] * 3
 
 
+@pytest.mark.timed
 def test_a_process_that_was_frozen_itself_does_not_take_others_for_dead_that_it_could_not_hear(
     hub_with: Callable[..., Hub], tmp_path: Path
 ) -> None:

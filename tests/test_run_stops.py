@@ -34,6 +34,7 @@ def staying(store: str) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("streams", [0, 1], ids=["no stream", "a stream"])
 @pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])
 def test_runs_of_a_uvicorn_that_stops_go_on_or_are_lost_at_once(
@@ -65,6 +66,7 @@ def test_runs_of_a_uvicorn_that_stops_go_on_or_are_lost_at_once(
     assert "Traceback" not in leaving.output, leaving.output
 
 
+@pytest.mark.timed
 def test_a_run_that_begins_while_its_server_stops_is_handed_on(store: str, staying: Server) -> None:
     with Server("tests.apps.runs:app", environment={"NITRO_BROKER_URL": store}) as leaving:
         start_run(leaving.url, items=1)

@@ -161,6 +161,7 @@ def test_a_run_of_another_user_is_as_one_that_never_was(workers: RunWorkers) -> 
     assert RunReading(f"/runs/{id}?user=ann").read(other.port).end == {"state": "done"}
 
 
+@pytest.mark.timed
 def test_cancel_reaches_the_producer_in_another_worker(workers: RunWorkers) -> None:
     one, other = workers.servers
     before = httpx.get(f"{one.url}/ended").json().count("cancelled")
@@ -259,6 +260,7 @@ def test_who_writes_first_is_fenced_off_by_who_opens_the_run_again(workers: RunW
     wait_for(lambda: httpx.get(f"{one.url}/ended").json()[-1] in ("cancelled", "closed"))
 
 
+@pytest.mark.timed
 def test_producers_that_are_killed_leave_all_that_was_stored_and_lost_runs(workers: RunWorkers) -> None:
     survivor = workers.servers[1]
     for _ in range(2):
@@ -298,6 +300,7 @@ def test_a_run_is_started_again_behind_what_it_has(workers: RunWorkers) -> None:
     assert numbers(reading) == list(range(60))
 
 
+@pytest.mark.timed
 def test_a_server_that_stops_hands_its_runs_on_at_once(workers: RunWorkers) -> None:
     leaving, staying = workers.servers
     id = start_run(leaving.url, items=60, pause=0.05, restarts=True)

@@ -186,6 +186,7 @@ os._exit(0)
     assert took[2] < 0.5, took
 
 
+@pytest.mark.timed
 def test_a_call_may_fork_and_both_sides_go_on() -> None:
     run("""
 import os, time

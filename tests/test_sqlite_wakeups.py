@@ -171,6 +171,7 @@ def test_two_names_of_one_file_meet(path: Path, name: str) -> None:
             hearing.heard.messages.clear()
 
 
+@pytest.mark.timed
 @pytest.mark.usefixtures("seldom_looks")
 def test_what_a_writer_without_wake_ups_appends_is_read_at_the_next_poll(path: Path) -> None:
     with ends_on(url_of(path), 1, "app") as (end,):

@@ -158,6 +158,7 @@ class TestNatsStore(StoreConformance):
 
         self.run(scenario)
 
+    @pytest.mark.timed
     def test_whatever_waits_for_an_answer_fails_when_the_connection_is_cut(self) -> None:
         async def scenario(store: Store) -> None:
             assert isinstance(store, NatsStore)

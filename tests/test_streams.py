@@ -69,6 +69,7 @@ def test_unusual_requests_get_the_stream(server: Server, headers: str) -> None:
         assert opened.events(1) == [{"n": 0, "pad": ""}]
 
 
+@pytest.mark.timed
 def test_a_middleware_that_compresses_lets_the_stream_pass_as_it_is_and_at_once() -> None:
     with (
         Server("tests.apps.streams:app", environment={"TEST_MIDDLEWARE": "gzip"}) as compressing,
@@ -197,6 +198,7 @@ def test_a_send_never_runs_in_an_emitters_context(server: Server) -> None:
     assert left(server)["seen_by_sends"] == ["nobody"]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("path", ["/events", "/by-hand"])
 def test_a_client_that_goes_is_noticed_within_a_second(server: Server, path: str) -> None:
     for go in (lambda each: each.socket.close(), Stream.reset):

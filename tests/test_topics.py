@@ -70,6 +70,7 @@ def test_errors_are_value_errors_under_the_one_root() -> None:
     assert isinstance(caught.value, NitroError)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("length", [256, 10_000, 10_000_000])
 def test_a_name_over_255_characters_is_refused_at_once(length: int) -> None:
     name = "a" * length

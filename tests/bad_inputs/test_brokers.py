@@ -174,6 +174,7 @@ def test_a_jump_in_the_log_of_a_broker_is_a_gap_and_then_it_goes_on(broker: Brok
 # --- entries that are too large
 
 
+@pytest.mark.timed  # an entry that did not come within seconds is read again, beside what is left of the first time
 @pytest.mark.bad_input(42)
 def test_an_entry_of_100_mb_is_skipped_and_memory_is_bounded(broker: Broker) -> None:
     environment = {"NITRO_BROKER_URL": broker.url, "NITRO_NAMESPACE": NAMESPACE}
