@@ -72,6 +72,7 @@ def test_a_second_response_to_one_request_is_refused_in_words(server: Server) ->
         assert numbers(opened, 2) == [0, 1]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_server_stops_although_a_request_failed_whose_client_reads_nothing(loop: str) -> None:
     stalled = "/fails-late?0.5"
@@ -117,6 +118,7 @@ def test_the_command_answers_as_uvicorn_does(arguments: tuple[str, ...], code: i
     assert said in done.stdout + done.stderr
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_gunicorn_with_direct_streams_stops_at_once(signum: int) -> None:
     options = ("-k", "tests.apps.direct_worker.DirectWorker")

@@ -208,6 +208,7 @@ def memory(server: Server) -> int:
         return int(file.read().split()[1]) * 4096
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_readers_end_with_their_server(pool: ThreadPoolExecutor, signum: int) -> None:
     with Server("tests.apps.durable_streams:app", environment=ENVIRONMENT) as server:

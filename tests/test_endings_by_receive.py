@@ -23,6 +23,7 @@ def wait_until_gone(server: Server, seconds: float) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("options", [(), ("--loop", "asyncio", "--http", "h11")])
 @pytest.mark.parametrize("times", ["1000", "endless"])
 def test_a_receive_that_answers_at_once_leaves_the_loop_to_others(times: str, options: tuple[str, ...]) -> None:

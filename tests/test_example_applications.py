@@ -33,8 +33,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     database = tmp_path_factory.mktemp("database") / "nitro.db"
     with Server(f"examples.{request.param}:app", environment={"NITRO_DB_URL": f"sqlite:///{database}"}) as started:
         yield started
-        took = started.end(signal.SIGINT)
-    assert took < 4, started.output
+        started.end(signal.SIGINT)  # or it raises
     assert "Traceback" not in started.output, started.output
 
 

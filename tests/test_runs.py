@@ -383,6 +383,7 @@ def test_a_reader_gets_heartbeats_while_nothing_comes() -> None:
         assert stream.body.count(b'data: {"n":0}\n\n') == 1
 
 
+@pytest.mark.timed
 def test_readers_end_with_their_users_rights_and_with_their_server_and_the_run_goes_on() -> None:
     with Server("tests.apps.runs:app") as server:
         server.wait_until_up()
