@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -17,13 +18,15 @@ from pathlib import Path
 
 import pytest
 
-from nitro.brokers import tasks
-from nitro.brokers.base import BrokerState, Log
+from nitro.brokers import codec, tasks
+from nitro.brokers.base import NOWHERE, BrokerState, Entry, Extent, Log
+from nitro.brokers.follower import Follower
+from nitro.brokers.history import History
 from nitro.errors import BrokerRefused, BrokerUnavailable
-from nitro.testing.conformance import End, eventually
+from nitro.testing.conformance import RETENTION, End, Heard, eventually
 from tests.brokers import BROKERS, SERVERS, Broker
 from tests.cast import Cast, cast_on, ends_on, wait_until_open
-from tests.services import NatsServer, Proxy
+from tests.services import NatsServer, Proxy, RedisServer
 
 
 async def lags(seconds: float) -> list[float]:
@@ -106,24 +109,96 @@ def test_5_a_slow_line_that_chops_everything_corrupts_nothing(server: Broker) ->
         assert verdict.is_clean, verdict
 
 
+class NarrowLine(Proxy):
+    bytes_per_second = float("inf")
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await asyncio.sleep(len(data) / self.bytes_per_second)
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
+
+
 def test_a_line_that_never_carries_a_whole_page_in_time_carries_the_log(
     server: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """15 MB in 30 entries, at 6 MB a second where a second is all that an answer may take."""
     namespace = server.namespace()
     bodies = [b'"%d %s"' % (n, b"x" * 500_000) for n in range(30)]
-    with Proxy(server.port) as proxy, ends_on(server.url, 1, namespace) as (writer,):
-        with ends_on(server.url_through(proxy.port), 1, namespace) as (reader,):
+    with NarrowLine(server.port) as line, ends_on(server.url, 1, namespace) as (writer,):
+        with ends_on(server.url_through(line.port), 1, namespace) as (reader,):
             wait_until_open(writer, reader)
             monkeypatch.setattr(tasks, "ANSWER_SECONDS", 1.0)
-            proxy.delay = 0.01
+            line.bytes_per_second = 6_000_000
             for body in bodies:
                 writer.publish(body)
             eventually(lambda: reader.heard.payloads == bodies, "all of them are heard", 60)
             assert len(reader.heard.gaps) == 1, "the one it began with"
-        with ends_on(server.url_through(proxy.port), 1, namespace) as (late,):
+        with ends_on(server.url_through(line.port), 1, namespace) as (late,):
             eventually(lambda: late.broker.is_open, "the whole log is read", 60)
             assert late.broker.retained.messages == len(bodies)
+
+
+def test_an_entry_that_takes_seconds_on_the_line_is_heard(server: Broker) -> None:
+    """NATS sends on by itself, and its answers come behind what it has sent."""
+    namespace = server.namespace()
+    bodies = [b'"%d %s"' % (n, b"x" * 700_000) for n in range(4)]
+    with (
+        NarrowLine(server.port) as line,
+        ends_on(server.url, 1, namespace) as (writer,),
+        ends_on(server.url_through(line.port), 1, namespace) as (reader,),
+    ):
+        wait_until_open(writer, reader)
+        line.bytes_per_second = 400_000
+        for body in bodies:
+            writer.publish(body)
+        eventually(lambda: reader.heard.payloads == bodies, "all of them are heard", 60)
+
+
+def test_a_history_that_is_half_filled_goes_on_or_begins_anew_with_the_log() -> None:
+    retention = RETENTION._replace(max_messages=10)
+    follower = Follower(History(NOWHERE, retention), threading.RLock(), 1 << 20)
+    follower.start(Heard())
+
+    def entry(sequence: int) -> Entry:
+        return Entry(sequence, codec.encode("a.b", None, b"%d" % sequence, None), 0.0)
+
+    follower.go_on_in(Extent("e", 1, 30, None), 10)
+    assert follower.sequence == 19
+    follower.take([entry(20)])
+    follower.go_on_in(Extent("e", 5, 30, None), 10)
+    assert follower.sequence == 20, "what was read stays read"
+    follower.go_on_in(Extent("e", 5, 900, None), 10)
+    assert follower.sequence == 889, "nothing is read that the history has no room for"
+    assert not follower.has_lost([entry(889)]), "it has read nothing there"
+    follower.take([entry(890)])
+    assert follower.has_lost([entry(890)._replace(body=entry(7).body)])
+
+
+def test_a_redis_whose_newest_entry_was_deleted_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """No reader reaches its head: a gap, and no outage."""
+    with BROKERS["redis"](tmp_path) as redis:
+        assert isinstance(redis.server, RedisServer)
+        namespace = redis.namespace()
+        with ends_on(redis.url, 1, namespace) as (end,):
+            wait_until_open(end)
+            for n in range(5):
+                end.publish(b"%d" % n)
+            end.flush()
+            eventually(lambda: len(end.heard.messages) == 5, "all are heard")
+            before = end.broker.head.epoch
+            stream = f"{{nitro:{namespace}}}:{before}"
+            assert redis.server.run("XDEL", stream, "5-0").startswith(b":1")
+            redis.kill()
+            redis.start()
+            end.publish(b'"more"')
+            eventually(lambda: end.heard.payloads[-1] == b'"more"', "it goes on")
+            assert [reason for reason, _ in end.heard.gaps[1:]] == ["epoch"]
+            with ends_on(redis.url, 1, namespace) as (late,):
+                wait_until_open(late)
+                assert late.broker.head.epoch == end.broker.head.epoch != before
 
 
 def test_6_connections_that_the_broker_ends_lose_nothing(server: Broker) -> None:

@@ -93,14 +93,16 @@ class Follower:
                     self._lose("epoch", behind_the_lost)
                 elif self.sequence < extent.oldest - 1:
                     self._lose("expired", behind_the_lost)
-            elif self.epoch != extent.epoch or self.sequence < extent.oldest - 1:  # else it goes on filling the history
-                if extent.oldest > extent.newest:  # retained messages fill it; no client has a position yet
-                    start = head._replace(stamp=codec.stamp_of(extent.begin))
-                else:  # with one more, which marks the oldest position
-                    start = max(behind_the_lost, head._replace(sequence=extent.newest - max_messages - 1))
+                return
+            # Retained messages fill the history; no client has a position yet.
+            if extent.oldest > extent.newest:
+                start = head._replace(stamp=codec.stamp_of(extent.begin))
+            else:  # with one more, which marks the oldest position
+                start = max(behind_the_lost, head._replace(sequence=extent.newest - max_messages - 1))
+            if self.epoch != extent.epoch or self.sequence < start.sequence:  # else an earlier attempt has filled some
                 self.history.begin(start)
                 self.idempotency_keys.clear()
-                self._missing_behind = -1
+                self._has_taken, self._missing_behind = False, -1
 
     def begin(self) -> None:
         """The history is filled. Clients that connected earlier have no position, and are told of a gap."""

@@ -328,16 +328,17 @@ class LogBroker:
                 await asyncio.sleep(0.01)
 
     async def _next_page(self) -> Sequence[Entry]:
-        """After a page that did not come in time it asks for one entry, and then for twice as many each time: a slow
-        line would never carry that page.
+        """A slow line would never carry a page that did not come in time. So it asks for one entry then, and for twice
+        as many as long as full pages come in a quarter of that time.
         """
-        limit = self._page_entries
+        limit, began = self._page_entries, time.monotonic()
         try:
             entries = await self._page(self._follower.sequence, limit)
         except TimeoutError:
             self._page_entries = 1
             raise
-        self._page_entries = min(2 * limit, _PAGE_ENTRIES)
+        if len(entries) == limit and time.monotonic() - began < ANSWER_SECONDS / 4:
+            self._page_entries = min(2 * limit, _PAGE_ENTRIES)
         return entries
 
     async def _page(self, after: int, limit: int) -> Sequence[Entry]:

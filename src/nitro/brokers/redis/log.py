@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from nitro.brokers.base import Entry, Examination, Extent, LogChanged, Retention, new_epoch
 from nitro.brokers.codec import STAMP_BYTES
 from nitro.brokers.redis.line import Line
-from nitro.brokers.redis.scripts import APPEND, OPEN, RENEW
+from nitro.brokers.redis.scripts import APPEND, EDGES, OPEN, RENEW
 from nitro.brokers.redis.source import RedisSource, why_refused
 from nitro.errors import ConfigurationError
 from nitro.redaction import without_secrets
@@ -77,16 +77,20 @@ class RedisLog:
         self._client = client = self._source.client()
         self._run, survives, is_replicated = await self._server(client)
         values = (self._run, int(survives), int(is_replicated), new_epoch(), self._epoch, self._seen)
-        epoch, newest, begin = await client.eval(OPEN, 1, self._log, *values)
+        epoch, sequence, begin = await client.eval(OPEN, 1, self._log, *values)
+        newest = int(sequence)
         if epoch.decode() != self._epoch:
             self._epoch, self._seen = epoch.decode(), 0
         self._stream = f"{self._log}:{self._epoch}"
-        oldest = await client.xrange(self._stream, count=1)
+        edges = await client.eval(EDGES, 1, self._stream)
+        if edges and _sequence(edges[1]) < newest:
+            await self.renew()  # no reader would reach the head
+            raise LogChanged("its newest entries were deleted")
         client.set_response_callback("XREAD", _unchanged)
         self._reader, self._writer = Line(client), Line(client)
         await self._reader.open()
         await self._writer.open()
-        return Extent(self._epoch, _sequence(oldest[0][0]) if oldest else int(newest) + 1, int(newest), begin)
+        return Extent(self._epoch, _sequence(edges[0]) if edges else newest + 1, newest, begin)
 
     async def append(self, producer: str, first: int, bodies: Sequence[bytes]) -> int:
         max_messages, max_bytes, max_age_seconds = self._retention

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["APPEND", "OPEN", "RENEW"]
+__all__ = ["APPEND", "EDGES", "OPEN", "RENEW"]
 
 _NOTE: Final = """
 local function note(ended, epoch, sequence)
@@ -53,6 +53,12 @@ return {epoch, string.format('%.0f', sequence), begin}
 that this process last read and its newest sequence there. Returns epoch, newest sequence, that entry's first bytes.
 
 If there ever was a replica, another run id may mean another server."""
+
+EDGES: Final = """
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+return oldest and {oldest[1], redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]}
+"""
+"""Keys: stream. Returns the ids of its oldest and newest entries, or nothing if it is empty."""
 
 RENEW: Final = (
     _NOTE
