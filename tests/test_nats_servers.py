@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sized
@@ -13,6 +14,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import StreamInfo
 
+from nitro.brokers.nats.jetstream import check_leader
 from nitro.errors import PayloadTooLarge
 from nitro.testing.conformance import RETENTION, eventually
 from tests.brokers import Broker
@@ -119,6 +121,21 @@ def test_a_stream_whose_newest_messages_were_deleted_while_nobody_appended_is_an
             assert [reason for reason, _ in one.heard.gaps[1:]] == ["epoch"]
 
 
+def test_a_batch_whose_end_was_deleted_is_another_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The end has the producer's number, without which nobody knows what of a batch stands."""
+    with started(tmp_path) as server, ends_on(server.url, 1, "app") as (one,):
+        wait_until_open(one)
+        for n in range(100):
+            one.publish(b"%d" % n)
+        one.flush()
+        eventually(lambda: len(one.heard.messages) == 100, "all are heard")
+        stream_of(server.url, lambda jetstream: delete_newest(jetstream, 1))
+        one.publish(b'"after"')
+        eventually(lambda: one.heard.payloads[-1:] == [b'"after"'], "it is heard")
+        assert [reason for reason, _ in one.heard.gaps[1:]] == ["epoch"]
+    assert "KeyError" not in caplog.text
+
+
 @contextlib.contextmanager
 def cluster(directory: Path, limits: str = "") -> Iterator[list[NatsServer]]:
     """Three servers that are one."""
@@ -146,6 +163,44 @@ def leader_of(servers: list[NatsServer], stream: str) -> int:
 
 def longer(heard: Sized, count: int) -> bool:
     return len(heard) > count
+
+
+def test_a_leader_that_was_frozen_is_not_believed(tmp_path: Path) -> None:
+    """It answers what it was asked meanwhile from what it knew, before it learns that there is another one."""
+
+    async def answers(leader: NatsServer, others: list[NatsServer]) -> list[StreamInfo]:
+        """What it says of the stream when it goes on, after 20 messages under another leader."""
+        old = await nats.connect(leader.url, allow_reconnect=False)
+        new = await nats.connect(others[0].url, allow_reconnect=False)
+        leader.freeze()
+        await asyncio.to_thread(leader_of, others, "s")
+        for _ in range(20):
+            await new.jetstream().publish("s.a", b"")
+        asked = [asyncio.create_task(old.jetstream().stream_info("s")) for _ in range(20)]
+        await asyncio.sleep(0.1)  # they are with the kernel
+        leader.thaw()
+        found = await asyncio.gather(*asked)
+        await old.close()
+        await new.close()
+        return found
+
+    with cluster(tmp_path) as servers:
+
+        async def make(jetstream: JetStreamContext) -> StreamInfo:
+            return await jetstream.add_stream(name="s", subjects=["s.>"], num_replicas=3)
+
+        def is_made() -> bool:
+            with contextlib.suppress(nats.errors.Error):
+                stream_of(servers[0].url, make)
+                return True
+            return False
+
+        eventually(is_made, "the cluster has its leader")
+        leader = servers[leader_of(servers, "s")]
+        for info in asyncio.run(answers(leader, [server for server in servers if server is not leader])):
+            if info.state.last_seq < 20:
+                with pytest.raises(ConnectionError, match="there may be another leader"):
+                    check_leader(info)
 
 
 @pytest.mark.timed

@@ -19,10 +19,12 @@ from nitro.testing.nemesis import Fault, Findings, Plan, judge, run, shell_fault
 from nitro.testing.nemesis.fault import process_faults
 from nitro.testing.nemesis.journal import Journal, read
 from nitro.testing.nemesis.proxy import put_between
+from nitro.testing.nemesis.reader import Habit, Reader
 from nitro.testing.nemesis.schedule import Step, schedule
 from tests.documents import Document
 from tests.nemesis.setup import SetUp
 from tests.nemesis.setups import SET_UPS
+from tests.servers import Server, free_port
 
 PAGE = Document("docs/about/reliability.md")
 RUNS_BLOCKS = {"docs/about/reliability.md": ["python", "sh"], "README.md": ["How it was tested: sh"]}
@@ -329,3 +331,25 @@ def test_what_is_asked_wrongly_is_said(tmp_path: Path, arguments: list[str], sai
     done = nemesis("--broker-url", f"sqlite:///{tmp_path / 'events.db'}", "--folder", str(tmp_path / "run"), *arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("has_log", [True, False])
+def test_a_stream_that_opens_before_its_log_is_reached_has_no_place(tmp_path: Path, has_log: bool) -> None:
+    """So a gap that comes first is right there."""
+    url = f"sqlite:///{tmp_path / 'log.db'}" if has_log else f"nats://127.0.0.1:{free_port()}"
+    (tmp_path / "readers").mkdir()
+
+    async def read_for_a_while(port: int) -> None:
+        reader = Reader("one", Habit(), [port], tmp_path / "readers", 1)
+        reading = asyncio.create_task(reader.live())
+        async with asyncio.timeout(20):
+            while not reader.is_open:
+                await asyncio.sleep(0.05)
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+
+    with Server("nitro.testing.nemesis.app:app", environment={"NITRO_BROKER_URL": url}) as server:
+        asyncio.run(read_for_a_while(server.port))
+        opened = [entry for entry in read(tmp_path / "readers" / "one.jsonl") if entry[0] == "open"]
+        assert [entry[2:] for entry in opened] == [[server.port, has_log]]

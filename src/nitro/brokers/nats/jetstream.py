@@ -27,7 +27,18 @@ from nats.js.errors import APIError, NotFoundError
 from nitro.brokers.base import Retention
 from nitro.errors import ConfigurationError
 
-__all__ = ["ANSWER_SECONDS", "Stall", "Stalled", "Streams", "api_refusal", "epoch", "first_answer", "leader_of"]
+__all__ = [
+    "ANSWER_SECONDS",
+    "Stall",
+    "Stalled",
+    "Streams",
+    "api_refusal",
+    "check_leader",
+    "epoch",
+    "first_answer",
+    "leader_of",
+    "stream_info",
+]
 
 T = TypeVar("T")
 
@@ -56,6 +67,8 @@ _UNSTALL: Final = (
 _PASSING_SECONDS: Final = 1.0
 """How long a stream may leave publishes unanswered and still recover by itself."""
 _PROBE_SECONDS: Final = 0.3
+_ELECTION_SECONDS: Final = 4.0
+"""After so long without a leader, nats-server's replicas elect another one, at the earliest."""
 """Timeout for a stream's info after it has not acknowledged in time."""
 _RETAINED: Final = ("max_msgs", "max_bytes", "max_age", "duplicate_window")
 
@@ -81,6 +94,26 @@ async def first_answer(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         for task in asked:
             task.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def stream_info(jetstream: JetStreamContext, name: str) -> StreamInfo:
+    """What a stream's leader says of it; raises `ConnectionError` if there may be another leader."""
+    info = await first_answer(partial(jetstream.stream_info, name))
+    check_leader(info)
+    return info
+
+
+def check_leader(info: StreamInfo) -> None:
+    """Check that a leader has heard of most replicas before another one could be elected. One that was frozen answers
+    from what it knew, until it learns that there is another one.
+
+    Raises:
+        ConnectionError: it hasn't.
+    """
+    peers = (info.cluster and info.cluster.replicas) or ()
+    heard = sum((peer.active or 0) < _ELECTION_SECONDS * 1e9 for peer in peers)
+    if 2 * (heard + 1) <= len(peers) + 1:
+        raise ConnectionError("its leader has not heard of the other servers for seconds: there may be another leader")
 
 
 class Stalled(ConnectionError):
@@ -158,7 +191,7 @@ class Streams:
         if not names:
             return await self._make(nats, self._config, 1)
         jetstream = _jetstream(nats)
-        info = await first_answer(partial(jetstream.stream_info, names[0]))
+        info = await stream_info(jetstream, names[0])
         if not info.config.allow_atomic:
             raise ConfigurationError(f"its stream {names[0]} doesn't allow atomic publishing (allow_atomic)")
         if info.config.no_ack:

@@ -33,6 +33,7 @@ from nitro.brokers.nats.jetstream import (
     epoch,
     first_answer,
     leader_of,
+    stream_info,
 )
 from nitro.brokers.nats.tail import Tail
 from nitro.errors import ConfigurationError
@@ -164,6 +165,9 @@ class NatsLog:
             message = await first_answer(partial(self._jetstream.get_last_msg, self._stream, subject))
         except NotFoundError:
             return 0, 0
+        if _NUMBER not in (message.headers or {}):
+            await self.renew()
+            raise LogChanged("the end of a batch was deleted")
         return message.seq, int(message.headers[_NUMBER])
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
@@ -208,7 +212,7 @@ class NatsLog:
 
     async def _info(self) -> StreamInfo:
         try:
-            info: StreamInfo = await first_answer(partial(self._jetstream.stream_info, self._stream))
+            info: StreamInfo = await stream_info(self._jetstream, self._stream)
         except NotFoundError:
             raise LogChanged("it was deleted") from None
         if epoch(info) != self._epoch:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from nitro.brokers.base import NOWHERE
 from nitro.testing.nemesis.journal import Journal
 
 __all__ = ["HABITS", "LAST", "Habit", "Reader"]
@@ -174,7 +175,7 @@ class Reader:
         self.is_reading = True
         if not self.is_open:
             self.is_open = True
-            self._journal.write("open", port, bool(self._last_id))
+            self._journal.write("open", port, self._last_id not in ("", str(NOWHERE)))
         if fields.get("event") == "gap":
             self._journal.write("gap", self._last_id, json.loads(fields["data"])["reason"], port)
         elif "data" in fields:
