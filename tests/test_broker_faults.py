@@ -141,11 +141,12 @@ def test_a_line_that_never_carries_a_whole_page_in_time_carries_the_log(
             assert late.broker.retained.messages == len(bodies)
 
 
-def test_an_entry_that_takes_seconds_on_the_line_is_heard(server: Broker) -> None:
-    """NATS sends on by itself, and its answers come behind what it has sent."""
-    namespace = server.namespace()
-    bodies = [b'"%d %s"' % (n, b"x" * 700_000) for n in range(4)]
+@pytest.mark.timed
+def test_an_entry_of_nats_that_takes_seconds_on_the_line_is_heard(tmp_path: Path) -> None:
+    """It sends on by itself, and its answers come behind what it has sent."""
+    namespace, bodies = Broker.namespace(), [b'"%d %s"' % (n, b"x" * 700_000) for n in range(4)]
     with (
+        BROKERS["nats"](tmp_path) as server,
         NarrowLine(server.port) as line,
         ends_on(server.url, 1, namespace) as (writer,),
         ends_on(server.url_through(line.port), 1, namespace) as (reader,),

@@ -150,10 +150,15 @@ class _Reader:
             assert head[:2] == there[:2], "it is elsewhere"
             assert head == self.place, "nobody was told"
             self._begin()
-        if not self._is_open or head.epoch != before.epoch:
+        else:
+            first = max(extent.oldest - 1, extent.newest - _RETENTION.max_messages - 1)
+            least = first if extent.oldest <= extent.newest else extent.newest
+            is_there = head.epoch == before.epoch and before.sequence >= least
+            assert head.sequence == (before.sequence if is_there else least), "it is elsewhere"
+        if head.epoch != before.epoch or (not self._is_open and head != before):
             self._marks.clear()
             self._holes.clear()
-        if not self._is_open or head != before:
+        if head != before:
             self.behind.clear()
 
     def _begin(self) -> None:
