@@ -12,7 +12,7 @@ from pathlib import Path
 import nats
 import pytest
 from nats.js import JetStreamContext
-from nats.js.api import StreamInfo
+from nats.js.api import ClusterInfo, PeerInfo, StreamConfig, StreamInfo, StreamState
 
 from nitro.brokers.nats.jetstream import check_leader
 from nitro.errors import PayloadTooLarge
@@ -201,6 +201,19 @@ def test_a_leader_that_was_frozen_is_not_believed(tmp_path: Path) -> None:
             if info.state.last_seq < 20:
                 with pytest.raises(ConnectionError, match="there may be another leader"):
                     check_leader(info)
+            else:
+                check_leader(info)
+
+
+@pytest.mark.parametrize(
+    ("silent_seconds", "is_believed"),
+    [([], True), ([0.2, 0.2], True), ([0.2, 60], True), ([5.8, 5.8], False), ([60], False), ([0.2, 5, 5, 5], False)],
+)
+def test_a_leader_is_believed_that_has_heard_of_most_servers(silent_seconds: list[float], is_believed: bool) -> None:
+    peers = [PeerInfo(active=round(seconds * 1e9)) for seconds in silent_seconds]
+    info = StreamInfo(StreamConfig(), StreamState(0, 0, 0, 0, 0), cluster=ClusterInfo(replicas=peers))
+    with contextlib.nullcontext() if is_believed else pytest.raises(ConnectionError, match="another leader"):
+        check_leader(info)
 
 
 @pytest.mark.timed
