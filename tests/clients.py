@@ -27,4 +27,4 @@ def wait_until_rights_count(user_id: str) -> None:
     Those of tickets do for a little longer, since the time in them is rounded.
     """
     admission = get_hub().admission
-    eventually(lambda: not admission.was_disconnected(user_id, time.monotonic() - 0.1), "new rights count")
+    eventually(lambda: not admission.was_disconnected(user_id, time.monotonic() - 0.1), "new rights count", 5)

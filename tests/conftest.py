@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from blockbuster import blockbuster_ctx
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from sqlmodel import SQLModel
 
 from nitro.clients.client import active_clients
@@ -175,7 +175,6 @@ def browser() -> Iterator[Browser]:
     if not HEADLESS_CHROMIUM.exists():
         name = HEADLESS_CHROMIUM.name
         pytest.skip(f"NO BROWSER: {HEADLESS_CHROMIUM} is missing; install Debian's {name} to run this test")
-    expect.set_options(timeout=20_000)  # how long it may take on a busy machine; where speed counts, a test measures it
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(HEADLESS_CHROMIUM), args=CHROMIUM_FLAGS)
         yield chromium

@@ -55,7 +55,7 @@ class RoomReading:
         except (TimeoutError, BlockingIOError):
             pass
         finally:
-            self._stream.socket.settimeout(30)
+            self._stream.socket.settimeout(10)
         *events, self._stream.body = self._stream.body.split(b"\n\n")
         for event in events:
             self._take(dict(line.partition(": ")[::2] for line in event.decode().splitlines()))

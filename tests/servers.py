@@ -59,7 +59,7 @@ def free_port() -> int:
             return port
 
 
-wait_for = partial(eventually, what="it comes to be", seconds=20)
+wait_for = partial(eventually, what="it comes to be", seconds=5)
 """Wait until a condition holds."""
 
 

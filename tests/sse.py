@@ -20,7 +20,7 @@ class Stream:
         self.socket = socket.socket(socket.AF_UNIX if isinstance(port, str) else socket.AF_INET)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(30)
+        self.socket.settimeout(10)
         try:
             self.socket.connect(place)
             self.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
@@ -44,7 +44,7 @@ class Stream:
         """Read what comes from now on as the answer to another request on this connection."""
         self.head, self.body, self._raw = "", b"", bytearray()
 
-    def read_until(self, wanted: bytes, seconds: float = 30) -> Self:
+    def read_until(self, wanted: bytes, seconds: float = 10) -> Self:
         """Read until `wanted` is in the body."""
         deadline = time.monotonic() + seconds
         while wanted not in self.body:

@@ -17,7 +17,7 @@ def come_and_go(server: Server, count: int) -> None:
     for start in range(0, count, BATCH):
         streams = [Stream(server.port, "/events") for _ in range(BATCH)]
         for number, stream in enumerate(streams):
-            stream.socket.settimeout(30)
+            stream.socket.settimeout(10)
             assert stream.socket.recv(1 << 16).startswith(b"HTTP/1.1 200"), start
             if number % 3 == 0:
                 stream.reset()

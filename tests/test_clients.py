@@ -218,7 +218,7 @@ def test_disconnect_ends_a_stream_at_once() -> None:
         while not got:
             await asyncio.sleep(0)
         client.disconnect()
-        await asyncio.wait_for(reading, 20)
+        await asyncio.wait_for(reading, 1)
         return got
 
     assert asyncio.run(scenario()) == [1]
@@ -240,9 +240,9 @@ def test_a_second_reader_of_a_client_ends_the_first_and_the_client_stays_connect
             first = asyncio.create_task(take(client.stream(), 1))
             await asyncio.sleep(0)
             second = asyncio.create_task(take(client.messages(), 1))
-            assert await asyncio.wait_for(first, 20) == []
+            assert await asyncio.wait_for(first, 5) == []
             emit("a", "me", result=1)
-            assert [message.data for message in await asyncio.wait_for(second, 20)] == [1]
+            assert [message.data for message in await asyncio.wait_for(second, 5)] == [1]
             assert client.is_connected
 
     asyncio.run(scenario())

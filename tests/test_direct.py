@@ -402,7 +402,7 @@ async def given() -> AsyncIterator[tuple[asyncio.Transport, DirectStream, socket
     server = Given(transport)
     yield transport, DirectStream(server, outbox, unnamed, last_bytes_of(unnamed, 2000), client), far
     far.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while client.is_connected:
             await asyncio.sleep(0.01)
     assert server.total_requests == 1
@@ -439,7 +439,7 @@ def test_a_full_socket_leaves_the_rest_to_the_transport(hub: Hub) -> None:
             assert repr(stream).startswith("<DirectStream paused")
             nitro.emit("t.a", result="z")
             got = b""
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(5):
                 while b"z" not in got:
                     got += await asyncio.to_thread(far.recv, 1 << 16)
             assert got.count(b"x") == got.count(b"y") == 200_000

@@ -243,7 +243,7 @@ async def _lose_an_answer() -> None:
         with pytest.raises(BrokerUnavailable, match="was lost"):
             await streams.append("a", last)
         assert not (await streams.append("a", last)).is_changed
-        page = await asyncio.wait_for(following, 20)
+        page = await asyncio.wait_for(following, 5)
         assert (page.items, page.is_closed) == ([b"last"], True)
         assert (await streams.find("a")).state.is_closed
     await streams.close()

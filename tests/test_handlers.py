@@ -412,7 +412,7 @@ def test_emit_starts_asynchronous_handlers_in_the_running_loop_and_does_not_wait
         variable.set("the emitter's")
         assert emit("a.b") == []
         assert got == []
-        await asyncio.wait_for(done.wait(), 20)
+        await asyncio.wait_for(done.wait(), 5)
         assert got == [("the emitter's", asyncio.get_running_loop())]
 
     asyncio.run(scenario())
@@ -516,7 +516,7 @@ def test_asynchronous_handlers_run_when_a_plain_thread_emits() -> None:
 
     on("a.b")(handler)
     assert emit("a.b") == []
-    assert done.wait(20)
+    assert done.wait(5)
 
 
 def test_asynchronous_handlers_run_in_the_applications_loop_when_its_threadpool_emits() -> None:
@@ -530,7 +530,7 @@ def test_asynchronous_handlers_run_in_the_applications_loop_when_its_threadpool_
 
         on("a.b")(handler)
         await run_in_threadpool(emit, "a.b")
-        await asyncio.wait_for(done.wait(), 20)
+        await asyncio.wait_for(done.wait(), 5)
         assert loops == [asyncio.get_running_loop()]
 
     asyncio.run(scenario())
@@ -543,7 +543,7 @@ def test_a_worker_thread_that_outlives_its_loop_can_emit() -> None:
         done.set()
 
     def work() -> None:
-        go_on.wait(20)
+        go_on.wait(5)
         emit("a.b")
 
     async def scenario() -> None:
@@ -554,7 +554,7 @@ def test_a_worker_thread_that_outlives_its_loop_can_emit() -> None:
     loop = asyncio.new_event_loop()
     loop.run_until_complete(scenario())
     go_on.set()
-    assert done.wait(20)
+    assert done.wait(5)
     loop.run_until_complete(asyncio.sleep(0.1))  # lets the worker thread report to its loop before that closes
     loop.close()
 

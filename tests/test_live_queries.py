@@ -513,7 +513,7 @@ async def test_rights() -> None:
         assert not client.is_connected
     client = LiveCard.live(user_id="8", expires_at=time.time() + 0.2)
     with client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             assert len([message async for message in client.messages()]) == 1
     with LiveCard.live(user_id="9") as client:
         await take(client, 1)
@@ -597,7 +597,7 @@ async def test_rows_that_can_not_be_read_are_tried_again_and_then_end_the_client
         connection.execute(text("alter table livecard rename to elsewhere"))
     client = LiveCard.live()
     with client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             assert [message async for message in client.messages()] == []
     assert "its clients are ended" in caplog.text
     assert caplog.text.count("trying again") == 2

@@ -88,7 +88,7 @@ class Reading:
             assert value is not None
             self.rows[key] = value
 
-    async def until(self, holds: Callable[[], bool], seconds: float = 20) -> None:
+    async def until(self, holds: Callable[[], bool], seconds: float = 3) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
         while not holds():
             assert not self._task.done(), self._task

@@ -534,13 +534,13 @@ async def test_rows_that_can_not_be_rendered_end_their_clients_and_nobody_else(
         for each in (other, client, window):
             await data_of(each)
         await asyncio.to_thread(saved, id="a", title="A")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             assert [message async for message in client.messages()] == []
             assert [message async for message in window.messages()] == []
         assert "memo-a" in (await data_of(other))[0]
     assert why in caplog.text and "its clients are ended" in caplog.text
     with live(rendered=rendered) as client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             assert [message async for message in client.messages()] == []
 
 

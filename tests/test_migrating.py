@@ -111,7 +111,7 @@ def read_what_has_come(stream: Stream) -> bytes:
     except TimeoutError:
         return stream.body
     finally:
-        stream.socket.settimeout(30)
+        stream.socket.settimeout(10)
 
 
 def until_all_hear(streams: Sequence[Stream], say: Callable[[], object]) -> None:

@@ -168,3 +168,18 @@ def test_an_answer_that_was_stored_though_its_reader_was_cut_off_is_shown_whole(
         with desk(tmp_path, port, NITRO_RETRY_MILLISECONDS="100"):
             expect(tab.locator("#text")).to_have_text(ANSWER)
             expect(tab.locator("#write")).to_be_hidden()
+
+
+def test_six_connections_are_all_over_http_1(server: Server, people: dict[str, BrowserContext]) -> None:
+    tab = people["ann"].new_page()
+    tab.route("**/blank", lambda route: route.fulfill(body="<title>quiet</title>", content_type="text/html"))
+    tab.goto(f"{server.url}/blank")
+    tab.evaluate("""async () => {
+        window.sources = Array.from({ length: 6 }, (_, n) => new EventSource(`/tickets/live?n=${n}`));
+        await Promise.all(sources.map((source) => new Promise((opened) => (source.onopen = opened))));
+    }""")
+    ask = """() => fetch("/login/ann", { redirect: "manual", signal: AbortSignal.timeout(700) })
+        .then(() => "answered", ({ name }) => name)"""
+    assert tab.evaluate(ask) == "TimeoutError"
+    tab.evaluate("sources.pop().close()")
+    assert tab.evaluate(ask) == "answered"

@@ -245,7 +245,7 @@ def test_a_handler_that_ends_another_client_in_the_middle_of_an_ending_leaves_no
             await asyncio.sleep(0)
             if how == "drain":
                 hub.drain_soon()
-            await asyncio.wait_for(asyncio.gather(*tasks), 20)
+            await asyncio.wait_for(asyncio.gather(*tasks), 5)
         finally:
             client_event.disconnect(end_all)
         assert hub.statistics().clients == 0

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("hub")
 
 async def told(messages: AsyncGenerator[Message | Gap, None]) -> Any:
     """The data of the next message; a gap is one, too."""
-    message = await asyncio.wait_for(anext(messages), 20)
+    message = await asyncio.wait_for(anext(messages), 5)
     return message if isinstance(message, Gap) else message.data
 
 
@@ -42,7 +42,7 @@ def ids(members: list[dict[str, Any]]) -> list[str]:
 
 
 async def settled(room: str, *users: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while sorted(member.user_id for member in nitro.presence(room)) != sorted(users):
             await asyncio.sleep(0.01)
 
@@ -196,7 +196,7 @@ def test_what_cant_be_told_now_is_told_later(hub_with: Callable[..., Hub]) -> No
             await settled("a", "ann")
             thread = threading.Thread(target=flood)
             thread.start()
-            assert ended.wait(20)  # the loop is blocked, and what waits for it is too much
+            assert ended.wait(5)  # the loop is blocked, and what waits for it is too much
             ann.disconnect()
             time.sleep(0.3)  # noqa: ASYNC251 - so that who left can't be told
             thread.join()

@@ -124,7 +124,7 @@ def test_a_client_connected_without_a_loop_is_read_in_one_with_nothing_lost(hub:
         await asyncio.sleep(0)
         emit("a", result=4)
         await asyncio.to_thread(emit, "a", result=5)
-        got = await asyncio.wait_for(reading, 20)
+        got = await asyncio.wait_for(reading, 5)
         client.disconnect()
         return got
 
@@ -159,11 +159,11 @@ def test_a_thread_may_change_and_end_a_client_of_a_loop() -> None:
             emit("a", result=3)
 
         await asyncio.to_thread(work)
-        got = await asyncio.wait_for(take(client, 3), 20)
+        got = await asyncio.wait_for(take(client, 3), 5)
         reading = asyncio.create_task(take(client, 1))
         await asyncio.sleep(0)
         await asyncio.to_thread(client.disconnect)
-        assert await asyncio.wait_for(reading, 20) == []
+        assert await asyncio.wait_for(reading, 1) == []
         return got
 
     assert asyncio.run(scenario()) == [1, 2, 3]
@@ -204,7 +204,7 @@ def test_a_forked_child_starts_anew_and_both_sides_work() -> None:
     async def listen(expected: str) -> bool:
         with Client(topics=["a"]) as client:
             emit("a", result=expected)
-            return bool(await asyncio.wait_for(anext(client.stream()), 20) == expected)
+            return bool(await asyncio.wait_for(anext(client.stream()), 5) == expected)
 
     parent = Client(topics=["a"]).connect()
     epoch = get_hub().broker.head.epoch
@@ -234,7 +234,7 @@ def test_a_client_adopted_as_the_last_of_its_loop_leaves_hears_on() -> None:
         reading = asyncio.create_task(anext(adopted.stream()))
         await asyncio.sleep(0)
         emit("a", result=1)
-        got = await asyncio.wait_for(reading, 20)
+        got = await asyncio.wait_for(reading, 2)
         adopted.disconnect()
         return got
 
@@ -253,7 +253,7 @@ def test_a_client_that_changes_while_it_waits_is_woken_by_what_came_before(hub: 
                 client.subscribe("b")
 
         await asyncio.to_thread(work)
-        got = await asyncio.wait_for(reading, 20)
+        got = await asyncio.wait_for(reading, 2)
         client.disconnect()
         return got
 
@@ -299,7 +299,7 @@ def test_a_loop_that_has_stopped_with_clients_is_told_and_holds_up_nobody_when_t
         emit("a", result="x")
     assert hub._lanes == {}
     assert (hub.statistics().clients, hub.statistics().disconnects) == (0, {"closed": 1})
-    assert loop.run_until_complete(asyncio.wait_for(reading, 20)) == []
+    assert loop.run_until_complete(asyncio.wait_for(reading, 5)) == []
     loop.close()
 
 
@@ -331,7 +331,7 @@ def test_a_client_that_changes_and_goes_in_a_thread_takes_nothing_from_the_other
                     emit("a", result=n)
 
             await asyncio.to_thread(work)
-            return await asyncio.wait_for(take(other, 10), 20)
+            return await asyncio.wait_for(take(other, 10), 5)
 
     assert asyncio.run(scenario()) == list(range(10))
 

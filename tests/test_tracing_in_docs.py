@@ -97,7 +97,7 @@ def test_a_reader_links_as_shown(exporter: InMemorySpanExporter, capsys: pytest.
         reading = asyncio.create_task(program["index"]())
         await asyncio.sleep(0)
         emit("todo.created", "me", result=7)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             while len(exporter.get_finished_spans()) < 3:
                 await asyncio.sleep(0)
         reading.cancel()

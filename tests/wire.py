@@ -26,7 +26,7 @@ class Wire:
         self.is_complete = message["type"] == "http.response.body" and not message["more_body"]
 
     async def until(self, wanted: bytes) -> bytes:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             while wanted not in self.body:
                 await asyncio.sleep(0.001)
         return self.body

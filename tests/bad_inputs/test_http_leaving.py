@@ -93,7 +93,7 @@ def test_a_client_that_pipelines_is_cleaned_up_within_some_heartbeats(second: st
             stream.socket.sendall(SECONDS[second])
             assert clients() >= before + 1
             LEAVING[leaving](stream)
-            eventually(lambda: clients() <= before + 1, "it is cleaned up")
+            eventually(lambda: clients() <= before + 1, "it is cleaned up", 5)
         assert apart.post("/emit", json=[["t.x", "next"]]).status_code == 200
         other.read_until(b'data: "next"\n')
     assert "Traceback" not in apart.output[printed:], apart.output[printed:]

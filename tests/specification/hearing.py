@@ -46,7 +46,7 @@ async def topics_heard_by(client: Client, *emits: Emit) -> list[Any]:
         return [tuple(item) if isinstance(item, list) else item for item in await heard_by(client)]
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], seconds: float = 5) -> None:
     """Wait for what other tasks or threads bring about.
 
     Raises:

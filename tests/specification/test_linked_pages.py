@@ -109,7 +109,7 @@ def test_emit_starts_asynchronous_handlers() -> None:
             done.set()
 
         assert emit("linked.a") == []
-        await asyncio.wait_for(done.wait(), 20)
+        await asyncio.wait_for(done.wait(), 5)
 
     run(scenario)
 

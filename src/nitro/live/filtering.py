@@ -310,9 +310,8 @@ class _Translation:
         value = operand.kind.constant(constant.value, operand.label)
         if constant.type is operand.type:
             return value
-        label = (
-            f"{operand.label}, given a constant as {type(constant.type).__name__},"  # to which a driver may convert it
-        )
+        kind_name = type(constant.type).__name__  # to which a driver may convert it
+        label = f"{operand.label}, given a constant as {kind_name},"
         kind = kind_of(constant.type, self._dialect, label)
         if kind.sort != operand.kind.sort and (type(constant.value), kind.sort) != (int, "integer"):
             raise InvalidQuery(

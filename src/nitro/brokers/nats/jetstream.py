@@ -67,9 +67,9 @@ _UNSTALL: Final = (
 _PASSING_SECONDS: Final = 1.0
 """How long a stream may leave publishes unanswered and still recover by itself."""
 _PROBE_SECONDS: Final = 0.3
+"""Timeout for a stream's info after it has not acknowledged in time."""
 _ELECTION_SECONDS: Final = 4.0
 """After so long without a leader, nats-server's replicas elect another one, at the earliest."""
-"""Timeout for a stream's info after it has not acknowledged in time."""
 _RETAINED: Final = ("max_msgs", "max_bytes", "max_age", "duplicate_window")
 
 

@@ -184,10 +184,9 @@ class NatsLog:
         try:
             info = await self._info()
         except TimeoutError:  # over a slow line, the answer comes behind the entries that were sent before
-            entries = await self._tail.take(limit, 0)
-            if not entries:
-                raise
-            return entries
+            if entries := await self._tail.take(limit, 0):
+                return entries
+            raise
         if info.state.last_seq < after:
             raise LogChanged("it has another epoch")
         if info.state.last_seq > after:

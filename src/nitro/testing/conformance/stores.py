@@ -15,7 +15,7 @@ from nitro.streams.base import ABSENT, Change, Commit, Conflict, Record, Store
 __all__ = ["StoreConformance"]
 
 T = TypeVar("T")
-SECONDS = 20.0
+SECONDS = 10.0
 """How long anything may take."""
 
 
