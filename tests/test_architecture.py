@@ -57,7 +57,7 @@ LINE = [
         "nitro.brokers.redis.source",
     ),
     ("nitro.brokers.bookmark", "nitro.brokers.own_entries", "nitro.brokers.sqlite.statements"),
-    ("nitro.brokers.follower",),
+    ("nitro.brokers.follower", "nitro.brokers.batch_size"),
     ("nitro.brokers.writer",),
     (
         "nitro.brokers.log_broker",

@@ -141,6 +141,31 @@ def test_a_line_that_never_carries_a_whole_page_in_time_carries_the_log(
             assert late.broker.retained.messages == len(bodies)
 
 
+def test_a_line_that_never_carries_a_whole_batch_in_time_carries_what_is_published(
+    server: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """400 KB in 10 events, at 200 KB a second where a second is all that an answer may take."""
+    namespace, bodies = server.namespace(), [b'"%d %s"' % (n, b"x" * 40_000) for n in range(10)]
+    with (
+        NarrowLine(server.port) as line,
+        ends_on(server.url, 1, namespace) as (reader,),
+        ends_on(server.url_through(line.port), 1, namespace) as (writer,),
+    ):
+        wait_until_open(reader, writer)
+        monkeypatch.setattr(tasks, "ANSWER_SECONDS", 1.0)
+        line.bytes_per_second = 200_000
+        for body in bodies:
+            writer.publish(body)
+        eventually(lambda: not writer.broker.state.unacknowledged, "all of them are in the log", 60)
+        for end in (reader, writer):
+            eventually(lambda end=end: len(end.heard.payloads) >= len(bodies), "all of them are heard", 60)  # type: ignore[misc]
+        writer.publish(b'"last"')
+        for end in (reader, writer):
+            eventually(lambda end=end: end.heard.payloads[-1] == b'"last"', "and what comes behind them", 60)  # type: ignore[misc]
+            assert end.heard.payloads == [*bodies, b'"last"'], "each once"
+            assert len(end.heard.gaps) == 1, "the one it began with"
+
+
 @pytest.mark.timed
 def test_an_entry_of_nats_that_takes_seconds_on_the_line_is_heard(tmp_path: Path) -> None:
     """It sends on by itself, and its answers come behind what it has sent."""

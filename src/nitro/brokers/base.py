@@ -307,7 +307,7 @@ class Log(Protocol):
 
         Once it returns they are acknowledged, and as durable as the log. They are the producer's messages number
         `first`, `first` + 1 and so on. One whose number is not above the producer's last number in the log is there
-        already and is left out, so that an interrupted append can be retried.
+        already and is left out, so that an interrupted append can be retried, also with fewer bodies at a time.
 
         Returns:
             The sequence of the last of them, or of a newer entry.

@@ -34,6 +34,7 @@ from nitro.brokers.base import (
     TransactionalLog,
     Verb,
 )
+from nitro.brokers.batch_size import BatchSize
 from nitro.brokers.commits import after_commit
 from nitro.brokers.follower import Follower
 from nitro.brokers.history import History
@@ -97,7 +98,7 @@ class LogBroker:
         self._status = LogStatus(remote)
         works = partial(self._works, "append")
         self._writer = Writer(remote, self._publish_queue, self._progress, self._follower, works)
-        self._page_entries = _PAGE_ENTRIES
+        self._page_size = BatchSize(_PAGE_ENTRIES)
         self._verb: Verb = "open"
         self._epochs: set[str] = set()  # all epochs it has seen
         self._is_closed = True  # until it is started
@@ -328,17 +329,12 @@ class LogBroker:
                 await asyncio.sleep(0.01)
 
     async def _next_page(self) -> Sequence[Entry]:
-        """A slow line would never carry a page that did not come in time. So it asks for one entry then, and for twice
-        as many as long as full pages come in a quarter of that time.
-        """
-        limit, began = self._page_entries, time.monotonic()
         try:
-            entries = await self._page(self._follower.sequence, limit)
+            entries = await self._page(self._follower.sequence, self._page_size.begin())
         except TimeoutError:
-            self._page_entries = 1
+            self._page_size.time_out()
             raise
-        if len(entries) == limit and time.monotonic() - began < ANSWER_SECONDS / 4:
-            self._page_entries = min(2 * limit, _PAGE_ENTRIES)
+        self._page_size.end(len(entries))
         return entries
 
     async def _page(self, after: int, limit: int) -> Sequence[Entry]:

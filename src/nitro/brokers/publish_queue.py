@@ -17,7 +17,6 @@ from nitro.errors import BrokerRefused, BrokerUnavailable
 
 __all__ = ["PublishQueue"]
 
-_BATCH_MESSAGES: Final = 500
 _BATCH_BYTES: Final = 1024 * 1024
 _ITEM_BYTES: Final = 256
 """Approximate overhead of a queued message, in addition to its bytes."""
@@ -84,14 +83,14 @@ class PublishQueue:
                 self._wake()
             return self._published
 
-    def batch(self) -> tuple[int, list[bytes]]:
-        """The number of the oldest queued message, and the messages of one batch from there on."""
+    def batch(self, most: int) -> tuple[int, list[bytes]]:
+        """The number of the oldest queued message, and the messages of one batch from there on, `most` at most."""
         with self._lock:
             bodies: list[bytes] = []
             size = 0
             for body in self._bodies:
                 size += len(body)
-                if bodies and (size > _BATCH_BYTES or len(bodies) == _BATCH_MESSAGES):
+                if bodies and (size > _BATCH_BYTES or len(bodies) == most):
                     break
                 bodies.append(body)
             if not bodies:

@@ -13,6 +13,7 @@ from typing import Final
 
 from nitro.brokers import codec
 from nitro.brokers.base import Log
+from nitro.brokers.batch_size import BatchSize
 from nitro.brokers.follower import Follower
 from nitro.brokers.progress import Progress
 from nitro.brokers.publish_queue import PublishQueue
@@ -23,6 +24,8 @@ from nitro.messages.message import UNKNOWN_STAMP, Position
 __all__ = ["Writer", "too_large"]
 
 log: Final = logging.getLogger("nitro.brokers")
+
+_BATCH_ENTRIES: Final = 500
 
 
 def too_large(remote: Log, body: bytes) -> PayloadTooLarge:
@@ -50,13 +53,14 @@ class Writer:
         self._progress = progress
         self._follower = follower
         self._works = works
+        self._batch_size = BatchSize(_BATCH_ENTRIES)
 
     async def run(self) -> None:
         """Run until an operation fails, or until cancelled."""
         while True:
             self.more.clear()
             questions = self._progress.take_questions()
-            first, bodies = self._publish_queue.batch()
+            first, bodies = self._publish_queue.batch(self._batch_size.begin())
             if bodies:
                 await self._append(first, bodies)
             if questions:
@@ -74,8 +78,13 @@ class Writer:
             publish_queue.acknowledge(1, error)
             return
         fitting = bodies if longest is None else list(takewhile(lambda body: len(body) <= longest, bodies))
-        self._follower.own.sent(fitting[-1])
-        newest = await in_time(remote.append(publish_queue.producer, first, fitting))
+        self._follower.own.sent(first, fitting)
+        try:
+            newest = await in_time(remote.append(publish_queue.producer, first, fitting))
+        except TimeoutError:
+            self._batch_size.time_out()
+            raise
+        self._batch_size.end(len(fitting))
         self._follower.own.stands(newest)
         self._works()
         self._progress.appended = Position(self._follower.epoch, newest)

@@ -76,7 +76,8 @@ BEGIN
         newest := newest + more;
         INSERT INTO nitro_producers (namespace, producer, number)
             VALUES (log, its_producer, first + cardinality(bodies) - 1)
-            ON CONFLICT (namespace, producer) DO UPDATE SET number = excluded.number, at = clock_timestamp();
+            ON CONFLICT (namespace, producer)
+            DO UPDATE SET number = greatest(excluded.number, nitro_producers.number), at = clock_timestamp();
     END IF;
     UPDATE nitro_logs SET sequence = newest WHERE namespace = log;
     DELETE FROM nitro_messages WHERE namespace = log AND sequence < newest - max_messages;

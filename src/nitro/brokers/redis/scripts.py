@@ -102,7 +102,7 @@ for place = 7, #ARGV do
     end
   end
 end
-redis.call('SET', producer, string.format('%.0f', first + #ARGV - 7), 'EX', 86400)
+redis.call('SET', producer, string.format('%.0f', math.max(known, first + #ARGV - 7)), 'EX', 86400)
 
 -- The bytes from an entry on are the running total less that entry's: so the count stays right when entries expire or
 -- are deleted by others. The newest entry stays, however long it is, and one more than the limits, which marks the

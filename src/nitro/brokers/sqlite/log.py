@@ -223,7 +223,8 @@ class SQLiteLog:
             found = writer.execute(
                 "SELECT number FROM nitro_producers WHERE namespace = ? AND producer = ?", (namespace, producer)
             ).fetchone()
-            new = bodies[max(0, found[0] + 1 - first) :] if found else bodies
+            known = found[0] if found else 0
+            new = bodies[max(0, known + 1 - first) :]
             writer.executemany(
                 "INSERT INTO nitro_messages VALUES (?, ?, ?, ?)",
                 [(namespace, newest + 1 + place, now, body) for place, body in enumerate(new)],
@@ -232,7 +233,7 @@ class SQLiteLog:
             writer.execute("UPDATE nitro_logs SET sequence = ? WHERE namespace = ?", (newest, namespace))
             writer.execute(
                 "INSERT OR REPLACE INTO nitro_producers VALUES (?, ?, ?, ?)",
-                (namespace, producer, first + len(bodies) - 1, now),
+                (namespace, producer, max(known, first + len(bodies) - 1), now),
             )
             self._trim(writer, newest, now, sum(map(len, new)))
         self._wakeups.wake_all()

@@ -31,6 +31,8 @@ class LogTests(Hooks):
             extent = await log.open()
             await log.append("p", 1, bodies[:4])
             await log.append("p", 1, bodies[:6])
+            await log.append("p", 1, bodies[:2])  # fewer, as a slow line did not carry them in time
+            await log.append("p", 3, bodies[2:6])
             await log.append("q", 1, bodies[6:7])
             await log.append("p", 5, bodies[4:6])
             await log.append("p", 9, bodies[8:])
