@@ -439,3 +439,17 @@ class Proxy(nemesis_proxy.Proxy):
 
     def __init__(self, port: int) -> None:
         super().__init__(port, listen=free_port())
+
+
+class NarrowLine(Proxy):
+    """Carries so much each way on each connection, from the next piece on."""
+
+    bytes_per_second = float("inf")
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await asyncio.sleep(len(data) / self.bytes_per_second)
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()

@@ -26,7 +26,7 @@ from nitro.errors import BrokerRefused, BrokerUnavailable
 from nitro.testing.conformance import RETENTION, End, Heard, eventually
 from tests.brokers import BROKERS, SERVERS, Broker
 from tests.cast import Cast, cast_on, ends_on, wait_until_open
-from tests.services import NatsServer, Proxy, RedisServer
+from tests.services import NarrowLine, NatsServer, Proxy, RedisServer
 
 
 async def lags(seconds: float) -> list[float]:
@@ -107,18 +107,6 @@ def test_5_a_slow_line_that_chops_everything_corrupts_nothing(server: Broker) ->
         proxy.delay, proxy.is_chopping = 0.0, False
         verdict = cast.finish()
         assert verdict.is_clean, verdict
-
-
-class NarrowLine(Proxy):
-    bytes_per_second = float("inf")
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await asyncio.sleep(len(data) / self.bytes_per_second)
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
 
 
 def test_a_line_that_never_carries_a_whole_page_in_time_carries_the_log(

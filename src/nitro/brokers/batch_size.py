@@ -1,44 +1,55 @@
-"""The size of a batch: how many entries an operation of a log may carry, so that a slow line carries it in time.
+"""The size of a batch: how much an operation on a server may carry, so that a slow line carries it in time.
 
-Set by the log broker's writer and reader, one for each direction.
+Set by who reads and writes logs and streams, one for each direction.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from nitro.brokers import tasks
 
 __all__ = ["BatchSize"]
 
+T = TypeVar("T")
+
 
 class BatchSize:
-    """One entry after an operation that took too long; then twice as many each time that a full batch is quick.
+    """The least after an operation that took too long; then twice as much each time that a full batch is quick.
 
     A line that did not carry a batch in time would never carry it, however often it is tried.
 
+    Args:
+        most: the limit to begin with, in entries or bytes.
+        least: the limit after an operation that took too long.
+
     Attributes:
-        entries: the limit of the next operation.
+        limit: of the next operation.
     """
 
-    def __init__(self, most: int) -> None:
-        self.entries = most
+    def __init__(self, most: int, least: int = 1) -> None:
+        self.limit = most
         self._most = most
-        self._began = 0.0
+        self._least = least
 
-    def begin(self) -> int:
-        """An operation begins; returns its limit."""
-        self._began = time.monotonic()
-        return self.entries
+    async def in_time(self, operation: Awaitable[T], is_full: Callable[[T], bool], more_seconds: float = 0.0) -> T:
+        """Await an operation that carries no more than `limit`; raises `TimeoutError` after `ANSWER_SECONDS`.
 
-    def end(self, entries: int) -> None:
-        """It has carried so many entries: a full batch in a quarter of the time that an answer may take is quick."""
-        if entries == self.entries and time.monotonic() - self._began < tasks.ANSWER_SECONDS / 4:
-            self.entries = min(2 * entries, self._most)
-
-    def time_out(self) -> None:
-        """It took too long."""
-        self.entries = 1
+        Args:
+            is_full: whether it carried as much as it could, from its result.
+            more_seconds: how much longer it may take, and also if it is quick.
+        """
+        began = time.monotonic()
+        try:
+            result = await tasks.in_time(operation, more_seconds)
+        except TimeoutError:
+            self.limit = self._least
+            raise
+        if is_full(result) and time.monotonic() - began < tasks.ANSWER_SECONDS / 4:
+            self.limit = min(2 * self.limit, self._most)
+        return result
 
     def __repr__(self) -> str:
-        return f"<BatchSize: {self.entries} entries>"
+        return f"<BatchSize: {self.limit}>"

@@ -280,7 +280,9 @@ class LogBroker:
         if follower.epoch == extent.epoch:
             is_back = extent.newest < follower.sequence
             is_there = extent.oldest <= follower.sequence <= extent.newest
-            last = await self._page(follower.sequence - 1, 1) if is_there else ()
+            last: Sequence[Entry] = ()
+            if is_there:
+                last = await in_time(self._remote.read(follower.sequence - 1, 1, _WAIT_SECONDS), _WAIT_SECONDS)
             if is_back or follower.has_lost(last):
                 await self._renew()
         elif extent.epoch in self._epochs:
@@ -329,16 +331,9 @@ class LogBroker:
                 await asyncio.sleep(0.01)
 
     async def _next_page(self) -> Sequence[Entry]:
-        try:
-            entries = await self._page(self._follower.sequence, self._page_size.begin())
-        except TimeoutError:
-            self._page_size.time_out()
-            raise
-        self._page_size.end(len(entries))
-        return entries
-
-    async def _page(self, after: int, limit: int) -> Sequence[Entry]:
-        return await in_time(self._remote.read(after, limit, _WAIT_SECONDS), _WAIT_SECONDS)
+        limit = self._page_size.limit
+        reading = self._remote.read(self._follower.sequence, limit, _WAIT_SECONDS)
+        return await self._page_size.in_time(reading, lambda page: len(page) == limit, _WAIT_SECONDS)
 
     async def _disconnect(self) -> None:
         task, self._task = self._task, None

@@ -60,7 +60,7 @@ class Writer:
         while True:
             self.more.clear()
             questions = self._progress.take_questions()
-            first, bodies = self._publish_queue.batch(self._batch_size.begin())
+            first, bodies = self._publish_queue.batch(self._batch_size.limit)
             if bodies:
                 await self._append(first, bodies)
             if questions:
@@ -79,12 +79,9 @@ class Writer:
             return
         fitting = bodies if longest is None else list(takewhile(lambda body: len(body) <= longest, bodies))
         self._follower.own.sent(first, fitting)
-        try:
-            newest = await in_time(remote.append(publish_queue.producer, first, fitting))
-        except TimeoutError:
-            self._batch_size.time_out()
-            raise
-        self._batch_size.end(len(fitting))
+        is_full = len(bodies) == self._batch_size.limit
+        appending = remote.append(publish_queue.producer, first, fitting)
+        newest = await self._batch_size.in_time(appending, lambda _: is_full)
         self._follower.own.stands(newest)
         self._works()
         self._progress.appended = Position(self._follower.epoch, newest)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+from nitro.brokers.batch_size import BatchSize
 from nitro.brokers.tasks import in_time, retry_seconds
 from nitro.errors import BrokerUnavailable, NitroError
 from nitro.redaction import cause_of, text_of
@@ -23,12 +24,15 @@ from nitro.streams.decisions import Current, Decision
 from nitro.streams.state import StreamState, from_bytes
 from nitro.streams.tail import Tail
 
-__all__ = ["Access"]
+__all__ = ["PAGE_BYTES", "Access"]
 
 T = TypeVar("T")
 
 log: Final = logging.getLogger("nitro.streams")
 
+PAGE_BYTES: Final = 1024 * 1024
+"""How much one page of a stream holds, at least one record; less over a slow line."""
+_LEAST_PAGE_BYTES: Final = 16 * 1024
 _SEIZED_SECONDS: Final = 0.001
 """By how much an alarm differs after it was seized."""
 
@@ -43,6 +47,7 @@ class Access:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._committer = Committer(store, self._committed, self._doubt)
+        self._page_size = BatchSize(PAGE_BYTES, _LEAST_PAGE_BYTES)
         self._tails: dict[str, Tail] = {}
         self._listener: asyncio.Task[None] | None = None
         self._opening: asyncio.Future[None] | None = None
@@ -87,10 +92,18 @@ class Access:
         self._committer.learn(key, current)
         return current
 
+    @property
+    def page_bytes(self) -> int:
+        """How much the store can be asked for at once."""
+        return self._page_size.limit
+
     async def read(self, key: str, after: int, until: int, max_bytes: int) -> Sequence[Record]:
         """Records of one key; see `Store.read`."""
         await self.open()
-        return await self.reached(in_time(self.store.read(key, after, until, max_bytes)))
+        reading = self.store.read(key, after, until, max_bytes)
+        return await self.reached(
+            self._page_size.in_time(reading, lambda page: bool(page) and page[-1].version < until)
+        )
 
     async def postpone(self, key: str, alarm_at: float, to: float) -> bool:
         """Change when somebody has to look at a stream; False if that isn't `alarm_at`, or it is not there."""

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from nitro.streams import decisions
-from nitro.streams.access import Access
+from nitro.streams.access import PAGE_BYTES, Access
 from nitro.streams.committer import Applied
 from nitro.streams.decisions import Creation, Current, Decision
 from nitro.streams.errors import InvalidOffset, RecordTooLong, StreamExists, TooMany, called
 from nitro.streams.items import is_json, media_type, split
 from nitro.streams.offsets import Offset
-from nitro.streams.reading import PAGE_BYTES, Reading
+from nitro.streams.reading import Reading
 from nitro.streams.state import Fork, StreamState
 
 __all__ = ["ForkPoint", "Forks"]

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Final
 
 from nitro.streams import decisions
-from nitro.streams.access import Access
+from nitro.streams.access import PAGE_BYTES, Access
 from nitro.streams.base import Record
 from nitro.streams.decisions import Current
 from nitro.streams.errors import InvalidOffset, StreamGone, StreamNotFound, called
@@ -21,10 +21,8 @@ from nitro.streams.page import Page, Part
 from nitro.streams.state import StreamState
 from nitro.streams.tail import Tail
 
-__all__ = ["PAGE_BYTES", "Reading"]
+__all__ = ["Reading"]
 
-PAGE_BYTES: Final = 1024 * 1024
-"""How much one page of a stream holds, at least one record."""
 _WAIT_SECONDS: Final = 20.0
 """How long a reader sleeps before it looks whether its stream is still there."""
 
@@ -163,6 +161,7 @@ class Reading:
         if kept is not None and kept[-1][1] >= current.stored.tail:  # the store may have more than was heard of
             return [Record(version, body) for _, version, body in kept if version <= current.stored.tail]
         found: list[Record] = []
+        max_bytes = min(max_bytes, self._access.page_bytes)
         for owner, until in [*await self.sources(key, current), (key, current.stored.tail)]:
             while after < until and max_bytes > 0:
                 more = await self._access.read(owner, after, until, max_bytes)
