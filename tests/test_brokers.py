@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,3 +157,30 @@ class TestPostgresBehindAPool(OnBroker):
     @classmethod
     def make(cls, directory: Path) -> Broker:
         return PooledPostgres(directory)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis", "postgresql"])
+def test_a_retention_that_was_lowered_is_reached_step_by_step(kind: str, tmp_path: Path) -> None:
+    """An append that trimmed millions of entries would be given up, undone, and begun again for ever."""
+    with BROKERS[kind](tmp_path) as broker:
+        asyncio.run(_lower(broker))
+
+
+async def _lower(broker: Broker) -> None:
+    namespace, count = broker.namespace(), 45_000
+    log = broker.log(namespace, RETENTION._replace(max_messages=count))
+    await log.open()
+    for first in range(1, count, 500):
+        await log.append("p", first, [b"x"] * 500)
+    await log.close()
+    log = broker.log(namespace, RETENTION._replace(max_messages=10))
+    left = []
+    for number in range(count + 1, count + 5):
+        await log.open()
+        await log.append("p", number, [b"x"])
+        await log.close()
+        extent = await log.open()
+        left.append(extent.newest + 1 - extent.oldest)
+        await log.close()
+    assert count / 2 < left[0] < count, "an append trims so many"
+    assert left[-1] == 11, "and another one goes on"

@@ -112,7 +112,7 @@ class PostgresLog:
         newest = await self._append(self._writer, producer, first, bodies)
         if not self._is_notified:
             self._news.set()
-        await self._trim(sum(map(len, bodies)))
+        await self._trim(newest, sum(map(len, bodies)))
         return newest
 
     async def read(self, after: int, limit: int, wait_seconds: float) -> Sequence[Entry]:
@@ -257,14 +257,15 @@ class PostgresLog:
             raise LogChanged("it has another epoch")
         return int(newest)
 
-    async def _trim(self, more_bytes: int) -> None:
+    async def _trim(self, newest: int, more_bytes: int) -> None:
         """Delete the oldest entries by bytes and age, at intervals; each append does so by number."""
         self._untrimmed_bytes += more_bytes
         now = time.monotonic()
-        _, max_bytes, max_age_seconds = self._retention
+        max_messages, max_bytes, max_age_seconds = self._retention
         if now - self._trimmed_at > _TRIMS_EVERY_SECONDS or self._untrimmed_bytes > max_bytes // 16:
             self._trimmed_at, self._untrimmed_bytes = now, 0
-            await self._writer.run(sql.FORGET, self._namespace, max_bytes, max_age_seconds)
+            oldest = newest - max_messages  # what is older is trimmed by number
+            await self._writer.run(sql.FORGET, self._namespace, max_bytes, max_age_seconds, oldest)
             await self._writer.run(sql.FORGET_PRODUCERS)
 
     async def _entries(self, after: int, limit: int) -> list[Entry]:

@@ -80,7 +80,8 @@ BEGIN
             DO UPDATE SET number = greatest(excluded.number, nitro_producers.number), at = clock_timestamp();
     END IF;
     UPDATE nitro_logs SET sequence = newest WHERE namespace = log;
-    DELETE FROM nitro_messages WHERE namespace = log AND sequence < newest - max_messages;
+    DELETE FROM nitro_messages WHERE namespace = log AND sequence < newest - max_messages
+        AND sequence < (SELECT min(sequence) FROM nitro_messages WHERE namespace = log) + 20000;
     PERFORM pg_notify('nitro_' || log, '');
     RETURN newest;
 END $$;
@@ -123,6 +124,7 @@ SELECT epoch, sequence, (SELECT min(sequence) FROM nitro_messages WHERE namespac
 FROM nitro_logs WHERE namespace = $1
 """
 APPEND: Final = "SELECT nitro_append($1, $2, $3, $4, $5, $6)"
+"""It trims so many entries at a time that no append takes long, after a retention that was lowered, too."""
 READ: Final = """
 SELECT sequence, CASE WHEN size <= $4 THEN body END, extract(epoch FROM clock_timestamp() - at)::float8,
     (SELECT substring(body FOR $7) FROM nitro_messages WHERE namespace = $1 AND sequence = $2)
@@ -143,8 +145,9 @@ FORGET: Final = """
 DELETE FROM nitro_messages WHERE namespace = $1 AND sequence < (
     SELECT max(sequence) FROM (
         SELECT sequence, at, octet_length(body) AS size, sum(octet_length(body)) OVER (ORDER BY sequence DESC) AS bytes
-        FROM nitro_messages WHERE namespace = $1
-    ) AS sized WHERE bytes > greatest($2, size) OR at < clock_timestamp() - make_interval(secs => $3))
+        FROM nitro_messages WHERE namespace = $1 AND sequence >= $4
+    ) AS sized WHERE bytes > greatest($2, size) OR at < clock_timestamp() - make_interval(secs => $3)
+) AND sequence < (SELECT min(sequence) FROM nitro_messages WHERE namespace = $1) + 20000
 """
 """The newest entry stays, however long it is, and one more than the limits, which marks the oldest position."""
 COUNT_PRODUCERS: Final = "SELECT count(*) FROM nitro_producers WHERE namespace = $1"

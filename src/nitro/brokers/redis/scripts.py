@@ -107,8 +107,9 @@ redis.call('SET', producer, string.format('%.0f', math.max(known, first + #ARGV 
 -- The bytes from an entry on are the running total less that entry's: so the count stays right when entries expire or
 -- are deleted by others. The newest entry stays, however long it is, and one more than the limits, which marks the
 -- oldest position.
-local chunk, enough = 2, false
-while not enough do
+local chunk, rounds, enough = 2, 200, false
+while not enough and rounds > 0 do
+  rounds = rounds - 1
   local count, first, last = redis.call('XLEN', stream), nil, nil
   for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', chunk)) do
     local body, came, sum = entry[2][2] or '', tonumber(entry[2][4] or '0') or 0, tonumber(entry[2][6] or '')

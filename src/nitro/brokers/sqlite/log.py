@@ -241,16 +241,21 @@ class SQLiteLog:
         return int(newest)
 
     def _trim(self, writer: sqlite3.Connection, newest: int, now: float, more_bytes: int) -> None:
-        """Delete the oldest entries: by number each time, by bytes and age at intervals."""
+        """Delete the oldest entries, so many that no append takes long: by number each time, by bytes and age at
+        intervals.
+        """
         namespace, (max_messages, max_bytes, max_age_seconds) = self._namespace, self._retention
         writer.execute(
-            "DELETE FROM nitro_messages WHERE namespace = ? AND sequence < ?", (namespace, newest - max_messages)
+            "DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence < :until AND sequence < "
+            "(SELECT min(sequence) FROM nitro_messages WHERE namespace = :namespace) + 20000",
+            {"namespace": namespace, "until": newest - max_messages},
         )
         self._untrimmed_bytes += more_bytes
         if now - self._trimmed_at < _TRIMS_EVERY_SECONDS and self._untrimmed_bytes < max_bytes // 16:
             return
         self._trimmed_at, self._untrimmed_bytes = now, 0
-        limits = {"newest": newest, "bytes": max_bytes, "since": now - max_age_seconds}
+        since, oldest = now - max_age_seconds, newest - max_messages  # what is older is trimmed by number
+        limits = {"newest": newest, "oldest": oldest, "bytes": max_bytes, "since": since}
         writer.execute(FORGET, {"namespace": namespace, **limits})
         writer.execute("DELETE FROM nitro_producers WHERE at < ?", (now - _PRODUCER_SECONDS,))
 

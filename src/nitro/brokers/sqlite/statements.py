@@ -30,8 +30,9 @@ FORGET: Final = """
     DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence < (
         SELECT max(sequence) FROM (
             SELECT sequence, at, sum(length(body)) OVER (ORDER BY sequence DESC) AS bytes
-            FROM nitro_messages WHERE namespace = :namespace
-        ) WHERE (bytes > :bytes AND sequence < :newest) OR at < :since)"""
+            FROM nitro_messages WHERE namespace = :namespace AND sequence >= :oldest
+        ) WHERE (bytes > :bytes AND sequence < :newest) OR at < :since)
+    AND sequence < (SELECT min(sequence) FROM nitro_messages WHERE namespace = :namespace) + 20000"""
 """The newest entry stays, however long it is, and one more than the limits, which marks the oldest position. (A column
 with the length in the subquery would make SQLite read the whole body.)"""
 
