@@ -680,9 +680,19 @@ def test_the_examples_of_the_documentation(
             items = page.locator("#list > li")
             expect(items).to_have_text(titles)
             for text in ("<b>", "second"):
-                titles.append(f"{len(titles)} {text}")
+                titles.append(f"{len(titles):02} {text}")
                 started.post("/todos", params={"title": titles[-1]})
                 expect(items).to_have_text(titles)
+            page.reload()
+            expect(items).to_have_text(titles)
+            second = page.context.new_page()
+            second.goto(page.url)
+            expect(second.locator("#list > li")).to_have_text(titles)
+            titles.append(f"{len(titles):02} for both tabs")
+            started.post("/todos", params={"title": titles[-1]})
+            for tab in (page, second):
+                expect(tab.locator("#list > li")).to_have_text(titles)
+            second.close()
             assert errors == []
         page.goto(f"{started.url}/pages/events")
         page.wait_for_function("source.readyState === EventSource.OPEN")

@@ -80,7 +80,7 @@ PAGES = {
         """<script src="/static/turbo.es2017-umd.js"></script>
         <script type="module">
           import { connect } from "/nitro/client.js";
-          connect("/live/turbo/ROWS").on("*", (html) => Turbo.renderStreamMessage(html));
+          connect("/live/turbo/ROWS", { since: "snapshot-0" }).on("*", (html) => Turbo.renderStreamMessage(html));
         </script>""",
         "",
     ),
