@@ -233,7 +233,7 @@ def test_vercels_sdk_reads_a_run_and_resumes_it(server: Server) -> None:
     assert {**told, "left": None} == {
         **dict.fromkeys(("whole", "resumed", "resumed again", "fresh"), done),
         "left": None,
-        "nothing to resume": {"status": "ready", "error": None, "texts": []},
+        **{name: {"status": "ready", "error": None, "texts": []} for name in ("nothing to resume", "expired")},
     }
     _, (_, text) = told["left"]["texts"]
     assert f"{question} ".startswith(text)

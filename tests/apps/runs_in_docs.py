@@ -46,6 +46,7 @@ for _block in _document.all("python"):
     if {FIRST, RECIPES} & set(_block.path):
         _document.run(_block, _namespace)
 app: FastAPI = _namespace["app"]
+_namespace["chats"]["expired"] = f"{0:08}-{0:033}"  # a run that is no longer kept
 _pages = {block.heading: block.source for block in _document.all("html")}
 _scripts = {block.heading: block.source for block in _document.all("js")}
 

@@ -57,3 +57,7 @@ fresh.tell("fresh");
 const other = new Chat("nobody's");
 await other.resumeStream();
 other.tell("nothing to resume");
+
+const expired = new Chat("expired");
+await expired.resumeStream();
+expired.tell("expired");
