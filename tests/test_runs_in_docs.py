@@ -53,10 +53,16 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(model: Server, directory: Path) -> Iterator[Server]:
+def options(model: Server, directory: Path) -> dict[str, Any]:
+    """Of a server of the examples."""
     environment = {"MODEL_URL": f"{model.url}/v1", "MODEL_KEY": "a key", "NITRO_RETRY_MILLISECONDS": "100"}
     environment["NITRO_DB_URL"] = f"sqlite:///{directory / 'reports.db'}"
-    with Server("tests.apps.runs_in_docs:app", directory=directory, environment=environment) as server:
+    return {"app": "tests.apps.runs_in_docs:app", "directory": directory, "environment": environment}
+
+
+@pytest.fixture(scope="module")
+def server(options: dict[str, Any]) -> Iterator[Server]:
+    with Server(**options) as server:
         yield server
     assert "Traceback" not in server.output, server.output
 
@@ -119,6 +125,58 @@ def test_the_first_page_shows_an_answer_over_a_reload_and_in_another_tab(server:
     second.close()
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("status", [503, None])
+def test_the_first_page_says_that_its_question_could_not_be_asked(
+    server: Server, page: Page, status: int | None
+) -> None:
+    page.route("**/answers?*", lambda route: route.fulfill(status=status) if status else route.abort())
+    page.goto(server.url)
+    expect(page.locator("#words")).to_have_text("The question could not be asked: reload the page.")
+
+
+@pytest.mark.browser
+def test_a_page_whose_address_names_another_run_shows_that_one(server: Server, page: Page) -> None:
+    first, second = (start_run(server.url, "/answers", question=question) for question in ("one", "two"))
+    page.goto(f"{server.url}/#{first}")
+    expect(page.locator("#words")).to_have_text("You want to know: one (done)")
+    page.evaluate("(id) => (location.hash = id)", second)
+    expect(page.locator("#words")).to_have_text("You want to know: two (done)")
+    first, second = (server.post("/imports", content="row\n" * rows).json()["run"] for rows in (1, 2))
+    page.goto(f"{server.url}/pages/An import with a bar#{first}")
+    expect(page.locator("#bar")).to_have_js_property("max", 1)
+    page.evaluate("(id) => (location.hash = id)", second)
+    expect(page.locator("#bar")).to_have_js_property("max", 2)
+
+
+@pytest.mark.browser
+def test_pages_whose_runs_have_died_with_their_server_say_so(options: dict[str, Any], page: Page) -> None:
+    report, imported = (page.context.new_page() for _ in range(2))
+    question = " ".join(["again"] * 1_000)
+    gone = "The server answered 404."
+    with Server(**options) as first:
+        page.context.add_cookies([{"name": "user", "value": "ann", "url": first.url}])
+        httpx.post(f"{first.url}/reports", params={"about": question}, cookies={"user": "ann"})
+        page.goto(f"{first.url}/#{start_run(first.url, '/answers', question=question)}")
+        report.goto(f"{first.url}/pages/Several tabs and a stop button")
+        for tab in (page, report):
+            expect(tab.locator("#words")).to_have_text(re.compile("You want"))
+        expect(report.locator("#cancel")).to_be_visible()
+        id = first.post("/imports", content="row\n" * 100 + "slow").json()["run"]
+        imported.goto(f"{first.url}/pages/An import with a bar#{id}")
+        expect(imported.locator("#bar")).to_have_js_property("value", 100)
+        first.kill()
+    with Server(**options, port=first.port):
+        for tab in (page, report):
+            expect(tab.locator("#words")).to_have_text(re.compile(re.escape(f"({gone})") + "$"), timeout=20_000)
+        expect(report.locator("#cancel")).to_be_hidden()
+        expect(imported.locator("#state")).to_have_text(f"The import can't be followed. {gone}", timeout=20_000)
+        for tab in (page, report, imported):
+            tab.goto("about:blank")
+    report.close()
+    imported.close()
+
+
 def test_the_lines_are_as_shown(server: Server) -> None:
     shown = PAGE.the("text")
     id = start_run(server.url, "/answers", question="why")
@@ -170,6 +228,16 @@ def test_several_tabs_and_a_stop_button(server: Server, page: Page) -> None:
     second.close()
 
 
+@pytest.mark.browser
+def test_a_page_of_reports_says_that_there_are_none_or_that_they_can_not_be_read(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/pages/Several tabs and a stop button")
+    expect(page.locator("#about")).to_have_text("The reports can't be read: reload the page.")
+    page.context.add_cookies([{"name": "user", "value": "eve", "url": server.url}])
+    page.reload()
+    expect(page.locator("#about")).to_have_text("There is no report yet.")
+    expect(page.locator("#cancel")).to_be_hidden()
+
+
 def test_a_run_of_a_team_is_read_by_all_of_it_and_by_nobody_else(server: Server) -> None:
     started = httpx.post(f"{server.url}/team/reports", params={"about": "sales"}, cookies={"user": "ann"})
     path = f"{server.url}/team/reports/{started.json()['run']}"
@@ -191,18 +259,23 @@ def test_a_result_is_in_the_database_when_its_run_is_done(server: Server, direct
     [
         (["row"] * 950, 950, "All rows are in."),
         (["row"] * 120 + ["wrong"], 100, "The import is failed: internal error."),
+        (["wrong"], 0, "The import is failed: internal error."),
+        ([], 1, "All rows are in."),
     ],
+    ids=["rows", "a wrong row", "a wrong row at once", "an empty file"],
 )
 def test_an_import_with_a_bar(server: Server, page: Page, rows: list[str], value: int, said: str) -> None:
     before = server.get("/saved").json()
     id = server.post("/imports", content="\n".join(rows)).json()["run"]
     page.goto(f"{server.url}/pages/An import with a bar#{id}")
     expect(page.locator("#state")).to_have_text(said)
-    assert page.evaluate("[bar.value, bar.max]") == [value, len(rows)]
+    assert page.evaluate("[bar.value, bar.max]") == [value, len(rows) or 1]
+    assert page.evaluate("bar.position") >= 0, "it moves as if it went on"
     assert server.get("/saved").json() - before == rows.count("row")
     if "wrong" in rows:
-        wait_for(lambda: "ValueError: a row of the import is wrong" in server.output)
-        server.output = server.output.replace("Traceback", "")
+        told = "ValueError: a row of the import is wrong"
+        wait_for(lambda: server.output.count(told) == 2)  # of the run, and of the task behind the request
+        server.output = server.output.replace("Traceback", "").replace(told, "")
 
 
 @pytest.mark.browser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -36,6 +37,8 @@ def save(row: str) -> None:
     """The application's own."""
     if row == "wrong":
         raise ValueError("a row of the import is wrong")
+    if row == "slow":
+        time.sleep(30)
     _saved.append(row)
 
 
