@@ -85,9 +85,9 @@ def path_of(block: Block) -> tuple[tuple[str, ...], str, int, int]:
     return block.path, block.language, block.number, block.line
 
 
-def serving(guide: str, *path: str, directory: Path, port: int | None = None) -> Server:
+def serving(guide: str, *path: str, directory: Path, port: int | None = None, **environment: str) -> Server:
     (directory / "application.py").write_text(block_of(guide, *path).source)
-    return Server("application:app", directory=directory, port=port)
+    return Server("application:app", directory=directory, port=port, environment=environment)
 
 
 def events_in(body: bytes) -> list[tuple[str, Any]]:
@@ -284,6 +284,18 @@ def test_a_page_shows_what_it_hears(rooms: Rooms, page: Page) -> None:
     rooms.until_shown(page, "mail", "psst", lambda: rooms.mail("ann", "psst"))
     if rooms.guide == "hosted-services":  # whoever was there a moment ago may still be
         wait_for(lambda: any(what == "here" and "Ann" in text.split(", ") for what, text in page.evaluate("shown")))
+
+
+@pytest.mark.browser
+def test_a_page_shows_the_count_of_a_crowd_in_place_of_its_names(page: Page, tmp_path: Path) -> None:
+    guide = "hosted-services"
+    with serving(guide, ROOMS, "After", directory=tmp_path, NITRO_PRESENCE_MAX_MEMBERS="1") as server:
+        rooms = Rooms(guide, "After", server)
+        rooms.open_in(page, *scripts_of(guide))
+        wait_for(lambda: ["here", "Ann"] in page.evaluate("shown"))
+        with rooms.stream("bob"):
+            wait_for(lambda: page.evaluate("shown").pop() == ["here", "2 people"])
+        page.goto("about:blank")
 
 
 @pytest.mark.parametrize("rooms", [("hosted-services", "After")], indirect=True, ids="-".join)

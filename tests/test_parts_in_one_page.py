@@ -91,6 +91,15 @@ def test_tabs_share_one_stream_for_all_rooms_and_write_an_answer_along(
     expect(bob.locator("#text")).to_have_text(ANSWER)
 
 
+def test_the_count_of_a_crowd_is_shown_in_place_of_its_names(people: dict[str, BrowserContext], tmp_path: Path) -> None:
+    with desk(tmp_path, NITRO_PRESENCE_MAX_MEMBERS="1") as server:
+        id = httpx.post(f"{server.url}/tickets", params={"title": "Parcel lost"}, cookies={"user": "ann"}).json()["id"]
+        tabs = [tab_of(people["ann"], server, id, "Ann"), tab_of(people["bob"], server, id, "2 people")]
+        expect(tabs[0].locator("#names")).to_have_text("2 people")
+        for tab in tabs:
+            tab.close()
+
+
 def test_whoever_is_in_another_team_gets_no_row_and_enters_nothing(server: Server) -> None:
     ann, cid = ({"user": name} for name in ("ann", "cid"))
     ticket = httpx.post(f"{server.url}/tickets", params={"title": "Secret"}, cookies=ann).json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ RUNS_BLOCKS = {"docs/how-to/presence.md": ["python", "html"]}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("room")
     (directory / "room.html").write_text(PAGE.all("html", "A room")[0].source)
-    environment = {"NITRO_PRESENCE_LEAVE_SECONDS": "0.5"}
+    environment = {"NITRO_PRESENCE_LEAVE_SECONDS": "0.5", "NITRO_PRESENCE_MAX_MEMBERS": "2"}
     with Server("tests.apps.rooms_in_docs:app", directory=directory, environment=environment) as server:
         yield server
     assert "Traceback" not in server.output, server.output
@@ -68,6 +69,37 @@ def test_two_browsers_see_each_other_come_and_go(server: Server, browser: Browse
     expect(bob.locator("#names")).to_have_text("Bob")
     contexts[1].close()
     eventually(lambda: not httpx.get(f"{server.url}/rooms/lobby/members").json(), "nobody is there")
+
+
+@pytest.mark.browser
+def test_pages_show_the_count_of_a_crowd_in_place_of_its_names(server: Server, browser: Browser) -> None:
+    eventually(partial(_is_empty, server, "lobby"), "nobody is there")
+    bob, cid = (f"Cookie: user={user}\r\n" for user in ("bob", "cid"))
+    with closing(browser.new_context()) as context:
+        context.add_cookies([{"name": "user", "value": "ann", "url": server.url}])
+        tabs = [context.new_page() for _ in range(3)]
+        for tab, path in zip(tabs, ("/", "/plain", "/one-stream#lobby"), strict=True):
+            tab.goto(server.url + path)
+            expect(tab.locator("#names")).to_have_text("Ann")
+        with Stream(server.port, "/rooms/lobby/events", bob), Stream(server.port, "/rooms/lobby/events", cid):
+            for tab in tabs:
+                expect(tab.locator("#names")).to_have_text("3 people")
+        for tab in tabs:
+            expect(tab.locator("#names")).to_have_text("Ann")
+
+
+@pytest.mark.browser
+def test_a_page_whose_address_names_another_room_shows_that_one(server: Server, browser: Browser) -> None:
+    for room in ("lobby", "ticket-1"):
+        eventually(partial(_is_empty, server, room), "nobody is there")
+    bob = Stream(server.port, "/viewers?topic=presence.ticket-1", "Cookie: user=bob\r\n")
+    with bob, closing(browser.new_context()) as context:
+        context.add_cookies([{"name": "user", "value": "ann", "url": server.url}])
+        tab = context.new_page()
+        tab.goto(f"{server.url}/one-stream#lobby")
+        expect(tab.locator("#names")).to_have_text("Ann")
+        tab.evaluate("location.hash = 'ticket-1'")
+        expect(tab.locator("#names")).to_have_text("Bob, Ann")
 
 
 def test_a_worker_that_was_never_asked_knows_the_members_of_another_one(tmp_path: Path) -> None:
