@@ -80,7 +80,9 @@ PAGES = {
         """<script src="/static/turbo.es2017-umd.js"></script>
         <script type="module">
           import { connect } from "/nitro/client.js";
-          connect("/live/turbo/ROWS", { since: "snapshot-0" }).on("*", (html) => Turbo.renderStreamMessage(html));
+          const live = connect("/live/turbo/ROWS", { since: "snapshot-0" });
+          live.on("*", (html) => Turbo.renderStreamMessage(html));
+          live.on("gap", () => location.reload());
         </script>""",
         "",
     ),
