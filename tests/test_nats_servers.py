@@ -14,6 +14,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import ClusterInfo, PeerInfo, StreamConfig, StreamInfo, StreamState
 
+from nitro.brokers import tasks
 from nitro.brokers.nats.jetstream import check_leader
 from nitro.errors import PayloadTooLarge
 from nitro.testing.conformance import RETENTION, eventually
@@ -286,3 +287,24 @@ def test_whoever_waits_for_an_event_that_is_thrown_away_is_told_and_nobody_else(
                 all_of_them.result(10)
             assert end.broker.acknowledgement() is None, "it is told once"
             assert "an event is lost: " in caplog.text
+
+
+def test_a_log_that_has_nothing_left_to_take_is_not_said_to_be_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did not take was too long for it, as it turned out."""
+    monkeypatch.setattr(tasks, "ANSWER_SECONDS", 1.0)
+    server = NatsServer(tmp_path / "nats")
+    with server, ends_on(server.url, 1) as (end,):
+        wait_until_open(end)
+        server.freeze()
+        end.broker.publish("a.b", None, b'"%s"' % (b"x" * 100_000))
+        acknowledgement = end.broker.acknowledgement()
+        assert acknowledgement is not None
+        eventually(lambda: end.broker.state.gone_seconds, "it is away")
+        server.end(signal.SIGKILL)
+        server.more = "max_payload: 64KB\n"
+        server.start()
+        with pytest.raises(PayloadTooLarge):
+            acknowledgement.result(20)
+        eventually(lambda: not end.broker.state.gone_seconds, "it is there again")

@@ -11,8 +11,10 @@ import asyncpg
 import psycopg
 import pytest
 
-from nitro.brokers import codec
+from nitro.brokers import codec, tasks
 from nitro.brokers.base import Extent, Log
+from nitro.brokers.postgresql.connection import connection_to
+from nitro.brokers.postgresql.dsn import Target, target_of
 from nitro.testing.conformance import RETENTION, End, eventually
 from tests.brokers import Broker, extent_of
 from tests.cast import ends_on, wait_until_open
@@ -321,6 +323,49 @@ def test_behind_a_pool_of_transactions_events_and_the_outbox_are_looked_for(
     told = [record.getMessage() for record in caplog.records if record.name.startswith("nitro")]
     assert len(told) == 3, told  # by each that is behind the pool
     assert all("brings no notifications" in line and "session mode" in line for line in told)
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_what_is_given_up_behind_a_pool_ends_with_its_connection_and_is_not_cancelled_by_another(
+    server: PostgresServer, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PgBouncer before 1.20 may end for everybody when a client goes that has asked it to cancel a statement."""
+    name = Broker.namespace()
+    with (
+        PgBouncer(server.directory.parent / tmp_path.name, server, mode=mode) as pool,
+        ends_on(pool.url, 1, name) as (end,),
+        contextlib.closing(psycopg.connect(server.url)) as other,
+    ):
+        wait_until_open(end)
+        monkeypatch.setattr(tasks, "ANSWER_SECONDS", 1.0)
+        other.execute("LOCK nitro_messages")
+        end.publish(b"1")
+        eventually(lambda: end.broker.state.gone_seconds > 2, "it is tried again")
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%nitro%'"
+        assert rows_of(server, waiting), "the server has been told nothing"
+        other.rollback()
+        eventually(lambda: end.heard.payloads == [b"1"], "it goes on")
+        assert "cancel request" not in (pool.directory / "output.txt").read_text()
+
+
+async def _lock_timeouts(target: Target) -> list[str]:
+    """In a transaction, and in a session that is kept."""
+    line = await connection_to(target)
+    async with line.transaction():
+        found = [await line.connection.fetchval("SHOW lock_timeout")]
+    await line.keep()
+    found.append(await line.connection.fetchval("SHOW lock_timeout"))
+    await line.connection.close()
+    return found
+
+
+def test_the_server_gives_up_to_wait_for_a_lock_unless_its_administrator_has_said_when(server: PostgresServer) -> None:
+    assert asyncio.run(_lock_timeouts(target_of(server.url))) == ["6s", "6s"]
+    server.run("ALTER ROLE postgres SET lock_timeout = '3s'")
+    try:
+        assert asyncio.run(_lock_timeouts(target_of(server.url))) == ["3s", "3s"]
+    finally:
+        server.run("ALTER ROLE postgres RESET lock_timeout")
 
 
 def test_nothing_is_left_behind_in_the_sessions_of_a_pool(server: PostgresServer, pool: PgBouncer) -> None:

@@ -103,6 +103,31 @@ nitro.emit("first", result=1)
     eventually(lambda: [message.topic for message in other.heard.messages] == ["first", "second"], "both are heard")
 
 
+def test_a_handler_that_outlasts_its_interpreter_is_named() -> None:
+    script = """
+import asyncio, nitro
+from nitro.events import background
+
+background._EXIT_SECONDS = 0.2
+
+@nitro.on("first")
+async def goes_on(sender, **kwargs):
+    await asyncio.sleep(60)
+
+nitro.emit("first", result=1)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=True, timeout=60, capture_output=True, text=True)
+    assert "nitro handler of first was not done 0.2 s after this process wanted to end" in ended.stderr, ended.stderr
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e12])
+def test_however_long_a_thread_may_wait_it_waits_no_longer_than_need_be(shared: Hub, seconds: float) -> None:
+    nitro.connect_broker(seconds)
+    nitro.emit("a.b", result=1)
+    nitro.flush(seconds)
+    assert nitro.statistics().publish_queue_messages == 0
+
+
 def test_events_of_another_process_are_heard_between_ones_own(shared: Hub, other: End) -> None:
     async def scenario() -> None:
         nitro.connect_broker()

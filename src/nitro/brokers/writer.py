@@ -37,7 +37,9 @@ def too_large(remote: Log, body: bytes) -> PayloadTooLarge:
 
 
 class Writer:
-    """Part of one log broker. `works` is called after each batch that the log has acknowledged."""
+    """Part of one log broker. `works` is called after each batch that the log has acknowledged, and when nothing is
+    left to append.
+    """
 
     def __init__(
         self,
@@ -76,6 +78,8 @@ class Writer:
             error = too_large(remote, bodies[0])
             log.error("an event is lost: %s", error)
             publish_queue.acknowledge(1, error)
+            if not len(publish_queue):  # it was all that the log would not take
+                self._works()
             return
         fitting = bodies if longest is None else list(takewhile(lambda body: len(body) <= longest, bodies))
         self._follower.own.sent(first, fitting)

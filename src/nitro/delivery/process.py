@@ -138,7 +138,7 @@ def connect_broker(timeout_seconds: float = 5.0) -> None:
     """
     hub = get_hub()
     refusal = hub.broker.refusal
-    wait([hub.opened, refusal], timeout_seconds, return_when=FIRST_COMPLETED)
+    wait([hub.opened, refusal], min(timeout_seconds, threading.TIMEOUT_MAX), return_when=FIRST_COMPLETED)
     if refusal.done():
         raise BrokerRefused(str(refusal.exception()))
     if not hub.opened.done():
@@ -164,7 +164,7 @@ def flush(timeout_seconds: float = 5.0) -> None:
         return
     acknowledgement = _hub.broker.acknowledgement()
     if acknowledgement is not None:
-        wait([acknowledgement], timeout_seconds)
+        wait([acknowledgement], min(timeout_seconds, threading.TIMEOUT_MAX))
         _check(_hub.broker, acknowledgement, timeout_seconds)
     reading = _hub.broker.until_read()
     if reading is not None:

@@ -107,4 +107,11 @@ async def _finish_tasks() -> None:
     here = asyncio.get_running_loop()
     waiting = [task for task in _tasks if task.get_loop() is here]
     if waiting:
-        await asyncio.wait(waiting, timeout=_EXIT_SECONDS)
+        _, left = await asyncio.wait(waiting, timeout=_EXIT_SECONDS)
+        for task in left:
+            log.warning(
+                "%s was not done %g s after this process wanted to end, and ends with it; wait for it, by "
+                "emit_async(…) in an event loop of your own",
+                task.get_name(),
+                _EXIT_SECONDS,
+            )

@@ -62,10 +62,18 @@ class LogConnection:
         Raises:
             ConnectionError: the connection had been closed before its first or last statement.
         """
-        with self._tells_of_end():
-            async with self.connection.transaction(isolation="read_committed"):
+        with self._tells_of_end(), self._ends_when_given_up():
+            transaction = self.connection.transaction(isolation="read_committed")
+            await transaction.start()
+            try:
                 await self.connection.execute(sql.SETTINGS, True)
                 yield
+            except asyncio.CancelledError:
+                raise
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await transaction.commit()
 
     async def look(self) -> None:
         """Find out whether a single statement is such a transaction by default."""
@@ -95,7 +103,7 @@ class LogConnection:
         Raises:
             ConnectionError: the connection had been closed before.
         """
-        with self._tells_of_end():
+        with self._tells_of_end(), self._ends_when_given_up():
             return await self.connection.fetch(statement, *values)  # type: ignore[no-any-return]
 
     @contextmanager
@@ -106,6 +114,17 @@ class LogConnection:
         except (asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
             if self.connection.is_closed() or str(error).startswith("cannot switch to state"):
                 raise ConnectionError(_ENDED) from error
+            raise
+
+    @contextmanager
+    def _ends_when_given_up(self) -> Iterator[None]:
+        """A statement that is given up ends with its connection, before asyncpg connects again to cancel it. PgBouncer
+        before 1.20 ends for everybody when such a client goes too soon, and the server gives it up by itself.
+        """
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.connection.terminate()
             raise
 
     def __repr__(self) -> str:

@@ -107,11 +107,12 @@ SELECT current_setting('default_transaction_isolation') = 'read committed'
 """
 SETTINGS: Final = """
 SELECT set_config(name, value, $1)
-FROM (VALUES ('synchronous_commit', 'off', 'on'), ('idle_in_transaction_session_timeout', '0', '5s'))
-    AS each (name, unsafe, value)
-WHERE current_setting(name) = unsafe
+FROM (VALUES ('synchronous_commit', 'off', 'on'), ('idle_in_transaction_session_timeout', '0', '5s'),
+    ('lock_timeout', '0', '6s')) AS each (name, unsafe, value)
+WHERE current_setting(name, true) = unsafe
 """
-"""What is committed is durable, and a process that is frozen in a transaction doesn't keep its locks."""
+"""What is committed is durable, a process that is frozen in a transaction doesn't keep its locks, and a statement that
+waits for a lock of another program is over soon after it was given up."""
 ISOLATED: Final = "SET default_transaction_isolation = 'read committed'"
 NOTIFY: Final = "SELECT pg_notify($1, '')"
 MAKE: Final = "INSERT INTO nitro_logs VALUES ($1, '', 0, $2) ON CONFLICT (namespace) DO NOTHING"
