@@ -26,6 +26,21 @@ FIRST_IS_SLOW = """() => { const real = fetch; let isFirst = true; window.unansw
       return real(...all).finally(() => unanswered--);
     }; }"""
 """A page whose next request is slower than the one behind it."""
+ANSWERS_ARE_HELD = """(held) => { const real = fetch; let release; window.sent = [];
+    const isReleased = new Promise((resolve) => { release = resolve; });
+    window.fetch = async (address, options) => {
+      const method = options?.method ?? "GET";
+      sent.push(`${method} ${address}`);
+      const answer = await real(address, options);
+      if (method === held) await isReleased;
+      return answer;
+    };
+    window.release = async () => {
+      const { inTurn } = await import("/static/page.js");
+      release();
+      for (const each of sent) await inTurn(each.split(" ")[1], () => null);
+    }; }"""
+"""A page that lists what it sends. Answers to a method are held until `release`, which ends when they were handled."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +100,52 @@ def test_a_form_that_is_sent_twice_before_it_is_answered_adds_one_todo(tabs: tup
     for delete in page.get_by_role("button", name=re.compile("delete", re.IGNORECASE)).all()[::-1]:
         delete.click()
     expect(page.locator("#todos li")).to_have_count(0)
+
+
+def add_todos(server: Server, *titles: str) -> None:
+    for title in titles:
+        assert server.post("/todos", params={"title": title}).status_code == 201
+
+
+def delete_todos(server: Server) -> None:
+    for todo in httpx.get(f"{server.url}/todos").json()["todos"]:
+        httpx.delete(f"{server.url}/todos/{todo['id']}")
+
+
+def rename(page: Page, row: Locator, title: str) -> None:
+    row.get_by_role("button", name="Rename").click()
+    page.keyboard.type(title)
+    page.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize("server", ["todo"], indirect=True)
+def test_a_double_click_presses_nothing_that_has_come_under_the_pointer(
+    tabs: tuple[Page, Page], server: Server
+) -> None:
+    page = tabs[0]
+    delete_todos(server)
+    add_todos(server, "Milk", "Bread", "Cheese")
+    rows = page.locator("#todos li")
+    page.evaluate(ANSWERS_ARE_HELD, "none")
+    page.get_by_role("button", name="Delete Cheese").click()
+    expect(page.locator("#todos .title")).to_have_text(["Bread", "Milk"])
+    second_click(page)
+    assert len(page.evaluate("sent")) == 1, "the row below has moved up, and stays"
+    rename(page, rows.first, "Brown bread")
+    expect(rows.first.get_by_role("button", name="Rename Brown bread")).to_be_focused()
+    rows.first.get_by_role("button", name="Rename").click()
+    save, delete = (rows.first.get_by_role("button", name=name) for name in ("Save", "Delete"))
+    save.click(position={"x": save.evaluate("button => button.clientWidth") - 9, "y": 9})  # there "Delete" will be
+    expect(delete).to_be_visible()
+    second_click(page)
+    assert [each.split(" ")[0] for each in page.evaluate("sent")] == ["DELETE", "PATCH", "PATCH"]
+    delete_todos(server)
+
+
+def second_click(page: Page) -> None:
+    """That of a double click, where the pointer is."""
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
 
 
 @pytest.mark.parametrize("server", ["todo"], indirect=True)
@@ -227,6 +288,21 @@ def test_a_card_is_dragged_by_two_people(tabs: tuple[Page, Page], server: Server
     lane(ada, "doing").first.get_by_role("button").click()
     for page in tabs:
         expect(lane(page, "doing")).to_have_count(1)
+
+
+@pytest.mark.parametrize("server", ["kanban"], indirect=True)
+def test_a_double_click_on_delete_deletes_one_card(tabs: tuple[Page, Page], server: Server) -> None:
+    page = tabs[0]
+    cards = [
+        httpx.post(f"{server.url}/cards", data={"title": title, "user": "Ada"}).json()["card"]["id"]
+        for title in ("above", "below")
+    ]
+    page.evaluate(ANSWERS_ARE_HELD, "none")
+    page.get_by_role("button", name="Delete above").click()
+    expect(page.locator(f"[data-id='{cards[0]}']")).to_have_count(0)
+    second_click(page)
+    assert page.evaluate("sent") == [f"DELETE /cards/{cards[0]}"]
+    httpx.delete(f"{server.url}/cards/{cards[1]}")
 
 
 def test_a_card_whose_server_is_killed_in_the_middle_of_a_drag_arrives(browser: Browser, tmp_path: Path) -> None:

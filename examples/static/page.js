@@ -101,3 +101,11 @@ async function request(method, address, fields) {
 function sentence({ loc, msg }) {  // "title: String should have at most 200 characters" → "The title should have …"
   return `${msg.replace(/^(String|Input)/, `The ${loc.at(-1)}`)}.`;
 }
+
+// ---- A double click on a button is one press: at its second click another button may have come under the pointer. Those that
+// are there to be pressed again and again say so by `data-often`.
+addEventListener("click", (event) => {
+  if (event.detail < 2 || !event.target.closest("button:not([data-often])")) return;
+  event.preventDefault();
+  event.stopPropagation();
+}, true);
