@@ -119,6 +119,27 @@ def rename(page: Page, row: Locator, title: str) -> None:
 
 
 @pytest.mark.parametrize("server", ["todo"], indirect=True)
+def test_what_is_typed_into_a_row_that_somebody_deletes_deletes_no_other(
+    tabs: tuple[Page, Page], server: Server
+) -> None:
+    mine, yours = tabs
+    delete_todos(server)
+    add_todos(server, "Milk", "Bread")
+    rows = mine.locator("#todos li")
+    rows.filter(has_text="Bread").get_by_role("button", name="Rename").click()
+    mine.keyboard.type("Brown")
+    yours.get_by_role("button", name="Delete Bread").click()
+    expect(rows.locator(".title")).to_have_text(["Milk"])
+    expect(rows).to_be_focused()
+    mine.keyboard.type(" bread")
+    add_todos(server, "Cheese")
+    expect(mine.locator("#todos .title")).to_have_text(["Cheese", "Milk"])
+    rows.last.get_by_role("button", name="Rename").click()
+    delete_todos(server)
+    expect(mine.locator("#new input")).to_be_focused()
+
+
+@pytest.mark.parametrize("server", ["todo"], indirect=True)
 def test_a_double_click_presses_nothing_that_has_come_under_the_pointer(
     tabs: tuple[Page, Page], server: Server
 ) -> None:
