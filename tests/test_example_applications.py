@@ -170,6 +170,30 @@ def second_click(page: Page) -> None:
 
 
 @pytest.mark.parametrize("server", ["todo"], indirect=True)
+def test_a_late_answer_to_a_new_title_leaves_what_was_typed_since_and_the_focus(
+    tabs: tuple[Page, Page], server: Server
+) -> None:
+    page = tabs[0]
+    delete_todos(server)
+    add_todos(server, "Milk")
+    row = page.locator("#todos li")
+    page.evaluate(ANSWERS_ARE_HELD, "PATCH")
+    rename(page, row, "Bread")
+    expect(row.locator(".title")).to_have_text("Bread")
+    page.keyboard.type(" and butter")
+    page.evaluate("release()")
+    expect(row.get_by_label("New title")).to_have_value("Bread and butter")
+    expect(row.get_by_label("New title")).to_be_focused()
+    page.evaluate(ANSWERS_ARE_HELD, "PATCH")
+    page.keyboard.press("Enter")
+    page.locator("#new input").focus()
+    page.evaluate("release()")
+    expect(row.get_by_label("New title")).to_be_hidden()
+    expect(page.locator("#new input")).to_be_focused()
+    delete_todos(server)
+
+
+@pytest.mark.parametrize("server", ["todo"], indirect=True)
 def test_the_todo_service_answers_with_the_right_status(server: Server) -> None:
     with httpx.Client(base_url=server.url, trust_env=False, verify=False) as http:
         created = http.post("/todos", data={"title": "by form"})
