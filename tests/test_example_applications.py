@@ -336,6 +336,24 @@ def test_a_card_is_dragged_by_two_people(tabs: tuple[Page, Page], server: Server
 
 
 @pytest.mark.parametrize("server", ["kanban"], indirect=True)
+def test_a_card_that_is_deleted_while_it_is_dragged_leaves_no_mark(tabs: tuple[Page, Page], server: Server) -> None:
+    page = tabs[0]
+    made = httpx.post(f"{server.url}/cards", data={"title": "to be dragged", "user": "Ada"}).json()["card"]
+    card = page.locator(f"[data-id='{made['id']}']")
+    card.hover()
+    page.mouse.down()
+    for height in (30, 40):  # Chromium says that it is over a list when it moves there
+        page.locator("[data-lane=doing] ol").hover(position={"x": 30, "y": height})
+    expect(page.locator(".lane.over")).to_have_count(1)
+    httpx.delete(f"{server.url}/cards/{made['id']}")
+    expect(card).to_have_count(0)
+    expect(page.locator(".lane.over")).to_have_count(0)
+    page.locator("[data-lane=doing] ol").hover()
+    page.mouse.up()
+    expect(page.locator(".lane.over")).to_have_count(0)
+
+
+@pytest.mark.parametrize("server", ["kanban"], indirect=True)
 def test_a_double_click_on_delete_deletes_one_card(tabs: tuple[Page, Page], server: Server) -> None:
     page = tabs[0]
     cards = [
