@@ -194,6 +194,18 @@ def test_a_late_answer_to_a_new_title_leaves_what_was_typed_since_and_the_focus(
 
 
 @pytest.mark.parametrize("server", ["todo"], indirect=True)
+def test_a_row_is_deleted_once_by_two_presses(tabs: tuple[Page, Page], server: Server) -> None:
+    page = tabs[0]
+    delete_todos(server)
+    add_todos(server, "Milk")
+    page.evaluate(ANSWERS_ARE_HELD, "none")
+    page.get_by_role("button", name="Delete").evaluate("async (it) => { it.click(); it.click(); await release(); }")
+    expect(page.locator("#todos li")).to_have_count(0)
+    assert len(page.evaluate("sent")) == 1
+    expect(page.locator("#error")).to_be_empty()
+
+
+@pytest.mark.parametrize("server", ["todo"], indirect=True)
 def test_the_todo_service_answers_with_the_right_status(server: Server) -> None:
     with httpx.Client(base_url=server.url, trust_env=False, verify=False) as http:
         created = http.post("/todos", data={"title": "by form"})

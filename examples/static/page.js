@@ -67,19 +67,19 @@ export async function inTurn(address, act) {
   }
 }
 
-const posted = new Set();  // what is on its way: a form that is sent twice meanwhile is sent once
+const underway = new Set();  // what is sent twice meanwhile is sent once: a form, or that something is to be deleted
 
 // What only reads waits for nobody.
 export async function ask(method, address, fields) {
   if (method === "GET") return request(method, address);
-  if (method !== "POST") return inTurn(address, () => request(method, address, fields));
-  const post = `${address}?${new URLSearchParams(fields)}`;
-  if (posted.has(post)) return false;
-  posted.add(post);
+  if (method === "PATCH") return inTurn(address, () => request(method, address, fields));
+  const sent = `${method} ${address}?${new URLSearchParams(fields)}`;
+  if (underway.has(sent)) return false;
+  underway.add(sent);
   try {
     return await inTurn(address, () => request(method, address, fields));
   } finally {
-    posted.delete(post);
+    underway.delete(sent);
   }
 }
 
