@@ -241,6 +241,31 @@ def test_a_message_is_heard_in_its_room_alone(tabs: tuple[Page, Page], server: S
     assert server.post("/chat/general/send", params={"username": "Ada", "message": ""}).status_code == 422
 
 
+@pytest.mark.parametrize("server", ["chat"], indirect=True)
+def test_what_is_read_meanwhile_hides_no_failure_of_what_was_sent(tabs: tuple[Page, Page]) -> None:
+    page = tabs[0]
+    asking = "path => import('/static/page.js').then(({ ask }) => ask('GET', path))"
+    page.locator("#composer input[name=username]").fill("Ada")
+    page.evaluate(ANSWERS_ARE_HELD, "GET")
+    page.evaluate("location.hash = 'quiet'")
+    page.locator("#composer input[name=message]").press("Enter")
+    expect(page.locator("#error")).to_contain_text("the message is empty")
+    page.evaluate("release()")
+    expect(page.locator("#messages")).to_have_text("Nobody has said anything in quiet yet.")
+    expect(page.locator("#error")).to_contain_text("the message is empty")
+    page.evaluate(asking, "/nowhere")
+    expect(page.locator("#error")).to_contain_text("the message is empty")
+    page.locator("#composer input[name=message]").fill("Hello")
+    page.locator("#composer input[name=message]").press("Enter")
+    expect(page.locator("#error")).to_have_text("Not Found")
+    page.evaluate(asking, "/chat/quiet/messages")
+    expect(page.locator("#error")).to_be_empty()
+    page.locator("#composer input[name=message]").press("Enter")
+    expect(page.locator("#error")).to_contain_text("the message is empty")
+    page.get_by_role("link", name="kitchen").click()
+    expect(page.locator("#error")).to_be_empty()
+
+
 @pytest.mark.parametrize("server", ["dashboard"], indirect=True)
 def test_the_dashboard_shows_the_revenue_to_admins_alone(tabs: tuple[Page, Page], server: Server) -> None:
     admin, viewer = tabs

@@ -84,18 +84,27 @@ export async function ask(method, address, fields) {
 }
 
 async function request(method, address, fields) {
+  const kind = method === "GET" ? "reading" : "sending";
   try {
     const body = fields && new URLSearchParams(fields);
     const response = await fetch(address, { method, body, signal: AbortSignal.timeout(15_000) });
     const answer = await response.json().catch(() => ({}));
-    const problems = Array.isArray(answer.detail) ? answer.detail.map(sentence) : [answer.detail ?? `The server answered ${response.status}.`];
-    $("#error").textContent = response.ok ? "" : problems.join(" ");
+    const found = Array.isArray(answer.detail) ? answer.detail.map(sentence) : [answer.detail ?? `The server answered ${response.status}.`];
+    report(kind, response.ok ? "" : found.join(" "));
     return response.ok && answer;
   } catch {
-    const doubt = method === "GET" ? "" : " It may have done what was sent: look before you send it again.";
-    $("#error").textContent = `The server doesn't answer. Is it still running?${doubt}`;
+    const doubt = kind === "reading" ? "" : " It may have done what was sent: look before you send it again.";
+    report(kind, `The server doesn't answer. Is it still running?${doubt}`);
     return false;
   }
+}
+
+const problems = { reading: "", sending: "" };
+
+/** Show what went wrong, or "". What a page reads by itself hides nothing that is said of what somebody has sent. */
+export function report(kind, words) {
+  problems[kind] = words;
+  if (kind === "sending" || !problems.sending) $("#error").textContent = problems.sending || problems.reading;
 }
 
 function sentence({ loc, msg }) {  // "title: String should have at most 200 characters" → "The title should have …"
