@@ -499,6 +499,53 @@ def test_an_answer_is_stopped_in_all_tabs(tabs: tuple[Page, Page], server: Serve
     assert answer_to("to be stopped").startswith(mine.locator("#words").inner_text().strip())
 
 
+@pytest.mark.parametrize("server", ["answers"], indirect=True)
+def test_two_presses_of_stop_are_one(tabs: tuple[Page, Page]) -> None:
+    page = tabs[0]
+    put(page, "to be stopped once")
+    until_words(page, 2)
+    page.evaluate(ANSWERS_ARE_HELD, "none")
+    page.locator("#stop").evaluate("async (stop) => { stop.click(); await release(); stop.click(); await release(); }")
+    is_over(page)
+    assert [each.split(" ")[0] for each in page.evaluate("sent")] == ["DELETE"]
+    expect(page.locator("#error")).to_be_empty()
+
+
+@pytest.mark.parametrize("server", ["answers"], indirect=True)
+def test_a_late_answer_to_a_question_leaves_its_reader_at_another_one(tabs: tuple[Page, Page]) -> None:
+    page = tabs[0]
+    put(page, "one")
+    put(page, "two")
+    page.evaluate(ANSWERS_ARE_HELD, "POST")
+    page.locator("#composer input").fill("three")
+    page.locator("#composer input").press("Enter")
+    expect(page.locator("#earlier a")).to_have_text(["three", "two", "one"])
+    page.get_by_role("link", name="one").click()
+    expect(page.locator("#question")).to_have_text("one")
+    page.evaluate("release()")
+    expect(page.locator("#composer input")).to_have_value("")
+    assert page.locator("#question").inner_text() == "one"
+    put(page, "four")
+
+
+@pytest.mark.parametrize("server", ["answers"], indirect=True)
+def test_a_link_in_the_list_stays_the_same_while_others_come_and_answers_end(tabs: tuple[Page, Page]) -> None:
+    page = tabs[0]
+    put(page, "one")
+    put(page, "two")
+    page.get_by_role("link", name="one").focus()
+    page.evaluate("import('/static/page.js').then(({ ask }) => ask('POST', '/answers', { question: 'three' }))")
+    expect(page.locator("#earlier a")).to_have_text(["three", "two", "one"])
+    page.keyboard.press("Enter")
+    expect(page.locator("#question")).to_have_text("one")
+    page.get_by_role("link", name="two").hover()
+    page.mouse.down()
+    page.evaluate("fetch(`/answers/${location.hash.slice(1)}`, { method: 'DELETE' })")
+    is_over(page)
+    page.mouse.up()
+    expect(page.locator("#question")).to_have_text("two")
+
+
 def test_an_answer_whose_server_is_killed_goes_on_behind_its_last_word(browser: Browser, tmp_path: Path) -> None:
     environment = {"NITRO_BROKER_URL": f"sqlite:///{tmp_path / 'answers.db'}", "NITRO_RUN_LEASE_SECONDS": "1"}
     context = browser.new_context()
