@@ -380,12 +380,36 @@ def test_6_rows_announce_their_changes(desk: Desk, context: BrowserContext, brow
     right.get_by_role("listitem").filter(has_text="Bread").get_by_role("button").click()
     rows = [f"{title}Done" for title in ("Water the plants", "Milk", "Order coffee")]
     show([left, right], rows)
+    a_press_is_one_and_lasts(right, left)
+    show([left, right], rows)
     picture(browser, 6, Window(left, "localhost:8000"), Window(right, "localhost:8000"))
     desk.save_main(main_py(6))
     are([left, right], "live")
     left.reload()
     show([left, right], rows)
     who_has_not_logged_in_gets_a_link(desk, browser)
+
+
+def a_press_is_one_and_lasts(pressed: Page, other: Page) -> None:
+    """Whatever comes into the list between a button's going down and up, and in between two clicks."""
+    for title in ("Bring out the bins", "Call Bob"):
+        add(other, title)
+    last = pressed.get_by_role("listitem").filter(has_text="Call Bob")
+    last.get_by_role("button").hover()
+    pressed.mouse.down()
+    add(other, "Read")
+    expect(pressed.locator("#list li").last).to_contain_text("Read")
+    pressed.mouse.up()
+    expect(last).to_have_count(0)
+    sent: list[str] = []
+    pressed.on("request", lambda request: sent.append(request.url))
+    pressed.get_by_role("listitem").filter(has_text="Bring out the bins").get_by_role("button").click()
+    expect(pressed.locator("#list li")).to_have_count(4)
+    pressed.mouse.down(click_count=2)
+    pressed.mouse.up(click_count=2)
+    pressed.get_by_role("listitem").filter(has_text="Read").get_by_role("button").click()
+    expect(pressed.locator("#list li")).to_have_count(3)
+    assert len(sent) == 2
 
 
 def test_7_the_test_passes_and_fails_when_it_should(desk: Desk) -> None:
