@@ -126,6 +126,19 @@ def test_whoever_is_in_another_team_gets_no_row_and_enters_nothing(server: Serve
     eventually(lambda: httpx.get(f"{server.url}{path}/{run}", cookies=ann).text.count('{"state":"done"}') == 1, "done")
 
 
+def test_a_link_that_is_pressed_while_a_ticket_comes_opens(server: Server, people: dict[str, BrowserContext]) -> None:
+    tab = people["ann"].new_page()
+    tab.goto(server.url)
+    post = "(title) => fetch(`/tickets?title=${title}`, { method: 'POST' })"
+    tab.evaluate(post, "Z: pressed")
+    tab.get_by_role("link", name="Z: pressed").hover()
+    tab.mouse.down()
+    tab.evaluate(post, "Z: then another")
+    expect(tab.locator("#list > li").last).to_have_text("Z: then another")
+    tab.mouse.up()
+    expect(tab.locator("#heading")).to_have_text("Z: pressed")
+
+
 def test_of_two_who_press_at_once_one_writes_the_answer(server: Server) -> None:
     ann = {"user": "ann"}
     ticket = httpx.post(f"{server.url}/tickets", params={"title": "Parcel lost"}, cookies=ann).json()
