@@ -30,7 +30,7 @@ class BatchSize:
     """
 
     def __init__(self, most: int, least: int = 1) -> None:
-        self.limit = most
+        self.limit: int = most
         self._most = most
         self._least = least
 
