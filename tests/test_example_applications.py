@@ -538,6 +538,7 @@ def test_a_link_in_the_list_stays_the_same_while_others_come_and_answers_end(tab
     expect(page.locator("#earlier a")).to_have_text(["three", "two", "one"])
     page.keyboard.press("Enter")
     expect(page.locator("#question")).to_have_text("one")
+    until_words(page, 2)
     page.get_by_role("link", name="two").hover()
     page.mouse.down()
     page.evaluate("fetch(`/answers/${location.hash.slice(1)}`, { method: 'DELETE' })")
