@@ -348,6 +348,17 @@ def test_what_is_given_up_behind_a_pool_ends_with_its_connection_and_is_not_canc
         assert "cancel request" not in (pool.directory / "output.txt").read_text()
 
 
+def test_a_function_of_an_older_build_is_replaced(server: PostgresServer) -> None:
+    """With that one the number of a producer falls when fewer messages are tried again, and events are doubled."""
+    asyncio.run(extent_of(log_on(server.url, Broker.namespace())))
+    server.run(
+        "CREATE OR REPLACE FUNCTION nitro_append(log text, its_epoch text, its_producer text, first bigint, "
+        "bodies bytea[], max_messages bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'"
+    )
+    asyncio.run(extent_of(log_on(server.url, Broker.namespace())))
+    assert rows_of(server, "SELECT prosrc LIKE '%greatest(%' FROM pg_proc WHERE proname = 'nitro_append'") == [(True,)]
+
+
 async def _lock_timeouts(target: Target) -> list[str]:
     """In a transaction, and in a session that is kept."""
     line = await connection_to(target)

@@ -10,7 +10,7 @@ import pytest
 
 from nitro.brokers import tasks
 from nitro.errors import BrokerUnavailable
-from nitro.streams.decisions import Append, Batch, Creation
+from nitro.streams.decisions import Append, Creation
 from nitro.streams.offsets import BEGINNING, Offset
 from nitro.streams.streams import Streams
 from nitro.streams.urls import make_store
@@ -27,36 +27,6 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     with BROKERS[request.param](tmp_path) as broker:
         monkeypatch.setattr(tasks, "ANSWER_SECONDS", 1.0)
         yield broker
-
-
-def test_what_producers_append_at_once_is_stored(server: Broker) -> None:
-    asyncio.run(_append_at_once(server))
-
-
-async def _append_at_once(server: Broker) -> None:
-    namespace = server.namespace()
-    keys = [f"{n}" for n in range(len(ITEMS))]
-    with NarrowLine(server.port) as line:
-        streams = Streams(make_store(server.url_through(line.port), namespace))
-        await asyncio.gather(*(streams.create(key, Creation()) for key in keys))
-        line.bytes_per_second = BYTES_PER_SECOND
-
-        async def produce(key: str, item: bytes) -> None:
-            batch = Batch("p", 0, 0)
-            while True:  # what was stored all the same is stored once
-                try:
-                    await streams.append(key, Append([item], batch=batch))
-                except BrokerUnavailable:
-                    continue
-                return
-
-        async with asyncio.timeout(60):
-            await asyncio.gather(*map(produce, keys, ITEMS))
-        line.bytes_per_second = float("inf")
-        await streams.close()
-    direct = Streams(make_store(server.url, namespace))
-    assert [(await direct.reading.page(key, BEGINNING)).items for key in keys] == [[item] for item in ITEMS]
-    await direct.close()
 
 
 def test_a_long_stream_is_read(server: Broker) -> None:

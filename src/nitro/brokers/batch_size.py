@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 
 class BatchSize:
-    """The least after an operation that took too long; then twice as much each time that a full batch is quick.
+    """The least after an operation that took too long; then twice as much each time that a full batch takes less than
+    half of the time.
 
     A line that did not carry a batch in time would never carry it, however often it is tried.
 
@@ -47,7 +48,7 @@ class BatchSize:
         except TimeoutError:
             self.limit = self._least
             raise
-        if is_full(result) and time.monotonic() - began < tasks.ANSWER_SECONDS / 4:
+        if is_full(result) and time.monotonic() - began < tasks.ANSWER_SECONDS / 2:
             self.limit = min(2 * self.limit, self._most)
         return result
 

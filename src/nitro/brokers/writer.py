@@ -56,6 +56,7 @@ class Writer:
         self._follower = follower
         self._works = works
         self._batch_size = BatchSize(_BATCH_ENTRIES)
+        self._late = 0  # the number of the last message that was not appended in time: it may be in the log, and read
 
     async def run(self) -> None:
         """Run until an operation fails, or until cancelled."""
@@ -82,10 +83,14 @@ class Writer:
                 self._works()
             return
         fitting = bodies if longest is None else list(takewhile(lambda body: len(body) <= longest, bodies))
-        self._follower.own.sent(first, fitting)
-        is_full = len(bodies) == self._batch_size.limit
+        last, is_full = first + len(fitting) - 1, len(bodies) == self._batch_size.limit
+        self._follower.own.sent(fitting[-1] if last > self._late else b"")
         appending = remote.append(publish_queue.producer, first, fitting)
-        newest = await self._batch_size.in_time(appending, lambda _: is_full)
+        try:
+            newest = await self._batch_size.in_time(appending, lambda _: is_full)
+        except TimeoutError:
+            self._late = max(self._late, last)
+            raise
         self._follower.own.stands(newest)
         self._works()
         self._progress.appended = Position(self._follower.epoch, newest)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-from nitro.brokers.batch_size import BatchSize
-from nitro.brokers.tasks import end
+from nitro.brokers.tasks import end, in_time
 from nitro.streams import decisions
 from nitro.streams.base import ABSENT, Change, Commit, Conflict, Store, Stored
 from nitro.streams.decisions import Current, Decision
@@ -26,6 +25,8 @@ from nitro.streams.state import StreamState, from_bytes, to_bytes
 
 __all__ = ["Applied", "Committer", "Decide"]
 
+T = TypeVar("T")
+
 log: Final = logging.getLogger("nitro.streams")
 
 Decide = Callable[[Current | None], Decision]
@@ -34,8 +35,6 @@ Decide = Callable[[Current | None], Decision]
 _MAX_RECORD_BYTES: Final = 256 * 1024
 """The appends of one tick share a record up to this size; a greater one has a record of its own."""
 _MAX_RECORD_ITEMS: Final = 65_536
-_BATCH_STREAMS: Final = 1000
-"""Of one tick, so many streams are read, or committed, in one go; fewer over a slow line."""
 _REMEMBERED: Final = 10_000
 """Streams whose state is kept, so that it needn't be read before each change."""
 
@@ -80,8 +79,6 @@ class Committer:
         self._on_failure = on_failure
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._known: OrderedDict[str, Current | None] = OrderedDict()
-        self._load_size = BatchSize(_BATCH_STREAMS)
-        self._commit_size = BatchSize(_BATCH_STREAMS)
         self._task: asyncio.Task[None] | None = None
 
     def apply(self, key: str, decide: Decide) -> asyncio.Future[Applied]:
@@ -153,37 +150,24 @@ class Committer:
                     self._known.pop(key)
                 else:
                     works.append(work)
-            while works:
-                some, works = works[: self._commit_size.limit], works[self._commit_size.limit :]
-                for work, result in zip(some, await self._commit(some), strict=True):
-                    if isinstance(result, Conflict):
-                        self._known.pop(work.key, None)
-                        loaded.discard(work.key)
-                        waiting[work.key].extendleft(reversed(work.done))
-                    else:
-                        self._finish(work, result)
-                        loaded.add(work.key)  # what is remembered now is what there is
+            commits = [work.commit for work in works if work.commit is not None]
+            results = iter(await in_time(self._store.commit(commits)) if commits else ())
+            for work in works:
+                result = next(results) if work.commit is not None else ABSENT
+                if isinstance(result, Conflict):
+                    self._known.pop(work.key, None)
+                    loaded.discard(work.key)
+                    waiting[work.key].extendleft(reversed(work.done))
+                else:
+                    self._finish(work, result)
+                    loaded.add(work.key)  # what is remembered now is what there is
             waiting = {key: queue for key, queue in waiting.items() if queue}
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
-    async def _load(self, keys: Sequence[str]) -> None:
-        while keys:
-            limit = self._load_size.limit
-            some, keys = keys[:limit], keys[limit:]
-            loading = asyncio.gather(*map(self._store.load, some))
-            found = await self._load_size.in_time(loading, lambda found: len(found) == limit)  # noqa: B023 - it is awaited
-            for key, stored in zip(some, found, strict=True):
-                self._known[key] = None if stored is None else Current(stored, from_bytes(stored.state))
-
-    async def _commit(self, works: Sequence[_Work]) -> Sequence[int | Conflict]:
-        """The new version of each, or why there is none."""
-        commits = [work.commit for work in works if work.commit is not None]
-        if not commits:
-            return [ABSENT] * len(works)
-        is_full = len(works) == self._commit_size.limit
-        results = iter(await self._commit_size.in_time(self._store.commit(commits), lambda _: is_full))
-        return [ABSENT if work.commit is None else next(results) for work in works]
+    async def _load(self, keys: list[str]) -> None:
+        for key, stored in zip(keys, await in_time(_all(map(self._store.load, keys))), strict=True):
+            self._known[key] = None if stored is None else Current(stored, from_bytes(stored.state))
 
     def _decide(self, key: str, queue: deque[_Waiting], *, is_fresh: bool) -> _Work | None:
         """Take from the queue what goes into one commit; None if what is remembered must be read again first."""
@@ -352,3 +336,7 @@ class _Work:
 def _age(current: Current) -> tuple[int, float]:
     """Greater for what is newer: its version, and its alarm, which is postponed without a commit."""
     return current.stored.version, current.stored.alarm_at or 0.0
+
+
+async def _all(awaitables: Iterable[Awaitable[T]]) -> list[T]:
+    return await asyncio.gather(*awaitables)

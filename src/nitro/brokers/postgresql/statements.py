@@ -87,10 +87,13 @@ BEGIN
 END $$;
 """
 EXISTS: Final = """
-SELECT count(*) = 4, to_regproc('nitro_append') IS NOT NULL FROM pg_class
+SELECT count(*) = 4, EXISTS (
+    SELECT 1 FROM pg_proc WHERE oid = to_regproc('nitro_append') AND prosrc LIKE '%greatest(%'
+) FROM pg_class
 WHERE relname IN ('nitro_logs', 'nitro_messages', 'nitro_producers', 'nitro_outbox') AND pg_table_is_visible(oid)
 """
-"""Not `to_regclass`, whose answer would not change when another session creates them meanwhile."""
+"""A function that is older lets a producer's number fall, so it is replaced. Not `to_regclass`, whose answer would not
+change when another session creates them meanwhile."""
 
 ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('nitro'))"
 DISOWN: Final = "DELETE FROM nitro_logs"

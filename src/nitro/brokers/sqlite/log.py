@@ -246,8 +246,8 @@ class SQLiteLog:
         """
         namespace, (max_messages, max_bytes, max_age_seconds) = self._namespace, self._retention
         writer.execute(
-            "DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence < :until AND sequence < "
-            "(SELECT min(sequence) FROM nitro_messages WHERE namespace = :namespace) + 20000",
+            "DELETE FROM nitro_messages WHERE namespace = :namespace AND sequence < "
+            "min(:until, (SELECT min(sequence) FROM nitro_messages WHERE namespace = :namespace) + 20000)",
             {"namespace": namespace, "until": newest - max_messages},
         )
         self._untrimmed_bytes += more_bytes
