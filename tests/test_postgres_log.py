@@ -329,7 +329,7 @@ def test_behind_a_pool_of_transactions_events_and_the_outbox_are_looked_for(
 def test_what_is_given_up_behind_a_pool_ends_with_its_connection_and_is_not_cancelled_by_another(
     server: PostgresServer, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PgBouncer before 1.20 may end for everybody when a client goes that has asked it to cancel a statement."""
+    """PgBouncer 1.18 may end for everybody when a client goes that has asked it to cancel a statement."""
     name = Broker.namespace()
     with (
         PgBouncer(server.directory.parent / tmp_path.name, server, mode=mode) as pool,

@@ -1,6 +1,6 @@
 """The size of a batch: how much an operation on a server may carry, so that a slow line carries it in time.
 
-Set by who reads and writes logs and streams, one for each direction.
+Used by the writer and the reader of a log, one for each direction, and for pages of streams.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class LogConnection:
     @contextmanager
     def _ends_when_given_up(self) -> Iterator[None]:
         """A statement that is given up ends with its connection, before asyncpg connects again to cancel it. PgBouncer
-        before 1.20 ends for everybody when such a client goes too soon, and the server gives it up by itself.
+        1.18 may end for everybody when such a client goes too soon. The server gives up by itself to wait for a lock.
         """
         try:
             yield
